@@ -1,0 +1,54 @@
+# Everything a person types.  Needs Python 3.11+ and make; each target sets up what it needs by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
+
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation hatchling editables
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $(STAMP)
+
+up: setup  ## the mesh with the examples, on http://127.0.0.1:3370
+	$(BIN)/agentmesh up --examples
+
+demo: setup  ## mesh up, examples booted, a real job streamed to its end, mesh down
+	$(BIN)/python -m examples.demo
+
+test: setup
+	$(BIN)/python -m pytest -q -n auto --dist loadgroup
+
+check: setup lint types imports protos checkgenerate test  ## what CI runs
+
+lint:
+	$(BIN)/ruff format --check $(PACKAGES)
+	$(BIN)/ruff check $(PACKAGES)
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+protos:
+	PATH="$(CURDIR)/$(BIN):$$PATH" buf lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" buf format -d --exit-code protos
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/breaking.sh
+
+generate: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/generate.sh gen
+
+checkgenerate:
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/checkgenerate.sh
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist
