@@ -1,0 +1,92 @@
+"""Who a service of this mesh is, to its peers.
+
+All services of one mesh share a secret (a file that only their user can read).  A service token is an HS256 JWT over it
+that names the service and lives a few minutes; no service has to be up for another to be recognised.  A host gets
+a token of the same make that names the host, from the runner.
+"""
+
+import contextlib
+import functools
+import os
+import pathlib
+import secrets
+import time
+
+import jwt
+from jwt.types import Options
+
+from meshkit.errors import Unauthenticated
+
+TTL_S = 300
+_ISSUER = "agentmesh-service"
+_SECRET_BYTES_MIN = 32  # RFC 7518 §3.2
+
+
+def load_secret(path: pathlib.Path) -> bytes:
+    """Return the mesh's secret, making it on first use.  The file is readable by its owner only.
+
+    Raises `ValueError` if what is there is too short to be one.
+    """
+    if not path.exists():
+        _make_secret(path)
+    secret = path.read_bytes().strip()
+    if len(secret) < _SECRET_BYTES_MIN:
+        raise ValueError(f"{path.name} has fewer than {_SECRET_BYTES_MIN} bytes: delete it, and a new one is made")
+    return secret
+
+
+def _make_secret(path: pathlib.Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Write aside, then link: of two services that start at once one wins, and nobody reads half a secret.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_hex(32).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
+
+
+def sign(secret: bytes, subject: str, ttl_s: float = TTL_S) -> str:
+    """Return a token for `subject`: `service:runner` or `host:{id}`."""
+    now = time.time()
+    return jwt.encode({"iss": _ISSUER, "sub": subject, "iat": now, "exp": now + ttl_s}, secret, algorithm="HS256")
+
+
+def verify(secret: bytes, token: str) -> str:
+    """Return the subject, or raise `Unauthenticated`."""
+    try:
+        # `iat` is not checked: clocks of two machines differ a little.
+        options: Options = {"require": ["exp", "sub"], "verify_iat": False}
+        return str(jwt.decode(token, secret, algorithms=["HS256"], issuer=_ISSUER, options=options)["sub"])
+    except jwt.PyJWTError as error:
+        raise Unauthenticated("service token is not valid") from error
+
+
+class ServiceIdentity:
+    """Signs for one service; a token is used for half its life."""
+
+    def __init__(self, secret: bytes, service: str) -> None:
+        self._secret = secret
+        self._subject = f"service:{service}"
+        self._token = ""
+        self._renew_at = 0.0
+
+    def token(self) -> str:
+        """Return a token that is good for at least half its life."""
+        now = time.monotonic()
+        if now >= self._renew_at:
+            self._token = sign(self._secret, self._subject)
+            self._renew_at = now + TTL_S / 2
+        return self._token
+
+
+@functools.lru_cache(maxsize=256)
+def _verified(secret: bytes, token: str, _minute: int) -> str:
+    return verify(secret, token)
+
+
+def verify_cached(secret: bytes, token: str) -> str:
+    """As `verify`, at most once a minute for each token."""
+    return _verified(secret, token, int(time.time() // 60))

@@ -1,0 +1,122 @@
+"""What happens around every RPC: one base that hides gRPC's four handler shapes, and two interceptors.
+
+`meshkit.server.serve` states the order, outermost first: Logging, Errors, then `meshkit.auth.Auth`.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+from grpc_status import rpc_status
+
+from meshkit.errors import MeshError
+
+Context = Any
+"""A `grpc.aio.ServicerContext`; grpc ships no types."""
+log = structlog.get_logger()
+
+
+class AroundInterceptor(grpc.aio.ServerInterceptor):
+    """An interceptor is one async context manager, `around`, whatever the shape of the RPC.
+
+    The wrapped handler is kept per method, so a call pays for the wrapping once in the life of the server.
+    """
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+
+    def around(self, method: str, context: Context) -> contextlib.AbstractAsyncContextManager[None]:
+        """Run around each call of `method`, such as `/mesh.auth.v1.AuthService/Login`."""
+        raise TypeError("an interceptor defines `around`")
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Wrap the handler of one method (grpc.aio calls this for every RPC)."""
+        method: str = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None:  # unimplemented: gRPC answers
+            return None
+        self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        around = self.around
+        inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+
+        async def unary(request: Any, context: Context) -> Any:
+            async with around(method, context):
+                return await inner(request, context)
+
+        async def written(request: Any, context: Context) -> None:
+            async with around(method, context):
+                await inner(request, context)
+
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with around(method, context), contextlib.aclosing(inner(request, context)) as responses:
+                async for response in responses:
+                    yield response
+
+        # A streaming handler yields its responses or, as gRPC's own health service does, writes them to the context.
+        streams = written if inspect.iscoroutinefunction(inner) else stream
+        codec = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(unary, **codec)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(streams, **codec)
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(unary, **codec)
+        return grpc.stream_stream_rpc_method_handler(streams, **codec)
+
+
+class Logging(AroundInterceptor):
+    """Write one canonical line per RPC that fails or streams; successes of unary calls only at debug level."""
+
+    @contextlib.asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Log `rpc` with method, code and duration."""
+        started = time.perf_counter()
+        code = "OK"
+        try:
+            yield
+        except asyncio.CancelledError:
+            code = "CANCELLED"  # gRPC leaves the code unset: without this a cancelled stream logs as OK
+            raise
+        except BaseException:
+            set_code = context.code()
+            code = set_code.name if isinstance(set_code, grpc.StatusCode) else "UNKNOWN"
+            raise
+        finally:
+            duration_ms = round((time.perf_counter() - started) * 1000, 2)
+            emit = log.debug if code in ("OK", "CANCELLED") else log.info
+            emit("rpc", method=method, code=code, duration_ms=duration_ms)
+
+
+class Errors(AroundInterceptor):
+    """Turn a `MeshError` into a rich status, and hide everything else behind INTERNAL."""
+
+    @contextlib.asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Abort with what the error says."""
+        try:
+            yield
+        except MeshError as error:
+            await context.abort_with_status(rpc_status.to_status(error.to_status()))
+        except grpc.aio.AbortError:  # somebody inside has already chosen the status
+            raise
+        except Exception:
+            log.exception("unhandled", method=method)
+            await context.abort(grpc.StatusCode.INTERNAL, "internal error")

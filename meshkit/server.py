@@ -1,0 +1,78 @@
+"""Run a gRPC server for the length of a block: health, reflection and the interceptors come with it."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from meshkit.auth import Auth
+from meshkit.interceptors import Errors, Logging
+from meshkit.rules import check_rules
+
+MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+OPTIONS = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.so_reuseport", 0),  # two servers on one port would share calls in silence
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+]
+
+Register = Callable[[grpc.aio.Server], None]
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    address: str,
+    services: Sequence[str],
+    register: Register,
+    auth: Auth,
+    *,
+    grace_s: float = 2.0,
+    reflect: Sequence[str] = (),
+    interceptors: Sequence[Any] = (),
+) -> AsyncIterator[int]:
+    """Serve on `address` (`host:port`, port 0 takes a free one); yield the port.
+
+    `services` are full names, such as `mesh.auth.v1.AuthService`; each of their methods must have a rule, or
+    `meshkit.rules.MissingRule` is raised before the port opens.  `reflect` names services that reflection shows
+    although another process serves them.  `interceptors` stand between Errors and Auth.
+    """
+    for service in services:
+        check_rules(service)
+    # Outermost first: a failure inside is logged with the status that Errors chose.
+    server = grpc.aio.server(interceptors=[Logging(), Errors(), *interceptors, auth], options=OPTIONS)
+    register(server)
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    names = (*services, *reflect, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(tuple(dict.fromkeys(names)), server)
+    port = server.add_insecure_port(address)
+    await server.start()
+    for service in ("", *services):
+        await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield port
+    finally:
+        await healthy.enter_graceful_shutdown()
+        await server.stop(grace_s)
+
+
+async def until_signal(stopping: asyncio.Event) -> None:
+    """Wait for SIGTERM or SIGINT, then set `stopping`, which open streams watch: `Server.stop` does not end them."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await stopping.wait()
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Run a service's `main` to its end, on uvloop: the entry of every `__main__`."""
+    import uvloop
+
+    uvloop.run(main())

@@ -1,0 +1,93 @@
+"""The frame every service shares: what it reads from the environment, and how it follows the auth service."""
+
+import asyncio
+import contextlib
+import pathlib
+from collections.abc import AsyncIterator
+
+import grpc
+import structlog
+from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from meshkit import client, identity
+from meshkit.auth import Auth, Revocations, TokenVerifier
+from meshkit.errors import from_rpc
+
+log = structlog.get_logger()
+_RECONNECT_S = 0.1
+
+
+class Settings(BaseSettings):
+    """What all services share.  Every field has a default that works on a laptop; the prefix is `AGENTMESH_`."""
+
+    model_config = SettingsConfigDict(env_prefix="AGENTMESH_", frozen=True, extra="ignore")
+
+    data_dir: pathlib.Path = pathlib.Path("data")
+    """Where everything is kept."""
+
+    auth_address: str = "127.0.0.1:3371"
+    """Where the auth service listens."""
+
+    registry_address: str = "127.0.0.1:3372"
+    """Where the registry listens."""
+
+    runner_address: str = "127.0.0.1:3373"
+    """Where the runner listens."""
+
+    payments_address: str = "127.0.0.1:3374"
+    """Where the payments service listens."""
+
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    grace_s: float = 2.0
+    """How long calls in flight may take once we are told to stop."""
+
+    @property
+    def secret(self) -> bytes:
+        """The mesh's shared secret; made on first use."""
+        return identity.load_secret(self.data_dir / "mesh.secret")
+
+
+@contextlib.asynccontextmanager
+async def authenticated(settings: Settings, service: str) -> AsyncIterator[Auth]:
+    """Verify tokens with the auth service's keys and follow its revocations for the length of the block."""
+    revocations = Revocations(complete=False)
+    async with contextlib.AsyncExitStack() as stack:
+        who = identity.ServiceIdentity(settings.secret, service)
+        channel = await stack.enter_async_context(client.connect(settings.auth_address, who))
+        stub = auth_pb2_grpc.AuthServiceStub(channel)
+
+        async def fetch_jwks() -> str:
+            with from_rpc():
+                return str((await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=5, wait_for_ready=True)).jwks_json)
+
+        task = asyncio.create_task(follow_revocations(stub, revocations), name="follow-revocations")
+        stack.push_async_callback(_cancel, task)
+        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret)
+
+
+async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:
+    """Keep `revocations` as the auth service has them; reconnect for ever."""
+    while True:
+        try:
+            async for message in stub.WatchRevocations(auth_pb2.WatchRevocationsRequest(), wait_for_ready=True):
+                for item in message.revocations:
+                    expires_at = item.expire_time.seconds + item.expire_time.nanos / 1e9
+                    if item.WhichOneof("target") == "jti":
+                        revocations.add_token(item.jti, expires_at)
+                    else:
+                        issued_at = item.issue_time.seconds + item.issue_time.nanos / 1e9
+                        revocations.add_user(item.user, issued_at, expires_at)
+                revocations.completed()
+        except grpc.aio.AioRpcError as error:
+            log.debug("revocations interrupted", code=error.code().name)
+        # It restarts, having ended the stream or not; the snapshot on the next connection has what we missed.
+        await asyncio.sleep(_RECONNECT_S)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
