@@ -1,0 +1,5 @@
+"""Start the nursery."""
+
+from agentmesh.host.nursery import main
+
+main()

@@ -1,0 +1,38 @@
+"""What an expose's `runtime_env` does to its host, before the app is loaded."""
+
+import os
+import pathlib
+import sys
+from typing import Any
+
+
+def apply(runtime_env: dict[str, Any]) -> None:
+    """Set environment variables, the working directory and the import path of this process.
+
+    `env_vars` is a mapping of strings, `working_dir` a folder, `py_modules` a list of folders, wheels or zip files.
+    A `py_modules` entry that is a URL is left out: what it holds must be installed or on the import path, and
+    importing the app says so if it is not.  Raises `ValueError` for anything that is not there or not of that form.
+    """
+    env_vars = runtime_env.get("env_vars") or {}
+    if not isinstance(env_vars, dict):
+        raise ValueError("runtime_env.env_vars must map names to values")
+    os.environ.update({str(name): str(value) for name, value in env_vars.items()})
+    if working_dir := runtime_env.get("working_dir"):
+        folder = pathlib.Path(str(working_dir))
+        if not folder.is_dir():
+            raise ValueError("runtime_env.working_dir is not a folder on this machine")
+        os.chdir(folder)
+        sys.path.insert(0, str(folder.resolve()))
+    modules = runtime_env.get("py_modules") or []
+    if not isinstance(modules, list):
+        raise ValueError("runtime_env.py_modules must be a list")
+    for module in modules:
+        if "://" in str(module):
+            print(f"runtime_env.py_modules: {module} is not fetched; it must be importable already", file=sys.stderr)
+            continue
+        path = pathlib.Path(str(module))
+        if not path.exists():
+            raise ValueError("runtime_env.py_modules names a path that is not on this machine")
+        # Ray takes a package's own folder; what must be on the import path is the folder around it.
+        is_package = (path / "__init__.py").exists()
+        sys.path.insert(0, str((path.parent if is_package else path).resolve()))

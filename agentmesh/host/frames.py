@@ -1,0 +1,93 @@
+"""Frames on the sockets between a host and its children: length, kind, payload.
+
+A frame is a 4-byte big-endian length of what follows, one byte of kind, and a payload, mostly a protobuf message of
+`mesh.runner.v1`.  Children write synchronously: what was emitted has left the process, even if the next line
+kills it.
+"""
+
+import enum
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+LENGTH = struct.Struct("!I")
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Kind(enum.IntEnum):
+    """What a frame carries."""
+
+    # From a child.
+    LOADED = 1  # Loaded, from the zygote
+    EXITED = 2  # 8 bytes of child id, 4 of waitpid status, from the zygote
+    RUNNING = 3  # nothing: the job's process has taken it up
+    EVENT = 4  # Event, from a job
+    OUTCOME = 5  # Outcome, the last frame of a job
+    CALL_RESULT = 6  # CallResult, from the handler
+    # To a child.
+    FORK = 10  # 8 bytes of child id, 1 of role, with file descriptors, to the zygote
+    SIGNAL = 11  # 8 bytes of child id, 1 of signal number, to the zygote
+    RUN = 12  # Run, to a job
+    CALL = 13  # Call, to the handler
+
+
+class BrokenFrame(Exception):
+    """The stream does not hold frames of ours."""
+
+
+def pack(kind: Kind, payload: bytes = b"") -> bytes:
+    """Return a frame as bytes."""
+    return LENGTH.pack(len(payload) + 1) + bytes((kind,)) + payload
+
+
+class Splitter:
+    """Cuts a byte stream into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield (kind, payload) of every frame that is complete with `data`."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        total = len(buffer)
+        try:
+            while total - start >= 4:
+                (length,) = LENGTH.unpack_from(buffer, start)
+                if not 0 < length <= FRAME_BYTES_MAX:
+                    raise BrokenFrame(f"frame of {length} bytes")
+                if total - start - 4 < length:
+                    return
+                end = start + 4 + length
+                kind, payload = buffer[start + 4], bytes(buffer[start + 5 : end])
+                start = end
+                yield kind, payload
+        finally:
+            del buffer[:start]
+
+
+class Channel:
+    """A blocking socket that frames are written to and read from, for children.  Writing is thread-safe."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._lock = threading.Lock()
+        self._splitter = Splitter()
+        self._ready: list[tuple[int, bytes]] = []
+
+    def send(self, kind: Kind, payload: bytes = b"") -> None:
+        """Write one frame; blocks while the host is behind (backpressure)."""
+        data = pack(kind, payload)
+        with self._lock:
+            self.socket.sendall(data)
+
+    def receive(self) -> tuple[int, bytes] | None:
+        """Return the next frame, or `None` when the host has closed its end."""
+        while not self._ready:
+            data = self.socket.recv(65536)
+            if not data:
+                return None
+            self._ready.extend(self._splitter.feed(data))
+        return self._ready.pop(0)

@@ -1,0 +1,6 @@
+"""Start the runner."""
+
+from meshkit.server import run
+from services.runner.app import main
+
+run(main)

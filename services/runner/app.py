@@ -1,0 +1,89 @@
+"""Wiring: the only module of the runner that knows every other."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+from mesh.runner.v1 import app_pb2_grpc, host_pb2_grpc, job_pb2_grpc
+
+from meshkit import observability
+from meshkit.server import serve, until_signal
+from meshkit.service import authenticated
+from meshkit.sqlite import Database
+from services.runner.apps import Apps
+from services.runner.calls import Calls
+from services.runner.config import Config
+from services.runner.host_servicer import HostServicer
+from services.runner.hosts import Hosts
+from services.runner.jobs import Jobs
+from services.runner.placement import LocalPlacement, own_nursery
+from services.runner.servicer import AppServicer, JobServicer
+from services.runner.sqlite_store import MIGRATIONS, SqliteStore
+
+log = structlog.get_logger()
+SERVICES = ("mesh.runner.v1.JobService", "mesh.runner.v1.AppService", "mesh.runner.v1.HostService")
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    config = Config()
+    observability.configure("runner", config.log_level)
+    stopping = asyncio.Event()
+    async with running(config, stopping=stopping):
+        await until_signal(stopping)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    config: Config, *, stopping: asyncio.Event | None = None, now: Callable[[], float] = time.time
+) -> AsyncIterator[int]:
+    """Run the runner for the length of the block; yield its port."""
+    stopping = stopping or asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        database = Database(config.data_dir / "runner.db", MIGRATIONS)
+        database.open()
+        stack.push_async_callback(database.close)
+        store = SqliteStore(database)
+        hosts = Hosts()
+        jobs = Jobs(store, hosts, cancel_grace_s=config.cancel_grace_s, now=now)
+        stack.push_async_callback(jobs.close)
+        calls = Calls(store, jobs, hosts, timeout_s=config.call_timeout_s, now=now)
+        apps = Apps(
+            store,
+            jobs,
+            hosts,
+            secret=config.secret,
+            load_timeout_s=config.load_timeout_s,
+            jobs_per_app=config.jobs_per_app,
+            lease_s=config.lease_s,
+            now=now,
+        )
+        stack.push_async_callback(apps.close)
+        nursery = config.nursery or await stack.enter_async_context(own_nursery())
+        placement = apps.placement = LocalPlacement(nursery, apps.host_exited, apps.present)
+        auth = await stack.enter_async_context(authenticated(config, "runner"))
+
+        def register(server: object) -> None:
+            job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(store, jobs, calls, stopping), server)
+            app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls), server)
+            hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
+            host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
+
+        port = await stack.enter_async_context(
+            serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s)
+        )
+        apps.address = f"{config.runner_address.rpartition(':')[0]}:{port}"
+        # Streams watch it: set before the server waits for them.
+        stack.callback(stopping.set)
+        for work in (placement.run(), apps.expire_leases()):
+            task = asyncio.create_task(work)
+            stack.push_async_callback(_end, task)
+        yield port
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

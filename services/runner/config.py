@@ -1,0 +1,28 @@
+"""What the runner reads from its environment."""
+
+from meshkit.service import Settings
+
+
+class Config(Settings):
+    """Every field has a default that works on a laptop; the prefix is `AGENTMESH_`."""
+
+    nursery: str = ""
+    """The unix socket of the nursery that forks hosts; empty starts one of our own."""
+
+    heartbeat_s: float = 3.0
+    """How often a host says that it is there."""
+
+    lease_s: float = 15.0
+    """How long a host may be silent or gone before its jobs end as lost."""
+
+    load_timeout_s: float = 120.0
+    """How long an app may take to load."""
+
+    call_timeout_s: float = 60.0
+    """How long an app may take to answer a request."""
+
+    cancel_grace_s: float = 2.0
+    """How long a cancelled job may clean up before it is killed."""
+
+    jobs_per_app: int = 64
+    """Jobs of one app that run at once; more wait in line."""

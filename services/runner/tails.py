@@ -1,0 +1,131 @@
+"""The live end of jobs' logs: wakes watchers, and keeps the newest events at hand for them.
+
+A watcher holds nothing but the number of the last event it has sent, so one that never reads costs nothing and any
+number of them may watch.  The store is the truth; a tail only says "look", and saves most looks the way to the disk.
+"""
+
+import asyncio
+import collections
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from services.runner.domain import Event, Job
+from services.runner.store import JobStore
+
+_RECENT_MAX = 4096
+_RECENT_CHARS_MAX = 4 * 1024 * 1024
+_BATCH_MAX = 500
+_BATCH_CHARS_MAX = 1024 * 1024
+
+
+class _Tail:
+    def __init__(self, last_seq: int) -> None:
+        self.last_seq = last_seq
+        self.recent: collections.deque[Event] = collections.deque()
+        self.chars = 0
+        self.changed = asyncio.Event()
+        self.watchers = 0
+        self.over = False
+
+    def push(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.recent.append(event)
+            self.chars += len(event.payload)
+        while len(self.recent) > _RECENT_MAX or self.chars > _RECENT_CHARS_MAX:
+            self.chars -= len(self.recent.popleft().payload)
+        self.last_seq = max(self.last_seq, events[-1].seq)
+        self.wake()
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def after(self, seq: int) -> list[Event] | None:
+        """Return the next events behind `seq`, or `None` if they are not all at hand."""
+        if not self.recent or self.recent[0].seq > seq + 1:
+            return None
+        start = seq + 1 - self.recent[0].seq
+        stop = min(start + _BATCH_MAX, len(self.recent))
+        return [self.recent[index] for index in range(start, stop)]
+
+
+class Tails:
+    """The tails of jobs that are watched or have just moved."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._tails: dict[str, _Tail] = {}
+
+    def push(self, job: Job, events: Sequence[Event]) -> None:
+        """Tell watchers of events that are on disk now."""
+        tail = self._tails.get(job.job_id)
+        if tail is None:
+            if job.ended:
+                return
+            tail = self._tails[job.job_id] = _Tail(job.last_seq - len(events))
+        if events:
+            tail.push(events)
+        if job.ended:
+            tail.over = True
+            tail.wake()
+            if not tail.watchers:
+                del self._tails[job.job_id]
+
+    def forget(self, job_id: str) -> None:
+        """End every watch of a job that has been deleted."""
+        tail = self._tails.pop(job_id, None)
+        if tail is not None:
+            tail.over = True
+            tail.wake()
+
+    async def watch(
+        self, job: Job, after_seq: int, heartbeat_s: float, stopping: asyncio.Event
+    ) -> AsyncIterator[list[Event]]:
+        """Yield events behind `after_seq` in batches to the end of the log; an empty batch is a heartbeat."""
+        tail = self._tails.get(job.job_id)
+        if tail is None:
+            tail = _Tail(job.last_seq)
+            tail.over = job.ended
+            if not job.ended:
+                self._tails[job.job_id] = tail
+        tail.watchers += 1
+        stopped = asyncio.ensure_future(stopping.wait())
+        try:
+            seq = after_seq
+            while not stopping.is_set():
+                changed = tail.changed
+                if seq < tail.last_seq:
+                    batch = _bounded(tail.after(seq) or await self._store.events(job.job_id, seq, _BATCH_MAX))
+                    if not batch:
+                        return  # deleted while we read
+                    yield batch
+                    seq = batch[-1].seq
+                elif tail.over:
+                    return
+                elif not await _either(changed, stopped, heartbeat_s):
+                    yield []
+        finally:
+            stopped.cancel()
+            tail.watchers -= 1
+            if tail.over and not tail.watchers and self._tails.get(job.job_id) is tail:
+                del self._tails[job.job_id]
+
+
+def _bounded(events: list[Event]) -> list[Event]:
+    """Cut a batch that would make too large a message; at least one event stays."""
+    chars = 0
+    for index, event in enumerate(events):
+        chars += len(event.payload) + len(event.detail)
+        if index and chars > _BATCH_CHARS_MAX:
+            return events[:index]
+    return events
+
+
+async def _either(changed: asyncio.Event, stopped: "asyncio.Future[Any]", timeout_s: float) -> bool:
+    """Wait for a change or the stop; return False after `timeout_s`."""
+    waiter = asyncio.ensure_future(changed.wait())
+    try:
+        done, _ = await asyncio.wait((waiter, stopped), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+    finally:
+        waiter.cancel()
