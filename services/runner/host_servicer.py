@@ -46,20 +46,22 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         link.post(host_pb2.RunnerMessage(welcome=host_pb2.Welcome(heartbeat_s=self._heartbeat_s)))
         reader = asyncio.create_task(stream.read(first, hello, expected, requests), name=f"read-{link.host_id}")
         stopped = asyncio.create_task(self._stopping.wait(), name="stopping")
+        outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
         try:
-            while not reader.done() and not stopped.done():
-                outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
+            while True:
                 await asyncio.wait((outgoing, reader, stopped), return_when=asyncio.FIRST_COMPLETED)
                 if not outgoing.done():
-                    outgoing.cancel()
                     break
-                yield host_pb2.AttachResponse(messages=outgoing.result())
+                messages = outgoing.result()
+                outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
+                yield host_pb2.AttachResponse(messages=messages)
             if reader.done():
                 reader.result()
         finally:
-            reader.cancel()
-            stopped.cancel()
-            await asyncio.gather(reader, stopped, return_exceptions=True)
+            tasks = (outgoing, reader, stopped)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if link.generation == stream.generation:
                 link.detach()
 

@@ -1,0 +1,115 @@
+"""The runner with a real auth service and real hosts, for the length of a block."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf import struct_pb2
+from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
+
+from services.auth import app as auth_app
+from services.auth.config import Config as AuthConfig
+from services.runner import app as runner_app
+from services.runner.config import Config
+
+DEADLINE_S = 30.0
+
+
+@dataclasses.dataclass
+class Stack:
+    """Stubs of a running runner, and who calls."""
+
+    port: int
+    jobs: Any
+    apps: Any
+    users: Any
+    auth: Any
+    operator: Sequence[tuple[str, str]]
+    """Metadata of the operator."""
+
+    async def deploy(
+        self, expose: str = "demo", import_path: str = "tests.runner.flows:app", **more: Any
+    ) -> app_pb2.App:
+        """Place an app."""
+        request = app_pb2.DeployAppRequest(name=f"apps/{expose}", import_path=import_path, **more)
+        app: app_pb2.App = await self.apps.DeployApp(request, metadata=self.operator, timeout=DEADLINE_S)
+        return app
+
+    async def create(self, flow: str = "flows/demo", request_id: str = "", **inputs: Any) -> job_pb2.Job:
+        """Start a job."""
+        struct = struct_pb2.Struct()
+        struct.update(inputs)
+        request = job_pb2.CreateJobRequest(flow=flow, inputs=struct, request_id=request_id)
+        job: job_pb2.Job = await self.jobs.CreateJob(request, metadata=self.operator, timeout=DEADLINE_S)
+        return job
+
+    async def events(self, job: job_pb2.Job, after_seq: int = 0) -> list[job_pb2.Event]:
+        """Watch a job to its end."""
+        request = job_pb2.WatchJobRequest(name=job.name, after_seq=after_seq)
+        stream = self.jobs.WatchJob(request, metadata=self.operator, timeout=DEADLINE_S)
+        return [event async for message in stream for event in message.events]
+
+    async def until(self, job: job_pb2.Job, kind: str, payload: str | None = None) -> job_pb2.Event:
+        """Watch a job until an event of that kind."""
+        request = job_pb2.WatchJobRequest(name=job.name)
+        stream = self.jobs.WatchJob(request, metadata=self.operator, timeout=DEADLINE_S)
+        try:
+            async for message in stream:
+                event: job_pb2.Event
+                for event in message.events:
+                    if event.kind == kind and payload in (None, event.payload):
+                        return event
+        finally:
+            stream.cancel()
+        raise AssertionError(f"{job.name} ended without {kind} {payload}")
+
+    async def get(self, job: job_pb2.Job) -> job_pb2.Job:
+        """Look at a job."""
+        request = job_pb2.GetJobRequest(name=job.name)
+        found: job_pb2.Job = await self.jobs.GetJob(request, metadata=self.operator, timeout=DEADLINE_S)
+        return found
+
+    async def user(self, login: str) -> Sequence[tuple[str, str]]:
+        """Add an ordinary user; return the metadata of their calls."""
+        user = auth_pb2.User(login=login, email=f"{login}@example.com", password="secret-secret")
+        await self.users.CreateUser(auth_pb2.CreateUserRequest(user=user), metadata=self.operator, timeout=DEADLINE_S)
+        tokens = await self.auth.Login(auth_pb2.LoginRequest(login=login, password="secret-secret"), timeout=DEADLINE_S)
+        return (("authorization", f"Bearer {tokens.access_token}"),)
+
+
+@contextlib.asynccontextmanager
+async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: Any) -> AsyncIterator[Stack]:
+    """Run auth and the runner, with a nursery of its own unless `nursery` names one.
+
+    `address` is the runner's: hosts come back to where they were started from.
+    """
+    async with contextlib.AsyncExitStack() as exits:
+        auth_port = await exits.enter_async_context(
+            auth_app.running(AuthConfig(data_dir=data_dir, auth_address="127.0.0.1:0", grace_s=0))
+        )
+        settings = Config(
+            data_dir=data_dir,
+            auth_address=f"127.0.0.1:{auth_port}",
+            runner_address=address,
+            grace_s=0,
+            **config,
+        )
+        port = await exits.enter_async_context(runner_app.running(settings))
+        auth_channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{auth_port}"))
+        channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+        auth = auth_pb2_grpc.AuthServiceStub(auth_channel)
+        tokens = await auth.Login(
+            auth_pb2.LoginRequest(login="admin", password="admin"), timeout=DEADLINE_S, wait_for_ready=True
+        )
+        yield Stack(
+            port=port,
+            jobs=job_pb2_grpc.JobServiceStub(channel),
+            apps=app_pb2_grpc.AppServiceStub(channel),
+            users=auth_pb2_grpc.UserServiceStub(auth_channel),
+            auth=auth,
+            operator=(("authorization", f"Bearer {tokens.access_token}"),),
+        )

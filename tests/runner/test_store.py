@@ -1,0 +1,167 @@
+"""Every store of the runner keeps the same promises."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound
+from meshkit.sqlite import Database
+from services.runner.domain import Change, Event, Job, PlacedApp, Request, State
+from services.runner.memory_store import MemoryStore
+from services.runner.sqlite_store import MIGRATIONS, SqliteStore
+
+Store = MemoryStore | SqliteStore
+
+
+@pytest_asyncio.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Store]:
+    """Yield each store, empty."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database.open()
+    yield SqliteStore(database)
+    await database.close()
+
+
+def job(number: int, owner: str = "users/a", **more: object) -> Job:
+    """Return a queued job; larger numbers are newer."""
+    fields = {"flow": "flows/demo", "state": State.QUEUED, "created_at": 1.0, "updated_at": 1.0, **more}
+    return Job(job_id=f"{number:024x}", owner=owner, **fields)  # type: ignore[arg-type]
+
+
+def event(payload: str) -> Event:
+    """Return a debug event."""
+    return Event(kind="debug", payload=payload, time=2.0, detail="d")
+
+
+async def test_a_created_job_is_found_with_its_log(store: Store) -> None:
+    """The head of the log is numbered from 1."""
+    kept, events = await store.create(job(1), [event("a"), event("b")], None)
+
+    assert kept == store.get(kept.job_id)
+    assert 2 == kept.last_seq
+    assert events == await store.events(kept.job_id, 0, 10)
+    assert [1, 2] == [e.seq for e in events]
+
+
+async def test_an_id_is_taken_once(store: Store) -> None:
+    """A second job of the same id is refused and changes nothing."""
+    await store.create(job(1), [event("a")], None)
+
+    with pytest.raises(AlreadyExists):
+        await store.create(job(1), [event("b")], None)
+
+    assert ["a"] == [e.payload for e in await store.events(job(1).job_id, 0, 10)]
+
+
+async def test_a_request_is_made_once(store: Store) -> None:
+    """The second create of a request leaves no job; another owner's request is another."""
+    request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"answer")
+    await store.create(job(1), [], request)
+
+    with pytest.raises(AlreadyExists):
+        await store.create(job(2), [], request)
+    await store.create(job(3), [], dataclasses.replace(request, owner="users/b"))
+
+    assert request == await store.request("users/a", "r")
+    assert await store.request("users/a", "other") is None
+    with pytest.raises(NotFound):
+        store.get(job(2).job_id)
+
+
+def _append(payload: str, found: Job) -> Change:
+    return Change(job=found, events=(event(payload),))
+
+
+async def test_updates_append_without_gaps(store: Store) -> None:
+    """The store numbers what a rule appends, and the job's `last_seq` follows."""
+    await store.create(job(1), [event("0")], None)
+    for number in range(1, 5):
+        await store.update(job(1).job_id, functools.partial(_append, str(number)))
+
+    log = await store.events(job(1).job_id, 0, 10)
+
+    assert [("0", 1), ("1", 2), ("2", 3), ("3", 4), ("4", 5)] == [(e.payload, e.seq) for e in log]
+    assert 5 == store.get(job(1).job_id).last_seq
+    assert ["3", "4"] == [e.payload for e in await store.events(job(1).job_id, 3, 10)]
+    assert ["1", "2"] == [e.payload for e in await store.events(job(1).job_id, 1, 2)]
+
+
+async def test_a_rule_that_raises_changes_nothing(store: Store) -> None:
+    """The exception comes out; the job and its log are as before."""
+    kept, _ = await store.create(job(1), [], None)
+
+    def refuse(found: Job) -> Change:
+        raise FailedPrecondition("no")
+
+    with pytest.raises(FailedPrecondition):
+        await store.update(kept.job_id, refuse)
+
+    assert kept == store.get(kept.job_id)
+
+
+async def test_what_is_not_there_is_not_found(store: Store) -> None:
+    """Get, update and delete say so; a log that is not there is empty."""
+    with pytest.raises(NotFound):
+        store.get("f" * 24)
+    with pytest.raises(NotFound):
+        await store.update("f" * 24, lambda found: Change(job=found))
+    with pytest.raises(NotFound):
+        await store.delete("f" * 24)
+
+    assert [] == await store.events("f" * 24, 0, 10)
+
+
+async def test_lists_are_newest_first_and_narrowed(store: Store) -> None:
+    """By owner, by text in any case, and behind a job."""
+    for number in range(1, 5):
+        await store.create(job(number, inputs_json=f'{{"topic":"Number {number}"}}'), [], None)
+    await store.create(job(9, owner="users/b"), [], None)
+
+    async def ids(owner: str | None, query: str, before: str, limit: int) -> list[int]:
+        return [int(found.job_id, 16) for found in await store.find(owner, query, before, limit)]
+
+    assert [4, 3, 2, 1] == await ids("users/a", "", "", 10)
+    assert [9, 4] == await ids(None, "", "", 2)
+    assert [3] == await ids("users/a", "nUMBER 3", "", 10)
+    assert [2, 1] == await ids("users/a", "", job(3).job_id, 10)
+
+
+async def test_open_jobs_are_those_that_have_not_ended(store: Store) -> None:
+    """Oldest first."""
+    for number, state in enumerate((State.RUNNING, State.SUCCEEDED, State.QUEUED, State.CANCELLED, State.FAILED), 1):
+        await store.create(job(number, state=state), [], None)
+
+    assert [1, 3] == [int(found.job_id, 16) for found in store.open_jobs()]
+
+
+async def test_a_deleted_job_is_gone_with_its_log(store: Store) -> None:
+    """Nothing of it is left."""
+    await store.create(job(1), [event("a")], None)
+
+    await store.delete(job(1).job_id)
+
+    with pytest.raises(NotFound):
+        store.get(job(1).job_id)
+    assert [] == await store.events(job(1).job_id, 0, 10)
+
+
+async def test_apps_are_kept_by_expose(store: Store) -> None:
+    """The newest stands; one that is deleted is gone."""
+    app = PlacedApp(
+        expose="b", import_path="m:a", runtime_env_json="{}", deployments_json="[]", fork=False, host_id="b-1"
+    )
+    await store.save_app(dataclasses.replace(app, host_id="b-0"))
+    await store.save_app(app)
+    await store.save_app(dataclasses.replace(app, expose="a"))
+
+    assert [dataclasses.replace(app, expose="a"), app] == store.apps()
+    await store.delete_app("a")
+    await store.delete_app("a")
+    assert [app] == store.apps()
