@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -96,7 +97,8 @@ async def _call_asgi(asgi: Any, call: host_pb2.Call, expose: str, result: host_p
         (b"x-kodosumi-url", call.base_url.encode()),
     ]
     if call.extra_json:
-        headers.append((b"x-kodosumi_extra", call.extra_json.encode("latin-1", "replace")))
+        extra = json.dumps(json.loads(call.extra_json))  # escaped: a header holds ASCII
+        headers.append((b"x-kodosumi_extra", extra.encode()))
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

@@ -1,0 +1,76 @@
+"""What people import: the flow SDK.
+
+    from agentmesh import Launch, ServeAPI, forms
+
+    app = ServeAPI()
+
+    @app.enter("/", model=forms.Model(forms.InputText("name", "Name", required=True), forms.Submit("Greet")))
+    async def enter(inputs, request):
+        return Launch(request, greet, inputs=inputs)
+
+    async def greet(inputs, tracer):
+        await tracer.markdown(f"Thinking of **{inputs['name']}**...")
+        return f"Hello {inputs['name']}!"
+
+Names are imported on first use, so that a process which needs one of them does not load the web framework.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentmesh import forms, response
+    from agentmesh.errors import InputsError, KodosumiError
+    from agentmesh.launch import Launch
+    from agentmesh.response import HTML, Image, Link, Markdown, Text, Video
+    from agentmesh.serve import ServeAPI
+    from agentmesh.templates import Templates
+    from agentmesh.tracer import Tracer, TracerMock
+
+__all__ = [
+    "HTML",
+    "Image",
+    "InputsError",
+    "KodosumiError",
+    "Launch",
+    "Link",
+    "Markdown",
+    "ServeAPI",
+    "Templates",
+    "Text",
+    "Tracer",
+    "TracerMock",
+    "Video",
+    "forms",
+    "response",
+]
+
+_HOMES = {
+    "HTML": "response",
+    "Image": "response",
+    "InputsError": "errors",
+    "KodosumiError": "errors",
+    "Launch": "launch",
+    "Link": "response",
+    "Markdown": "response",
+    "ServeAPI": "serve",
+    "Templates": "templates",
+    "Text": "response",
+    "Tracer": "tracer",
+    "TracerMock": "tracer",
+    "Video": "response",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("forms", "response"):
+        return importlib.import_module(f"agentmesh.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'agentmesh' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"agentmesh.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

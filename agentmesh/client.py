@@ -1,0 +1,40 @@
+"""Talk with a mesh from Python.
+
+    from agentmesh.client import Client
+
+    with Client("http://127.0.0.1:3370") as mesh:
+        mesh.login("admin", "admin")
+        job = mesh.create_job("hymn", {"topic": "the sea"})
+        for event in mesh.watch(job.name):
+            print(event.seq, event.kind, event.text)
+
+`AsyncClient` has the same methods for asyncio.  Both speak gRPC with the mesh's one port.
+"""
+
+from agentmesh._client.aio import DEFAULT_URL, AsyncClient
+from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
+from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, readable
+from agentmesh._client.sync import Client
+from agentmesh._client.tokens import MemoryTokens, TokenStore
+
+__all__ = [
+    "DEFAULT_URL",
+    "ENDED",
+    "AsyncClient",
+    "BootStep",
+    "Client",
+    "Event",
+    "Expose",
+    "Flow",
+    "InvalidInputs",
+    "Job",
+    "MemoryTokens",
+    "MeshError",
+    "NotAllowed",
+    "NotFound",
+    "NotSignedIn",
+    "TokenStore",
+    "Tokens",
+    "Unreachable",
+    "readable",
+]

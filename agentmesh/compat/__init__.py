@@ -1,0 +1,16 @@
+"""Lets apps that were written for kodosumi and Ray Serve import what they import.
+
+`install()` adds two finders to `sys.meta_path`:
+
+- the first answers for *import aliases* (environment variable `AGENTMESH_IMPORT_ALIASES`, such as
+  `tests.test_unwrap=examples.jkx.app`), which win over anything on the path, and for `ray.serve` where Ray is installed
+  without what Serve needs;
+- the last is asked when nobody else knows the module: it makes `kodosumi`, `ray` (only `ray.serve`), and the parent
+  packages of aliases.
+
+A real package is never hidden, except by an alias.
+"""
+
+from agentmesh.compat.finder import install
+
+__all__ = ["install"]

@@ -1,0 +1,168 @@
+"""The finders behind `install`."""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import os
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+
+from agentmesh.compat import kodosumi_shim, ray_shim
+
+ALIASES_VARIABLE = "AGENTMESH_IMPORT_ALIASES"
+
+_Fill = Callable[[types.ModuleType], None]
+
+
+def install() -> None:
+    """Add the finders, or bring their aliases up to date.  Raises `ValueError` for malformed aliases."""
+    aliases = _parse(os.environ.get(ALIASES_VARIABLE, ""))
+    for finder in sys.meta_path:
+        if isinstance(finder, _First | _Last):
+            finder.aliases = aliases
+    if not any(isinstance(finder, _First) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _First(aliases))
+    if not any(isinstance(finder, _Last) for finder in sys.meta_path):
+        sys.meta_path.append(_Last(aliases))
+    importlib.invalidate_caches()
+
+
+def _parse(text: str) -> dict[str, str]:
+    aliases = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, target = (part.strip() for part in pair.partition("="))
+        if not equals or not all(part.isidentifier() for part in (*name.split("."), *target.split("."))):
+            raise ValueError(f"{ALIASES_VARIABLE}: {pair!r} is not of the form 'package.module=package.module'")
+        aliases[name] = target
+    return aliases
+
+
+class _First(importlib.abc.MetaPathFinder):
+    """Asked before the import path."""
+
+    def __init__(self, aliases: Mapping[str, str]) -> None:
+        self.aliases = aliases
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return a spec for an alias, for a module below one, or for a `ray.serve` that may not be usable."""
+        for name, real in self.aliases.items():
+            if fullname == name or fullname.startswith(name + "."):
+                return importlib.machinery.ModuleSpec(fullname, _Same(real + fullname[len(name) :]))
+        if fullname == "ray.serve":
+            spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _OrShim(spec.loader)
+            return spec
+        return None
+
+
+class _Last(importlib.abc.MetaPathFinder):
+    """Asked when nobody else knows the module."""
+
+    def __init__(self, aliases: Mapping[str, str]) -> None:
+        self.aliases = aliases
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return a spec for a module of a shim, or for the parent package of an alias."""
+        parent, _, _ = fullname.rpartition(".")
+        if fullname == "kodosumi" or (fullname.startswith("kodosumi.") and not _is_real("kodosumi")):
+            if fullname in kodosumi_shim.SAME:
+                return importlib.machinery.ModuleSpec(fullname, _Same(kodosumi_shim.SAME[fullname]))
+            if fullname in kodosumi_shim.MODULES:
+                return _package(fullname, kodosumi_shim.fill)
+        if fullname == "ray":
+            return _package(fullname, ray_shim.fill_ray)
+        if fullname == "ray.serve":
+            return _package(fullname, ray_shim.fill_serve)
+        if any(name.startswith(fullname + ".") for name in self.aliases):
+            return _package(fullname, _nothing)
+        if _is_shim(parent):
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: it is not part of what agentmesh offers in the place of "
+                f"{parent.partition('.')[0]!r}; install that package to use it",
+                name=fullname,
+            )
+        return None
+
+
+def _package(fullname: str, fill: _Fill) -> importlib.machinery.ModuleSpec:
+    return importlib.machinery.ModuleSpec(fullname, _Made(fill), is_package=True)
+
+
+def _is_shim(name: str) -> bool:
+    module = sys.modules.get(name)
+    return module is not None and getattr(module, "__agentmesh_shim__", False)
+
+
+def _is_real(name: str) -> bool:
+    """Return whether a package is installed, rather than made here or a mere folder of that name."""
+    return getattr(sys.modules.get(name), "__file__", None) is not None
+
+
+def _nothing(module: types.ModuleType) -> None:
+    pass
+
+
+class _Made(importlib.abc.Loader):
+    """Makes a module from a function that fills it."""
+
+    def __init__(self, fill: _Fill) -> None:
+        self._fill = fill
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """Leave it to the import system."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Fill the module."""
+        self._fill(module)
+
+
+class _Same(importlib.abc.Loader):
+    """Gives a module a second name: both names are the same module object, executed once."""
+
+    def __init__(self, real: str) -> None:
+        self._real = real
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """Leave it to the import system."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Put the real module in the place of the one that is being imported.
+
+        The import system takes what is in `sys.modules` afterwards (documented for modules that replace themselves).
+        """
+        name = module.__name__
+        try:
+            sys.modules[name] = importlib.import_module(self._real)
+        except ModuleNotFoundError as error:
+            if error.name == self._real:
+                raise ModuleNotFoundError(f"{name} is an alias of {self._real}: there is none", name=name) from None
+            raise
+
+
+class _OrShim(importlib.abc.Loader):
+    """Loads the real `ray.serve`, or the shim if what it needs is not installed."""
+
+    def __init__(self, loader: importlib.abc.Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType | None:
+        """Leave it to the real loader."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Execute the real module; on ImportError, start over with the shim."""
+        try:
+            self._loader.exec_module(module)
+        except ImportError:
+            for name in [name for name in sys.modules if name.startswith("ray.serve.")]:
+                del sys.modules[name]
+            shim = types.ModuleType(module.__name__)
+            shim.__spec__, shim.__path__ = module.__spec__, []
+            ray_shim.fill_serve(shim)
+            sys.modules[module.__name__] = shim

@@ -1,0 +1,104 @@
+"""Errors a flow's author raises on purpose, and what people get to see of any error.
+
+- KodosumiError: the message is for the user
+  - InputsError: what is wrong with a form's values
+
+`describe` is the only way an exception becomes text for a user: no traceback, no path of this machine.
+"""
+
+import functools
+import os
+import re
+from collections.abc import Iterable
+
+GLOBAL = "_global_"
+"""The key of messages that belong to no field (spec: kodosumi §2.4)."""
+
+DESCRIPTION_CHARS_MAX = 8_192
+
+
+class KodosumiError(Exception):
+    """An error whose message is meant for the user of the flow (seed: panel API, "Runtime Error Handling")."""
+
+
+class InputsError(KodosumiError):
+    """What is wrong with the values of a form.
+
+    Positional arguments concern the form as a whole, keyword arguments the field of that name::
+
+        raise InputsError("Please fill in the form.", topic="Please give me a topic.")
+
+    It is truthy if it has messages, so a handler can collect first and raise at the end.
+    """
+
+    def __init__(self, *messages: str, **fields: str | Iterable[str]) -> None:
+        super().__init__(*messages)
+        self.errors: dict[str, list[str]] = {}
+        for message in messages:
+            self.flash(message)
+        self.add(**fields)
+
+    def add(self, **fields: str | Iterable[str]) -> None:
+        """Add a message, or several, to each named field."""
+        for name, message in fields.items():
+            texts = [message] if isinstance(message, str) or not isinstance(message, Iterable) else message
+            self.errors.setdefault(name, []).extend(str(text) for text in texts)
+
+    def flash(self, message: str) -> None:
+        """Add a message that belongs to no field."""
+        self.errors.setdefault(GLOBAL, []).append(str(message))
+
+    def has_errors(self) -> bool:
+        """Return whether there is any message."""
+        return any(self.errors.values())
+
+    def __bool__(self) -> bool:
+        return self.has_errors()
+
+    def __str__(self) -> str:
+        lines = list(self.errors.get(GLOBAL, []))
+        lines += [f"{name}: {text}" for name, texts in self.errors.items() if name != GLOBAL for text in texts]
+        return "\n".join(lines)
+
+
+def describe(exc: BaseException) -> str:
+    """Return what a user may see of `exc`: the message of a `KodosumiError`, else its type and text.
+
+    Absolute paths of this machine become `<path>`; the text is cut at `DESCRIPTION_CHARS_MAX` characters.
+    """
+    try:
+        text = str(exc)
+    except Exception:  # an author's __str__ may be broken; the type is still worth telling
+        text = ""
+    name = type(exc).__name__
+    text = text or name if isinstance(exc, KodosumiError) else f"{name}: {text}" if text else name
+    if isinstance(exc, BaseExceptionGroup) and exc.exceptions:
+        text += f"; first: {describe(exc.exceptions[0])}"
+    text = hide_paths(text)
+    if len(text) > DESCRIPTION_CHARS_MAX:
+        text = text[:DESCRIPTION_CHARS_MAX] + "…"
+    return text
+
+
+def hide_paths(text: str) -> str:
+    """Replace absolute paths of this machine by `<path>`; paths of URLs and of web APIs stay."""
+    return _paths().sub(lambda match: (match.group("quote") or "") + "<path>", text)
+
+
+@functools.cache
+def _paths() -> re.Pattern[str]:
+    # A path of this machine starts with a folder that this machine's root has; `/api/login` does not.
+    try:
+        roots = [re.escape(entry) for entry in sorted(os.listdir("/"), reverse=True) if not entry.startswith(".")]
+    except OSError:
+        roots = []
+    # What other machines have: an exception may have travelled.
+    roots += ["home", "Users", "root", "tmp", "var", "usr", "opt", "etc", "private", "Library"]
+    posix = rf"/(?:{'|'.join(dict.fromkeys(roots))})(?=/)"
+    windows = r"[A-Za-z]:[\\/](?=[^\\/])"
+    start = rf"(?:{posix}|{windows})"
+    # Within quotes a path may have spaces and ends with the quote.
+    return re.compile(
+        rf"(?P<quote>['\"]){start}[^'\"\n]*(?=['\"])"
+        rf"|(?<![\w:/.\-~]){start}[^\s'\"<>|,;()\[\]{{}}]*?(?=[:.]?(?:[\s'\"<>|,;()\[\]{{}}:]|$))"
+    )

@@ -1,0 +1,178 @@
+"""`Tracer`: how a running job tells what it does.
+
+A tracer hands each event to the function its process was given; in a process that the flow starts itself (a pool, a
+Ray worker on this machine) a pickled tracer forwards its events to the job's process (`agentmesh.relay`).
+"""
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from agentmesh import relay
+from agentmesh.errors import KodosumiError, hide_paths
+from agentmesh.response import HTML, Markdown, Text
+from agentmesh.serialize import serialize
+
+Emit = Callable[[str, str], None]
+"""Takes an event's kind and payload; thread-safe, synchronous, may block while too much is in flight."""
+
+
+class Tracer:
+    """Sends events of one job.  Every method has a twin that ends in `_sync`, for code that is not `async`."""
+
+    def __init__(self, fid: str, emit: Emit | relay.Sender, *, panel_url: str = "", jwt: str = "") -> None:
+        self.fid = fid
+        self.panel_url = panel_url
+        self.jwt = jwt
+        self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.fid, self._emit.ticket(), self.panel_url, self.jwt)
+
+    def __copy__(self) -> "Tracer":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Tracer":
+        return self
+
+    def emit(self, kind: str, payload: str) -> None:
+        """Send an event as it is; the methods below are what a flow wants.
+
+        Raises `ValueError` for a payload that is too large for an event (4 MiB).
+        """
+        self._emit(kind, payload.encode("utf-8", "replace").decode())
+
+    async def _send(self, kind: str, *payloads: str) -> None:
+        for payload in payloads:
+            self.emit(kind, payload)
+        # A flow that only sends must not keep its other tasks from running.
+        await asyncio.sleep(0)
+
+    async def debug(self, *message: str) -> None:
+        """Send a line for developers."""
+        await self._send("debug", _lines(message))
+
+    async def result(self, *message: Any) -> None:
+        """Send an interim result: any value; one event for each argument."""
+        await self._send("result", *map(serialize, message))
+
+    async def action(self, *message: Any) -> None:
+        """Send what the flow does now: any value; one event for each argument."""
+        await self._send("action", *map(serialize, message))
+
+    async def markdown(self, *message: str) -> None:
+        """Send an interim result in Markdown; arguments are paragraphs."""
+        await self._send("result", _markdown(message))
+
+    async def html(self, *message: str) -> None:
+        """Send an interim result in HTML; arguments are lines."""
+        await self._send("result", serialize(HTML(*message)))
+
+    async def text(self, *message: str) -> None:
+        """Send an interim result in plain text; arguments are lines."""
+        await self._send("result", serialize(Text(*message)))
+
+    async def warning(self, *message: str, exc_info: bool = False) -> None:
+        """Send a line to stderr; with `exc_info` the exception being handled as well."""
+        await self._send("stderr", _warning(message, exc_info))
+
+    async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+        """Ask a human and wait for the answer.  Not in this release: raises `KodosumiError`."""
+        _not_yet("tracer.lock", f"lock {name!r}")
+
+    async def fs(self) -> Any:
+        """Open the files of the job.  Not in this release: raises `KodosumiError`."""
+        _not_yet("tracer.fs", "the files of a job")
+
+    def debug_sync(self, *message: str) -> None:
+        """See `debug`."""
+        self.emit("debug", _lines(message))
+
+    def result_sync(self, *message: Any) -> None:
+        """See `result`."""
+        for value in message:
+            self.emit("result", serialize(value))
+
+    def action_sync(self, *message: Any) -> None:
+        """See `action`."""
+        for value in message:
+            self.emit("action", serialize(value))
+
+    def markdown_sync(self, *message: str) -> None:
+        """See `markdown`."""
+        self.emit("result", _markdown(message))
+
+    def html_sync(self, *message: str) -> None:
+        """See `html`."""
+        self.emit("result", serialize(HTML(*message)))
+
+    def text_sync(self, *message: str) -> None:
+        """See `text`."""
+        self.emit("result", serialize(Text(*message)))
+
+    def warning_sync(self, *message: str, exc_info: bool = False) -> None:
+        """See `warning`."""
+        self.emit("stderr", _warning(message, exc_info))
+
+    def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+        """See `lock`."""
+        _not_yet("tracer.lock_sync", f"lock {name!r}")
+
+    def fs_sync(self) -> Any:
+        """See `fs`."""
+        _not_yet("tracer.fs_sync", "the files of a job")
+
+
+class TracerMock(Tracer):
+    """A tracer that sends nothing: for tests of a flow.  `lock` answers `{}`, `fs` None."""
+
+    def __init__(self, fid: str = "mock") -> None:
+        super().__init__(fid, _nothing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TracerMock, (self.fid,)
+
+    async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+        """Answer `{}`."""
+        return {}
+
+    def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+        """Answer `{}`."""
+        return {}
+
+    async def fs(self) -> Any:
+        """Answer None."""
+        return None
+
+    def fs_sync(self) -> Any:
+        """Answer None."""
+        return None
+
+
+def _restore(fid: str, ticket: relay.Ticket, panel_url: str, jwt: str) -> Tracer:
+    return Tracer(fid, relay.redeem(ticket), panel_url=panel_url, jwt=jwt)
+
+
+def _nothing(kind: str, payload: str) -> None:
+    pass
+
+
+def _lines(message: tuple[Any, ...]) -> str:
+    return "\n".join(str(part) for part in message)
+
+
+def _markdown(message: tuple[Any, ...]) -> str:
+    return serialize(Markdown("\n\n".join(str(part) for part in message)))
+
+
+def _warning(message: tuple[Any, ...], exc_info: bool) -> str:
+    text = _lines(message)
+    if exc_info and sys.exc_info()[0] is not None:
+        text += "\n" + hide_paths(traceback.format_exc().rstrip())
+    return text
+
+
+def _not_yet(call: str, what: str) -> NoReturn:
+    raise KodosumiError(f"{call}: {what} cannot be opened, this release of agentmesh does not have it yet")
