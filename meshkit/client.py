@@ -6,10 +6,12 @@ beside it says which service asks.
 
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pb2
 
 from meshkit.auth import SERVICE_HEADER, caller
 from meshkit.identity import ServiceIdentity
@@ -17,40 +19,44 @@ from meshkit.server import MESSAGE_BYTES_MAX
 
 DEADLINE_S = 30.0
 
-# Retried by the channel: only calls that never reached the peer (RFC: gRPC A6).  A peer that restarts is back in
-# a second or two.
-_SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [{}],
-                "retryPolicy": {
-                    "maxAttempts": 5,
-                    "initialBackoff": "0.05s",
-                    "maxBackoff": "1s",
-                    "backoffMultiplier": 3,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ]
-    }
-)
+_RETRY = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
 
 
-def _options(*, retry: bool) -> list[tuple[str, Any]]:
-    options: list[tuple[str, Any]] = [
+def _reads() -> list[dict[str, str]]:
+    """Return the methods that the contract marks as free of side effects, of every proto this process has imported.
+
+    Only those are retried (gRFC A6): an UNAVAILABLE may come after the peer has acted, and a create must not happen
+    twice.
+    """
+    pools = [module for name, module in list(sys.modules.items()) if name.startswith("mesh.") and name.endswith("_pb2")]
+    return [
+        {"service": service.full_name, "method": method.name}
+        for module in pools
+        for service in module.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+        if method.GetOptions().idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    ]
+
+
+def _options() -> list[tuple[str, Any]]:
+    # A peer that restarts is back in a second or two.
+    config = {"methodConfig": [{"name": _reads(), "retryPolicy": _RETRY}]}
+    return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.enable_retries", int(retry)),
+        ("grpc.service_config", json.dumps(config)),
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.keepalive_time_ms", 20_000),
         ("grpc.keepalive_timeout_ms", 10_000),
     ]
-    if retry:
-        options.append(("grpc.service_config", _SERVICE_CONFIG))
-    return options
 
 
 class _Identify:
@@ -84,5 +90,5 @@ class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):
 async def connect(target: str, identity: ServiceIdentity) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel to `host:port` for the length of the block; it reconnects by itself."""
     interceptors = [_UnaryUnary(identity), _UnaryStream(identity)]
-    async with grpc.aio.insecure_channel(target, options=_options(retry=True), interceptors=interceptors) as channel:
+    async with grpc.aio.insecure_channel(target, options=_options(), interceptors=interceptors) as channel:
         yield channel

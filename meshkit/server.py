@@ -15,9 +15,13 @@ from meshkit.interceptors import Errors, Logging
 from meshkit.rules import check_rules
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+METADATA_BYTES_MAX = 192 * 1024
 OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    # A client's HTTP headers come along with a transcoded request: Envoy takes 60 KiB, and the path comes thrice.
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.so_reuseport", 0),  # two servers on one port would share calls in silence
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import pathlib
+import sys
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import grpc
 import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meshkit import client, identity
@@ -48,6 +51,19 @@ class Settings(BaseSettings):
     def secret(self) -> bytes:
         """The mesh's shared secret; made on first use."""
         return identity.load_secret(self.data_dir / "mesh.secret")
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def from_environment(kind: type[S]) -> S:
+    """Read settings; if one cannot be read, name it on stderr and exit with 2.  For `main`s only."""
+    try:
+        return kind()
+    except ValidationError as error:
+        wrong = [f"AGENTMESH_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        print(f"agentmesh: {'; '.join(wrong)}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 @contextlib.asynccontextmanager

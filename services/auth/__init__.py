@@ -1,0 +1,1 @@
+"""The auth service: who may sign in, what their tokens say, and which tokens must fail."""

@@ -1,0 +1,22 @@
+"""What the registry can be told."""
+
+from meshkit.service import Settings
+
+
+class Config(Settings):
+    """Every field has a default that works on a laptop; the prefix is `AGENTMESH_`."""
+
+    boot_timeout_s: float = 1800.0
+    """How long one app may take to load during a boot."""
+
+    boot_parallel: int = 4
+    """How many apps load at once during a boot."""
+
+    probe_timeout_s: float = 10.0
+    """How long a flow may take to answer when a boot asks whether it is alive."""
+
+    runner_patience_s: float = 10.0
+    """How long a boot waits for a runner that does not answer, such as one that restarts."""
+
+    state_fresh_s: float = 1.0
+    """How old may be what readers are told of an app's state."""

@@ -1,0 +1,235 @@
+"""YAML in and out: what operators write about an app (bootstrap) and about its flows (meta).
+
+Texts are read with PyYAML's safe loader in pure Python, where one nested too deeply is an error and not a crash.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from meshkit.errors import Invalid
+from services.registry.domain import Definition, FoundFlow
+
+TEXT_MAX = 64 * 1024
+"""Characters of one YAML text."""
+_ALL_TEXTS_MAX = 4 * 1024 * 1024
+"""Characters of all meta texts of an expose."""
+_NODES_MAX = 20_000
+"""Values a text may stand for once its aliases are followed: ten short lines of YAML can stand for billions."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A bootstrap, ready to be deployed."""
+
+    import_path: str
+    runtime_env_json: str
+    deployments_json: str
+    fork: bool | None
+    """None if the bootstrap does not say."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a meta text says for people to read; None where it says nothing."""
+
+    display: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] | None = None
+    author: str | None = None
+    organization: str | None = None
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, with an end to merges: `<<: [*a, *a]` over a few lines would stand for billions of entries."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _NODES_MAX:
+            raise yaml.constructor.ConstructorError(None, None, "merges (`<<`) stand for too much", node.start_mark)
+
+
+def check(definition: Definition) -> None:
+    """Raise `Invalid`, with field, line and column, if a text of the definition is not YAML.
+
+    What the texts say is not checked: a bootstrap is judged by the boot (spec/kodosumi.md §6.1).
+    """
+    if sum(len(entry.data) for entry in definition.meta or ()) > _ALL_TEXTS_MAX:
+        raise Invalid("meta data are too long", {"expose.meta": [f"at most {_ALL_TEXTS_MAX} characters together"]})
+    _load(definition.bootstrap, "expose.bootstrap", "bootstrap")
+    for index, entry in enumerate(definition.meta or ()):
+        _load(entry.data, f"expose.meta[{index}].data", f"meta data of {entry.url}")
+
+
+def plan(bootstrap: str) -> Plan:
+    """Return what to deploy; raise `Invalid`, saying what is missing and how to give it."""
+    document = _plain(_load(bootstrap, "bootstrap", "bootstrap"))
+    if not isinstance(document, dict):
+        raise Invalid("bootstrap must be a YAML mapping with import_path: package.module:attribute")
+    import_path = document.get("import_path")
+    if not isinstance(import_path, str) or not import_path.strip():
+        hint = " (give one application, not a list of `applications`)" if "applications" in document else ""
+        raise Invalid(f"bootstrap has no import_path: add import_path: package.module:attribute{hint}")
+    runtime_env = document.get("runtime_env") or {}
+    if not isinstance(runtime_env, dict):
+        raise Invalid("runtime_env of the bootstrap must be a mapping, such as env_vars: {NAME: value}")
+    deployments = document.get("deployments") or []
+    if not isinstance(deployments, list):
+        raise Invalid("deployments of the bootstrap must be a list")
+    fork = document.get("fork")
+    if fork is not None and not isinstance(fork, bool):
+        raise Invalid("fork of the bootstrap must be true or false")
+    return Plan(
+        import_path=import_path.strip(),
+        runtime_env_json=json.dumps(runtime_env),
+        deployments_json=json.dumps(deployments),
+        fork=fork,
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def about(text: str) -> About:
+    """Return what a meta text says about its flow; a text that says nothing usable is empty, not an error."""
+    try:
+        document = _load(text, "data", "meta data")
+    except Invalid:
+        return About()
+    if not isinstance(document, dict):
+        return About()
+    author = document.get("author")
+    if not isinstance(author, Mapping):
+        author = {"name": author}
+    return About(
+        display=_text(document.get("display")),
+        description=_text(document.get("description")),
+        tags=_tags(document.get("tags")),
+        author=_text(author.get("name")),
+        organization=_text(author.get("organization")),
+    )
+
+
+def template(flow: FoundFlow) -> str:
+    """Return a first meta text for a flow: what its author said, and comments on what may be added."""
+    tags = "".join(f"\n  - {_scalar(tag)}" for tag in flow.tags) or "\n  # - example-tag"
+    return f"""\
+# Display name of the flow
+display: {_scalar(flow.summary or "Unnamed Flow")}
+
+# What the flow does
+description: {_scalar(flow.description or "No description provided")}
+
+# For search and grouping
+tags:{tags}
+
+# Who is behind it
+author:
+  name: {_scalar(flow.author)}
+  organization: {_scalar(flow.organization)}
+  contact_email: ~
+  contact_other: ~
+
+# Results to show before a run
+# example_output:
+#   - name: sample
+#     mime_type: application/json
+#     url: https://example.com/sample.json
+
+# capability:
+#   name: my-capability
+#   version: 1.0.0
+
+# legal:
+#   privacy_policy: https://example.com/privacy
+#   terms: https://example.com/terms
+#   other: https://example.com/more
+
+# Price of a run; amounts of lovelace are strings
+# agentPricing:
+#   - pricingType: Fixed
+#     fixedPricing:
+#       - amount: "1000000"
+#         unit: lovelace
+
+# Set once the agent is registered; runs are then paid through the expose's network
+# agentIdentifier: ~
+
+# image: https://example.com/preview.png
+"""
+
+
+def _load(text: str, field: str, what: str) -> Any:
+    if len(text) > TEXT_MAX:
+        raise Invalid(f"{what} is too long", {field: [f"at most {TEXT_MAX} characters"]})
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        problem = error.problem or error.context or "cannot be read"
+        raise Invalid(f"{what} is not valid YAML: {where}{problem}", {field: [f"{where}{problem}"]}) from None
+    except yaml.reader.ReaderError as error:
+        line, column = _line_and_column(text, int(error.position))
+        problem = f"line {line}, column {column}: the character {error.character!r} is not allowed"
+        raise Invalid(f"{what} is not valid YAML: {problem}", {field: [problem]}) from None
+    except RecursionError:
+        raise Invalid(f"{what} is nested too deeply", {field: ["use fewer levels"]}) from None
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+        # The loader's own slips on scalars such as 2024-13-45 or `!!bool maybe`.
+        problem = f"a value cannot be read ({error}): put it in quotes"
+        raise Invalid(f"{what} is not valid YAML: {problem}", {field: [problem]}) from None
+
+
+def _line_and_column(text: str, position: int) -> tuple[int, int]:
+    before = text[:position]
+    return before.count("\n") + 1, position - before.rfind("\n")
+
+
+def _plain(document: Any) -> Any:
+    """Return the document as JSON can hold it, with aliases followed; raise `Invalid` if it stands for too much."""
+    left = _NODES_MAX
+
+    def copy(value: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Invalid("bootstrap stands for too many values: use fewer aliases (`*name`)")
+        if isinstance(value, dict):
+            return {str(key): copy(item) for key, item in value.items()}
+        if isinstance(value, list | set | tuple):
+            return [copy(item) for item in value]
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        return str(value)  # dates and binary
+
+    try:
+        return copy(document)
+    except RecursionError:
+        raise Invalid("bootstrap contains itself: an alias (`*name`) is used inside its own anchor") from None
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, dict | list):
+        return None
+    return str(value).strip() or None
+
+
+def _tags(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    items = value if isinstance(value, list) else [value]
+    return tuple(sorted({text for item in items if (text := _text(item)) is not None}))
+
+
+def _scalar(value: str | None) -> str:
+    """Write a value so that it reads back as the same text, on one line."""
+    if value is None:
+        return "~"
+    dumped = yaml.safe_dump(value, allow_unicode=True, width=float("inf"), default_style=None)
+    line = str(dumped).removesuffix("...\n").strip()
+    if "\n" in line:  # several lines: quote them, which keeps the template's layout
+        line = str(yaml.safe_dump(value, allow_unicode=True, width=float("inf"), default_style='"')).strip()
+    return line

@@ -1,0 +1,45 @@
+"""Nobody else reaches a mesh with the default password."""
+
+import pathlib
+
+import pytest
+from pydantic import SecretStr
+
+from services.auth.config import Config, ConfigError, is_loopback
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.5.5.5", "::1", "[::1]", "localhost", "LOCALHOST", "::ffff:127.0.0.1"]
+)
+def test_loopback(host: str) -> None:
+    """Addresses that only this machine has."""
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "192.168.1.5", "mesh.example.com", "localhost.example.com", "127.1"]
+)
+def test_not_loopback(host: str) -> None:
+    """Everything else, names that might lead anywhere included."""
+    assert not is_loopback(host)
+
+
+def settings(host: str, password: str) -> Config:
+    """Return a configuration."""
+    return Config(data_dir=pathlib.Path("unused"), host=host, admin_password=SecretStr(password))
+
+
+@pytest.mark.parametrize("password", ["", "admin"])
+def test_an_open_mesh_needs_a_password(password: str) -> None:
+    """The message says which variable to set."""
+    with pytest.raises(ConfigError, match="AGENTMESH_ADMIN_PASSWORD"):
+        settings("0.0.0.0", password).initial_password()
+
+
+@pytest.mark.parametrize(("host", "password"), [("127.0.0.1", ""), ("127.0.0.1", "admin"), ("0.0.0.0", "s3cret")])
+def test_a_mesh_that_may_start(host: str, password: str) -> None:
+    """With the password that was given, if any; it is not in any log of the settings."""
+    config = settings(host, password)
+
+    assert password == config.initial_password()
+    assert not password or f"={password}" not in repr(config).replace("'", "")

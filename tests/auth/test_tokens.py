@@ -1,0 +1,103 @@
+"""Keys stay secret and stay the same, and time never stands still."""
+
+import concurrent.futures
+import datetime
+import json
+import pathlib
+import stat
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from services.auth import tokens
+from services.auth.config import ConfigError
+from services.auth.domain import User
+from tests.auth.helpers import claims
+
+NOON = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
+
+
+def test_the_key_is_made_once(tmp_path: pathlib.Path) -> None:
+    """However many start at once, all sign with the same; only its owner can read it."""
+    folder = tmp_path / "auth"
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        kids = {signer.kid for signer in pool.map(tokens.load_signer, [folder] * 16)}
+
+    assert len(kids) == 1
+    assert [path.name for path in folder.iterdir()] == ["signing_key.pem"]
+    assert stat.S_IMODE((folder / "signing_key.pem").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_key_that_others_can_read_is_closed(tmp_path: pathlib.Path) -> None:
+    """A copy from a backup, say."""
+    kid = tokens.load_signer(tmp_path).kid
+    (tmp_path / "signing_key.pem").chmod(0o644)
+
+    assert kid == tokens.load_signer(tmp_path).kid
+    assert stat.S_IMODE((tmp_path / "signing_key.pem").stat().st_mode) == 0o600
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    """Return the key as in a file."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", pem(rsa.generate_private_key(65537, 2048)), pem(ec.generate_private_key(ec.SECP384R1()))],
+    ids=["empty", "nonsense", "rsa", "other curve"],
+)
+def test_a_file_that_is_no_such_key_is_refused(tmp_path: pathlib.Path, content: bytes) -> None:
+    """It is not overwritten: the message names the file and what to do."""
+    (tmp_path / "signing_key.pem").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"signing_key\.pem.*move it away"):
+        tokens.load_signer(tmp_path)
+
+    assert content == (tmp_path / "signing_key.pem").read_bytes()
+
+
+def test_a_token_verifies_with_the_public_keys(tmp_path: pathlib.Path) -> None:
+    """Which hold nothing private; the session is in the token, unless it is an API key."""
+    signer = tokens.load_signer(tmp_path)
+    user = User(user_id="u", login="ada", email="a@b", password_hash="", created_at=NOON)
+    at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(microseconds=1)
+    until = at + datetime.timedelta(hours=1)
+    token = signer.sign(user, jti="j", session="s", issued_at=at, expires_at=until)
+    found = claims(token, signer.jwks_json)
+
+    assert set(found) == {"iss", "sub", "login", "operator", "tier", "iat", "exp", "jti", "sid"}
+    assert at == datetime.datetime.fromtimestamp(found["iat"], datetime.UTC)
+    assert tokens.session_of(token) == "s"
+    assert tokens.session_of(signer.sign(user, jti="j", session="", issued_at=at, expires_at=until)) == ""
+    assert set(json.loads(signer.jwks_json)["keys"][0]) == {"crv", "kty", "x", "y", "use", "alg", "kid"}
+
+
+def test_refresh_tokens_are_long_and_different() -> None:
+    """Two of the same session share nothing but its id."""
+    first, second = tokens.new_refresh_token("s"), tokens.new_refresh_token("s")
+
+    assert first != second
+    assert first.startswith("s.")
+    assert len(first) >= 43
+    assert tokens.digest(first) != tokens.digest(second)
+
+
+def test_time_never_stands_still() -> None:
+    """Also when the wall clock does, is set back, or many threads ask."""
+    wall = [NOON]
+    clock = tokens.Clock(lambda: wall[0])
+    times = [clock(), clock()]
+    wall[0] -= datetime.timedelta(hours=1)
+    times.append(clock())
+    clock.advance(NOON + datetime.timedelta(hours=5))
+    times.append(clock())
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        crowd = list(pool.map(lambda _: clock(), range(2000)))
+
+    assert sorted(set(times)) == times
+    assert times[3] > NOON + datetime.timedelta(hours=5)
+    assert len(set(crowd)) == 2000

@@ -1,0 +1,74 @@
+"""A service follows the auth service: its keys, its revocations, its restarts."""
+
+import asyncio
+import contextlib
+import pathlib
+
+import pytest
+from mesh.auth.v1 import auth_pb2 as pb
+
+from meshkit.auth import Principal, TokenVerifier
+from meshkit.errors import Unauthenticated, Unavailable
+from meshkit.service import Settings, authenticated
+from tests.auth.helpers import auth_mesh, bearer
+
+
+def settings(data_dir: pathlib.Path, port: int) -> Settings:
+    """Return the settings of a service beside the auth service at `port`."""
+    return Settings(data_dir=data_dir, auth_address=f"127.0.0.1:{port}")
+
+
+async def revoked(verifier: TokenVerifier, token: str) -> None:
+    """Wait until the verifier refuses the token."""
+    async with asyncio.timeout(15):
+        while True:
+            try:
+                await verifier.verify(token)
+            except Unauthenticated:
+                return
+            await asyncio.sleep(0)
+
+
+async def test_a_token_is_verified_and_its_revocation_followed(tmp_path: pathlib.Path) -> None:
+    """A peer knows who calls, and learns of a sign-out without asking."""
+    async with auth_mesh(tmp_path) as mesh, authenticated(settings(tmp_path, mesh.port), "runner") as auth:
+        tokens = await mesh.sign_in()
+        got: Principal = await auth._verifier.verify(tokens.access_token)
+        await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
+        await revoked(auth._verifier, tokens.access_token)
+
+    assert (got.user, got.operator) == (tokens.user.name, True)
+
+
+async def test_what_was_revoked_before_we_started_fails(tmp_path: pathlib.Path) -> None:
+    """From the very first call: it waits for the snapshot."""
+    async with auth_mesh(tmp_path) as mesh:
+        tokens = await mesh.sign_in()
+        await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
+        async with authenticated(settings(tmp_path, mesh.port), "runner") as auth:
+            with pytest.raises(Unauthenticated, match="revoked"):
+                await auth._verifier.verify(tokens.access_token)
+
+
+async def test_a_restart_of_the_auth_service_is_followed(tmp_path: pathlib.Path) -> None:
+    """The stream comes back by itself, and what is revoked after it is heard."""
+    async with contextlib.AsyncExitStack() as stack:
+        async with auth_mesh(tmp_path, memory=False) as mesh:
+            address = f"127.0.0.1:{mesh.port}"
+            auth = await stack.enter_async_context(authenticated(settings(tmp_path, mesh.port), "runner"))
+            tokens = await mesh.sign_in()
+            await auth._verifier.verify(tokens.access_token)
+        await auth._verifier.verify(tokens.access_token)
+        async with auth_mesh(tmp_path, memory=False, auth_address=address) as mesh:
+            await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
+            await revoked(auth._verifier, tokens.access_token)
+
+
+async def test_without_the_auth_service_nobody_gets_in(tmp_path: pathlib.Path) -> None:
+    """The answer is "try again", within seconds."""
+    async with auth_mesh(tmp_path) as mesh:
+        tokens = await mesh.sign_in()
+        port = mesh.port
+    async with authenticated(settings(tmp_path, port), "runner") as auth, asyncio.timeout(15):
+        with pytest.raises(Unavailable):
+            await auth._verifier.verify(tokens.access_token)

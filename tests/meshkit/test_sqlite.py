@@ -1,0 +1,162 @@
+"""The database keeps what it has answered, and one bad write does not hurt its neighbours."""
+
+import asyncio
+import pathlib
+import sqlite3
+import stat
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from meshkit.errors import NotFound
+from meshkit.sqlite import Database
+
+TABLE = "CREATE TABLE notes (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT  -- a comment at the end"
+
+
+@pytest_asyncio.fixture
+async def database(tmp_path: pathlib.Path) -> AsyncIterator[Database]:
+    """An open database with one table."""
+    database = Database(tmp_path / "deep" / "notes.db", [TABLE])
+    database.open()
+    yield database
+    await database.close()
+
+
+def insert(text: str | None) -> Callable[[sqlite3.Connection], int | None]:
+    """Return a write of one note."""
+    return lambda connection: connection.execute("INSERT INTO notes (text) VALUES (?)", (text,)).lastrowid
+
+
+def texts(connection: sqlite3.Connection) -> list[str]:
+    """Return all notes, in order."""
+    return [text for (text,) in connection.execute("SELECT text FROM notes ORDER BY number")]
+
+
+async def test_an_answer_means_on_disk(database: Database, tmp_path: pathlib.Path) -> None:
+    """Another connection sees what was answered."""
+    await database.write(insert("a"))
+    other = sqlite3.connect(tmp_path / "deep" / "notes.db")
+    found = texts(other)
+    other.close()
+
+    assert found == ["a"]
+    assert database.read(texts) == ["a"]
+    assert await database.query(texts) == ["a"]
+
+
+async def test_writes_keep_their_order(database: Database) -> None:
+    """Thousands of writes at once come out in the order they were asked for."""
+    await asyncio.gather(*(database.write(insert(f"{number}")) for number in range(3000)))
+
+    assert database.read(texts) == [f"{number}" for number in range(3000)]
+
+
+async def test_a_failed_write_is_undone_alone(database: Database) -> None:
+    """Of a batch only the one that raised is missing, with all that it did before."""
+
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO notes (text) VALUES ('half')")
+        raise NotFound("no such thing")
+
+    outcomes = await asyncio.gather(
+        database.write(insert("a")),
+        database.write(half),
+        database.write(insert(None)),
+        database.write(insert("b")),
+        database.write(insert("a")),
+        return_exceptions=True,
+    )
+
+    kinds = [int, NotFound, sqlite3.IntegrityError, int, sqlite3.IntegrityError]
+    assert kinds == [type(outcome) for outcome in outcomes]
+    assert database.read(texts) == ["a", "b"]
+
+
+async def test_a_cancelled_caller_does_not_undo_the_write(database: Database) -> None:
+    """And the writer goes on."""
+    task = asyncio.create_task(database.write(insert("a")))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await database.write(insert("b"))
+
+    assert database.read(texts) == ["a", "b"]
+
+
+async def test_closing_commits_what_waits(tmp_path: pathlib.Path) -> None:
+    """What was asked for before the close is on disk; what comes after is refused."""
+    database = Database(tmp_path / "notes.db", [TABLE])
+    database.open()
+    writes = [asyncio.create_task(database.write(insert(f"{number}"))) for number in range(100)]
+    await asyncio.sleep(0)
+    await database.close()
+    await asyncio.gather(*writes)
+    with pytest.raises(sqlite3.ProgrammingError):
+        await database.write(insert("late"))
+    again = Database(tmp_path / "notes.db", [TABLE])
+    again.open()
+    found = again.read(texts)
+    await again.close()
+
+    assert len(found) == 100
+
+
+async def test_readers_cannot_write(database: Database) -> None:
+    """A write that goes around the writer is refused."""
+    with pytest.raises(sqlite3.OperationalError):
+        database.read(insert("a"))
+
+
+async def test_the_file_is_its_owners_alone(database: Database, tmp_path: pathlib.Path) -> None:
+    """Password hashes and inputs are not for other users of the machine; so are the files beside it."""
+    await database.write(insert("a"))
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "deep").iterdir()}
+    assert modes == {"notes.db": 0o600, "notes.db-wal": 0o600, "notes.db-shm": 0o600}
+
+
+async def test_migrations_run_once_each(tmp_path: pathlib.Path) -> None:
+    """A newer program adds what is missing; data stay."""
+    database = Database(tmp_path / "notes.db", [TABLE])
+    database.open()
+    await database.write(insert("a"))
+    await database.close()
+    newer = Database(tmp_path / "notes.db", [TABLE, "ALTER TABLE notes ADD COLUMN extra TEXT"])
+    newer.open()
+    rows = newer.read(lambda connection: connection.execute("SELECT text, extra FROM notes").fetchall())
+    await newer.close()
+
+    assert rows == [("a", None)]
+
+
+async def test_an_older_program_refuses_a_newer_file(tmp_path: pathlib.Path) -> None:
+    """Rather than to work on tables it does not understand."""
+    newer = Database(tmp_path / "notes.db", [TABLE, "CREATE TABLE more (x)"])
+    newer.open()
+    await newer.close()
+    older = Database(tmp_path / "notes.db", [TABLE])
+
+    with pytest.raises(sqlite3.DatabaseError, match="newer version"):
+        older.open()
+
+
+async def test_a_failed_migration_leaves_no_half(tmp_path: pathlib.Path) -> None:
+    """It is undone as a whole, and the next try starts where it was."""
+    broken = Database(tmp_path / "notes.db", [TABLE, "CREATE TABLE more (x); CREATE TABLE notes (x)"])
+    with pytest.raises(sqlite3.OperationalError):
+        broken.open()
+    mended = Database(tmp_path / "notes.db", [TABLE, "CREATE TABLE more (x)"])
+    mended.open()
+    await mended.close()
+
+
+async def test_a_file_that_is_no_database_is_refused(tmp_path: pathlib.Path) -> None:
+    """At once, and not by a writer that hangs."""
+    path = tmp_path / "notes.db"
+    path.write_text("this is not a database, but it is long enough to be looked at as one" * 20)
+
+    with pytest.raises(sqlite3.DatabaseError):
+        Database(path, [TABLE]).open()

@@ -1,0 +1,97 @@
+"""YAML in and out."""
+
+import contextlib
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshkit.errors import Invalid
+from services.registry import documents
+from services.registry.domain import Definition, FoundFlow
+
+# What YAML can hold: PyYAML refuses other control characters, and no author can type half a surrogate pair.
+_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t", exclude_characters="￾￿"))
+
+
+@given(summary=_TEXT, description=_TEXT, tags=st.lists(_TEXT), author=_TEXT)
+def test_a_template_says_what_the_author_said(summary: str, description: str, tags: list[str], author: str) -> None:
+    """Whatever an author wrote, quotes and colons and line breaks included, reads back from the template."""
+    flow = FoundFlow(path="/", summary=summary, description=description, tags=tuple(tags), author=author)
+    text = documents.template(flow)
+    about = documents.about(text)
+
+    documents.check(Definition(name="x", bootstrap=text))
+    assert about.display == ((summary or "Unnamed Flow").strip() or None)
+    assert about.description == ((description or "No description provided").strip() or None)
+    assert about.tags == (tuple(sorted({tag.strip() for tag in tags if tag.strip()})) if tags else None)
+    assert about.author == (author.strip() or None)
+    assert about.organization is None
+
+
+def test_a_template_explains_itself() -> None:
+    """Every field of a sumi item can be found in it, as a comment if the author said nothing."""
+    text = documents.template(FoundFlow(path="/"))
+
+    for key in ("example_output", "capability", "legal", "agentPricing", "agentIdentifier", "image", "contact_email"):
+        assert key in text
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """No text does anything but pass or raise `Invalid`."""
+    with contextlib.suppress(Invalid):
+        documents.check(Definition(name="x", bootstrap=text))
+        documents.plan(text)
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "remedy"),
+    [
+        ("", "import_path: package.module:attribute"),
+        ("import_path: ", "import_path: package.module:attribute"),
+        ("import_path: [a]", "import_path: package.module:attribute"),
+        ("applications:\n  - import_path: a:b", "not a list of `applications`"),
+        ("just text", "mapping"),
+        ("import_path: a:b\nruntime_env: [x]", "runtime_env"),
+        ("import_path: a:b\ndeployments: {x: 1}", "deployments"),
+        ("import_path: a:b\nfork: perhaps", "fork"),
+        ("import_path: a:b\nruntime_env: &a {x: *a}", "alias"),
+    ],
+)
+def test_a_bootstrap_that_cannot_be_deployed_says_why(bootstrap: str, remedy: str) -> None:
+    """The boot's warning names the key and what to write."""
+    with pytest.raises(Invalid, match=r".") as caught:
+        documents.plan(bootstrap)
+
+    assert remedy in str(caught.value)
+
+
+def test_a_small_text_cannot_stand_for_billions_of_values() -> None:
+    """Aliases of aliases are followed up to a limit."""
+    lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x]"]
+    lines += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+
+    with pytest.raises(Invalid, match="too many values"):
+        documents.plan("import_path: a:b\n" + "\n".join(lines))
+
+
+def test_a_small_text_cannot_merge_billions_of_entries() -> None:
+    """The same for merge keys, which are followed while the text is read."""
+    lines = ["a0: &a0 {k: 1}"]
+    lines += [f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 20)}]}}" for n in range(1, 10)]
+
+    with pytest.raises(Invalid, match="merges"):
+        documents.check(Definition(name="x", bootstrap="\n".join(lines)))
+
+
+def test_values_that_json_does_not_know_become_texts() -> None:
+    """Dates and numbers as keys arrive as people wrote them."""
+    plan = documents.plan("import_path: ' a:b '\nruntime_env: {env_vars: {1: 2026-01-02}, set: !!set {x}}")
+
+    assert dataclasses.replace(plan, runtime_env_json="") == documents.Plan(
+        import_path="a:b", runtime_env_json="", deployments_json="[]", fork=None
+    )
+    assert json.loads(plan.runtime_env_json) == {"env_vars": {"1": "2026-01-02"}, "set": ["x"]}
