@@ -24,19 +24,19 @@ demo: setup  ## mesh up, examples booted, a real job streamed to its end, mesh d
 test: setup
 	$(BIN)/python -m pytest -q -n auto --dist loadgroup
 
-check: setup lint types imports protos checkgenerate test  ## what CI runs
+check: lint types imports protos checkgenerate test  ## what CI runs
 
-lint:
+lint: setup
 	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/ruff check $(PACKAGES)
 
-types:
+types: setup
 	$(BIN)/mypy
 
-imports:
+imports: setup
 	$(BIN)/lint-imports
 
-protos:
+protos: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" buf lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" buf format -d --exit-code protos
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/breaking.sh
@@ -44,7 +44,7 @@ protos:
 generate: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/generate.sh gen
 
-checkgenerate:
+checkgenerate: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/checkgenerate.sh
 
 bench: setup

@@ -43,19 +43,23 @@ class MeshDidNotStart(Exception):
 class Mesh:
     """A mesh that runs."""
 
-    def __init__(self, url: str, process: subprocess.Popen[str], data_dir: pathlib.Path, log: pathlib.Path) -> None:
+    def __init__(
+        self, url: str, process: subprocess.Popen[str], data_dir: pathlib.Path, log: pathlib.Path, password: str
+    ) -> None:
         self.url = url
         """Such as `http://127.0.0.1:23456`."""
         self.process = process
         """The supervisor, `agentmesh up`."""
         self.data_dir = data_dir
+        """Where it keeps everything."""
         self._log = log
+        self._password = password
 
     @functools.cached_property
     def client(self) -> Client:
         """A client that is signed in as the admin."""
         client = Client(self.url)
-        client.login("admin", os.environ.get("AGENTMESH_ADMIN_PASSWORD", "admin"))
+        client.login("admin", self._password)
         return client
 
     def deploy(self, name: str, import_path: str) -> None:
@@ -97,6 +101,7 @@ def running_mesh(
         log = folder / "log"
         command = [sys.executable, "-P", "-m", "agentmesh.cli", "up", "--port", "0", "--data-dir", str(kept)]
         command += ["--examples"] if examples else []
+        surroundings = {**os.environ, **(env or {})}
         with log.open("w") as sink:
             process = subprocess.Popen(
                 command,
@@ -105,10 +110,11 @@ def running_mesh(
                 stderr=sink,
                 text=True,
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env=surroundings,
             )
         stack.callback(_end, process)
-        mesh = Mesh(_ready_url(process, log, timeout_s), process, kept, log)
+        password = surroundings.get("AGENTMESH_ADMIN_PASSWORD") or "admin"
+        mesh = Mesh(_ready_url(process, log, timeout_s), process, kept, log, password)
         stack.callback(mesh.close_client)
         yield mesh
 

@@ -1,0 +1,1 @@
+"""The insides of `agentmesh.client`, which is what people import."""

@@ -1,0 +1,219 @@
+"""The asynchronous client."""
+
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Self
+
+from google.protobuf import json_format, struct_pb2
+from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
+from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
+
+from agentmesh._client import forms
+from agentmesh._client.connection import Connection
+from agentmesh._client.errors import InvalidInputs
+from agentmesh._client.follow import follow
+from agentmesh._client.records import (
+    BootStep,
+    Event,
+    Expose,
+    Flow,
+    Job,
+    Tokens,
+    to_boot_step,
+    to_event,
+    to_expose,
+    to_flow,
+    to_job,
+    to_tokens,
+)
+from agentmesh._client.tokens import MemoryTokens, TokenStore
+
+DEFAULT_URL = "http://127.0.0.1:3370"
+_PAGE = 200
+
+
+class AsyncClient:
+    """Talks gRPC with a mesh, through its one port.
+
+    `token` is an access token or API key; without one, `login` first.  Every method raises `MeshError`
+    (`agentmesh.client`) when the mesh refuses or cannot be reached; unary calls take at most `timeout_s`.
+
+    A flow may be named `flows/hymn` or `hymn`, a job by `jobs/{id}` or its id.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str = "",
+        tokens: TokenStore | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """Raises `ValueError` if `url` is not of the form `http://HOST:PORT`."""
+        store = tokens or MemoryTokens(Tokens(access_token=token) if token else None)
+        self._connection = Connection(url, store, timeout_s)
+        channel = self._connection.channel
+        self._auth = auth_pb2_grpc.AuthServiceStub(channel)
+        self._exposes = registry_pb2_grpc.ExposeServiceStub(channel)
+        self._boot = registry_pb2_grpc.BootServiceStub(channel)
+        self._flows = registry_pb2_grpc.FlowServiceStub(channel)
+        self._apps = app_pb2_grpc.AppServiceStub(channel)
+        self._jobs = job_pb2_grpc.JobServiceStub(channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._connection.close()
+
+    # Who we are
+
+    async def login(self, login: str, password: str) -> Tokens:
+        """Sign in; later calls are this user's.  Raises `NotSignedIn` if name and password do not match."""
+        request = auth_pb2.LoginRequest(login=login, password=password)
+        tokens = to_tokens(await self._connection.unary(self._auth.Login, request, signed_in=False))
+        self._connection.tokens.save(tokens)
+        return tokens
+
+    async def logout(self) -> None:
+        """Revoke the sign-in and forget it."""
+        await self._connection.unary(self._auth.Logout, auth_pb2.LogoutRequest())
+        self._connection.tokens.save(None)
+
+    # What can be run
+
+    async def flows(self, query: str = "") -> AsyncGenerator[Flow, None]:
+        """Yield the flows that can be run; `query` is a substring of what their authors said."""
+        request = registry_pb2.ListFlowsRequest(page_size=_PAGE, query=query)
+        async for page in self._pages(self._flows.ListFlows, request):
+            for flow in page.flows:
+                yield to_flow(flow)
+
+    async def flow(self, name: str) -> Flow:
+        """Return one flow.  Raises `NotFound` unless its expose is enabled and has been booted."""
+        request = registry_pb2.GetFlowRequest(name=_full(name, "flows"))
+        return to_flow(await self._connection.unary(self._flows.GetFlow, request))
+
+    async def form(self, name: str) -> list[dict[str, Any]]:
+        """Return the elements of a flow's form: objects with `type`, and `name` for those that take a value."""
+        flow = await self.flow(name)
+        request = app_pb2.CallAppRequest(
+            name=f"apps/{flow.expose}",
+            method="GET",
+            path=flow.path,
+            headers=[app_pb2.Header(name="accept", value="application/json")],
+        )
+        return forms.elements(await self._connection.unary(self._apps.CallApp, request))
+
+    # Jobs
+
+    async def create_job(self, flow: str, inputs: Mapping[str, Any] | None = None, *, request_id: str = "") -> Job:
+        """Start a job.
+
+        The same `request_id`, flow and inputs again return the same job; one is made up if you give none, so that a
+        retry after a broken connection starts nothing twice.  Raises `InvalidInputs` when the form refuses the inputs.
+        """
+        request = job_pb2.CreateJobRequest(
+            flow=_full(flow, "flows"), inputs=_struct(inputs or {}), request_id=request_id or str(uuid.uuid4())
+        )
+        return to_job(await self._connection.unary(self._jobs.CreateJob, request))
+
+    async def job(self, name: str) -> Job:
+        """Return a job as it is now."""
+        return to_job(await self._connection.unary(self._jobs.GetJob, job_pb2.GetJobRequest(name=_full(name, "jobs"))))
+
+    async def jobs(self, query: str = "", *, all_owners: bool = False) -> AsyncGenerator[Job, None]:
+        """Yield jobs, newest first; `query` is a substring of id, flow, state, inputs or result."""
+        request = job_pb2.ListJobsRequest(page_size=_PAGE, query=query, all_owners=all_owners)
+        async for page in self._pages(self._jobs.ListJobs, request):
+            for job in page.jobs:
+                yield to_job(job)
+
+    def watch(self, job: str, *, after_seq: int = 0) -> AsyncGenerator[Event, None]:
+        """Yield each event of the job's log behind `after_seq`, once and in order, to the terminal one.
+
+        Broken connections are resumed.  To go on later, keep the last `seq` you saw.
+        """
+        return follow(self._connection, self._jobs, _full(job, "jobs"), after_seq)
+
+    async def events(self, job: str, *, after_seq: int = 0) -> list[Event]:
+        """Return the events there are now behind `after_seq`, without waiting for more."""
+        request = job_pb2.ListEventsRequest(name=_full(job, "jobs"), after_seq=after_seq, page_size=1000)
+        found: list[Event] = []
+        while True:
+            page = await self._connection.unary(self._jobs.ListEvents, request)
+            found += map(to_event, page.events)
+            if not page.next_after_seq:
+                return found
+            request.after_seq = page.next_after_seq
+
+    async def wait(self, job: str) -> Job:
+        """Wait for a job's end and return it.  Use `asyncio.timeout` to bound it."""
+        last = (await self.job(job)).last_seq
+        async for _ in self.watch(job, after_seq=max(last - 1, 0)):
+            pass
+        return await self.job(job)
+
+    async def run(self, flow: str, inputs: Mapping[str, Any] | None = None) -> Job:
+        """Start a job and wait for its end."""
+        return await self.wait((await self.create_job(flow, inputs)).name)
+
+    async def cancel(self, job: str) -> Job:
+        """Stop a job; its process is gone when this returns.  A job that has ended is returned as it is."""
+        request = job_pb2.CancelJobRequest(name=_full(job, "jobs"))
+        return to_job(await self._connection.unary(self._jobs.CancelJob, request))
+
+    # For operators
+
+    async def exposes(self) -> AsyncGenerator[Expose, None]:
+        """Yield every expose, by name."""
+        request = registry_pb2.ListExposesRequest(page_size=_PAGE)
+        async for page in self._pages(self._exposes.ListExposes, request):
+            for expose in page.exposes:
+                yield to_expose(expose)
+
+    async def save_expose(self, name: str, bootstrap: str, *, display_name: str = "", enabled: bool = True) -> Expose:
+        """Add an expose, or replace the one of that name.  It runs from the next `boot` on.
+
+        `bootstrap` is YAML with `import_path`, `runtime_env` and so on.
+        """
+        expose = registry_pb2.Expose(name=_full(name, "exposes"), bootstrap=bootstrap, enabled=enabled)
+        if display_name:
+            expose.display_name = display_name
+        request = registry_pb2.SaveExposeRequest(expose=expose)
+        return to_expose(await self._connection.unary(self._exposes.SaveExpose, request))
+
+    async def delete_expose(self, name: str) -> None:
+        """Delete an expose.  Its app runs on until the next boot."""
+        request = registry_pb2.DeleteExposeRequest(name=_full(name, "exposes"))
+        await self._connection.unary(self._exposes.DeleteExpose, request)
+
+    async def boot(self, *, force: bool = False) -> AsyncGenerator[BootStep, None]:
+        """Start every enabled expose and stop the others; yield what happens.  `force` ends a boot that runs."""
+        async for event in self._connection.stream(self._boot.StartBoot, registry_pb2.StartBootRequest(force=force)):
+            yield to_boot_step(event)
+
+    async def _pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
+        while True:
+            page = await self._connection.unary(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+def _full(name: str, collection: str) -> str:
+    name = name.strip("/")
+    return name if name.startswith(f"{collection}/") else f"{collection}/{name}"
+
+
+def _struct(inputs: Mapping[str, Any]) -> struct_pb2.Struct:
+    try:
+        return json_format.ParseDict(dict(inputs), struct_pb2.Struct())
+    except (ValueError, TypeError, json_format.ParseError) as error:
+        raise InvalidInputs(f"inputs must be JSON values: {error}", code="INVALID_ARGUMENT") from error

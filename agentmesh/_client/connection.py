@@ -1,0 +1,130 @@
+"""One channel to the front door of a mesh, and the calls on it: deadline, token, errors."""
+
+import contextlib
+import json
+import time
+import urllib.parse
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import grpc
+from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+
+from agentmesh._client import errors
+from agentmesh._client.records import Tokens, to_tokens
+from agentmesh._client.tokens import TokenStore
+
+_RENEW_BEFORE_S = 30.0
+_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.enable_retries", 1),
+    (
+        # A service that restarts is back in a second or two.  Safe for creates too: they carry a request_id.
+        "grpc.service_config",
+        json.dumps(
+            {
+                "methodConfig": [
+                    {
+                        "name": [{}],
+                        "retryPolicy": {
+                            "maxAttempts": 4,
+                            "initialBackoff": "0.1s",
+                            "maxBackoff": "1s",
+                            "backoffMultiplier": 3,
+                            "retryableStatusCodes": ["UNAVAILABLE"],
+                        },
+                    }
+                ]
+            }
+        ),
+    ),
+]
+
+
+def parse_url(url: str) -> tuple[str, bool]:
+    """Return `host:port` and whether it is TLS, of `http://host:port`.
+
+    Raises `ValueError`, with the remedy, for anything else.
+    """
+    remedy = f"{url!r} is not the address of a mesh: write http://HOST:PORT, such as http://127.0.0.1:3370"
+    parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(remedy) from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+        raise ValueError(remedy)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    secure = parts.scheme == "https"
+    return f"{host}:{port or (443 if secure else 80)}", secure
+
+
+class Connection:
+    """A channel that knows who the caller is, and renews the sign-in before it runs out."""
+
+    def __init__(self, url: str, tokens: TokenStore, timeout_s: float) -> None:
+        target, secure = parse_url(url)
+        self.url = url
+        self.tokens = tokens
+        self.timeout_s = timeout_s
+        self.channel = (
+            grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=_OPTIONS)
+            if secure
+            else grpc.aio.insecure_channel(target, options=_OPTIONS)
+        )
+        self._auth = auth_pb2_grpc.AuthServiceStub(self.channel)
+
+    async def close(self) -> None:
+        """Close the channel; calls in flight fail."""
+        await self.channel.close()
+
+    async def unary(self, method: Any, request: Any, *, signed_in: bool = True) -> Any:
+        """Call a stub's unary method; raise `MeshError` if it fails."""
+        metadata = await self.metadata() if signed_in else ()
+        with errors.translated(self.url):
+            return await method(request, timeout=self.timeout_s, metadata=metadata)
+
+    async def stream(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
+        """Yield the messages of a stub's streaming method; raise `MeshError` if it fails."""
+        call = method(request, metadata=await self.metadata())
+        with contextlib.closing(_Cancelled(call)), errors.translated(self.url):
+            async for message in call:
+                yield message
+
+    async def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the credentials, renewed if need be; nothing if nobody is signed in."""
+        tokens = self.tokens.load()
+        if tokens is not None and _due(tokens):
+            tokens = await self._renew()
+        return () if tokens is None else (("authorization", f"Bearer {tokens.access_token}"),)
+
+    async def _renew(self) -> Tokens | None:
+        async with self.tokens.exclusive():
+            tokens = self.tokens.load()
+            if tokens is None or not _due(tokens):  # somebody else was faster
+                return tokens
+            request = auth_pb2.RefreshTokensRequest(refresh_token=tokens.refresh_token)
+            try:
+                fresh = to_tokens(await self.unary(self._auth.RefreshTokens, request, signed_in=False))
+            except errors.NotSignedIn:
+                self.tokens.save(None)
+                raise
+            self.tokens.save(fresh)
+            return fresh
+
+
+class _Cancelled:
+    """Cancels a call when closed: a stream that is left half-way must not run on."""
+
+    def __init__(self, call: Any) -> None:
+        self.close = call.cancel
+
+
+def _due(tokens: Tokens) -> bool:
+    return bool(tokens.refresh_token) and time.time() > tokens.expires_at - _RENEW_BEFORE_S

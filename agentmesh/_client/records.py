@@ -1,0 +1,269 @@
+"""What calls on the mesh return: plain frozen records, made from the protos."""
+
+import dataclasses
+import datetime
+import json
+from typing import Any
+
+from google.protobuf import timestamp_pb2
+from mesh.auth.v1 import auth_pb2
+from mesh.registry.v1 import registry_pb2
+from mesh.runner.v1 import job_pb2
+
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+"""The states a job does not leave."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """A sign-in."""
+
+    access_token: str
+    refresh_token: str = ""
+    """Single-use; empty if the access token cannot be renewed."""
+    expires_at: float = 0.0
+    """When the access token stops working, in seconds since 1970; 0 if not known."""
+    login: str = ""
+    """Who signed in."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Something that can be run."""
+
+    name: str
+    """`flows/{expose}` or `flows/{expose}/{path}`."""
+    summary: str
+    description: str
+    tags: tuple[str, ...]
+    author: str | None
+    organization: str | None
+    version: str | None
+    alive: bool
+    """Whether it answered the last check."""
+    expose: str
+    """The id of its expose."""
+    path: str
+    """Within the app: `/` or `/async`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of a flow."""
+
+    name: str
+    """`jobs/{id}`."""
+    flow: str
+    owner: str
+    """`users/{uuid}`."""
+    state: str
+    """`queued`, `running`, `succeeded`, `failed`, `cancelled` and so on."""
+    reason: str
+    """Why it waits or ended, such as `timeout`; empty if there is nothing to explain."""
+    error: str
+    """What went wrong; empty if nothing did."""
+    result: Any
+    """What the flow returned: an object whose one key names the type, such as `{"Markdown": {"body": ...}}`."""
+    inputs: dict[str, Any]
+    create_time: datetime.datetime | None
+    start_time: datetime.datetime | None
+    finish_time: datetime.datetime | None
+    last_seq: int
+    """The number of its last event."""
+
+    @property
+    def id(self) -> str:
+        """24 hex digits."""
+        return self.name.removeprefix("jobs/")
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.state in ENDED
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended with a result."""
+        return self.state == "succeeded"
+
+    @property
+    def text(self) -> str:
+        """The result as text; empty if there is none."""
+        return readable(self.result)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One numbered line of a job's log."""
+
+    seq: int
+    """From 1, without gaps."""
+    kind: str
+    """status, inputs, meta, result, action, debug, stdout, stderr, error, final and so on."""
+    time: float
+    """When it was emitted, in seconds since 1970."""
+    payload: str
+    """Text, or JSON."""
+    detail: str = ""
+    """For operators: an error's traceback."""
+
+    @property
+    def text(self) -> str:
+        """The payload as people read it."""
+        if self.kind in ("status", "debug", "stdout", "stderr", "error"):
+            return self.payload
+        return readable(_json(self.payload))
+
+    @property
+    def last(self) -> bool:
+        """Whether the log ends here."""
+        return self.kind == "status" and self.payload in ENDED
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Expose:
+    """A deployed app, as operators see it."""
+
+    name: str
+    """Its id."""
+    display_name: str
+    enabled: bool
+    bootstrap: str
+    """YAML with `import_path`."""
+    state: str
+    """draft, dead, deploying, running, deploy_failed or unhealthy."""
+    message: str
+    """Why, if it failed."""
+    flow_count: int
+    alive_count: int
+    needs_reboot: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BootStep:
+    """One line of what a boot says."""
+
+    kind: str
+    """step_start, step_end, activity, result, info, warning, complete or error."""
+    step: str
+    target: str
+    message: str
+    result: str
+
+
+def readable(value: Any) -> str:
+    """Return a typed value, such as `{"Markdown": {"body": "hi"}}`, as people read it."""
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, inner),) = value.items()
+        if kind in ("Markdown", "HTML", "Text") and isinstance(inner, dict) and isinstance(inner.get("body"), str):
+            return str(inner["body"])
+        if kind in ("CrewOutput", "TaskOutput") and isinstance(inner, dict) and isinstance(inner.get("raw"), str):
+            return str(inner["raw"])
+        if kind in ("Link", "Image", "Video") and isinstance(inner, dict) and isinstance(inner.get("url"), str):
+            return str(inner["url"])
+        if kind in ("str", "int", "float", "bool", "dict", "list", "NoneType"):
+            value = inner
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def to_tokens(message: auth_pb2.Tokens) -> Tokens:
+    """Return the record of a sign-in."""
+    return Tokens(
+        access_token=message.access_token,
+        refresh_token=message.refresh_token,
+        expires_at=message.expire_time.seconds + message.expire_time.nanos / 1e9,
+        login=message.user.login,
+    )
+
+
+def to_flow(message: registry_pb2.Flow) -> Flow:
+    """Return the record of a flow."""
+    return Flow(
+        name=message.name,
+        summary=message.summary,
+        description=message.description,
+        tags=tuple(message.tags),
+        author=_optional(message, "author"),
+        organization=_optional(message, "organization"),
+        version=_optional(message, "version"),
+        alive=message.alive,
+        expose=message.expose.removeprefix("exposes/"),
+        path=message.path,
+    )
+
+
+def to_job(message: job_pb2.Job) -> Job:
+    """Return the record of a job."""
+    return Job(
+        name=message.name,
+        flow=message.flow,
+        owner=message.owner,
+        state=_word(job_pb2.JobState, message.state, "JOB_STATE_"),
+        reason=_word(job_pb2.JobReason, message.reason, "JOB_REASON_"),
+        error=message.error,
+        result=_json(message.result_json),
+        inputs=_json(message.inputs_json) or {},
+        create_time=_moment(message, "create_time"),
+        start_time=_moment(message, "start_time"),
+        finish_time=_moment(message, "finish_time"),
+        last_seq=message.last_seq,
+    )
+
+
+def to_event(message: job_pb2.Event) -> Event:
+    """Return the record of an event."""
+    return Event(seq=message.seq, kind=message.kind, time=message.time, payload=message.payload, detail=message.detail)
+
+
+def to_expose(message: registry_pb2.Expose) -> Expose:
+    """Return the record of an expose."""
+    return Expose(
+        name=message.name.removeprefix("exposes/"),
+        display_name=message.display_name,
+        enabled=message.enabled,
+        bootstrap=message.bootstrap,
+        state=_word(registry_pb2.ExposeState, message.state, "EXPOSE_STATE_"),
+        message=message.message,
+        flow_count=message.flow_count,
+        alive_count=message.alive_count,
+        needs_reboot=message.needs_reboot,
+    )
+
+
+def to_boot_step(message: registry_pb2.BootEvent) -> BootStep:
+    """Return the record of a line of a boot."""
+    return BootStep(
+        kind=_word(registry_pb2.BootEvent.Kind, message.kind, "KIND_"),
+        step=message.step,
+        target=message.target,
+        message=message.message,
+        result=message.result,
+    )
+
+
+def _word(enum: Any, number: int, prefix: str) -> str:
+    try:
+        word = str(enum.Name(number)).removeprefix(prefix).lower()
+    except ValueError:  # a newer mesh knows a state that we do not
+        return str(number)
+    return "" if word == "unspecified" else word
+
+
+def _optional(message: Any, field: str) -> Any:
+    return getattr(message, field) if message.HasField(field) else None
+
+
+def _moment(message: Any, field: str) -> datetime.datetime | None:
+    if not message.HasField(field):
+        return None
+    stamp: timestamp_pb2.Timestamp = getattr(message, field)
+    return stamp.ToDatetime(tzinfo=datetime.UTC)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return text

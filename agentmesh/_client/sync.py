@@ -1,0 +1,148 @@
+"""The same client for code without asyncio."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+from agentmesh._client.aio import DEFAULT_URL, AsyncClient
+from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
+from agentmesh._client.tokens import TokenStore
+
+T = TypeVar("T")
+_END: Any = object()
+
+
+class Client:
+    """`AsyncClient` with blocking methods; see there.  Works in notebooks too: its loop runs in a thread of its own."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str = "",
+        tokens: TokenStore | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """Raises `ValueError` if `url` is not of the form `http://HOST:PORT`."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="agentmesh-client", daemon=True)
+        self._thread.start()
+        try:
+            self._client = self._call(_make(url, token, tokens, timeout_s))
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        if not self._loop.is_closed():
+            self._call(self._client.aclose())
+            self._stop()
+
+    def login(self, login: str, password: str) -> Tokens:
+        """Sign in; later calls are this user's."""
+        return self._call(self._client.login(login, password))
+
+    def logout(self) -> None:
+        """Revoke the sign-in and forget it."""
+        self._call(self._client.logout())
+
+    def flows(self, query: str = "") -> Iterator[Flow]:
+        """Yield the flows that can be run."""
+        return self._iterate(self._client.flows(query))
+
+    def flow(self, name: str) -> Flow:
+        """Return one flow."""
+        return self._call(self._client.flow(name))
+
+    def form(self, name: str) -> list[dict[str, Any]]:
+        """Return the elements of a flow's form."""
+        return self._call(self._client.form(name))
+
+    def create_job(self, flow: str, inputs: Mapping[str, Any] | None = None, *, request_id: str = "") -> Job:
+        """Start a job."""
+        return self._call(self._client.create_job(flow, inputs, request_id=request_id))
+
+    def job(self, name: str) -> Job:
+        """Return a job as it is now."""
+        return self._call(self._client.job(name))
+
+    def jobs(self, query: str = "", *, all_owners: bool = False) -> Iterator[Job]:
+        """Yield jobs, newest first."""
+        return self._iterate(self._client.jobs(query, all_owners=all_owners))
+
+    def watch(self, job: str, *, after_seq: int = 0) -> Iterator[Event]:
+        """Yield each event of a job's log behind `after_seq`, to the terminal one."""
+        return self._iterate(self._client.watch(job, after_seq=after_seq))
+
+    def events(self, job: str, *, after_seq: int = 0) -> list[Event]:
+        """Return the events there are now."""
+        return self._call(self._client.events(job, after_seq=after_seq))
+
+    def wait(self, job: str, timeout_s: float | None = None) -> Job:
+        """Wait for a job's end and return it.  Raises `TimeoutError` after `timeout_s`; the job runs on."""
+        return self._call(asyncio.wait_for(self._client.wait(job), timeout_s))
+
+    def run(self, flow: str, inputs: Mapping[str, Any] | None = None) -> Job:
+        """Start a job and wait for its end."""
+        return self._call(self._client.run(flow, inputs))
+
+    def cancel(self, job: str) -> Job:
+        """Stop a job; its process is gone when this returns."""
+        return self._call(self._client.cancel(job))
+
+    def exposes(self) -> Iterator[Expose]:
+        """Yield every expose, by name.  Operators only."""
+        return self._iterate(self._client.exposes())
+
+    def save_expose(self, name: str, bootstrap: str, *, display_name: str = "", enabled: bool = True) -> Expose:
+        """Add or replace an expose.  Operators only."""
+        return self._call(self._client.save_expose(name, bootstrap, display_name=display_name, enabled=enabled))
+
+    def delete_expose(self, name: str) -> None:
+        """Delete an expose.  Operators only."""
+        self._call(self._client.delete_expose(name))
+
+    def boot(self, *, force: bool = False) -> Iterator[BootStep]:
+        """Start every enabled expose; yield what happens.  Operators only."""
+        return self._iterate(self._client.boot(force=force))
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C while waiting: end the call, too
+            raise
+
+    def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        try:
+            while (item := self._call(_next(items))) is not _END:
+                yield item
+        finally:
+            if not self._loop.is_closed():
+                self._call(_close(items))
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _make(url: str, token: str, tokens: TokenStore | None, timeout_s: float) -> AsyncClient:
+    return AsyncClient(url, token=token, tokens=tokens, timeout_s=timeout_s)
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items, _END)
+
+
+async def _close(items: Any) -> None:
+    await items.aclose()

@@ -1,0 +1,87 @@
+"""The commands, and what becomes of their errors.
+
+Exit codes: 0 success, 1 a job failed or a mesh did not start, 2 what was asked for cannot be done (usage, connection,
+refusal), 130 interrupted.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from agentmesh.cli import mesh
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+TRACEBACK = "AGENTMESH_TRACEBACK"
+
+
+def build(*, whole: bool = True) -> typer.Typer:
+    """Return the command line.  Not whole, it has only what starts processes: that needs neither gRPC nor rich."""
+    app = typer.Typer(
+        name="agentmesh",
+        help="A mesh of services that runs agentic flows behind one port.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    mesh.add_to(app)
+    if whole:
+        from agentmesh.cli import exposes, flows, jobs, login
+
+        for module in (exposes, flows, jobs, login):
+            module.add_to(app)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import importlib.metadata
+
+        print(importlib.metadata.version("agentmesh"))
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Say which version this is, if asked."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; return its exit code.  Errors become one line on stderr, never a traceback."""
+    try:
+        build(whole=arguments[:1] not in (["up"], ["serve"]))(arguments, prog_name="agentmesh")
+        return 0
+    except SystemExit as done:  # typer's way to end, usage errors included
+        return done.code if isinstance(done.code, int) else 0
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ValueError as error:
+        return _refuse(str(error))
+    except Exception as error:
+        from agentmesh.client import MeshError
+
+        if isinstance(error, MeshError):
+            return _refuse(_explained(error))
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"agentmesh: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _refuse(message: str) -> int:
+    print(f"agentmesh: {message}", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _explained(error: Exception) -> str:
+    lines = [str(error)]
+    for field, texts in getattr(error, "fields", {}).items():
+        lines += [f"  {field}: {text}" for text in texts if text not in lines[0]]
+    return "\n".join(lines)

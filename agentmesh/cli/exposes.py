@@ -1,0 +1,114 @@
+"""`agentmesh expose add|list|rm` and `agentmesh boot`: what is deployed."""
+
+import json
+import pathlib
+from typing import Annotated
+
+import typer
+
+from agentmesh.cli import output
+from agentmesh.cli.session import URL, AsJson, Url, call
+from agentmesh.client import AsyncClient, BootStep
+
+_exposes = typer.Typer(help="What is deployed.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(_exposes, name="expose")
+    app.command()(boot)
+
+
+@_exposes.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, - and _.")],
+    import_path: Annotated[str, typer.Argument(help="package.module:attribute of the app.")] = "",
+    file: Annotated[
+        pathlib.Path | None, typer.Option("--file", "-f", help="A bootstrap in YAML, instead of an import path.")
+    ] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=VALUE for the app; repeat it.")] = None,
+    display: Annotated[str, typer.Option(help="What people call it.")] = "",
+    disabled: Annotated[bool, typer.Option("--disabled", help="Do not boot it.")] = False,
+    url: Url = URL,
+) -> None:
+    """Add an app, or replace the one of that name.  It runs from the next boot on."""
+    if bool(import_path) == bool(file):
+        raise typer.BadParameter("give either an import path, such as my.app:app, or --file")
+    if file is not None:
+        try:
+            bootstrap = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"cannot read {file}: {error}") from error
+    else:
+        bootstrap = f"import_path: {import_path}\n" + _runtime_env(env or [])
+
+    async def work(client: AsyncClient) -> None:
+        expose = await client.save_expose(name, bootstrap, display_name=display, enabled=not disabled)
+        output.say(f"{expose.name} saved; start it with: agentmesh boot")
+
+    call(url, work)
+
+
+@_exposes.command("list")
+def list_exposes(url: Url = URL, as_json: AsJson = False) -> None:
+    """List the apps."""
+
+    async def work(client: AsyncClient) -> None:
+        found = [expose async for expose in client.exposes()]
+        if as_json:
+            for expose in found:
+                output.as_json(expose)
+            return
+        rows = [
+            (e.name, e.state if e.enabled else f"{e.state} (disabled)", f"{e.alive_count}/{e.flow_count}", e.message)
+            for e in found
+        ]
+        output.table(("NAME", "STATE", "FLOWS", "MESSAGE"), rows)
+
+    call(url, work)
+
+
+@_exposes.command("rm")
+def remove(name: Annotated[str, typer.Argument(help="Name of the expose.")], url: Url = URL) -> None:
+    """Delete an app.  It runs on until the next boot."""
+
+    async def work(client: AsyncClient) -> None:
+        await client.delete_expose(name)
+        output.say(f"{name} deleted; stop its app with: agentmesh boot")
+
+    call(url, work)
+
+
+def boot(
+    force: Annotated[bool, typer.Option("--force", help="End a boot that runs, and start over.")] = False,
+    url: Url = URL,
+) -> None:
+    """Start every enabled app, and stop the others.  Exit code 1 if the boot fails."""
+
+    async def work(client: AsyncClient) -> int:
+        failed = False
+        async for step in client.boot(force=force):
+            failed = failed or step.kind == "error"
+            output.say(_line(step), {"error": "bold red", "warning": "yellow", "complete": "green"}.get(step.kind, ""))
+        return int(failed)
+
+    raise typer.Exit(call(url, work))
+
+
+def _line(step: BootStep) -> str:
+    if step.kind == "step_start":
+        return f"{step.step}: {step.message}" if step.message else step.step
+    parts = [step.target, step.message, step.result]
+    return f"  {step.kind:<9} {' '.join(filter(None, parts))}".rstrip()
+
+
+def _runtime_env(pairs: list[str]) -> str:
+    if not pairs:
+        return ""
+    lines = ["runtime_env:", "  env_vars:"]
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"--env {pair!r} must look like NAME=VALUE")
+        lines.append(f"    {json.dumps(name)}: {json.dumps(value)}")  # a JSON string is a YAML string
+    return "\n".join(lines) + "\n"

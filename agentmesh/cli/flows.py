@@ -1,0 +1,167 @@
+"""`agentmesh flows`, `form` and `run`: what can be run."""
+
+import asyncio
+import difflib
+import json
+import pathlib
+from typing import Annotated, Any
+
+import typer
+
+from agentmesh.cli import output
+from agentmesh.cli.jobs import follow
+from agentmesh.cli.session import URL, AsJson, Url, call
+from agentmesh.client import AsyncClient, MeshError, NotFound
+
+FlowName = Annotated[str, typer.Argument(help="Name of the flow, as `agentmesh flows` shows it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(flows)
+    app.command()(form)
+    # What follows FLOW belongs to the flow: an input may be called `url`, too.
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+    )(run)
+
+
+def flows(
+    query: Annotated[str, typer.Argument(help="Only flows with this in their description.")] = "",
+    url: Url = URL,
+    as_json: AsJson = False,
+) -> None:
+    """List the flows that can be run."""
+
+    async def work(client: AsyncClient) -> None:
+        found = [flow async for flow in client.flows(query)]
+        if as_json:
+            for flow in found:
+                output.as_json(flow)
+            return
+        if not found:
+            output.note("no flows: add an app with `agentmesh expose add`, then `agentmesh boot`")
+        rows = [(_short(f.name), f.summary, ", ".join(f.tags), "" if f.alive else "does not answer") for f in found]
+        output.table(("FLOW", "SUMMARY", "TAGS", ""), rows)
+
+    call(url, work)
+
+
+def form(flow: FlowName, url: Url = URL) -> None:
+    """Show what a flow asks for."""
+
+    async def work(client: AsyncClient) -> None:
+        await _check_flow(client, flow)
+        rows = [
+            (f"--{e['name']}", str(e.get("type", "")), _shown(e), "required" if e.get("required") else "")
+            for e in await client.form(flow)
+            if e.get("name")
+        ]
+        output.table(("INPUT", "TYPE", "LABEL (DEFAULT)", ""), rows)
+
+    call(url, work)
+
+
+def run(
+    context: typer.Context,
+    flow: FlowName,
+    inputs: Annotated[str, typer.Option(help="Inputs as a JSON object, or @FILE.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the job's name and return.")] = False,
+    url: Url = URL,
+    as_json: AsJson = False,
+) -> None:
+    """Run a flow and show its events: agentmesh run hymn --topic "the sea".
+
+    Options of this command come before FLOW; what follows FLOW are its inputs (`agentmesh form FLOW` lists them).
+    """
+    values = {**_json_inputs(inputs), **parse_inputs(context.args)}
+
+    async def work(client: AsyncClient) -> int:
+        await _check_flow(client, flow)
+        await _check_names(client, flow, values)
+        job = await client.create_job(flow, values)
+        if detach:
+            output.say(job.name)
+            return 0
+        if not as_json:
+            output.say(f"{job.name} {job.state}", "dim")
+        try:
+            return await follow(client, job.name, as_json=as_json)
+        except asyncio.CancelledError:
+            output.note(f"the job goes on: agentmesh watch {job.id}, or agentmesh cancel {job.id}")
+            raise
+
+    raise typer.Exit(call(url, work))
+
+
+def parse_inputs(arguments: list[str]) -> dict[str, Any]:
+    """Return the inputs of `--key value`, `--key=value` and `--flag`.
+
+    A key given twice becomes a list.  Raises `typer.BadParameter` for what is none of these.
+    """
+    values: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or len(word) == 2:
+            raise typer.BadParameter(f"{word!r}: inputs look like --name value")
+        name, separator, value = word[2:].partition("=")
+        given: Any = value
+        if not separator:
+            given = rest.pop(0) if rest and not rest[0].startswith("--") else True
+        if name in values:
+            earlier = values[name]
+            values[name] = [*(earlier if isinstance(earlier, list) else [earlier]), given]
+        else:
+            values[name] = given
+    return values
+
+
+def _json_inputs(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        source = pathlib.Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+        values = json.loads(source)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"--inputs: {error}") from error
+    if not isinstance(values, dict):
+        raise typer.BadParameter("--inputs must be a JSON object")
+    return values
+
+
+async def _check_flow(client: AsyncClient, name: str) -> None:
+    """Raise `NotFound` with the names that come close."""
+    try:
+        await client.flow(name)
+    except NotFound as error:
+        wanted = _short(name.strip("/"))
+        names = [_short(flow.name) async for flow in client.flows()]
+        near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+        near += [other for other in names if other.startswith(f"{wanted}/") and other not in near]
+        hint = f"; did you mean {' or '.join(near[:3])}?" if near else "; see `agentmesh flows`"
+        raise NotFound(f"there is no flow {wanted}{hint}", code=error.code) from error
+
+
+async def _check_names(client: AsyncClient, flow: str, values: dict[str, Any]) -> None:
+    """Raise for inputs that the form does not have: the mesh drops them without a word."""
+    if not values:
+        return
+    try:
+        names = [str(element["name"]) for element in await client.form(flow) if element.get("name")]
+    except MeshError:
+        return  # not a form that says its names; the app decides
+    for value in values:
+        if value not in names:
+            near = difflib.get_close_matches(value, names, n=1)
+            hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
+            raise ValueError(f"{_short(flow)} has no input {value!r}; {hint}")
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("flows/")
+
+
+def _shown(element: dict[str, Any]) -> str:
+    label, value = element.get("label") or "", element.get("value")
+    return f"{label} ({value})" if value not in (None, "", False) else str(label)

@@ -1,0 +1,86 @@
+"""`agentmesh jobs`, `watch` and `cancel`: what runs and what has run."""
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from agentmesh.cli import output
+from agentmesh.cli.session import URL, AsJson, Url, call
+from agentmesh.client import AsyncClient
+
+JobName = Annotated[str, typer.Argument(help="Id of the job, as `agentmesh jobs` shows it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(jobs)
+    app.command()(watch)
+    app.command()(cancel)
+
+
+def jobs(
+    query: Annotated[str, typer.Argument(help="Only jobs with this in flow, state, inputs or result.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
+    everybody: Annotated[bool, typer.Option("--all", help="Of every user (operators only).")] = False,
+    url: Url = URL,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+
+    async def work(client: AsyncClient) -> None:
+        found = []
+        async with contextlib.aclosing(client.jobs(query, all_owners=everybody)) as items:
+            async for job in items:
+                found.append(job)
+                if len(found) == limit:
+                    break
+        if as_json:
+            for job in found:
+                output.as_json(job)
+            return
+        rows = [
+            (job.id, job.flow.removeprefix("flows/"), job.state, output.moment(job.create_time), job.error)
+            for job in found
+        ]
+        output.table(("JOB", "FLOW", "STATE", "CREATED", "ERROR"), rows)
+
+    call(url, work)
+
+
+def watch(
+    job: JobName,
+    after: Annotated[int, typer.Option(min=0, help="Only events behind this number.")] = 0,
+    url: Url = URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job's events to its end.  Exit code 1 if it did not succeed."""
+
+    async def work(client: AsyncClient) -> int:
+        return await follow(client, job, after=after, as_json=as_json)
+
+    raise typer.Exit(call(url, work))
+
+
+def cancel(job: JobName, url: Url = URL) -> None:
+    """Stop a job.  Its process is gone when this returns."""
+
+    async def work(client: AsyncClient) -> None:
+        ended = await client.cancel(job)
+        output.say(f"{ended.name} {ended.state}")
+
+    call(url, work)
+
+
+async def follow(client: AsyncClient, name: str, *, after: int = 0, as_json: bool = False) -> int:
+    """Print a job's events to its end, then what came of it; return the exit code."""
+    with output.busy(name):
+        async for event in client.watch(name, after_seq=after):
+            if as_json:
+                output.as_json(event)
+            elif event.kind != "final":  # comes again as the result
+                output.event(event)
+    job = await client.job(name)
+    if not as_json:
+        output.outcome(job)
+    return 0 if job.state == "succeeded" else 1

@@ -1,0 +1,54 @@
+"""`agentmesh login` and `logout`."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from agentmesh.cli import output
+from agentmesh.cli.session import URL, FileTokens, Url
+from agentmesh.client import AsyncClient, MeshError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(login)
+    app.command()(logout)
+
+
+def login(
+    name: Annotated[str, typer.Argument(help="Who you are.")] = "admin",
+    password: Annotated[
+        str, typer.Option(help="Asked for if not given; - reads it from stdin.", envvar="AGENTMESH_PASSWORD")
+    ] = "",
+    url: Url = URL,
+) -> None:
+    """Sign in; later commands at this address are yours."""
+    if password == "-":
+        password = sys.stdin.readline().rstrip("\n")
+    if not password:
+        password = typer.prompt("Password", hide_input=True, err=True)
+
+    async def work() -> None:
+        async with AsyncClient(url, tokens=FileTokens(url)) as client:
+            tokens = await client.login(name, password)
+            output.say(f"signed in as {tokens.login or name} at {url}")
+
+    asyncio.run(work())
+
+
+def logout(url: Url = URL) -> None:
+    """Revoke the sign-in and forget it."""
+    store = FileTokens(url)
+
+    async def work() -> None:
+        async with AsyncClient(url, tokens=store) as client:
+            try:
+                await client.logout()
+            except MeshError as error:  # the mesh may be gone; forget the sign-in all the same
+                output.note(f"the mesh did not revoke it: {error}")
+            store.save(None)
+            output.say(f"signed out at {url}")
+
+    asyncio.run(work())

@@ -1,0 +1,64 @@
+"""`agentmesh up` and `agentmesh serve`: the processes of a mesh.
+
+Nothing heavy is imported here: `up` has its children started before anything else happens.
+"""
+
+import os
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+
+from agentmesh.supervisor.services import SERVICES
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(serve)
+
+
+def up(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The mesh's one port; 0 takes a free one.")] = 3370,
+    data_dir: Annotated[
+        pathlib.Path, typer.Option(help="Where everything is kept.", envvar="AGENTMESH_DATA_DIR")
+    ] = pathlib.Path("data"),
+    examples: Annotated[bool, typer.Option("--examples", help="Expose and boot the example apps.")] = False,
+    log_level: Annotated[
+        str, typer.Option(help="debug, info, warning or error.", envvar="AGENTMESH_LOG_LEVEL")
+    ] = "info",
+) -> None:
+    """Start a mesh; `agentmesh ready URL` on stdout says that it answers.  Ctrl-C ends it.
+
+    Apps are imported from the directory this is started in.
+    """
+    from agentmesh.supervisor import plan
+    from agentmesh.supervisor import up as supervisor
+
+    if log_level.lower() not in _LEVELS:
+        raise typer.BadParameter(f"--log-level must be one of {', '.join(_LEVELS)}")
+    options = plan.Options(host=host, port=port, data_dir=data_dir, examples=examples, log_level=log_level.lower())
+    raise typer.Exit(supervisor.run(options))
+
+
+def serve(
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    data_dir: Annotated[
+        pathlib.Path | None, typer.Option(help="Where everything is kept.", envvar="AGENTMESH_DATA_DIR")
+    ] = None,
+) -> None:
+    """Run one service of a mesh alone, in this process.
+
+    Its addresses come from the environment: AGENTMESH_AUTH_ADDRESS, AGENTMESH_RUNNER_ADDRESS and so on.
+    """
+    module = SERVICES.get(service)
+    if module is None:
+        raise typer.BadParameter(f"there is no service {service!r}: choose one of {', '.join(SERVICES)}")
+    if data_dir is not None:
+        os.environ["AGENTMESH_DATA_DIR"] = str(data_dir)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module])

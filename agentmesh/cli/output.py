@@ -1,0 +1,116 @@
+"""What commands print: colours and tables on a terminal, plain lines elsewhere, JSON if asked."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
+
+from agentmesh.client import Event, Job
+
+# What a flow prints must not move the cursor or rename the window.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ASIDE_MAX = 120
+_STYLES = {
+    "status": "bold cyan",
+    "final": "bold green",
+    "result": "green",
+    "action": "blue",
+    "error": "bold red",
+    "stderr": "yellow",
+    "stdout": "dim",
+    "debug": "dim",
+    "lock": "bold magenta",
+    "inputs": "dim",
+    "meta": "dim",
+}
+_STATES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+
+console = Console(highlight=False)
+
+
+def clean(text: str) -> str:
+    """Return `text` without control characters, newlines and tabs excepted."""
+    return _CONTROL.sub("", text)
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line."""
+    if console.is_terminal:
+        console.print(Text(clean(text), style=style))
+    else:
+        print(clean(text))
+
+
+def note(text: str) -> None:
+    """Print a line for the person at the terminal, on stderr."""
+    print(clean(text), file=sys.stderr)
+
+
+def as_json(record: Any) -> None:
+    """Print a record as one line of JSON."""
+    print(json.dumps(dataclasses.asdict(record), ensure_ascii=False, default=_jsonable), flush=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows: a table on a terminal, else tab-separated lines without a heading."""
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(clean(cell).replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    grid = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(clean(cell), style=_STATES.get(cell, "")) for cell in row))
+    console.print(grid)
+
+
+def event(item: Event) -> None:
+    """Print one line of a job's log; what has several lines is indented, and what few people read is cut."""
+    text = clean(item.text)
+    if item.kind in ("meta", "agent") and len(text) > _ASIDE_MAX:
+        text = f"{text[:_ASIDE_MAX]}…"
+    first, *more = text.splitlines() or [""]
+    if not console.is_terminal:
+        print("\n".join([f"{item.seq} {item.kind} {first}".rstrip(), *(f"    {line}" for line in more)]), flush=True)
+        return
+    line = Text()
+    line.append(f"{item.seq:>5} ", style="dim")
+    line.append(f"{item.kind:<8}", style=_STYLES.get(item.kind, ""))
+    line.append("\n               ".join(["  " + first, *more]))
+    console.print(line)
+
+
+def outcome(job: Job) -> None:
+    """Print what came of a job."""
+    if job.state == "succeeded":
+        if isinstance(job.result, dict) and "Markdown" in job.result and console.is_terminal:
+            console.print(Markdown(clean(job.text)))
+        else:
+            say(job.text)
+    else:
+        reason = f" ({job.reason.replace('_', ' ')})" if job.reason else ""
+        note(f"{job.name} {job.state}{reason}{': ' if job.error else ''}{job.error}")
+
+
+def moment(time: datetime.datetime | None) -> str:
+    """Return a time as people here read it."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time is not None else ""
+
+
+def _jsonable(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime.datetime) else str(value)
+
+
+def busy(text: str) -> contextlib.AbstractContextManager[Any]:
+    """Show on a terminal that something runs."""
+    return console.status(Text(clean(text), style="dim")) if console.is_terminal else contextlib.nullcontext()

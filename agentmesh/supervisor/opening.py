@@ -1,0 +1,121 @@
+"""Wait until every part of the mesh answers; then, if asked, expose and boot the examples.  Exit 0 when that is so.
+
+`python -m agentmesh.supervisor.opening URL NAME=PROBE=ADDRESS... [--examples]`
+
+A process of its own that ends when the mesh is ready: it needs gRPC, and the supervisor stays small without it.
+"""
+
+import argparse
+import asyncio
+import os
+import stat
+import sys
+import time
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from agentmesh.client import AsyncClient, MeshError
+
+READY_WITHIN_S = 60.0
+_RETRY_S = 0.02
+_PROBE_TIMEOUT_S = 5.0
+ADMIN_LOGIN = "admin"
+
+EXAMPLES = {
+    "form-example": ("Form elements", "examples.form_example.app:fast_app"),
+    "hymn": ("Hymn Creator", "examples.hymn.app:fast_app"),
+    "jkx": ("JKX", "examples.jkx.app:fast_app2"),
+    "noop": ("No operation", "examples.noop.app:fast_app"),
+    "prime": ("Prime gap finder", "examples.prime.app:fast_app"),
+    "sumi-test": ("Sumi test", "examples.sumi_test.app:fast_app"),
+    "throughput": ("Throughput", "examples.throughput.app:fast_app"),
+}
+"""Name of each example's expose: what people call it, and where its app is."""
+
+
+async def healthy(probe: str, address: str) -> bool:
+    """Ask once whether a part is ready."""
+    if probe == "socket":
+        return stat.S_ISSOCK(os.stat(address).st_mode)
+    if probe == "http":
+        return await _http_ok(address)
+    options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _http_ok(url: str) -> bool:
+    authority, _, path = url.removeprefix("http://").partition("/")
+    host, _, port = authority.rpartition(":")
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    try:
+        writer.write(f"GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n".encode())
+        status = await reader.readline()
+    finally:
+        writer.close()
+    return b" 200 " in status
+
+
+async def until_healthy(name: str, probe: str, address: str) -> None:
+    """Ask again and again."""
+    while True:
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                if await healthy(probe, address):
+                    return
+        except (OSError, TimeoutError, grpc.aio.AioRpcError):
+            pass  # it is not up yet
+        await asyncio.sleep(_RETRY_S)
+
+
+async def wait_for_all(parts: list[str]) -> list[str]:
+    """Wait for every NAME=PROBE=ADDRESS; return the names of those that did not answer in time."""
+    waits = {}
+    for part in parts:
+        name, probe, address = part.split("=", 2)
+        waits[asyncio.create_task(until_healthy(name, probe, address))] = name
+    _, late = await asyncio.wait(waits, timeout=READY_WITHIN_S)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    return sorted(waits[task] for task in late)
+
+
+async def boot_examples(url: str) -> None:
+    """Expose the examples that are not exposed yet, and boot.  Raises `MeshError`."""
+    async with AsyncClient(url) as mesh:
+        await mesh.login(ADMIN_LOGIN, os.environ.get("AGENTMESH_ADMIN_PASSWORD", ADMIN_LOGIN))
+        there = {expose.name async for expose in mesh.exposes()}
+        for name, (display_name, import_path) in EXAMPLES.items():
+            if name not in there:
+                await mesh.save_expose(name, f"import_path: {import_path}\n", display_name=display_name)
+        async for step in mesh.boot():
+            if step.kind in ("warning", "error"):
+                print(f"examples: {step.target} {step.message}".strip(), file=sys.stderr)
+
+
+async def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("parts", nargs="*")
+    parser.add_argument("--examples", action="store_true")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    late = await wait_for_all(arguments.parts)
+    if late:
+        print(f"not ready after {time.monotonic() - started:.0f} s: {', '.join(late)}", file=sys.stderr)
+        return 1
+    if arguments.examples:
+        try:
+            await boot_examples(arguments.url)
+        except MeshError as error:
+            # The mesh runs; somebody may have changed the password or a bootstrap on purpose.
+            print(f"the examples were not booted: {error}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

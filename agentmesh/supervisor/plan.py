@@ -1,0 +1,236 @@
+"""What `agentmesh up` starts: its options, the table of children, and the environment they share."""
+
+import contextlib
+import dataclasses
+import fcntl
+import ipaddress
+import os
+import pathlib
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from agentmesh.supervisor import ports
+from agentmesh.supervisor.services import SERVICES
+
+ADMIN_PASSWORD = "AGENTMESH_ADMIN_PASSWORD"
+
+# The examples of the kodosumi documentation name these modules in their bootstraps.
+IMPORT_ALIASES = {
+    "tests.test_unwrap": "examples.jkx.app",
+    "tests.form_elements_demo": "examples.form_example.app",
+    "kodosumi_examples.prime.app": "examples.prime.app",
+    "tests.test_masumi": "examples.sumi_test.app",
+}
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message is one line that says why and what to do (exit code 2)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a person says to `agentmesh up`."""
+
+    host: str = "127.0.0.1"
+    """Where the front door listens; an address or a name of this machine."""
+    port: int = 3370
+    """The front door's port; 0 takes a free one."""
+    data_dir: pathlib.Path = pathlib.Path("data")
+    """Where everything is kept; made if missing."""
+    examples: bool = False
+    """Whether the example apps are exposed and booted."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """One child: how it is started and how one sees that it is ready."""
+
+    name: str
+    module: str
+    """Started as `python -m MODULE`."""
+    probe: str
+    """`grpc` asks grpc.health, `http` gets /health, `socket` looks for a unix socket (it has one user, the runner)."""
+    address: str
+    """What the probe asks: `host:port`, or a path."""
+    stop_order: int
+    """Children with a lower number are ended first."""
+    loads_apps: bool = False
+    """Whether the directory the mesh was started in is on its import path."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that is settled before the first child starts."""
+
+    children: tuple[ChildSpec, ...]
+    env: dict[str, str]
+    url: str
+    """What people type: `http://HOST:PORT`."""
+    probe_url: str
+    """The same front door, by an address that can be connected to: 0.0.0.0 cannot."""
+
+
+@contextlib.contextmanager
+def settled(options: Options) -> Iterator[Plan]:
+    """Check the options, take the data directory and the ports, and yield the plan; give all back at the end.
+
+    Raises `UsageError`.
+    """
+    host = _address(options.host)
+    _refuse_open_door(options.host, host)
+    with contextlib.ExitStack() as stack:
+        run_dir = stack.enter_context(_owned(options.data_dir))
+        try:
+            free, holds = ports.reserve(6)
+            for hold in holds:
+                stack.callback(hold.close)
+            port = _front_port(options, host, stack)
+        except ports.PortsExhausted as error:
+            raise UsageError(str(error)) from error
+        yield make(options, host, port, run_dir, free)
+
+
+def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: list[int]) -> Plan:
+    """Return the plan for these settled addresses.  The one table of what a mesh is made of."""
+    auth, registry, runner, payments, gateway, web = (f"127.0.0.1:{number}" for number in free)
+    nursery = str(run_dir / "nursery.sock")
+    probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
+    children = (
+        _child("auth", "grpc", auth, stop_order=3),
+        _child("gateway", "grpc", gateway, stop_order=2),
+        _child("runner", "grpc", runner, stop_order=2),
+        _child("registry", "grpc", registry, stop_order=3),
+        _child("payments", "grpc", payments, stop_order=3),
+        _child("nursery", "socket", nursery, stop_order=3, loads_apps=True),
+        _child("edge", "http", f"{probe_url}/health", stop_order=1),
+    )
+    env = dict(
+        os.environ,
+        AGENTMESH_DATA_DIR=str(options.data_dir.resolve()),
+        AGENTMESH_AUTH_ADDRESS=auth,
+        AGENTMESH_REGISTRY_ADDRESS=registry,
+        AGENTMESH_RUNNER_ADDRESS=runner,
+        AGENTMESH_PAYMENTS_ADDRESS=payments,
+        AGENTMESH_GATEWAY_ADDRESS=gateway,
+        AGENTMESH_WEB_ADDRESS=web,
+        AGENTMESH_HOST=host,
+        AGENTMESH_PORT=str(port),
+        AGENTMESH_NURSERY=nursery,
+        AGENTMESH_LOG_LEVEL=options.log_level,
+        AGENTMESH_GRACE_S="1.5",
+        PYTHONUNBUFFERED="1",
+    )
+    if options.examples:
+        env["AGENTMESH_IMPORT_ALIASES"] = ",".join(f"{old}={new}" for old, new in IMPORT_ALIASES.items())
+    url = f"http://{_bracketed(options.host)}:{port}"
+    return Plan(children=children, env=env, url=url, probe_url=probe_url)
+
+
+def _child(name: str, probe: str, address: str, *, stop_order: int, loads_apps: bool = False) -> ChildSpec:
+    return ChildSpec(
+        name=name,
+        module=SERVICES[name],
+        probe=probe,
+        address=address,
+        stop_order=stop_order,
+        loads_apps=loads_apps,
+    )
+
+
+def command(spec: ChildSpec) -> list[str]:
+    """Return the command line of a child.
+
+    `-P` keeps the directory we were started in off the import path: a folder there that happens to be called
+    `gateway` is not ours.
+    """
+    return [sys.executable, "-P", "-m", spec.module]
+
+
+def child_env(spec: ChildSpec, env: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a child."""
+    if not spec.loads_apps:
+        return env
+    path = [os.getcwd(), *filter(None, [env.get("PYTHONPATH")])]
+    return {**env, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def _address(host: str) -> str:
+    try:
+        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host}: not an address or name of this machine ({error})") from error
+    return str(min(infos, key=lambda info: info[0] != socket.AF_INET)[4][0])
+
+
+def _refuse_open_door(typed: str, host: str) -> None:
+    if not ipaddress.ip_address(host).is_loopback and os.environ.get(ADMIN_PASSWORD) in (None, "", "admin"):
+        raise UsageError(
+            f"--host {typed} can be reached from other machines, and the admin's password would be the default: "
+            f"set {ADMIN_PASSWORD} (not to 'admin') first"
+        )
+
+
+def _front_port(options: Options, host: str, stack: contextlib.ExitStack) -> int:
+    if not 0 <= options.port <= 65_535:
+        raise UsageError(f"--port {options.port}: must be from 0 to 65535")
+    try:
+        if options.port == 0:
+            (port,), (hold,) = ports.reserve(1, host)
+            stack.callback(hold.close)
+            return port
+        if ports.is_free(host, options.port):
+            return options.port
+    except OSError as error:
+        raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
+    raise UsageError(
+        f"port {options.port} of {options.host} is in use: choose another with --port, or --port 0 for a free one"
+    )
+
+
+@contextlib.contextmanager
+def _owned(data_dir: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Hold the data directory, so that no second mesh uses it; yield a short-lived folder for sockets.
+
+    That folder is not in the data directory: a socket's path may have 107 bytes at most.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "up.lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to the data directory {data_dir} ({error.strerror}): choose another with --data-dir"
+        ) from error
+    with lock:
+        lock.seek(0)
+        pid, _, stale = lock.read().strip().partition(" ")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"another mesh (process {pid or 'unknown'}) uses the data directory {data_dir}: stop it, or choose "
+                "another with --data-dir"
+            ) from error
+        if pathlib.Path(stale).name.startswith("agentmesh-"):  # of a supervisor that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        run_dir = tempfile.mkdtemp(prefix="agentmesh-")
+        try:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} {run_dir}\n")
+            lock.flush()
+            yield pathlib.Path(run_dir)
+        finally:
+            shutil.rmtree(run_dir, ignore_errors=True)
+            lock.truncate(0)
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

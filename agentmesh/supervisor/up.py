@@ -1,0 +1,153 @@
+"""The supervisor: start every child, wait until the mesh is ready, say so, keep it running, end it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+
+from agentmesh.supervisor import orphans, plan
+from agentmesh.supervisor.child import Child, GaveUp, kill_group, spawn
+from agentmesh.supervisor.logs import LogPump
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+_END_S = 3.5
+_EDGE_END_S = 0.5
+_REAP_EVERY_S = 1.0
+
+
+def run(options: plan.Options) -> int:
+    """Run a mesh until SIGTERM or SIGINT; return the exit code.
+
+    0: it was told to end.  1: it did not become ready.  2: the options cannot be met; stderr has one line about it.
+    """
+    try:
+        with plan.settled(options) as settled:
+            return asyncio.run(_run(settled, options))
+    except plan.UsageError as error:
+        print(f"agentmesh: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+async def _run(settled: plan.Plan, options: plan.Options) -> int:
+    logs = LogPump()
+    stopping = asyncio.Event()
+    children = [Child(spec, plan.child_env(spec, settled.env), logs) for spec in settled.children]
+    orphans.adopt()
+    with _signals(stopping, children):
+        try:
+            return await _supervise(settled, options, children, logs, stopping)
+        finally:
+            orphans.kill_all()
+            logs.close()
+
+
+async def _supervise(
+    settled: plan.Plan, options: plan.Options, children: list[Child], logs: LogPump, stopping: asyncio.Event
+) -> int:
+    ready = asyncio.Event()
+    tasks = [asyncio.create_task(child.run(ready), name=child.spec.name) for child in children]
+    opening = asyncio.create_task(_open(settled, options, logs), name="opening")
+    stop = asyncio.create_task(stopping.wait(), name="stop")
+    reaper = asyncio.create_task(_reap(), name="reaper")
+    code = 0
+    try:
+        await asyncio.wait([*tasks, opening, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.is_set() and opening.done() and opening.result() == 0:
+            ready.set()
+            _announce(settled.url)
+            await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.is_set():
+            code = EXIT_FAILED
+            logs.say(_why(tasks))
+    finally:
+        for task in (opening, reaper, stop):
+            task.cancel()
+        await asyncio.gather(opening, reaper, stop, return_exceptions=True)
+        await _end(children, tasks)
+    return code
+
+
+def _why(tasks: Iterable[asyncio.Task[None]]) -> str:
+    for task in tasks:
+        if task.done() and (error := task.exception()) is not None:
+            return f"giving up: {error if isinstance(error, GaveUp) else repr(error)}"
+    return "giving up: the mesh did not become ready; the lines above say what was missing"
+
+
+async def _open(settled: plan.Plan, options: plan.Options, logs: LogPump) -> int:
+    """Run `opening.py` to its end; its exit code is 0 when the mesh is ready."""
+    argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
+    argv += [f"{spec.name}={spec.probe}={spec.address}" for spec in settled.children]
+    argv += ["--examples"] if options.examples else []
+    process = await spawn("mesh", argv, settled.env, logs)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            kill_group(process.pid)
+            await process.wait()
+
+
+def _announce(url: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads our stdout: the mesh runs all the same
+        os.write(1, f"agentmesh ready {url}\n".encode())
+
+
+async def _end(children: list[Child], tasks: list[asyncio.Task[None]]) -> None:
+    """End the children in their order, the front door first, so that nobody is told half a story."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _END_S
+    orders = sorted({child.spec.stop_order for child in children})
+    for order in orders:
+        for child in children:
+            if child.spec.stop_order == order:
+                child.end()
+        wait_s = deadline - loop.time()
+        if order == orders[0]:
+            wait_s = _EDGE_END_S
+        elif order != orders[-1]:
+            wait_s *= 0.6  # leave the rest a chance to end by themselves
+        ending = [task for child, task in zip(children, tasks, strict=True) if child.spec.stop_order <= order]
+        await asyncio.wait(ending, timeout=max(wait_s, 0.1))
+    for child in children:
+        child.kill()
+    await asyncio.wait(tasks, timeout=1.0)
+    for task in tasks:
+        if not task.done():
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _signals(stopping: asyncio.Event, children: list[Child]) -> Iterator[None]:
+    """Stop on SIGTERM, SIGINT and SIGHUP; on a second one, at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            for child in children:
+                child.kill()
+        stopping.set()
+
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        numbers.remove(signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)  # we are on our way out
+
+
+async def _reap() -> None:
+    """Collect adopted processes that have ended, so that none stays a zombie."""
+    suspects: set[int] = set()
+    while True:
+        await asyncio.sleep(_REAP_EVERY_S)
+        suspects = orphans.reap(suspects)

@@ -1,0 +1,107 @@
+"""One real mesh with a small app for the tests of this folder, and the command line to talk with it."""
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agentmesh.testing import Mesh, running_mesh
+
+_HERE = pathlib.Path(__file__).parent
+APP = """
+import asyncio
+
+from agentmesh import InputsError, Launch, ServeAPI, forms
+from agentmesh.response import Markdown
+
+app = ServeAPI()
+form = forms.Model(
+    forms.InputText(label="Name", name="name", required=True),
+    forms.InputText(label="Greeting", name="greeting", value="Hello"),
+    forms.Submit("Greet"),
+)
+
+
+@app.enter(path="/", model=form, summary="Greeter", description="Says hello.", tags=["Demo"])
+async def enter(request, inputs):
+    if not inputs.get("name"):
+        raise InputsError(name="Please say who you are.")
+    return Launch(request, greet, inputs=inputs)
+
+
+@app.enter(path="/broken", model=form, summary="Broken", description="Fails.", tags=["Demo"])
+async def enter_broken(request, inputs):
+    return Launch(request, fail, inputs=inputs)
+
+
+@app.enter(path="/slow", model=form, summary="Slow", description="Takes its time.", tags=["Demo"])
+async def enter_slow(request, inputs):
+    return Launch(request, wait, inputs=inputs)
+
+
+async def greet(inputs, tracer):
+    await tracer.debug("about to greet", "\\x1b]0;renamed\\x07")
+    return Markdown(f"{inputs['greeting'] or 'Hello'}, **{inputs['name']}**!")
+
+
+async def fail(inputs, tracer):
+    raise ValueError("it broke")
+
+
+async def wait(inputs, tracer):
+    await tracer.debug("waiting")
+    await asyncio.sleep(600)
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder to one worker (xdist, `--dist loadgroup`), so that they share the mesh."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("cli"))
+
+
+@pytest.fixture(scope="session")
+def cli_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """Return a mesh that serves the app as `greeter`."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "greeter_app.py").write_text(APP)
+    with running_mesh(cwd=folder) as mesh:
+        mesh.deploy("greeter", "greeter_app:app")
+        yield mesh
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def cli(cli_mesh: Mesh, tmp_path: pathlib.Path) -> Cli:
+    """Return a function that runs `agentmesh ARGUMENTS` with a config folder of its own."""
+
+    def run(*arguments: str, stdin: str = "", **env: str) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "agentmesh.cli", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "AGENTMESH_URL": cli_mesh.url, "XDG_CONFIG_HOME": str(tmp_path), **env},
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    return run

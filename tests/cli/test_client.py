@@ -1,0 +1,124 @@
+"""The Python client, against a real mesh."""
+
+import asyncio
+import contextlib
+
+import psutil
+import pytest
+
+from agentmesh.client import AsyncClient, Client, InvalidInputs, NotFound, NotSignedIn, Unreachable
+from agentmesh.testing import Mesh
+
+
+def test_a_job_runs_from_inputs_to_result(cli_mesh: Mesh) -> None:
+    """The log starts at 1, has no gaps, and ends with the terminal status."""
+    job = cli_mesh.client.create_job("greeter", {"name": "Ada"})
+    events = list(cli_mesh.client.watch(job.name))
+    job = cli_mesh.client.wait(job.name, timeout_s=10)
+
+    assert job.succeeded
+    assert job.ended
+    assert "Hello, **Ada**!" == job.text
+    assert {"Markdown": {"body": "Hello, **Ada**!"}} == job.result
+    assert list(range(1, job.last_seq + 1)) == [event.seq for event in events]
+    assert events[-1].last
+    assert [event.seq for event in cli_mesh.client.events(job.name, after_seq=3)] == [e.seq for e in events[3:]]
+
+
+def test_a_watch_goes_on_behind_what_was_seen(cli_mesh: Mesh) -> None:
+    """`after_seq` resumes; behind the last event there is nothing, and the watch ends."""
+    job = cli_mesh.client.run("greeter", {"name": "Ada"})
+
+    assert 4 == next(iter(cli_mesh.client.watch(job.name, after_seq=3))).seq
+    assert [] == list(cli_mesh.client.watch(job.name, after_seq=job.last_seq))
+
+
+async def test_a_watch_survives_a_killed_runner(cli_mesh: Mesh) -> None:
+    """The stream breaks and is resumed: every event once, to the end of the job."""
+    runner = next(
+        child for child in psutil.Process(cli_mesh.process.pid).children() if "services.runner" in child.cmdline()
+    )
+    async with AsyncClient(cli_mesh.url) as client:
+        await client.login("admin", "admin")
+        job = await client.create_job("greeter/slow", {"name": "Ada"})
+        seen = []
+        async with asyncio.timeout(60), contextlib.aclosing(client.watch(job.name)) as events:
+            async for event in events:
+                seen.append(event.seq)
+                if event.kind == "debug" and runner.is_running():
+                    runner.kill()
+                    await asyncio.to_thread(psutil.wait_procs, [runner], 5)
+                    canceller = asyncio.create_task(_cancel_when_back(client, job.name))
+        await canceller
+
+        assert list(range(1, len(seen) + 1)) == seen
+        assert (await client.job(job.name)).ended
+
+
+async def _cancel_when_back(client: AsyncClient, name: str) -> None:
+    while True:
+        with contextlib.suppress(Unreachable):
+            await client.cancel(name)
+            return
+
+
+def test_the_same_request_id_is_the_same_job(cli_mesh: Mesh) -> None:
+    """A retry starts nothing twice."""
+    first = cli_mesh.client.create_job("greeter", {"name": "Ada"}, request_id="once")
+
+    assert first.name == cli_mesh.client.create_job("greeter", {"name": "Ada"}, request_id="once").name
+
+
+def test_what_is_wrong_is_raised_by_kind(cli_mesh: Mesh) -> None:
+    """Refused inputs say which field; what is not there is `NotFound`."""
+    with pytest.raises(InvalidInputs) as refused:
+        cli_mesh.client.create_job("greeter", {})
+    with pytest.raises(NotFound):
+        cli_mesh.client.flow("nothing")
+    with pytest.raises(NotFound):
+        list(cli_mesh.client.watch("6b020a287f75b47a226ecaff"))
+    with pytest.raises(InvalidInputs, match="JSON values"):
+        cli_mesh.client.create_job("greeter", {"name": object()})
+
+    assert {"name": ["Please say who you are."]} == refused.value.fields
+
+
+def test_without_a_sign_in_it_says_so(cli_mesh: Mesh) -> None:
+    """Neither is a wrong password one."""
+    with Client(cli_mesh.url) as client:
+        with pytest.raises(NotSignedIn):
+            list(client.flows())
+        with pytest.raises(NotSignedIn):
+            client.login("admin", "wrong")
+
+
+def test_nobody_there_is_told_from_a_refusal() -> None:
+    """`Unreachable` names the address."""
+    with Client("http://127.0.0.1:1") as client, pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
+        client.login("admin", "admin")
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://", "http://host:port", "http://host/path"])
+def test_an_address_that_is_none_is_a_value_error(url: str) -> None:
+    """The message has the form it should have."""
+    with pytest.raises(ValueError, match="http://HOST:PORT"):
+        Client(url)
+
+
+async def test_many_tasks_may_share_a_client(cli_mesh: Mesh) -> None:
+    """One connection carries them all."""
+    async with AsyncClient(cli_mesh.url) as client:
+        await client.login("admin", "admin")
+        jobs = await asyncio.gather(*(client.run("greeter", {"name": str(number)}) for number in range(8)))
+
+    assert [f"Hello, **{number}**!" for number in range(8)] == [job.text for job in jobs]
+
+
+def test_jobs_are_listed_newest_first(cli_mesh: Mesh) -> None:
+    """A query narrows the list."""
+    older = cli_mesh.client.run("greeter", {"name": "first"})
+    newer = cli_mesh.client.run("greeter", {"name": "second"})
+    names = [job.name for job in cli_mesh.client.jobs()]
+
+    assert names.index(newer.name) < names.index(older.name)
+    assert [newer.name] == [job.name for job in cli_mesh.client.jobs(newer.id)]

@@ -1,0 +1,253 @@
+"""The command line, typed at a real mesh."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from agentmesh.testing import Mesh
+from tests.cli.conftest import Cli
+
+
+def test_flows_are_listed_in_plain_lines(cli: Cli) -> None:
+    """Not at a terminal: tab-separated, no heading; on loopback nobody has to log in first."""
+    done = cli("flows")
+
+    assert (0, "") == (done.code, done.err)
+    assert "greeter\tGreeter\tDemo\t" in done.out.splitlines()
+
+
+def test_a_run_shows_events_and_result_and_ends_with_0(cli: Cli) -> None:
+    """Events carry their numbers; control characters of a flow do not reach the terminal."""
+    done = cli("run", "greeter", "--name", "Ada")
+
+    assert 0 == done.code
+    lines = done.out.splitlines()
+    assert "1 status queued" in lines
+    assert any(line.endswith("debug about to greet") for line in lines)
+    assert "Hello, **Ada**!" == lines[-1]
+    assert "\x1b" not in done.out
+
+
+def test_inputs_come_as_options_as_json_and_from_a_file(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """`--key value`, `--key=value` and `--inputs` mean the same; what is typed as an option wins."""
+    (tmp_path / "inputs.json").write_text('{"name": "Bob", "greeting": "Hi"}')
+
+    assert cli("run", "greeter", "--name=Ada", "--greeting", "Hi").out.endswith("Hi, **Ada**!\n")
+    assert cli("run", "--inputs", '{"name": "Ada"}', "greeter").out.endswith("Hello, **Ada**!\n")
+    assert cli("run", "--inputs", "@inputs.json", "greeter", "--name", "Ada").out.endswith("Hi, **Ada**!\n")
+
+
+def test_a_failed_job_ends_with_1(cli: Cli) -> None:
+    """The reason is on stderr, without a traceback."""
+    done = cli("run", "greeter/broken", "--name", "Ada")
+
+    assert 1 == done.code
+    assert "failed" in done.err
+    assert "it broke" in done.err
+    assert "Traceback" not in done.out + done.err
+
+
+def test_refused_inputs_end_with_2_and_name_the_field(cli: Cli) -> None:
+    """What the form's author says is shown beside the field."""
+    done = cli("run", "greeter")
+
+    assert 2 == done.code
+    assert "name: Please say who you are." in done.err
+
+
+def test_an_unknown_flow_suggests_near_names(cli: Cli) -> None:
+    """A typo is told from a flow that is not there."""
+    done = cli("run", "greter", "--name", "Ada")
+
+    assert 2 == done.code
+    assert done.err.startswith("agentmesh: there is no flow greter; did you mean greeter")
+
+
+def test_an_unknown_input_is_refused(cli: Cli) -> None:
+    """The mesh would drop it without a word."""
+    done = cli("run", "greeter", "--nmae", "Ada")
+
+    assert (2, "agentmesh: greeter has no input 'nmae'; did you mean --name?\n") == (done.code, done.err)
+
+
+def test_a_word_that_is_no_option_is_refused(cli: Cli) -> None:
+    """Inputs look like --name value."""
+    done = cli("run", "greeter", "Ada")
+
+    assert 2 == done.code
+    assert "inputs look like --name value" in done.err
+
+
+def test_the_form_says_what_a_flow_asks_for(cli: Cli) -> None:
+    """Names as they are typed, types, labels with defaults, and what is required."""
+    assert ["--name\ttext\tName\trequired", "--greeting\ttext\tGreeting (Hello)\t"] == cli(
+        "form", "greeter"
+    ).out.splitlines()
+
+
+def test_a_job_can_be_started_watched_listed_and_cancelled(cli: Cli) -> None:
+    """`run --detach` prints the name; `cancel` returns when it is cancelled; `watch` then ends with 1."""
+    name = cli("run", "--detach", "greeter/slow", "--name", "Ada").out.strip()
+    job = name.removeprefix("jobs/")
+
+    assert f"{name} cancelled\n" == cli("cancel", job).out
+
+    watched = cli("watch", job, "--after", "1")
+    assert 1 == watched.code
+    assert watched.out.startswith("2 inputs ")
+    assert watched.out.splitlines()[-1].endswith("status cancelled")
+    assert any(
+        line.startswith(f"{job}\tgreeter/slow\tcancelled\t") for line in cli("jobs", "--limit", "5").out.splitlines()
+    )
+
+
+def test_json_is_one_object_per_line(cli: Cli) -> None:
+    """For programs: events of a run, flows, jobs and exposes."""
+    events = [json.loads(line) for line in cli("run", "--json", "greeter", "--name", "Ada").out.splitlines()]
+
+    assert list(range(1, len(events) + 1)) == [event["seq"] for event in events]
+    assert ("status", "succeeded") == (events[-1]["kind"], events[-1]["payload"])
+    for command in (("flows",), ("jobs",), ("expose", "list")):
+        assert all(json.loads(line)["name"] for line in cli(*command, "--json").out.splitlines())
+
+
+def test_interrupting_a_run_leaves_the_job_and_says_so(cli: Cli, cli_mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """Ctrl-C ends the watching with 130, not the job."""
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "agentmesh.cli", "run", "greeter/slow", "--name", "Ada"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "AGENTMESH_URL": cli_mesh.url, "XDG_CONFIG_HOME": str(tmp_path)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        name = process.stdout.readline().split()[0]
+        while not process.stdout.readline().endswith("debug waiting\n"):
+            pass
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+
+    assert 130 == process.returncode
+    assert f"the job goes on: agentmesh watch {name.removeprefix('jobs/')}" in said
+    assert "running" == cli_mesh.client.job(name).state
+    cli_mesh.client.cancel(name)
+
+
+def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
+    """A broken app is a warning of the boot; the others run on."""
+    assert 0 == cli("expose", "add", "lost", "no_such_module:app", "--env", "A=1", "--display", "Lost").code
+    booted = cli("boot")
+    rows = {line.split("\t")[0]: line.split("\t") for line in cli("expose", "list").out.splitlines()}
+
+    assert 0 == booted.code
+    assert "no_such_module" in booted.out
+    assert "running" == rows["greeter"][1]
+    assert "deploy_failed" == rows["lost"][1]
+    assert "ModuleNotFoundError" in rows["lost"][3]
+
+    assert 0 == cli("expose", "rm", "lost").code
+    assert 0 == cli("boot").code
+    assert "lost" not in cli("expose", "list").out
+    assert 2 == cli("expose", "rm", "lost").code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("expose", "add", "x"), "--file"),
+        (("expose", "add", "x", "a:b", "--env", "novalue"), "NAME=VALUE"),
+        (("expose", "add", "Not A Name", "a:b"), "name"),
+        (("run", "--inputs", "[1]", "greeter"), "JSON object"),
+        (("run", "--inputs", "@missing.json", "greeter"), "missing.json"),
+        (("watch", "no-such-job"), "not found"),
+        (("cancel", "6b020a287f75b47a226ecaff"), "not found"),
+        (("serve", "nothing"), "auth, registry, runner"),
+        (("up", "--log-level", "loud"), "--log-level"),
+        (("flows", "--url", "ftp://x"), "http://HOST:PORT"),
+        (("flows", "--url", "http://127.0.0.1:1"), "is `agentmesh up` running there?"),
+        (("nonsense",), "No such command"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2_and_a_remedy(cli: Cli, arguments: tuple[str, ...], hint: str) -> None:
+    """One message, never a traceback."""
+    done = cli(*arguments)
+
+    assert 2 == done.code
+    assert hint in " ".join(done.err.replace("│", " ").split())
+    assert "Traceback" not in done.err
+
+
+def test_a_login_is_kept_for_its_user_only_and_used(cli: Cli, cli_mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """The file has mode 0600; after logout it is forgotten."""
+    kept = tmp_path / "agentmesh" / "credentials.json"
+
+    done = cli("login", "admin", "--password", "-", stdin="admin\n")
+
+    assert (0, f"signed in as admin at {cli_mesh.url}\n") == (done.code, done.out)
+    assert 0o600 == kept.stat().st_mode & 0o777
+    assert cli_mesh.url in json.loads(kept.read_text())
+    assert 0 == cli("flows").code
+    assert 0 == cli("logout").code
+    assert {} == json.loads(kept.read_text())
+
+
+def test_a_wrong_password_is_refused(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """Nothing is kept."""
+    done = cli("login", "admin", "--password", "wrong")
+
+    assert 2 == done.code
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "agentmesh" / "credentials.json").exists()
+
+
+def test_a_sign_in_of_another_mesh_is_replaced(cli: Cli, cli_mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """A new mesh at an old address has other keys: on loopback the command signs in again by itself."""
+    folder = tmp_path / "agentmesh"
+    folder.mkdir()
+    stale = {"access_token": "stale", "refresh_token": "", "expires_at": 0.0, "login": "admin"}
+    (folder / "credentials.json").write_text(json.dumps({cli_mesh.url: stale}))
+
+    assert 0 == cli("flows").code
+    assert "stale" != json.loads((folder / "credentials.json").read_text())[cli_mesh.url]["access_token"]
+
+
+def test_an_expired_sign_in_is_renewed(cli: Cli, cli_mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """The refresh token is exchanged once, and the new one kept."""
+    kept = tmp_path / "agentmesh" / "credentials.json"
+    assert 0 == cli("login", "--password", "admin").code
+    before = json.loads(kept.read_text())
+    before[cli_mesh.url]["expires_at"] = 1.0
+    kept.write_text(json.dumps(before))
+
+    assert 0 == cli("flows").code
+    after = json.loads(kept.read_text())[cli_mesh.url]
+    assert after["refresh_token"] != before[cli_mesh.url]["refresh_token"]
+    assert after["expires_at"] > 1.0
+
+
+def test_an_unreadable_config_folder_does_not_matter(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """Without a place to keep it, each command signs in for itself."""
+    (tmp_path / "blocked").write_text("")
+
+    assert 0 == cli("flows", XDG_CONFIG_HOME=str(tmp_path / "blocked")).code
+
+
+def test_a_reader_that_stops_early_is_no_error(cli_mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """`agentmesh flows | true` prints no complaint."""
+    command = f"{sys.executable} -P -m agentmesh.cli flows --json | true"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "AGENTMESH_URL": cli_mesh.url, "XDG_CONFIG_HOME": str(tmp_path)},
+    )
+
+    assert "" == done.stderr

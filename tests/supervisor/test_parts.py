@@ -1,0 +1,185 @@
+"""The supervisor's parts, each with real processes, sockets and pipes."""
+
+import asyncio
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from agentmesh.supervisor import child, plan, ports
+from agentmesh.supervisor.logs import LogPump
+
+LEASH = pathlib.Path(child.__file__).with_name("leash.py")
+
+
+def _spec(module: str) -> plan.ChildSpec:
+    return plan.ChildSpec(name="part", module=module, probe="grpc", address="", stop_order=1)
+
+
+def test_reserved_ports_are_free_for_tcp_and_held_against_other_meshes() -> None:
+    """The child can bind the port; a second supervisor never gets it while the first holds it."""
+    numbers, holds = ports.reserve(3)
+    try:
+        for number in numbers:
+            with socket.create_server(("127.0.0.1", number)):
+                assert not ports.is_free("127.0.0.1", number)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other, pytest.raises(OSError, match="in use"):
+                other.bind(("127.0.0.1", number))
+        assert 3 == len(set(numbers))
+    finally:
+        for hold in holds:
+            hold.close()
+
+
+def test_reserved_ports_are_below_those_of_outgoing_connections() -> None:
+    """Nobody's outgoing connection can take one before the child binds it."""
+    numbers, holds = ports.reserve(20)
+    for hold in holds:
+        hold.close()
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+        assert max(numbers) < peer.getsockname()[1]
+
+
+def test_a_leashed_program_dies_with_its_parent() -> None:
+    """The parent is killed with SIGKILL; the program under the leash ends too."""
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, subprocess, sys\n"
+            "command = [sys.executable, '-I', '-S', sys.argv[1], str(os.getpid()), '/bin/sleep', '600']\n"
+            "leashed = subprocess.Popen(command)\n"
+            "print(leashed.pid, flush=True)\n"
+            "leashed.wait()",
+            str(LEASH),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with parent:
+        assert parent.stdout is not None
+        leashed = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+
+    _, alive = psutil.wait_procs([leashed], timeout=5)
+
+    assert [] == alive
+
+
+def test_a_leash_whose_parent_is_gone_does_not_start_the_program() -> None:
+    """The parent died before the kernel was asked to watch it: nothing is left to end the program."""
+    done = subprocess.run([sys.executable, str(LEASH), "1", "/bin/echo", "started"], capture_output=True, check=False)
+
+    assert (75, b"") == (done.returncode, done.stdout)
+
+
+async def test_a_child_that_keeps_crashing_before_the_mesh_is_ready_is_given_up() -> None:
+    """Five starts, then an error that names the child and how it ended."""
+    reader, writer = os.pipe()
+    logs = LogPump(writer)
+    part = child.Child(_spec("no.such.module"), dict(os.environ), logs)
+
+    with pytest.raises(child.GaveUp, match=r"part ended 5 times \(exit code 1\)"):
+        await part.run(asyncio.Event())
+
+    logs.close()
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        assert 4 == sum("starting it again in" in line for line in lines)
+
+
+async def test_a_child_is_told_to_end_once_and_not_restarted(tmp_path: pathlib.Path) -> None:
+    """`end` sends SIGTERM; `run` returns when the process is gone."""
+    (tmp_path / "waits.py").write_text("import os, signal\nprint(os.getpid(), flush=True)\nsignal.pause()\n")
+    reader, writer = os.pipe()
+    logs = LogPump(writer)
+    part = child.Child(_spec("waits"), {**os.environ, "PYTHONPATH": str(tmp_path)}, logs)
+    running = asyncio.create_task(part.run(asyncio.Event()))
+    with os.fdopen(reader) as lines:
+        pid = int((await asyncio.to_thread(lines.readline)).split()[-1])
+        assert pid == part.pid
+
+        part.end()
+        await asyncio.wait_for(running, 10)
+
+        assert part.pid is None
+        assert not psutil.pid_exists(pid)
+        logs.close()
+        os.close(writer)
+
+
+async def test_children_are_in_sessions_of_their_own() -> None:
+    """Ctrl-C at the terminal reaches the supervisor alone, which ends the others in order."""
+    reader, writer = os.pipe()
+    logs = LogPump(writer)
+    process = await child.spawn("part", ["/bin/sleep", "600"], dict(os.environ), logs)
+
+    assert process.pid == os.getsid(process.pid)
+
+    child.kill_group(process.pid)
+    assert -signal.SIGKILL == await process.wait()
+    logs.close()
+    os.close(reader)
+    os.close(writer)
+
+
+async def test_a_log_that_nobody_reads_stops_nobody() -> None:
+    """With a full stderr the children go on; what does not fit is dropped and counted."""
+    sink_reader, sink_writer = os.pipe()
+    logs = LogPump(sink_writer)
+    process = await child.spawn("loud", ["/bin/sh", "-c", f"yes {'x' * 200} | head -c 4000000"], dict(os.environ), logs)
+
+    assert 0 == await asyncio.wait_for(process.wait(), 20)
+
+    os.close(sink_reader)  # the writer thread gets EPIPE and ends
+    logs.close()
+    os.close(sink_writer)
+
+
+async def test_lines_carry_the_name_of_the_child_and_long_ones_are_cut() -> None:
+    """Each line has its child in front; one without an end does not grow without bound."""
+    reader, writer = os.pipe()
+    logs = LogPump(writer)
+    script = "print('hello'); print('x' * 200_000)"
+    process = await child.spawn("part", [sys.executable, "-c", script], dict(os.environ), logs)
+    with os.fdopen(reader, "rb") as lines:
+        first = await asyncio.to_thread(lines.readline)
+        second = await asyncio.to_thread(lines.readline)
+
+        assert b"part     | hello\n" == first
+        assert len(second) <= 64 * 1024 + 16
+
+        await process.wait()
+        drained = asyncio.to_thread(lines.read)
+        logs.close()
+        os.close(writer)
+        assert b"part" in await drained
+
+
+def test_a_child_gets_the_start_directory_only_if_it_loads_apps(tmp_path: pathlib.Path) -> None:
+    """PYTHONPATH names the start directory for the process that imports apps, for no other."""
+    options = plan.Options(port=0, data_dir=tmp_path)
+    with plan.settled(options) as settled:
+        by_name = {spec.name: plan.child_env(spec, settled.env) for spec in settled.children}
+
+    assert os.getcwd() in by_name["nursery"]["PYTHONPATH"].split(os.pathsep)
+    assert settled.env.get("PYTHONPATH") == by_name["auth"].get("PYTHONPATH")
+
+
+def test_the_run_folder_of_a_killed_mesh_is_removed_by_the_next(tmp_path: pathlib.Path) -> None:
+    """Its path is in the lock file; a mesh that ended well has removed it by itself."""
+    options = plan.Options(port=0, data_dir=tmp_path / "data")
+    with plan.settled(options) as settled:
+        run_dir = pathlib.Path(settled.env["AGENTMESH_NURSERY"]).parent
+        assert run_dir.is_dir()
+    assert not run_dir.exists()
+    run_dir.mkdir()
+    (tmp_path / "data" / "up.lock").write_text(f"1 {run_dir}\n")
+
+    with plan.settled(options):
+        assert not run_dir.exists()
