@@ -1,0 +1,59 @@
+"""What the gateway and its Envoy read from the environment; the prefix is `AGENTMESH_`."""
+
+import ipaddress
+
+import pydantic
+from pydantic import Field
+
+from meshkit.service import Settings
+
+
+class Config(Settings):
+    """Of the gateway process.  Every field has a default that works on a laptop."""
+
+    gateway_address: str = "127.0.0.1:3375"
+    """Where the dialects' gRPC services listen."""
+
+    web_address: str = "127.0.0.1:3376"
+    """Where the web app listens: pages, /health, and the answer to unknown paths."""
+
+
+class EdgeConfig(Config):
+    """Of Envoy, the one port that people use."""
+
+    host: str = "127.0.0.1"
+    """Where Envoy listens: an IP address, or localhost."""
+
+    port: int = Field(default=3370, ge=1, le=65535)
+    """The port Envoy listens on."""
+
+    public_url: str = ""
+    """The address people use, if it is not what they send as Host: `https://mesh.example.com` behind a TLS proxy."""
+
+    concurrency: int = Field(default=1, ge=1, le=128)
+    """Envoy's worker threads; each costs some memory."""
+
+    rate_limit_rps: int = Field(default=5_000, ge=0)
+    """Requests a second that one user, or one address without a token, may send; 0 switches the limit off."""
+
+    connections_max: int = Field(default=10_000, ge=1)
+    """Open client connections; more are refused."""
+
+    access_log: bool = False
+    """Write a line per failed request (5xx) to stderr.  Queries are left out: they may hold a password."""
+
+    admin_port: int = Field(default=0, ge=0, le=65535)
+    """A loopback port for Envoy's own statistics; 0 switches the admin interface off."""
+
+    start_timeout_s: float = Field(default=30.0, gt=0)
+    """How long to wait for the auth service's keys."""
+
+    @pydantic.field_validator("host")
+    @classmethod
+    def _ip_only(cls, host: str) -> str:
+        # Envoy binds to addresses only.
+        host = "127.0.0.1" if host.lower() == "localhost" else host.strip("[]")
+        try:
+            return str(ipaddress.ip_address(host))
+        except ValueError:
+            raise ValueError("must be an IP address to listen on, such as 127.0.0.1 or 0.0.0.0") from None

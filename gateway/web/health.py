@@ -1,0 +1,57 @@
+"""Whether every service of the mesh serves, by the standard gRPC health protocol."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from gateway.config import Config
+
+_DEADLINE_S = 2.0
+_FRESH_S = 0.5
+"""A state is reused for so long: many may ask."""
+
+
+class Health:
+    """Asks the services.  Use `connected` around calls of `states`."""
+
+    def __init__(self, config: Config) -> None:
+        self._addresses = {
+            "auth": config.auth_address,
+            "registry": config.registry_address,
+            "runner": config.runner_address,
+            "payments": config.payments_address,
+        }
+        self._stubs: dict[str, health_pb2_grpc.HealthStub] = {}
+        self._states: dict[str, str] = {}
+        self._asked_at = -_FRESH_S
+        self._lock = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Keep a channel to each service for the length of the block."""
+        options = [("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 50)]
+        async with contextlib.AsyncExitStack() as stack:
+            for name, address in self._addresses.items():
+                channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options=options))
+                self._stubs[name] = health_pb2_grpc.HealthStub(channel)
+            yield
+
+    async def states(self) -> dict[str, str]:
+        """Return each service's state: `SERVING`, or why it is not known to serve, such as `UNAVAILABLE`."""
+        async with self._lock:
+            if time.monotonic() - self._asked_at >= _FRESH_S:
+                states = await asyncio.gather(*(self._ask(stub) for stub in self._stubs.values()))
+                self._states = dict(zip(self._stubs, states, strict=True))
+                self._asked_at = time.monotonic()
+            return self._states
+
+    async def _ask(self, stub: health_pb2_grpc.HealthStub) -> str:
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_DEADLINE_S)
+        except grpc.aio.AioRpcError as error:
+            return str(error.code().name)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

@@ -1,0 +1,146 @@
+"""The gateway behind a real Envoy, with the real services, for the length of a block."""
+
+import asyncio
+import asyncio.subprocess
+import contextlib
+import dataclasses
+import json
+import pathlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+
+from gateway import app as gateway_app
+from gateway import contract, envoy
+from gateway.bootstrap import render
+from gateway.config import EdgeConfig
+from services.auth import app as auth_app
+from services.auth.config import Config as AuthConfig
+from services.payments import app as payments_app
+from services.payments.config import Config as PaymentsConfig
+from services.registry import app as registry_app
+from services.registry.config import Config as RegistryConfig
+from services.runner import app as runner_app
+from services.runner.config import Config as RunnerConfig
+
+ANY = "127.0.0.1:0"
+DEADLINE_S = 30.0
+RAW = {"name": "raw", "bootstrap": "import_path: tests.gateway.raw_app:app"}
+"""The expose of `raw_app.py`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Edge:
+    """A running mesh, seen from outside."""
+
+    config: EdgeConfig
+    jwks_json: str
+    http: httpx.AsyncClient
+    """Sends no credentials of its own."""
+    operator: dict[str, str]
+    """Headers of the operator."""
+
+    @property
+    def address(self) -> str:
+        """`host:port` of Envoy."""
+        return f"{self.config.host}:{self.config.port}"
+
+    async def sign_in(self, name: str, password: str) -> dict[str, str]:
+        """Return the headers of somebody's requests."""
+        return await sign_in(self.http, name, password)
+
+    async def new_user(self, name: str) -> dict[str, str]:
+        """Add an ordinary user; return the headers of their requests."""
+        role = {"name": name, "email": f"{name}@example.com", "password": "secret-secret"}
+        response = await self.http.post("/role", json=role, headers=self.operator)
+        assert response.status_code == 201, response.text
+        return await self.sign_in(name, "secret-secret")
+
+
+class Panel:
+    """An operator's client."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.http = edge.http
+
+    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send a request as the operator."""
+        headers = {**self.edge.operator, **more.pop("headers", {})}
+        return await self.http.request(method, path, headers=headers, **more)
+
+    async def save(self, **expose: Any) -> httpx.Response:
+        """POST /expose."""
+        return await self.call("POST", "/expose/", json=expose)
+
+
+async def sign_in(http: httpx.AsyncClient, name: str, password: str) -> dict[str, str]:
+    """Return the headers of somebody's requests.  The cookie is not kept: a test says who calls."""
+    response = await http.post("/api/login", json={"name": name, "password": password})
+    assert response.status_code == 200, response.text
+    http.cookies.clear()
+    return {"KODOSUMI_API_KEY": response.json()["KODOSUMI_API_KEY"]}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def enveloped(config: EdgeConfig, jwks_json: str, folder: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Run Envoy in front of a gateway for the length of the block; yield a client of it."""
+    path = folder / f"bootstrap-{config.port}.json"
+    envoy.write_private(path, json.dumps(render(config, jwks_json, contract.descriptors())))
+    process = await asyncio.create_subprocess_exec(
+        *envoy.command(config, path, log_level="info"),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        await asyncio.wait_for(_started(process.stderr), DEADLINE_S)
+        drain = asyncio.create_task(process.stderr.read())  # or the pipe fills up
+        base = f"http://127.0.0.1:{config.port}"
+        async with httpx.AsyncClient(base_url=base, timeout=DEADLINE_S) as client:
+            yield client
+        process.terminate()
+        await drain
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _started(stderr: asyncio.StreamReader) -> None:
+    log = b""
+    while b"starting main dispatch loop" not in log:
+        line = await stderr.readline()
+        assert line, f"Envoy ended: {log.decode()[-2000:]}"
+        log += line
+
+
+@contextlib.asynccontextmanager
+async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
+    """Run everything in this process, but Envoy and the hosts."""
+    async with contextlib.AsyncExitStack() as stack:
+        run = stack.enter_async_context
+        common: dict[str, Any] = {"data_dir": data_dir, "grace_s": 0.0}
+        port = await run(auth_app.running(AuthConfig(auth_address=ANY, **common)))
+        common["auth_address"] = f"127.0.0.1:{port}"
+        port = await run(runner_app.running(RunnerConfig(runner_address=ANY, **common)))
+        common["runner_address"] = f"127.0.0.1:{port}"
+        port = await run(registry_app.running(RegistryConfig(registry_address=ANY, **common)))
+        common["registry_address"] = f"127.0.0.1:{port}"
+        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **common)))
+        common["payments_address"] = f"127.0.0.1:{port}"
+        unplaced = EdgeConfig(gateway_address=ANY, web_address=ANY, port=free_port(), **common, **overrides)
+        ports = await run(gateway_app.running(unplaced))
+        placed = {"gateway_address": f"127.0.0.1:{ports.grpc}", "web_address": f"127.0.0.1:{ports.web}"}
+        config = unplaced.model_copy(update=placed)
+        jwks_json = await envoy.fetch_jwks(config.auth_address, DEADLINE_S)
+        http = await run(enveloped(config, jwks_json, data_dir))
+        yield Edge(config, jwks_json, http, await sign_in(http, "admin", "admin"))

@@ -1,0 +1,250 @@
+"""A gateway behind a real Envoy, with the real auth service, in front of a runner and a registry that tests fill.
+
+The runner and the registry here are gRPC servers as any; what they answer is what a test has put into them.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import json
+import pathlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+from google.protobuf import empty_pb2, timestamp_pb2
+from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
+from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
+
+from gateway import app as gateway_app
+from gateway import envoy
+from gateway.config import EdgeConfig
+from meshkit.auth import caller, check_owner
+from meshkit.errors import NotFound
+from meshkit.server import serve
+from meshkit.service import authenticated
+from services.auth import app as auth_app
+from services.auth.config import Config as AuthConfig
+from tests.gateway.stack import ANY, DEADLINE_S, enveloped, free_port, sign_in
+
+App = Callable[[app_pb2.CallAppRequest], app_pb2.CallAppResponse]
+META = {
+    "summary": "Hymn Creator",
+    "description": "This agent creates a short hymn.",
+    "tags": ["CrewAi", "Test"],
+    "deprecated": None,
+    "author": "author@example.com",
+    "organization": None,
+    "version": "1.0.1",
+}
+UNKNOWN = "0123456789abcdef01234567"
+_numbers = itertools.count(1)
+
+
+class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
+    """Jobs and apps as a test wants them."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, job_pb2.Job] = {}
+        self.logs: dict[str, list[list[job_pb2.Event]]] = {}
+        self.go_on: dict[str, asyncio.Event] = {}
+        """A watch that has sent the log waits for this, if there is one, and then ends."""
+        self.hung_up: dict[str, asyncio.Event] = {}
+        """Set when a watch is cancelled."""
+        self.apps: dict[str, App] = {}
+        self.called: list[app_pb2.CallAppRequest] = []
+        self.listed: list[job_pb2.ListJobsRequest] = []
+        self.counts: dict[str, int] = {}
+
+    def add(self, job: job_pb2.Job, *batches: list[job_pb2.Event]) -> str:
+        """Keep a job and its log; return its id."""
+        job_id = job.name.removeprefix("jobs/")
+        self.jobs[job_id] = job
+        self.logs[job_id] = list(batches)
+        return job_id
+
+    def _own(self, name: str) -> job_pb2.Job:
+        job = self.jobs.get(name.removeprefix("jobs/"))
+        if job is None:
+            raise NotFound(f"{name} not found")
+        check_owner(job.owner, name)
+        return job
+
+    async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.Job:
+        self.counts["GetJob"] = self.counts.get("GetJob", 0) + 1
+        return self._own(request.name)
+
+    async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Any) -> empty_pb2.Empty:
+        self._own(request.name)
+        del self.jobs[request.name.removeprefix("jobs/")]
+        return empty_pb2.Empty()
+
+    async def ListJobs(self, request: job_pb2.ListJobsRequest, context: Any) -> job_pb2.ListJobsResponse:
+        self.listed.append(request)
+        before = request.before.removeprefix("jobs/")
+        mine = [job for _, job in sorted(self.jobs.items(), reverse=True) if job.owner == caller().user]
+        found = [
+            job
+            for job in mine
+            if (not before or job.name.removeprefix("jobs/") < before) and request.query in job.meta_json
+        ]
+        size = request.page_size
+        return job_pb2.ListJobsResponse(jobs=found[:size], next_page_token="more" if len(found) > size else "")
+
+    async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        job_id = self._own(request.name).name.removeprefix("jobs/")
+        try:
+            for batch in self.logs[job_id]:
+                rest = [event for event in batch if event.seq > request.after_seq]
+                if rest:
+                    yield job_pb2.WatchJobResponse(events=rest)
+            if job_id in self.go_on:
+                yield job_pb2.WatchJobResponse()
+                await self.go_on[job_id].wait()
+        except (asyncio.CancelledError, GeneratorExit):
+            self.hung_up.setdefault(job_id, asyncio.Event()).set()
+            raise
+
+    async def CallApp(self, request: app_pb2.CallAppRequest, context: Any) -> app_pb2.CallAppResponse:
+        self.called.append(request)
+        return self.apps[request.name.removeprefix("apps/")](request)
+
+
+class Registry(registry_pb2_grpc.FlowServiceServicer, registry_pb2_grpc.ExposeServiceServicer):
+    """Flows and exposes as a test wants them."""
+
+    def __init__(self) -> None:
+        self.flows: list[registry_pb2.Flow] = []
+        self.exposes: dict[str, registry_pb2.Expose] = {}
+
+    def add(self, expose: str, path: str, **given: Any) -> None:
+        """Offer a flow."""
+        name = f"flows/{expose}/{path.strip('/')}".rstrip("/")
+        given = {"alive": True, "method": "GET", "url": f"/{expose}{path}", **given}
+        self.flows.append(registry_pb2.Flow(name=name, expose=f"exposes/{expose}", path=path, **given))
+
+    async def GetFlow(self, request: registry_pb2.GetFlowRequest, context: Any) -> registry_pb2.Flow:
+        for flow in self.flows:
+            if flow.name == request.name:
+                return flow
+        raise NotFound("no such flow")
+
+    async def ListFlows(self, request: registry_pb2.ListFlowsRequest, context: Any) -> registry_pb2.ListFlowsResponse:
+        start = int(request.page_token or 0)
+        end = start + 2  # small pages, so that callers must follow them
+        token = str(end) if end < len(self.flows) else ""
+        return registry_pb2.ListFlowsResponse(flows=self.flows[start:end], next_page_token=token)
+
+    async def GetExpose(self, request: registry_pb2.GetExposeRequest, context: Any) -> registry_pb2.Expose:
+        try:
+            return self.exposes[request.name.removeprefix("exposes/")]
+        except KeyError:
+            raise NotFound("no such expose") from None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What a test acts on."""
+
+    url: str
+    runner: Runner
+    registry: Registry
+    admin: httpx.AsyncClient
+    alice: httpx.AsyncClient
+    bob: httpx.AsyncClient
+    nobody: httpx.AsyncClient
+    alice_id: str
+
+    @property
+    def owner(self) -> str:
+        """Whose jobs alice sees."""
+        return f"users/{self.alice_id}"
+
+
+def at(seconds: float) -> timestamp_pb2.Timestamp:
+    """Return a moment, given in seconds since 1970."""
+    moment = timestamp_pb2.Timestamp()
+    moment.FromMicroseconds(round(seconds * 1_000_000))
+    return moment
+
+
+def job(owner: str, state: str = "RUNNING", **given: Any) -> job_pb2.Job:
+    """Return a job with a new id; `given` stands over the defaults."""
+    times = {"create_time": at(1747813970.5), "start_time": at(1747813976.091786), "update_time": at(1747813990)}
+    if state in ("SUCCEEDED", "FAILED", "CANCELLED"):
+        times["finish_time"] = at(1747813996.802532)
+    values = {
+        "name": f"jobs/{next(_numbers):024x}",
+        "flow": "flows/hymn/deep",
+        "owner": owner,
+        "state": job_pb2.JobState.Value(f"JOB_STATE_{state}"),
+        "meta_json": json.dumps(META),
+        "inputs_json": '{"topic":"x"}',
+        "entry_point": "hymn.app:crew",
+        **times,
+    }
+    return job_pb2.Job(**{**values, **given})
+
+
+def answer(body: Any, status: int = 200, job: str = "", kind: str = "application/json") -> app_pb2.CallAppResponse:
+    """Return what an app answers."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = [app_pb2.Header(name="content-type", value=kind)]
+    return app_pb2.CallAppResponse(status=status, headers=headers, body=data, jobs=[f"jobs/{job}"] if job else [])
+
+
+@contextlib.asynccontextmanager
+async def staged(folder: pathlib.Path) -> AsyncIterator[Stage]:
+    """Run everything for the length of the block."""
+    async with contextlib.AsyncExitStack() as stack:
+        run = stack.enter_async_context
+        common: dict[str, Any] = {"data_dir": folder, "grace_s": 0.0}
+        port = await run(auth_app.running(AuthConfig(auth_address=ANY, **common)))
+        config = EdgeConfig(auth_address=f"127.0.0.1:{port}", gateway_address=ANY, web_address=ANY, **common)
+        runner = Runner()  # type: ignore[abstract] # what the gateway's read side does not call is not there
+        registry = Registry()  # type: ignore[abstract]
+        auth = await run(authenticated(config, "runner"))
+        ports = [
+            await run(serve(ANY, names, register, auth, grace_s=0.0)) for names, register in _servers(runner, registry)
+        ]
+        addresses = {"runner_address": f"127.0.0.1:{ports[0]}", "registry_address": f"127.0.0.1:{ports[1]}"}
+        config = config.model_copy(update={**addresses, "port": free_port()})
+        here = await run(gateway_app.running(config))
+        placed = {"gateway_address": f"127.0.0.1:{here.grpc}", "web_address": f"127.0.0.1:{here.web}"}
+        config = config.model_copy(update=placed)
+        jwks = await envoy.fetch_jwks(config.auth_address, DEADLINE_S)
+        nobody = await run(enveloped(config, jwks, folder))
+        admin, alice, bob = [
+            await run(httpx.AsyncClient(base_url=nobody.base_url, trust_env=False, timeout=DEADLINE_S))
+            for _ in range(3)
+        ]
+        admin.headers.update(await sign_in(nobody, "admin", "admin"))
+        for client, name in ((alice, "alice"), (bob, "bob")):
+            role = {"name": name, "email": f"{name}@example.com", "password": f"{name}'s own password"}
+            made = await admin.post("/role", json=role)
+            assert made.status_code == 201, made.text
+            client.headers.update(await sign_in(nobody, name, role["password"]))
+        yield Stage(
+            url=f"http://127.0.0.1:{config.port}",
+            runner=runner,
+            registry=registry,
+            admin=admin,
+            alice=alice,
+            bob=bob,
+            nobody=nobody,
+            alice_id=(await admin.get("/role/alice")).json()["id"],
+        )
+
+
+def _servers(runner: Runner, registry: Registry) -> Iterator[tuple[tuple[str, ...], Callable[[Any], None]]]:
+    def register_runner(server: Any) -> None:
+        job_pb2_grpc.add_JobServiceServicer_to_server(runner, server)
+        app_pb2_grpc.add_AppServiceServicer_to_server(runner, server)
+
+    def register_registry(server: Any) -> None:
+        registry_pb2_grpc.add_FlowServiceServicer_to_server(registry, server)
+        registry_pb2_grpc.add_ExposeServiceServicer_to_server(registry, server)
+
+    yield ("mesh.runner.v1.JobService", "mesh.runner.v1.AppService"), register_runner
+    yield ("mesh.registry.v1.FlowService", "mesh.registry.v1.ExposeService"), register_registry
