@@ -87,6 +87,11 @@ class Apps:
         """Return every app, by expose."""
         return [self._apps[expose] for expose in sorted(self._apps)]
 
+    def check_placed(self, expose: str) -> None:
+        """Raise `NotFound` if there is no such app; just after our start we cannot tell yet, and let it pass."""
+        if self._resumed and expose not in self._apps:
+            raise NotFound(f"no app is placed for {expose}: boot it first", resource=f"apps/{expose}")
+
     async def deploy(self, placed: PlacedApp) -> App:
         """Load an app on a host of its own; return it RUNNING or FAILED.
 

@@ -204,6 +204,7 @@ def finish(job: Job, end: End, now: float) -> Change:
     """End a job: the terminal status is the last line of its log.  A job that has ended stays as it is."""
     if job.ended:
         return Change(job=job)
+    now = max(now, job.updated_at)
     if end.state == State.SUCCEEDED:
         move(job, State.SUCCEEDED)
         last: tuple[Event, ...] = (Event(kind="final", payload=end.result_json, time=now),)
@@ -231,22 +232,35 @@ def report(job: Job, epoch: int, source_seq: int, events: Sequence[Event], outco
     if job.ended or epoch != job.epoch:
         raise Stale
     known = job.source_seq - source_seq + 1
-    fresh = tuple(events[max(known, 0) :])
+    fresh = _in_order(events[max(known, 0) :], job.updated_at)
+    updated_at = fresh[-1].time if fresh else job.updated_at
+    now = max(now, updated_at)
     last = source_seq + len(events) - 1
     if outcome is not None:
         last += 1
         if job.source_seq >= last:
             outcome = None
-    taken = dataclasses.replace(job, source_seq=max(job.source_seq, last), updated_at=now)
+    taken = dataclasses.replace(job, source_seq=max(job.source_seq, last), updated_at=updated_at)
     if outcome is None:
         return Change(job=taken, events=fresh)
     if outcome.state == State.RUNNING:
         if job.state != State.STARTING:  # it is being stopped: the process has not heard of it yet
             return Change(job=taken, events=fresh)
-        running = dataclasses.replace(taken, state=State.RUNNING, started_at=now)
+        running = dataclasses.replace(taken, state=State.RUNNING, started_at=now, updated_at=now)
         return Change(job=running, events=(*fresh, Event(kind="status", payload=State.RUNNING, time=now)))
     ended = finish(taken, _stopped_outcome(job, outcome), now)
     return Change(job=ended.job, events=(*fresh, *ended.events))
+
+
+def _in_order(events: Sequence[Event], at: float) -> tuple[Event, ...]:
+    """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own."""
+    ordered = []
+    for event in events:
+        if event.time < at:
+            event = dataclasses.replace(event, time=at)
+        at = event.time
+        ordered.append(event)
+    return tuple(ordered)
 
 
 def _stopped_outcome(job: Job, outcome: End) -> End:

@@ -138,8 +138,10 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
         """See app.proto."""
         if request.extra_json and not caller().service:
             raise Denied("extra_json is for services of this mesh")
+        expose = names.parse(request.name, "apps")
+        self._apps.check_placed(expose)
         # A caller that hangs up must not leave a launch between the handler and the disk.
-        call = self._calls.call(request, names.parse(request.name, "apps"), caller().user)
+        call = self._calls.call(request, expose, caller().user)
         return await asyncio.shield(asyncio.ensure_future(call))
 
 

@@ -113,3 +113,14 @@ def test_a_job_that_has_ended_stays_as_it_is() -> None:
     for change in (domain.stop(ended, Reason.USER_STOP, 9.0), domain.lose(ended, "again", 9.0)):
         assert ended == change.job
         assert () == change.events
+
+
+def test_the_times_of_a_log_never_go_back() -> None:
+    """What a host says it emitted before the log's last event is given that event's time; the order stays."""
+    starting = domain.lease(JOB, "h1", 2.0).job
+    running = domain.report(starting, 1, 1, [], RUNNING, 5.0)
+    early = [dataclasses.replace(event(number), time=time) for number, time in ((1, 4.9), (2, 5.1), (3, 5.0))]
+    told = domain.report(running.job, 1, 2, early, DONE, 5.05)
+
+    assert [item.time for item in running.events + told.events] == [5.0, 5.0, 5.1, 5.1, 5.1, 5.1]
+    assert told.job.finished_at == told.job.updated_at == 5.1

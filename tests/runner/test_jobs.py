@@ -276,6 +276,16 @@ async def test_removing_an_app_ends_its_jobs(mesh: Stack) -> None:
     assert grpc.StatusCode.UNAVAILABLE is caught.value.code()
 
 
+async def test_an_app_that_is_not_placed_is_not_found(mesh: Stack) -> None:
+    """A call to an app nobody deployed says so, and does not ask to be tried again."""
+    call = app_pb2.CallAppRequest(name="apps/nowhere", method="GET", path="/")
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await mesh.apps.CallApp(call, metadata=mesh.operator, timeout=DEADLINE_S)
+
+    assert grpc.StatusCode.NOT_FOUND is caught.value.code()
+
+
 async def test_a_job_without_fork_runs_in_a_fresh_interpreter(mesh: Stack) -> None:
     """`fork: false` gives the same log."""
     await mesh.deploy("spawned", fork=False)

@@ -1,0 +1,1 @@
+"""Every element a form can have, in six flows."""

@@ -1,0 +1,1 @@
+"""A crew of two agents writes a hymn, without a network."""

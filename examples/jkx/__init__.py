@@ -1,0 +1,1 @@
+"""Turns sentences into a graph."""

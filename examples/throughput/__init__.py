@@ -1,0 +1,1 @@
+"""Emits numbered events at a rate of your choice."""

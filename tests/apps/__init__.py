@@ -1,0 +1,1 @@
+"""Apps that the tests expose in a real mesh."""
