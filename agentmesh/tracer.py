@@ -5,12 +5,13 @@ Ray worker on this machine) a pickled tracer forwards its events to the job's pr
 """
 
 import asyncio
+import concurrent.futures
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from agentmesh import relay
+from agentmesh import locks, relay
 from agentmesh.errors import KodosumiError, hide_paths
 from agentmesh.response import HTML, Markdown, Text
 from agentmesh.serialize import serialize
@@ -22,10 +23,21 @@ Emit = Callable[[str, str], None]
 class Tracer:
     """Sends events of one job.  Every method has a twin that ends in `_sync`, for code that is not `async`."""
 
-    def __init__(self, fid: str, emit: Emit | relay.Sender, *, panel_url: str = "", jwt: str = "") -> None:
+    def __init__(
+        self,
+        fid: str,
+        emit: Emit | relay.Sender,
+        *,
+        panel_url: str = "",
+        jwt: str = "",
+        app: Any = None,
+        ask: locks.Ask | None = None,
+    ) -> None:
         self.fid = fid
         self.panel_url = panel_url
         self.jwt = jwt
+        self._app = app
+        self._ask = ask
         self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -79,8 +91,19 @@ class Tracer:
         await self._send("stderr", _warning(message, exc_info))
 
     async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
-        """Ask a human and wait for the answer.  Not in this release: raises `KodosumiError`."""
-        _not_yet("tracer.lock", f"lock {name!r}")
+        """Ask a human with the form that `@app.lock(name)` makes of `data`, and wait for the answer.
+
+        Returns what the app's lease handler returns, or the answer's values if it has none.  Raises `LockExpired` (a
+        `TimeoutError`) after `timeout` seconds, by default three hours, and `KodosumiError` if there is no such lock.
+        """
+        return await asyncio.wrap_future(await self._asked(name, data, timeout))
+
+    async def _asked(
+        self, name: str, data: dict[str, Any] | None, timeout: float | None
+    ) -> "concurrent.futures.Future[Any]":
+        if self._ask is None:
+            raise KodosumiError(f"lock {name!r}: locks are opened in the job's own process, not in one that it starts")
+        return self._ask(await locks.make(self._app, name, data, timeout))
 
     async def fs(self) -> Any:
         """Open the files of the job.  Not in this release: raises `KodosumiError`."""
@@ -117,8 +140,14 @@ class Tracer:
         self.emit("stderr", _warning(message, exc_info))
 
     def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
-        """See `lock`."""
-        _not_yet("tracer.lock_sync", f"lock {name!r}")
+        """See `lock`.  For code in a thread; an `async` flow awaits `lock`, or `KodosumiError` tells it to."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise KodosumiError(f"lock {name!r}: an async flow would block itself here, use `await tracer.lock(...)`")
+        return asyncio.run(self._asked(name, data, timeout)).result()
 
     def fs_sync(self) -> Any:
         """See `fs`."""

@@ -25,11 +25,13 @@ class Kind(enum.IntEnum):
     EVENT = 4  # Event, from a job
     OUTCOME = 5  # Outcome, the last frame of a job
     CALL_RESULT = 6  # CallResult, from the handler
+    LOCK = 7  # OpenLock, from a job
     # To a child.
     FORK = 10  # 8 bytes of child id, 1 of role, with file descriptors, to the zygote
     SIGNAL = 11  # 8 bytes of child id, 1 of signal number, to the zygote
     RUN = 12  # Run, to a job
     CALL = 13  # Call, to the handler
+    LOCK_END = 14  # LockEnd, to a job
 
 
 class BrokenFrame(Exception):

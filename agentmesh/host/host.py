@@ -28,6 +28,7 @@ from agentmesh.host.spec import HostSpec
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
 _RECONNECT_S = 0.2
+_REPORT_GAP_S = 0.002
 # What the runner answers to a host that it has replaced or never knew.
 _UNWANTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
@@ -69,6 +70,8 @@ class Host:
         self._control = control
         self._jobs: dict[str, RunningJob] = {}
         self._outbox: list[host_pb2.HostMessage] = []
+        self._talking: dict[RunningJob, None] = {}
+        """Jobs with something to report, in the order in which they began to."""
         self._wake = asyncio.Event()
         self._heartbeat_s = 3.0
         self._draining = False
@@ -160,40 +163,49 @@ class Host:
         messages = [host_pb2.HostMessage(hello=hello)]
         if self._loaded is not None:
             messages.append(host_pb2.HostMessage(loaded=self._loaded))
-        # Reports waiting in the outbox are unacknowledged too: keep each once, in order.
         self._outbox = [message for message in self._outbox if message.WhichOneof("message") == "call_result"]
         for job in self._jobs.values():
-            messages += [host_pb2.HostMessage(report=report) for report in job.unacked()]
+            messages += [host_pb2.HostMessage(report=report) for report in job.reports.unacked()]
         return messages
 
     async def _write(self, stream: grpc.aio.StreamStreamCall) -> None:
         """Send what gathers in the outbox, and a heartbeat when nothing does."""
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time() - _REPORT_GAP_S
         while True:
-            if not self._outbox:
+            if not self._outbox and not self._talking:
                 try:
                     async with asyncio.timeout(self._heartbeat_s):
                         await self._wake.wait()
                 except TimeoutError:
                     self._outbox.append(host_pb2.HostMessage(heartbeat=host_pb2.Heartbeat()))
+            # A job that talks without pause is heard in large pieces: each costs the runner a write of its own.  The
+            # first word after a silence, and the last, go out at once.
+            pause_s = sent_at + _REPORT_GAP_S - loop.time()
+            if pause_s > 0 and not any(job.reported for job in self._talking):
+                await asyncio.sleep(pause_s)
             self._wake.clear()
-            size = 0
-            batch: list[host_pb2.HostMessage] = []
-            for message in self._outbox:
-                size += message.ByteSize()
-                if batch and size > _BATCH_BYTES_MAX:
-                    break
-                batch.append(message)
-            del self._outbox[: len(batch)]
-            if self._outbox:
-                self._wake.set()
-            await stream.write(host_pb2.AttachRequest(messages=batch))
+            messages, self._outbox = self._outbox, []
+            size = sum(message.ByteSize() for message in messages)
+            while self._talking and size < _BATCH_BYTES_MAX:
+                job = next(iter(self._talking))
+                report = job.reports.take()
+                if report is None:
+                    del self._talking[job]
+                    continue
+                size += report.ByteSize()
+                messages.append(host_pb2.HostMessage(report=report))
+            if messages:
+                await stream.write(host_pb2.AttachRequest(messages=messages))
+                sent_at = loop.time()
 
     def _post(self, message: host_pb2.HostMessage) -> None:
         self._outbox.append(message)
         self._wake.set()
 
-    def _post_report(self, report: host_pb2.Report) -> None:
-        self._post(host_pb2.HostMessage(report=report))
+    def _note_talk(self, job: RunningJob) -> None:
+        self._talking[job] = None
+        self._wake.set()
 
     def _post_result(self, result: host_pb2.CallResult) -> None:
         self._post(host_pb2.HostMessage(call_result=result))
@@ -210,6 +222,10 @@ class Host:
                 job = self._jobs.get(message.cancel.job)
                 if job is not None and job.run.epoch == message.cancel.epoch:
                     job.cancel(message.cancel.grace_s)
+            case "lock_end":
+                job = self._jobs.get(message.lock_end.job)
+                if job is not None and job.run.epoch == message.lock_end.epoch:
+                    job.end_lock(message.lock_end)
             case "welcome":
                 self._heartbeat_s = message.welcome.heartbeat_s or self._heartbeat_s
             case "drain":
@@ -221,7 +237,7 @@ class Host:
             return  # sent again after a reconnect
         if known is not None:
             known.kill()
-        job = RunningJob(run, self._zygote.take_job(len(self._jobs)), self._zygote, self._post_report)
+        job = RunningJob(run, self._zygote.take_job(len(self._jobs)), self._zygote, self._note_talk)
         self._jobs[run.job] = job
         job.start()
 

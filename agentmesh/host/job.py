@@ -22,18 +22,20 @@ from agentmesh.errors import describe
 from agentmesh.execution import execute
 from agentmesh.host.capture import LineWriter
 from agentmesh.host.frames import Channel, Kind
-from agentmesh.loading import load
+from agentmesh.host.questions import Questions
+from agentmesh.loading import LoadedApp, load
+from agentmesh.locks import LockExpired
 from agentmesh.tracer import Tracer
 
 PAYLOAD_CHARS_MAX = 4 * 1024 * 1024
 
 
-def main(channel: Channel) -> NoReturn:
+def main(channel: Channel, app: LoadedApp) -> NoReturn:
     """Take one Run from the channel and carry it out; ends the process."""
     frame = channel.receive()
     if frame is None or frame[0] != Kind.RUN:
         os._exit(0)  # forked ahead and not needed
-    job = _Job(channel, host_pb2.Run.FromString(frame[1]))
+    job = _Job(channel, host_pb2.Run.FromString(frame[1]), app)
     outcome = job.carry_out()
     # A host that has gone takes the job with it, so there is nobody to tell then.
     with contextlib.suppress(OSError):
@@ -42,9 +44,11 @@ def main(channel: Channel) -> NoReturn:
 
 
 class _Job:
-    def __init__(self, channel: Channel, run: host_pb2.Run) -> None:
+    def __init__(self, channel: Channel, run: host_pb2.Run, app: LoadedApp) -> None:
         self._channel = channel
         self._run = run
+        self._app = app
+        self._questions = Questions(channel)
 
     def emit(self, kind: str, payload: str) -> None:
         """Send one event; what comes after this line cannot lose it.
@@ -71,7 +75,7 @@ class _Job:
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a flow are ends like any other
             outcome = host_pb2.Outcome(
                 state=job_pb2.JOB_STATE_FAILED,
-                reason=job_pb2.JOB_REASON_ERROR,
+                reason=job_pb2.JOB_REASON_INPUT_TIMEOUT if isinstance(error, LockExpired) else job_pb2.JOB_REASON_ERROR,
                 error=_encodable(describe(error)),
                 detail=_encodable("".join(traceback.format_exception(error))),
             )
@@ -91,7 +95,7 @@ class _Job:
         job_id = run.job.removeprefix("jobs/")
         os.environ["KODOSUMI_FID"] = job_id
         os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
-        tracer = Tracer(job_id, self.emit, panel_url=run.base_url)
+        tracer = Tracer(job_id, self.emit, panel_url=run.base_url, app=self._app.asgi, ask=self._questions.ask)
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         task = loop.create_task(execute(run.entry_point, inputs, tracer), name="flow")
@@ -117,7 +121,7 @@ def spawned() -> NoReturn:
     """Run as `python -m agentmesh.host.job FD IMPORT_PATH`: load the app, then be a job."""
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     try:
-        load(sys.argv[2])
+        app = load(sys.argv[2])
     except BaseException as error:
         channel.receive()
         outcome = host_pb2.Outcome(
@@ -128,7 +132,7 @@ def spawned() -> NoReturn:
         )
         channel.send(Kind.OUTCOME, outcome.SerializeToString())
         os._exit(0)
-    main(channel)
+    main(channel, app)
 
 
 if __name__ == "__main__":

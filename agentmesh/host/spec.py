@@ -1,7 +1,6 @@
 """What a host is told at its start, as the nursery gets it: one JSON object."""
 
 import dataclasses
-import json
 from typing import Any
 
 
@@ -23,14 +22,3 @@ class HostSpec:
     """The bootstrap's: `env_vars`, `working_dir` and `py_modules` are used."""
     fork: bool = True
     """Whether jobs are forked from the loaded app, or start a fresh interpreter."""
-    concurrency: int = 64
-    """Jobs that run at once; more wait in the runner."""
-
-    @classmethod
-    def from_json(cls, text: str) -> "HostSpec":
-        """Parse; raises `TypeError` or `ValueError` if it is not one."""
-        return cls(**json.loads(text))
-
-    def to_json(self) -> str:
-        """Render on one line."""
-        return json.dumps(dataclasses.asdict(self))

@@ -137,7 +137,7 @@ class _Zygote:
             os.set_inheritable(channel_fd, True)
             command = [sys.executable, "-m", "agentmesh.host.job", str(channel_fd), self._spec.import_path]
             os.execv(sys.executable, command)
-        job.main(Channel(socket.socket(fileno=channel_fd)))
+        job.main(Channel(socket.socket(fileno=channel_fd)), self._app)
 
     def _reap(self) -> None:
         while self._children:

@@ -6,24 +6,33 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import structlog
-from mesh.runner.v1 import app_pb2_grpc, host_pb2_grpc, job_pb2_grpc
+from mesh.payments.v1 import payments_pb2_grpc
+from mesh.runner.v1 import app_pb2_grpc, host_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
 
-from meshkit import observability
+from meshkit import client, identity, observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated
 from meshkit.sqlite import Database
 from services.runner.apps import Apps
+from services.runner.billing import Billing
 from services.runner.calls import Calls
 from services.runner.config import Config
 from services.runner.host_servicer import HostServicer
 from services.runner.hosts import Hosts
 from services.runner.jobs import Jobs
+from services.runner.lock_servicer import LockServicer
+from services.runner.locks import Locks
 from services.runner.placement import LocalPlacement, own_nursery
 from services.runner.servicer import AppServicer, JobServicer
 from services.runner.sqlite_store import MIGRATIONS, SqliteStore
 
 log = structlog.get_logger()
-SERVICES = ("mesh.runner.v1.JobService", "mesh.runner.v1.AppService", "mesh.runner.v1.HostService")
+SERVICES = (
+    "mesh.runner.v1.JobService",
+    "mesh.runner.v1.AppService",
+    "mesh.runner.v1.HostService",
+    "mesh.runner.v1.LockService",
+)
 
 
 async def main() -> None:
@@ -49,7 +58,16 @@ async def running(
         hosts = Hosts()
         jobs = Jobs(store, hosts, cancel_grace_s=config.cancel_grace_s, now=now)
         stack.push_async_callback(jobs.close)
-        calls = Calls(store, jobs, hosts, timeout_s=config.call_timeout_s, now=now)
+        locks = Locks(store, hosts, timeout_s=config.call_timeout_s, now=now)
+        locks.change = jobs.change
+        jobs.listeners.append(locks.note)
+        jobs.returned.append(locks.tell_again)
+        calls = Calls(store, jobs, hosts, timeout_s=config.call_timeout_s, hashes=config.hashes, now=now)
+        who = identity.ServiceIdentity(config.secret, "runner")
+        channel = await stack.enter_async_context(client.connect(config.payments_address, who))
+        billing = Billing(store, jobs, payments_pb2_grpc.PaymentServiceStub(channel), now)
+        jobs.listeners.append(lambda job, _: billing.note(job))
+        stack.push_async_callback(billing.close)
         apps = Apps(
             store,
             jobs,
@@ -67,6 +85,7 @@ async def running(
 
         def register(server: object) -> None:
             job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(store, jobs, calls, stopping), server)
+            lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, stopping), server)
             app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls), server)
             hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
@@ -77,7 +96,7 @@ async def running(
         apps.address = f"{config.runner_address.rpartition(':')[0]}:{port}"
         # Streams watch it: set before the server waits for them.
         stack.callback(stopping.set)
-        for work in (placement.run(), apps.expire_leases()):
+        for work in (placement.run(), apps.expire_leases(), locks.expire(), billing.run()):
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
         yield port

@@ -76,6 +76,7 @@ class Apps:
         self._lease_s = lease_s
         self._now = now
         self._apps: dict[str, App] = {}
+        jobs.wait = self._wait
         self._resumed = False
         self._locks: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -146,12 +147,14 @@ class Apps:
                 self._spawn(self._await_return(app))
             else:
                 self._spawn(self._restart(app))
-        await self._jobs.resume(host_ids, self._wait)
+        await self._jobs.resume(host_ids)
 
     def _wait(self, job: Job) -> bool:
-        """Let a job wait for its app's host; return False if the app is not placed any more."""
+        """Let a queued job wait for its app's host; return False if the app is not placed, or cannot be loaded."""
+        if not self._resumed:
+            return True  # paid for just after our start: `_resume` will find it
         app = self._apps.get(job.expose)
-        if app is None:
+        if app is None or app.state == AppState.FAILED:
             return False
         app.waiting.append(job.job_id)
         return True
@@ -217,7 +220,6 @@ class Apps:
             token=identity.sign(self._secret, f"host:{placed.host_id}", _HOST_TOKEN_TTL_S),
             runtime_env=_object(placed.runtime_env_json, "runtime_env_json"),
             fork=placed.fork,
-            concurrency=self._jobs_per_app,
         )
         try:
             await self.placement.start(spec)

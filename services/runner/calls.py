@@ -1,5 +1,6 @@
 """Requests to apps, and the jobs their handlers launch."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -8,10 +9,11 @@ from collections.abc import Callable
 
 from mesh.runner.v1 import app_pb2, host_pb2
 
-from meshkit.errors import AlreadyExists, Internal, Invalid
-from services.runner.domain import Job, Request, State
+from meshkit.errors import AlreadyExists, Internal, Invalid, NotFound
+from services.runner.domain import Job, Request, State, Terms
 from services.runner.hosts import Hosts
 from services.runner.jobs import Jobs
+from services.runner.locks import APP_PATH
 from services.runner.store import JobStore
 
 _JOB_ID = re.compile(r"[0-9a-f]{24}")
@@ -23,12 +25,20 @@ class Calls:
     """Sends requests to apps; what a handler launches is on disk before the answer goes back."""
 
     def __init__(
-        self, store: JobStore, jobs: Jobs, hosts: Hosts, *, timeout_s: float, now: Callable[[], float] = time.time
+        self,
+        store: JobStore,
+        jobs: Jobs,
+        hosts: Hosts,
+        *,
+        timeout_s: float,
+        hashes: str = "",
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._hosts = hosts
         self._timeout_s = timeout_s
+        self._hashes = hashes
         self._now = now
 
     async def call(self, request: app_pb2.CallAppRequest, expose: str, owner: str) -> app_pb2.CallAppResponse:
@@ -37,6 +47,8 @@ class Calls:
         Raises `Unavailable` while no app serves the expose, `DeadlineExceeded` and `Internal` if it does not answer,
         `Invalid` for a body that is too large or a request id that was used with another body.
         """
+        if request.path.startswith(APP_PATH):
+            raise NotFound("there is nothing here", resource=request.path)
         if len(request.body) > BODY_BYTES_MAX:
             raise Invalid("the body is larger than 4 MiB", {"body": ["must be at most 4 MiB"]})
         body_hash = ""
@@ -114,16 +126,30 @@ class Calls:
             job_id=launch.job_id,
             flow=f"flows/{expose}/{path}" if path else f"flows/{expose}",
             owner=owner,
-            state=State.QUEUED,
+            state=State.AWAITING_PAYMENT if request.HasField("payment") else State.QUEUED,
             inputs_json=json.dumps(_object(launch.inputs_json), ensure_ascii=False, separators=(",", ":")),
             inputs_blob=launch.inputs_blob,
             meta_json=json.dumps(meta, ensure_ascii=False, separators=(",", ":")),
             extra_json=json.dumps(extra, ensure_ascii=False, separators=(",", ":")) if extra else "",
             entry_point=launch.entry_point,
             base_url=request.base_url,
+            payment_json=_terms(request, self._hashes),
             created_at=now,
             updated_at=now,
         )
+
+
+def _terms(request: app_pb2.CallAppRequest, hashes: str) -> str:
+    if not request.HasField("payment"):
+        return ""
+    terms = Terms(
+        agent_identifier=request.payment.agent_identifier,
+        network=request.payment.network,
+        purchaser_identifier=request.payment.purchaser_identifier,
+        input_hash=request.payment.input_hash,
+        hashes=hashes,
+    )
+    return json.dumps(dataclasses.asdict(terms))
 
 
 def _object(text: str) -> dict[str, object]:
@@ -140,5 +166,6 @@ def _digest(request: app_pb2.CallAppRequest) -> str:
     digest = hashlib.sha256()
     for part in (request.name, request.method, request.path, request.query):
         digest.update(part.encode() + b"\0")
-    digest.update(request.body)
+    for blob in (request.extra_json.encode(), request.payment.SerializeToString(deterministic=True), request.body):
+        digest.update(hashlib.sha256(blob).digest())
     return digest.hexdigest()

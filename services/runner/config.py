@@ -24,5 +24,8 @@ class Config(Settings):
     cancel_grace_s: float = 2.0
     """How long a cancelled job may clean up before it is killed."""
 
+    hashes: str = ""
+    """How results are hashed: empty for MIP-004, `kodosumi` for what the seed notebook prints."""
+
     jobs_per_app: int = 64
     """Jobs of one app that run at once; more wait in line."""

@@ -13,7 +13,7 @@ from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound
 from meshkit.interceptors import Context
 from services.runner.hosts import Hosts, Link
 from services.runner.jobs import Jobs
-from services.runner.messages import events_from_pb, outcome_from_pb
+from services.runner.messages import events_from_pb, opening_from_pb, outcome_from_pb
 
 _HELLO_S = 10.0
 # Reports of one host that may wait for the disk at once; beyond, its stream is not read (backpressure).
@@ -135,8 +135,10 @@ class _Stream:
             report.source_seq,
             events_from_pb(report.events),
             outcome_from_pb(report),
+            opening_from_pb(report),
         )
-        last = report.source_seq + len(report.events) - 1 + report.HasField("outcome")
+        one_more = report.HasField("outcome") or report.HasField("lock")
+        last = report.source_seq + len(report.events) - 1 + one_more
         ack = host_pb2.Ack(job=report.job, source_seq=last, stale=not kept)
         self._link.post(host_pb2.RunnerMessage(ack=ack))
 

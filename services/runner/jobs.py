@@ -10,7 +10,7 @@ from mesh.runner.v1 import host_pb2
 
 from meshkit.errors import MeshError, NotFound, Unavailable
 from services.runner import domain
-from services.runner.domain import Change, End, Event, Job, Reason, Request, State
+from services.runner.domain import Change, End, Event, Job, OpenLock, Reason, Request, State
 from services.runner.hosts import Hosts, Link
 from services.runner.store import JobStore
 from services.runner.tails import Tails
@@ -31,6 +31,12 @@ class Jobs:
         self._cancel_grace_s = cancel_grace_s
         self._now = now
         self.tails = Tails(store)
+        self.listeners: list[Callable[[Job, Change], None]] = []
+        """Called with each change that is on disk."""
+        self.returned: list[Callable[[Job], None]] = []
+        """Called with each job that a host still holds after a reconnect."""
+        self.wait: Callable[[Job], bool] = lambda job: False
+        """Lets a queued job wait for its app's host, or returns False if none will come; set by `Apps`."""
         self._endings: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -43,7 +49,9 @@ class Jobs:
         """
         link = self._hosts.serving.get(job.expose)
         head = domain.first_events(job)
-        if link is not None and link.has_room and link.attached and not link.waiting:
+        if job.state != State.QUEUED:
+            link = None  # it must be paid for first
+        elif link is not None and link.has_room and link.attached and not link.waiting:
             # Leased in the same write that creates it: a job that need not wait costs one commit, not two.
             link.leasing.add(job.job_id)
             job = domain.lease(job, link.host_id, job.created_at).job
@@ -52,15 +60,20 @@ class Jobs:
         finally:
             if link is not None:
                 link.leasing.discard(job.job_id)
-        self.tails.push(job, events)
+        self._announce(job, events, Change(job=job))
         if job.host_id:
             self._hand_over(job)
-        elif (serving := self._hosts.serving.get(job.expose)) is not None:
+        elif job.state == State.QUEUED:
+            self.enqueue(job)
+        return job
+
+    def enqueue(self, job: Job) -> None:
+        """Let a queued job wait in the line of its app."""
+        if (serving := self._hosts.serving.get(job.expose)) is not None:
             serving.waiting.append(job.job_id)
             self.feed(serving)
-        else:
+        elif not self.wait(job):
             self._spawn(self.lose([job.job_id], "its app was stopped"))
-        return job
 
     def _hand_over(self, job: Job) -> None:
         """Tell the host to run a job whose lease to it is on disk."""
@@ -89,7 +102,7 @@ class Jobs:
 
     async def _lease(self, job_id: str, link: Link) -> None:
         try:
-            job = await self._change(job_id, lambda job: domain.lease(job, link.host_id, self._now()))
+            job = await self.change(job_id, lambda job: domain.lease(job, link.host_id, self._now()))
         except MeshError:  # stopped or deleted while it waited
             link.leasing.discard(job_id)
             self.feed(link)
@@ -97,30 +110,36 @@ class Jobs:
         link.leasing.discard(job_id)
         self._hand_over(job)
 
-    async def resume(self, host_ids: set[str], wait: Callable[[Job], bool]) -> None:
-        """After our own start: what a living host holds goes on, what waited waits on, the rest has ended unseen.
-
-        `wait` lets a job wait for its app, or returns False if there is no such app.
-        """
+    async def resume(self, host_ids: set[str]) -> None:
+        """After our own start: what a living host holds goes on, what waited waits on, the rest has ended unseen."""
         for job in self._store.open_jobs():
             link = self._hosts.links.get(job.host_id)
             if job.host_id and (link is not None or job.host_id in host_ids):
                 if link is None:  # a host that was draining: it may still finish
                     link = self._hosts.links[job.host_id] = Link(job.host_id, job.expose, 0)
                     link.started = True
+                    link.loaded.set_result(host_pb2.Loaded())  # its lease runs from now
                 link.jobs.add(job.job_id)
-            elif job.host_id or not wait(job):
+            elif job.state == State.AWAITING_PAYMENT:
+                continue  # `Billing` follows it
+            elif job.host_id or not self.wait(job):
                 await self.lose([job.job_id], "its host was lost while the runner was down")
 
     # -- what hosts say ------------------------------------------------------------------------------------------
 
     async def report(
-        self, job_id: str, epoch: int, source_seq: int, events: Sequence[Event], outcome: End | None
+        self,
+        job_id: str,
+        epoch: int,
+        source_seq: int,
+        events: Sequence[Event],
+        outcome: End | None,
+        opening: OpenLock | None = None,
     ) -> bool:
         """Keep what a host reports; return False if its lease is over."""
         try:
-            job = await self._change(
-                job_id, lambda job: domain.report(job, epoch, source_seq, events, outcome, self._now())
+            job = await self.change(
+                job_id, lambda job: domain.report(job, epoch, source_seq, events, outcome, self._now(), opening)
             )
         except (domain.Stale, NotFound):
             # A resend of what ended the job is not stale: the host only missed our answer.
@@ -140,14 +159,14 @@ class Jobs:
         """End jobs whose host is gone."""
         for job_id in job_ids:
             with contextlib.suppress(NotFound):
-                await self._change(job_id, lambda job: domain.lose(job, why, self._now()))
+                await self.change(job_id, lambda job: domain.lose(job, why, self._now()))
 
     async def shut_down(self, job_ids: Sequence[str]) -> None:
         """End jobs whose app is being removed."""
         end = End(state=State.CANCELLED, reason=Reason.SHUTDOWN, error="stopped: its app was shut down")
         for job_id in job_ids:
             with contextlib.suppress(NotFound):
-                await self._change(job_id, lambda job: domain.finish(job, end, self._now()))
+                await self.change(job_id, lambda job: domain.finish(job, end, self._now()))
 
     async def reclaim(self, link: Link, expected: set[str], held: set[str]) -> None:
         """Compare what a host that has just attached holds with what it is expected to hold.
@@ -160,7 +179,7 @@ class Jobs:
             except NotFound:
                 continue
             if job.state == State.STARTING:
-                self._hand_over(await self._change(job_id, lambda job: domain.lease(job, link.host_id, self._now())))
+                self._hand_over(await self.change(job_id, lambda job: domain.lease(job, link.host_id, self._now())))
             elif not job.ended:
                 await self.lose([job_id], "its host lost the job's process")
         for job_id in held:
@@ -168,6 +187,8 @@ class Jobs:
                 job = self._store.get(job_id)
                 if job.state == State.STOPPING:
                     self._tell_stop(job)
+                for listener in self.returned:
+                    listener(job)
 
     # -- stopping ------------------------------------------------------------------------------------------------
 
@@ -178,7 +199,7 @@ class Jobs:
         """
         ending = self._endings.setdefault(job_id, asyncio.Event())
         try:
-            job = await self._change(job_id, lambda job: domain.stop(job, reason, self._now()))
+            job = await self.change(job_id, lambda job: domain.stop(job, reason, self._now()))
             if job.ended:
                 return job
             self._tell_stop(job)
@@ -204,10 +225,19 @@ class Jobs:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    async def _change(self, job_id: str, rule: Callable[[Job], Change]) -> Job:
-        """Apply a rule, then tell watchers and free the host's room if the job has ended."""
-        job, events = await self._store.update(job_id, rule)
-        self.tails.push(job, events)
+    async def change(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Job:
+        """Apply a rule, then tell whoever listens and free the host's room if the job has ended.
+
+        Raises what the rule raises, `NotFound`, and `AlreadyExists` if `request` was made before.
+        """
+        decided: list[Change] = []
+
+        def decide(job: Job) -> Change:
+            decided.append(rule(job))
+            return decided[-1]
+
+        job, events = await self._store.update(job_id, decide, request)
+        self._announce(job, events, decided[-1])
         if job.ended:
             if (ending := self._endings.get(job_id)) is not None:
                 ending.set()
@@ -217,6 +247,11 @@ class Jobs:
                     self.feed(link)
                     break
         return job
+
+    def _announce(self, job: Job, events: Sequence[Event], change: Change) -> None:
+        self.tails.push(job, events)
+        for listener in self.listeners:
+            listener(job, change)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from meshkit.errors import AlreadyExists, NotFound
-from services.runner.domain import Change, Event, Job, PlacedApp, Request
+from services.runner.domain import Change, Event, Job, Lock, LockState, PlacedApp, Request
+from services.runner.store import LockQuery
 
 
 class MemoryStore:
@@ -13,6 +14,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._events: dict[str, list[Event]] = {}
+        self._locks: dict[str, Lock] = {}
         self._requests: dict[tuple[str, str], Request] = {}
         self._apps: dict[str, PlacedApp] = {}
 
@@ -20,11 +22,7 @@ class MemoryStore:
         """See `JobStore.create`."""
         if job.job_id in self._jobs:
             raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}")
-        if request is not None:
-            key = (request.owner, request.request_id)
-            if key in self._requests:
-                raise AlreadyExists("request was made before", resource=request.request_id)
-            self._requests[key] = request
+        self._note(request)
         self._jobs[job.job_id] = job
         self._events[job.job_id] = []
         return self._apply(Change(job=job, events=tuple(events)))
@@ -33,9 +31,13 @@ class MemoryStore:
         """See `JobStore.request`."""
         return self._requests.get((owner, request_id))
 
-    async def update(self, job_id: str, rule: Callable[[Job], Change]) -> tuple[Job, list[Event]]:
+    async def update(
+        self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
+    ) -> tuple[Job, list[Event]]:
         """See `JobStore.update`."""
-        return self._apply(rule(self.get(job_id)))
+        change = rule(self.get(job_id))
+        self._note(request)
+        return self._apply(change)
 
     def get(self, job_id: str) -> Job:
         """See `JobStore.get`."""
@@ -63,10 +65,44 @@ class MemoryStore:
         """See `JobStore.open_jobs`."""
         return [job for _, job in sorted(self._jobs.items()) if not job.ended]
 
+    def todo_jobs(self) -> list[Job]:
+        """See `JobStore.todo_jobs`."""
+        return [job for _, job in sorted(self._jobs.items()) if job.payment_todo]
+
+    def get_lock(self, lock_id: str) -> Lock:
+        """See `JobStore.get_lock`."""
+        try:
+            return self._locks[lock_id]
+        except KeyError:
+            raise NotFound("lock not found", resource=f"locks/{lock_id}") from None
+
+    def job_locks(self, job_id: str) -> list[Lock]:
+        """See `JobStore.job_locks`."""
+        found = [lock for lock in self._locks.values() if lock.job_id == job_id]
+        return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id))
+
+    def pending_locks(self) -> list[Lock]:
+        """See `JobStore.pending_locks`."""
+        found = [lock for lock in self._locks.values() if lock.state == LockState.PENDING]
+        return sorted(found, key=lambda lock: (lock.expires_at, lock.lock_id))
+
+    async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
+        """See `JobStore.find_locks`."""
+        found = [
+            lock
+            for lock in self._locks.values()
+            if query.owner in ("", lock.owner)
+            and query.job_id in ("", lock.job_id)
+            and (query.ended or lock.state == LockState.PENDING)
+            and (query.before is None or (lock.created_at, lock.lock_id) < query.before)
+        ]
+        return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id), reverse=True)[:limit]
+
     async def delete(self, job_id: str) -> None:
         """See `JobStore.delete`."""
         self.get(job_id)
         del self._jobs[job_id], self._events[job_id]
+        self._locks = {lock_id: lock for lock_id, lock in self._locks.items() if lock.job_id != job_id}
 
     async def save_app(self, app: PlacedApp) -> None:
         """See `AppStore.save_app`."""
@@ -82,11 +118,30 @@ class MemoryStore:
 
     def _apply(self, change: Change) -> tuple[Job, list[Event]]:
         first = self._jobs[change.job.job_id].last_seq + 1
-        numbered = [dataclasses.replace(event, seq=first + index) for index, event in enumerate(change.events)]
+        numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=first)]
         job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered))
         self._jobs[job.job_id] = job
         self._events[job.job_id].extend(numbered)
+        for lock in change.opened:
+            self._locks[lock.lock_id] = lock
+        for end in change.ended:
+            at = end.at if end.state == LockState.ANSWERED else 0.0
+            self._locks[end.lock_id] = dataclasses.replace(
+                self._locks[end.lock_id],
+                state=end.state,
+                answered_at=at,
+                answered_by=end.by,
+                result_json=end.result_json,
+            )
         return job, numbered
+
+    def _note(self, request: Request | None) -> None:
+        if request is None:
+            return
+        key = (request.owner, request.request_id)
+        if key in self._requests:
+            raise AlreadyExists("request was made before", resource=request.request_id)
+        self._requests[key] = request
 
 
 def searched(job: Job) -> str:

@@ -30,7 +30,6 @@ class HostSpec:
     token: str
     runtime_env: dict[str, Any]
     fork: bool
-    concurrency: int
 
 
 class Placement(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from google.protobuf import empty_pb2, json_format
+from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
 
 from meshkit import names, paging
@@ -15,7 +15,7 @@ from services.runner.apps import Apps
 from services.runner.calls import Calls
 from services.runner.domain import Job, PlacedApp, Reason
 from services.runner.jobs import Jobs
-from services.runner.messages import app_to_pb, events_to_pb, job_to_pb
+from services.runner.messages import app_to_pb, events_to_pb, inputs_from_pb, job_to_pb
 from services.runner.store import JobStore
 
 _HEARTBEAT_S = 10.0
@@ -33,7 +33,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
     async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Context) -> job_pb2.Job:
         """See job.proto."""
         expose, _, path = names.parse(request.flow, "flows", "flow").partition("/")
-        inputs = json_format.MessageToDict(request.inputs)
+        inputs = inputs_from_pb(request.inputs)
         call = app_pb2.CallAppRequest(
             name=f"apps/{expose}",
             method="POST",
@@ -136,8 +136,8 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
 
     async def CallApp(self, request: app_pb2.CallAppRequest, context: Context) -> app_pb2.CallAppResponse:
         """See app.proto."""
-        if request.extra_json and not caller().service:
-            raise Denied("extra_json is for services of this mesh")
+        if (request.extra_json or request.HasField("payment")) and not caller().service:
+            raise Denied("extra_json and payment are for services of this mesh")
         expose = names.parse(request.name, "apps")
         self._apps.check_placed(expose)
         # A caller that hangs up must not leave a launch between the handler and the disk.

@@ -7,7 +7,20 @@ from typing import Any
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.sqlite import Database
-from services.runner.domain import TERMINAL, Change, Event, Job, PlacedApp, Reason, Request, State
+from services.runner.domain import (
+    TERMINAL,
+    Change,
+    Event,
+    Job,
+    Lock,
+    LockState,
+    PaymentStep,
+    PlacedApp,
+    Reason,
+    Request,
+    State,
+)
+from services.runner.store import LockQuery
 
 MIGRATIONS = [
     """
@@ -33,17 +46,52 @@ MIGRATIONS = [
       deployments_json TEXT NOT NULL, fork INTEGER NOT NULL, host_id TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN pending_locks TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN payment_json TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN payment_step TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN payment_todo TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN due_at REAL NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_todo ON jobs (job_id) WHERE payment_todo <> '';
+    CREATE TABLE locks (
+      lock_id TEXT PRIMARY KEY, job_id TEXT NOT NULL, owner TEXT NOT NULL, title TEXT NOT NULL,
+      elements_json TEXT NOT NULL, data_json TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL,
+      state TEXT NOT NULL, answered_at REAL NOT NULL, answered_by TEXT NOT NULL, result_json TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX locks_by_job ON locks (job_id);
+    CREATE INDEX locks_by_owner ON locks (owner, created_at);
+    CREATE INDEX locks_pending ON locks (expires_at) WHERE state = 'pending';
+    """,
 ]
 
 _FIELDS = [field.name for field in dataclasses.fields(Job)]
 _COLUMNS = ", ".join(_FIELDS)
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
 # What never changes after the create is not written again.
-_FIXED = {"job_id", "flow", "owner", "inputs_json", "meta_json", "extra_json", "entry_point", "base_url", "created_at"}
+_FIXED = {
+    "job_id",
+    "flow",
+    "owner",
+    "inputs_json",
+    "meta_json",
+    "extra_json",
+    "entry_point",
+    "base_url",
+    "created_at",
+    "payment_json",
+}
 _MOVING = [name for name in _FIELDS if name not in _FIXED]
 _UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _MOVING)} WHERE job_id = ?"
 _SELECT = f"SELECT {_COLUMNS} FROM jobs"
-_STATE, _REASON = _FIELDS.index("state"), _FIELDS.index("reason")
+# How the columns that are not plain text or numbers are read.
+_READERS: dict[int, Callable[[Any], Any]] = {
+    _FIELDS.index("state"): State,
+    _FIELDS.index("reason"): Reason,
+    _FIELDS.index("payment_step"): PaymentStep,
+    _FIELDS.index("pending_locks"): lambda text: tuple(text.split()),
+}
+_LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
+_LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
 _CACHE_MAX = 10_000
 
 
@@ -82,12 +130,17 @@ class SqliteStore:
             return None
         return Request(owner=owner, request_id=request_id, body_hash=row[0], answer=row[1])
 
-    async def update(self, job_id: str, rule: Callable[[Job], Change]) -> tuple[Job, list[Event]]:
+    async def update(
+        self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
+    ) -> tuple[Job, list[Event]]:
         """See `JobStore.update`."""
 
         def work(connection: sqlite3.Connection) -> tuple[Job, list[Event]]:
             job = _get(connection, job_id)
-            return _apply(connection, job.last_seq, rule(job))
+            change = rule(job)
+            if request is not None:
+                _insert_request(connection, request, change.job.updated_at)
+            return _apply(connection, job.last_seq, change)
 
         return self._remember(await self._database.write(work))
 
@@ -135,6 +188,48 @@ class SqliteStore:
         statement = f"{_SELECT} WHERE state NOT IN ({ended}) ORDER BY job_id"
         return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
 
+    def todo_jobs(self) -> list[Job]:
+        """See `JobStore.todo_jobs`."""
+        statement = f"{_SELECT} WHERE payment_todo <> '' ORDER BY job_id"
+        return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+
+    def get_lock(self, lock_id: str) -> Lock:
+        """See `JobStore.get_lock`."""
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
+        row = self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
+        if row is None:
+            raise NotFound("lock not found", resource=f"locks/{lock_id}")
+        return _lock(row)
+
+    def job_locks(self, job_id: str) -> list[Lock]:
+        """See `JobStore.job_locks`."""
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
+        return self._database.read(lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))])
+
+    def pending_locks(self) -> list[Lock]:
+        """See `JobStore.pending_locks`."""
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE state = 'pending' ORDER BY expires_at, lock_id"
+        return self._database.read(lambda connection: [_lock(row) for row in connection.execute(statement)])
+
+    async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
+        """See `JobStore.find_locks`."""
+        clauses = ["1"]
+        values: list[Any] = []
+        for clause, value in (("owner = ?", query.owner), ("job_id = ?", query.job_id)):
+            if value:
+                clauses.append(clause)
+                values.append(value)
+        if not query.ended:
+            clauses.append("state = 'pending'")
+        if query.before is not None:
+            clauses.append("(created_at, lock_id) < (?, ?)")
+            values += query.before
+        where = " AND ".join(clauses)
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
+        return await self._database.query(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (*values, limit))]
+        )
+
     async def delete(self, job_id: str) -> None:
         """See `JobStore.delete`."""
 
@@ -142,6 +237,7 @@ class SqliteStore:
             if connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount == 0:
                 raise NotFound("job not found", resource=f"jobs/{job_id}")
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM locks WHERE job_id = ?", (job_id,))
 
         self._cache.pop(job_id, None)
         await self._database.write(work)
@@ -189,13 +285,19 @@ class SqliteStore:
         return written
 
 
-def _row(job: Job) -> tuple[Any, ...]:
-    return tuple(getattr(job, name) for name in _FIELDS)
+def _row(job: Job, names: Sequence[str] = _FIELDS) -> list[Any]:
+    return [" ".join(job.pending_locks) if name == "pending_locks" else getattr(job, name) for name in names]
+
+
+def _lock(row: Sequence[Any]) -> Lock:
+    values = dict(zip(_LOCK_FIELDS, row, strict=True))
+    return Lock(**{**values, "state": LockState(values["state"])})
 
 
 def _job(row: Sequence[Any]) -> Job:
     values = list(row)
-    values[_STATE], values[_REASON] = State(values[_STATE]), Reason(values[_REASON])
+    for index, read in _READERS.items():
+        values[index] = read(values[index])
     return Job(**dict(zip(_FIELDS, values, strict=True)))
 
 
@@ -207,13 +309,21 @@ def _get(connection: sqlite3.Connection, job_id: str) -> Job:
 
 
 def _apply(connection: sqlite3.Connection, last_seq: int, change: Change) -> tuple[Job, list[Event]]:
-    numbered = [dataclasses.replace(event, seq=last_seq + index) for index, event in enumerate(change.events, start=1)]
+    numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=last_seq + 1)]
     job = dataclasses.replace(change.job, last_seq=last_seq + len(numbered))
-    connection.execute(_UPDATE, (*(getattr(job, name) for name in _MOVING), job.job_id))
+    connection.execute(_UPDATE, (*_row(job, _MOVING), job.job_id))
     connection.executemany(
         "INSERT INTO events (job_id, seq, kind, time, payload, detail) VALUES (?, ?, ?, ?, ?, ?)",
         [(job.job_id, event.seq, event.kind, event.time, event.payload, event.detail) for event in numbered],
     )
+    for lock in change.opened:
+        values = [getattr(lock, name) for name in _LOCK_FIELDS]
+        connection.execute(f"INSERT INTO locks ({_LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+    for end in change.ended:
+        connection.execute(
+            "UPDATE locks SET state = ?, answered_at = ?, answered_by = ?, result_json = ? WHERE lock_id = ?",
+            (end.state, end.at if end.state == LockState.ANSWERED else 0.0, end.by, end.result_json, end.lock_id),
+        )
     return job, numbered
 
 

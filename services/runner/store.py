@@ -1,9 +1,24 @@
 """What the runner keeps, as ports.  `tests/runner/test_store.py` holds every adapter to them."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from services.runner.domain import Change, Event, Job, PlacedApp, Request
+from services.runner.domain import Change, Event, Job, Lock, PlacedApp, Request
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LockQuery:
+    """Which locks to list."""
+
+    owner: str = ""
+    """Only those of this owner; empty for all."""
+    job_id: str = ""
+    """Only those of this job; empty for all."""
+    ended: bool = False
+    """Also those that are not pending any more."""
+    before: tuple[float, str] | None = None
+    """Only those behind this (created_at, lock_id) in the order of the list."""
 
 
 class JobStore(Protocol):
@@ -18,10 +33,13 @@ class JobStore(Protocol):
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return the request of that id, or `None` if the owner has made none."""
 
-    async def update(self, job_id: str, rule: Callable[[Job], Change]) -> tuple[Job, list[Event]]:
+    async def update(
+        self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
+    ) -> tuple[Job, list[Event]]:
         """Apply a rule to the job as it is, in one step; return the job and the events as numbered.
 
-        Raises `NotFound`, and whatever the rule raises; then nothing has changed.
+        Raises `NotFound`, `AlreadyExists` if `request` was made before, and whatever the rule raises; then nothing has
+        changed.
         """
 
     def get(self, job_id: str) -> Job:
@@ -36,8 +54,23 @@ class JobStore(Protocol):
     def open_jobs(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
 
+    def todo_jobs(self) -> list[Job]:
+        """Return every job of which the payments service must still be told something, oldest first."""
+
+    def get_lock(self, lock_id: str) -> Lock:
+        """Return a lock, or raise `NotFound`."""
+
+    def job_locks(self, job_id: str) -> list[Lock]:
+        """Return every lock of a job, oldest first."""
+
+    def pending_locks(self) -> list[Lock]:
+        """Return every lock that waits for an answer, the first to expire first."""
+
+    async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
+        """Return locks, newest first."""
+
     async def delete(self, job_id: str) -> None:
-        """Forget a job and its log.  Raises `NotFound`."""
+        """Forget a job, its log and its locks.  Raises `NotFound`."""
 
 
 class AppStore(Protocol):

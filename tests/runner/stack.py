@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf import struct_pb2
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
+from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
@@ -26,6 +26,7 @@ class Stack:
     port: int
     jobs: Any
     apps: Any
+    locks: Any
     users: Any
     auth: Any
     operator: Sequence[tuple[str, str]]
@@ -73,6 +74,30 @@ class Stack:
         found: job_pb2.Job = await self.jobs.GetJob(request, metadata=self.operator, timeout=DEADLINE_S)
         return found
 
+    async def answer(self, lock: str, **inputs: Any) -> lock_pb2.Lock:
+        """Answer a lock."""
+        struct = struct_pb2.Struct()
+        struct.update(inputs)
+        request = lock_pb2.AnswerLockRequest(name=lock, inputs=struct)
+        answered: lock_pb2.Lock = await self.locks.AnswerLock(request, metadata=self.operator, timeout=DEADLINE_S)
+        return answered
+
+    async def open_locks(self, job: job_pb2.Job, count: int = 1) -> list[lock_pb2.Lock]:
+        """Wait until a job has that many locks open; return them by title."""
+        request = lock_pb2.WatchLocksRequest()
+        stream = self.locks.WatchLocks(request, metadata=self.operator, timeout=DEADLINE_S)
+        found: dict[str, lock_pb2.Lock] = {}
+        try:
+            async for message in stream:
+                for lock in message.locks:
+                    if lock.name.startswith(job.name) and lock.state == lock_pb2.LOCK_STATE_PENDING:
+                        found[lock.name] = lock
+                if len(found) >= count:
+                    return sorted(found.values(), key=lambda lock: lock.title)
+        finally:
+            stream.cancel()
+        raise AssertionError("the stream of locks ended")
+
     async def user(self, login: str) -> Sequence[tuple[str, str]]:
         """Add an ordinary user; return the metadata of their calls."""
         user = auth_pb2.User(login=login, email=f"{login}@example.com", password="secret-secret")
@@ -109,6 +134,7 @@ async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: 
             port=port,
             jobs=job_pb2_grpc.JobServiceStub(channel),
             apps=app_pb2_grpc.AppServiceStub(channel),
+            locks=lock_pb2_grpc.LockServiceStub(channel),
             users=auth_pb2_grpc.UserServiceStub(auth_channel),
             auth=auth,
             operator=(("authorization", f"Bearer {tokens.access_token}"),),

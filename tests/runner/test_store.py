@@ -10,9 +10,21 @@ import pytest_asyncio
 
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound
 from meshkit.sqlite import Database
-from services.runner.domain import Change, Event, Job, PlacedApp, Request, State
+from services.runner.domain import (
+    Change,
+    Event,
+    Job,
+    Lock,
+    LockEnd,
+    LockState,
+    PaymentStep,
+    PlacedApp,
+    Request,
+    State,
+)
 from services.runner.memory_store import MemoryStore
 from services.runner.sqlite_store import MIGRATIONS, SqliteStore
+from services.runner.store import LockQuery
 
 Store = MemoryStore | SqliteStore
 
@@ -165,3 +177,70 @@ async def test_apps_are_kept_by_expose(store: Store) -> None:
     await store.delete_app("a")
     await store.delete_app("a")
     assert [app] == store.apps()
+
+
+def lock(number: int, job_id: str = job(1).job_id, **more: object) -> Lock:
+    """Return a pending lock; larger numbers are newer and expire sooner."""
+    fields = {"owner": "users/a", "title": "t", "elements_json": "[]", "data_json": "{}", **more}
+    return Lock(lock_id=str(number), job_id=job_id, created_at=float(number), expires_at=100.0 - number, **fields)  # type: ignore[arg-type]
+
+
+async def test_locks_change_with_their_job(store: Store) -> None:
+    """They are opened and ended in the same step, and listed newest first or by their expiry."""
+    await store.create(job(1), [], None)
+    await store.update(job(1).job_id, lambda found: Change(job=found, opened=(lock(1), lock(2), lock(3))))
+    end = LockEnd(lock_id="2", state=LockState.ANSWERED, at=5.0, by="users/b", result_json="1")
+    await store.update(job(1).job_id, lambda found: Change(job=found, ended=(end,)))
+
+    answered = dataclasses.replace(
+        lock(2), state=LockState.ANSWERED, answered_at=5.0, answered_by="users/b", result_json="1"
+    )
+    assert answered == store.get_lock("2")
+    assert [lock(1), answered, lock(3)] == store.job_locks(job(1).job_id)
+    assert [lock(3), lock(1)] == store.pending_locks()
+    assert [lock(3), lock(1)] == await store.find_locks(LockQuery(owner="users/a"), 10)
+    assert [answered, lock(1)] == await store.find_locks(LockQuery(ended=True, before=(3.0, "3")), 10)
+    assert [] == await store.find_locks(LockQuery(owner="users/x"), 10)
+    with pytest.raises(NotFound):
+        store.get_lock("9")
+
+
+async def test_locks_go_with_their_job(store: Store) -> None:
+    """A deleted job leaves none."""
+    await store.create(job(1), [], None)
+    await store.update(job(1).job_id, lambda found: Change(job=found, opened=(lock(1),)))
+
+    await store.delete(job(1).job_id)
+
+    assert [] == store.pending_locks()
+
+
+async def test_what_must_be_told_is_found_again(store: Store) -> None:
+    """Jobs whose end the payments service has not heard, and what they keep for it."""
+    told = dataclasses.replace(job(1), payment_json="{}", pending_locks=("a", "b"), payment_step=PaymentStep.LOCKED)
+    await store.create(told, [], None)
+    await store.create(job(2), [], None)
+    await store.update(
+        told.job_id, lambda found: Change(job=dataclasses.replace(found, payment_todo="refund", due_at=7.0))
+    )
+
+    (found,) = store.todo_jobs()
+
+    assert ("refund", 7.0, ("a", "b"), PaymentStep.LOCKED) == (
+        found.payment_todo,
+        found.due_at,
+        found.pending_locks,
+        found.payment_step,
+    )
+
+
+async def test_an_update_may_be_a_request_too(store: Store) -> None:
+    """A second update of the same request changes nothing."""
+    await store.create(job(1), [], None)
+    request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"x")
+    await store.update(job(1).job_id, functools.partial(_append, "1"), request)
+
+    with pytest.raises(AlreadyExists):
+        await store.update(job(1).job_id, functools.partial(_append, "2"), request)
+
+    assert ["1"] == [e.payload for e in await store.events(job(1).job_id, 0, 10)]

@@ -50,6 +50,26 @@ class PaymentServiceStub:
                 request_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.ListPaymentsRequest.SerializeToString,
                 response_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.ListPaymentsResponse.FromString,
                 _registered_method=True)
+        self.WatchPayment = channel.unary_stream(
+                '/mesh.payments.v1.PaymentService/WatchPayment',
+                request_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentRequest.SerializeToString,
+                response_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentResponse.FromString,
+                _registered_method=True)
+        self.WatchPayments = channel.unary_stream(
+                '/mesh.payments.v1.PaymentService/WatchPayments',
+                request_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentsRequest.SerializeToString,
+                response_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentResponse.FromString,
+                _registered_method=True)
+        self.SubmitResult = channel.unary_unary(
+                '/mesh.payments.v1.PaymentService/SubmitResult',
+                request_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.SubmitResultRequest.SerializeToString,
+                response_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.Payment.FromString,
+                _registered_method=True)
+        self.AuthorizeRefund = channel.unary_unary(
+                '/mesh.payments.v1.PaymentService/AuthorizeRefund',
+                request_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.AuthorizeRefundRequest.SerializeToString,
+                response_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.Payment.FromString,
+                _registered_method=True)
 
 
 class PaymentServiceServicer:
@@ -57,8 +77,8 @@ class PaymentServiceServicer:
     """
 
     def CreatePayment(self, request, context):
-        """Records the intent to be paid for a job, before anything else happens.  The same job again returns the
-        payment it has; a different amount for it is ALREADY_EXISTS.
+        """Records the intent to be paid for a job, then asks the provider.  The same job again returns the payment it has;
+        with other terms it is ALREADY_EXISTS.  INVALID_ARGUMENT, naming the field, for terms no provider can take.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +93,37 @@ class PaymentServiceServicer:
 
     def ListPayments(self, request, context):
         """Lists the caller's payments, newest first.  Operators and services see all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchPayment(self, request, context):
+        """Streams a payment as it stands, then after each change, to its end.  An empty message is a heartbeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchPayments(self, request, context):
+        """Streams every payment that has not ended, then each after each change, for the runner.  An empty message is a
+        heartbeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitResult(self, request, context):
+        """Records the hash of a job's result; it is submitted, and tracked until the chain has it.  The same hash again
+        changes nothing; another one is ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuthorizeRefund(self, request, context):
+        """Records that a job failed, so that a refund is authorised as soon as the escrow allows it.  Changes nothing the
+        second time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +146,26 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.ListPayments,
                     request_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.ListPaymentsRequest.FromString,
                     response_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.ListPaymentsResponse.SerializeToString,
+            ),
+            'WatchPayment': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchPayment,
+                    request_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentRequest.FromString,
+                    response_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentResponse.SerializeToString,
+            ),
+            'WatchPayments': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchPayments,
+                    request_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentsRequest.FromString,
+                    response_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentResponse.SerializeToString,
+            ),
+            'SubmitResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitResult,
+                    request_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.SubmitResultRequest.FromString,
+                    response_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.Payment.SerializeToString,
+            ),
+            'AuthorizeRefund': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizeRefund,
+                    request_deserializer=mesh_dot_payments_dot_v1_dot_payments__pb2.AuthorizeRefundRequest.FromString,
+                    response_serializer=mesh_dot_payments_dot_v1_dot_payments__pb2.Payment.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +250,114 @@ class PaymentService:
             '/mesh.payments.v1.PaymentService/ListPayments',
             mesh_dot_payments_dot_v1_dot_payments__pb2.ListPaymentsRequest.SerializeToString,
             mesh_dot_payments_dot_v1_dot_payments__pb2.ListPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchPayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.payments.v1.PaymentService/WatchPayment',
+            mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentRequest.SerializeToString,
+            mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.payments.v1.PaymentService/WatchPayments',
+            mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentsRequest.SerializeToString,
+            mesh_dot_payments_dot_v1_dot_payments__pb2.WatchPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.payments.v1.PaymentService/SubmitResult',
+            mesh_dot_payments_dot_v1_dot_payments__pb2.SubmitResultRequest.SerializeToString,
+            mesh_dot_payments_dot_v1_dot_payments__pb2.Payment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizeRefund(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.payments.v1.PaymentService/AuthorizeRefund',
+            mesh_dot_payments_dot_v1_dot_payments__pb2.AuthorizeRefundRequest.SerializeToString,
+            mesh_dot_payments_dot_v1_dot_payments__pb2.Payment.FromString,
             options,
             channel_credentials,
             insecure,

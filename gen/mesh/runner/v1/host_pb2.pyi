@@ -253,7 +253,6 @@ class OpenLock(_message.Message):
     ELEMENTS_JSON_FIELD_NUMBER: _builtins.int
     DATA_JSON_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
-    HAS_LEASE_FIELD_NUMBER: _builtins.int
     lock_id: _builtins.str
     """A UUID that the job chose."""
     title: _builtins.str
@@ -264,8 +263,6 @@ class OpenLock(_message.Message):
     """What the flow handed to the form, as a JSON object."""
     timeout_s: _builtins.float
     """How long an answer may take, in seconds; 0 takes the runner's default."""
-    has_lease: _builtins.bool
-    """Whether the app checks answers itself (it has a lease handler for this lock)."""
     def __init__(
         self,
         *,
@@ -274,11 +271,10 @@ class OpenLock(_message.Message):
         elements_json: _builtins.str = ...,
         data_json: _builtins.str = ...,
         timeout_s: _builtins.float = ...,
-        has_lease: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_json", b"data_json", "elements_json", b"elements_json", "has_lease", b"has_lease", "lock_id", b"lock_id", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_json", b"data_json", "elements_json", b"elements_json", "lock_id", b"lock_id", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -280,3 +280,61 @@ class PostFormRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PostFormRequest: _TypeAlias = PostFormRequest  # noqa: Y015
+
+@_typing.final
+class GetLockFormRequest(_message.Message):
+    """For GetLockForm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FID_FIELD_NUMBER: _builtins.int
+    LID_FIELD_NUMBER: _builtins.int
+    fid: _builtins.str
+    """24 hex digits."""
+    lid: _builtins.str
+    """As in the execution's status."""
+    def __init__(
+        self,
+        *,
+        fid: _builtins.str = ...,
+        lid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fid", b"fid", "lid", b"lid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLockFormRequest: _TypeAlias = GetLockFormRequest  # noqa: Y015
+
+@_typing.final
+class PostLockFormRequest(_message.Message):
+    """For PostLockForm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FID_FIELD_NUMBER: _builtins.int
+    LID_FIELD_NUMBER: _builtins.int
+    FORM_BODY_FIELD_NUMBER: _builtins.int
+    fid: _builtins.str
+    """24 hex digits."""
+    lid: _builtins.str
+    """As in the execution's status."""
+    @_builtins.property
+    def form_body(self) -> _httpbody_pb2.HttpBody:
+        """The fields."""
+
+    def __init__(
+        self,
+        *,
+        fid: _builtins.str = ...,
+        lid: _builtins.str = ...,
+        form_body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["form_body", b"form_body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fid", b"fid", "form_body", b"form_body", "lid", b"lid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PostLockFormRequest: _TypeAlias = PostLockFormRequest  # noqa: Y015

@@ -547,7 +547,7 @@ class TimelineService:
 
 
 class InputsServiceStub:
-    """The form of a flow as a page that needs no script.
+    """The form of a flow, or of a lock, as a page that needs no script.
     """
 
     def __init__(self, channel):
@@ -566,10 +566,20 @@ class InputsServiceStub:
                 request_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.PostFormRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetLockForm = channel.unary_unary(
+                '/mesh.dialects.kodosumi.v1.InputsService/GetLockForm',
+                request_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.GetLockFormRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.PostLockForm = channel.unary_unary(
+                '/mesh.dialects.kodosumi.v1.InputsService/PostLockForm',
+                request_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.PostLockFormRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class InputsServiceServicer:
-    """The form of a flow as a page that needs no script.
+    """The form of a flow, or of a lock, as a page that needs no script.
     """
 
     def GetForm(self, request, context):
@@ -582,6 +592,21 @@ class InputsServiceServicer:
     def PostForm(self, request, context):
         """Takes the form (`application/x-www-form-urlencoded`).  302 to `/` if `__cancel__` was sent, 302 to the execution's
         page if it was launched, else the form again with what is wrong, as text/html.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLockForm(self, request, context):
+        """Returns the form of a lock as text/html; a page with 404 if it does not exist or takes no answer any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostLockForm(self, request, context):
+        """Takes the form of a lock (`application/x-www-form-urlencoded`).  302 to the execution's page if it was answered or
+        `__cancel__` was sent, else the form again with what is wrong; a page with 409 if somebody was faster.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -600,6 +625,16 @@ def add_InputsServiceServicer_to_server(servicer, server):
                     request_deserializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.PostFormRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
+            'GetLockForm': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLockForm,
+                    request_deserializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.GetLockFormRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'PostLockForm': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostLockForm,
+                    request_deserializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.PostLockFormRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'mesh.dialects.kodosumi.v1.InputsService', rpc_method_handlers)
@@ -609,7 +644,7 @@ def add_InputsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InputsService:
-    """The form of a flow as a page that needs no script.
+    """The form of a flow, or of a lock, as a page that needs no script.
     """
 
     @staticmethod
@@ -655,6 +690,60 @@ class InputsService:
             target,
             '/mesh.dialects.kodosumi.v1.InputsService/PostForm',
             mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.PostFormRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLockForm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kodosumi.v1.InputsService/GetLockForm',
+            mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.GetLockFormRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostLockForm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kodosumi.v1.InputsService/PostLockForm',
+            mesh_dot_dialects_dot_kodosumi_dot_v1_dot_outputs__pb2.PostLockFormRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

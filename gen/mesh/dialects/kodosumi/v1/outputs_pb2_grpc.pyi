@@ -247,7 +247,7 @@ class TimelineServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_TimelineServiceServicer_to_server(servicer: TimelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class InputsServiceStub:
-    """The form of a flow as a page that needs no script."""
+    """The form of a flow, or of a lock, as a page that needs no script."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -259,10 +259,16 @@ class InputsServiceStub:
     """Takes the form (`application/x-www-form-urlencoded`).  302 to `/` if `__cancel__` was sent, 302 to the execution's
     page if it was launched, else the form again with what is wrong, as text/html.
     """
+    GetLockForm: _grpc.UnaryUnaryMultiCallable[_outputs_pb2.GetLockFormRequest, _httpbody_pb2.HttpBody]
+    """Returns the form of a lock as text/html; a page with 404 if it does not exist or takes no answer any more."""
+    PostLockForm: _grpc.UnaryUnaryMultiCallable[_outputs_pb2.PostLockFormRequest, _httpbody_pb2.HttpBody]
+    """Takes the form of a lock (`application/x-www-form-urlencoded`).  302 to the execution's page if it was answered or
+    `__cancel__` was sent, else the form again with what is wrong; a page with 409 if somebody was faster.
+    """
 
 @_typing.type_check_only
 class InputsServiceAsyncStub(InputsServiceStub):
-    """The form of a flow as a page that needs no script."""
+    """The form of a flow, or of a lock, as a page that needs no script."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetForm: _aio.UnaryUnaryMultiCallable[_outputs_pb2.GetFormRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -271,9 +277,15 @@ class InputsServiceAsyncStub(InputsServiceStub):
     """Takes the form (`application/x-www-form-urlencoded`).  302 to `/` if `__cancel__` was sent, 302 to the execution's
     page if it was launched, else the form again with what is wrong, as text/html.
     """
+    GetLockForm: _aio.UnaryUnaryMultiCallable[_outputs_pb2.GetLockFormRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Returns the form of a lock as text/html; a page with 404 if it does not exist or takes no answer any more."""
+    PostLockForm: _aio.UnaryUnaryMultiCallable[_outputs_pb2.PostLockFormRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Takes the form of a lock (`application/x-www-form-urlencoded`).  302 to the execution's page if it was answered or
+    `__cancel__` was sent, else the form again with what is wrong; a page with 409 if somebody was faster.
+    """
 
 class InputsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The form of a flow as a page that needs no script."""
+    """The form of a flow, or of a lock, as a page that needs no script."""
 
     @_abc_1.abstractmethod
     def GetForm(
@@ -291,6 +303,24 @@ class InputsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Takes the form (`application/x-www-form-urlencoded`).  302 to `/` if `__cancel__` was sent, 302 to the execution's
         page if it was launched, else the form again with what is wrong, as text/html.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLockForm(
+        self,
+        request: _outputs_pb2.GetLockFormRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Returns the form of a lock as text/html; a page with 404 if it does not exist or takes no answer any more."""
+
+    @_abc_1.abstractmethod
+    def PostLockForm(
+        self,
+        request: _outputs_pb2.PostLockFormRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Takes the form of a lock (`application/x-www-form-urlencoded`).  302 to the execution's page if it was answered or
+        `__cancel__` was sent, else the form again with what is wrong; a page with 409 if somebody was faster.
         """
 
 def add_InputsServiceServicer_to_server(servicer: InputsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

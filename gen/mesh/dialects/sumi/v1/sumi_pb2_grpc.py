@@ -107,7 +107,11 @@ class SumiServiceServicer:
     def StartJob(self, request, context):
         """Starts a job, as application/json: `{"job_id", "status": "running", "input_schema": null, "result": null,
         "error": null, "identifier_from_purchaser", "started_at": float, "updated_at": float, "runtime": null}`, or, if the
-        service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.
+        service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.  If the operator's meta of the
+        flow has an `agentIdentifier`, the job waits until it is paid for, and 400 says what is wrong with an identifier that
+        no escrow takes.  In the MIP-003 shape a free flow takes no identifier, and a paid one answers with what the
+        purchaser needs: "blockchainIdentifier", "payByTime", "submitResultTime", "unlockTime", "externalDisputeUnlockTime"
+        (milliseconds since 1970), "agentIdentifier", "sellerVKey".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +121,8 @@ class SumiServiceServicer:
         """Returns where a job of the caller stands, in the shape of StartJob.  `status` is running, awaiting_payment,
         awaiting_input, completed or failed; `result` is an object such as `{"Markdown": {"body"}}` once completed,
         `error` a text once failed, `runtime` in seconds.
+        While it awaits input, `input_schema` is `[{"lock_id", "input_data": [..], "input_groups": null, "expires_at": float}]`,
+        in the MIP-003 shape `{"input_groups": [{"id": lock, "title", "input_data": [..]}]}` with field ids `{lock}:{field}`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -59,12 +59,18 @@ class SumiServiceStub:
     StartJob: _grpc.UnaryUnaryMultiCallable[_sumi_pb2.StartJobRequest, _httpbody_pb2.HttpBody]
     """Starts a job, as application/json: `{"job_id", "status": "running", "input_schema": null, "result": null,
     "error": null, "identifier_from_purchaser", "started_at": float, "updated_at": float, "runtime": null}`, or, if the
-    service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.
+    service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.  If the operator's meta of the
+    flow has an `agentIdentifier`, the job waits until it is paid for, and 400 says what is wrong with an identifier that
+    no escrow takes.  In the MIP-003 shape a free flow takes no identifier, and a paid one answers with what the
+    purchaser needs: "blockchainIdentifier", "payByTime", "submitResultTime", "unlockTime", "externalDisputeUnlockTime"
+    (milliseconds since 1970), "agentIdentifier", "sellerVKey".
     """
     GetJobStatus: _grpc.UnaryUnaryMultiCallable[_sumi_pb2.GetJobStatusRequest, _httpbody_pb2.HttpBody]
     """Returns where a job of the caller stands, in the shape of StartJob.  `status` is running, awaiting_payment,
     awaiting_input, completed or failed; `result` is an object such as `{"Markdown": {"body"}}` once completed,
     `error` a text once failed, `runtime` in seconds.
+    While it awaits input, `input_schema` is `[{"lock_id", "input_data": [..], "input_groups": null, "expires_at": float}]`,
+    in the MIP-003 shape `{"input_groups": [{"id": lock, "title", "input_data": [..]}]}` with field ids `{lock}:{field}`.
     """
 
 @_typing.type_check_only
@@ -90,12 +96,18 @@ class SumiServiceAsyncStub(SumiServiceStub):
     StartJob: _aio.UnaryUnaryMultiCallable[_sumi_pb2.StartJobRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Starts a job, as application/json: `{"job_id", "status": "running", "input_schema": null, "result": null,
     "error": null, "identifier_from_purchaser", "started_at": float, "updated_at": float, "runtime": null}`, or, if the
-    service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.
+    service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.  If the operator's meta of the
+    flow has an `agentIdentifier`, the job waits until it is paid for, and 400 says what is wrong with an identifier that
+    no escrow takes.  In the MIP-003 shape a free flow takes no identifier, and a paid one answers with what the
+    purchaser needs: "blockchainIdentifier", "payByTime", "submitResultTime", "unlockTime", "externalDisputeUnlockTime"
+    (milliseconds since 1970), "agentIdentifier", "sellerVKey".
     """
     GetJobStatus: _aio.UnaryUnaryMultiCallable[_sumi_pb2.GetJobStatusRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns where a job of the caller stands, in the shape of StartJob.  `status` is running, awaiting_payment,
     awaiting_input, completed or failed; `result` is an object such as `{"Markdown": {"body"}}` once completed,
     `error` a text once failed, `runtime` in seconds.
+    While it awaits input, `input_schema` is `[{"lock_id", "input_data": [..], "input_groups": null, "expires_at": float}]`,
+    in the MIP-003 shape `{"input_groups": [{"id": lock, "title", "input_data": [..]}]}` with field ids `{lock}:{field}`.
     """
 
 class SumiServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -148,7 +160,11 @@ class SumiServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Starts a job, as application/json: `{"job_id", "status": "running", "input_schema": null, "result": null,
         "error": null, "identifier_from_purchaser", "started_at": float, "updated_at": float, "runtime": null}`, or, if the
-        service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.
+        service refuses the input or fails, `{"status": "failed", "error"}`; both with 201.  If the operator's meta of the
+        flow has an `agentIdentifier`, the job waits until it is paid for, and 400 says what is wrong with an identifier that
+        no escrow takes.  In the MIP-003 shape a free flow takes no identifier, and a paid one answers with what the
+        purchaser needs: "blockchainIdentifier", "payByTime", "submitResultTime", "unlockTime", "externalDisputeUnlockTime"
+        (milliseconds since 1970), "agentIdentifier", "sellerVKey".
         """
 
     @_abc_1.abstractmethod
@@ -160,6 +176,8 @@ class SumiServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns where a job of the caller stands, in the shape of StartJob.  `status` is running, awaiting_payment,
         awaiting_input, completed or failed; `result` is an object such as `{"Markdown": {"body"}}` once completed,
         `error` a text once failed, `runtime` in seconds.
+        While it awaits input, `input_schema` is `[{"lock_id", "input_data": [..], "input_groups": null, "expires_at": float}]`,
+        in the MIP-003 shape `{"input_groups": [{"id": lock, "title", "input_data": [..]}]}` with field ids `{lock}:{field}`.
         """
 
 def add_SumiServiceServicer_to_server(servicer: SumiServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

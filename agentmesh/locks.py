@@ -1,0 +1,105 @@
+"""Locks: a flow asks a human and waits.
+
+The job's process makes the form with the app's own `lock` handler and sends it along, so that it can be shown whatever
+becomes of the app.  An answer is parsed, checked and leased in the app's handler process (`answer`); what comes out is
+what `tracer.lock` returns.
+"""
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agentmesh import inject, serialize
+from agentmesh.errors import GLOBAL, InputsError, KodosumiError, describe
+
+PATH = "/_lock_/{fid}/{lid}"
+"""Where an app answers for its locks; the mesh lets nobody in but itself."""
+
+
+class LockExpired(TimeoutError):
+    """Nobody answered in time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A lock as the job's process sends it."""
+
+    title: str
+    elements: list[dict[str, Any]]
+    data: dict[str, Any]
+    timeout_s: float
+    """0 takes the mesh's default."""
+
+
+Ask = Callable[[Question], "concurrent.futures.Future[Any]"]
+"""Sends a question; the future has its answer, or raises `LockExpired`."""
+
+
+async def make(app: Any, name: str, data: Mapping[str, Any] | None, timeout: float | None) -> Question:
+    """Make the form of a lock with the app's handler.
+
+    Raises `KodosumiError` if the app has none of that name, it gives no form, or `timeout` is no positive number.
+    """
+    handlers: Mapping[str, Callable[..., Any]] = getattr(app, "lock_handlers", {})
+    if name not in handlers:
+        raise KodosumiError(f"lock {name!r} has no form: declare it with @app.lock({name!r})")
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise KodosumiError(f"lock {name!r}: timeout must be a positive number of seconds, got {timeout!r}")
+    given = dict(data or {})
+    model = await _awaited(inject.by_name(handlers[name], data=given, request=_request())())
+    if not callable(getattr(model, "get_model", None)):
+        raise KodosumiError(f"lock {name!r}: its handler must return a forms.Model, got {type(model).__name__}")
+    return Question(title=name, elements=model.get_model(), data=serialize.plain(given), timeout_s=timeout or 0.0)
+
+
+async def answer(app: Any, request: Any) -> Any:
+    """Take an answer (ASGI endpoint of every `ServeAPI`): `{"result": …}`, or `{"errors": …}` as for a flow's form."""
+    from starlette.responses import JSONResponse
+
+    try:
+        asked = json.loads(await request.body())
+        name, inputs, data = asked["name"], asked["inputs"], asked["data"]
+        handler = app.lock_handlers.get(name)
+        if handler is None:
+            return JSONResponse({"detail": f"the app has no lock {name!r} any more"}, status_code=404)
+        model = await _awaited(inject.by_name(handler, data=data, request=request)())
+        values = model.parse(inputs)
+        problems = model.check(values)
+        lease = app.lease_handlers.get(name)
+        # Without a lease handler the flow gets all that was sent, also what the form does not have.
+        result: Any = {**inputs, **values}
+        try:
+            if lease is not None:
+                call = inject.by_name(lease, inputs=dict(values), data=data, request=request)
+                result = await _awaited(call() if inspect.iscoroutinefunction(lease) else asyncio.to_thread(call))
+        except InputsError as error:
+            if not error.has_errors():
+                error.flash("The values are not accepted.")
+            unsaid = {field: texts for field, texts in problems.items() if not error.errors.get(field)}
+            return JSONResponse({"errors": _last_global({**error.errors, **unsaid})})
+        if problems:
+            return JSONResponse({"errors": _last_global(problems)})
+        return JSONResponse({"result": serialize.plain(result)})
+    except Exception as error:
+        return JSONResponse({"detail": describe(error)}, status_code=500)
+
+
+async def _awaited(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+def _last_global(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    lists = {name: [texts] if isinstance(texts, str) else list(texts) for name, texts in errors.items() if texts}
+    overall = lists.pop(GLOBAL, [])
+    return {**lists, GLOBAL: overall}
+
+
+def _request() -> Any:
+    """Return the request that a lock handler may ask for; in a job there is no real one."""
+    from starlette.requests import Request
+
+    return Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [], "state": {}})

@@ -1,0 +1,225 @@
+"""The runner's side of payments: asks for money before a job runs, and reports how the job ended.
+
+Everything that must be told to the payments service stands in the job's row until it has been heard, so a crash on
+either side only delays it.  What comes back arrives on one stream for all jobs.
+"""
+
+import asyncio
+import contextlib
+import functools
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import structlog
+from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
+
+from meshkit.errors import (
+    AlreadyExists,
+    Denied,
+    FailedPrecondition,
+    Invalid,
+    MeshError,
+    NotFound,
+    from_rpc,
+)
+from services.runner import domain
+from services.runner.domain import End, Job, PaymentStep, Reason, State
+from services.runner.jobs import Jobs
+from services.runner.store import JobStore
+
+log = structlog.get_logger()
+_RETRY_S = 0.2
+_RETRY_MAX_S = 30.0
+# No trying again helps with these: the terms are wrong, not the moment.
+_FINAL = (Invalid, AlreadyExists, FailedPrecondition, NotFound, Denied)
+_PAID = frozenset(
+    {
+        payments_pb2.PAYMENT_STATE_FUNDS_LOCKED,
+        payments_pb2.PAYMENT_STATE_RESULT_SUBMITTED,
+        payments_pb2.PAYMENT_STATE_REFUND_REQUESTED,
+        payments_pb2.PAYMENT_STATE_DISPUTED,
+    }
+)
+_OVER = frozenset(
+    {
+        payments_pb2.PAYMENT_STATE_FAILED,
+        payments_pb2.PAYMENT_STATE_WITHDRAWN,
+        payments_pb2.PAYMENT_STATE_REFUNDED,
+        payments_pb2.PAYMENT_STATE_DISPUTE_SETTLED,
+    }
+)
+
+
+class Billing:
+    """Follows the payments of jobs."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        jobs: Jobs,
+        payments: payments_pb2_grpc.PaymentServiceStub,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._payments = payments
+        self._now = now
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def note(self, job: Job) -> None:
+        """Hear of a job that has changed: tell the payments service what it must know."""
+        if not job.payment_json or job.job_id in self._tasks:
+            return
+        if (job.state == State.AWAITING_PAYMENT and job.payment_step == PaymentStep.NONE) or job.payment_todo:
+            task = asyncio.get_running_loop().create_task(self._settle(job.job_id), name=f"settle-{job.job_id}")
+            self._tasks[job.job_id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(job.job_id, None))
+
+    async def run(self) -> None:
+        """Follow every payment until cancelled."""
+        for job in (*self._store.open_jobs(), *self._store.todo_jobs()):
+            self.note(job)
+        while True:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await self._follow()
+            await asyncio.sleep(_RETRY_S)  # it restarts; the next stream begins with what we missed
+
+    async def _follow(self) -> None:
+        """Hear one stream to its end: the payments that are open, an empty message, then changes."""
+        stream = self._payments.WatchPayments(payments_pb2.WatchPaymentsRequest(), wait_for_ready=True)
+        caught_up = False
+        seen: set[str] = set()
+        async for message in stream:
+            for payment in message.payments:
+                seen.add(payment.job)
+                await self._heard(payment)
+            if not message.payments and not caught_up:
+                caught_up = True
+                await self._look_up(seen)
+
+    async def _look_up(self, seen: set[str]) -> None:
+        """Ask for the payments of waiting jobs that are not open: they have ended while we did not listen."""
+        for job in self._store.open_jobs():
+            waits = job.state == State.AWAITING_PAYMENT and job.payment_step != PaymentStep.NONE
+            if waits and f"jobs/{job.job_id}" not in seen:
+                request = payments_pb2.GetPaymentRequest(name=f"payments/{job.job_id}")
+                await self._heard(await self._payments.GetPayment(request, timeout=30))
+
+    async def close(self) -> None:
+        """Stop trying; what is left stands in the rows."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    async def _settle(self, job_id: str) -> None:
+        """Tell the payments service what the job's row says, until it has been heard."""
+        wait_s = _RETRY_S
+        while True:
+            try:
+                with contextlib.suppress(NotFound):
+                    while await self._tell(self._store.get(job_id)):
+                        wait_s = _RETRY_S
+                return
+            except MeshError as error:
+                log.warning("payments service does not take it", job=job_id, error=str(error))
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s = min(_RETRY_MAX_S, wait_s * 2)
+
+    async def _tell(self, job: Job) -> bool:
+        """Tell one thing; return whether there may be more to tell."""
+        if job.payment_todo:
+            await self._tell_end(job)
+            return True
+        if job.state != State.AWAITING_PAYMENT or job.payment_step != PaymentStep.NONE:
+            return False
+        try:
+            with from_rpc():
+                payment = await self._payments.CreatePayment(_request(job), timeout=60)
+        except _FINAL as error:
+            await self._fail(job, f"the payment could not be set up: {error}")
+            return False
+        await self._heard(payment)
+        return False
+
+    async def _tell_end(self, job: Job) -> None:
+        """Report the result's hash, or that a refund is due."""
+        verb, _, digest = job.payment_todo.partition(":")
+        name = f"payments/{job.job_id}"
+        try:
+            with from_rpc():
+                if verb == "submit":
+                    request = payments_pb2.SubmitResultRequest(name=name, result_hash=digest)
+                    await self._payments.SubmitResult(request, timeout=60)
+                else:
+                    await self._payments.AuthorizeRefund(payments_pb2.AuthorizeRefundRequest(name=name), timeout=60)
+        except _FINAL as error:  # nothing was ever asked for, or it is over: there is nobody left to tell
+            log.warning("end of a paid job not taken", job=job.job_id, told=verb, error=str(error))
+        await self._jobs.change(job.job_id, functools.partial(domain.payments.told, todo=job.payment_todo))
+
+    # -- hearing -------------------------------------------------------------------------------------------------
+
+    async def _heard(self, payment: payments_pb2.Payment) -> None:
+        """Let a job follow its payment."""
+        job_id = payment.job.removeprefix("jobs/")
+        with contextlib.suppress(NotFound):
+            job = self._store.get(job_id)
+            if job.state != State.AWAITING_PAYMENT:
+                return
+            if payment.blockchain_identifier:
+                said = _said(payment)
+                await self._jobs.change(job_id, lambda job: domain.payments.note_request(job, said, self._now()))
+            # A lock time says that the money was in escrow, though the state may have gone on since.
+            if payment.state in _PAID or (payment.HasField("lock_time") and payment.state not in _OVER):
+                due_at = _seconds(payment.submit_result_time)
+                job = await self._jobs.change(job_id, lambda job: domain.payments.note_funds(job, due_at, self._now()))
+                if job.state == State.QUEUED:
+                    self._jobs.enqueue(job)
+            elif payment.state in _OVER:
+                await self._fail(job, payment.error or "the payment ended before the job could run")
+
+    async def _fail(self, job: Job, why: str) -> None:
+        end = End(state=State.FAILED, reason=Reason.PAYMENT_TIMEOUT, error=why)
+        await self._jobs.change(job.job_id, lambda job: domain.finish(job, end, self._now()))
+
+
+def _request(job: Job) -> payments_pb2.CreatePaymentRequest:
+    terms = domain.payments.terms_of(job)
+    return payments_pb2.CreatePaymentRequest(
+        payment=payments_pb2.Payment(
+            job=f"jobs/{job.job_id}",
+            owner=job.owner,
+            network=terms.network,
+            agent_identifier=terms.agent_identifier,
+            purchaser_identifier=terms.purchaser_identifier,
+            input_hash=terms.input_hash,
+        )
+    )
+
+
+def _said(payment: payments_pb2.Payment) -> dict[str, object]:
+    """Return what the `payment` event shows (seed: notebook, "Simulate Payment"); times are strings of epoch ms."""
+    return {
+        "agentIdentifier": payment.agent_identifier,
+        "network": payment.network,
+        "inputHash": payment.input_hash,
+        "blockchainIdentifier": payment.blockchain_identifier,
+        "payByTime": _millis(payment.pay_by_time),
+        "submitResultTime": _millis(payment.submit_result_time),
+        "externalDisputeUnlockTime": _millis(payment.external_dispute_unlock_time),
+        "unlockTime": _millis(payment.unlock_time),
+        "sellerVkey": payment.seller_vkey,
+    }
+
+
+def _millis(at: Any) -> str:
+    return str(at.seconds * 1000 + at.nanos // 1_000_000)
+
+
+def _seconds(at: Any) -> float:
+    return float(at.seconds + at.nanos / 1e9)

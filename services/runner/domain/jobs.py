@@ -1,0 +1,172 @@
+"""The rules by which a job moves.
+
+Every rule is a function from the stored job to a `Change`.  A store applies a change in one step
+(`services.runner.store`), so a rule always sees the job as it is.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+from meshkit.errors import FailedPrecondition
+from services.runner.domain import locks, payments
+from services.runner.domain.records import (
+    ALLOWED,
+    HELD,
+    Change,
+    End,
+    Event,
+    Job,
+    LockEnd,
+    LockState,
+    OpenLock,
+    Reason,
+    State,
+)
+
+
+class Stale(Exception):
+    """A report of a lease that is over, or of a job that has ended: refuse it."""
+
+
+def move(job: Job, state: State) -> None:
+    """Raise `FailedPrecondition` unless `job` may go to `state`."""
+    if state not in ALLOWED[job.state]:
+        raise FailedPrecondition(f"a job that is {job.state} cannot become {state}", state=job.state)
+
+
+def first_events(job: Job) -> tuple[Event, ...]:
+    """Return the head of a new job's log: its status, inputs and meta; a job to be paid for says that it waits."""
+    inputs = json.dumps({"dict": json.loads(job.inputs_json)}, ensure_ascii=False, separators=(",", ":"))
+    meta = json.dumps({"dict": json.loads(job.meta_json)}, ensure_ascii=False, separators=(",", ":"))
+    at = job.created_at
+    head = (
+        Event(kind="status", payload=State.QUEUED, time=at),
+        Event(kind="inputs", payload=inputs, time=at),
+        Event(kind="meta", payload=meta, time=at),
+    )
+    if job.state == State.AWAITING_PAYMENT:
+        return (*head, Event(kind="status", payload=State.AWAITING_PAYMENT, time=at))
+    return head
+
+
+def lease(job: Job, host_id: str, now: float) -> Change:
+    """Give the job to a host: a queued one, or one that its host never took up."""
+    if job.state != State.STARTING:
+        move(job, State.STARTING)
+    leased = dataclasses.replace(
+        job, state=State.STARTING, host_id=host_id, epoch=job.epoch + 1, source_seq=0, updated_at=now
+    )
+    return Change(job=leased)
+
+
+def stop(job: Job, reason: Reason, now: float) -> Change:
+    """Begin to stop a job: one that no host holds ends at once."""
+    if job.ended or job.state == State.STOPPING:
+        return Change(job=job)
+    if job.state not in HELD:
+        return finish(job, End(state=State.CANCELLED, reason=reason, error=_STOPPED[reason]), now)
+    return Change(job=dataclasses.replace(job, state=State.STOPPING, reason=reason, updated_at=now))
+
+
+_STOPPED = {
+    Reason.USER_STOP: "stopped by its owner",
+    Reason.OPERATOR_CANCEL: "stopped by an operator",
+    Reason.SHUTDOWN: "stopped: its app was shut down",
+}
+
+
+def finish(job: Job, end: End, now: float) -> Change:
+    """End a job: the terminal status is the last line of its log.  A job that has ended stays as it is."""
+    if job.ended:
+        return Change(job=job)
+    now = max(now, job.updated_at)
+    closed = tuple(LockEnd(lock_id=lock_id, state=LockState.CLOSED, at=now) for lock_id in job.pending_locks)
+    todo, paid = payments.on_end(job, end, now)
+    if end.state == State.SUCCEEDED:
+        if job.state != State.AWAITING_INPUT:  # a flow need not wait for every lock it has opened
+            move(job, State.SUCCEEDED)
+        last: tuple[Event, ...] = (*paid, Event(kind="final", payload=end.result_json, time=now))
+    else:
+        last = (Event(kind="error", payload=end.error, time=now, detail=end.detail),)
+    ended = dataclasses.replace(
+        job,
+        state=end.state,
+        reason=end.reason,
+        error=end.error,
+        result_json=end.result_json,
+        inputs_blob=b"",
+        host_id="",
+        finished_at=now,
+        updated_at=now,
+        pending_locks=(),
+        payment_todo=todo,
+    )
+    return Change(job=ended, events=(*last, Event(kind="status", payload=end.state, time=now)), ended=closed)
+
+
+def report(
+    job: Job,
+    epoch: int,
+    source_seq: int,
+    events: Sequence[Event],
+    outcome: End | None,
+    now: float,
+    opening: OpenLock | None = None,
+) -> Change:
+    """Take what a lease's holder says: `events` are numbered from `source_seq`, outcome or lock count as one more.
+
+    What was taken before is dropped.  Raises `Stale` if the lease is over.
+    """
+    if job.ended or epoch != job.epoch:
+        raise Stale
+    known = job.source_seq - source_seq + 1
+    fresh = _in_order(events[max(known, 0) :], job.updated_at)
+    updated_at = fresh[-1].time if fresh else job.updated_at
+    now = max(now, updated_at)
+    last = source_seq + len(events) - 1
+    if outcome is not None or opening is not None:
+        last += 1
+        if job.source_seq >= last:
+            outcome = opening = None
+    taken = dataclasses.replace(job, source_seq=max(job.source_seq, last), updated_at=updated_at)
+    if opening is not None:
+        return locks.open_lock(taken, fresh, opening, now)
+    if outcome is None:
+        return Change(job=taken, events=fresh)
+    if outcome.state == State.RUNNING:
+        if job.state != State.STARTING:  # it is being stopped: the process has not heard of it yet
+            return Change(job=taken, events=fresh)
+        running = dataclasses.replace(taken, state=State.RUNNING, started_at=now, updated_at=now)
+        return Change(job=running, events=(*fresh, Event(kind="status", payload=State.RUNNING, time=now)))
+    ended = finish(taken, _stopped_outcome(job, outcome), now)
+    return dataclasses.replace(ended, events=(*fresh, *ended.events))
+
+
+def _in_order(events: Sequence[Event], at: float) -> tuple[Event, ...]:
+    """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own."""
+    ordered = []
+    for event in events:
+        if event.time < at:
+            event = dataclasses.replace(event, time=at)
+        at = event.time
+        ordered.append(event)
+    return tuple(ordered)
+
+
+def _stopped_outcome(job: Job, outcome: End) -> End:
+    """While a job is being stopped every end is CANCELLED, for the reason it was stopped."""
+    if job.state != State.STOPPING:
+        return outcome
+    return End(
+        state=State.CANCELLED, reason=job.reason, error=_STOPPED.get(job.reason, "stopped"), detail=outcome.detail
+    )
+
+
+def lose(job: Job, why: str, now: float) -> Change:
+    """End a job whose host is gone."""
+    if job.state == State.STOPPING:
+        return finish(
+            job, End(state=State.CANCELLED, reason=job.reason, error=_STOPPED.get(job.reason, "stopped")), now
+        )
+    return finish(job, End(state=State.FAILED, reason=Reason.WORKER_LOST, error=why), now)

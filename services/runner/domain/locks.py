@@ -1,0 +1,74 @@
+"""The rules of locks: a job that waits on one is AWAITING_INPUT until the last pending one has ended."""
+
+import dataclasses
+import json
+import math
+
+from meshkit.errors import FailedPrecondition
+from services.runner.domain.records import Change, Event, Job, Lock, LockEnd, LockState, OpenLock, State
+
+TIMEOUT_S = 3 * 3600.0
+"""How long an answer may take if the flow does not say (kodosumi's `LOCK_EXPIRES`)."""
+DUE_MARGIN_S = 15 * 60.0
+"""A paid job's locks end this long before its result is due, so that the result can still be submitted."""
+PENDING_MAX = 100
+"""Locks that one job may have open at once."""
+
+
+def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float) -> Change:
+    """Open a lock behind `events`; one that is too many, or of a job that is being stopped, is closed at once."""
+    wanted = opening.timeout_s if math.isfinite(opening.timeout_s) and opening.timeout_s > 0 else TIMEOUT_S
+    expires_at = now + wanted
+    if job.due_at:
+        expires_at = min(expires_at, max(now, job.due_at - DUE_MARGIN_S))
+    lock = Lock(
+        lock_id=opening.lock_id,
+        job_id=job.job_id,
+        owner=job.owner,
+        title=opening.title,
+        elements_json=opening.elements_json,
+        data_json=opening.data_json,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    if job.state not in (State.RUNNING, State.AWAITING_INPUT) or len(job.pending_locks) >= PENDING_MAX:
+        closed = dataclasses.replace(lock, state=LockState.CLOSED)
+        return Change(job=job, events=events, opened=(closed,))
+    waiting = dataclasses.replace(
+        job, state=State.AWAITING_INPUT, pending_locks=(*job.pending_locks, lock.lock_id), updated_at=now
+    )
+    said = {"name": lock.title, "lid": lock.lock_id, "data": json.loads(lock.data_json or "{}"), "expires": expires_at}
+    return Change(job=waiting, events=(*events, _event("lock", said, now)), opened=(lock,))
+
+
+def answer(job: Job, lock: Lock, result_json: str, by: str, now: float) -> Change:
+    """Take an answer; exactly one wins.  Raises `FailedPrecondition` if the lock is not pending any more."""
+    _check_pending(job, lock)
+    now = max(now, job.updated_at)
+    said = {"name": lock.title, "lid": lock.lock_id, "result": json.loads(result_json)}
+    end = LockEnd(lock_id=lock.lock_id, state=LockState.ANSWERED, at=now, by=by, result_json=result_json)
+    return Change(job=_without(job, lock, now), events=(_event("lease", said, now),), ended=(end,))
+
+
+def expire(job: Job, lock: Lock, now: float) -> Change:
+    """End a lock that nobody answered in time.  Raises `FailedPrecondition` if somebody did."""
+    _check_pending(job, lock)
+    now = max(now, job.updated_at)
+    end = LockEnd(lock_id=lock.lock_id, state=LockState.EXPIRED, at=now)
+    return Change(job=_without(job, lock, now), ended=(end,))
+
+
+def _check_pending(job: Job, lock: Lock) -> None:
+    if lock.lock_id not in job.pending_locks:
+        raise FailedPrecondition("the lock is not open any more: it was answered, has expired or its job has ended")
+
+
+def _without(job: Job, lock: Lock, now: float) -> Job:
+    left = tuple(lock_id for lock_id in job.pending_locks if lock_id != lock.lock_id)
+    state = State.RUNNING if not left and job.state == State.AWAITING_INPUT else job.state
+    return dataclasses.replace(job, state=state, pending_locks=left, updated_at=now)
+
+
+def _event(kind: str, said: dict[str, object], now: float) -> Event:
+    payload = json.dumps({"dict": said}, ensure_ascii=False, separators=(",", ":"))
+    return Event(kind=kind, payload=payload, time=now)

@@ -1,0 +1,96 @@
+"""The rules of paid jobs: no work before the money is in escrow, and the result's hash is never lost.
+
+The hash of the result is written with the job's end, and what the payments service must be told with it; telling it
+is a matter of trying until it has heard (`services.runner.billing`).
+"""
+
+import dataclasses
+import hashlib
+import json
+
+from services.runner.domain.records import Change, End, Event, Job, PaymentStep, State, Terms
+
+
+def terms_of(job: Job) -> Terms:
+    """Return what a paid job is paid for with."""
+    return Terms(**json.loads(job.payment_json))
+
+
+def note_request(job: Job, said: dict[str, object], now: float) -> Change:
+    """The purchaser has been asked to pay: say so once, in the words of the seed (notebook, "payment" event)."""
+    if job.state != State.AWAITING_PAYMENT or job.payment_step != PaymentStep.NONE:
+        return Change(job=job)
+    now = max(now, job.updated_at)
+    asked = dataclasses.replace(job, payment_step=PaymentStep.INITIALIZED, updated_at=now)
+    return Change(job=asked, events=(_event({"step": "initialized", **said}, now),))
+
+
+def note_funds(job: Job, due_at: float, now: float) -> Change:
+    """The money is in escrow: the job may be handed out."""
+    if job.state != State.AWAITING_PAYMENT:
+        return Change(job=job)
+    now = max(now, job.updated_at)
+    paid = dataclasses.replace(job, state=State.QUEUED, payment_step=PaymentStep.LOCKED, due_at=due_at, updated_at=now)
+    return Change(job=paid)
+
+
+def told(job: Job, todo: str) -> Change:
+    """The payments service has heard `todo`."""
+    if job.payment_todo != todo:
+        return Change(job=job)
+    return Change(job=dataclasses.replace(job, payment_todo=""))
+
+
+def on_end(job: Job, end: End, now: float) -> tuple[str, tuple[Event, ...]]:
+    """Return what the payments service must be told of a job's end, and the events that say so."""
+    if not job.payment_json:
+        return "", ()
+    if end.state != State.SUCCEEDED:
+        return "refund", ()
+    digest = result_hash(terms_of(job), end.result_json)
+    return f"submit:{digest}", (_event({"step": "final_result", "resultHash": digest}, now),)
+
+
+def result_hash(terms: Terms, result_json: str) -> str:
+    """Return the hash of a result, as hex of SHA-256.
+
+    By default F2 of the shared specification (MIP-004 as buyers verify it): the purchaser's identifier, `;`, and the
+    result's text JSON-escaped without the outer quotes.  With `hashes="kodosumi"` F4, which the seed notebook prints.
+    """
+    if terms.hashes == "kodosumi":
+        return hashlib.sha256(_legacy(result_json).encode()).hexdigest()
+    escaped = json.dumps(result_text(result_json), ensure_ascii=False)[1:-1]
+    return hashlib.sha256(f"{terms.purchaser_identifier};{escaped}".encode()).hexdigest()
+
+
+def result_text(result_json: str) -> str:
+    """Return a result as the one string that buyers get: the body of Markdown, HTML and Text, else its JSON."""
+    value = json.loads(result_json)
+    if isinstance(value, dict) and len(value) == 1:
+        (kind, inner) = next(iter(value.items()))
+        if kind in ("Markdown", "HTML", "Text") and isinstance(inner, dict) and isinstance(inner.get("body"), str):
+            return str(inner["body"])
+        if kind == "str" and isinstance(inner, str):
+            return inner
+    return result_json
+
+
+def _legacy(result_json: str) -> str:
+    """Return what kodosumi hashes: a string itself, "" for None, plain data with sorted keys, else Python's str."""
+    value = json.loads(result_json)
+    if isinstance(value, dict) and len(value) == 1:
+        (kind, inner) = next(iter(value.items()))
+        if kind == "str":
+            return str(inner)
+        if kind == "TypeError" and inner == "None":
+            return ""
+        if kind in ("dict", "int", "float", "bool"):
+            return json.dumps(inner, sort_keys=True)
+        if isinstance(inner, dict):  # a model: `default=str` of json gives the text of its fields
+            return json.dumps(" ".join(f"{name}={field!r}" for name, field in inner.items()))
+    return json.dumps(value, sort_keys=True)
+
+
+def _event(said: dict[str, object], now: float) -> Event:
+    payload = json.dumps({"dict": said}, ensure_ascii=False, separators=(",", ":"))
+    return Event(kind="payment", payload=payload, time=now)

@@ -1,0 +1,262 @@
+"""What the runner keeps: jobs, their logs, locks, apps.  Times are seconds since 1970, 0.0 where there is none yet."""
+
+import dataclasses
+import enum
+
+
+class State(enum.StrEnum):
+    """Where a job stands; the value is the payload of its status event."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    PAUSED = "paused"
+    AWAITING_INPUT = "awaiting_input"
+    AWAITING_PAYMENT = "awaiting_payment"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Reason(enum.StrEnum):
+    """Why a job waits or ended."""
+
+    NONE = ""
+    ERROR = "error"
+    USER_STOP = "user_stop"
+    OPERATOR_CANCEL = "operator_cancel"
+    TIMEOUT = "timeout"
+    WORKER_LOST = "worker_lost"
+    APPROVAL_REJECTED = "approval_rejected"
+    INPUT_TIMEOUT = "input_timeout"
+    PAYMENT_TIMEOUT = "payment_timeout"
+    SHUTDOWN = "shutdown"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    POLICY_DENIED = "policy_denied"
+    RETRIES_EXHAUSTED = "retries_exhausted"
+
+
+class PaymentStep(enum.StrEnum):
+    """How far a job's payment has come, as far as the job is concerned."""
+
+    NONE = ""
+    INITIALIZED = "initialized"
+    """The purchaser has been asked to pay."""
+    LOCKED = "locked"
+    """The money is in escrow."""
+
+
+class LockState(enum.StrEnum):
+    """Where a lock stands."""
+
+    PENDING = "pending"
+    ANSWERED = "answered"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+
+
+TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+# The state machine of the shared specification (kasal-codex-koda §4.3).
+ALLOWED: dict[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.QUEUED, State.AWAITING_PAYMENT, State.CANCELLED, State.FAILED}),
+    State.AWAITING_PAYMENT: frozenset({State.QUEUED, State.RUNNING, State.CANCELLED, State.FAILED}),
+    State.QUEUED: frozenset({State.STARTING, State.PAUSED, State.CANCELLED, State.FAILED}),
+    State.STARTING: frozenset({State.RUNNING, State.RETRYING, State.STOPPING, State.FAILED}),
+    State.RUNNING: frozenset(
+        {
+            State.SUCCEEDED,
+            State.FAILED,
+            State.RETRYING,
+            State.PAUSED,
+            State.AWAITING_INPUT,
+            State.AWAITING_PAYMENT,
+            State.STOPPING,
+        }
+    ),
+    State.RETRYING: frozenset({State.QUEUED, State.STOPPING, State.FAILED, State.CANCELLED}),
+    State.PAUSED: frozenset({State.QUEUED, State.RUNNING, State.STOPPING, State.CANCELLED}),
+    State.AWAITING_INPUT: frozenset({State.RUNNING, State.STOPPING, State.FAILED, State.CANCELLED}),
+    State.STOPPING: frozenset({State.CANCELLED, State.FAILED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+# States in which a host holds the job.
+HELD = frozenset({State.STARTING, State.RUNNING, State.PAUSED, State.AWAITING_INPUT, State.STOPPING})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of a job's log; `seq` is 0 until the store has numbered it."""
+
+    kind: str
+    payload: str
+    time: float
+    """Seconds since 1970."""
+    detail: str = ""
+    """For operators only."""
+    seq: int = 0
+
+    def numbered(self, seq: int) -> "Event":
+        """Return the event with its number (spelt out: `dataclasses.replace` takes three times as long)."""
+        return Event(kind=self.kind, payload=self.payload, time=self.time, detail=self.detail, seq=seq)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of a flow.  Times are seconds since 1970, 0.0 where there is none yet."""
+
+    job_id: str
+    flow: str
+    """`flows/{expose}` or `flows/{expose}/{path}`."""
+    owner: str
+    """`users/{uuid}`."""
+    state: State
+    reason: Reason = Reason.NONE
+    error: str = ""
+    result_json: str = ""
+    inputs_json: str = "{}"
+    inputs_blob: bytes = b""
+    meta_json: str = "{}"
+    extra_json: str = ""
+    entry_point: str = ""
+    base_url: str = ""
+    created_at: float
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    updated_at: float
+    last_seq: int = 0
+    host_id: str = ""
+    """Who holds the lease; empty if nobody."""
+    epoch: int = 0
+    """Of the lease: one more each time it is given."""
+    source_seq: int = 0
+    """The last number that the lease's holder reported."""
+    pending_locks: tuple[str, ...] = ()
+    """Ids of locks that wait for an answer."""
+    payment_json: str = ""
+    """What it is paid for with (`Terms`), as JSON; empty for a job that costs nothing."""
+    payment_step: PaymentStep = PaymentStep.NONE
+    payment_todo: str = ""
+    """What the payments service must still be told: `submit:{hash}` or `refund`; empty if nothing."""
+    due_at: float = 0.0
+    """When a paid job's result must be submitted."""
+
+    @property
+    def expose(self) -> str:
+        """The expose's id."""
+        return self.flow.split("/")[1]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to it any more."""
+        return self.state in TERMINAL
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A question to a human that a job waits on."""
+
+    lock_id: str
+    job_id: str
+    owner: str
+    """`users/{uuid}` of the job's owner."""
+    title: str
+    """What the flow calls it."""
+    elements_json: str
+    """The form: a JSON array of elements."""
+    data_json: str
+    created_at: float
+    expires_at: float
+    state: LockState = LockState.PENDING
+    answered_at: float = 0.0
+    answered_by: str = ""
+    result_json: str = ""
+    """What the flow gets; empty before an answer."""
+
+    @property
+    def name(self) -> str:
+        """Its resource name."""
+        return f"jobs/{self.job_id}/locks/{self.lock_id}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLock:
+    """A lock that a job asks for."""
+
+    lock_id: str
+    title: str
+    elements_json: str
+    data_json: str
+    timeout_s: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class LockEnd:
+    """What becomes of a pending lock."""
+
+    lock_id: str
+    state: LockState
+    at: float = 0.0
+    by: str = ""
+    result_json: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a job is paid for with, as in `mesh.runner.v1.PaymentTerms`."""
+
+    agent_identifier: str
+    network: str
+    purchaser_identifier: str
+    input_hash: str
+    hashes: str = ""
+    """How the result is hashed: empty for MIP-004, or `kodosumi`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a rule decides: the job as it shall be (`last_seq` is the store's), events to append, locks to change."""
+
+    job: Job
+    events: tuple[Event, ...] = ()
+    opened: tuple[Lock, ...] = ()
+    ended: tuple[LockEnd, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a job ends."""
+
+    state: State
+    reason: Reason = Reason.NONE
+    error: str = ""
+    detail: str = ""
+    result_json: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A create that a caller may repeat (AIP-155): the same id and body give the same answer."""
+
+    owner: str
+    request_id: str
+    body_hash: str
+    answer: bytes
+    """The answer to give again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedApp:
+    """An app that shall be served: what an operator deployed last for an expose."""
+
+    expose: str
+    import_path: str
+    runtime_env_json: str
+    deployments_json: str
+    fork: bool
+    host_id: str
