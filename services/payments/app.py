@@ -2,54 +2,122 @@
 
 import asyncio
 import contextlib
-import datetime
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
+import structlog
 from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from meshkit import observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from services.payments.config import Config
+from services.payments.config import Config, MasumiNetwork
+from services.payments.domain import Windows
+from services.payments.hub import Hub
+from services.payments.ledger import servicer as ledger_servicer
+from services.payments.ledger.ledger import Ledger, opened
+from services.payments.ledger_provider import LedgerProvider
+from services.payments.masumi import MasumiProvider
+from services.payments.pace import Pace
+from services.payments.payments import Payments
+from services.payments.provider import Provider
 from services.payments.servicer import PaymentServicer
 from services.payments.store import MIGRATIONS, PaymentStore, SqliteStore
+from services.payments.tracker import Tracker
 
-SERVICES = ("mesh.payments.v1.PaymentService",)
-
-
-def utc_now() -> datetime.datetime:
-    """Return the time."""
-    return datetime.datetime.now(datetime.UTC)
-
-
-@contextlib.asynccontextmanager
-async def running(
-    config: Config, *, store: PaymentStore | None = None, now: Callable[[], datetime.datetime] = utc_now
-) -> AsyncIterator[int]:
-    """Run the payments service for the length of the block; yield its port.  `store` replaces the SQLite file."""
-    async with contextlib.AsyncExitStack() as stack:
-        if store is None:
-            database = Database(config.data_dir / "payments.db", MIGRATIONS)
-            database.open()
-            stack.push_async_callback(database.close)
-            store = SqliteStore(database)
-        servicer = PaymentServicer(store, now)
-        auth = await stack.enter_async_context(authenticated(config, "payments"))
-        yield await stack.enter_async_context(
-            serve(
-                config.payments_address,
-                SERVICES,
-                lambda server: pb_grpc.add_PaymentServiceServicer_to_server(servicer, server),
-                auth,
-                grace_s=config.grace_s,
-            )
-        )
+log = structlog.get_logger()
+SERVICES = ("mesh.payments.v1.PaymentService", *ledger_servicer.SERVICES)
+LEDGER_PACE = Pace(poll_s=0.5, idle_poll_s=2.0, retry_s=0.25, retry_max_s=10.0, overlap_ms=0)
+"""The ledger is in this process: asking costs a query."""
 
 
 async def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config = from_environment(Config)
     observability.configure("payments", config.log_level)
-    async with running(config):
-        await until_signal(asyncio.Event())
+    stopping = asyncio.Event()
+    async with running(config, stopping=stopping):
+        await until_signal(stopping)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    config: Config,
+    *,
+    store: PaymentStore | None = None,
+    providers: Mapping[str, tuple[Provider, Pace]] | None = None,
+    stopping: asyncio.Event | None = None,
+) -> AsyncIterator[int]:
+    """Run the payments service for the length of the block; yield its port.
+
+    `store` replaces the SQLite file, and `providers`, by network, those of the configuration.
+    """
+    stopping = stopping or asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        if store is None:
+            database = Database(config.data_dir / "payments.db", MIGRATIONS)
+            database.open()
+            stack.push_async_callback(database.close)
+            store = SqliteStore(database)
+        hub = Hub(store)
+        ledger: Ledger | None = None
+        if providers is None:
+            providers, ledger = await _providers(config, stack)
+        trackers = {
+            network: Tracker(network, provider, store, hub, pace) for network, (provider, pace) in providers.items()
+        }
+        windows = Windows(pay_ms=config.pay_window_s * 1000, submit_ms=config.submit_window_s * 1000)
+        payments = Payments(store, hub, trackers, windows=windows, ask_wait_s=config.ask_wait_s)
+        servicer = PaymentServicer(payments, heartbeat_s=config.heartbeat_s, stopping=stopping)
+        auth = await stack.enter_async_context(authenticated(config, "payments"))
+        for tracker in trackers.values():
+            task = asyncio.create_task(tracker.run(), name=f"tracker-{tracker.network}")
+            task.add_done_callback(lambda done: _crashed(done, stopping))
+            stack.push_async_callback(_end, task)
+        port = await stack.enter_async_context(
+            serve(
+                config.payments_address,
+                SERVICES,
+                lambda server: _register(server, servicer, ledger),
+                auth,
+                grace_s=config.grace_s,
+            )
+        )
+        stack.callback(stopping.set)  # streams watch it: set before the server waits for them
+        yield port
+
+
+def _register(server: Any, servicer: PaymentServicer, ledger: Ledger | None) -> None:
+    pb_grpc.add_PaymentServiceServicer_to_server(servicer, server)
+    ledger_servicer.register(server, ledger)
+
+
+async def _providers(
+    config: Config, stack: contextlib.AsyncExitStack
+) -> tuple[dict[str, tuple[Provider, Pace]], Ledger | None]:
+    """Open the provider of each network; there is one ledger for all networks that are on it."""
+    providers: dict[str, tuple[Provider, Pace]] = {}
+    ledger: Ledger | None = None
+    for network, settings in config.networks.items():
+        if isinstance(settings, MasumiNetwork):
+            masumi = MasumiProvider(network, settings)
+            stack.push_async_callback(masumi.aclose)
+            providers[network] = (masumi, Pace(poll_s=settings.poll_s, idle_poll_s=settings.idle_poll_s))
+            continue
+        if ledger is None:
+            ledger = await stack.enter_async_context(opened(config.data_dir / "ledger.db", config.ledger_options))
+        providers[network] = (LedgerProvider(network, ledger), LEDGER_PACE)
+    return providers, ledger
+
+
+def _crashed(task: "asyncio.Task[None]", stopping: asyncio.Event) -> None:
+    """A tracker never ends by itself: if it does, the process does, and is started again."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("tracker crashed", tracker=task.get_name(), exc_info=error)
+        stopping.set()
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])  # what it may have raised has been logged

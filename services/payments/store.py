@@ -1,13 +1,15 @@
 """Where payments are kept: the port, in memory, and in SQLite.  `tests/payments/test_store.py` holds both to it."""
 
-import datetime
+import dataclasses
+import json
 import sqlite3
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from meshkit.errors import NotFound
 from meshkit.sqlite import Database
 from services.payments import domain
-from services.payments.domain import Payment, State
+from services.payments.domain import ENDS, Payment, State, Terms
 
 MIGRATIONS = [
     """
@@ -21,24 +23,88 @@ MIGRATIONS = [
         created_at INTEGER NOT NULL                -- microseconds since 1970, UTC
     ) STRICT;
     CREATE INDEX payments_owner ON payments (owner, number);
+    """,
     """
+    ALTER TABLE payments RENAME TO intents;
+    DROP INDEX payments_owner;
+    CREATE TABLE payments (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of recording
+        payment_id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        network TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        state TEXT NOT NULL,
+        agent_identifier TEXT NOT NULL,
+        purchaser_identifier TEXT NOT NULL,
+        input_hash TEXT NOT NULL,
+        pay_by_time INTEGER NOT NULL,              -- this and every time: milliseconds since 1970, UTC
+        submit_result_time INTEGER NOT NULL,
+        unlock_time INTEGER NOT NULL,
+        external_dispute_unlock_time INTEGER NOT NULL,
+        asked_amounts TEXT NOT NULL,               -- JSON: [["1000000", ""], ...]
+        amounts TEXT NOT NULL,
+        blockchain_identifier TEXT NOT NULL,
+        seller_vkey TEXT NOT NULL,
+        locked_at INTEGER NOT NULL,
+        result_hash TEXT NOT NULL,
+        refund_intended INTEGER NOT NULL,
+        error TEXT NOT NULL,
+        on_chain_state TEXT,
+        next_action TEXT NOT NULL,
+        error_type TEXT NOT NULL,
+        chain_result_hash TEXT NOT NULL,
+        changed_at INTEGER NOT NULL,
+        provider_updated_at INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        ended INTEGER NOT NULL
+    ) STRICT;
+    -- What the first version recorded was never asked of anybody, and cannot be: it has no terms.
+    INSERT INTO payments
+        SELECT number, payment_id, owner, '', '', 'failed', '', '', '', 0, 0, 0, 0, '[]',
+            json_array(json_array(amount, CASE lower(unit) WHEN 'lovelace' THEN '' ELSE unit END)), '', '', 0, '', 0,
+            'recorded before payments could be made', NULL, '', '', '', 0, 0, created_at / 1000, created_at / 1000, 1
+        FROM intents;
+    DROP TABLE intents;
+    CREATE INDEX payments_owner ON payments (owner, number);
+    CREATE INDEX payments_open ON payments (payment_id) WHERE ended = 0;
+    CREATE UNIQUE INDEX payments_identifier ON payments (network, blockchain_identifier)
+        WHERE blockchain_identifier <> '';
+    CREATE TABLE cursors (                         -- up to where changes have been taken in
+        source TEXT PRIMARY KEY,                   -- network/provider
+        since INTEGER NOT NULL
+    ) STRICT;
+    """,
 ]
-_COLUMNS = "payment_id, owner, amount, unit, state, created_at"
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_US = datetime.timedelta(microseconds=1)
+_FIELDS = [field.name for field in dataclasses.fields(Payment)]
+_COLUMNS = ", ".join(_FIELDS)
+
+Rule = Callable[[Payment], Payment]
 
 
 class PaymentStore(Protocol):
-    """Keeps payments."""
+    """Keeps payments.  When a method returns, what it wrote is on disk."""
 
-    async def record(self, payment: Payment) -> Payment:
+    async def record(self, payment: Payment, given: Terms | None = None) -> Payment:
         """Keep the payment unless the job has one; return the one it has.
 
         Raises `AlreadyExists` if that one is for something else (`domain.check_same`).
         """
 
+    async def update(self, payment_id: str, rule: Rule) -> tuple[Payment, Payment]:
+        """Apply a rule to the payment as it is, in one step; return it before and after.
+
+        Raises `NotFound`, and whatever the rule raises; then nothing has changed.
+        """
+
     async def get(self, payment_id: str) -> Payment:
         """Return the payment, or raise `NotFound`."""
+
+    def by_identifier(self, network: str, blockchain_identifier: str) -> Payment | None:
+        """Return the payment with this identifier, if it is one of ours."""
+
+    def unended(self, network: str = "", after: str = "", limit: int = 500) -> list[Payment]:
+        """Return payments that have not ended, by id, of one network or all; a page of those behind `after`."""
 
     async def page(self, owner: str, before: int, limit: int) -> list[tuple[int, Payment]]:
         """Return up to `limit` payments with their numbers, newest first: those below `before` (0: from the top).
@@ -46,16 +112,30 @@ class PaymentStore(Protocol):
         `owner` narrows to one user; empty means everybody's.
         """
 
+    def cursor(self, source: str) -> int:
+        """Return up to when the changes of `source` have been taken in; 0 at first."""
+
+    async def save_cursor(self, source: str, since: int) -> None:
+        """Keep it."""
+
 
 class MemoryStore:
     """A store that is gone with its process."""
 
     def __init__(self) -> None:
         self._payments: dict[str, Payment] = {}
+        self._cursors: dict[str, int] = {}
 
-    async def record(self, payment: Payment) -> Payment:
+    async def record(self, payment: Payment, given: Terms | None = None) -> Payment:
         """Keep the payment unless the job has one."""
-        return domain.check_same(self._payments.setdefault(payment.payment_id, payment), payment)
+        recorded = self._payments.setdefault(payment.payment_id, payment)
+        return domain.check_same(recorded, payment.owner, given or payment.terms)
+
+    async def update(self, payment_id: str, rule: Rule) -> tuple[Payment, Payment]:
+        """Apply a rule in one step."""
+        before = await self.get(payment_id)
+        after = self._payments[payment_id] = rule(before)
+        return before, after
 
     async def get(self, payment_id: str) -> Payment:
         """Return the payment, or raise `NotFound`."""
@@ -64,11 +144,31 @@ class MemoryStore:
         except KeyError:
             raise no_payment(payment_id) from None
 
+    def by_identifier(self, network: str, blockchain_identifier: str) -> Payment | None:
+        """Return the payment with this identifier."""
+        wanted = (network, blockchain_identifier)
+        found = (p for p in self._payments.values() if (p.network, p.blockchain_identifier) == wanted)
+        return next(found, None) if blockchain_identifier else None
+
+    def unended(self, network: str = "", after: str = "", limit: int = 500) -> list[Payment]:
+        """Return payments that have not ended, by id."""
+        found = [payment for payment in self._payments.values() if not payment.ended and payment.payment_id > after]
+        mine = [payment for payment in found if not network or payment.network == network]
+        return sorted(mine, key=lambda payment: payment.payment_id)[:limit]
+
     async def page(self, owner: str, before: int, limit: int) -> list[tuple[int, Payment]]:
         """Return a page, newest first."""
         numbered = list(enumerate(self._payments.values(), start=1))[::-1]
         mine = [(number, payment) for number, payment in numbered if not owner or payment.owner == owner]
         return [(number, payment) for number, payment in mine if not before or number < before][:limit]
+
+    def cursor(self, source: str) -> int:
+        """Return up to when the changes have been taken in."""
+        return self._cursors.get(source, 0)
+
+    async def save_cursor(self, source: str, since: int) -> None:
+        """Keep it."""
+        self._cursors[source] = since
 
 
 class SqliteStore:
@@ -77,21 +177,27 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def record(self, payment: Payment) -> Payment:
+    async def record(self, payment: Payment, given: Terms | None = None) -> Payment:
         """Keep the payment unless the job has one."""
-        values = (
-            payment.payment_id,
-            payment.owner,
-            payment.amount,
-            payment.unit,
-            payment.state.value,
-            (payment.created_at - _EPOCH) // _US,
-        )
 
         def work(connection: sqlite3.Connection) -> Payment:
-            sql = f"INSERT INTO payments ({_COLUMNS}) VALUES (?,?,?,?,?,?) ON CONFLICT (payment_id) DO NOTHING"
-            connection.execute(sql, values)
-            return domain.check_same(_get(connection, payment.payment_id), payment)
+            marks = ", ".join("?" * (len(_FIELDS) + 1))
+            sql = f"INSERT INTO payments ({_COLUMNS}, ended) VALUES ({marks}) ON CONFLICT (payment_id) DO NOTHING"
+            connection.execute(sql, _values(payment))
+            return domain.check_same(_get(connection, payment.payment_id), payment.owner, given or payment.terms)
+
+        return await self._db.write(work)
+
+    async def update(self, payment_id: str, rule: Rule) -> tuple[Payment, Payment]:
+        """Apply a rule in one step."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Payment, Payment]:
+            before = _get(connection, payment_id)
+            after = rule(before)
+            if after != before:
+                sets = ", ".join(f"{field} = ?" for field in (*_FIELDS, "ended"))
+                connection.execute(f"UPDATE payments SET {sets} WHERE payment_id = ?", (*_values(after), payment_id))
+            return before, after
 
         return await self._db.write(work)
 
@@ -99,13 +205,42 @@ class SqliteStore:
         """Return the payment, or raise `NotFound`."""
         return self._db.read(lambda connection: _get(connection, payment_id))
 
+    def by_identifier(self, network: str, blockchain_identifier: str) -> Payment | None:
+        """Return the payment with this identifier."""
+        # The last condition is the index's own: without it the index is not used.
+        sql = (
+            f"SELECT {_COLUMNS} FROM payments"
+            " WHERE network = ? AND blockchain_identifier = ? AND blockchain_identifier <> ''"
+        )
+        rows = self._rows(sql, (network, blockchain_identifier))
+        return _payment(rows[0]) if rows else None
+
+    def unended(self, network: str = "", after: str = "", limit: int = 500) -> list[Payment]:
+        """Return payments that have not ended, by id."""
+        narrow = "network = :network AND " if network else ""
+        sql = f"SELECT {_COLUMNS} FROM payments WHERE {narrow}ended = 0 AND payment_id > :after ORDER BY payment_id"
+        rows = self._rows(f"{sql} LIMIT :limit", {"network": network, "after": after, "limit": limit})
+        return [_payment(row) for row in rows]
+
     async def page(self, owner: str, before: int, limit: int) -> list[tuple[int, Payment]]:
         """Return a page, newest first."""
         condition = "owner = :owner AND " if owner else ""
         sql = f"SELECT number, {_COLUMNS} FROM payments WHERE {condition}number < :before ORDER BY number DESC"
-        values = {"owner": owner, "before": before or 2**62, "limit": limit}
-        rows = self._db.read(lambda connection: connection.execute(f"{sql} LIMIT :limit", values).fetchall())
+        rows = self._rows(f"{sql} LIMIT :limit", {"owner": owner, "before": before or 2**62, "limit": limit})
         return [(row[0], _payment(row[1:])) for row in rows]
+
+    def cursor(self, source: str) -> int:
+        """Return up to when the changes have been taken in."""
+        rows = self._rows("SELECT since FROM cursors WHERE source = ?", (source,))
+        return int(rows[0][0]) if rows else 0
+
+    async def save_cursor(self, source: str, since: int) -> None:
+        """Keep it."""
+        sql = "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET since = excluded.since"
+        await self._db.write(lambda connection: connection.execute(sql, (source, since)))
+
+    def _rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
+        return self._db.read(lambda connection: connection.execute(sql, values).fetchall())
 
 
 def no_payment(payment_id: str) -> NotFound:
@@ -121,13 +256,17 @@ def _get(connection: sqlite3.Connection, payment_id: str) -> Payment:
     return _payment(row)
 
 
+def _values(payment: Payment) -> list[Any]:
+    fields = {name: getattr(payment, name) for name in _FIELDS}
+    for name in ("asked_amounts", "amounts"):
+        fields[name] = json.dumps([[str(amount), unit] for amount, unit in fields[name]])
+    return [*fields.values(), payment.state in ENDS]
+
+
 def _payment(row: tuple[Any, ...]) -> Payment:
-    payment_id, owner, amount, unit, state, created_at = row
-    return Payment(
-        payment_id=payment_id,
-        owner=owner,
-        amount=amount,
-        unit=unit,
-        state=State(state),
-        created_at=_EPOCH + created_at * _US,
-    )
+    fields = dict(zip(_FIELDS, row, strict=True))
+    for name in ("asked_amounts", "amounts"):
+        fields[name] = tuple((int(amount), unit) for amount, unit in json.loads(fields[name]))
+    fields["state"] = State(fields["state"])
+    fields["refund_intended"] = bool(fields["refund_intended"])
+    return Payment(**fields)

@@ -1,111 +1,139 @@
-"""Payments over the wire, with a real auth service beside it."""
+"""Payments over the wire, with a real auth service beside them: who may do what, and what is asked for wrongly."""
 
-import contextlib
 import pathlib
 from collections.abc import AsyncIterator
+from typing import Any
 
-import grpc
 import pytest
 import pytest_asyncio
 from mesh.payments.v1 import payments_pb2 as pb
-from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
-from meshkit.errors import AlreadyExists, Denied, Invalid, NotFound, Unauthenticated
-from services.payments import app
-from services.payments.config import Config
-from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer, refused
-
-
-class Mesh:
-    """Stubs, and the tokens of the admin and two users."""
-
-    def __init__(self, auth: AuthMesh, channel: grpc.aio.Channel) -> None:
-        self.auth = auth
-        self.payments = pb_grpc.PaymentServiceStub(channel)
-        self.owners: dict[str, str] = {}
-        self.tokens: dict[str, Metadata] = {}
-
-    async def pay(self, number: int, owner: str, amount: str = "5") -> pb.Payment:
-        """Record a payment for a job, as the runner does."""
-        payment = pb.Payment(job=f"jobs/{number:024x}", owner=self.owners[owner], amount=amount, unit="lovelace")
-        request = pb.CreatePaymentRequest(payment=payment)
-        made: pb.Payment = await self.payments.CreatePayment(request, metadata=self.auth.badge, timeout=10)
-        return made
+from meshkit.errors import AlreadyExists, Denied, FailedPrecondition, Invalid, NotFound, Unauthenticated
+from tests.auth.helpers import refused
+from tests.payments.escrows import PRICE
+from tests.payments.stand import Stand, standing
 
 
 @pytest_asyncio.fixture
-async def mesh(tmp_path: pathlib.Path) -> AsyncIterator[Mesh]:
-    """Auth and payments, as in production."""
-    async with contextlib.AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(auth_mesh(tmp_path))
-        config = Config(
-            data_dir=tmp_path, auth_address=f"127.0.0.1:{auth.port}", payments_address="127.0.0.1:0", grace_s=0
-        )
-        port = await stack.enter_async_context(app.running(config))
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
-        mesh = Mesh(auth, channel)
-        mesh.tokens["admin"] = bearer(await auth.sign_in())
-        for login in ("ada", "bob"):
-            mesh.owners[login] = (await auth.add_user(login)).name
-            mesh.tokens[login] = bearer(await auth.sign_in(login, "pw"))
-        yield mesh
+async def stand(tmp_path: pathlib.Path) -> AsyncIterator[Stand]:
+    """Auth and payments."""
+    async with standing(tmp_path) as running:
+        await running.add_users()
+        yield running
 
 
-async def test_a_payment_is_recorded_once_for_a_job(mesh: Mesh) -> None:
-    """The same again, from a retry, gives the same; another amount is refused."""
-    made = await mesh.pay(1, "ada")
+async def test_a_payment_is_made_once_for_a_job(stand: Stand) -> None:
+    """The same again, from a retry, gives the same; other terms are refused; the provider is asked once."""
+    made = await stand.create()
 
-    assert (made.name, made.job) == (f"payments/{1:024x}", f"jobs/{1:024x}")
-    assert (made.state, made.amount, made.unit) == (pb.PAYMENT_STATE_CREATED, "5", "lovelace")
-    assert made == await mesh.pay(1, "ada")
-    await refused(AlreadyExists, mesh.pay(1, "ada", "6"))
-
-
-async def test_only_services_record_payments(mesh: Mesh) -> None:
-    """Not even an operator."""
-    for metadata in (mesh.tokens["ada"], mesh.tokens["admin"], ()):
-        call = mesh.payments.CreatePayment(pb.CreatePaymentRequest(), metadata=metadata, timeout=5)
-        await refused(Denied, call)
+    assert (made.name, made.job, made.owner) == (f"payments/{1:024x}", f"jobs/{1:024x}", stand.owners["ada"])
+    assert (made.state, made.provider, made.error) == (pb.PAYMENT_STATE_REQUESTED, "memory", "")
+    assert [(int(money.amount), money.unit) for money in made.amounts] == list(PRICE)
+    assert made.blockchain_identifier == next(iter(stand.escrows.rows.values())).blockchain_identifier
+    assert made.seller_vkey == stand.escrows.wallet.vkey
+    assert not made.HasField("lock_time")
+    assert made == await stand.create()
+    await refused(AlreadyExists, stand.create(input_hash="ff"))
+    assert stand.escrows.calls["request"] == 1
 
 
-async def test_a_bad_payment_names_its_fields(mesh: Mesh) -> None:
-    """All at once."""
-    call = mesh.payments.CreatePayment(pb.CreatePaymentRequest(), metadata=mesh.auth.badge, timeout=5)
-    error = await refused(Invalid, call)
+async def test_times_are_exact_to_the_millisecond(stand: Stand) -> None:
+    """They are signed: a rounded one is another."""
+    made = await stand.create()
+    row = stand.escrows.row(made.blockchain_identifier)
+    sent = (made.pay_by_time, made.submit_result_time, made.unlock_time, made.external_dispute_unlock_time)
+    kept = (row.pay_by_time, row.submit_result_time, row.unlock_time, row.external_dispute_unlock_time)
+
+    assert tuple(moment.ToMilliseconds() for moment in sent) == kept
+    assert kept[1] - kept[0] == 2_400_000
+    assert (kept[2] - kept[1], kept[3] - kept[1]) == (6 * 3_600_000, 12 * 3_600_000)
+
+
+async def test_dynamic_amounts_are_asked_for(stand: Stand) -> None:
+    """Lovelace by either of its names."""
+    made = await stand.create(amounts=[pb.Money(amount="7", unit="Lovelace")])
+
+    assert stand.escrows.row(made.blockchain_identifier).amounts == ((7, ""),)
+
+
+async def test_only_services_make_payments(stand: Stand) -> None:
+    """Not even an operator; nor hand in results, refund or see all that happens."""
+    calls: list[Any] = [
+        (stand.payments.CreatePayment, pb.CreatePaymentRequest()),
+        (stand.payments.SubmitResult, pb.SubmitResultRequest()),
+        (stand.payments.AuthorizeRefund, pb.AuthorizeRefundRequest()),
+    ]
+    for metadata in (stand.tokens["ada"], stand.tokens["admin"], ()):
+        for method, request in calls:
+            await refused(Denied, method(request, metadata=metadata, timeout=5))
+        watch = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=metadata, timeout=5)
+        await refused(Denied, watch.read())
+
+
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [
+        ("purchaser_identifier", {"purchaser_identifier": "ab" * 6}),
+        ("purchaser_identifier", {"purchaser_identifier": "xy" * 8}),
+        ("input_hash", {"input_hash": "nohex"}),
+        ("agent_identifier", {"agent_identifier": ""}),
+        ("network", {"network": "Mainnet"}),
+        ("network", {"network": "Testnet"}),
+        ("network", {"network": ""}),
+        ("job", {"job": "jobs/1"}),
+        ("owner", {"owner": "users/ada"}),
+        ("amounts", {"amounts": [pb.Money(amount="-1")]}),
+        ("amounts", {"amounts": [pb.Money(amount="1" * 26)]}),
+    ],
+)
+async def test_wrong_terms_name_their_field(stand: Stand, field: str, given: dict[str, Any]) -> None:
+    """And nothing is recorded, and nobody asked."""
+    error = await refused(Invalid, stand.create(**given))
 
     assert isinstance(error, Invalid)
-    assert len(error.fields) == 4
+    assert list(error.fields) == [field]
+    assert stand.escrows.calls["request"] == 0
 
 
-async def test_a_payment_is_its_owners(mesh: Mesh) -> None:
+async def test_a_network_without_a_provider_says_what_to_do(stand: Stand) -> None:
+    """Where one is configured."""
+    error = await refused(Invalid, stand.create(network="Mainnet"))
+
+    assert "AGENTMESH_PAYMENTS" in str(error)
+
+
+async def test_a_payment_is_its_owners(stand: Stand) -> None:
     """Operators and services see it too; to other users it does not exist."""
-    made = await mesh.pay(1, "ada")
+    made = await stand.create()
     request = pb.GetPaymentRequest(name=made.name)
-    for metadata in (mesh.tokens["ada"], mesh.tokens["admin"], mesh.auth.badge):
-        assert made == await mesh.payments.GetPayment(request, metadata=metadata, timeout=5)
-    for_bob = (*mesh.auth.badge, *mesh.tokens["bob"])
-    for metadata in (mesh.tokens["bob"], for_bob):
-        await refused(NotFound, mesh.payments.GetPayment(request, metadata=metadata, timeout=5))
-    await refused(Unauthenticated, mesh.payments.GetPayment(request, timeout=5))
+    for metadata in (stand.tokens["ada"], stand.tokens["admin"], stand.badge):
+        assert made == await stand.payments.GetPayment(request, metadata=metadata, timeout=5)
+    for_bob = (*stand.badge, *stand.tokens["bob"])
+    for metadata in (stand.tokens["bob"], for_bob):
+        await refused(NotFound, stand.payments.GetPayment(request, metadata=metadata, timeout=5))
+        watch = stand.payments.WatchPayment(pb.WatchPaymentRequest(name=made.name), metadata=metadata, timeout=5)
+        await refused(NotFound, watch.read())
+    await refused(Unauthenticated, stand.payments.GetPayment(request, timeout=5))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("payments/none", NotFound), ("", Invalid), ("jobs/1", Invalid)])
-async def test_a_name_that_leads_nowhere(mesh: Mesh, name: str, kind: type[NotFound]) -> None:
-    """Absent, or not a payment's name at all."""
-    request = pb.GetPaymentRequest(name=name)
-    await refused(kind, mesh.payments.GetPayment(request, metadata=mesh.tokens["ada"], timeout=5))
+async def test_a_name_that_leads_nowhere(stand: Stand, name: str, kind: type[NotFound]) -> None:
+    """Absent, or not a payment's name at all; in every call that takes one."""
+    await refused(kind, stand.get(name))
+    await refused(kind, stand.submit(name))
+    await refused(kind, stand.refund(name))
 
 
-async def test_a_list_shows_what_one_may_see(mesh: Mesh) -> None:
+async def test_a_list_shows_what_one_may_see(stand: Stand) -> None:
     """Newest first, in pages; one's own, or all for an operator.  A page token is good for its own list only."""
     for number in range(5):
-        await mesh.pay(number, "ada" if number % 2 else "bob")
+        await stand.create(number, "ada" if number % 2 else "bob")
 
     async def listed(who: str) -> tuple[list[str], str]:
         jobs, token, last = [], "", ""
         while True:
             request = pb.ListPaymentsRequest(page_size=2, page_token=token)
-            page = await mesh.payments.ListPayments(request, metadata=mesh.tokens[who], timeout=5)
+            page = await stand.payments.ListPayments(request, metadata=stand.tokens[who], timeout=5)
             jobs += [payment.job[-1] for payment in page.payments]
             last, token = token, page.next_page_token
             if not token:
@@ -116,4 +144,64 @@ async def test_a_list_shows_what_one_may_see(mesh: Mesh) -> None:
     assert await listed("ada") == (["3", "1"], "")
     assert (await listed("bob"))[0] == ["4", "2", "0"]
     for bad in (pb.ListPaymentsRequest(page_token=token), pb.ListPaymentsRequest(page_size=-1)):
-        await refused(Invalid, mesh.payments.ListPayments(bad, metadata=mesh.tokens["ada"], timeout=5))
+        await refused(Invalid, stand.payments.ListPayments(bad, metadata=stand.tokens["ada"], timeout=5))
+
+
+async def test_a_result_needs_money_and_a_hash(stand: Stand) -> None:
+    """Before the lock it is refused; another hash too; the same again is fine."""
+    made = await stand.create()
+    await refused(FailedPrecondition, stand.submit(made.name))
+    stand.escrows.lock(made.blockchain_identifier)
+    await stand.until_state(made.name, "FUNDS_LOCKED")
+
+    await refused(Invalid, stand.submit(made.name, "short"))
+    assert (await stand.submit(made.name)).result_hash == "ab" * 32
+    assert (await stand.submit(made.name)).result_hash == "ab" * 32
+    await refused(AlreadyExists, stand.submit(made.name, "cd" * 32))
+    await refused(FailedPrecondition, stand.submit((await stand.refund((await stand.locked(2)).name)).name))
+
+
+async def test_the_snapshot_of_all_is_what_has_not_ended(stand: Stand) -> None:
+    """Then come changes, and a heartbeat when nothing does."""
+    first = await stand.create(1)
+    await stand.create(2, agent_identifier="ab" * 60)  # nobody has registered it: it fails
+    watch = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=stand.badge, timeout=20)
+
+    assert list((await watch.read()).payments) == [first]
+    assert not (await watch.read()).payments
+    stand.escrows.lock(first.blockchain_identifier)
+    changed = [payment async for message in _some(watch, 1) for payment in message.payments]
+    assert [(payment.name, payment.state) for payment in changed] == [(first.name, pb.PAYMENT_STATE_FUNDS_LOCKED)]
+    watch.cancel()
+
+
+async def test_a_watch_ends_with_its_payment(stand: Stand) -> None:
+    """One that has ended is shown once."""
+    made = await stand.create(agent_identifier="ab" * 60)
+    watch = stand.payments.WatchPayment(pb.WatchPaymentRequest(name=made.name), metadata=stand.tokens["ada"], timeout=5)
+
+    assert [list(message.payments) async for message in watch] == [[made]]
+    assert (made.state, made.error) == (pb.PAYMENT_STATE_FAILED, "Agent identifier not found")
+
+
+async def test_streams_end_when_the_service_does(tmp_path: pathlib.Path) -> None:
+    """Heartbeats until then; no watcher holds it up."""
+    async with standing(tmp_path, heartbeat_s=0.01) as stand:
+        made = await stand.create()
+        one = stand.payments.WatchPayment(pb.WatchPaymentRequest(name=made.name), metadata=stand.badge)
+        everything = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=stand.badge)
+        for watch in (one, everything):
+            assert [payment.name for payment in (await watch.read()).payments] == [made.name]
+            assert not (await watch.read()).payments
+
+    for watch in (one, everything):
+        watch.cancel()
+
+
+async def _some(watch: Any, count: int) -> AsyncIterator[pb.WatchPaymentResponse]:
+    """Yield the next messages that are not heartbeats."""
+    while count:
+        message = await watch.read()
+        if message.payments:
+            count -= 1
+            yield message

@@ -2,20 +2,21 @@
 
 import asyncio
 import dataclasses
-import datetime
 import pathlib
+import sqlite3
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from meshkit.errors import AlreadyExists, NotFound
+from meshkit.errors import AlreadyExists, Invalid, NotFound
 from meshkit.sqlite import Database
-from services.payments.domain import Payment
+from services.payments.domain import Payment, State
 from services.payments.store import MIGRATIONS, MemoryStore, PaymentStore, SqliteStore
+from tests.payments.terms import NOON, OWNER, at, terms
+from tests.payments.terms import payment as new_payment
 
-ADA, BOB = "users/ada", "users/bob"
-NOON = datetime.datetime(2030, 1, 1, 12, 0, 0, 123_457, tzinfo=datetime.UTC)
+BOB = OWNER[:-1] + "0"
 
 
 @pytest_asyncio.fixture(params=["memory", "sqlite"])
@@ -30,33 +31,38 @@ async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Async
     await database.close()
 
 
-def payment(payment_id: str = "1", owner: str = ADA, amount: str = "9" * 38) -> Payment:
+def payment(number: int = 1, owner: str = OWNER, network: str = "Preprod", now: int = NOON) -> Payment:
     """Return a payment."""
-    return Payment(payment_id=payment_id, owner=owner, amount=amount, unit="lovelace", created_at=NOON)
+    return new_payment(f"jobs/{number:024x}", owner, now, network=network)
+
+
+def full(number: int = 1, **given: object) -> Payment:
+    """Return one in which every field says something."""
+    locked = at(payment(number), "FundsLocked", result_hash="ff", error_type="Unknown", error_note="note")
+    more = {"asked_amounts": ((9**35, "unit"),), "result_hash": "ee", "refund_intended": True, **given}
+    return dataclasses.replace(locked, **more)  # type: ignore[arg-type]
 
 
 async def test_a_payment_comes_back_as_it_went_in(store: PaymentStore) -> None:
-    """To the last digit and microsecond."""
-    assert payment() == await store.record(payment())
-    assert payment() == await store.get("1")
+    """Every field, to the last digit."""
+    assert full() == await store.record(full())
+    assert full() == await store.get(f"{1:024x}")
 
 
 async def test_a_job_has_one_payment(store: PaymentStore) -> None:
     """The same again gives the first one; something else is refused and changes nothing."""
     await store.record(payment())
-    later = dataclasses.replace(payment(), created_at=NOON + datetime.timedelta(hours=1))
 
-    assert payment() == await store.record(later)
+    assert payment() == await store.record(payment(now=NOON + 3_600_000), terms())
     with pytest.raises(AlreadyExists):
-        await store.record(payment(amount="1"))
-    assert payment() == await store.get("1")
+        await store.record(payment(owner=BOB))
+    assert payment() == await store.get(payment().payment_id)
     assert len(await store.page("", 0, 10)) == 1
 
 
 async def test_of_many_at_once_one_is_recorded(store: PaymentStore) -> None:
     """Whoever asks gets the same."""
-    tries = [dataclasses.replace(payment(), created_at=NOON + datetime.timedelta(hours=n)) for n in range(20)]
-    recorded = await asyncio.gather(*(store.record(attempt) for attempt in tries))
+    recorded = await asyncio.gather(*(store.record(payment(now=NOON + n), terms()) for n in range(20)))
 
     assert len(set(recorded)) == 1
 
@@ -65,18 +71,78 @@ async def test_an_absent_payment_is_not_found(store: PaymentStore) -> None:
     """As the error says."""
     with pytest.raises(NotFound):
         await store.get("no")
+    with pytest.raises(NotFound):
+        await store.update("no", lambda old: old)
+
+
+async def test_an_update_is_one_step(store: PaymentStore) -> None:
+    """Of many at once none is lost; what came before and after is told."""
+    recorded = await store.record(payment())
+
+    def count(old: Payment) -> Payment:
+        return dataclasses.replace(old, changed_at=old.changed_at + 1)
+
+    steps = await asyncio.gather(*(store.update(recorded.payment_id, count) for _ in range(50)))
+
+    assert [(before.changed_at, after.changed_at) for before, after in steps] == [(n, n + 1) for n in range(50)]
+    assert (await store.get(recorded.payment_id)).changed_at == 50
+
+
+async def test_a_rule_that_refuses_changes_nothing(store: PaymentStore) -> None:
+    """Its error comes out."""
+    recorded = await store.record(payment())
+
+    def refuse(old: Payment) -> Payment:
+        raise Invalid("no")
+
+    with pytest.raises(Invalid):
+        await store.update(recorded.payment_id, refuse)
+    assert recorded == await store.get(recorded.payment_id)
+
+
+async def test_payments_are_found_by_their_identifier(store: PaymentStore) -> None:
+    """On their network; one that has none yet is not found by none."""
+    await store.record(full(1))
+    await store.record(payment(2))
+
+    assert store.by_identifier("Preprod", "bb") == full(1)
+    assert store.by_identifier("Mainnet", "bb") is None
+    assert store.by_identifier("Preprod", "") is None
+
+
+async def test_what_has_not_ended_is_listed_by_id(store: PaymentStore) -> None:
+    """In pages, of one network or of all; what ends leaves."""
+    for number in range(5):
+        await store.record(payment(number, network="Preprod" if number % 2 else "Mainnet"))
+    await store.update(f"{3:024x}", lambda old: dataclasses.replace(old, state=State.FAILED))
+
+    def numbers(found: list[Payment]) -> list[int]:
+        return [int(each.payment_id, 16) for each in found]
+
+    assert numbers(store.unended()) == [0, 1, 2, 4]
+    assert numbers(store.unended("Preprod")) == [1]
+    assert numbers(store.unended(limit=2)) == [0, 1]
+    assert numbers(store.unended(after=f"{1:024x}", limit=2)) == [2, 4]
+
+
+async def test_cursors_are_kept_by_network(store: PaymentStore) -> None:
+    """0 at first."""
+    await store.save_cursor("Preprod", 5)
+    await store.save_cursor("Preprod", 7)
+
+    assert (store.cursor("Preprod"), store.cursor("Mainnet")) == (7, 0)
 
 
 async def test_payments_come_newest_first(store: PaymentStore) -> None:
     """Of one owner or of all, a page at a time; what is recorded meanwhile moves nothing."""
     for number in range(6):
-        await store.record(payment(f"{number}", ADA if number % 2 else BOB))
+        await store.record(payment(number, OWNER if number % 2 else BOB))
     first = await store.page("", 0, 4)
-    await store.record(payment("new"))
+    await store.record(payment(99))
     rest = await store.page("", first[-1][0], 4)
 
-    assert [found.payment_id for _, found in first + rest] == ["5", "4", "3", "2", "1", "0"]
-    assert [found.payment_id for _, found in await store.page(BOB, 0, 9)] == ["4", "2", "0"]
+    assert [int(found.payment_id, 16) for _, found in first + rest] == [5, 4, 3, 2, 1, 0]
+    assert [int(found.payment_id, 16) for _, found in await store.page(BOB, 0, 9)] == [4, 2, 0]
     assert await store.page("users/eve", 0, 9) == []
 
 
@@ -89,3 +155,26 @@ async def test_payments_survive_a_restart(tmp_path: pathlib.Path) -> None:
         assert payment() == await store.record(payment())
         assert len(await store.page("", 0, 9)) == 1
         await database.close()
+
+
+async def test_what_the_first_version_recorded_is_kept(tmp_path: pathlib.Path) -> None:
+    """It had an amount and nobody to ask: it shows up as failed, in its place, and is not worked on."""
+    path = tmp_path / "payments.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+    with connection:
+        connection.execute(
+            "INSERT INTO payments VALUES (7, 'old', 'users/ada', '5', 'lovelace', 'created', 1700000000123456)"
+        )
+    connection.close()
+    database = Database(path, MIGRATIONS)
+    database.open()
+    store = SqliteStore(database)
+    [(number, found)] = await store.page("", 0, 9)
+    await store.record(payment())
+
+    assert (number, found.payment_id, found.state, found.amounts) == (7, "old", State.FAILED, ((5, ""),))
+    assert found.created_at == 1_700_000_000_123
+    assert [each.payment_id for each in store.unended()] == [payment().payment_id]
+    assert [number for number, _ in await store.page("", 0, 9)] == [8, 7]
+    await database.close()

@@ -1,0 +1,38 @@
+"""The ledger's own clock: it can be set ahead, run faster, or stand still."""
+
+import dataclasses
+import time
+
+
+def wall_ms() -> int:
+    """Return the machine's time in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """At the machine's time `wall`, the ledger's is `at`; from there it runs `scale` times as fast."""
+
+    wall: int = 0
+    at: int = 0
+    scale: float = 1.0
+    """0 stands still."""
+
+    def now(self) -> int:
+        """Return the ledger's time in ms since 1970."""
+        return self.at + int((wall_ms() - self.wall) * self.scale)
+
+    def wait_s(self, moment: int) -> float | None:
+        """Return how many of the machine's seconds it is until `moment`; None if it never comes by itself."""
+        ahead = moment - self.now()
+        if ahead <= 0:
+            return 0.0
+        return ahead / self.scale / 1000 if self.scale else None
+
+    def set(self, *, at: int | None = None, scale: float | None = None) -> "Clock":
+        """Return a clock that says `at` now and runs `scale` as fast; what is None goes on as it is."""
+        return Clock(
+            wall=wall_ms(),
+            at=self.now() if at is None else at,
+            scale=self.scale if scale is None else scale,
+        )

@@ -1,0 +1,292 @@
+"""One transaction of the ledger's database: what it reads and writes, in the ledger's own terms.
+
+A deal is one JSON document; `records` has a line per side with what lists and diffs are selected and ordered by.
+"""
+
+import json
+import secrets
+import sqlite3
+from dataclasses import asdict
+from typing import Any
+
+from services.payments.ledger import books, deals
+from services.payments.ledger.accounts import Agent, Key, digest
+from services.payments.ledger.actions import Side
+from services.payments.ledger.clock import Clock
+from services.payments.ledger.deals import Deal, Funds
+from services.payments.ledger.identifiers import Wallet
+from services.payments.ledger.options import Options
+from services.payments.ledger.steps import due
+
+MIGRATIONS = [
+    """
+    CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), wall INTEGER, at INTEGER, scale REAL) STRICT;
+    CREATE TABLE wallets (
+        vkey TEXT PRIMARY KEY,
+        network TEXT NOT NULL,
+        kind TEXT NOT NULL,                -- selling or purchasing
+        key_id TEXT NOT NULL,              -- whose
+        id TEXT NOT NULL,
+        seed BLOB NOT NULL                 -- the private key, of imitated money only
+    ) STRICT;
+    CREATE INDEX wallets_owner ON wallets (key_id, network, kind);
+    CREATE TABLE api_keys (id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, doc TEXT NOT NULL) STRICT;
+    CREATE TABLE agents (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        agent_identifier TEXT NOT NULL,
+        network TEXT NOT NULL,
+        doc TEXT NOT NULL,
+        UNIQUE (network, agent_identifier)
+    ) STRICT;
+    CREATE TABLE deals (
+        id TEXT PRIMARY KEY,
+        blockchain_identifier TEXT NOT NULL UNIQUE,
+        due INTEGER,                       -- when it next moves by itself
+        doc TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX deals_due ON deals (due) WHERE due IS NOT NULL;
+    CREATE TABLE records (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        deal TEXT NOT NULL REFERENCES deals (id),
+        side TEXT NOT NULL,
+        network TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        metadata TEXT,
+        state TEXT,
+        action TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        action_at INTEGER NOT NULL,
+        state_at INTEGER NOT NULL,
+        either_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX records_action ON records (side, network, action_at, id);
+    CREATE INDEX records_state ON records (side, network, state_at, id);
+    CREATE INDEX records_either ON records (side, network, either_at, id);
+    CREATE INDEX records_metadata ON records (side, metadata);
+    CREATE INDEX records_number ON records (side, network, number);
+    CREATE TABLE balances (account TEXT, unit TEXT, amount TEXT NOT NULL, PRIMARY KEY (account, unit)) STRICT;
+    CREATE TABLE postings (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        target TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        amount TEXT NOT NULL,              -- text: more digits than SQLite's integers have
+        why TEXT NOT NULL
+    ) STRICT;
+    """
+]
+SELLING, PURCHASING = "selling", "purchasing"
+
+
+class Session:
+    """The ledger within one database transaction, at one moment of its clock."""
+
+    def __init__(self, connection: sqlite3.Connection, options: Options) -> None:
+        self.connection = connection
+        self.options = options
+        self.clock = self._clock()
+        self.now = self.clock.now()
+        self._one = connection.execute
+
+    # -- the clock
+
+    def _clock(self) -> Clock:
+        row = self.connection.execute("SELECT wall, at, scale FROM clock").fetchone()
+        return Clock(wall=row[0], at=row[1], scale=row[2]) if row else Clock()
+
+    def set_clock(self, clock: Clock) -> None:
+        """Go by another clock from now on."""
+        sql = "INSERT OR REPLACE INTO clock (one, wall, at, scale) VALUES (1, ?, ?, ?)"
+        self._one(sql, (clock.wall, clock.at, clock.scale))
+        self.clock, self.now = clock, clock.now()
+
+    # -- deals
+
+    def deal(self, blockchain_identifier: str, network: str = "") -> Deal | None:
+        """Return a deal, or None."""
+        row = self._one(
+            "SELECT doc FROM deals WHERE blockchain_identifier = ?", (blockchain_identifier.lower(),)
+        ).fetchone()
+        found = deals.load(row[0]) if row else None
+        return found if found is not None and network in ("", found.network) else None
+
+    def due_deal(self, until: int) -> tuple[Deal, int] | None:
+        """Return the deal that moves next, and when; None if that is after `until`."""
+        row = self._one("SELECT doc, due FROM deals WHERE due <= ? ORDER BY due LIMIT 1", (until,)).fetchone()
+        return (deals.load(row[0]), row[1]) if row else None
+
+    def next_due(self) -> int | None:
+        """Return when a deal moves next by itself."""
+        moment: int | None = self._one("SELECT MIN(due) FROM deals WHERE due IS NOT NULL").fetchone()[0]
+        return moment
+
+    def save(self, deal: Deal) -> None:
+        """Keep the deal as it is now."""
+        before = self.deal(deal.blockchain_identifier)
+        deals.stamp(deal, before, self.now)
+        self._one(
+            "INSERT INTO deals (id, blockchain_identifier, due, doc) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET due = excluded.due, doc = excluded.doc",
+            (deal.id, deal.blockchain_identifier, due(deal), deals.dump(deal)),
+        )
+        for record in deal.records:
+            values = {
+                "id": record.id,
+                "deal": deal.id,
+                "side": record.side.value,
+                "network": deal.network,
+                "key_id": record.key_id,
+                "metadata": record.metadata,
+                "state": record.state.value if record.state else None,
+                "action": record.action.value,
+                "created_at": record.created_at,
+                "action_at": record.action_at,
+                "state_at": record.state_at,
+                "either_at": max(record.action_at, record.state_at),
+            }
+            names = ", ".join(values)
+            marks = ", ".join(f":{name}" for name in values)
+            changes = ", ".join(
+                f"{name} = excluded.{name}" for name in ("state", "action", "action_at", "state_at", "either_at")
+            )
+            sql = f"INSERT INTO records ({names}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {changes}"
+            self._one(sql, values)
+
+    def select(self, condition: str, values: dict[str, Any], order: str, limit: int) -> list[Deal]:
+        """Return the deals of the matching lines of `records`.  `condition` and `order` are SQL of ours."""
+        sql = f"SELECT doc FROM records JOIN deals ON deals.id = records.deal WHERE {condition} ORDER BY {order}"
+        rows = self._one(f"{sql} LIMIT :limit", {**values, "limit": limit}).fetchall()
+        return [deals.load(row[0]) for row in rows]
+
+    def position(self, record_id: str, column: str) -> int | None:
+        """Return a number of one line of `records`, to continue a list behind it."""
+        row = self._one(f"SELECT {column} FROM records WHERE id = ?", (record_id,)).fetchone()
+        return row[0] if row else None
+
+    def count(self, side: Side, network: str) -> int:
+        """Return how many records there are."""
+        sql = "SELECT COUNT(*) FROM records WHERE side = ? AND network = ?"
+        number: int = self._one(sql, (side.value, network)).fetchone()[0]
+        return number
+
+    # -- keys and wallets
+
+    def key(self, token: str) -> Key | None:
+        """Return the key of a token."""
+        return self._key("token_hash", digest(token))
+
+    def key_by_id(self, key_id: str) -> Key | None:
+        """Return a key."""
+        return self._key("id", key_id)
+
+    def _key(self, column: str, value: str) -> Key | None:
+        row = self._one(f"SELECT doc FROM api_keys WHERE {column} = ?", (value,)).fetchone()
+        return Key(**json.loads(row[0])) if row else None
+
+    def all_keys(self) -> list[Key]:
+        """Return all keys, oldest first."""
+        return [Key(**json.loads(row[0])) for row in self._one("SELECT doc FROM api_keys ORDER BY rowid").fetchall()]
+
+    def save_key(self, key: Key, token: str = "") -> None:
+        """Keep a key; a new one comes with its token."""
+        doc = json.dumps(asdict(key))
+        if token:
+            self._one("INSERT INTO api_keys (id, token_hash, doc) VALUES (?, ?, ?)", (key.id, digest(token), doc))
+        else:
+            self._one("UPDATE api_keys SET doc = ? WHERE id = ?", (doc, key.id))
+
+    def add_wallet(self, wallet: Wallet, kind: str, key_id: str) -> None:
+        """Keep a wallet."""
+        sql = "INSERT INTO wallets (vkey, network, kind, key_id, id, seed) VALUES (?, ?, ?, ?, ?, ?)"
+        self._one(sql, (wallet.vkey, wallet.network, kind, key_id, deals.new_id(), wallet.seed))
+
+    def wallet(self, vkey: str) -> tuple[Wallet, str, str] | None:
+        """Return a wallet, its kind and whose it is."""
+        row = self._one("SELECT seed, network, kind, key_id FROM wallets WHERE vkey = ?", (vkey,)).fetchone()
+        return (Wallet(seed=row[0], network=row[1]), row[2], row[3]) if row else None
+
+    def wallets(self, network: str, kind: str, key_id: str = "") -> list[Wallet]:
+        """Return wallets of a network, oldest first; of one key, or of all."""
+        sql = "SELECT seed, network FROM wallets WHERE network = ? AND kind = ? AND ? IN ('', key_id) ORDER BY rowid"
+        return [Wallet(seed=row[0], network=row[1]) for row in self._one(sql, (network, kind, key_id)).fetchall()]
+
+    # -- agents
+
+    def agent(self, network: str, agent_identifier: str) -> Agent | None:
+        """Return an entry of the registry."""
+        sql = "SELECT doc FROM agents WHERE network = ? AND agent_identifier = ?"
+        row = self._one(sql, (network, agent_identifier.lower())).fetchone()
+        return _agent(row[0]) if row else None
+
+    def agents(self, network: str, before: str, limit: int) -> list[Agent]:
+        """Return entries, newest first, from the one with id `before` on."""
+        row = self._one("SELECT number FROM agents WHERE id = ?", (before,)).fetchone()
+        sql = "SELECT doc FROM agents WHERE network = ? AND number <= ? ORDER BY number DESC LIMIT ?"
+        rows = self._one(sql, (network, row[0] if row else 2**62, limit)).fetchall()
+        return [_agent(item[0]) for item in rows]
+
+    def agent_by_id(self, agent_id: str) -> Agent | None:
+        """Return an entry of the registry by its own id."""
+        row = self._one("SELECT doc FROM agents WHERE id = ?", (agent_id,)).fetchone()
+        return _agent(row[0]) if row else None
+
+    def save_agent(self, agent: Agent) -> None:
+        """Keep an entry."""
+        agent.updated_at = self.now
+        self._one(
+            "INSERT INTO agents (id, agent_identifier, network, doc) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
+            (agent.id, agent.agent_identifier, agent.network, json.dumps(asdict(agent))),
+        )
+
+    def delete_agent(self, agent_id: str) -> None:
+        """Forget an entry."""
+        self._one("DELETE FROM agents WHERE id = ?", (agent_id,))
+
+    # -- books.Books
+
+    def balance(self, account: str, unit: str) -> int:
+        """Return what an account holds."""
+        row = self._one("SELECT amount FROM balances WHERE account = ? AND unit = ?", (account, unit)).fetchone()
+        return int(row[0]) if row else 0
+
+    def move(self, source: str, target: str, unit: str, amount: int, why: str) -> None:
+        """Move money, and write down why."""
+        books.check_move(source, amount, self.balance(source, unit))
+        sql = "INSERT INTO postings (at, source, target, unit, amount, why) VALUES (?, ?, ?, ?, ?, ?)"
+        self._one(sql, (self.now, source, target, unit, str(amount), why))
+        for account, change in ((source, -amount), (target, amount)):
+            left = self.balance(account, unit) + change
+            if left:
+                sql = "INSERT OR REPLACE INTO balances (account, unit, amount) VALUES (?, ?, ?)"
+                self._one(sql, (account, unit, str(left)))
+            else:  # every deal has accounts of its own: do not keep them for ever
+                self._one("DELETE FROM balances WHERE account = ? AND unit = ?", (account, unit))
+
+    def balances(self) -> list[tuple[str, str, int]]:
+        """Return every account that is not empty: account, unit, amount."""
+        rows = self._one("SELECT account, unit, amount FROM balances ORDER BY account, unit").fetchall()
+        return [(row[0], row[1], int(row[2])) for row in rows]
+
+    def holdings(self, vkey: str) -> Funds:
+        """Return what a wallet holds."""
+        rows = self._one("SELECT amount, unit FROM balances WHERE account = ?", (books.wallet(vkey),)).fetchall()
+        return [(int(row[0]), row[1]) for row in rows]
+
+    def hand_out(self, network: str, vkey: str, funds: Funds) -> None:
+        """Give a wallet imitated money."""
+        books.move_all(self, f"genesis:{network}", books.wallet(vkey), funds, "handed out")
+
+
+def new_token() -> str:
+    """Return a token for the HTTP API."""
+    return f"mesh-{secrets.token_urlsafe(32)}"
+
+
+def _agent(doc: str) -> Agent:
+    values = json.loads(doc)
+    values["pricing"] = [(int(amount), str(unit)) for amount, unit in values["pricing"]]
+    return Agent(**values)

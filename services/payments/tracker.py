@@ -1,0 +1,353 @@
+"""One network's payments: asked for, followed and settled.
+
+One poller asks the provider for what has changed since the last time, however many payments are open, and not at all
+when none is.  Workers carry out what `planning.plan` says about a payment, one at a time for each, and try again by the
+class of what went wrong.  Both only ever write what they learnt through `PaymentStore.update`, so a crash between any
+two lines leaves a payment that the next start carries on with.
+"""
+
+import asyncio
+import contextlib
+import heapq
+
+import structlog
+
+from meshkit.errors import Conflict, Invalid, MeshError, NotFound, Unauthenticated
+from services.payments import domain, planning
+from services.payments.agenda import Agenda
+from services.payments.agreement import disagreement
+from services.payments.domain import Escrow, Payment
+from services.payments.hub import Hub
+from services.payments.pace import Pace
+from services.payments.planning import NEVER, Step
+from services.payments.poller import Poller
+from services.payments.provider import Provider
+from services.payments.readiness import Readiness
+from services.payments.store import PaymentStore, Rule
+
+log = structlog.get_logger()
+_WORKERS = 8
+_RECOVERIES_MAX = 6
+_FIND_SLACK_MS = 10 * domain.MINUTE_MS
+"""How far the provider's clock may be behind ours when we look for what we asked for."""
+
+
+class Tracker:
+    """Works on the payments of one network.  `run` must run."""
+
+    def __init__(self, network: str, provider: Provider, store: PaymentStore, hub: Hub, pace: Pace) -> None:
+        self.network = network
+        self.provider = provider
+        self._store = store
+        self._hub = hub
+        self._pace = pace
+        self._agenda = Agenda()
+        self._poller = Poller(network, provider, store, pace.overlap_ms)
+        self._wake = asyncio.Event()
+        self._open: set[str] = set()
+        self._urgent: set[str] = set()
+        self._deadlines: dict[str, int] = {}
+        self._deadline_heap: list[tuple[int, str]] = []
+        self._looks: set[str] = set()
+        self._fresh: set[str] = set()
+        self._attempts: dict[str, int] = {}
+        self._recoveries: dict[str, int] = {}
+        self.readiness = Readiness(network, provider, pace)
+
+    def begin(self, payment: Payment, *, fresh: bool) -> None:
+        """Work on a payment that is in the store.
+
+        `fresh` promises that its provider has never been asked for it: then it need not be searched for first.
+        """
+        if fresh:
+            self._fresh.add(payment.payment_id)
+        self._arrange(payment)
+
+    async def change(self, payment_id: str, rule: Rule) -> Payment:
+        """Apply a rule to a payment, tell who watches, and do what follows from it."""
+        before, after = await self._store.update(payment_id, rule)
+        if after != before:
+            self._hub.push(after)
+            if after.result_hash != before.result_hash:
+                self._recoveries.pop(payment_id, None)  # there is more to recover for
+            if after.state is not before.state:
+                log.info("payment", payment=payment_id, state=after.state.value, network=self.network)
+        self._arrange(after)
+        return after
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        after = ""
+        while page := self._store.unended(self.network, after):
+            for payment in page:
+                if payment.provider != self.provider.name:
+                    log.warning("payment is of another provider", payment=payment.payment_id, provider=payment.provider)
+                self._arrange(payment)
+            after = page[-1].payment_id
+            await asyncio.sleep(0)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.readiness.run(), name=f"check-{self.network}")
+            group.create_task(self._follow(), name=f"poll-{self.network}")
+            for _ in range(_WORKERS):
+                group.create_task(self._work(), name=f"work-{self.network}")
+
+    # -- following -----------------------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Poll while anything is open, and start work at deadlines exactly."""
+        loop = asyncio.get_running_loop()
+        poll_at, failures = loop.time(), 0
+        while True:
+            self._wake.clear()
+            if self._open and loop.time() >= poll_at:
+                failures = await self._poll(failures)
+                retry_s = self._pace.retry_delay_s(failures)
+                poll_at = loop.time() + (retry_s if failures else self._pace.poll_delay_s(urgent=bool(self._urgent)))
+            elif not failures:  # somebody may be in more of a hurry than when we last looked
+                poll_at = min(poll_at, loop.time() + self._pace.poll_delay_s(urgent=bool(self._urgent)))
+            deadline_s = (self._start_due() - self.provider.now()) / 1000
+            wait_s = max(0.0, min(poll_at - loop.time(), deadline_s)) if self._open else None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    async def _poll(self, failures: int) -> int:
+        """Take in what has changed; return how many times in a row that has failed."""
+        try:
+            await self._poller.poll(self._take)
+        except MeshError as error:
+            if not failures:
+                log.warning("poll failed", network=self.network, error=str(error), kind=type(error).__name__)
+            if isinstance(error, Unauthenticated):
+                self.readiness.doubt(error)
+            return failures + 1
+        except Exception:  # ours to mend; the other payments go on
+            log.exception("poll failed", network=self.network)
+            return failures + 1
+        if failures:
+            log.info("poll works again", network=self.network)
+        return 0
+
+    async def _take(self, escrow: Escrow) -> None:
+        payment = self._store.by_identifier(self.network, escrow.blockchain_identifier)
+        if payment is None:
+            if escrow.job_id in self._open:  # the answer that was lost, perhaps: the worker looks for it
+                self._agenda.put(escrow.job_id)
+        elif payment.ended:
+            return
+        elif payment.state in domain.UNPAID and escrow.on_chain_state is not None:
+            # Work starts on this: it is verified by a look at this very identifier.
+            self._look_at(payment.payment_id)
+        else:
+            await self._learn(payment.payment_id, escrow)
+
+    async def _learn(self, payment_id: str, escrow: Escrow) -> Payment:
+        """Believe the provider's view, if it is of what was agreed."""
+        now = self.provider.now()
+
+        def rule(payment: Payment) -> Payment:
+            wrong = domain.mismatch(payment, escrow)
+            if wrong:
+                log.error("provider disagrees", payment=payment_id, network=self.network, fields=wrong)
+                return domain.troubled(payment, f"the provider's view is not what was agreed: {wrong}", now)
+            return planning.noted(domain.believe(payment, escrow, now), now)
+
+        return await self.change(payment_id, rule)
+
+    def _arrange(self, payment: Payment) -> None:
+        """Note what comes next for the payment; wake who must know."""
+        payment_id = payment.payment_id
+        if payment.provider != self.provider.name:
+            return  # the network was on another when it was made: this one knows nothing about it
+        if payment.ended:
+            self._forget(payment_id)
+            return
+        was_idle = not self._urgent
+        self._open.add(payment_id)
+        if planning.urgent(payment):
+            self._urgent.add(payment_id)
+        else:
+            self._urgent.discard(payment_id)
+        todo = planning.plan(payment, self.provider.now())
+        if todo.step is Step.WAIT:
+            self._deadline(payment_id, todo.at)
+        elif payment_id not in self._attempts:  # else its retry has its time
+            self._agenda.put(payment_id)
+        if was_idle and self._urgent:
+            self._wake.set()
+
+    def _forget(self, payment_id: str) -> None:
+        for held in (self._open, self._urgent, self._looks, self._fresh):
+            held.discard(payment_id)
+        for counted in (self._deadlines, self._attempts, self._recoveries):
+            counted.pop(payment_id, None)
+
+    def _deadline(self, payment_id: str, at: int) -> None:
+        if self._deadlines.get(payment_id) == at or at >= NEVER:
+            return
+        self._deadlines[payment_id] = at
+        heapq.heappush(self._deadline_heap, (at, payment_id))
+        if self._deadline_heap[0] == (at, payment_id):
+            self._wake.set()
+
+    def _start_due(self) -> int:
+        """Start what is due by the provider's time; return when the next is."""
+        now = self.provider.now()
+        while self._deadline_heap:
+            at, payment_id = self._deadline_heap[0]
+            if self._deadlines.get(payment_id) != at:
+                heapq.heappop(self._deadline_heap)
+                continue
+            if at > now:
+                return at
+            heapq.heappop(self._deadline_heap)
+            del self._deadlines[payment_id]
+            self._look_at(payment_id)
+        return NEVER
+
+    def _look_at(self, payment_id: str) -> None:
+        self._looks.add(payment_id)
+        self._agenda.put(payment_id)
+
+    # -- working -------------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            payment_id = await self._agenda.take()
+            try:
+                await self._step(payment_id)
+            finally:
+                self._agenda.release(payment_id)
+
+    async def _step(self, payment_id: str) -> None:
+        """Do one thing about a payment, and see to it that the next one follows."""
+        step = Step.WAIT
+        self._attempts.setdefault(payment_id, 0)  # what changes meanwhile is arranged for below, and not before
+        try:
+            payment = await self._store.get(payment_id)
+            if payment_id in self._looks and payment.blockchain_identifier:
+                self._looks.discard(payment_id)
+                payment = await self._look(payment)
+            step = planning.plan(payment, self.provider.now()).step
+            if step is not Step.WAIT:
+                await self._do(step, payment)
+            payment = await self._store.get(payment_id)
+        except MeshError as error:
+            await self._trouble(payment_id, step, error)
+            return
+        except Exception:
+            log.exception("payment step failed", payment=payment_id, step=step.value)
+            self._retry(payment_id, None)
+            return
+        planned = planning.plan(payment, self.provider.now())
+        if planned.step is Step.RECOVER and self._recoveries.get(payment_id, 0) > _RECOVERIES_MAX:
+            self._deadline(payment_id, planning.next_deadline(payment, self.provider.now()))
+        elif planned.step is step and step is not Step.WAIT:
+            self._retry(payment_id, None)  # it has changed nothing: not at once again
+            return
+        self._attempts.pop(payment_id, None)
+        if planned.step is not Step.RECOVER or step is not Step.RECOVER:
+            self._arrange(payment)
+
+    async def _do(self, step: Step, payment: Payment) -> Payment:
+        match step:
+            case Step.ASK:
+                return await self._ask(payment)
+            case Step.EXPIRE:
+                return await self._expire(payment)
+            case Step.RECOVER:
+                return await self._recover(payment)
+            case Step.SUBMIT:
+                await self.provider.submit_result(payment.blockchain_identifier, payment.result_hash)
+            case Step.AUTHORIZE:
+                await self.provider.authorize_refund(payment.blockchain_identifier)
+            case _:
+                pass
+        return await self._look(payment)
+
+    async def _ask(self, payment: Payment) -> Payment:
+        """Have the escrow made, exactly once as far as anybody outside can tell.
+
+        A request is not idempotent, so one that may have been sent before is searched for first.  Should the provider
+        carry out a request only after that search, a second escrow comes to be; nobody is ever told of its identifier,
+        so it can never be paid.
+        """
+        payment_id = payment.payment_id
+        if payment_id not in self._fresh:  # else nobody has been asked yet
+            found = await self.provider.find(payment_id, payment.created_at - _FIND_SLACK_MS)
+            agreed = [escrow for escrow in found if not disagreement(payment, escrow)]
+            if agreed:
+                return await self._learn(payment_id, agreed[0])
+        if self.provider.now() > payment.pay_by_time:
+            error = payment.error or "the provider could not be asked in time"
+            return await self.change(payment_id, lambda old: domain.failed(old, error, self.provider.now()))
+        try:
+            price = await self.provider.price(payment.agent_identifier)
+            self._fresh.discard(payment_id)
+            escrow = await self.provider.request(payment.terms)
+        except (Invalid, NotFound) as error:
+            refusal = str(error)
+            return await self.change(payment_id, lambda old: domain.failed(old, refusal, self.provider.now()))
+        wrong = disagreement(payment, escrow, price)
+        if wrong:
+            log.error("provider disagrees", payment=payment_id, network=self.network, fields=wrong)
+            text = f"the provider's answer is not what was asked for: {wrong}"
+            return await self.change(payment_id, lambda old: domain.failed(old, text, self.provider.now()))
+        return await self._learn(payment_id, escrow)
+
+    async def _look(self, payment: Payment) -> Payment:
+        return await self._learn(payment.payment_id, await self.provider.resolve(payment.blockchain_identifier))
+
+    async def _expire(self, payment: Payment) -> Payment:
+        error = "nobody paid in time"
+        try:
+            payment = await self._look(payment)
+        except NotFound:
+            error = "nobody paid in time, and the provider no longer knows the payment"
+        return await self.change(payment.payment_id, lambda old: domain.failed(old, error, self.provider.now()))
+
+    async def _recover(self, payment: Payment) -> Payment:
+        """Take the escrow out of WaitingForManualAction, a few times; then a person must."""
+        payment_id = payment.payment_id
+        payment = await self._look(payment)
+        if planning.plan(payment, self.provider.now()).step is not Step.RECOVER:
+            return payment
+        tried = self._recoveries[payment_id] = self._recoveries.get(payment_id, 0) + 1
+        if tried > _RECOVERIES_MAX:
+            return payment
+        retry = planning.recovery_retries(payment, self.provider.now())
+        log.warning("recovering", payment=payment_id, network=self.network, error=payment.error, retry=retry)
+        identifier, updated_at = payment.blockchain_identifier, payment.provider_updated_at
+        try:
+            await self.provider.recover(identifier, updated_at, retry=retry)
+        except Invalid:
+            if not retry:
+                raise
+            await self.provider.recover(identifier, updated_at, retry=False)
+        return await self._look(payment)
+
+    # -- when it goes wrong --------------------------------------------------------------------------------------------
+
+    async def _trouble(self, payment_id: str, step: Step, error: MeshError) -> None:
+        """Say what went wrong, and try again: sooner or later by what it was."""
+        kind = type(error).__name__
+        log.warning("payment step failed", payment=payment_id, step=step.value, kind=kind, error=str(error))
+        if isinstance(error, Unauthenticated):
+            self.readiness.doubt(error)
+        try:
+            if not isinstance(error, Conflict):  # somebody was faster: no trouble of the payment's
+                text = f"{step.value}: {error}" if step is not Step.WAIT else str(error)
+                now = self.provider.now()
+                await self.change(payment_id, lambda payment: domain.troubled(payment, text, now))
+        except MeshError:
+            log.exception("payment is gone", payment=payment_id)
+            self._forget(payment_id)
+            return
+        if payment_id in self._open:
+            if step is not Step.ASK:
+                self._looks.add(payment_id)  # it may have happened all the same; or it was the look that failed
+            self._retry(payment_id, error)
+
+    def _retry(self, payment_id: str, error: MeshError | None) -> None:
+        attempt = self._attempts[payment_id] = self._attempts.get(payment_id, 0) + 1
+        self._agenda.put(payment_id, self._pace.retry_delay_s(attempt, error))
