@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import uvicorn
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from starlette.applications import Starlette
 
@@ -22,7 +23,7 @@ from gateway.dialects.errors import DIALECTS
 from gateway.interceptor import Dialects
 from meshkit import observability
 from meshkit.server import serve, until_signal
-from meshkit.service import authenticated
+from meshkit.service import authenticated, from_environment
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Ports:
 
 async def main() -> None:
     """Run until SIGTERM."""
-    config = Config()
+    config = from_environment(Config)
     observability.configure("gateway", config.log_level)
     stopping = asyncio.Event()
     async with running(config):
@@ -92,6 +93,10 @@ class _ByName:
 def _reflection_v1(services: list[str]) -> Any:
     """The same reflection under the name newer clients ask for; grpcio ships v1alpha only, the messages are alike."""
     name = "grpc.reflection.v1.ServerReflection"
+    # What is listed must also be described: buf asks for the file of every service it hears of.
+    v1alpha = json_format.MessageToJson(_proto_of(reflection_pb2.DESCRIPTOR))
+    v1 = json_format.Parse(v1alpha.replace("v1alpha", "v1"), descriptor_pb2.FileDescriptorProto())
+    descriptor_pool.Default().AddSerializedFile(v1.SerializeToString())
     servicer = reflection.aio.ReflectionServicer([*services, name, reflection.SERVICE_NAME])
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
@@ -99,6 +104,12 @@ def _reflection_v1(services: list[str]) -> Any:
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
+
+
+def _proto_of(descriptor: Any) -> descriptor_pb2.FileDescriptorProto:
+    proto = descriptor_pb2.FileDescriptorProto()
+    descriptor.CopyToProto(proto)
+    return proto
 
 
 class _Server(uvicorn.Server):

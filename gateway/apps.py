@@ -96,13 +96,15 @@ class AppCaller:
         inputs: Mapping[str, Any],
         *,
         extra: Mapping[str, Any] | None = None,
+        payment: app_pb2.PaymentTerms | None = None,
         request_id: str = "",
         timeout_s: float = 60.0,
     ) -> Answer:
         """Fill in a flow's form.
 
-        `extra` is kept with the job.  With a `request_id` the same inputs again give the first answer.  Raises
-        `Unavailable` while the app does not run, `DeadlineExceeded`, and `Invalid` for a `request_id` of other inputs.
+        `extra` is kept with the job, which waits until it is paid for if there is a `payment`.  With a `request_id`
+        the same inputs again give the first answer.  Raises `Unavailable` while the app does not run,
+        `DeadlineExceeded`, and `Invalid` for a `request_id` of other inputs.
         """
         request = _request(at, "POST", base_url)
         request.headers.add(name="content-type", value="application/json")
@@ -110,6 +112,8 @@ class AppCaller:
         request.request_id = request_id
         if extra:
             request.extra_json = json.dumps(extra)
+        if payment is not None:
+            request.payment.CopyFrom(payment)
         return await self._call(request, timeout_s)
 
     async def _call(self, request: app_pb2.CallAppRequest, timeout_s: float) -> Answer:

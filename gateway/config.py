@@ -1,6 +1,7 @@
 """What the gateway and its Envoy read from the environment; the prefix is `AGENTMESH_`."""
 
 import ipaddress
+from typing import Literal
 
 import pydantic
 from pydantic import Field
@@ -16,6 +17,9 @@ class Config(Settings):
 
     web_address: str = "127.0.0.1:3376"
     """Where the web app listens: pages, /health, and the answer to unknown paths."""
+
+    hashes: Literal["", "kodosumi"] = ""
+    """How inputs of locks are hashed: empty for MIP-004, `kodosumi` for what the seed notebook prints."""
 
 
 class EdgeConfig(Config):

@@ -21,13 +21,24 @@ def id_of(job: job_pb2.Job) -> str:
     return job.name.removeprefix("jobs/")
 
 
+def json_value(text: str) -> Any:
+    """Return a JSON value that a service kept; None if it is empty or cannot be read."""
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
+
+
 def json_object(text: str) -> dict[str, Any]:
     """Return a JSON object that a service kept; what is empty or something else is an empty one."""
-    try:
-        value = json.loads(text) if text else {}
-    except ValueError:
-        return {}
+    value = json_value(text)
     return value if isinstance(value, dict) else {}
+
+
+def json_objects(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a JSON array that a service kept; what is something else has none."""
+    value = json_value(text)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def result_text(job: job_pb2.Job) -> str | None:

@@ -5,13 +5,13 @@ import dataclasses
 from collections.abc import AsyncIterator
 
 from mesh.auth.v1 import auth_pb2_grpc
-from mesh.payments.v1 import payments_pb2_grpc
+from mesh.payments.v1 import ledger_pb2_grpc, payments_pb2_grpc
 from mesh.registry.v1 import registry_pb2_grpc
-from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc
+from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
 
+from gateway.config import Config
 from meshkit import client
 from meshkit.identity import ServiceIdentity
-from meshkit.service import Settings
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,21 +25,26 @@ class Peers:
     flows: registry_pb2_grpc.FlowServiceStub
     jobs: job_pb2_grpc.JobServiceStub
     apps: app_pb2_grpc.AppServiceStub
+    locks: lock_pb2_grpc.LockServiceStub
     payments: payments_pb2_grpc.PaymentServiceStub
+    ledger: ledger_pb2_grpc.LedgerServiceStub
+    ledger_control: ledger_pb2_grpc.LedgerControlServiceStub
+    hashes: str
+    """How inputs of locks are hashed (`Config.hashes`)."""
 
 
 @contextlib.asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Peers]:
+async def connect(config: Config) -> AsyncIterator[Peers]:
     """Open a channel to each service for the length of the block; they reconnect by themselves."""
-    who = ServiceIdentity(settings.secret, "gateway")
+    who = ServiceIdentity(config.secret, "gateway")
     async with contextlib.AsyncExitStack() as stack:
         auth, registry, runner, payments = [
             await stack.enter_async_context(client.connect(address, who))
             for address in (
-                settings.auth_address,
-                settings.registry_address,
-                settings.runner_address,
-                settings.payments_address,
+                config.auth_address,
+                config.registry_address,
+                config.runner_address,
+                config.payments_address,
             )
         ]
         yield Peers(
@@ -50,5 +55,9 @@ async def connect(settings: Settings) -> AsyncIterator[Peers]:
             flows=registry_pb2_grpc.FlowServiceStub(registry),
             jobs=job_pb2_grpc.JobServiceStub(runner),
             apps=app_pb2_grpc.AppServiceStub(runner),
+            locks=lock_pb2_grpc.LockServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),
+            ledger=ledger_pb2_grpc.LedgerServiceStub(payments),
+            ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(payments),
+            hashes=config.hashes,
         )

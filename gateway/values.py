@@ -10,6 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from meshkit.errors import Invalid
 
+_DEPTH_MAX = 30  # each level is up to three nested messages, of which protobuf reads a hundred
+_INT_MAX = 2**53
+
 
 def value(item: Any) -> struct_pb2.Value:
     """Return None, a bool, number, text, list or dict as a `Value`; None is `null`, not absent."""
@@ -38,6 +41,36 @@ def array(items: Iterable[Message]) -> struct_pb2.ListValue:
         )
         json_format.ParseDict(as_json, listed.values.add().struct_value)
     return listed
+
+
+def struct(items: Mapping[str, Any], field: str) -> struct_pb2.Struct:
+    """Return a JSON object as a `Struct`.
+
+    Raises `Invalid`, naming `field`, for what a `Struct` would change on the way: integers beyond 2**53, and objects
+    nested deeper than 30 levels.
+    """
+    _check(items, field, _DEPTH_MAX)
+    made = struct_pb2.Struct()
+    json_format.ParseDict(dict(items), made)
+    return made
+
+
+def _check(item: Any, field: str, depth: int) -> None:
+    if depth < 0:
+        raise Invalid(f"{field} is nested too deep", {field: [f"nest at most {_DEPTH_MAX} levels"]})
+    if isinstance(item, Mapping):
+        for inner in item.values():
+            _check(inner, field, depth - 1)
+    elif isinstance(item, list):
+        for inner in item:
+            _check(inner, field, depth - 1)
+    elif isinstance(item, int) and abs(item) > _INT_MAX:
+        raise Invalid(f"{field} has a number that is too large", {field: ["send integers beyond 2**53 as text"]})
+
+
+def millis(time: Timestamp) -> int:
+    """Return milliseconds since 1970."""
+    return time.seconds * 1000 + time.nanos // 1_000_000
 
 
 def epoch(time: Timestamp) -> float:

@@ -24,12 +24,16 @@ from gateway.dialects import (
     kodosumi_expose,
     kodosumi_flows,
     kodosumi_inputs,
+    kodosumi_locks,
     kodosumi_login,
     kodosumi_outputs,
     kodosumi_proxy,
     kodosumi_roles,
     kodosumi_timeline,
+    masumi,
+    masumi_dev,
     sumi,
+    sumi_locks,
 )
 from gateway.dialects.table import Service
 
@@ -43,7 +47,11 @@ SERVICES: tuple[Service, ...] = (
     kodosumi_outputs.SERVICE,
     kodosumi_timeline.SERVICE,
     kodosumi_inputs.SERVICE,
+    kodosumi_locks.SERVICE,
     sumi.SERVICE,
+    sumi_locks.SERVICE,
+    masumi.SERVICE,
+    masumi_dev.SERVICE,
 )
 """Every dialect service that the gateway answers."""
 

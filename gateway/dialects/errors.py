@@ -6,6 +6,7 @@ body.  Envoy's own replies (unknown path, body too large, bad JSON, rate limit) 
 """
 
 import dataclasses
+import http
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -78,7 +79,9 @@ _STATUS: dict[type[MeshError], int] = {
 
 def http_status(error: MeshError) -> int:
     """Return the HTTP status that most dialects give this error."""
-    return error.status if isinstance(error, HttpError) else _STATUS.get(type(error), 500)
+    if isinstance(error, HttpError):
+        return error.status
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
 
 
 # -- kodosumi (and sumi): spec §0 ------------------------------------------------------------------------------------
@@ -161,5 +164,51 @@ KODOSUMI = Dialect(
 SUMI = dataclasses.replace(KODOSUMI, package="mesh.dialects.sumi.v1")
 """The sumi API is part of the panel: the same envelope."""
 
-DIALECTS = (KODOSUMI, SUMI)
+
+# -- masumi: spec §3.1 -------------------------------------------------------------------------------------------------
+
+
+class ObjectExists(AlreadyExists):
+    """409 with the record that there is."""
+
+    def __init__(self, message: str, record_id: str, record: Mapping[str, Any]) -> None:
+        super().__init__(message, http="409")
+        self.extra = {"id": record_id, "object": record}
+
+
+def masumi_body(message: str) -> dict[str, Any]:
+    """Return the envelope of every error (spec: masumi §3.1)."""
+    return {"status": "error", "error": {"message": message}}
+
+
+def render_masumi(error: MeshError, asked: Asked) -> Rendered:
+    """Render as the payment service does; the ledger has noted the HTTP status that goes with its words."""
+    noted = error.metadata.get("http", "")
+    status = int(noted) if noted.isdigit() and 400 <= int(noted) <= 599 else http_status(error)
+    message = str(error)
+    if isinstance(error, Invalid) and error.fields and not message.startswith(f"{next(iter(error.fields))}: "):
+        message = "; ".join(f"{field}: {text}" for field, texts in error.fields.items() for text in texts)
+    if status >= 500:
+        message = http.HTTPStatus(status).phrase if status in _REASONS else "Internal Server Error"
+    body = masumi_body(message)
+    return Rendered(status=status, body={**body, **error.extra} if isinstance(error, ObjectExists) else body)
+
+
+_REASONS = {status.value for status in http.HTTPStatus}
+MASUMI = Dialect(
+    package="mesh.dialects.masumi.v1",
+    # Each by itself: other dialects live under /api too.
+    prefixes=(
+        "/api/v1/health",
+        "/api/v1/api-key-status",
+        "/api/v1/payment",
+        "/api/v1/purchase",
+        "/api/v1/registry",
+        "/api/v1/dev/",
+    ),
+    render=render_masumi,
+    envoy_body=lambda status: masumi_body(_ENVOY_DETAILS.get(status, "%LOCAL_REPLY_BODY%")),
+)
+
+DIALECTS = (KODOSUMI, SUMI, MASUMI)
 """Every dialect; the first one's shape is for paths that are nobody else's."""

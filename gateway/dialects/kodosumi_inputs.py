@@ -1,4 +1,4 @@
-"""Flows' forms as pages, at `/inputs/-/…`: shown, taken, shown again with what is wrong.
+"""Forms as pages: shown, taken, shown again with what is wrong.  Flows' at `/inputs/-/…`, locks' at `/inputs/lock/…`.
 
 Source: panel API document, "Launch" ("kodosumi rendering engine translates all inputs elements into a form").
 """
@@ -11,14 +11,14 @@ from google.api import httpbody_pb2
 from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 
-from gateway import bodies, flow_urls, forms, render
+from gateway import bodies, flow_urls, forms, locks, render
 from gateway.apps import Answer, AppCaller, Place
 from gateway.dialects.errors import http_status
 from gateway.dialects.kodosumi_outputs import html_body
 from gateway.dialects.table import Service
 from gateway.exchange import exchange
 from gateway.peers import Peers
-from meshkit.errors import MeshError
+from meshkit.errors import MeshError, NotFound
 
 # A page that an app made itself may act, but not as this site: no cookies, no storage, no calls in the user's name.
 _SANDBOX = "sandbox allow-forms allow-scripts allow-popups"
@@ -29,6 +29,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
 
     def __init__(self, peers: Peers) -> None:
         self._apps = AppCaller(peers.apps)
+        self._locks = locks.Locks(peers)
 
     async def GetForm(self, request: pb.GetFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Show a flow's form."""
@@ -40,7 +41,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             return _refused(answer)
         if answer.elements is None:
             return _foreign(answer)
-        return _page(answer)
+        return _page(answer.elements, _title(answer))
 
     async def PostForm(self, request: pb.PostFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Take a flow's form: cancel, launch, or show it again."""
@@ -59,8 +60,35 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         if not answer.ok:
             return _refused(answer)
         if answer.errors and form.elements is not None:
-            return _page(form, sent, answer.errors)
+            return _page(form.elements, _title(form), sent, answer.errors)
         return _foreign(answer)
+
+    async def GetLockForm(self, request: pb.GetLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Show the form of a lock."""
+        try:
+            lock = await self._locks.get(request.fid, request.lid)
+            if lock.state != locks.PENDING:
+                raise NotFound(locks.gone(lock), resource="locks")
+        except MeshError as error:
+            return _trouble(error)
+        return _page(locks.elements_of(lock), lock.title)
+
+    async def PostLockForm(self, request: pb.PostLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Take the form of a lock: cancel, answer, or show it again."""
+        sent = bodies.parse_form(request.form_body)
+        execution = f"/outputs/html/{request.fid}"
+        try:
+            lock = await self._locks.get(request.fid, request.lid)
+            if forms.CANCEL in sent:
+                return _redirect(execution)
+            elements = locks.elements_of(lock)
+            try:
+                await self._locks.answer(lock, forms.inputs(elements, sent))
+            except locks.Refused as error:
+                return _page(elements, lock.title, sent, error.fields)
+        except MeshError as error:
+            return _trouble(error)
+        return _redirect(execution)
 
     async def _form(self, place: Place) -> Answer:
         answer = await self._apps.form(place, exchange().base_url)
@@ -75,13 +103,18 @@ def _place(proxy_path: str) -> Place:
     return Place(expose, path.rstrip("/") or "/")
 
 
+def _title(form: Answer) -> str:
+    return str(form.json.get("summary") or "Flow")
+
+
 def _page(
-    form: Answer, sent: Mapping[str, str] | None = None, errors: Mapping[str, list[str]] | None = None
+    elements: Sequence[Mapping[str, Any]],
+    title: str,
+    sent: Mapping[str, str] | None = None,
+    errors: Mapping[str, list[str]] | None = None,
 ) -> httpbody_pb2.HttpBody:
     """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields."""
-    elements = form.elements or []
     errors = errors or {}
-    title = str(form.json.get("summary") or "Flow")
     page = render.page(
         "form.html",
         title=title,

@@ -16,7 +16,7 @@ from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 from mesh.runner.v1 import job_pb2
 
-from gateway import bodies, flow_urls, jobs, render, sse, values
+from gateway import bodies, flow_urls, jobs, locks, render, sse, values
 from gateway.dialects.table import Service
 from gateway.exchange import exchange
 from gateway.peers import Peers
@@ -72,6 +72,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
                 status=KODOSUMI.word(job.state),
                 result=result,
                 refresh=job.state not in TERMINAL,
+                questions=[f"/inputs/lock/{request.fid}/{lid}" for lid in locks.ids(job)],
             )
         )
 
@@ -149,7 +150,7 @@ def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
         "app_url": meta.get("app_url") or f"{base_url}/-/{expose}",
         "entry_point": job.entry_point,
         "username": job.owner.removeprefix("users/"),
-        "locks": [],
+        "locks": locks.ids(job),
     }
 
 

@@ -14,7 +14,7 @@ from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 from mesh.runner.v1 import job_pb2
 
-from gateway import jobs, values
+from gateway import jobs, locks, values
 from gateway.dialects.kodosumi_outputs import json_body
 from gateway.dialects.table import Service
 from gateway.peers import Peers
@@ -73,7 +73,7 @@ def item_of(job: job_pb2.Job, now: float) -> dict[str, Any]:
         "startup": _iso(job.create_time),
         "finish": _iso(job.finish_time) if ended else None,
         "runtime": max(0.0, round(until - values.epoch(job.create_time), 6)),
-        "locks": [],
+        "locks": locks.ids(job),
     }
 
 

@@ -14,10 +14,11 @@ from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
-from gateway import bodies, jobs, values
+from gateway import bodies, jobs, locks, values
 from gateway.apps import Answer, AppCaller, Place
+from gateway.dialects import sumi_payments
 from gateway.dialects import sumi_views as views
-from gateway.dialects.sumi_schema import input_schema
+from gateway.dialects.sumi_schema import awaited, by_name, input_schema
 from gateway.dialects.table import Service
 from gateway.exchange import exchange
 from gateway.hashes import input_hash
@@ -41,6 +42,12 @@ class _StartJob(pydantic.BaseModel):
     input_data: dict[str, Any] | None = None
 
 
+class _StartLater(_StartJob):
+    """In the MIP-003 shape, where buyers of a free service send no identifier."""
+
+    identifier_from_purchaser: str | None = pydantic.Field(default=None, max_length=1000)  # type: ignore[assignment]
+
+
 class SumiServicer(pb_grpc.SumiServiceServicer):
     """Unpack, find the flow, ask its app or the runner, show the answer as Sumi does."""
 
@@ -49,6 +56,8 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         self._exposes = peers.exposes
         self._jobs = peers.jobs
         self._apps = AppCaller(peers.apps)
+        self._locks = locks.Locks(peers)
+        self._purchases = sumi_payments.Purchases(peers)
 
     async def ListServices(self, request: pb.ListServicesRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return a page of the services that answer, by id."""
@@ -65,12 +74,12 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         base_url = exchange().base_url
         items = [views.item_of(flows[service], base_url) for service in ids[:page_size]]
         offset = items[-1]["id"] if len(ids) > page_size else None
-        return _json({"items": items, "offset": offset})
+        return json_body({"items": items, "offset": offset})
 
     async def GetService(self, request: pb.GetServiceRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return one service's metadata."""
         flow = await self._flow(request.expose, request.name)
-        return _json(views.item_of(flow, exchange().base_url))
+        return json_body(views.item_of(flow, exchange().base_url))
 
     async def GetAvailability(self, request: pb.GetAvailabilityRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Say whether a service takes jobs."""
@@ -82,31 +91,50 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
 
     async def StartJob(self, request: pb.StartJobRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Start a job; what the app says against it is an answer, not an error."""
-        body = bodies.parse_model(request.json_body, _StartJob)
+        later = wants_later()
+        body = bodies.parse_model(request.json_body, _StartLater if later else _StartJob)
         flow = await self._flow(request.expose, request.name)
+        identifier, data = body.identifier_from_purchaser, body.input_data or {}
+        digest = input_hash(identifier or "", data)
+        terms = sumi_payments.terms(flow, identifier, digest)
         extra = {
-            "identifier_from_purchaser": body.identifier_from_purchaser,
-            "input_hash": input_hash(body.identifier_from_purchaser, body.input_data),
+            "identifier_from_purchaser": identifier,
+            "input_hash": digest,
             "sumi_endpoint": views.id_of(flow),
         }
+        if terms is not None:
+            extra |= {"agentIdentifier": terms.agent_identifier, "network": terms.network}
         call = exchange()
         try:
+            if later:
+                data = await self._by_name(flow, data)
             with values.fields(request_id="Idempotency-Key"):
                 answer = await self._apps.submit(
                     _place(flow),
                     call.base_url,
-                    body.input_data or {},
+                    data,
                     extra=extra,
+                    payment=terms,
                     request_id=call.headers.get("idempotency-key", ""),
                 )
         except (Unavailable, DeadlineExceeded, Internal) as error:
             return _failed(f"Failed to submit job: {type(error).__name__}: {error}")
         if (complaint := _complaint(answer)) is not None:
             return _failed(complaint)
-        job = await self._job(answer.job)
-        if jobs.json_object(job.extra_json).get("input_hash") != extra["input_hash"]:
+        job = await self.job(answer.job)
+        if jobs.json_object(job.extra_json).get("input_hash") != digest:
             raise Invalid("key was used for another request", {"Idempotency-Key": ["take a new one for a new request"]})
-        return _job_json(views.started(job), job)
+        if later and job.payment:
+            await self._purchases.asked(job)
+            return await self._status(await self.job(answer.job))
+        return await self._job_json(views.started(job), job)
+
+    async def _by_name(self, flow: registry_pb2.Flow, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the data with options by name; the form is asked for only if there may be indexes."""
+        if not any(isinstance(value, list) for value in data.values()):
+            return data
+        form = await self._apps.form(_place(flow), exchange().base_url)
+        return by_name(form.elements or (), data)
 
     async def GetJobStatus(self, request: pb.GetJobStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return where a job stands.
@@ -115,17 +143,31 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         """
         name = request.job_id
         if jobs.is_id(name):
-            job = await self._job(name)
-            return _job_json(views.status_of(job), job)
+            return await self._status(await self.job(name))
         try:
             if name == "availability":
                 await self._flow("status", "")
                 return await self._availability("status", "")
             if name == "input_schema":
                 return await self._input_schema("status", "")
-            return _json(views.item_of(await self._flow("status", name), exchange().base_url))
+            return json_body(views.item_of(await self._flow("status", name), exchange().base_url))
         except (NotFound, Invalid):
-            raise _no_job(name) from None
+            raise no_job(name) from None
+
+    async def _status(self, job: job_pb2.Job) -> httpbody_pb2.HttpBody:
+        waiting = await self._locks.pending(job)
+        if job.locks and not waiting:  # answered between the two looks
+            job = await self.job(jobs.id_of(job))
+            waiting = await self._locks.pending(job)
+        asked = [
+            (locks.id_of(lock), lock.title, values.epoch(lock.expire_time), locks.elements_of(lock)) for lock in waiting
+        ]
+        return await self._job_json(views.status_of(job, awaited(asked, later=wants_later())), job)
+
+    async def _job_json(self, body: dict[str, Any], job: job_pb2.Job) -> httpbody_pb2.HttpBody:
+        if not wants_later():
+            return json_body(body)
+        return json_body(views.later(body, job, await self._purchases.of(job)), later=True)
 
     async def _availability(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         service = f"{expose}/{name}".rstrip("/")
@@ -144,8 +186,8 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
     async def _input_schema(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         flow = await self._flow(expose, name)
         answer = await self._apps.form(_place(flow), exchange().base_url)
-        later = _wants_later()
-        return _json(input_schema(answer.elements if answer.ok else None, later=later), later=later)
+        later = wants_later()
+        return json_body(input_schema(answer.elements if answer.ok else None, later=later), later=later)
 
     async def _flow(self, expose: str, name: str) -> registry_pb2.Flow:
         """Return the flow behind a service id.  Raises `NotFound`, or `Invalid` for what can be no id."""
@@ -191,12 +233,13 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         if found.state != _STATES.EXPOSE_STATE_RUNNING:
             raise NotFound(f"Expose '{expose}' is not running", resource="exposes")
 
-    async def _job(self, job_id: str) -> job_pb2.Job:
+    async def job(self, job_id: str) -> job_pb2.Job:
+        """Return a job.  Raises `NotFound` in Sumi's words."""
         try:
             with from_rpc():
                 job: job_pb2.Job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=f"jobs/{job_id}"))
         except NotFound:
-            raise _no_job(job_id) from None
+            raise no_job(job_id) from None
         return job
 
 
@@ -213,7 +256,8 @@ def _complaint(answer: Answer) -> str | None:
     return None if answer.job else "Service did not return a job ID (fid)"
 
 
-def _no_job(job_id: str) -> NotFound:
+def no_job(job_id: str) -> NotFound:
+    """Return the error of a job that there is not, or that the caller may not see."""
     return NotFound(f"Job '{job_id[:100]}' not found", resource="jobs")
 
 
@@ -235,25 +279,22 @@ def _page_size(text: str) -> int:
     return max(1, min(int(text), _PAGE_MAX))
 
 
-def _wants_later() -> bool:
+def wants_later() -> bool:
+    """Return whether the client asks for the shapes of the later MIP-003 text."""
     return LATER in exchange().headers.get("accept", "").lower()
 
 
-def _json(body: Any, *, later: bool = False) -> httpbody_pb2.HttpBody:
+def json_body(body: Any, *, later: bool = False) -> httpbody_pb2.HttpBody:
+    """Return an answer in JSON."""
     return httpbody_pb2.HttpBody(content_type=LATER if later else "application/json", data=jobs.dumps(body).encode())
 
 
-def _job_json(body: dict[str, Any], job: job_pb2.Job) -> httpbody_pb2.HttpBody:
-    later = _wants_later()
-    return _json(views.later(body, job) if later else body, later=later)
-
-
 def _failed(error: str) -> httpbody_pb2.HttpBody:
-    return _json({"status": "failed", "error": error})
+    return json_body({"status": "failed", "error": error})
 
 
 def _availability(status: str, message: str) -> httpbody_pb2.HttpBody:
-    return _json({"status": status, "type": "masumi-agent", "message": message})
+    return json_body({"status": status, "type": "masumi-agent", "message": message})
 
 
 SERVICE = Service(

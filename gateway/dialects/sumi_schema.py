@@ -41,6 +41,47 @@ def input_schema(elements: Iterable[Element] | None, *, later: bool = False) -> 
     return schema
 
 
+def by_name(elements: Iterable[Element], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a client sent with chosen options by name: buyers send their indexes, `[1]` for the second one.
+
+    A single index becomes one name, several a list; an index that there is not stays, for the form to refuse.
+    """
+    values = dict(data)
+    for element in elements:
+        name = element.get("name")
+        if element.get("type") not in ("select", "radio") or not isinstance(name, str):
+            continue
+        names = (_data(str(element["type"]), element) or {}).get("values", [])
+        chosen = values.get(name)
+        if isinstance(chosen, list) and chosen and all(_is_index(item, len(names)) for item in chosen):
+            found = [names[item] for item in chosen]
+            values[name] = found[0] if len(found) == 1 else found
+    return values
+
+
+def _is_index(item: Any, count: int) -> bool:
+    return isinstance(item, int) and not isinstance(item, bool) and 0 <= item < count
+
+
+def awaited(locks: Iterable[tuple[str, str, float, Iterable[Element]]], *, later: bool = False) -> Any:
+    """Return the `input_schema` of a job that awaits input; null if there are no locks.
+
+    A lock is its id, its name, when it expires (seconds since 1970) and its form.  The later style has one object of
+    groups, whose field ids are `{lock}:{field}`.
+    """
+    if not later:
+        return [
+            {"lock_id": lid, **input_schema(elements), "expires_at": expires_at}
+            for lid, _, expires_at, elements in locks
+        ] or None
+    groups = []
+    for lid, title, _, elements in locks:
+        fields = input_schema(elements, later=True)["input_data"] or []
+        prefixed = [{**field, "id": f"{lid}:{field['id']}"} for field in fields]
+        groups.append({"id": lid, "title": title, "input_data": prefixed})
+    return {"input_groups": groups} if groups else None
+
+
 def _field(element: Element, *, later: bool) -> dict[str, Any] | None:
     """Return `{"id", "type", "name", "data", "validations"}`, or None for what has no value."""
     kind = element.get("type")

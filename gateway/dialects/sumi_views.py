@@ -39,6 +39,17 @@ def id_of(flow: registry_pb2.Flow) -> str:
     return f"{expose_of(flow)}/{name_of(flow)}".rstrip("/")
 
 
+def service_of(flow: str) -> str:
+    """Return the service id of a flow by its name: `flows/prime/async` -> `prime/async`."""
+    expose, _, path = flow.removeprefix("flows/").partition("/")
+    return id_of(registry_pb2.Flow(expose=f"exposes/{expose}", path=f"/{path}"))
+
+
+def agent_of(flow: registry_pb2.Flow) -> str:
+    """Return the registered agent that the operator says a flow is, in the meta's `agentIdentifier`; empty for none."""
+    return (_text(_meta(flow.meta_yaml).get("agentIdentifier")) or "").strip()
+
+
 def display_of(flow: registry_pb2.Flow) -> str:
     """Return what people call a flow."""
     return flow.summary or id_of(flow)
@@ -123,12 +134,16 @@ def started(job: job_pb2.Job) -> dict[str, Any]:
     return _job(job, "running", started_at=began, updated_at=began)
 
 
-def status_of(job: job_pb2.Job) -> dict[str, Any]:
-    """Return where a job stands; `result` is an object, times are seconds since 1970."""
+def status_of(job: job_pb2.Job, input_schema: Any = None) -> dict[str, Any]:
+    """Return where a job stands; `result` is an object, times are seconds since 1970.
+
+    `input_schema` is what it awaits, if it awaits input.
+    """
     began, updated = epoch(job.create_time), epoch(job.update_time)
     return _job(
         job,
         SUMI.word(job.state),
+        input_schema=input_schema,
         result=json.loads(job.result_json) if job.state == SUCCEEDED and job.result_json else None,
         error=jobs.failure(job) if job.state in (FAILED, CANCELLED) else None,
         started_at=began,
@@ -141,6 +156,7 @@ def _job(
     job: job_pb2.Job,
     status: str,
     *,
+    input_schema: Any = None,
     result: Any = None,
     error: str | None = None,
     started_at: float,
@@ -150,7 +166,7 @@ def _job(
     return {
         "job_id": jobs.id_of(job),
         "status": status,
-        "input_schema": None,
+        "input_schema": input_schema,
         "result": result,
         "error": error,
         "identifier_from_purchaser": jobs.json_object(job.extra_json).get("identifier_from_purchaser"),
@@ -167,8 +183,11 @@ def refusal(errors: Mapping[str, list[str]]) -> str:
     return "; ".join(f"{field}: {texts}" for field, texts in ordered.items())
 
 
-def later(body: Mapping[str, Any], job: job_pb2.Job) -> dict[str, Any]:
-    """Return the body of a job in the words of the later MIP-003 text: camel case, the result as text."""
+def later(body: Mapping[str, Any], job: job_pb2.Job, purchase: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a job in the words of the later MIP-003 text: camel case, the result as text.
+
+    `purchase` is what the purchaser of a paid job must know.
+    """
     renamed = {
         "identifier_from_purchaser": "identifierFromPurchaser",
         "started_at": "startedAt",
@@ -177,7 +196,7 @@ def later(body: Mapping[str, Any], job: job_pb2.Job) -> dict[str, Any]:
     answer = {renamed.get(key, key): value for key, value in body.items()}
     answer["result"] = _as_text(body["result"])
     answer["input_hash"] = jobs.json_object(job.extra_json).get("input_hash")
-    return answer
+    return {**answer, **purchase}
 
 
 def _as_text(result: Any) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.gateway import stack, stage
+from tests.gateway.asking import Asking
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -33,3 +34,14 @@ async def panel(edge: stack.Edge) -> AsyncIterator[stack.Panel]:
     booted = await client.call("POST", "/boot/")
     assert "✔ Boot completed" in booted.text, booted.text
     yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def asking(edge: stack.Edge) -> Asking:
+    """The mesh with the flows that ask."""
+    asking = Asking(edge)
+    saved = await asking.panel.save(name="asking", bootstrap="import_path: tests.runner.locking:app")
+    assert saved.status_code == 201
+    booted = await asking.call("POST", "/boot/")
+    assert "✔ Boot completed" in booted.text, booted.text
+    return asking

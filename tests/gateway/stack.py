@@ -131,12 +131,13 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
         common: dict[str, Any] = {"data_dir": data_dir, "grace_s": 0.0}
         port = await run(auth_app.running(AuthConfig(auth_address=ANY, **common)))
         common["auth_address"] = f"127.0.0.1:{port}"
+        chain: dict[str, Any] = {"ledger_worker_delay_s": 0.05, "ledger_confirm_delay_s": 0.1}
+        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **chain, **common)))
+        common["payments_address"] = f"127.0.0.1:{port}"
         port = await run(runner_app.running(RunnerConfig(runner_address=ANY, **common)))
         common["runner_address"] = f"127.0.0.1:{port}"
         port = await run(registry_app.running(RegistryConfig(registry_address=ANY, **common)))
         common["registry_address"] = f"127.0.0.1:{port}"
-        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **common)))
-        common["payments_address"] = f"127.0.0.1:{port}"
         unplaced = EdgeConfig(gateway_address=ANY, web_address=ANY, port=free_port(), **common, **overrides)
         ports = await run(gateway_app.running(unplaced))
         placed = {"gateway_address": f"127.0.0.1:{ports.grpc}", "web_address": f"127.0.0.1:{ports.web}"}

@@ -2,6 +2,8 @@
 
 import asyncio
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 import grpc
@@ -228,6 +230,19 @@ async def test_reflection_shows_the_whole_mesh(edge: Edge, version: str) -> None
     shown = {service.name for service in answers[0].list_services_response.service}
     assert {"mesh.auth.v1.UserService", "mesh.runner.v1.JobService", "mesh.dialects.kodosumi.v1.FlowService"} <= shown
     assert answers[1].file_descriptor_response.file_descriptor_proto
+
+
+async def test_buf_lists_every_method(edge: Edge) -> None:
+    """`buf curl --list-methods`, as the README has it, asks for the file of each service it hears of."""
+    buf = pathlib.Path(sys.executable).with_name("buf")
+    options = ["--protocol", "grpc", "--http2-prior-knowledge", "--list-methods"]
+    command = [str(buf), "curl", *options, f"http://{edge.address}"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    async with asyncio.timeout(DEADLINE_S):
+        out, error = await process.communicate()
+
+    assert process.returncode == 0, error.decode()
+    assert "mesh.runner.v1.JobService/WatchJob" in out.decode().splitlines()
 
 
 async def test_browsers_may_speak_grpc_web(edge: Edge) -> None:

@@ -1,7 +1,8 @@
 """The gateway's small modules, by themselves."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pydantic
@@ -10,6 +11,7 @@ from google.api import httpbody_pb2
 from google.protobuf import json_format, struct_pb2
 from mesh.dialects.kodosumi.v1 import auth_pb2
 from mesh.registry.v1 import registry_pb2
+from mesh.runner.v1 import lock_pb2
 
 from gateway import accept, bodies, contract, cookies, flow_urls, values
 from gateway.dialects import SERVICES, errors, kodosumi_boot, kodosumi_expose
@@ -246,6 +248,34 @@ def test_an_array_prints_every_field() -> None:
 
     assert printed == [{"id": "1", "name": "x", "email": "", "active": False}]
     assert values.array([]) == struct_pb2.ListValue()
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: {"a": inner}, lambda inner: [inner], lambda inner: [{"a": inner}]])
+def test_a_struct_that_is_made_arrives(wrap: Callable[[Any], Any]) -> None:
+    """Whatever nesting is let through can be read on the other side; what is deeper or rounded is refused."""
+    item: Any = "x"
+    for _ in range(10):
+        item = wrap(item)
+        made = values.struct({"items": item}, "input_data")
+        request = lock_pb2.AnswerLockRequest(name="x", inputs=made)
+        assert lock_pb2.AnswerLockRequest.FromString(request.SerializeToString()) == request
+    for depth in range(100):
+        item = wrap(item)
+        with contextlib.suppress(mesh.Invalid):
+            made = values.struct({"items": item}, "input_data")
+            assert depth < 30
+            request = lock_pb2.AnswerLockRequest(name="x", inputs=made)
+            assert lock_pb2.AnswerLockRequest.FromString(request.SerializeToString()) == request
+    with pytest.raises(mesh.Invalid) as caught:
+        values.struct({"items": item}, "input_data")
+    assert list(caught.value.fields) == ["input_data"]
+    with pytest.raises(mesh.Invalid):
+        values.struct({"n": -(2**60)}, "input_data")
+    assert json_format.MessageToDict(values.struct({"n": None, "t": True, "f": 1.5}, "x")) == {
+        "n": None,
+        "t": True,
+        "f": 1.5,
+    }
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import app_pb2, job_pb2
 
+from gateway.hashes import input_hash
 from meshkit.errors import Unavailable
 from tests.gateway.stage import UNKNOWN, Stage, answer, at, job
 
@@ -339,6 +340,23 @@ async def test_a_job_starts_as_in_the_notebook(stage: Stage) -> None:
     assert status["status"] == "running"
 
 
+async def test_options_may_be_sent_by_their_index(stage: Stage) -> None:
+    """Buyers of the MIP-003 text send indexes: the app gets names, the hash is of what was sent."""
+    chosen = {"type": "select", "name": "email", "option": [{"name": "a@example.com"}, {"name": "b@example.com"}]}
+    text_inputs = TextInputs(stage)
+
+    def app(request: app_pb2.CallAppRequest) -> app_pb2.CallAppResponse:
+        return answer({"elements": [*ELEMENTS, chosen]}) if request.method == "GET" else text_inputs(request)
+
+    stage.runner.apps["form-example"] = app
+    body = {"identifier_from_purchaser": "x", "input_data": {**GOOD, "email": [1]}}
+    for headers, sent in (({"accept": "application/vnd.mip-003+json"}, "b@example.com"), ({}, [1])):
+        assert (await start(stage, body, headers=headers)).status_code == 201
+        call = stage.runner.called[-1]
+        assert json.loads(call.body)["email"] == sent
+        assert json.loads(call.extra_json)["input_hash"] == input_hash("x", body["input_data"])  # type: ignore[arg-type]
+
+
 async def test_the_key_of_a_request_goes_to_the_runner(stage: Stage) -> None:
     """`Idempotency-Key` becomes the request id; a key whose job was made from other data is refused."""
     body = {"identifier_from_purchaser": "demo-123", "input_data": GOOD}
@@ -419,6 +437,17 @@ async def test_the_later_status_is_camel_case(stage: Stage) -> None:
             "updatedAt": 1747813990.0,
             "runtime": 19.5,
         }
+
+
+async def test_a_status_stands_without_the_payments_service(stage: Stage) -> None:
+    """While that is away, a paid job's status has nulls in its place."""
+    extra = json.dumps({"identifier_from_purchaser": "ab" * 13, "agentIdentifier": "cd"})
+    made = job(stage.owner, "AWAITING_PAYMENT", extra_json=extra)
+    made.payment = made.name.replace("jobs/", "payments/")
+    headers = {"accept": "application/vnd.mip-003+json"}
+    body = (await stage.alice.get(f"/sumi/status/{stage.runner.add(made)}", headers=headers)).json()
+    assert (body["status"], body["agentIdentifier"]) == ("awaiting_payment", "cd")
+    assert [body[key] for key in ("blockchainIdentifier", "payByTime", "sellerVKey")] == [None] * 3
 
 
 async def test_a_job_is_its_owner_s(stage: Stage) -> None:

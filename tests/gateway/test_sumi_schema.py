@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.sumi_schema import input_schema
+from gateway.dialects.sumi_schema import awaited, by_name, input_schema
 
 
 def text(name: str, label: str, **given: Any) -> dict[str, Any]:
@@ -125,3 +125,51 @@ def test_texts_become_fields_only_in_the_later_style() -> None:
     assert input_schema(elements)["input_data"] == [note]
     hello = field("info", "Information", "none", {"description": "# Hi"}, None)
     assert input_schema(elements, later=True)["input_data"] == [hello, {**note, "id": "info_1"}]
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+CHOICES = [
+    {"type": "select", "name": "one", "option": [{"name": "a"}, {"name": "b"}, {"name": ""}]},
+    {"type": "radio", "name": "two", "option": [{"name": "c"}, {"name": "d"}]},
+    text("three", "Three"),
+]
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        ({"one": [1]}, {"one": "b"}),
+        ({"one": [1, 0], "two": [0]}, {"one": ["b", "a"], "two": "c"}),
+        ({"one": "b", "two": ["d"]}, {"one": "b", "two": ["d"]}),
+        ({"one": [2]}, {"one": [2]}),
+        ({"one": [True]}, {"one": [True]}),
+        ({"one": [-1]}, {"one": [-1]}),
+        ({"one": []}, {"one": []}),
+        ({"three": [0], "four": [0]}, {"three": [0], "four": [0]}),
+    ],
+)
+def test_indexes_of_options_become_names(sent: dict[str, Any], meant: dict[str, Any]) -> None:
+    """One index is a name, several are a list; what is no index of an option stays as it was sent."""
+    before = dict(sent)
+    assert by_name(CHOICES, sent) == meant
+    assert sent == before
+
+
+def test_what_a_job_awaits() -> None:
+    """The notebook's style is a list of forms; the later one has groups whose fields name their lock."""
+    locks = [("l-1", "greeting", 5.0, [text("greeting", "Greeting")]), ("l-2", "empty", 6.0, [])]
+    first = field("greeting", "Greeting", "text", None, {"optional": True})
+    assert awaited(locks) == [
+        {"lock_id": "l-1", "input_data": [first], "input_groups": None, "expires_at": 5.0},
+        {"lock_id": "l-2", "input_data": None, "input_groups": None, "expires_at": 6.0},
+    ]
+    later = {**first, "id": "l-1:greeting", "validations": [{"validation": "optional", "value": "true"}]}
+    assert awaited(locks, later=True) == {
+        "input_groups": [
+            {"id": "l-1", "title": "greeting", "input_data": [later]},
+            {"id": "l-2", "title": "empty", "input_data": []},
+        ]
+    }
+    assert awaited([]) is None
+    assert awaited([], later=True) is None

@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -12,12 +12,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
-def running(data_dir: pathlib.Path, *, examples: bool = False) -> Iterator[Mesh]:
-    """Run a mesh for the length of the block, started in the repository's folder.
+def running(data_dir: pathlib.Path, *, examples: bool = False, env: Mapping[str, str] | None = None) -> Iterator[Mesh]:
+    """Run a mesh for the length of the block, started in the repository's folder; `env` is added to the environment.
 
     Raises `AssertionError` with its log if it does not end with 0 or leaves a process behind.
     """
-    with running_mesh(data_dir=data_dir, cwd=ROOT, examples=examples) as mesh:
+    with running_mesh(data_dir=data_dir, cwd=ROOT, examples=examples, env=env) as mesh:
         yield mesh
         everybody = [psutil.Process(mesh.process.pid), *psutil.Process(mesh.process.pid).children(recursive=True)]
         mesh.process.terminate()

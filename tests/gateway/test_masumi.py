@@ -1,0 +1,417 @@
+"""The masumi dialect over real HTTP: envelopes, words, statuses and shapes, against the embedded ledger."""
+
+import datetime
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc
+
+from tests.gateway.stack import Edge
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# The agent of kodosumi's demonstration notebook, and the seller's key that its purchase names.
+AGENT = (
+    "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77"
+    "ee8e013e3f92bbd2aa41065577ac087a0d55ff96430087324c023b021267ca37"
+)
+NOTEBOOK_VKEY = "2a581594ee277e1625a4e999b1b2d788f54217c35bd7f50ea9aecd64"
+PURCHASER = "9a74866033f0e778c8ee734e12"
+INPUT_HASH = "7c9ab94cd55e9c49dcbf65122f7446df2464d3945778624b1f67313f6aa749ec"
+DEV = {"token": "dev"}
+COMMON_KEYS = {
+    "id",
+    "createdAt",
+    "updatedAt",
+    "blockchainIdentifier",
+    "agentIdentifier",
+    "agentName",
+    "pricingType",
+    "lastCheckedAt",
+    "payByTime",
+    "submitResultTime",
+    "unlockTime",
+    "externalDisputeUnlockTime",
+    "collateralReturnLovelace",
+    "buyerReturnAddress",
+    "sellerReturnAddress",
+    "requestedById",
+    "inputHash",
+    "resultHash",
+    "onChainState",
+    "NextAction",
+    "CurrentTransaction",
+    "WithdrawnForSeller",
+    "WithdrawnForBuyer",
+    "PaymentSource",
+    "SmartContractWallet",
+    "metadata",
+    "totalBuyerCardanoFees",
+    "totalSellerCardanoFees",
+    "cooldownTime",
+    "cooldownTimeOtherParty",
+    "nextActionLastChangedAt",
+    "onChainStateOrResultLastChangedAt",
+    "nextActionOrOnChainStateOrResultLastChangedAt",
+}
+HISTORY_KEYS = {"ActionHistory", "TransactionHistory"}
+
+
+def iso(seconds_ahead: float) -> str:
+    """Return a time as the service takes it."""
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=seconds_ahead)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def payment_body(**changes: Any) -> dict[str, Any]:
+    """Return the body of a good `POST /payment`."""
+    body = {
+        "inputHash": INPUT_HASH,
+        "network": "Preprod",
+        "agentIdentifier": AGENT,
+        "identifierFromPurchaser": PURCHASER,
+        "payByTime": iso(1200),
+        "submitResultTime": iso(3600),
+    }
+    return {**body, **changes}
+
+
+def purchase_body(payment: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the body that the notebook's cell sends."""
+    return {
+        "identifierFromPurchaser": PURCHASER,
+        "network": "Preprod",
+        "sellerVkey": NOTEBOOK_VKEY,
+        "blockchainIdentifier": payment["blockchainIdentifier"],
+        "payByTime": payment["payByTime"],
+        "submitResultTime": payment["submitResultTime"],
+        "unlockTime": payment["unlockTime"],
+        "externalDisputeUnlockTime": payment["externalDisputeUnlockTime"],
+        "agentIdentifier": AGENT,
+        "inputHash": INPUT_HASH,
+        **changes,
+    }
+
+
+async def call(
+    edge: Edge, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, **query: Any
+) -> httpx.Response:
+    """Call the API with the token `dev`, or with other headers."""
+    given = DEV if headers is None else headers
+    return await edge.http.request(method, f"/api/v1/{path}", json=body, headers=given, params=query)
+
+
+async def data(edge: Edge, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    """Return the data of a success."""
+    response = await call(edge, method, path, body, **query)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert answer["status"] == "success"
+    return answer["data"]
+
+
+async def refused(edge: Edge, status: int, method: str, path: str, body: Any = None, **given: Any) -> str:
+    """Return the message of a refusal with this status."""
+    response = await call(edge, method, path, body, **given)
+    assert response.status_code == status, response.text
+    answer = response.json()
+    assert answer["status"] == "error"
+    return str(answer["error"]["message"])
+
+
+async def paid(edge: Edge) -> dict[str, Any]:
+    """Return a payment whose money is locked."""
+    made: dict[str, Any] = await data(edge, "POST", "payment/", payment_body())
+    await data(edge, "POST", "purchase/", purchase_body(made))
+    return await until(edge, made, "FundsLocked")
+
+
+async def until(edge: Edge, payment: dict[str, Any], state: str) -> dict[str, Any]:
+    """Let the two seconds pass that the ledger takes from one state to the next; return the payment as it is then."""
+    await call(edge, "POST", "dev/clock", {"advanceSeconds": 2}, headers=edge.operator)
+    body = {"blockchainIdentifier": payment["blockchainIdentifier"], "network": "Preprod"}
+    found: dict[str, Any] = await data(edge, "POST", "payment/resolve-blockchain-identifier", body)
+    assert state == found["onChainState"]
+    return found
+
+
+async def test_health_is_open(edge: Edge) -> None:
+    """Without a token."""
+    response = await call(edge, "GET", "health", headers={})
+
+    assert {"status": "success", "data": {"status": "ok"}} == response.json()
+
+
+async def test_a_key_says_what_it_may(edge: Edge) -> None:
+    """Without showing the token."""
+    key = await data(edge, "GET", "api-key-status")
+
+    assert ["Preprod", "Mainnet"] == key["NetworkLimit"]
+    assert (True, True, False) == (key["canRead"], key["canPay"], key["canAdmin"])
+    assert "dev" not in key.values()
+
+
+async def test_no_token_and_a_wrong_one_are_401(edge: Edge) -> None:
+    """In the service's words, before the body is looked at."""
+    no = await refused(edge, 401, "POST", "payment", {}, headers={})
+    wrong = await refused(edge, 401, "POST", "payment", {}, headers={"token": "nobody"})
+
+    assert "Unauthorized, no authentication token provided" == no
+    assert "Unauthorized, invalid authentication token provided" == wrong
+
+
+async def test_a_payment_has_every_key(edge: Edge) -> None:
+    """And the values of a fresh request (masumi.md §3.2)."""
+    made = await data(edge, "POST", "payment/", payment_body(metadata="a job"))
+
+    assert COMMON_KEYS | {"RequestedFunds", "BuyerWallet"} == set(made)
+    assert made["onChainState"] is None
+    assert made["resultHash"] == ""
+    assert made["BuyerWallet"] is None
+    assert made["metadata"] == "a job"
+    assert [{"amount": "10000000", "unit": ""}] == made["RequestedFunds"]
+    assert {"id", "walletVkey", "walletAddress"} == set(made["SmartContractWallet"])
+    assert {
+        "requestedAction": "WaitingForExternalAction",
+        "errorType": None,
+        "errorNote": None,
+        "resultHash": None,
+    } == (made["NextAction"])
+    assert 6 * 3_600_000 == int(made["unlockTime"]) - int(made["submitResultTime"])
+    assert 12 * 3_600_000 == int(made["externalDisputeUnlockTime"]) - int(made["submitResultTime"])
+
+
+async def test_the_notebooks_purchase_is_taken_as_printed(edge: Edge) -> None:
+    """Its answer has the notebook's keys and values; the seller's key is echoed."""
+    made = await data(edge, "POST", "payment/", payment_body())
+
+    bought = await data(edge, "POST", "purchase/", purchase_body(made))
+
+    assert bought["CurrentTransaction"] is None
+    assert {"errorNote": None, "errorType": None, "requestedAction": "FundsLockingRequested"} == bought["NextAction"]
+    assert [{"amount": "10000000", "unit": ""}] == bought["PaidFunds"]
+    source = bought["PaymentSource"]
+    assert "Preprod" == source["network"]
+    assert AGENT[:56] == source["policyId"]
+    assert "addr_test1wz7j4kmg2cs7yf92uat3ed4a3u97kr7axxr4avaz0lhwdsqukgwfm" == source["smartContractAddress"]
+    assert NOTEBOOK_VKEY == bought["SellerWallet"]["walletVkey"]
+    assert bought["SmartContractWallet"] is None
+    assert [] == bought["WithdrawnForBuyer"] == bought["WithdrawnForSeller"]
+    assert COMMON_KEYS | {"PaidFunds", "SellerWallet"} == set(bought)
+
+
+async def test_a_second_purchase_is_409_with_the_first(edge: Edge) -> None:
+    """Row 4: beside the error stand the id and the object."""
+    made = await data(edge, "POST", "payment", payment_body())
+    first = await data(edge, "POST", "purchase", purchase_body(made))
+
+    second = await call(edge, "POST", "purchase", purchase_body(made))
+
+    assert 409 == second.status_code
+    assert {"message": "Purchase exists"} == second.json()["error"]
+    assert first["id"] == second.json()["id"] == second.json()["object"]["id"]
+
+
+async def test_all_that_is_wrong_is_said_at_once(edge: Edge) -> None:
+    """As the original's schema does; offsets and numbers are no times (row 16)."""
+    wrong = payment_body(
+        network="Testnet", payByTime=1765445305000, submitResultTime="2030-01-01T00:00:00+00:00", metadata=7
+    )
+
+    message = await refused(edge, 400, "POST", "payment", wrong)
+
+    assert 'network: Invalid option: expected one of "Preprod"|"Mainnet"' in message.split("; ")
+    assert "payByTime: Invalid input" in message.split("; ")
+    assert "submitResultTime: Invalid input" in message.split("; ")
+    assert "metadata: Invalid input: expected string, received number" in message.split("; ")
+
+
+@pytest.mark.parametrize(
+    ("identifier", "message"),
+    [
+        ("g" * 14, "Purchaser identifier is not a valid hex string"),
+        ("a" * 15, "Purchaser identifier is not a valid hex string"),
+        ("a" * 13, "identifierFromPurchaser: Too small: expected string to have >=14 characters"),
+        ("a" * 27, "identifierFromPurchaser: Too big: expected string to have <=26 characters"),
+    ],
+)
+async def test_a_purchaser_identifier_is_hex(edge: Edge, identifier: str, message: str) -> None:
+    """Row 15: 14 to 26 digits, an even number."""
+    assert message == await refused(edge, 400, "POST", "payment", payment_body(identifierFromPurchaser=identifier))
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b"null"])
+async def test_what_is_no_object_is_400(edge: Edge, body: bytes) -> None:
+    """Never a 500."""
+    response = await edge.http.post(
+        "/api/v1/purchase", content=body, headers={**DEV, "content-type": "application/json"}
+    )
+
+    assert 400 == response.status_code
+    assert "error" == response.json()["status"]
+
+
+async def test_an_unknown_path_answers_in_the_same_shape(edge: Edge) -> None:
+    """Below the dialect's prefixes only."""
+    response = await call(edge, "GET", "payment/nothing/here")
+
+    assert 404 == response.status_code
+    assert {"status": "error", "error": {"message": "Not Found"}} == response.json()
+
+
+async def test_a_payment_goes_its_way(edge: Edge) -> None:
+    """Locked, submitted once, tracked by diff; histories come when they are asked for."""
+    locked = await paid(edge)
+    identifier = {"blockchainIdentifier": locked["blockchainIdentifier"], "network": "Preprod"}
+    submit = {**identifier, "submitResultHash": "ab" * 32}
+
+    asked = await data(edge, "POST", "payment/submit-result", submit)
+    again = await refused(edge, 404, "POST", "payment/submit-result", submit)
+    await until(edge, locked, "ResultSubmitted")
+    for path in ("diff", "diff/next-action", "diff/onchain-state-or-result"):
+        changed = await data(edge, "GET", f"payment/{path}", network="Preprod", lastUpdate=iso(-60), limit=100)
+        mine = [item for item in changed["Payments"] if item["id"] == locked["id"]]
+        assert "ResultSubmitted" == mine[0]["onChainState"]
+    full = await data(edge, "POST", "payment/resolve-blockchain-identifier", {**identifier, "includeHistory": "true"})
+
+    assert "SubmitResultRequested" == asked["NextAction"]["requestedAction"]
+    assert "ab" * 32 == asked["NextAction"]["resultHash"]
+    assert "Payment not found or in invalid state" == again
+    assert locked["BuyerWallet"] is not None
+    assert "ab" * 32 == full["resultHash"]
+    assert ["FundsLocked"] == [tx["newOnChainState"] for tx in full["TransactionHistory"]]
+    assert "ResultSubmitted" == full["CurrentTransaction"]["newOnChainState"]
+    assert full["cooldownTime"] > 0
+    assert HISTORY_KEYS <= set(full)
+
+
+async def test_lists_are_inclusive_and_bounded(edge: Edge) -> None:
+    """Row 25: the cursor's record comes again; a limit above 100 is refused."""
+    for _ in range(3):
+        await data(edge, "POST", "payment", payment_body())
+    first = (await data(edge, "GET", "payment/", network="Preprod", limit=2))["Payments"]
+
+    second = (await data(edge, "GET", "payment", network="Preprod", limit=2, cursorId=first[-1]["id"]))["Payments"]
+    total = (await data(edge, "GET", "payment/count", network="Preprod"))["total"]
+
+    assert first[-1]["id"] == second[0]["id"]
+    assert first[0]["ActionHistory"] is None
+    assert total >= 3
+    assert "limit: Too big: expected number to be <=100" == await refused(
+        edge, 400, "GET", "payment", network="Preprod", limit=101
+    )
+
+
+async def test_an_agent_is_registered_read_and_removed(edge: Edge) -> None:
+    """With the price it was given; a free one is never paid for (row 18)."""
+    source = (await data(edge, "GET", "payment-source"))["PaymentSources"][0]
+    body = {
+        "network": "Preprod",
+        "sellingWalletVkey": source["SellingWallets"][0]["walletVkey"],
+        "name": "An agent",
+        "description": "It does.",
+        "apiBaseUrl": "https://agent.example.com",
+        "Tags": ["test"],
+        "AgentPricing": {"pricingType": "Free"},
+    }
+    made = await data(edge, "POST", "registry", body)
+    where = {"network": "Preprod", "agentIdentifier": made["agentIdentifier"]}
+
+    read = await data(edge, "GET", "registry/agent-identifier", **where)
+    free = await refused(edge, 400, "POST", "payment", payment_body(agentIdentifier=made["agentIdentifier"]))
+    listed = await data(edge, "GET", "registry", network="Preprod")
+    held = await data(edge, "GET", "registry/wallet", network="Preprod", walletVKey=body["sellingWalletVkey"])
+    await refused(edge, 400, "DELETE", "registry", {"id": made["id"]})
+    gone = await data(edge, "POST", "registry/deregister", where)
+    await data(edge, "DELETE", "registry", {"id": made["id"]})
+
+    assert "RegistrationConfirmed" == made["state"]
+    assert {"pricingType": "Free"} == read["Metadata"]["AgentPricing"]
+    assert "Pricing type not supported for payments" == free
+    assert made["agentIdentifier"] in [item["agentIdentifier"] for item in listed["Assets"]]
+    assert made["agentIdentifier"] in [item["agentIdentifier"] for item in held["Assets"]]
+    assert "DeregistrationConfirmed" == gone["state"]
+
+
+async def test_controls_are_for_operators(edge: Edge) -> None:
+    """A token of the ledger is no login; nobody and users are refused."""
+    user = await edge.new_user("masumi-user")
+
+    assert 401 == (await call(edge, "GET", "dev/clock")).status_code
+    assert 403 == (await call(edge, "GET", "dev/balances", headers=user)).status_code
+    assert 200 == (await call(edge, "GET", "dev/clock", headers=edge.operator)).status_code
+
+
+async def test_an_operator_makes_keys(edge: Edge) -> None:
+    """By typed gRPC; the key has wallets of its own, may do what it was allowed to, and can be revoked."""
+    metadata = tuple((name.lower(), value) for name, value in edge.operator.items())
+    async with grpc.aio.insecure_channel(edge.address) as channel:
+        control = ledger_pb2_grpc.LedgerControlServiceStub(channel)
+        asked = ledger_pb2.LedgerKey(display_name="reader", can_read=True, networks=["Preprod"])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await control.CreateLedgerKey(ledger_pb2.CreateLedgerKeyRequest(key=asked), timeout=10)
+        made = await control.CreateLedgerKey(
+            ledger_pb2.CreateLedgerKeyRequest(key=asked), metadata=metadata, timeout=10
+        )
+        headers = {"token": made.token}
+        read = await call(edge, "GET", "payment", headers=headers, network="Preprod")
+        elsewhere = await refused(edge, 401, "GET", "payment", headers=headers, network="Mainnet")
+        pay = await refused(edge, 401, "POST", "payment", payment_body(), headers=headers)
+        await control.RevokeLedgerKey(ledger_pb2.RevokeLedgerKeyRequest(id=made.key.id), metadata=metadata, timeout=10)
+        revoked = await refused(edge, 401, "GET", "payment", headers=headers, network="Preprod")
+
+    assert grpc.StatusCode.UNAUTHENTICATED is caught.value.code()
+    assert 200 == read.status_code
+    assert "Unauthorized, network not allowed" == elsewhere
+    assert "Unauthorized, payment access required" == pay
+    assert "Unauthorized, authentication token has been revoked" == revoked
+
+
+async def test_only_services_reach_the_ledger_itself(edge: Edge) -> None:
+    """A good key does not make up for it: people use the dialect."""
+    metadata = tuple((name.lower(), value) for name, value in edge.operator.items())
+    async with grpc.aio.insecure_channel(edge.address) as channel:
+        stub = ledger_pb2_grpc.LedgerServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.GetLedgerKey(ledger_pb2.GetLedgerKeyRequest(token="dev"), metadata=metadata, timeout=10)
+
+    assert grpc.StatusCode.PERMISSION_DENIED is caught.value.code()
+
+
+async def test_a_lost_answer_leaves_one_payment(edge: Edge) -> None:
+    """Row 23: 504, but the request is there and can be found by its metadata in the diff."""
+    await call(edge, "POST", "dev/faults", {"call": "payment", "kind": "lost"}, headers=edge.operator)
+    since = iso(-5)
+
+    lost = await refused(edge, 504, "POST", "payment", payment_body(metadata="lost once"))
+
+    found = (await data(edge, "GET", "payment/diff", network="Preprod", lastUpdate=since, limit=100))["Payments"]
+    assert "Gateway Timeout" == lost
+    assert 1 == len([item for item in found if item["metadata"] == "lost once"])
+
+
+async def test_an_injected_error_is_counted(edge: Edge) -> None:
+    """It happens once, with its status, and nothing is made."""
+    fault = {"call": "payment/resolve", "kind": "error", "status": 503}
+    made = await data(edge, "POST", "payment", payment_body())
+    await call(edge, "POST", "dev/faults", fault, headers=edge.operator)
+    body = {"blockchainIdentifier": made["blockchainIdentifier"], "network": "Preprod"}
+
+    first = await refused(edge, 503, "POST", "payment/resolve-blockchain-identifier", body)
+    second = await data(edge, "POST", "payment/resolve-blockchain-identifier", body)
+
+    assert "Service Unavailable" == first
+    assert made["id"] == second["id"]
+
+
+async def test_balances_sum_to_zero(edge: Edge) -> None:
+    """For each unit, with money in escrow."""
+    await paid(edge)
+
+    response = await call(edge, "GET", "dev/balances", headers=edge.operator)
+
+    balances = response.json()["data"]["Balances"]
+    assert 0 == sum(int(item["amount"]) for item in balances if item["unit"] == "")
+    assert any(item["account"].startswith("escrow:") for item in balances)
