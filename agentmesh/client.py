@@ -16,6 +16,7 @@ from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFo
 from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, readable
 from agentmesh._client.sync import Client
 from agentmesh._client.tokens import MemoryTokens, TokenStore
+from agentmesh._client.waits import Lock, Payment
 
 __all__ = [
     "DEFAULT_URL",
@@ -28,11 +29,13 @@ __all__ = [
     "Flow",
     "InvalidInputs",
     "Job",
+    "Lock",
     "MemoryTokens",
     "MeshError",
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
+    "Payment",
     "TokenStore",
     "Tokens",
     "Unreachable",

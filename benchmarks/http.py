@@ -18,12 +18,14 @@ class Failed(Exception):
 
 
 class Http:
-    """One kept-alive connection that sends an API key with everything."""
+    """One kept-alive connection that sends an API key, or another header, with everything."""
 
-    def __init__(self, url: str, key: str = "") -> None:
+    def __init__(self, url: str, key: str = "", *, header: tuple[str, str] | None = None) -> None:
         parts = urllib.parse.urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._head = f"Host: {parts.netloc}\r\n" + (f"KODOSUMI_API_KEY: {key}\r\n" if key else "")
+        if header is not None:
+            self._head += f"{header[0]}: {header[1]}\r\n"
 
     async def __aenter__(self) -> Self:
         self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=1024 * 1024)

@@ -1,9 +1,9 @@
 """How long a mesh takes to be there, and how much memory it holds when idle."""
 
-import pathlib
 import time
 
 from agentmesh.testing import Mesh, running_mesh
+from benchmarks import machine
 from benchmarks.figures import Figure, median
 
 RUNS = 3
@@ -45,30 +45,12 @@ def _boot(mesh: Mesh) -> float:
 def memory(mesh: Mesh) -> list[Figure]:
     """Add up the memory of every process of an idle mesh, shared pages by their share (PSS)."""
     time.sleep(_IDLE_S)  # not waiting for a state: idle is what is measured
-    pids = _tree(mesh.process.pid)
-    total_kb = sum(_pss_kb(pid) for pid in pids)
     return [
         Figure(
             name="idle memory, examples booted",
-            value=total_kb / 1024,
+            value=machine.memory_kb(mesh.process.pid) / 1024,
             unit="MB",
             target=600,
-            note=f"PSS of {len(pids)} processes",
+            note=f"PSS of {len(machine.tree(mesh.process.pid))} processes",
         )
     ]
-
-
-def _tree(pid: int) -> list[int]:
-    pids = [pid]
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            pids += _tree(int(child))
-    return pids
-
-
-def _pss_kb(pid: int) -> int:
-    try:
-        lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it ended meanwhile
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -6,13 +6,14 @@ from typing import Any, Self
 
 from google.protobuf import json_format, struct_pb2
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
 from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
+from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
 from agentmesh._client import forms
 from agentmesh._client.connection import Connection
 from agentmesh._client.errors import InvalidInputs
-from agentmesh._client.follow import follow
+from agentmesh._client.follow import follow, follow_locks, follow_payment
 from agentmesh._client.records import (
     BootStep,
     Event,
@@ -28,6 +29,7 @@ from agentmesh._client.records import (
     to_tokens,
 )
 from agentmesh._client.tokens import MemoryTokens, TokenStore
+from agentmesh._client.waits import Lock, Payment, to_lock, to_payment
 
 DEFAULT_URL = "http://127.0.0.1:3370"
 _PAGE = 200
@@ -60,6 +62,8 @@ class AsyncClient:
         self._flows = registry_pb2_grpc.FlowServiceStub(channel)
         self._apps = app_pb2_grpc.AppServiceStub(channel)
         self._jobs = job_pb2_grpc.JobServiceStub(channel)
+        self._locks = lock_pb2_grpc.LockServiceStub(channel)
+        self._payments = payments_pb2_grpc.PaymentServiceStub(channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -168,6 +172,57 @@ class AsyncClient:
         request = job_pb2.CancelJobRequest(name=_full(job, "jobs"))
         return to_job(await self._connection.unary(self._jobs.CancelJob, request))
 
+    # What jobs wait on
+
+    async def locks(
+        self, job: str = "", *, ended: bool = False, all_owners: bool = False
+    ) -> AsyncGenerator[Lock, None]:
+        """Yield pending locks, newest first: of one job if you name it.  `ended` yields the others, too."""
+        request = lock_pb2.ListLocksRequest(
+            page_size=_PAGE, job=_full(job, "jobs") if job else "", show_ended=ended, all_owners=all_owners
+        )
+        async for page in self._pages(self._locks.ListLocks, request):
+            for lock in page.locks:
+                yield to_lock(lock)
+
+    async def lock(self, name: str) -> Lock:
+        """Return a lock, `jobs/{job}/locks/{lock}`, as it is now."""
+        return to_lock(await self._connection.unary(self._locks.GetLock, lock_pb2.GetLockRequest(name=name)))
+
+    async def answer(self, lock: str, inputs: Mapping[str, Any] | None = None, *, request_id: str = "") -> Lock:
+        """Answer a lock, `jobs/{job}/locks/{lock}`; return it as it is then.
+
+        Raises `InvalidInputs` with `fields` when the form or the flow refuses the answer: the lock is open still.
+        Raises `MeshError` with code FAILED_PRECONDITION when somebody else was faster, or it is over.
+        """
+        request = lock_pb2.AnswerLockRequest(
+            name=lock, inputs=_struct(inputs or {}), request_id=request_id or str(uuid.uuid4())
+        )
+        return to_lock(await self._connection.unary(self._locks.AnswerLock, request))
+
+    def watch_locks(self, *, all_owners: bool = False) -> AsyncGenerator[Lock, None]:
+        """Yield the locks that are pending, then each lock after a change of it, without end.
+
+        Broken connections are resumed: what changed meanwhile is yielded then.
+        """
+        return follow_locks(self._connection, self._locks, all_owners)
+
+    async def payment(self, job: str) -> Payment:
+        """Return the payment of a job as it is now.  Raises `NotFound` if nobody pays for that job."""
+        request = payments_pb2.GetPaymentRequest(name=_payment(job))
+        return to_payment(await self._connection.unary(self._payments.GetPayment, request))
+
+    async def payments(self) -> AsyncGenerator[Payment, None]:
+        """Yield payments, newest first."""
+        request = payments_pb2.ListPaymentsRequest(page_size=_PAGE)
+        async for page in self._pages(self._payments.ListPayments, request):
+            for payment in page.payments:
+                yield to_payment(payment)
+
+    def watch_payment(self, job: str) -> AsyncGenerator[Payment, None]:
+        """Yield the payment of a job as it is, then after each change, to its end.  Broken connections are resumed."""
+        return follow_payment(self._connection, self._payments, _payment(job))
+
     # For operators
 
     async def exposes(self) -> AsyncGenerator[Expose, None]:
@@ -177,14 +232,31 @@ class AsyncClient:
             for expose in page.exposes:
                 yield to_expose(expose)
 
-    async def save_expose(self, name: str, bootstrap: str, *, display_name: str = "", enabled: bool = True) -> Expose:
+    async def save_expose(
+        self,
+        name: str,
+        bootstrap: str,
+        *,
+        display_name: str = "",
+        enabled: bool = True,
+        network: str = "",
+        meta: Mapping[str, str] | None = None,
+    ) -> Expose:
         """Add an expose, or replace the one of that name.  It runs from the next `boot` on.
 
-        `bootstrap` is YAML with `import_path`, `runtime_env` and so on.
+        `bootstrap` is YAML with `import_path`, `runtime_env` and so on.  `meta` is YAML about flows, by their path
+        in the app (`/` is the root flow): a flow with an `agentIdentifier` is paid for on `network`, `Preprod` or
+        `Mainnet`.
         """
-        expose = registry_pb2.Expose(name=_full(name, "exposes"), bootstrap=bootstrap, enabled=enabled)
+        full = _full(name, "exposes")
+        expose = registry_pb2.Expose(name=full, bootstrap=bootstrap, enabled=enabled)
         if display_name:
             expose.display_name = display_name
+        if network:
+            expose.network = network
+        for path, text in (meta or {}).items():
+            url = f"/{full.removeprefix('exposes/')}/{path.strip('/')}"
+            expose.meta.append(registry_pb2.FlowMeta(url=url, data=text, enabled=True))
         request = registry_pb2.SaveExposeRequest(expose=expose)
         return to_expose(await self._connection.unary(self._exposes.SaveExpose, request))
 
@@ -210,6 +282,10 @@ class AsyncClient:
 def _full(name: str, collection: str) -> str:
     name = name.strip("/")
     return name if name.startswith(f"{collection}/") else f"{collection}/{name}"
+
+
+def _payment(job: str) -> str:
+    return f"payments/{job.strip('/').removeprefix('jobs/').removeprefix('payments/')}"
 
 
 def _struct(inputs: Mapping[str, Any]) -> struct_pb2.Struct:

@@ -70,6 +70,10 @@ class Job:
     finish_time: datetime.datetime | None
     last_seq: int
     """The number of its last event."""
+    locks: tuple[str, ...] = ()
+    """The locks that it waits on: `jobs/{job}/locks/{lock}`."""
+    payment: str = ""
+    """`payments/{id}` if it is paid for."""
 
     @property
     def id(self) -> str:
@@ -112,7 +116,7 @@ class Event:
         """The payload as people read it."""
         if self.kind in ("status", "debug", "stdout", "stderr", "error"):
             return self.payload
-        return readable(_json(self.payload))
+        return readable(parsed(self.payload))
 
     @property
     def last(self) -> bool:
@@ -200,15 +204,17 @@ def to_job(message: job_pb2.Job) -> Job:
         name=message.name,
         flow=message.flow,
         owner=message.owner,
-        state=_word(job_pb2.JobState, message.state, "JOB_STATE_"),
-        reason=_word(job_pb2.JobReason, message.reason, "JOB_REASON_"),
+        state=word(job_pb2.JobState, message.state, "JOB_STATE_"),
+        reason=word(job_pb2.JobReason, message.reason, "JOB_REASON_"),
         error=message.error,
-        result=_json(message.result_json),
-        inputs=_json(message.inputs_json) or {},
-        create_time=_moment(message, "create_time"),
-        start_time=_moment(message, "start_time"),
-        finish_time=_moment(message, "finish_time"),
+        result=parsed(message.result_json),
+        inputs=parsed(message.inputs_json) or {},
+        create_time=moment(message, "create_time"),
+        start_time=moment(message, "start_time"),
+        finish_time=moment(message, "finish_time"),
         last_seq=message.last_seq,
+        locks=tuple(message.locks),
+        payment=message.payment,
     )
 
 
@@ -224,7 +230,7 @@ def to_expose(message: registry_pb2.Expose) -> Expose:
         display_name=message.display_name,
         enabled=message.enabled,
         bootstrap=message.bootstrap,
-        state=_word(registry_pb2.ExposeState, message.state, "EXPOSE_STATE_"),
+        state=word(registry_pb2.ExposeState, message.state, "EXPOSE_STATE_"),
         message=message.message,
         flow_count=message.flow_count,
         alive_count=message.alive_count,
@@ -235,7 +241,7 @@ def to_expose(message: registry_pb2.Expose) -> Expose:
 def to_boot_step(message: registry_pb2.BootEvent) -> BootStep:
     """Return the record of a line of a boot."""
     return BootStep(
-        kind=_word(registry_pb2.BootEvent.Kind, message.kind, "KIND_"),
+        kind=word(registry_pb2.BootEvent.Kind, message.kind, "KIND_"),
         step=message.step,
         target=message.target,
         message=message.message,
@@ -243,7 +249,8 @@ def to_boot_step(message: registry_pb2.BootEvent) -> BootStep:
     )
 
 
-def _word(enum: Any, number: int, prefix: str) -> str:
+def word(enum: Any, number: int, prefix: str) -> str:
+    """Return the name of an enum's value as people read it: without its prefix, in lower case."""
     try:
         word = str(enum.Name(number)).removeprefix(prefix).lower()
     except ValueError:  # a newer mesh knows a state that we do not
@@ -255,14 +262,16 @@ def _optional(message: Any, field: str) -> Any:
     return getattr(message, field) if message.HasField(field) else None
 
 
-def _moment(message: Any, field: str) -> datetime.datetime | None:
+def moment(message: Any, field: str) -> datetime.datetime | None:
+    """Return a time of a message; None if it is not set."""
     if not message.HasField(field):
         return None
     stamp: timestamp_pb2.Timestamp = getattr(message, field)
     return stamp.ToDatetime(tzinfo=datetime.UTC)
 
 
-def _json(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """Return JSON as a value; a text that is not JSON is itself, an empty one is None."""
     try:
         return json.loads(text) if text else None
     except ValueError:

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
 from agentmesh._client.tokens import TokenStore
+from agentmesh._client.waits import Lock, Payment
 
 T = TypeVar("T")
 _END: Any = object()
@@ -98,13 +99,54 @@ class Client:
         """Stop a job; its process is gone when this returns."""
         return self._call(self._client.cancel(job))
 
+    def locks(self, job: str = "", *, ended: bool = False, all_owners: bool = False) -> Iterator[Lock]:
+        """Yield pending locks, newest first."""
+        return self._iterate(self._client.locks(job, ended=ended, all_owners=all_owners))
+
+    def lock(self, name: str) -> Lock:
+        """Return a lock as it is now."""
+        return self._call(self._client.lock(name))
+
+    def answer(self, lock: str, inputs: Mapping[str, Any] | None = None, *, request_id: str = "") -> Lock:
+        """Answer a lock; return it as it is then."""
+        return self._call(self._client.answer(lock, inputs, request_id=request_id))
+
+    def watch_locks(self, *, all_owners: bool = False) -> Iterator[Lock]:
+        """Yield the locks that are pending, then each lock after a change of it, without end."""
+        return self._iterate(self._client.watch_locks(all_owners=all_owners))
+
+    def payment(self, job: str) -> Payment:
+        """Return the payment of a job as it is now."""
+        return self._call(self._client.payment(job))
+
+    def payments(self) -> Iterator[Payment]:
+        """Yield payments, newest first."""
+        return self._iterate(self._client.payments())
+
+    def watch_payment(self, job: str) -> Iterator[Payment]:
+        """Yield the payment of a job as it is, then after each change, to its end."""
+        return self._iterate(self._client.watch_payment(job))
+
     def exposes(self) -> Iterator[Expose]:
         """Yield every expose, by name.  Operators only."""
         return self._iterate(self._client.exposes())
 
-    def save_expose(self, name: str, bootstrap: str, *, display_name: str = "", enabled: bool = True) -> Expose:
+    def save_expose(
+        self,
+        name: str,
+        bootstrap: str,
+        *,
+        display_name: str = "",
+        enabled: bool = True,
+        network: str = "",
+        meta: Mapping[str, str] | None = None,
+    ) -> Expose:
         """Add or replace an expose.  Operators only."""
-        return self._call(self._client.save_expose(name, bootstrap, display_name=display_name, enabled=enabled))
+        return self._call(
+            self._client.save_expose(
+                name, bootstrap, display_name=display_name, enabled=enabled, network=network, meta=meta
+            )
+        )
 
     def delete_expose(self, name: str) -> None:
         """Delete an expose.  Operators only."""

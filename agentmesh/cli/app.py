@@ -29,9 +29,9 @@ def build(*, whole: bool = True) -> typer.Typer:
     app.callback()(_root)
     mesh.add_to(app)
     if whole:
-        from agentmesh.cli import exposes, flows, jobs, login
+        from agentmesh.cli import exposes, flows, jobs, locks, login, payments
 
-        for module in (exposes, flows, jobs, login):
+        for module in (exposes, flows, jobs, locks, login, payments):
             module.add_to(app)
     return app
 

@@ -29,6 +29,10 @@ def add(
     env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=VALUE for the app; repeat it.")] = None,
     display: Annotated[str, typer.Option(help="What people call it.")] = "",
     disabled: Annotated[bool, typer.Option("--disabled", help="Do not boot it.")] = False,
+    network: Annotated[str, typer.Option(help="Where its flows are paid for: Preprod or Mainnet.")] = "",
+    meta: Annotated[
+        list[str] | None, typer.Option("--meta", "-m", help="PATH=FILE: YAML about the flow at PATH (/); repeat it.")
+    ] = None,
     url: Url = URL,
 ) -> None:
     """Add an app, or replace the one of that name.  It runs from the next boot on."""
@@ -43,7 +47,14 @@ def add(
         bootstrap = f"import_path: {import_path}\n" + _runtime_env(env or [])
 
     async def work(client: AsyncClient) -> None:
-        expose = await client.save_expose(name, bootstrap, display_name=display, enabled=not disabled)
+        expose = await client.save_expose(
+            name,
+            bootstrap,
+            display_name=display,
+            enabled=not disabled,
+            network=network,
+            meta=_metas(meta or []),
+        )
         output.say(f"{expose.name} saved; start it with: agentmesh boot")
 
     call(url, work)
@@ -100,6 +111,20 @@ def _line(step: BootStep) -> str:
         return f"{step.step}: {step.message}" if step.message else step.step
     parts = [step.target, step.message, step.result]
     return f"  {step.kind:<9} {' '.join(filter(None, parts))}".rstrip()
+
+
+def _metas(pairs: list[str]) -> dict[str, str]:
+    """Return the texts of `PATH=FILE`, by path."""
+    texts = {}
+    for pair in pairs:
+        path, separator, name = pair.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"--meta {pair}: write PATH=FILE, such as /=paid.yaml")
+        try:
+            texts[path] = pathlib.Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"cannot read {name}: {error}") from error
+    return texts
 
 
 def _runtime_env(pairs: list[str]) -> str:

@@ -74,7 +74,7 @@ def run(
 
     Options of this command come before FLOW; what follows FLOW are its inputs (`agentmesh form FLOW` lists them).
     """
-    values = {**_json_inputs(inputs), **parse_inputs(context.args)}
+    values = {**json_inputs(inputs), **parse_inputs(context.args)}
 
     async def work(client: AsyncClient) -> int:
         await _check_flow(client, flow)
@@ -117,7 +117,8 @@ def parse_inputs(arguments: list[str]) -> dict[str, Any]:
     return values
 
 
-def _json_inputs(text: str) -> dict[str, Any]:
+def json_inputs(text: str) -> dict[str, Any]:
+    """Return the inputs of a JSON object, or of `@FILE` with one.  Raises `typer.BadParameter` for anything else."""
     if not text:
         return {}
     try:

@@ -1,13 +1,14 @@
 """`agentmesh jobs`, `watch` and `cancel`: what runs and what has run."""
 
 import contextlib
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
 from agentmesh.cli import output
 from agentmesh.cli.session import URL, AsJson, Url, call
-from agentmesh.client import AsyncClient
+from agentmesh.client import AsyncClient, Event, MeshError
 
 JobName = Annotated[str, typer.Argument(help="Id of the job, as `agentmesh jobs` shows it.")]
 
@@ -80,7 +81,33 @@ async def follow(client: AsyncClient, name: str, *, after: int = 0, as_json: boo
                 output.as_json(event)
             elif event.kind != "final":  # comes again as the result
                 output.event(event)
+                await _tell_wait(client, name, event)
     job = await client.job(name)
     if not as_json:
         output.outcome(job)
     return 0 if job.state == "succeeded" else 1
+
+
+async def _tell_wait(client: AsyncClient, name: str, event: Event) -> None:
+    """Say what a job waits for, and what to do about it; an old event of a wait that is over says nothing."""
+    said = _said(event)
+    with contextlib.suppress(MeshError):  # it may be over, and forgotten
+        if event.kind == "lock":
+            lock = await client.lock(f"jobs/{name.removeprefix('jobs/')}/locks/{said.get('lid')}")
+            if lock.pending:
+                output.lock(lock)
+        elif event.kind == "payment" and said.get("step") == "initialized":
+            job = await client.job(name)
+            if job.state == "awaiting_payment":
+                output.note(f"the job waits until it is paid for: agentmesh pay {job.id}")
+
+
+def _said(event: Event) -> dict[str, Any]:
+    """Return what a lock or payment event holds."""
+    if event.kind not in ("lock", "payment"):
+        return {}
+    with contextlib.suppress(ValueError):
+        value = json.loads(event.payload)
+        value = value.get("dict", value) if isinstance(value, dict) else {}
+        return value if isinstance(value, dict) else {}
+    return {}

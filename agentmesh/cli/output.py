@@ -6,7 +6,7 @@ import datetime
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from agentmesh.client import Event, Job
+from agentmesh.client import Event, Job, Lock
 
 # What a flow prints must not move the cursor or rename the window.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -29,10 +29,11 @@ _STYLES = {
     "stdout": "dim",
     "debug": "dim",
     "lock": "bold magenta",
+    "payment": "magenta",
     "inputs": "dim",
     "meta": "dim",
 }
-_STATES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+_STATES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "pending": "magenta"}
 
 console = Console(highlight=False)
 
@@ -47,7 +48,7 @@ def say(text: str, style: str = "") -> None:
     if console.is_terminal:
         console.print(Text(clean(text), style=style))
     else:
-        print(clean(text))
+        print(clean(text), flush=True)
 
 
 def note(text: str) -> None:
@@ -77,7 +78,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def event(item: Event) -> None:
     """Print one line of a job's log; what has several lines is indented, and what few people read is cut."""
     text = clean(item.text)
-    if item.kind in ("meta", "agent") and len(text) > _ASIDE_MAX:
+    if item.kind in ("meta", "agent", "payment") and len(text) > _ASIDE_MAX:
         text = f"{text[:_ASIDE_MAX]}…"
     first, *more = text.splitlines() or [""]
     if not console.is_terminal:
@@ -88,6 +89,37 @@ def event(item: Event) -> None:
     line.append(f"{item.kind:<8}", style=_STYLES.get(item.kind, ""))
     line.append("\n               ".join(["  " + first, *more]))
     console.print(line)
+
+
+def fields(elements: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the elements of a form that take a value; its buttons that have one are a choice, by their name."""
+    found: dict[str, dict[str, Any]] = {}
+    for element in elements:
+        name, kind = str(element.get("name") or ""), element.get("type")
+        if not name or kind in ("submit", "cancel", "errors"):
+            continue
+        if kind != "action":
+            found[name] = dict(element)
+            continue
+        button = found.setdefault(name, {"name": name, "type": "select", "option": []})
+        button.setdefault("option", []).append({"name": element.get("value"), "label": element.get("text")})
+    return list(found.values())
+
+
+def lock(item: Lock) -> None:
+    """Say on stderr what a lock asks, until when, and how to answer."""
+    until = f" until {moment(item.expire_time)}" if item.expire_time else ""
+    note(f"the job waits for an answer to {item.title}{until}:")
+    for element in item.elements:
+        if element.get("type") in ("markdown", "none") and element.get("text"):
+            note("\n".join(f"  {line}" for line in str(element["text"]).splitlines()))
+    asked = fields(item.elements)
+    for field in asked:
+        label = field.get("label") or ""
+        note(
+            f"  --{field['name']} ({field.get('type')}{', required' if field.get('required') else ''}) {label}".rstrip()
+        )
+    note(" ".join(["  agentmesh answer", item.id, *(f"--{field['name']} …" for field in asked)]))
 
 
 def outcome(job: Job) -> None:

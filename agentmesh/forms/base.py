@@ -4,6 +4,7 @@ Elements are dataclasses: the parameters of a class are its fields, and so are t
 (spec: kodosumi §3.1).  `error` is never part of the JSON, but for select.
 """
 
+import abc
 import dataclasses
 import datetime
 import inspect
@@ -39,7 +40,7 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime.date) else value
 
 
-class Element:
+class Element(abc.ABC):
     """One element of a form."""
 
     type: ClassVar[str] = ""
@@ -52,9 +53,9 @@ class Element:
         """Return the element's JSON; what is not set is null."""
         return {"type": self.type, **{key: plain(getattr(self, key)) for key in self.keys()}}
 
+    @abc.abstractmethod
     def render(self) -> str:
         """Return the element's HTML."""
-        raise NotImplementedError(f"{type(self).__name__} has no HTML")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Element":

@@ -27,11 +27,24 @@ EXAMPLES = {
     "hymn": ("Hymn Creator", "examples.hymn.app:fast_app"),
     "jkx": ("JKX", "examples.jkx.app:fast_app2"),
     "noop": ("No operation", "examples.noop.app:fast_app"),
+    "paid": ("Telegram office", "examples.paid.app:fast_app"),
     "prime": ("Prime gap finder", "examples.prime.app:fast_app"),
     "sumi-test": ("Sumi test", "examples.sumi_test.app:fast_app"),
     "throughput": ("Throughput", "examples.throughput.app:fast_app"),
 }
 """Name of each example's expose: what people call it, and where its app is."""
+
+# An agent that nobody registered: the ledger of a mesh on loopback gives each of Preprod's policy the same price.
+PAID_META = """\
+display: Telegram office
+description: Puts a text into Morse code, once it is paid for.
+agentIdentifier: 7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f7774656c656772616d206f6666696365
+tags:
+  - Payment
+  - Masumi
+"""
+METAS = {"paid": {"/": PAID_META}}
+"""What is said about flows of examples, by expose and path; the others say it themselves."""
 
 
 async def healthy(probe: str, address: str) -> bool:
@@ -90,7 +103,14 @@ async def boot_examples(url: str) -> None:
         there = {expose.name async for expose in mesh.exposes()}
         for name, (display_name, import_path) in EXAMPLES.items():
             if name not in there:
-                await mesh.save_expose(name, f"import_path: {import_path}\n", display_name=display_name)
+                meta = METAS.get(name)
+                await mesh.save_expose(
+                    name,
+                    f"import_path: {import_path}\n",
+                    display_name=display_name,
+                    network="Preprod" if meta else "",
+                    meta=meta,
+                )
         async for step in mesh.boot():
             if step.kind in ("warning", "error"):
                 print(f"examples: {step.target} {step.message}".strip(), file=sys.stderr)

@@ -11,6 +11,7 @@ import pytest
 
 from agentmesh.testing import Mesh, running_mesh
 
+AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "67" * 16
 _HERE = pathlib.Path(__file__).parent
 APP = """
 import asyncio
@@ -43,6 +44,35 @@ async def enter_slow(request, inputs):
     return Launch(request, wait, inputs=inputs)
 
 
+@app.enter(path="/asking", model=form, summary="Asking", description="Asks a human.", tags=["Demo"])
+async def enter_asking(request, inputs):
+    return Launch(request, ask, inputs=inputs)
+
+
+@app.lock("approval")
+async def approval(data):
+    return forms.Model(
+        forms.Markdown(f"May **{data['name']}** pass?"),
+        forms.InputText(label="Reason", name="reason", required=True),
+        forms.Checkbox("sure", label="Sure", option="yes, I am"),
+        forms.Select("verdict", [forms.InputOption("yes", "Yes"), forms.InputOption("no", "No", True)], "Verdict"),
+        forms.Submit("Send"),
+    )
+
+
+@app.lease("approval")
+async def approved(inputs):
+    if inputs["reason"] == "none":
+        raise InputsError(reason="Give a better reason.")
+    return inputs
+
+
+async def ask(inputs, tracer):
+    for _ in range(2 if inputs["greeting"] == "twice" else 1):
+        answer = await tracer.lock("approval", {"name": inputs["name"]})
+    return Markdown(f"{answer['reason']}, {answer['sure']}, {answer['verdict']}")
+
+
 async def greet(inputs, tracer):
     await tracer.debug("about to greet", "\\x1b]0;renamed\\x07")
     return Markdown(f"{inputs['greeting'] or 'Hello'}, **{inputs['name']}**!")
@@ -67,10 +97,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cli_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """Return a mesh that serves the app as `greeter`."""
+    """Return a mesh that serves the app as `greeter`, and as `sold` for money; its ledger is quick."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "greeter_app.py").write_text(APP)
-    with running_mesh(cwd=folder) as mesh:
+    env = {"AGENTMESH_LEDGER_WORKER_DELAY_S": "0.05", "AGENTMESH_LEDGER_CONFIRM_DELAY_S": "0.1"}
+    with running_mesh(cwd=folder, env=env) as mesh:
+        meta = {"/": f"agentIdentifier: {AGENT}\n"}
+        mesh.client.save_expose("sold", "import_path: greeter_app:app\n", network="Preprod", meta=meta)
         mesh.deploy("greeter", "greeter_app:app")
         yield mesh
 

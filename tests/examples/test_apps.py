@@ -19,6 +19,7 @@ APPS = {
     "hymn": "examples.hymn.app:fast_app",
     "jkx": "examples.jkx.app:fast_app2",
     "noop": "examples.noop.app:fast_app",
+    "paid": "examples.paid.app:fast_app",
     "prime": "examples.prime.app:fast_app",
     "sumi_test": "examples.sumi_test.app:fast_app",
     "throughput": "examples.throughput.app:fast_app",
@@ -34,6 +35,7 @@ SUMMARIES = {
     ("hymn", "/"): "Hymn Creator",
     ("jkx", "/serve"): "jKx Knowledge Graph",
     ("noop", "/"): "Noop",
+    ("paid", "/"): "Telegram Office",
     ("prime", "/"): "Prime Gap Distribution",
     ("prime", "/async"): "Prime Gap Distribution (async)",
     ("sumi_test", "/"): "Masumi Two-Stage Service",
@@ -50,6 +52,7 @@ VALID: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("form_example", "/datetime-inputs"): {"date": "2026-01-31"},
     ("form_example", "/text-inputs"): {"username": "Ada", "password": "secretpass123", "email": "ada@example.com"},
+    ("paid", "/"): {"text": "SOS"},
     ("sumi_test", "/"): {"name": "Ada", "date": TOMORROW},
 }
 
@@ -215,6 +218,16 @@ async def test_sumi_test_offers_no_date_before_tomorrow(call: Caller) -> None:
     """The earliest date of the form is tomorrow, whenever it is shown."""
     elements = (await call("sumi_test", "GET", "/")).json()["elements"]
     assert [element["min_date"] for element in elements if element["type"] == "date"] == [TOMORROW]
+
+
+async def test_paid_encodes(call: Caller) -> None:
+    """Letters are parted by blanks, words by slashes; what has no code is refused before anybody pays."""
+    await call("paid", "POST", "/", {"text": "sos Ada"})
+    result, _ = await run(call.noted[0])
+    assert result == {"Markdown": {"body": "`... --- ... / .- -.. .-`"}}
+    answer = await call("paid", "POST", "/", {"text": "Grüße!"})
+    assert answer.json()["errors"] == {"text": ["There is no Morse code for ! Ü"], "_global_": []}
+    assert call.noted == []
 
 
 async def test_hymn_events(call: Caller) -> None:

@@ -98,18 +98,24 @@ def test_half_a_surrogate_pair_does_not_stop_a_flow() -> None:
     assert [("debug", "a?b")] == log.events
 
 
-async def test_locks_and_files_say_that_they_are_not_there_yet() -> None:
+async def test_files_say_that_they_are_not_there_yet() -> None:
     """Clearly, and in a way that the user of the flow sees."""
     tracer = Tracer("f1", Log())
 
-    with pytest.raises(KodosumiError, match="lock 'approve'"):
-        await tracer.lock("approve", data={"a": 1}, timeout=3)
-    with pytest.raises(KodosumiError, match="does not have it yet"):
-        tracer.lock_sync("approve")
     with pytest.raises(KodosumiError, match="files of a job"):
         await tracer.fs()
     with pytest.raises(KodosumiError, match="files of a job"):
         tracer.fs_sync()
+
+
+async def test_a_lock_belongs_into_the_jobs_own_process() -> None:
+    """A tracer that cannot ask says where to ask; in an async flow `lock_sync` says what to await."""
+    tracer = Tracer("f1", Log())
+
+    with pytest.raises(KodosumiError, match="lock 'approve': locks are opened in the job's own process"):
+        await tracer.lock("approve", data={"a": 1}, timeout=3)
+    with pytest.raises(KodosumiError, match=r"use `await tracer\.lock"):
+        tracer.lock_sync("approve")
 
 
 async def test_the_mock_does_nothing() -> None:

@@ -1,0 +1,1 @@
+"""A small flow that is paid for before it works."""

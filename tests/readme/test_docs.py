@@ -1,0 +1,81 @@
+"""What the pages of `docs/` show runs as it stands there."""
+
+import pathlib
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from agentmesh.testing import Mesh, running_mesh
+from tests.readme.snippets import ROOT, Snippet, run_python, run_shell, snippets
+
+PAGES = ("locks.md", "payments.md")
+ALL = {page: snippets(f"docs/{page}") for page in PAGES}
+
+pytestmark = pytest.mark.xdist_group("readme")
+
+
+def of(page: str, language: str) -> list[Snippet]:
+    """Return the snippets of a page in one language that are no files."""
+    return [snippet for snippet in ALL[page] if snippet.language == language and not snippet.title]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return a folder with the files that the pages show."""
+    path = tmp_path_factory.mktemp("docs")
+    for found in ALL.values():
+        for snippet in found:
+            if snippet.title:
+                (path / snippet.title).write_text(snippet.text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def mesh(folder: pathlib.Path) -> Iterator[Mesh]:
+    """Return a mesh, started in that folder, whose ledger is quick."""
+    env = {"AGENTMESH_LEDGER_WORKER_DELAY_S": "0.05", "AGENTMESH_LEDGER_CONFIRM_DELAY_S": "0.1"}
+    with running_mesh(cwd=folder, env=env) as mesh:
+        yield mesh
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_snippet_is_left_out(page: str) -> None:
+    """Each fenced block is a file, a command or a program that a test here runs."""
+    files = [snippet for snippet in ALL[page] if snippet.title]
+    shell, python = of(page, "sh"), of(page, "python")
+
+    assert all([files, shell, python])
+    assert len(ALL[page]) == len([*files, *shell, *python])
+
+
+def test_a_human_answers(mesh: Mesh, folder: pathlib.Path) -> None:
+    """By command line, REST and gRPC, then by the Python client: refused once, then taken."""
+    shown = run_shell(of("locks.md", "sh"), folder, mesh)
+
+    assert "refused: the lock is open still" in shown
+    assert "# All about the sea" in shown
+    assert '"prompt":"approval"' in shown
+    assert '"status":"success"' in shown
+    assert "LOCK_STATE_ANSWERED" in shown
+    (program,) = of("locks.md", "python")
+    assert "{'verdict': ['Say yes or no.']}\n# All about the wind\n" == run_python(program, folder, mesh)
+
+
+def test_a_purchaser_pays(mesh: Mesh, folder: pathlib.Path) -> None:
+    """With `agentmesh pay` and by hand; the result's hash reaches the ledger."""
+    shown = run_shell(of("payments.md", "sh"), folder, mesh)
+
+    assert "funds_locked" in shown
+    assert "FundsLockingRequested (10 ADA)" in shown
+    assert 2 == len(re.findall(r"\*Will it rain\?\* Most certainly\.", shown))
+    (program,) = of("payments.md", "python")
+    assert "result_submitted ((10000000, ''),)" == run_python(program, folder, mesh).splitlines()[-1]
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page}" for page in PAGES)])
+def test_links_lead_somewhere(page: str) -> None:
+    """Every relative link names a file."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
