@@ -123,6 +123,9 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         AGENTMESH_NURSERY=nursery,
         AGENTMESH_LOG_LEVEL=options.log_level,
         AGENTMESH_GRACE_S="1.5",
+        # glibc raises this by itself after the first large block, and then keeps in its heap what argon2 needs for a
+        # moment: 20 MB of the auth service.  A fixed value stays.
+        MALLOC_MMAP_THRESHOLD_=os.environ.get("MALLOC_MMAP_THRESHOLD_", "1048576"),
         PYTHONUNBUFFERED="1",
     )
     if options.examples:
