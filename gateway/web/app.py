@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway import contract
@@ -19,6 +19,7 @@ from gateway.config import Config
 from gateway.dialects.errors import DIALECTS, Dialect, HttpError
 from gateway.exchange import PATH_HEADER
 from gateway.web.health import Health
+from meshkit.auth import COOKIE
 from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -61,6 +62,8 @@ def create(config: Config) -> Starlette:
         return JSONResponse(body, status_code=200 if serving else 503)
 
     async def show_root(request: Request) -> Response:
+        if COOKIE in request.cookies:  # a cookie that does not hold any more is deleted there, and leads back here
+            return RedirectResponse("/admin/flow", status_code=302)
         if prefers_html(request.headers.get("accept", ""), request.query_params.get("format", "")):
             page = importlib.resources.files("gateway.web").joinpath("login.html").read_text("utf-8")
             return HTMLResponse(
