@@ -11,7 +11,7 @@ from mesh.runner.v1 import app_pb2_grpc
 
 from meshkit import client, observability, server
 from meshkit.identity import ServiceIdentity
-from meshkit.service import authenticated
+from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from services.registry.apps import Apps
 from services.registry.boot import Booter, Limits
@@ -75,7 +75,7 @@ async def running(
 
 async def main() -> None:
     """Serve until told to stop."""
-    config = Config()
+    config = from_environment(Config)
     observability.configure("registry", config.log_level)
     async with running(config):
         await server.until_signal(asyncio.Event())

@@ -5,13 +5,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
-import structlog
 from mesh.payments.v1 import payments_pb2_grpc
 from mesh.runner.v1 import app_pb2_grpc, host_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
 
 from meshkit import client, identity, observability
 from meshkit.server import serve, until_signal
-from meshkit.service import authenticated
+from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from services.runner.apps import Apps
 from services.runner.billing import Billing
@@ -26,7 +25,7 @@ from services.runner.placement import LocalPlacement, own_nursery
 from services.runner.servicer import AppServicer, JobServicer
 from services.runner.sqlite_store import MIGRATIONS, SqliteStore
 
-log = structlog.get_logger()
+_REQUESTS_KEPT_S = 86_400.0
 SERVICES = (
     "mesh.runner.v1.JobService",
     "mesh.runner.v1.AppService",
@@ -37,7 +36,7 @@ SERVICES = (
 
 async def main() -> None:
     """Serve until SIGTERM."""
-    config = Config()
+    config = from_environment(Config)
     observability.configure("runner", config.log_level)
     stopping = asyncio.Event()
     async with running(config, stopping=stopping):
@@ -96,10 +95,23 @@ async def running(
         apps.address = f"{config.runner_address.rpartition(':')[0]}:{port}"
         # Streams watch it: set before the server waits for them.
         stack.callback(stopping.set)
-        for work in (placement.run(), apps.expire_leases(), locks.expire(), billing.run()):
+        for work in (
+            placement.run(),
+            apps.expire_leases(),
+            locks.expire(),
+            billing.run(),
+            _forget_requests(store, now),
+        ):
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
         yield port
+
+
+async def _forget_requests(store: SqliteStore, now: Callable[[], float]) -> None:
+    """Keep requests for as long as somebody may repeat them, not for ever; until cancelled."""
+    while True:
+        await store.forget_requests(now() - _REQUESTS_KEPT_S)
+        await asyncio.sleep(_REQUESTS_KEPT_S / 24)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

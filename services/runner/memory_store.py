@@ -15,28 +15,34 @@ class MemoryStore:
         self._jobs: dict[str, Job] = {}
         self._events: dict[str, list[Event]] = {}
         self._locks: dict[str, Lock] = {}
-        self._requests: dict[tuple[str, str], Request] = {}
+        self._requests: dict[tuple[str, str], tuple[float, Request]] = {}
+        """By owner and id, with when they were made."""
         self._apps: dict[str, PlacedApp] = {}
 
     async def create(self, job: Job, events: Sequence[Event], request: Request | None) -> tuple[Job, list[Event]]:
         """See `JobStore.create`."""
         if job.job_id in self._jobs:
             raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}")
-        self._note(request)
+        self._note(request, job.created_at)
         self._jobs[job.job_id] = job
         self._events[job.job_id] = []
         return self._apply(Change(job=job, events=tuple(events)))
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """See `JobStore.request`."""
-        return self._requests.get((owner, request_id))
+        found = self._requests.get((owner, request_id))
+        return found[1] if found is not None else None
+
+    async def forget_requests(self, before: float) -> None:
+        """See `JobStore.forget_requests`."""
+        self._requests = {key: made for key, made in self._requests.items() if made[0] >= before}
 
     async def update(
         self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
     ) -> tuple[Job, list[Event]]:
         """See `JobStore.update`."""
         change = rule(self.get(job_id))
-        self._note(request)
+        self._note(request, change.job.updated_at)
         return self._apply(change)
 
     def get(self, job_id: str) -> Job:
@@ -135,13 +141,13 @@ class MemoryStore:
             )
         return job, numbered
 
-    def _note(self, request: Request | None) -> None:
+    def _note(self, request: Request | None, at: float) -> None:
         if request is None:
             return
         key = (request.owner, request.request_id)
         if key in self._requests:
             raise AlreadyExists("request was made before", resource=request.request_id)
-        self._requests[key] = request
+        self._requests[key] = (at, request)
 
 
 def searched(job: Job) -> str:

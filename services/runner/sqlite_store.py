@@ -130,6 +130,12 @@ class SqliteStore:
             return None
         return Request(owner=owner, request_id=request_id, body_hash=row[0], answer=row[1])
 
+    async def forget_requests(self, before: float) -> None:
+        """See `JobStore.forget_requests`."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM requests WHERE created_at < ?", (before,)) and None
+        )
+
     async def update(
         self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
     ) -> tuple[Job, list[Event]]:

@@ -33,6 +33,9 @@ class JobStore(Protocol):
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return the request of that id, or `None` if the owner has made none."""
 
+    async def forget_requests(self, before: float) -> None:
+        """Forget requests that were made before a moment: their ids may be used anew."""
+
     async def update(
         self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
     ) -> tuple[Job, list[Event]]:

@@ -91,6 +91,22 @@ def _append(payload: str, found: Job) -> Change:
     return Change(job=found, events=(event(payload),))
 
 
+async def test_requests_are_not_kept_for_ever(store: Store) -> None:
+    """An id that is old enough may be used anew; the job it made stays."""
+    request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"answer")
+    await store.create(job(1, created_at=10.0), [], request)
+
+    await store.forget_requests(10.0)
+    kept = await store.request("users/a", "r")
+    await store.forget_requests(10.5)
+    forgotten = await store.request("users/a", "r")
+    await store.create(job(2), [], request)
+
+    assert request == kept
+    assert forgotten is None
+    assert 10.0 == store.get(job(1).job_id).created_at
+
+
 async def test_updates_append_without_gaps(store: Store) -> None:
     """The store numbers what a rule appends, and the job's `last_seq` follows."""
     await store.create(job(1), [event("0")], None)
