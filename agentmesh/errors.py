@@ -9,7 +9,7 @@
 import functools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 GLOBAL = "_global_"
 """The key of messages that belong to no field (spec: kodosumi §2.4)."""
@@ -59,6 +59,20 @@ class InputsError(KodosumiError):
         lines = list(self.errors.get(GLOBAL, []))
         lines += [f"{name}: {text}" for name, texts in self.errors.items() if name != GLOBAL for text in texts]
         return "\n".join(lines)
+
+
+def refusal(error: InputsError, problems: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return what is wrong with values, by field: the author's words, and the form's where the author says nothing."""
+    said = error.errors if error.has_errors() else {GLOBAL: ["The values are not accepted."]}
+    return {**said, **{name: messages for name, messages in problems.items() if not said.get(name)}}
+
+
+def in_order(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return messages by field as clients show them: lists, none empty, and `_global_` always there and last."""
+    # An author may have put a plain string where a list belongs.
+    lists = {name: [texts] if isinstance(texts, str) else list(texts) for name, texts in errors.items() if texts}
+    overall = lists.pop(GLOBAL, [])
+    return {**lists, GLOBAL: overall}
 
 
 def describe(exc: BaseException) -> str:

@@ -1,7 +1,8 @@
 """Calls an author's function with what it asks for by the names of its parameters."""
 
+import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 
@@ -32,3 +33,14 @@ def by_name(function: Callable[..., Any], **offered: Any) -> Callable[[], Any]:
     """Return a call of `function` with those of `offered` it takes; raise `TypeError` if it needs anything else."""
     names = wanted(function, tuple(offered))
     return lambda: function(**{name: offered[name] for name in names})
+
+
+async def call(handler: Callable[..., Any], run: Callable[[], Any]) -> Any:
+    """Call a handler on this loop if it is a coroutine function, else in a thread."""
+    from starlette.concurrency import run_in_threadpool  # not before a server needs it
+
+    function = handler.func if isinstance(handler, functools.partial) else handler
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        return await run()
+    result = await run_in_threadpool(run)
+    return await result if isinstance(result, Awaitable) else result

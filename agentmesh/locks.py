@@ -5,7 +5,6 @@ becomes of the app.  An answer is parsed, checked and leased in the app's handle
 what `tracer.lock` returns.
 """
 
-import asyncio
 import concurrent.futures
 import dataclasses
 import inspect
@@ -14,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentmesh import inject, serialize
-from agentmesh.errors import GLOBAL, InputsError, KodosumiError, describe
+from agentmesh.errors import InputsError, KodosumiError, describe, in_order, refusal
 
 PATH = "/_lock_/{fid}/{lid}"
 """Where an app answers for its locks; the mesh lets nobody in but itself."""
@@ -74,15 +73,12 @@ async def answer(app: Any, request: Any) -> Any:
         result: Any = {**inputs, **values}
         try:
             if lease is not None:
-                call = inject.by_name(lease, inputs=dict(values), data=data, request=request)
-                result = await _awaited(call() if inspect.iscoroutinefunction(lease) else asyncio.to_thread(call))
+                leased = inject.by_name(lease, inputs=dict(values), data=data, request=request)
+                result = await inject.call(lease, leased)
         except InputsError as error:
-            if not error.has_errors():
-                error.flash("The values are not accepted.")
-            unsaid = {field: texts for field, texts in problems.items() if not error.errors.get(field)}
-            return JSONResponse({"errors": _last_global({**error.errors, **unsaid})})
+            return JSONResponse({"errors": in_order(refusal(error, problems))})
         if problems:
-            return JSONResponse({"errors": _last_global(problems)})
+            return JSONResponse({"errors": in_order(problems)})
         return JSONResponse({"result": serialize.plain(result)})
     except Exception as error:
         return JSONResponse({"detail": describe(error)}, status_code=500)
@@ -90,12 +86,6 @@ async def answer(app: Any, request: Any) -> Any:
 
 async def _awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
-
-
-def _last_global(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    lists = {name: [texts] if isinstance(texts, str) else list(texts) for name, texts in errors.items() if texts}
-    overall = lists.pop(GLOBAL, [])
-    return {**lists, GLOBAL: overall}
 
 
 def _request() -> Any:

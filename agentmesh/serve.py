@@ -6,20 +6,17 @@ are flows too if they are marked with `entry=True`.
 """
 
 import contextlib
-import functools
-import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 from fastapi import FastAPI
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from agentmesh import body, inject, launch, locks, serialize
-from agentmesh.errors import GLOBAL, InputsError, describe
+from agentmesh.errors import InputsError, describe, in_order, refusal
 from agentmesh.forms import Model
 
 USER_HEADER = b"x-kodosumi_user"
@@ -205,9 +202,7 @@ class _Form:
                 # A copy: a handler that changes its inputs must not change what is checked.
                 response = await self._call(dict(values), request)
             except InputsError as error:
-                if not error.has_errors():
-                    error.flash("The values are not accepted.")
-                return self._refuse({**error.errors, **_unsaid(problems, error.errors)})
+                return self._refuse(refusal(error, problems))
             except HTTPException:
                 raise  # the author's own answer
             except Exception as error:
@@ -226,15 +221,12 @@ class _Form:
         run = inject.by_name(self._handler, inputs=values, request=request)
         token = launch.flow.set(self._context)
         try:
-            return await _run(self._handler, run)
+            return await inject.call(self._handler, run)
         finally:
             launch.flow.reset(token)
 
     def _refuse(self, errors: Mapping[str, list[str]]) -> Response:
-        # An author may have put a plain string where a list belongs.
-        lists = {name: [texts] if isinstance(texts, str) else list(texts) for name, texts in errors.items() if texts}
-        overall = lists.pop(GLOBAL, [])
-        return self._answer({"errors": {**lists, GLOBAL: overall}})  # clients show `_global_` last
+        return self._answer({"errors": in_order(errors)})
 
     def _answer(self, content: dict[str, Any]) -> Response:
         return JSONResponse(serialize.plain({**content, "elements": self._model.get_model()}))
@@ -256,20 +248,6 @@ def _forgetting() -> Iterator[Callable[[], None]]:
     finally:
         if noted is not None and not kept:
             del noted[before:]
-
-
-def _unsaid(problems: Mapping[str, list[str]], said: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Return the problems of fields that the author has said nothing about."""
-    return {name: messages for name, messages in problems.items() if not said.get(name)}
-
-
-async def _run(handler: Callable[..., Any], run: Callable[[], Any]) -> Any:
-    """Call a handler on this loop if it is a coroutine function, else in a thread."""
-    function = handler.func if isinstance(handler, functools.partial) else handler
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
-        return await run()
-    result = await run_in_threadpool(run)
-    return await result if isinstance(result, Awaitable) else result
 
 
 def _canonical(path: str) -> str:

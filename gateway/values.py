@@ -70,7 +70,7 @@ def _check(item: Any, field: str, depth: int) -> None:
 
 def millis(time: Timestamp) -> int:
     """Return milliseconds since 1970."""
-    return time.seconds * 1000 + time.nanos // 1_000_000
+    return time.ToMilliseconds()
 
 
 def epoch(time: Timestamp) -> float:

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from meshkit import client, identity
 from meshkit.auth import Auth, Revocations, TokenVerifier
 from meshkit.errors import from_rpc
+from meshkit.tasks import background
 
 log = structlog.get_logger()
 _RECONNECT_S = 0.1
@@ -79,8 +80,8 @@ async def authenticated(settings: Settings, service: str) -> AsyncIterator[Auth]
             with from_rpc():
                 return str((await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=5, wait_for_ready=True)).jwks_json)
 
-        task = asyncio.create_task(follow_revocations(stub, revocations), name="follow-revocations")
-        stack.push_async_callback(_cancel, task)
+        follow = follow_revocations(stub, revocations)
+        await stack.enter_async_context(background(follow, "follow-revocations"))
         yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret)
 
 
@@ -101,9 +102,3 @@ async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: R
             log.debug("revocations interrupted", code=error.code().name)
         # It restarts, having ended the stream or not; the snapshot on the next connection has what we missed.
         await asyncio.sleep(_RECONNECT_S)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -12,6 +12,7 @@ from meshkit import observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
+from meshkit.tasks import background
 from services.payments.config import Config, MasumiNetwork
 from services.payments.domain import Windows
 from services.payments.hub import Hub
@@ -72,9 +73,7 @@ async def running(
         servicer = PaymentServicer(payments, heartbeat_s=config.heartbeat_s, stopping=stopping)
         auth = await stack.enter_async_context(authenticated(config, "payments"))
         for tracker in trackers.values():
-            task = asyncio.create_task(tracker.run(), name=f"tracker-{tracker.network}")
-            task.add_done_callback(lambda done: _crashed(done, stopping))
-            stack.push_async_callback(_end, task)
+            await stack.enter_async_context(background(tracker.run(), f"tracker-{tracker.network}", stopping))
         port = await stack.enter_async_context(
             serve(
                 config.payments_address,
@@ -109,15 +108,3 @@ async def _providers(
             ledger = await stack.enter_async_context(opened(config.data_dir / "ledger.db", config.ledger_options))
         providers[network] = (LedgerProvider(network, ledger), LEDGER_PACE)
     return providers, ledger
-
-
-def _crashed(task: "asyncio.Task[None]", stopping: asyncio.Event) -> None:
-    """A tracker never ends by itself: if it does, the process does, and is started again."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("tracker crashed", tracker=task.get_name(), exc_info=error)
-        stopping.set()
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])  # what it may have raised has been logged

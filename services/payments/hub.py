@@ -9,8 +9,8 @@ import contextlib
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
+from meshkit.tasks import either
 from services.payments.domain import Payment
 from services.payments.store import PaymentStore
 
@@ -83,7 +83,7 @@ class Hub:
                     yield [payment]
                     if payment.ended:
                         return
-                elif not await _either(changed, stopped, heartbeat_s):
+                elif not await either(changed, stopped, heartbeat_s):
                     yield []
         finally:
             stopped.cancel()
@@ -106,7 +106,7 @@ class Hub:
                 fresh, revision = self._after(revision), self._revision
                 for start in range(0, len(fresh), _BATCH_MAX):
                     yield [await self._store.get(payment_id) for payment_id in fresh[start : start + _BATCH_MAX]]
-                if not fresh and not await _either(changed, stopped, heartbeat_s):
+                if not fresh and not await either(changed, stopped, heartbeat_s):
                     yield []
         finally:
             stopped.cancel()
@@ -124,13 +124,3 @@ class Hub:
                 break
             found.append(payment_id)
         return found[::-1]
-
-
-async def _either(changed: asyncio.Event, stopped: "asyncio.Future[Any]", timeout_s: float) -> bool:
-    """Wait for a change or the stop; return False after `timeout_s`."""
-    waiter = asyncio.ensure_future(changed.wait())
-    try:
-        done, _ = await asyncio.wait((waiter, stopped), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
-    finally:
-        waiter.cancel()

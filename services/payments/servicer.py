@@ -144,7 +144,7 @@ def _at(ms: int) -> timestamp_pb2.Timestamp | None:
 
 
 def _ms(moment: timestamp_pb2.Timestamp) -> int:
-    return int(moment.seconds * 1000 + moment.nanos // 1_000_000)
+    return int(moment.ToMilliseconds())
 
 
 def _number(text: str) -> int:

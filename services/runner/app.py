@@ -12,6 +12,7 @@ from meshkit import client, identity, observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
+from meshkit.tasks import background
 from services.runner.apps import Apps
 from services.runner.billing import Billing
 from services.runner.calls import Calls
@@ -95,15 +96,14 @@ async def running(
         apps.address = f"{config.runner_address.rpartition(':')[0]}:{port}"
         # Streams watch it: set before the server waits for them.
         stack.callback(stopping.set)
-        for work in (
-            placement.run(),
-            apps.expire_leases(),
-            locks.expire(),
-            billing.run(),
-            _forget_requests(store, now),
+        for name, work in (
+            ("placement", placement.run()),
+            ("leases", apps.expire_leases()),
+            ("locks", locks.expire()),
+            ("billing", billing.run()),
+            ("requests", _forget_requests(store, now)),
         ):
-            task = asyncio.create_task(work)
-            stack.push_async_callback(_end, task)
+            await stack.enter_async_context(background(work, name, stopping))
         yield port
 
 
@@ -112,9 +112,3 @@ async def _forget_requests(store: SqliteStore, now: Callable[[], float]) -> None
     while True:
         await store.forget_requests(now() - _REQUESTS_KEPT_S)
         await asyncio.sleep(_REQUESTS_KEPT_S / 24)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

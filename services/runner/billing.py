@@ -218,7 +218,7 @@ def _said(payment: payments_pb2.Payment) -> dict[str, object]:
 
 
 def _millis(at: Any) -> str:
-    return str(at.seconds * 1000 + at.nanos // 1_000_000)
+    return str(at.ToMilliseconds())
 
 
 def _seconds(at: Any) -> float:

@@ -17,9 +17,11 @@ import structlog
 from mesh.runner.v1 import host_pb2
 
 from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
+from meshkit.tasks import either
 from services.runner import domain
 from services.runner.domain import Change, Job, Lock, LockState, Request
 from services.runner.hosts import Hosts
+from services.runner.refusals import refused
 from services.runner.store import JobStore
 
 log = structlog.get_logger()
@@ -151,9 +153,7 @@ class Locks:
             detail = answer.get("detail") if isinstance(answer, dict) else None
             raise Internal(str(detail or f"the app answered {result.status} to the lock's answer"))
         if errors := answer.get("errors"):
-            fields = {name: [str(text) for text in texts] for name, texts in errors.items() if texts}
-            shown = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in fields.items())
-            raise Invalid(f"the answer is refused: {shown}", fields)
+            raise refused("the answer is refused", errors)
         if "result" not in answer:
             raise Invalid(str(answer.get("detail", "the answer is refused")), {"inputs": [str(answer.get("detail"))]})
         return json.dumps(answer["result"], ensure_ascii=False, separators=(",", ":"))
@@ -170,11 +170,7 @@ class Locks:
                 watcher.tell(lock)
             yield watcher.take()
             while not stopping.is_set():
-                woken = asyncio.ensure_future(watcher.woken.wait())
-                try:
-                    await asyncio.wait((woken, stopped), timeout=heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    woken.cancel()
+                await either(watcher.woken, stopped, heartbeat_s)
                 if not stopping.is_set():
                     yield watcher.take()
         finally:

@@ -16,6 +16,7 @@ from services.runner.calls import Calls
 from services.runner.domain import Job, PlacedApp, Reason
 from services.runner.jobs import Jobs
 from services.runner.messages import app_to_pb, events_to_pb, inputs_from_pb, job_to_pb
+from services.runner.refusals import refused
 from services.runner.store import JobStore
 
 _HEARTBEAT_S = 10.0
@@ -166,9 +167,7 @@ def _refusal(response: app_pb2.CallAppResponse, flow: str) -> Exception:
         body = {}
     errors = body.get("errors")
     if isinstance(errors, dict):
-        fields = {name: [str(text) for text in texts] for name, texts in errors.items() if texts}
-        shown = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in fields.items())
-        return Invalid(f"the form refuses the inputs: {shown}", fields)
+        return refused("the form refuses the inputs", errors)
     if response.status in (404, 405):
         return NotFound(f"{flow} is not a flow", resource=flow)
     detail = str(body.get("detail", f"the app answered {response.status}"))

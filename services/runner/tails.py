@@ -7,8 +7,8 @@ number of them may watch.  The store is the truth; a tail only says "look", and 
 import asyncio
 import collections
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
+from meshkit.tasks import either
 from services.runner.domain import Event, Job
 from services.runner.store import JobStore
 
@@ -102,7 +102,7 @@ class Tails:
                     seq = batch[-1].seq
                 elif tail.over:
                     return
-                elif not await _either(changed, stopped, heartbeat_s):
+                elif not await either(changed, stopped, heartbeat_s):
                     yield []
         finally:
             stopped.cancel()
@@ -119,13 +119,3 @@ def _bounded(events: list[Event]) -> list[Event]:
         if index and chars > _BATCH_CHARS_MAX:
             return events[:index]
     return events
-
-
-async def _either(changed: asyncio.Event, stopped: "asyncio.Future[Any]", timeout_s: float) -> bool:
-    """Wait for a change or the stop; return False after `timeout_s`."""
-    waiter = asyncio.ensure_future(changed.wait())
-    try:
-        done, _ = await asyncio.wait((waiter, stopped), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
-    finally:
-        waiter.cancel()

@@ -19,23 +19,6 @@ class Books(Protocol):
         """Move money.  Raises `ValueError` for a negative amount, or if `source` may not owe it."""
 
 
-class MemoryBooks:
-    """Books in a dictionary."""
-
-    def __init__(self) -> None:
-        self.balances: dict[tuple[str, str], int] = {}
-
-    def balance(self, account: str, unit: str) -> int:
-        """Return what an account holds."""
-        return self.balances.get((account, unit), 0)
-
-    def move(self, source: str, target: str, unit: str, amount: int, why: str) -> None:
-        """Move money."""
-        check_move(source, amount, self.balance(source, unit))
-        for account, change in ((source, -amount), (target, amount)):
-            self.balances[account, unit] = self.balance(account, unit) + change
-
-
 def check_move(source: str, amount: int, balance: int) -> None:
     """Raise `ValueError` unless `source` may give `amount`."""
     if amount < 0:

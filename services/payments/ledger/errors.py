@@ -44,12 +44,6 @@ class Missing(LedgerError, errors.NotFound):
     status = 404
 
 
-class Clash(LedgerError, errors.Conflict):
-    """409: somebody was faster."""
-
-    status = 409
-
-
 class Exists(LedgerError, errors.AlreadyExists):
     """409: there is one already."""
 
