@@ -17,7 +17,7 @@ from gateway import contract
 from gateway.bodies import BYTES_MAX
 from gateway.config import EdgeConfig
 from gateway.dialects.errors import DIALECTS, Dialect
-from meshkit.auth import ISSUER
+from meshkit.verifier import ISSUER
 
 _TYPE = "type.googleapis.com/envoy.extensions."
 _HTTP = f"{_TYPE}filters.http."

@@ -3,8 +3,8 @@
 import re
 
 from gateway.exchange import Exchange
-from meshkit.auth import COOKIE
 from meshkit.errors import Invalid
+from meshkit.verifier import COOKIE
 
 DELETED = f"{COOKIE}=; Path=/; Max-Age=0; SameSite=lax; HttpOnly"
 _REDIRECT_CHARS_MAX = 2000

@@ -1,6 +1,6 @@
 """What happens around a dialect's RPC: its errors leave in the dialect's shape, its successes with the right status.
 
-Stands inside `meshkit.interceptors.Errors`, which it leaves gRPC clients to, and around `meshkit.auth.Auth`, whose
+Stands inside `meshkit.interceptors.Errors`, which it leaves gRPC clients to, and around `meshkit.access.Auth`, whose
 refusals it renders.
 """
 

@@ -8,8 +8,8 @@ from mesh.runner.v1 import job_pb2, lock_pb2, lock_pb2_grpc
 from gateway import jobs, values
 from gateway.forms import GLOBAL
 from gateway.peers import Peers
-from meshkit.auth import caller
 from meshkit.errors import FailedPrecondition, Invalid, NotFound, from_rpc
+from meshkit.principal import caller
 
 PENDING = lock_pb2.LOCK_STATE_PENDING
 ANSWERED = lock_pb2.LOCK_STATE_ANSWERED

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2
 
-from meshkit.auth import SERVICE_HEADER, caller
-from meshkit.identity import ServiceIdentity
+from meshkit.identity import SERVICE_HEADER, ServiceIdentity
+from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
 
 DEADLINE_S = 30.0

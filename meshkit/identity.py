@@ -17,6 +17,7 @@ from jwt.types import Options
 
 from meshkit.errors import Unauthenticated
 
+SERVICE_HEADER = "x-mesh-service"
 TTL_S = 300
 _ISSUER = "agentmesh-service"
 _SECRET_BYTES_MIN = 32  # RFC 7518 §3.2

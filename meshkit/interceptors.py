@@ -1,6 +1,6 @@
 """What happens around every RPC: one base that hides gRPC's four handler shapes, and two interceptors.
 
-`meshkit.server.serve` states the order, outermost first: Logging, Errors, then `meshkit.auth.Auth`.
+`meshkit.server.serve` states the order, outermost first: Logging, Errors, then `meshkit.access.Auth`.
 """
 
 import asyncio

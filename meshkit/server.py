@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from meshkit.auth import Auth
+from meshkit.access import Auth
 from meshkit.interceptors import Errors, Logging
 from meshkit.rules import check_rules
 

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meshkit import client, identity
-from meshkit.auth import Auth, Revocations, TokenVerifier
+from meshkit.access import Auth
 from meshkit.errors import from_rpc
 from meshkit.tasks import background
+from meshkit.verifier import Revocations, TokenVerifier
 
 log = structlog.get_logger()
 _RECONNECT_S = 0.1

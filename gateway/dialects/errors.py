@@ -137,7 +137,7 @@ def render_kodosumi(error: MeshError, asked: Asked) -> Rendered:
 
 
 def _unauthenticated(detail: str) -> str:
-    # `meshkit.auth` says what to do; the panel's clients look for the panel's words.
+    # `meshkit.verifier` says what to do; the panel's clients look for the panel's words.
     if detail.startswith("sign in first"):
         return "Unauthorized"
     return "Invalid token" if detail.startswith("token ") else detail

@@ -19,8 +19,9 @@ from gateway import bodies, flow_urls, values
 from gateway.dialects.table import Service
 from gateway.exchange import Exchange, exchange
 from gateway.peers import Peers
-from meshkit.auth import API_KEY_HEADER, COOKIE, on_own_behalf
 from meshkit.errors import Invalid, NotFound, Unavailable, from_rpc
+from meshkit.principal import on_own_behalf
+from meshkit.verifier import API_KEY_HEADER, COOKIE
 
 TIMEOUT_S = 60.0
 _KEY_CHARS_MAX = 255

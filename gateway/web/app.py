@@ -19,8 +19,8 @@ from gateway.config import Config
 from gateway.dialects.errors import DIALECTS, Dialect, HttpError
 from gateway.exchange import PATH_HEADER
 from gateway.web.health import Health
-from meshkit.auth import COOKIE
 from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated
+from meshkit.verifier import COOKIE
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 

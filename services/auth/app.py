@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import observability
-from meshkit.auth import Auth, TokenVerifier
+from meshkit.access import Auth
 from meshkit.server import serve, until_signal
 from meshkit.service import from_environment
 from meshkit.sqlite import Database
+from meshkit.verifier import TokenVerifier
 from services.auth import sqlstore
 from services.auth.config import Config, ConfigError
 from services.auth.passwords import Passwords

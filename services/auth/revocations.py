@@ -5,7 +5,7 @@ import collections
 import datetime
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from meshkit import auth
+from meshkit.verifier import Revocations
 from services.auth.domain import Revocation
 
 HEARTBEAT_S = 10.0
@@ -21,7 +21,7 @@ class Feed:
     """
 
     def __init__(self, now: Callable[[], datetime.datetime]) -> None:
-        self.revoked = auth.Revocations()
+        self.revoked = Revocations()
         self._now = now
         self._log: collections.OrderedDict[int, Revocation] = collections.OrderedDict()
         self._last = 0

@@ -8,9 +8,9 @@ from mesh.auth.v1 import auth_pb2 as pb
 from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import names, paging
-from meshkit.auth import Principal, caller
 from meshkit.errors import Invalid, Unauthenticated
 from meshkit.interceptors import Context
+from meshkit.principal import Principal, caller
 from services.auth.domain import ApiKey, Revocation, Tier, User, UserChange
 from services.auth.revocations import Feed
 from services.auth.service import Grant, Sessions, Users

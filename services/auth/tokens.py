@@ -20,7 +20,7 @@ import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshkit.auth import ISSUER
+from meshkit.verifier import ISSUER
 from services.auth.config import ConfigError
 from services.auth.domain import User
 

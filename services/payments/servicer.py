@@ -8,9 +8,9 @@ from mesh.payments.v1 import payments_pb2 as pb
 from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from meshkit import names, paging
-from meshkit.auth import caller, check_owner
 from meshkit.errors import Invalid
 from meshkit.interceptors import Context
+from meshkit.principal import caller, check_owner
 from services.payments.domain import Amount, Payment, Terms
 from services.payments.payments import Payments
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from meshkit import paging
-from meshkit.auth import caller
 from meshkit.errors import NotFound
+from meshkit.principal import caller
 from services.registry import documents, domain, flows
 from services.registry.apps import Apps
 from services.registry.domain import Definition, Expose, Standing

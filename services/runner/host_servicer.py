@@ -8,9 +8,9 @@ from typing import Any
 
 from mesh.runner.v1 import host_pb2, host_pb2_grpc
 
-from meshkit.auth import caller
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound
 from meshkit.interceptors import Context
+from meshkit.principal import caller
 from services.runner.hosts import Hosts, Link
 from services.runner.jobs import Jobs
 from services.runner.messages import events_from_pb, opening_from_pb, outcome_from_pb

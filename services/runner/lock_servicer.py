@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from mesh.runner.v1 import lock_pb2, lock_pb2_grpc
 
 from meshkit import names, paging
-from meshkit.auth import caller, check_owner
 from meshkit.errors import Denied, Invalid, NotFound
 from meshkit.interceptors import Context
+from meshkit.principal import caller, check_owner
 from services.runner.domain import Lock
 from services.runner.locks import Locks
 from services.runner.messages import inputs_from_pb, lock_to_pb

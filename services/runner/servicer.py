@@ -8,9 +8,9 @@ from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
 
 from meshkit import names, paging
-from meshkit.auth import caller, check_owner
 from meshkit.errors import Denied, Internal, Invalid, NotFound
 from meshkit.interceptors import Context
+from meshkit.principal import caller, check_owner
 from services.runner.apps import Apps
 from services.runner.calls import Calls
 from services.runner.domain import Job, PlacedApp, Reason

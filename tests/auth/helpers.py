@@ -13,7 +13,7 @@ from mesh.auth.v1 import auth_pb2 as pb
 from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import errors, identity
-from meshkit.auth import SERVICE_HEADER
+from meshkit.identity import SERVICE_HEADER
 from services.auth import app
 from services.auth.config import Config
 from services.auth.store import MemoryStore

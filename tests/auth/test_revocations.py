@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 
-from meshkit.auth import Principal
+from meshkit.principal import Principal
 from services.auth import revocations
 from services.auth.domain import Revocation
 from services.auth.revocations import Feed

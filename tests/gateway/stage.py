@@ -20,8 +20,8 @@ from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
 from gateway import app as gateway_app
 from gateway import envoy
 from gateway.config import EdgeConfig
-from meshkit.auth import caller, check_owner
 from meshkit.errors import NotFound
+from meshkit.principal import caller, check_owner
 from meshkit.server import serve
 from meshkit.service import authenticated
 from services.auth import app as auth_app

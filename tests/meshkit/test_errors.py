@@ -8,9 +8,10 @@ import pytest
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from meshkit import errors
-from meshkit.auth import Auth, Revocations, TokenVerifier
+from meshkit.access import Auth
 from meshkit.errors import MeshError, from_rpc
 from meshkit.server import serve
+from meshkit.verifier import Revocations, TokenVerifier
 
 SIMPLE = [
     errors.Unauthenticated,

@@ -15,11 +15,14 @@ from mesh.auth.v1 import auth_pb2 as pb
 from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import identity
-from meshkit.auth import SERVICE_HEADER, Auth, Principal, Revocations, TokenVerifier, caller
+from meshkit.access import Auth
 from meshkit.errors import Denied
+from meshkit.identity import SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor
+from meshkit.principal import Principal, caller
 from meshkit.rules import MissingRule
 from meshkit.server import serve
+from meshkit.verifier import Revocations, TokenVerifier
 
 SECRET = b"s" * 32
 BADGE = ((SERVICE_HEADER, identity.sign(SECRET, "service:runner")),)

@@ -7,9 +7,10 @@ import pathlib
 import pytest
 from mesh.auth.v1 import auth_pb2 as pb
 
-from meshkit.auth import Principal, TokenVerifier
 from meshkit.errors import Unauthenticated, Unavailable
+from meshkit.principal import Principal
 from meshkit.service import Settings, authenticated
+from meshkit.verifier import TokenVerifier
 from tests.auth.helpers import auth_mesh, bearer
 
 

@@ -18,8 +18,8 @@ import pytest_asyncio
 from mesh.payments.v1 import payments_pb2 as pb
 
 from meshkit import identity
-from meshkit.auth import SERVICE_HEADER
 from meshkit.errors import FailedPrecondition
+from meshkit.identity import SERVICE_HEADER
 from services.payments import app
 from services.payments.config import Config
 from services.payments.domain import MINUTE_MS

@@ -11,9 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from mesh.gateway.v1 import options_pb2
 
-from meshkit import auth
-from meshkit.auth import NOBODY, Principal, Revocations, TokenVerifier, check_access, credential
+from meshkit.access import check_access
 from meshkit.errors import Denied, NotFound, Unauthenticated, Unavailable
+from meshkit.principal import NOBODY, Principal, acting, check_owner
+from meshkit.verifier import Revocations, TokenVerifier, credential
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -251,12 +252,10 @@ def test_rules_decide_who_gets_in(access: int, allowed: list[Principal]) -> None
 
 def test_what_belongs_to_others_is_not_found() -> None:
     """Not "denied": that would say it exists."""
-    reset = auth._caller.set(USER)
-    auth.check_owner("users/u1", "jobs/1")
-    with pytest.raises(NotFound):
-        auth.check_owner("users/u2", "jobs/1")
-    auth._caller.reset(reset)
+    with acting(USER):
+        check_owner("users/u1", "jobs/1")
+        with pytest.raises(NotFound):
+            check_owner("users/u2", "jobs/1")
     for principal in (OPERATOR, SERVICE):
-        reset = auth._caller.set(principal)
-        auth.check_owner("users/u1", "jobs/1")
-        auth._caller.reset(reset)
+        with acting(principal):
+            check_owner("users/u1", "jobs/1")

@@ -1,85 +1,26 @@
-"""Who is calling, and whether they may.
+"""Verifies users' access tokens, and remembers which are revoked.
 
-Every service verifies tokens itself: a user's ES256 access token against the key set of the auth service, a
-peer's service token against the mesh's secret (`meshkit.identity`).  A token is verified once and then remembered by
-its hash until it expires; revocations are checked on every call.  The `Auth` interceptor compares the caller with the
-method's rule in the contract, so servicers check no roles; they ask `caller()` who it is.
+A user's ES256 access token is verified against the key set of the auth service once, and then remembered by its hash
+until it expires; revocations are checked on every call.
 """
 
 import asyncio
-import contextlib
-import contextvars
-import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import jwt
-from mesh.gateway.v1 import options_pb2
 
-from meshkit import identity
-from meshkit.errors import Denied, MeshError, NotFound, Unauthenticated, Unavailable
-from meshkit.interceptors import AroundInterceptor, Context
-from meshkit.rules import rule_of
+from meshkit.errors import MeshError, Unauthenticated, Unavailable
+from meshkit.principal import Principal
 
 ISSUER = "agentmesh"
-SERVICE_HEADER = "x-mesh-service"
 COOKIE = "kodosumi_jwt"
 API_KEY_HEADER = "kodosumi_api_key"
 _CACHE_MAX = 10_000
 _ASK_AGAIN_S = 1.0
 _READY_S = 5.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
-    """Who is calling: a user, a service, a host, a service on behalf of a user, or nobody."""
-
-    user: str = ""
-    """`users/{uuid}`, or empty."""
-    operator: bool = False
-    tier: str = "free"
-    service: str = ""
-    """`gateway`, `registry` and so on, or empty."""
-    host: str = ""
-    """The host's id, or empty."""
-    token: str = dataclasses.field(default="", repr=False)
-    """The user's access token as it came, to pass on."""
-    jti: str = ""
-    issued_at: float = 0.0
-    expires_at: float = 0.0
-
-    @property
-    def sees_all(self) -> bool:
-        """Whether ownership does not narrow what the caller sees."""
-        return self.operator or (bool(self.service) and not self.user)
-
-
-NOBODY = Principal()
-_caller: contextvars.ContextVar[Principal] = contextvars.ContextVar("caller", default=NOBODY)
-
-
-def caller() -> Principal:
-    """Return who makes the current call."""
-    return _caller.get()
-
-
-@contextlib.contextmanager
-def on_own_behalf() -> Iterator[None]:
-    """Calls to other services in the block carry this service's token only: it asks for itself, not for the user."""
-    reset = _caller.set(NOBODY)
-    try:
-        yield
-    finally:
-        _caller.reset(reset)
-
-
-def check_owner(owner: str, what: str) -> None:
-    """Raise `NotFound` unless the caller owns it or sees all: the one place that compares owners."""
-    principal = caller()
-    if not principal.sees_all and principal.user != owner:
-        raise NotFound(f"{what} not found", resource=what)
 
 
 class Revocations:
@@ -237,61 +178,3 @@ def credential(metadata: Mapping[str, str]) -> str:
         if name == COOKIE and value:
             return value.strip('"')
     return ""
-
-
-class Auth(AroundInterceptor):
-    """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is."""
-
-    def __init__(self, verifier: TokenVerifier, secret: bytes) -> None:
-        super().__init__()
-        self._verifier = verifier
-        self._secret = secret
-        self._access: dict[str, int] = {}
-
-    @contextlib.asynccontextmanager
-    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
-        """Raise `Unauthenticated` or `Denied`, or set `caller()` for the call."""
-        access = self._access.get(method)
-        if access is None:
-            access = self._access[method] = rule_of(method).access
-        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        principal = await self._principal(metadata, optional=access == options_pb2.ACCESS_PUBLIC)
-        check_access(principal, access)
-        reset = _caller.set(principal)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(ValueError):  # a stream may be closed from another context
-                _caller.reset(reset)
-
-    async def _principal(self, metadata: Mapping[str, str], *, optional: bool) -> Principal:
-        principal = NOBODY
-        if token := credential(metadata):
-            try:
-                principal = await self._verifier.verify(token)
-            except Unauthenticated:
-                if not optional:
-                    raise
-        if badge := metadata.get(SERVICE_HEADER):
-            kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
-            if kind == "service":
-                principal = dataclasses.replace(principal, service=name)
-            elif kind == "host":
-                principal = dataclasses.replace(principal, host=name)
-        return principal
-
-
-def check_access(principal: Principal, access: int) -> None:
-    """Raise `Unauthenticated` or `Denied` unless `principal` may call a method with this `Access`."""
-    if access == options_pb2.ACCESS_PUBLIC:
-        return
-    if access == options_pb2.ACCESS_SERVICE:
-        if not principal.service:
-            raise Denied("only services of this mesh may call this")
-    elif access == options_pb2.ACCESS_HOST:
-        if not principal.host:
-            raise Denied("only hosts of this mesh may call this")
-    elif not principal.user and not principal.service:
-        raise Unauthenticated("sign in first: no token was sent")
-    elif access == options_pb2.ACCESS_OPERATOR and not principal.sees_all:
-        raise Denied("only operators may call this")

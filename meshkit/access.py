@@ -1,0 +1,73 @@
+"""Whether a caller may: the interceptor that finds out who calls and compares it with the method's rule.
+
+Every service verifies tokens itself: a user's access token (`meshkit.verifier`), a peer's service token against the
+mesh's secret (`meshkit.identity`).  Servicers check no roles; they ask `caller()` who it is.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
+
+from mesh.gateway.v1 import options_pb2
+
+from meshkit import identity
+from meshkit.errors import Denied, Unauthenticated
+from meshkit.identity import SERVICE_HEADER
+from meshkit.interceptors import AroundInterceptor, Context
+from meshkit.principal import NOBODY, Principal, acting
+from meshkit.rules import rule_of
+from meshkit.verifier import TokenVerifier, credential
+
+
+class Auth(AroundInterceptor):
+    """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is."""
+
+    def __init__(self, verifier: TokenVerifier, secret: bytes) -> None:
+        super().__init__()
+        self._verifier = verifier
+        self._secret = secret
+        self._access: dict[str, int] = {}
+
+    @contextlib.asynccontextmanager
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Raise `Unauthenticated` or `Denied`, or set `caller()` for the call."""
+        access = self._access.get(method)
+        if access is None:
+            access = self._access[method] = rule_of(method).access
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        principal = await self._principal(metadata, optional=access == options_pb2.ACCESS_PUBLIC)
+        check_access(principal, access)
+        with acting(principal):
+            yield
+
+    async def _principal(self, metadata: Mapping[str, str], *, optional: bool) -> Principal:
+        principal = NOBODY
+        if token := credential(metadata):
+            try:
+                principal = await self._verifier.verify(token)
+            except Unauthenticated:
+                if not optional:
+                    raise
+        if badge := metadata.get(SERVICE_HEADER):
+            kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
+            if kind == "service":
+                principal = dataclasses.replace(principal, service=name)
+            elif kind == "host":
+                principal = dataclasses.replace(principal, host=name)
+        return principal
+
+
+def check_access(principal: Principal, access: int) -> None:
+    """Raise `Unauthenticated` or `Denied` unless `principal` may call a method with this `Access`."""
+    if access == options_pb2.ACCESS_PUBLIC:
+        return
+    if access == options_pb2.ACCESS_SERVICE:
+        if not principal.service:
+            raise Denied("only services of this mesh may call this")
+    elif access == options_pb2.ACCESS_HOST:
+        if not principal.host:
+            raise Denied("only hosts of this mesh may call this")
+    elif not principal.user and not principal.service:
+        raise Unauthenticated("sign in first: no token was sent")
+    elif access == options_pb2.ACCESS_OPERATOR and not principal.sees_all:
+        raise Denied("only operators may call this")

@@ -1,0 +1,69 @@
+"""Who is calling: set once per call by `meshkit.access.Auth`, asked for everywhere as `caller()`."""
+
+import contextlib
+import contextvars
+import dataclasses
+from collections.abc import Iterator
+
+from meshkit.errors import NotFound
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is calling: a user, a service, a host, a service on behalf of a user, or nobody."""
+
+    user: str = ""
+    """`users/{uuid}`, or empty."""
+    operator: bool = False
+    tier: str = "free"
+    service: str = ""
+    """`gateway`, `registry` and so on, or empty."""
+    host: str = ""
+    """The host's id, or empty."""
+    token: str = dataclasses.field(default="", repr=False)
+    """The user's access token as it came, to pass on."""
+    jti: str = ""
+    issued_at: float = 0.0
+    expires_at: float = 0.0
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether ownership does not narrow what the caller sees."""
+        return self.operator or (bool(self.service) and not self.user)
+
+
+NOBODY = Principal()
+_caller: contextvars.ContextVar[Principal] = contextvars.ContextVar("caller", default=NOBODY)
+
+
+def caller() -> Principal:
+    """Return who makes the current call."""
+    return _caller.get()
+
+
+@contextlib.contextmanager
+def acting(principal: Principal) -> Iterator[None]:
+    """Make `principal` the caller for the block."""
+    reset = _caller.set(principal)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # a stream may be closed from another context
+            _caller.reset(reset)
+
+
+@contextlib.contextmanager
+def on_own_behalf() -> Iterator[None]:
+    """Calls to other services in the block carry this service's token only: it asks for itself, not for the user."""
+    reset = _caller.set(NOBODY)
+    try:
+        yield
+    finally:
+        _caller.reset(reset)
+
+
+def check_owner(owner: str, what: str) -> None:
+    """Raise `NotFound` unless the caller owns it or sees all: the one place that compares owners."""
+    principal = caller()
+    if not principal.sees_all and principal.user != owner:
+        raise NotFound(f"{what} not found", resource=what)
