@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.runner.v1 import app_pb2, app_pb2_grpc
+from mesh.runner.v1 import app_pb2, app_pb2_grpc, payment_terms_pb2
 
 from meshkit.errors import from_rpc
 
@@ -96,7 +96,7 @@ class AppCaller:
         inputs: Mapping[str, Any],
         *,
         extra: Mapping[str, Any] | None = None,
-        payment: app_pb2.PaymentTerms | None = None,
+        payment: payment_terms_pb2.PaymentTerms | None = None,
         request_id: str = "",
         timeout_s: float = 60.0,
     ) -> Answer:

@@ -12,7 +12,7 @@ import grpc
 import structlog
 from mesh.payments.v1 import payments_pb2
 from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import app_pb2, job_pb2
+from mesh.runner.v1 import job_pb2, payment_terms_pb2
 
 from gateway import jobs, values
 from gateway.dialects import sumi_views as views
@@ -29,7 +29,7 @@ _TIMEOUT_S = 5.0
 _FIELD = "identifier_from_purchaser"
 
 
-def terms(flow: registry_pb2.Flow, identifier: str | None, input_hash: str) -> app_pb2.PaymentTerms | None:
+def terms(flow: registry_pb2.Flow, identifier: str | None, input_hash: str) -> payment_terms_pb2.PaymentTerms | None:
     """Return what a job of the flow is paid for with; None if the flow is free.
 
     Raises `Invalid`, naming `identifier_from_purchaser`, for an identifier that no escrow takes.
@@ -43,7 +43,7 @@ def terms(flow: registry_pb2.Flow, identifier: str | None, input_hash: str) -> a
         raise Invalid(
             "request is not valid", {_FIELD: [f"{problem}: send 14 to 26 hex digits, an even number of them"]}
         )
-    return app_pb2.PaymentTerms(
+    return payment_terms_pb2.PaymentTerms(
         agent_identifier=agent,
         network=flow.network or NETWORK,
         purchaser_identifier=identifier,

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from mesh.runner.v1 import payment_terms_pb2 as _payment_terms_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -36,6 +37,8 @@ class _AppStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AppState.Val
     """It could not be loaded; `message` says why."""
     APP_STATE_UNHEALTHY: _AppState.ValueType  # 4
     """Its host was lost and is being restarted."""
+    APP_STATE_OUTDATED: _AppState.ValueType  # 5
+    """It serves the version before: the one deployed last could not be loaded; `message` says why."""
 
 class AppState(_AppState, metaclass=_AppStateEnumTypeWrapper):
     """Where an app stands."""
@@ -50,7 +53,57 @@ APP_STATE_FAILED: AppState.ValueType  # 3
 """It could not be loaded; `message` says why."""
 APP_STATE_UNHEALTHY: AppState.ValueType  # 4
 """Its host was lost and is being restarted."""
+APP_STATE_OUTDATED: AppState.ValueType  # 5
+"""It serves the version before: the one deployed last could not be loaded; `message` says why."""
 Global___AppState: _TypeAlias = AppState  # noqa: Y015
+
+class _Launcher:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LauncherEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Launcher.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LAUNCHER_UNSPECIFIED: _Launcher.ValueType  # 0
+    """The same as HANDLER."""
+    LAUNCHER_HANDLER: _Launcher.ValueType  # 1
+    """The author's form handler, which the app's host is asked for."""
+    LAUNCHER_SCHEMA: _Launcher.ValueType  # 2
+    """The runner, by the schema that the flow declares; no code of the author's runs."""
+
+class Launcher(_Launcher, metaclass=_LauncherEnumTypeWrapper):
+    """Who checks the inputs of a launch."""
+
+LAUNCHER_UNSPECIFIED: Launcher.ValueType  # 0
+"""The same as HANDLER."""
+LAUNCHER_HANDLER: Launcher.ValueType  # 1
+"""The author's form handler, which the app's host is asked for."""
+LAUNCHER_SCHEMA: Launcher.ValueType  # 2
+"""The runner, by the schema that the flow declares; no code of the author's runs."""
+Global___Launcher: _TypeAlias = Launcher  # noqa: Y015
+
+class _Isolation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IsolationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Isolation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ISOLATION_UNSPECIFIED: _Isolation.ValueType  # 0
+    """The author's choice, or else PROCESS."""
+    ISOLATION_PROCESS: _Isolation.ValueType  # 1
+    """Each job is a process of its own."""
+    ISOLATION_SHARED: _Isolation.ValueType  # 2
+    """Jobs are tasks in one worker process: for flows that wait most of the time."""
+
+class Isolation(_Isolation, metaclass=_IsolationEnumTypeWrapper):
+    """What separates the jobs of an app from each other."""
+
+ISOLATION_UNSPECIFIED: Isolation.ValueType  # 0
+"""The author's choice, or else PROCESS."""
+ISOLATION_PROCESS: Isolation.ValueType  # 1
+"""Each job is a process of its own."""
+ISOLATION_SHARED: Isolation.ValueType  # 2
+"""Jobs are tasks in one worker process: for flows that wait most of the time."""
+Global___Isolation: _TypeAlias = Isolation  # noqa: Y015
 
 @_typing.final
 class FlowInfo(_message.Message):
@@ -67,6 +120,11 @@ class FlowInfo(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     DEPRECATED_FIELD_NUMBER: _builtins.int
+    LAUNCHER_FIELD_NUMBER: _builtins.int
+    ELEMENTS_JSON_FIELD_NUMBER: _builtins.int
+    INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    ENTRY_POINT_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Path within the app: `/` or `/async`."""
     method: _builtins.str
@@ -83,6 +141,16 @@ class FlowInfo(_message.Message):
     """Absent if not given."""
     deprecated: _builtins.bool
     """Absent if not given."""
+    launcher: Global___Launcher.ValueType
+    """Who checks the inputs of its jobs."""
+    elements_json: _builtins.str
+    """Its form: a JSON array of elements; empty if it is not known before the app is asked."""
+    input_schema_json: _builtins.str
+    """JSON Schema (2020-12) of its inputs, with defaults; empty unless the launcher is SCHEMA."""
+    entry_point: _builtins.str
+    """`module:function` of a job; empty unless the launcher is SCHEMA."""
+    isolation: Global___Isolation.ValueType
+    """As its author declared it."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Sorted."""
@@ -99,10 +167,15 @@ class FlowInfo(_message.Message):
         organization: _builtins.str | None = ...,
         version: _builtins.str | None = ...,
         deprecated: _builtins.bool | None = ...,
+        launcher: Global___Launcher.ValueType = ...,
+        elements_json: _builtins.str = ...,
+        input_schema_json: _builtins.str = ...,
+        entry_point: _builtins.str = ...,
+        isolation: Global___Isolation.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "organization", b"organization", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "description", b"description", "method", b"method", "organization", b"organization", "path", b"path", "summary", b"summary", "tags", b"tags", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "entry_point", b"entry_point", "input_schema_json", b"input_schema_json", "isolation", b"isolation", "launcher", b"launcher", "method", b"method", "organization", b"organization", "path", b"path", "summary", b"summary", "tags", b"tags", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__author: _TypeAlias = _typing.Literal["author"]  # noqa: Y015
     _WhichOneofArgType__author: _TypeAlias = _typing.Literal["_author", b"_author"]  # noqa: Y015
@@ -136,6 +209,8 @@ class App(_message.Message):
     FLOWS_FIELD_NUMBER: _builtins.int
     IMPORT_PATH_FIELD_NUMBER: _builtins.int
     HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
+    REPLICA_COUNT_FIELD_NUMBER: _builtins.int
+    READY_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`apps/{expose}`."""
     state: Global___AppState.ValueType
@@ -146,6 +221,10 @@ class App(_message.Message):
     """For operators: the traceback of the failure."""
     import_path: _builtins.str
     """What it was deployed with."""
+    replica_count: _builtins.int
+    """How many hosts it shall have."""
+    ready_count: _builtins.int
+    """How many of them serve."""
     @_builtins.property
     def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowInfo]:
         """What it offers, by path."""
@@ -164,10 +243,12 @@ class App(_message.Message):
         flows: _abc.Iterable[Global___FlowInfo] | None = ...,
         import_path: _builtins.str = ...,
         heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
+        replica_count: _builtins.int = ...,
+        ready_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "flows", b"flows", "heartbeat_time", b"heartbeat_time", "import_path", b"import_path", "message", b"message", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "flows", b"flows", "heartbeat_time", b"heartbeat_time", "import_path", b"import_path", "message", b"message", "name", b"name", "ready_count", b"ready_count", "replica_count", b"replica_count", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,6 +265,7 @@ class DeployAppRequest(_message.Message):
     RUNTIME_ENV_JSON_FIELD_NUMBER: _builtins.int
     DEPLOYMENTS_JSON_FIELD_NUMBER: _builtins.int
     FORK_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`apps/{expose}`."""
     import_path: _builtins.str
@@ -191,9 +273,13 @@ class DeployAppRequest(_message.Message):
     runtime_env_json: _builtins.str
     """The bootstrap's `runtime_env`, as JSON; `env_vars`, `working_dir` and `py_modules` are used."""
     deployments_json: _builtins.str
-    """The bootstrap's `deployments`, as JSON."""
+    """The bootstrap's `deployments`, as a JSON array: the largest `num_replicas` is how many hosts the app gets, and
+    `ray_actor_options` go to a placement that knows them.
+    """
     fork: _builtins.bool
     """Whether jobs are forked from the loaded app; if not, each starts a fresh interpreter.  Absent means true."""
+    isolation: Global___Isolation.ValueType
+    """For all flows of the app, in place of what their author declared."""
     def __init__(
         self,
         *,
@@ -202,10 +288,11 @@ class DeployAppRequest(_message.Message):
         runtime_env_json: _builtins.str = ...,
         deployments_json: _builtins.str = ...,
         fork: _builtins.bool | None = ...,
+        isolation: Global___Isolation.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fork", b"_fork", "fork", b"fork"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fork", b"_fork", "deployments_json", b"deployments_json", "fork", b"fork", "import_path", b"import_path", "name", b"name", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fork", b"_fork", "deployments_json", b"deployments_json", "fork", b"fork", "import_path", b"import_path", "isolation", b"isolation", "name", b"name", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fork: _TypeAlias = _typing.Literal["fork"]  # noqa: Y015
     _WhichOneofArgType__fork: _TypeAlias = _typing.Literal["_fork", b"_fork"]  # noqa: Y015
@@ -339,7 +426,7 @@ class CallAppRequest(_message.Message):
         """Without credentials."""
 
     @_builtins.property
-    def payment(self) -> Global___PaymentTerms:
+    def payment(self) -> _payment_terms_pb2.PaymentTerms:
         """If given, a job that the handler launches waits until it is paid for.  Services only."""
 
     def __init__(
@@ -354,7 +441,7 @@ class CallAppRequest(_message.Message):
         extra_json: _builtins.str = ...,
         request_id: _builtins.str = ...,
         base_url: _builtins.str = ...,
-        payment: Global___PaymentTerms | None = ...,
+        payment: _payment_terms_pb2.PaymentTerms | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -363,40 +450,6 @@ class CallAppRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CallAppRequest: _TypeAlias = CallAppRequest  # noqa: Y015
-
-@_typing.final
-class PaymentTerms(_message.Message):
-    """What a job is paid for with."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    AGENT_IDENTIFIER_FIELD_NUMBER: _builtins.int
-    NETWORK_FIELD_NUMBER: _builtins.int
-    PURCHASER_IDENTIFIER_FIELD_NUMBER: _builtins.int
-    INPUT_HASH_FIELD_NUMBER: _builtins.int
-    agent_identifier: _builtins.str
-    """The seller's registered agent."""
-    network: _builtins.str
-    """`Preprod` or `Mainnet`."""
-    purchaser_identifier: _builtins.str
-    """The purchaser's nonce: 14 to 26 hex digits."""
-    input_hash: _builtins.str
-    """Hex of SHA-256."""
-    def __init__(
-        self,
-        *,
-        agent_identifier: _builtins.str = ...,
-        network: _builtins.str = ...,
-        purchaser_identifier: _builtins.str = ...,
-        input_hash: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_identifier", b"agent_identifier", "input_hash", b"input_hash", "network", b"network", "purchaser_identifier", b"purchaser_identifier"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PaymentTerms: _TypeAlias = PaymentTerms  # noqa: Y015
 
 @_typing.final
 class CallAppResponse(_message.Message):

@@ -63,8 +63,8 @@ class AppServiceServicer:
     """
 
     def DeployApp(self, request, context):
-        """Loads an app on a host of its own, replacing the one that served this expose, and answers when it is RUNNING or
-        FAILED.  Jobs of the old one run on to their end.
+        """Loads an app on hosts of its own, replacing those that served this expose, and answers when it is RUNNING, FAILED
+        or OUTDATED: code that does not load replaces nothing.  Jobs of the old one run on to their end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +85,8 @@ class AppServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CallApp(self, request, context):
-        """Sends an HTTP request to an app.  If a handler launched jobs, they are on disk before this answers.
+        """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
+        before this answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,15 +35,17 @@ class AppServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AppServiceAsyncStub: ...
     DeployApp: _grpc.UnaryUnaryMultiCallable[_app_pb2.DeployAppRequest, _app_pb2.App]
-    """Loads an app on a host of its own, replacing the one that served this expose, and answers when it is RUNNING or
-    FAILED.  Jobs of the old one run on to their end.
+    """Loads an app on hosts of its own, replacing those that served this expose, and answers when it is RUNNING, FAILED
+    or OUTDATED: code that does not load replaces nothing.  Jobs of the old one run on to their end.
     """
     RemoveApp: _grpc.UnaryUnaryMultiCallable[_app_pb2.RemoveAppRequest, _empty_pb2.Empty]
     """Stops an app's host and forgets it.  Jobs that still run on it end as CANCELLED, by shutdown."""
     ListApps: _grpc.UnaryUnaryMultiCallable[_app_pb2.ListAppsRequest, _app_pb2.ListAppsResponse]
     """Lists the apps that are placed."""
     CallApp: _grpc.UnaryUnaryMultiCallable[_app_pb2.CallAppRequest, _app_pb2.CallAppResponse]
-    """Sends an HTTP request to an app.  If a handler launched jobs, they are on disk before this answers."""
+    """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
+    before this answers.
+    """
 
 @_typing.type_check_only
 class AppServiceAsyncStub(AppServiceStub):
@@ -51,15 +53,17 @@ class AppServiceAsyncStub(AppServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DeployApp: _aio.UnaryUnaryMultiCallable[_app_pb2.DeployAppRequest, _app_pb2.App]  # type: ignore[assignment]
-    """Loads an app on a host of its own, replacing the one that served this expose, and answers when it is RUNNING or
-    FAILED.  Jobs of the old one run on to their end.
+    """Loads an app on hosts of its own, replacing those that served this expose, and answers when it is RUNNING, FAILED
+    or OUTDATED: code that does not load replaces nothing.  Jobs of the old one run on to their end.
     """
     RemoveApp: _aio.UnaryUnaryMultiCallable[_app_pb2.RemoveAppRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Stops an app's host and forgets it.  Jobs that still run on it end as CANCELLED, by shutdown."""
     ListApps: _aio.UnaryUnaryMultiCallable[_app_pb2.ListAppsRequest, _app_pb2.ListAppsResponse]  # type: ignore[assignment]
     """Lists the apps that are placed."""
     CallApp: _aio.UnaryUnaryMultiCallable[_app_pb2.CallAppRequest, _app_pb2.CallAppResponse]  # type: ignore[assignment]
-    """Sends an HTTP request to an app.  If a handler launched jobs, they are on disk before this answers."""
+    """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
+    before this answers.
+    """
 
 class AppServiceServicer(metaclass=_abc_1.ABCMeta):
     """Places apps on hosts and calls them."""
@@ -70,8 +74,8 @@ class AppServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _app_pb2.DeployAppRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_app_pb2.App, _abc.Awaitable[_app_pb2.App]]:
-        """Loads an app on a host of its own, replacing the one that served this expose, and answers when it is RUNNING or
-        FAILED.  Jobs of the old one run on to their end.
+        """Loads an app on hosts of its own, replacing those that served this expose, and answers when it is RUNNING, FAILED
+        or OUTDATED: code that does not load replaces nothing.  Jobs of the old one run on to their end.
         """
 
     @_abc_1.abstractmethod
@@ -96,6 +100,8 @@ class AppServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _app_pb2.CallAppRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_app_pb2.CallAppResponse, _abc.Awaitable[_app_pb2.CallAppResponse]]:
-        """Sends an HTTP request to an app.  If a handler launched jobs, they are on disk before this answers."""
+        """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
+        before this answers.
+        """
 
 def add_AppServiceServicer_to_server(servicer: AppServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -61,6 +61,8 @@ class HostMessage(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     CALL_RESULT_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    ASK_RESULT_FIELD_NUMBER: _builtins.int
+    LOCK_CHECK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First on every stream."""
@@ -81,6 +83,14 @@ class HostMessage(_message.Message):
     def heartbeat(self) -> Global___Heartbeat:
         """Still here; extends the leases of every job the host holds."""
 
+    @_builtins.property
+    def ask_result(self) -> Global___AskResult:
+        """The answer to an Ask."""
+
+    @_builtins.property
+    def lock_check(self) -> Global___LockCheck:
+        """The answer to a CheckLock."""
+
     def __init__(
         self,
         *,
@@ -89,12 +99,14 @@ class HostMessage(_message.Message):
         report: Global___Report | None = ...,
         call_result: Global___CallResult | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        ask_result: Global___AskResult | None = ...,
+        lock_check: Global___LockCheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "message", b"message", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "message", b"message", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -330,6 +342,7 @@ class CallResult(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     LAUNCHES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    TIMED_OUT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.int
     """Of the Call."""
     status: _builtins.int
@@ -338,6 +351,8 @@ class CallResult(_message.Message):
     """As the app sent it."""
     error: _builtins.str
     """Type and text of what went wrong in the host."""
+    timed_out: _builtins.bool
+    """Whether the app took longer than the Call allowed."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[_app_pb2.Header]:
         """As the app sent them."""
@@ -355,14 +370,133 @@ class CallResult(_message.Message):
         body: _builtins.bytes = ...,
         launches: _abc.Iterable[Global___Launch] | None = ...,
         error: _builtins.str = ...,
+        timed_out: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "call_id", b"call_id", "error", b"error", "headers", b"headers", "launches", b"launches", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "call_id", b"call_id", "error", b"error", "headers", b"headers", "launches", b"launches", "status", b"status", "timed_out", b"timed_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CallResult: _TypeAlias = CallResult  # noqa: Y015
+
+@_typing.final
+class FieldError(_message.Message):
+    """What is wrong with one field of a form."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The element's name; empty for what concerns no field."""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In order."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        messages: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "messages", b"messages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldError: _TypeAlias = FieldError  # noqa: Y015
+
+@_typing.final
+class AskResult(_message.Message):
+    """What came of an Ask: jobs to start, errors, or a refusal in words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    LAUNCHES_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    TIMED_OUT_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.int
+    """Of the Ask."""
+    status: _builtins.int
+    """HTTP status of what the handler answered in place of a launch; 0 if it answered nothing."""
+    detail: _builtins.str
+    """Why there is no job, for people."""
+    timed_out: _builtins.bool
+    """Whether the handler took longer than the Ask allowed."""
+    @_builtins.property
+    def launches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Launch]:
+        """Jobs to start; the first is the one that the handler returned."""
+
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldError]:
+        """What the form refuses."""
+
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.int = ...,
+        launches: _abc.Iterable[Global___Launch] | None = ...,
+        errors: _abc.Iterable[Global___FieldError] | None = ...,
+        status: _builtins.int = ...,
+        detail: _builtins.str = ...,
+        timed_out: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_id", b"ask_id", "detail", b"detail", "errors", b"errors", "launches", b"launches", "status", b"status", "timed_out", b"timed_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskResult: _TypeAlias = AskResult  # noqa: Y015
+
+@_typing.final
+class LockCheck(_message.Message):
+    """What the app says to a lock's answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_ID_FIELD_NUMBER: _builtins.int
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    TIMED_OUT_FIELD_NUMBER: _builtins.int
+    check_id: _builtins.int
+    """Of the CheckLock."""
+    result_json: _builtins.str
+    """What the flow gets, as JSON; empty if the answer is refused."""
+    detail: _builtins.str
+    """Why there is no result, for people: the app's own failure if `failed`, else a refusal."""
+    failed: _builtins.bool
+    """Whether the app failed."""
+    timed_out: _builtins.bool
+    """Whether it took longer than the CheckLock allowed."""
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldError]:
+        """What the form refuses."""
+
+    def __init__(
+        self,
+        *,
+        check_id: _builtins.int = ...,
+        result_json: _builtins.str = ...,
+        errors: _abc.Iterable[Global___FieldError] | None = ...,
+        detail: _builtins.str = ...,
+        failed: _builtins.bool = ...,
+        timed_out: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_id", b"check_id", "detail", b"detail", "errors", b"errors", "failed", b"failed", "result_json", b"result_json", "timed_out", b"timed_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockCheck: _TypeAlias = LockCheck  # noqa: Y015
 
 @_typing.final
 class Launch(_message.Message):
@@ -464,6 +598,8 @@ class RunnerMessage(_message.Message):
     ACK_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     LOCK_END_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    CHECK_LOCK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers the Hello."""
@@ -492,6 +628,14 @@ class RunnerMessage(_message.Message):
     def lock_end(self) -> Global___LockEnd:
         """A lock has ended."""
 
+    @_builtins.property
+    def ask(self) -> Global___Ask:
+        """Have a flow's form handler check inputs."""
+
+    @_builtins.property
+    def check_lock(self) -> Global___CheckLock:
+        """Have the app check a lock's answer."""
+
     def __init__(
         self,
         *,
@@ -502,12 +646,14 @@ class RunnerMessage(_message.Message):
         ack: Global___Ack | None = ...,
         drain: Global___Drain | None = ...,
         lock_end: Global___LockEnd | None = ...,
+        ask: Global___Ask | None = ...,
+        check_lock: Global___CheckLock | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call", b"call", "cancel", b"cancel", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call", b"call", "cancel", b"cancel", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -548,6 +694,9 @@ class Run(_message.Message):
     INPUTS_BLOB_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
+    ISOLATION_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """`jobs/{id}`."""
     epoch: _builtins.int
@@ -562,6 +711,12 @@ class Run(_message.Message):
     """`users/{uuid}`."""
     base_url: _builtins.str
     """The address people reach the mesh at."""
+    isolation: _app_pb2.Isolation.ValueType
+    """What separates it from other jobs; never UNSPECIFIED."""
+    attempt: _builtins.int
+    """Counts its starts, from 1."""
+    conversation: _builtins.str
+    """The conversation it belongs to; empty if none."""
     def __init__(
         self,
         *,
@@ -572,10 +727,13 @@ class Run(_message.Message):
         inputs_blob: _builtins.bytes = ...,
         owner: _builtins.str = ...,
         base_url: _builtins.str = ...,
+        isolation: _app_pb2.Isolation.ValueType = ...,
+        attempt: _builtins.int = ...,
+        conversation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "job", b"job", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "owner", b"owner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -670,6 +828,102 @@ class Call(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Call: _TypeAlias = Call  # noqa: Y015
+
+@_typing.final
+class Ask(_message.Message):
+    """Inputs for a flow's form handler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASK_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    INPUTS_JSON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    BASE_URL_FIELD_NUMBER: _builtins.int
+    EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    ask_id: _builtins.int
+    """Chosen by the runner."""
+    path: _builtins.str
+    """Of the flow within the app."""
+    inputs_json: _builtins.str
+    """A JSON object."""
+    user: _builtins.str
+    """`users/{uuid}` of the caller."""
+    base_url: _builtins.str
+    """The address people reach the mesh at."""
+    extra_json: _builtins.str
+    """What was noted for the job: a JSON object, or empty."""
+    timeout_s: _builtins.float
+    """How long the handler may take, in seconds."""
+    def __init__(
+        self,
+        *,
+        ask_id: _builtins.int = ...,
+        path: _builtins.str = ...,
+        inputs_json: _builtins.str = ...,
+        user: _builtins.str = ...,
+        base_url: _builtins.str = ...,
+        extra_json: _builtins.str = ...,
+        timeout_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_id", b"ask_id", "base_url", b"base_url", "extra_json", b"extra_json", "inputs_json", b"inputs_json", "path", b"path", "timeout_s", b"timeout_s", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ask: _TypeAlias = Ask  # noqa: Y015
+
+@_typing.final
+class CheckLock(_message.Message):
+    """An answer to a lock, for the app to check and to lease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_ID_FIELD_NUMBER: _builtins.int
+    LOCK_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    INPUTS_JSON_FIELD_NUMBER: _builtins.int
+    DATA_JSON_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    BASE_URL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    check_id: _builtins.int
+    """Chosen by the runner."""
+    lock: _builtins.str
+    """`jobs/{job}/locks/{lock}`."""
+    title: _builtins.str
+    """What the flow calls it."""
+    inputs_json: _builtins.str
+    """The answer: a JSON object."""
+    data_json: _builtins.str
+    """What the flow handed to the form: a JSON object."""
+    user: _builtins.str
+    """`users/{uuid}` of who answers."""
+    base_url: _builtins.str
+    """The address people reach the mesh at."""
+    timeout_s: _builtins.float
+    """How long the app may take, in seconds."""
+    def __init__(
+        self,
+        *,
+        check_id: _builtins.int = ...,
+        lock: _builtins.str = ...,
+        title: _builtins.str = ...,
+        inputs_json: _builtins.str = ...,
+        data_json: _builtins.str = ...,
+        user: _builtins.str = ...,
+        base_url: _builtins.str = ...,
+        timeout_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "check_id", b"check_id", "data_json", b"data_json", "inputs_json", b"inputs_json", "lock", b"lock", "timeout_s", b"timeout_s", "title", b"title", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckLock: _TypeAlias = CheckLock  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):

@@ -3,7 +3,7 @@
 isort:skip_file
 Jobs and their logs.
 
-A *job* is one run of a flow.  Its *events* are the numbered lines of an append-only log: gapless from 1, the
+A *job* is one run of a *target*: a flow, an agent or a crew.  Its *events* are the numbered lines of an append-only log: gapless from 1, the
 terminal status event last.  Status, results and streams are views of that log.
 """
 
@@ -14,6 +14,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from mesh.runner.v1 import payment_terms_pb2 as _payment_terms_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,6 +23,11 @@ if sys.version_info >= (3, 11):
     from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -154,10 +160,86 @@ JOB_REASON_RETRIES_EXHAUSTED: JobReason.ValueType  # 12
 Global___JobReason: _TypeAlias = JobReason  # noqa: Y015
 
 @_typing.final
-class Job(_message.Message):
-    """One run of a flow."""
+class Usage(_message.Message):
+    """What a job has consumed so far."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICROS_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """Tokens read by models."""
+    output_tokens: _builtins.int
+    """Tokens written by models."""
+    cost_micros: _builtins.int
+    """In millionths of the currency that the operator reckons in."""
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cost_micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
+
+@_typing.final
+class Progress(_message.Message):
+    """How far a job has come, as its flow says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    percent: _builtins.float
+    """0 to 100."""
+    text: _builtins.str
+    """What it does now; may be empty."""
+    def __init__(
+        self,
+        *,
+        percent: _builtins.float = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percent", b"percent", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Progress: _TypeAlias = Progress  # noqa: Y015
+
+@_typing.final
+class Job(_message.Message):
+    """One run of a target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
     FLOW_FIELD_NUMBER: _builtins.int
@@ -177,10 +259,18 @@ class Job(_message.Message):
     LAST_SEQ_FIELD_NUMBER: _builtins.int
     PAYMENT_FIELD_NUMBER: _builtins.int
     LOCKS_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    BASE_URL_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{id}`; the id is 24 hex digits that sort by creation."""
     flow: _builtins.str
-    """`flows/{expose}` or `flows/{expose}/{path}`."""
+    """The flow that runs: `flows/{expose}` or `flows/{expose}/{path}`.  That of an agent or crew is of the expose `agents`."""
     owner: _builtins.str
     """`users/{uuid}`."""
     state: Global___JobState.ValueType
@@ -205,6 +295,16 @@ class Job(_message.Message):
     """The number of its last event."""
     payment: _builtins.str
     """`payments/{id}` of a job that is paid for; empty for others."""
+    target: _builtins.str
+    """What was asked for: `flows/{expose}[/{path}]`, `agents/{id}` or `crews/{id}`."""
+    conversation: _builtins.str
+    """The conversation it belongs to: an id of the caller's; empty if none."""
+    attempt: _builtins.int
+    """How often it was started: 1 in its first run, 0 before."""
+    base_url: _builtins.str
+    """The address at which its caller reached the mesh, such as `http://127.0.0.1:3370`; empty if unknown."""
+    path: _builtins.str
+    """The path of the flow within its app, such as `/async`, as its author wrote it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
@@ -224,6 +324,18 @@ class Job(_message.Message):
     @_builtins.property
     def locks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of its pending locks, `jobs/{job}/locks/{lock}`, by id."""
+
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What it has consumed; absent if its flow has not said."""
+
+    @_builtins.property
+    def progress(self) -> Global___Progress:
+        """How far it has come; absent if its flow has not said."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What its caller wrote on it, to find it again."""
 
     def __init__(
         self,
@@ -246,10 +358,18 @@ class Job(_message.Message):
         last_seq: _builtins.int = ...,
         payment: _builtins.str = ...,
         locks: _abc.Iterable[_builtins.str] | None = ...,
+        target: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
+        progress: Global___Progress | None = ...,
+        conversation: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        base_url: _builtins.str = ...,
+        path: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time", "progress", b"progress", "start_time", b"start_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "payment", b"payment", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "create_time", b"create_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "labels", b"labels", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "path", b"path", "payment", b"payment", "progress", b"progress", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "target", b"target", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,11 +389,14 @@ class Event(_message.Message):
     seq: _builtins.int
     """From 1, without gaps."""
     kind: _builtins.str
-    """status, inputs, meta, agent, upload, debug, stdout, stderr, lock, lease, payment, error, action, result or final."""
+    """status, inputs, meta, agent, upload, debug, stdout, stderr, lock, lease, payment, progress, usage, error, action,
+    result or final.
+    """
     time: _builtins.float
     """When it was emitted, in seconds since 1970."""
     payload: _builtins.str
-    """Text (status, debug, stdout, stderr, error) or typed JSON (the others).  A status is the lower-case name
+    """Text (status, debug, stdout, stderr, error), plain JSON (progress: done, total, percent and text; usage:
+    input_tokens, output_tokens and cost_micros of one step) or typed JSON (the others).  A status is the lower-case name
     of a JobState, such as `queued`.
     """
     detail: _builtins.str
@@ -301,16 +424,72 @@ class CreateJobRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FLOW_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
-    flow: _builtins.str
-    """`flows/{expose}` or `flows/{expose}/{path}`."""
+    TARGET_FIELD_NUMBER: _builtins.int
+    INPUTS_JSON_FIELD_NUMBER: _builtins.int
+    EXTRA_JSON_FIELD_NUMBER: _builtins.int
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    BASE_URL_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def flow(self) -> _builtins.str:
+        """The former name of `target`, which wins."""
+
+    @flow.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def flow(self, value: _builtins.str) -> None:
+        """The former name of `target`, which wins."""
+
     request_id: _builtins.str
-    """Optional: the same id, caller and inputs again return the job that the first call made (AIP-155)."""
+    """Optional: the same id, caller and request again return the job that the first call made (AIP-155)."""
+    target: _builtins.str
+    """What to run: `flows/{expose}` or `flows/{expose}/{path}`."""
+    inputs_json: _builtins.str
+    """The inputs as a JSON object, in place of `inputs`: what `Struct` cannot say, such as whole numbers beyond 2^53."""
+    extra_json: _builtins.str
+    """A JSON object that is kept with the job.  Services only."""
+    base_url: _builtins.str
+    """The address at which the caller reached the mesh.  Services only; else it is the mesh's own."""
+    free: _builtins.bool
+    """Run a priced flow free of charge.  Operators only, and only of a mesh that listens on loopback."""
+    conversation: _builtins.str
+    """The conversation that the job belongs to: an id of the caller's, at most 64 characters."""
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
         """Values by the names of the form's elements; what is missing takes the form's default."""
+
+    @_builtins.property
+    def payment(self) -> _payment_terms_pb2.PaymentTerms:
+        """How a priced flow is paid for; absent lets the mesh choose.  Ignored for a flow that costs nothing."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """To find the job again: at most 64, of at most 63 characters each."""
 
     def __init__(
         self,
@@ -318,10 +497,18 @@ class CreateJobRequest(_message.Message):
         flow: _builtins.str = ...,
         inputs: _struct_pb2.Struct | None = ...,
         request_id: _builtins.str = ...,
+        target: _builtins.str = ...,
+        inputs_json: _builtins.str = ...,
+        extra_json: _builtins.str = ...,
+        payment: _payment_terms_pb2.PaymentTerms | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        base_url: _builtins.str = ...,
+        free: _builtins.bool = ...,
+        conversation: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "inputs", b"inputs", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "conversation", b"conversation", "extra_json", b"extra_json", "flow", b"flow", "free", b"free", "inputs", b"inputs", "inputs_json", b"inputs_json", "labels", b"labels", "payment", b"payment", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,8 +80,10 @@ class JobServiceServicer:
     """
 
     def CreateJob(self, request, context):
-        """Fills the flow's form with `inputs` and starts a job.  INVALID_ARGUMENT with a BadRequest detail per field when
-        the form refuses them; then there is no job.  UNAVAILABLE while the flow's app does not run.
+        """Starts a job of `target`: the only way a job comes to be.  The inputs are checked by the schema that the flow
+        declares or, where it has none, by its author's form handler.  INVALID_ARGUMENT with a BadRequest detail per field
+        when they are refused; then there is no job.  A job of a priced flow waits for its payment (AWAITING_PAYMENT).
+        UNAVAILABLE while the flow's app does not run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -3,7 +3,7 @@
 isort:skip_file
 Jobs and their logs.
 
-A *job* is one run of a flow.  Its *events* are the numbered lines of an append-only log: gapless from 1, the
+A *job* is one run of a *target*: a flow, an agent or a crew.  Its *events* are the numbered lines of an append-only log: gapless from 1, the
 terminal status event last.  Status, results and streams are views of that log.
 """
 
@@ -41,8 +41,10 @@ class JobServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     CreateJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.CreateJobRequest, _job_pb2.Job]
-    """Fills the flow's form with `inputs` and starts a job.  INVALID_ARGUMENT with a BadRequest detail per field when
-    the form refuses them; then there is no job.  UNAVAILABLE while the flow's app does not run.
+    """Starts a job of `target`: the only way a job comes to be.  The inputs are checked by the schema that the flow
+    declares or, where it has none, by its author's form handler.  INVALID_ARGUMENT with a BadRequest detail per field
+    when they are refused; then there is no job.  A job of a priced flow waits for its payment (AWAITING_PAYMENT).
+    UNAVAILABLE while the flow's app does not run.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _job_pb2.Job]
     """Returns a job."""
@@ -67,8 +69,10 @@ class JobServiceAsyncStub(JobServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateJob: _aio.UnaryUnaryMultiCallable[_job_pb2.CreateJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Fills the flow's form with `inputs` and starts a job.  INVALID_ARGUMENT with a BadRequest detail per field when
-    the form refuses them; then there is no job.  UNAVAILABLE while the flow's app does not run.
+    """Starts a job of `target`: the only way a job comes to be.  The inputs are checked by the schema that the flow
+    declares or, where it has none, by its author's form handler.  INVALID_ARGUMENT with a BadRequest detail per field
+    when they are refused; then there is no job.  A job of a priced flow waits for its payment (AWAITING_PAYMENT).
+    UNAVAILABLE while the flow's app does not run.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Returns a job."""
@@ -96,8 +100,10 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_pb2.CreateJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Fills the flow's form with `inputs` and starts a job.  INVALID_ARGUMENT with a BadRequest detail per field when
-        the form refuses them; then there is no job.  UNAVAILABLE while the flow's app does not run.
+        """Starts a job of `target`: the only way a job comes to be.  The inputs are checked by the schema that the flow
+        declares or, where it has none, by its author's form handler.  INVALID_ARGUMENT with a BadRequest detail per field
+        when they are refused; then there is no job.  A job of a priced flow waits for its payment (AWAITING_PAYMENT).
+        UNAVAILABLE while the flow's app does not run.
         """
 
     @_abc_1.abstractmethod
