@@ -12,13 +12,14 @@ from typing import Any
 
 import structlog
 from mesh.runner.v1 import app_pb2, host_pb2
+from mesh.runner.v1.placement_pb2 import HostSpec
 
 from meshkit import identity
 from meshkit.errors import Invalid, NotFound, Unavailable
 from services.runner.domain import Job, PlacedApp
 from services.runner.hosts import Hosts, Link
 from services.runner.jobs import Jobs
-from services.runner.placement import HostSpec, Placement
+from services.runner.placement import Placement
 from services.runner.store import AppStore
 
 log = structlog.get_logger()
@@ -218,7 +219,7 @@ class Apps:
             import_path=placed.import_path,
             runner_address=self.address,
             token=identity.sign(self._secret, f"host:{placed.host_id}", _HOST_TOKEN_TTL_S),
-            runtime_env=_object(placed.runtime_env_json, "runtime_env_json"),
+            runtime_env_json=placed.runtime_env_json,
             fork=placed.fork,
         )
         try:

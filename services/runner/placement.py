@@ -2,34 +2,22 @@
 
 import asyncio
 import contextlib
-import dataclasses
-import json
 import os
+import struct
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import structlog
+from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from meshkit.errors import Unavailable
 
 log = structlog.get_logger()
 _CONNECT_S = 15.0
 _RETRY_S = 0.1
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class HostSpec:
-    """One host to start; the fields are those that `agentmesh.host` reads."""
-
-    host_id: str
-    expose: str
-    import_path: str
-    runner_address: str
-    token: str
-    runtime_env: dict[str, Any]
-    fork: bool
+_LENGTH = struct.Struct("!I")
 
 
 class Placement(Protocol):
@@ -60,18 +48,19 @@ class LocalPlacement:
 
     async def start(self, spec: HostSpec) -> None:
         """See `Placement.start`."""
-        await self._say({"op": "start", "spec": dataclasses.asdict(spec)})
+        await self._say(NurseryOrder(start=spec))
 
     async def stop(self, host_id: str) -> None:
         """See `Placement.stop`."""
-        await self._say({"op": "stop", "host_id": host_id})
+        await self._say(NurseryOrder(stop=host_id))
 
-    async def _say(self, order: dict[str, Any]) -> None:
+    async def _say(self, order: NurseryOrder) -> None:
+        data = order.SerializeToString()
         try:
             async with asyncio.timeout(_CONNECT_S):
                 await self._connected.wait()
                 assert self._writer is not None
-                self._writer.write(json.dumps(order).encode() + b"\n")
+                self._writer.write(_LENGTH.pack(len(data)) + data)
                 await self._writer.drain()
         except (TimeoutError, OSError) as error:
             raise Unavailable("the nursery, which starts hosts, does not answer: try again") from error
@@ -79,22 +68,23 @@ class LocalPlacement:
     async def run(self) -> None:
         """Stay connected to the nursery and pass on what it says, until cancelled."""
         while True:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, EOFError):  # a closed stream is an EOFError
                 await self._follow()
             self._connected.clear()
             await asyncio.sleep(_RETRY_S)
 
     async def _follow(self) -> None:
-        reader, self._writer = await asyncio.open_unix_connection(self._path, limit=1024 * 1024)
+        reader, self._writer = await asyncio.open_unix_connection(self._path)
         try:
-            while line := await reader.readline():
-                event = json.loads(line)
-                match event["event"]:
-                    case "hosts":
+            while True:
+                (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
+                event = NurseryEvent.FromString(await reader.readexactly(length))
+                match event.WhichOneof("event"):
+                    case "present":
                         self._connected.set()
-                        await self._present(set(event["host_ids"]))
+                        await self._present(set(event.present.host_ids))
                     case "exited":
-                        await self._exited(event["host_id"], event["reason"])
+                        await self._exited(event.exited.host_id, event.exited.reason)
         finally:
             self._writer.close()
 
