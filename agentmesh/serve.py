@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from agentmesh import body, inject, launch, locks, serialize
+from agentmesh import body, inject, launch, serialize
 from agentmesh.errors import InputsError, describe, in_order, refusal
 from agentmesh.forms import Model
 
@@ -46,11 +46,6 @@ class ServeAPI(FastAPI):
         self.lock_handlers: dict[str, Callable[..., Any]] = {}
         self.lease_handlers: dict[str, Callable[..., Any]] = {}
         self.exception_handlers.setdefault(Exception, _internal_error)
-        self.add_api_route(locks.PATH, self._answer_lock, methods=["POST"], include_in_schema=False)
-
-    async def _answer_lock(self, request: Request) -> Response:
-        response: Response = await locks.answer(self, request)
-        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""

@@ -68,7 +68,7 @@ class Database:
         self._queue.put((work, future))
         return await future
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a short query now, on the caller's thread: for what an index answers in microseconds."""
         assert self._reader is not None, "open the database first"
         return work(self._reader)

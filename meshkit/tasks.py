@@ -67,7 +67,7 @@ class Tasks:
         _note_crash(task, None)
 
 
-def _note_crash(task: "asyncio.Task[None]", stopping: asyncio.Event | None) -> None:
+def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("task crashed", task=task.get_name(), exc_info=error)
         if stopping is not None:

@@ -76,9 +76,7 @@ async def running(
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.payments_address, who))
-        if catalogue is None:
-            registry = await stack.enter_async_context(client.connect(config.registry_address, who))
-            catalogue = await stack.enter_async_context(RegistryCatalogue.following(registry))
+        offers = catalogue or await stack.enter_async_context(_registry(config, who))
         nursery = config.nursery or await stack.enter_async_context(own_nursery())
         placement = LocalPlacement(nursery)
 
@@ -88,9 +86,7 @@ async def running(
         jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
         requests = Requests(store, now)
         locks = Locks(store, journal, hosts, requests, bus, timeout_s=config.call_timeout_s, now=now)
-        billing = Billing(
-            store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now
-        )
+        billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
         terms = Terms(
             secret=config.secret,
             load_timeout_s=config.load_timeout_s,
@@ -98,7 +94,7 @@ async def running(
         )
         hosting = Hosting(hosts, placement, terms)
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, catalogue, hashes=config.hashes, now=now)
+        births = Births(dispatcher, offers, hashes=config.hashes, now=now)
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         launches = Launches(store, apps, births, requests, **patience, now=now)
         calls = Calls(apps, births, requests, **patience)
@@ -130,3 +126,10 @@ async def running(
         ):
             await stack.enter_async_context(background(work, name, stopping))
         yield port
+
+
+@contextlib.asynccontextmanager
+async def _registry(config: Config, who: identity.ServiceIdentity) -> AsyncIterator[Catalogue]:
+    """Follow the registry's catalogue for the length of the block."""
+    async with client.connect(config.registry_address, who) as channel, RegistryCatalogue.following(channel) as known:
+        yield known

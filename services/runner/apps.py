@@ -107,10 +107,15 @@ class Apps:
         """Return how many hosts serve an app."""
         return len(self._hosts.serving.get(app.expose, ()))
 
+    def check_placed(self, expose: str) -> None:
+        """Raise `NotFound` if no such app shall be served; just after our start we cannot tell yet, and let it pass."""
+        if self._resumed.is_set() and expose not in self._apps:
+            raise NotFound(f"no app is placed for {expose}: boot it first", resource=f"apps/{expose}")
+
     async def get(self, expose: str, patience_s: float) -> App:
         """Return an app whose flows are known; wait up to `patience_s` for one that is being started or restarted.
 
-        Raises `NotFound` if no such app shall be served, and `Unavailable` if it cannot be told what it offers.
+        Raises `Unavailable` if it cannot be told what it offers, or no such app shall be served.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience_s
@@ -118,7 +123,9 @@ class Apps:
             while True:
                 app = self._apps.get(expose)
                 if app is None and self._resumed.is_set():
-                    raise NotFound(f"no app is placed for {expose}: boot it first", resource=f"apps/{expose}")
+                    raise Unavailable(
+                        f"no app runs for {expose}: boot it first, or look at its state", resource=f"apps/{expose}"
+                    )
                 if app is not None and (app.flows or app.state in (AppState.RUNNING, AppState.OUTDATED)):
                     return app
                 if app is not None and app.state == AppState.FAILED:
@@ -133,7 +140,7 @@ class Apps:
     async def link(self, expose: str, patience_s: float) -> Link:
         """Return the host of an app to ask; wait up to `patience_s` for one that is being restarted.
 
-        Raises `NotFound` if no such app shall be served, and `Unavailable` if no host serves it.
+        Raises `Unavailable` if no host serves it.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience_s
@@ -254,6 +261,7 @@ class Apps:
                     self._tasks.spawn(self._await_return(app, replica, link), f"return-{host_id}")
                 else:
                     self._tasks.spawn(self._restart(app, replica), f"restart-{host_id}")
+        self._dispatcher.settle()
         for job in await self._job_store.open_jobs():
             if job.host_id in living or job.host_id in self._hosts.links:
                 self._expect_job(job)

@@ -183,7 +183,9 @@ class Billing:
             # A lock time says that the money was in escrow, though the state may have gone on since.
             if payment.state in _PAID or (payment.HasField("lock_time") and payment.state not in _OVER):
                 due_at = _seconds(payment.submit_result_time)
-                job = await self._journal.change(job_id, lambda job: domain.payments.note_funds(job, due_at, self._now()))
+                job = await self._journal.change(
+                    job_id, lambda job: domain.payments.note_funds(job, due_at, self._now())
+                )
                 if job.state == State.QUEUED:
                     await self._dispatcher.enqueue(job)
             elif payment.state in _OVER:

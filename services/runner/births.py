@@ -1,7 +1,7 @@
 """The one place where a job comes to be: whoever checked its inputs, the same is decided and written here.
 
-Decided is what its operator says of the flow: whether it may run, and what it costs.  A job of a priced flow waits until
-the money is in escrow.
+Decided is what its operator says of the flow: whether it may run, and what it costs.  A job of a priced flow waits
+until the money is in escrow.
 """
 
 import dataclasses
@@ -78,7 +78,8 @@ class Births:
         for number, launch in enumerate(launches):
             flow = _flow(order.expose, launch.path)
             offer = await self._catalogue.find(flow) or Offer()
-            asked = order.payment if number == 0 else payments.Asked(order.payment.agent_identifier, order.payment.network)
+            # The buyer's nonce and hash are of the job that was asked for, not of others that come with it.
+            asked = order.payment if number == 0 else order.payment.for_another()
             terms = self._terms(offer, order, asked, launch.inputs_json)
             jobs.append(self._job(launch, flow, order, isolation(launch.path), terms))
         return await self._dispatcher.admit(jobs, request)
@@ -101,9 +102,7 @@ class Births:
             hashes=self._hashes,
         )
 
-    def _job(
-        self, launch: host_pb2.Launch, flow: str, order: Order, isolation: Isolation, terms: Terms | None
-    ) -> Job:
+    def _job(self, launch: host_pb2.Launch, flow: str, order: Order, isolation: Isolation, terms: Terms | None) -> Job:
         if not ids.is_job_id(launch.job_id):
             raise Internal("the app chose a job id that is not 24 hex digits")
         now = self._now()

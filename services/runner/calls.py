@@ -20,9 +20,7 @@ BODY_BYTES_MAX = 4 * 1024 * 1024
 class Calls:
     """Sends requests to apps; what a handler launches is on disk before the answer goes back."""
 
-    def __init__(
-        self, apps: Apps, births: Births, requests: Requests, *, timeout_s: float, patience_s: float
-    ) -> None:
+    def __init__(self, apps: Apps, births: Births, requests: Requests, *, timeout_s: float, patience_s: float) -> None:
         self._apps = apps
         self._births = births
         self._requests = requests
@@ -36,6 +34,7 @@ class Calls:
         `Internal` if it does not answer, `Invalid` for a body that is too large or a request id that was used with
         another body.
         """
+        self._apps.check_placed(expose)
         if len(request.body) > BODY_BYTES_MAX:
             raise Invalid("the body is larger than 4 MiB", {"body": ["must be at most 4 MiB"]})
         parts = (request.name, request.method, request.path, request.query, request.body)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import MeshError, NotFound
+from meshkit.errors import FailedPrecondition, MeshError, NotFound
 from meshkit.tasks import Tasks
 from services.runner import domain
-from services.runner.domain import End, Isolation, Job, Request, State
+from services.runner.domain import Change, End, Isolation, Job, Request, State
 from services.runner.journal import QUEUE, Journal
 from services.runner.links import Hosts, Link
 
@@ -31,16 +31,20 @@ class _Line:
 
     def __init__(self) -> None:
         self._owners: collections.OrderedDict[str, collections.deque[str]] = collections.OrderedDict()
+        self._ids: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._owners)
 
     def add(self, job: Job) -> None:
-        self._owners.setdefault(job.owner, collections.deque()).append(job.job_id)
+        if job.job_id not in self._ids:
+            self._ids.add(job.job_id)
+            self._owners.setdefault(job.owner, collections.deque()).append(job.job_id)
 
     def take(self) -> tuple[str, str]:
         owner, jobs = next(iter(self._owners.items()))
         job_id = jobs.popleft()
+        self._ids.discard(job_id)
         if jobs:
             self._owners.move_to_end(owner)
         else:
@@ -48,6 +52,7 @@ class _Line:
         return owner, job_id
 
     def put_back(self, owner: str, job_id: str) -> None:
+        self._ids.add(job_id)
         self._owners.setdefault(owner, collections.deque()).appendleft(job_id)
 
     def all(self) -> list[str]:
@@ -68,6 +73,7 @@ class Dispatcher:
         self._bus = bus
         self._tasks = tasks
         self._now = now
+        self._settled = False
         self._lines: dict[str, dict[Isolation, _Line]] = {}
         """By expose; one that is missing shall not be served."""
 
@@ -77,6 +83,13 @@ class Dispatcher:
         """Let jobs of an app wait for a host; nothing happens if they may."""
         if expose not in self._lines:
             self._lines[expose] = {isolation: _Line() for isolation in Isolation}
+
+    def settle(self) -> None:
+        """Know that every app that shall be served has its line: from now on a job without one cannot wait.
+
+        What is enqueued before stays in the store, where it is found after this.
+        """
+        self._settled = True
 
     async def close(self, expose: str, end: End) -> None:
         """Let no job of an app wait any more; those that do end as `end` says."""
@@ -132,6 +145,8 @@ class Dispatcher:
 
     async def enqueue(self, job: Job) -> None:
         """Let a queued job wait for a host of its app, or end it if none will come."""
+        if not self._settled:
+            return
         lines = self._lines.get(job.expose)
         if lines is None:
             await self._end(job.job_id, domain.lost("its app was stopped"))
@@ -152,7 +167,7 @@ class Dispatcher:
 
     async def _lease(self, line: _Line, owner: str, job_id: str, link: Link) -> None:
         try:
-            job = await self._journal.change(job_id, lambda job: domain.lease(job, link.host_id, self._now()))
+            job = await self._journal.change(job_id, lambda job: self._leased(job, link))
         except MeshError:  # stopped or deleted while it waited
             await self._bus.publish(QUEUE)
             return
@@ -162,6 +177,11 @@ class Dispatcher:
         finally:
             link.unreserve(job_id)
         self._hand_over(job)
+
+    def _leased(self, job: Job, link: Link) -> Change:
+        if job.state == State.STARTING and job.host_id in self._hosts.links:
+            raise FailedPrecondition("the job has been handed out")
+        return domain.lease(job, link.host_id, self._now())
 
     def _hand_over(self, job: Job) -> None:
         """Tell the host to run a job whose lease to it is on disk."""

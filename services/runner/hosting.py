@@ -5,13 +5,15 @@ import contextlib
 import dataclasses
 import time
 
-from mesh.runner.v1 import host_pb2
+from mesh.runner.v1 import app_pb2, host_pb2
+from mesh.runner.v1.placement_pb2 import HostSpec
 
 from meshkit import identity
 from meshkit.errors import Unavailable
+from services.runner.dispatcher import ISOLATIONS
 from services.runner.domain import PlacedApp
 from services.runner.links import Capacity, HostLost, Hosts, Link
-from services.runner.ports.placement import HostSpec, Placement
+from services.runner.ports.placement import Placement
 
 _HOST_TOKEN_TTL_S = 365 * 86400.0
 _AGAIN_S = 0.2
@@ -107,7 +109,7 @@ class Hosting:
             token=identity.sign(self._terms.secret, f"host:{host_id}", _HOST_TOKEN_TTL_S),
             runtime_env_json=placed.runtime_env_json,
             fork=placed.fork,
-            isolation=placed.isolation or "",
+            isolation=app_pb2.ISOLATION_UNSPECIFIED if placed.isolation is None else ISOLATIONS[placed.isolation],
             replica=replica,
             resources_json=resources_json,
         )

@@ -93,4 +93,3 @@ def lock_end(job: Job, lock_id: str, result_json: str, *, answered: bool) -> hos
         job=f"jobs/{job.job_id}", epoch=job.epoch, lock_id=lock_id, result_json=result_json, expired=not answered
     )
     return host_pb2.RunnerMessage(lock_end=end)
-

@@ -18,14 +18,13 @@ from meshkit import inputs as checking
 from meshkit.errors import AlreadyExists, Internal, Invalid, NotFound
 from services.runner.apps import App, Apps
 from services.runner.births import Births, Order
-from services.runner.domain import Isolation, Job, Request, ids
+from services.runner.domain import Isolation, Job, ids
 from services.runner.ports.store import JobStore
 from services.runner.refusals import refused
 from services.runner.requests import Requests
 
 INPUTS_BYTES_MAX = 4 * 1024 * 1024
 _NOT_THERE = (404, 405)
-_META = ("tags", "summary", "description", "deprecated", "author", "organization", "version")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +176,7 @@ def _meta_json(flow_info: bytes) -> str:
         "summary": info.summary or None,
         "description": info.description or None,
     }
-    for name in _META[3:]:
-        said[name] = getattr(info, name) if info.HasField(name) else None
+    given = {field.name for field, _ in info.ListFields()}
+    for name in ("deprecated", "author", "organization", "version"):
+        said[name] = getattr(info, name) if name in given else None
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"))

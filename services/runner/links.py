@@ -46,7 +46,7 @@ class Link:
         self._capacity = capacity or Capacity()
         self._jobs: dict[str, Isolation] = {}
         self._reserved: dict[str, Isolation] = {}
-        self._count = {isolation: 0 for isolation in Isolation}
+        self._count = dict.fromkeys(Isolation, 0)
         self.seen_at = time.monotonic()
         self.attached = False
         self.started = False
@@ -131,9 +131,7 @@ class Link:
     async def call(self, call: host_pb2.Call) -> host_pb2.CallResult:
         """Send an HTTP request to the app.  Raises `Unavailable` and `DeadlineExceeded`."""
         call.call_id = next(self._numbers)
-        result: host_pb2.CallResult = await self._ask(
-            call.call_id, host_pb2.RunnerMessage(call=call), call.timeout_s
-        )
+        result: host_pb2.CallResult = await self._ask(call.call_id, host_pb2.RunnerMessage(call=call), call.timeout_s)
         return result
 
     async def ask(self, ask: host_pb2.Ask) -> host_pb2.AskResult:

@@ -15,7 +15,7 @@ from mesh.runner.v1 import host_pb2
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
 from services.runner import domain
-from services.runner.domain import Change, Job, Lock, LockState, Request
+from services.runner.domain import Change, Job, Lock, LockState
 from services.runner.journal import LOCKS, Journal, locks_of
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore

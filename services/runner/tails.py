@@ -1,7 +1,8 @@
 """The live end of jobs' logs: keeps the newest events at hand for those who watch.
 
 A watcher holds nothing but the number of the last event it has sent and its place on the bus, so one that never reads
-costs nothing and any number of them may watch.  The store is the truth; a tail only saves most looks the way to the disk.
+costs nothing and any number of them may watch.  The store is the truth; a tail only saves most looks the way to the
+disk.
 """
 
 import collections

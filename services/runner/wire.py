@@ -99,9 +99,7 @@ def job_to_pb(job: Job) -> job_pb2.Job:
 def _usage(job: Job) -> job_pb2.Usage | None:
     if not (job.input_tokens or job.output_tokens or job.cost_micros):
         return None
-    return job_pb2.Usage(
-        input_tokens=job.input_tokens, output_tokens=job.output_tokens, cost_micros=job.cost_micros
-    )
+    return job_pb2.Usage(input_tokens=job.input_tokens, output_tokens=job.output_tokens, cost_micros=job.cost_micros)
 
 
 def lock_to_pb(lock: Lock) -> lock_pb2.Lock:

@@ -45,7 +45,7 @@ async def test_an_answer_reaches_the_flow(mesh: Stack) -> None:
     assert {"dict": {"said": "hello", "to": "Ada"}} == json.loads(done.result_json)
     assert ["debug", "lock", "lease", "debug", "final", "status"] == kinds(events)[4:]
     said = json.loads(events[5].payload)["dict"]
-    assert ("greeting", lock.name.rpartition("/")[2], {"who": "Ada"}) == (said["name"], said["lid"], said["data"])
+    assert ("greeting", lock.name.rpartition("/")[2], {"who": "Ada"}) == (said["title"], said["lock_id"], said["data"])
 
 
 async def test_exactly_one_answer_wins(mesh: Stack) -> None:
@@ -186,17 +186,6 @@ async def test_strangers_see_no_lock(mesh: Stack) -> None:
         assert grpc.StatusCode.NOT_FOUND is caught.value.code()
     listed = await mesh.locks.ListLocks(lock_pb2.ListLocksRequest(), metadata=stranger, timeout=DEADLINE_S)
     assert [] == list(listed.locks)
-
-
-async def test_the_way_of_answers_is_closed_to_callers(mesh: Stack) -> None:
-    """An app's own route for answers cannot be called from outside."""
-    from mesh.runner.v1 import app_pb2
-
-    request = app_pb2.CallAppRequest(name="apps/demo", method="POST", path="/_lock_/a/b", body=b"{}")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await mesh.apps.CallApp(request, metadata=mesh.operator, timeout=DEADLINE_S)
-
-    assert grpc.StatusCode.NOT_FOUND is caught.value.code()
 
 
 async def test_a_lock_outlives_the_runner(tmp_path: pathlib.Path, nursery: str) -> None:  # noqa: F811

@@ -1,8 +1,8 @@
 """What the `deployments` of a bootstrap say of an app's hosts.
 
-They are written for Ray Serve (kodosumi's bootstraps are its application configs): a list of deployments, of which each
-may say `num_replicas`, `autoscaling_config` and `ray_actor_options`.  An app of ours is one thing to run, so the largest
-number counts for the whole, and the options of the first that has any.
+They are written for Ray Serve (kodosumi's bootstraps are its application configs): a list of deployments, of which
+each may say `num_replicas`, `autoscaling_config` and `ray_actor_options`.  An app of ours is one thing to run, so the
+largest number counts for the whole, and the options of the first that has any.
 """
 
 import dataclasses

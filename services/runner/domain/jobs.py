@@ -27,7 +27,6 @@ from services.runner.domain.records import (
     State,
 )
 
-
 _USAGE = ("input_tokens", "output_tokens", "cost_micros")
 _COUNT_MAX = 2**53
 _PROGRESS_CHARS_MAX = 200
@@ -46,7 +45,7 @@ def move(job: Job, state: State) -> None:
 def born(job: Job) -> Birth:
     """Return a new job with the head of its log: its status, inputs and meta; one to be paid for says that it waits."""
     at = job.created_at
-    head = (
+    head: tuple[Event, ...] = (
         Event(kind="status", payload=State.QUEUED, time=at),
         # Both are JSON objects: wrapped as typed JSON without a look inside.
         Event(kind="inputs", payload=f'{{"dict":{job.inputs_json}}}', time=at),

@@ -22,6 +22,10 @@ class Asked:
     purchaser_identifier: str = ""
     input_hash: str = ""
 
+    def for_another(self) -> "Asked":
+        """Return what it says of another job of the same launch."""
+        return Asked(agent_identifier=self.agent_identifier, network=self.network)
+
 
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{14,26}")
 
@@ -76,8 +80,8 @@ def on_end(job: Job, end: End, now: float) -> tuple[str, tuple[Event, ...]]:
 def result_hash(terms: Terms, result_json: str) -> str:
     """Return the hash of a result, as hex of SHA-256.
 
-    By default as buyers verify it (MIP-004): the purchaser's identifier, `;`, and the result's text JSON-escaped without
-    the outer quotes.  With `hashes="kodosumi"` as the seed notebook prints it.
+    By default as buyers verify it (MIP-004): the purchaser's identifier, `;`, and the result's text JSON-escaped
+    without the outer quotes.  With `hashes="kodosumi"` as the seed notebook prints it.
     """
     if terms.hashes == "kodosumi":
         return hashlib.sha256(_legacy(result_json).encode()).hexdigest()

@@ -10,17 +10,17 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import app_pb2, placement_pb2
+from mesh.runner.v1 import placement_pb2
+from mesh.runner.v1.placement_pb2 import HostSpec
 
 from meshkit.errors import Unavailable
-from services.runner.ports.placement import Exited, HostSpec, Present
+from services.runner.ports.placement import Exited, Present
 
 _CONNECT_S = 15.0
 _WRITE_S = 5.0
 _RETRY_S = 0.1
 _LENGTH = struct.Struct("!I")
 _MESSAGE_BYTES_MAX = 1024 * 1024
-_ISOLATIONS = {"process": app_pb2.ISOLATION_PROCESS, "shared": app_pb2.ISOLATION_SHARED}
 
 
 class LocalPlacement:
@@ -34,22 +34,7 @@ class LocalPlacement:
 
     async def start(self, spec: HostSpec) -> None:
         """As `Placement.start`."""
-        await self._order(
-            placement_pb2.NurseryOrder(
-                start=placement_pb2.HostSpec(
-                    host_id=spec.host_id,
-                    expose=spec.expose,
-                    import_path=spec.import_path,
-                    runner_address=spec.runner_address,
-                    token=spec.token,
-                    runtime_env_json=spec.runtime_env_json,
-                    fork=spec.fork,
-                    isolation=_ISOLATIONS.get(spec.isolation),
-                    replica=spec.replica,
-                    resources_json=spec.resources_json,
-                )
-            )
-        )
+        await self._order(placement_pb2.NurseryOrder(start=spec))
 
     async def stop(self, host_id: str) -> None:
         """As `Placement.stop`."""

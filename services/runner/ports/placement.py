@@ -4,22 +4,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class HostSpec:
-    """One host to start: the fields of `mesh.runner.v1.HostSpec`, which its placement sends."""
-
-    host_id: str
-    expose: str
-    import_path: str
-    runner_address: str
-    token: str
-    runtime_env_json: str
-    fork: bool
-    isolation: str = ""
-    """`process` or `shared`; empty leaves it to the flows."""
-    replica: int = 0
-    resources_json: str = ""
+from mesh.runner.v1.placement_pb2 import HostSpec
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from mesh.runner.v1 import host_pb2, host_pb2_grpc
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound
 from meshkit.interceptors import Context
 from meshkit.principal import caller
-from services.runner.links import Hosts, Link
 from services.runner.jobs import Jobs
+from services.runner.links import Hosts, Link
 from services.runner.wire import events_from_pb, opening_from_pb, outcome_from_pb
 
 _HELLO_S = 10.0
@@ -34,8 +34,8 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
     ) -> AsyncIterator[host_pb2.AttachResponse]:
         """Carry work down and reports up for as long as a host lives.
 
-        Raises `Invalid` and `FailedPrecondition` for a stream that does not keep to the protocol, `Denied` for the token
-        of another host, and `NotFound` for a host that is not wanted any more: it ends then.
+        Raises `Invalid` and `FailedPrecondition` for a stream that does not keep to the protocol, `Denied` for the
+        token of another host, and `NotFound` for a host that is not wanted any more: it ends then.
         """
         requests = aiter(request_iterator)
         async with asyncio.timeout(_HELLO_S):

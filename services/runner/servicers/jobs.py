@@ -43,7 +43,10 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         return job_to_pb(await self._own(request.name))
 
     async def ListJobs(self, request: job_pb2.ListJobsRequest, context: Context) -> job_pb2.ListJobsResponse:
-        """Return a page of the caller's jobs, or of all owners' for operators, newest first.  Raises `Denied`, `Invalid`."""
+        """Return a page of the caller's jobs, or of all owners' for operators, newest first.
+
+        Raises `Denied`, and `Invalid` for a bad page.
+        """
         if request.all_owners and not caller().sees_all:
             raise Denied("only operators may list the jobs of all owners")
         owner = None if request.all_owners else caller().user
@@ -57,7 +60,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         return response
 
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
-        """Stop a job; it is gone when this returns.  Raises `NotFound`, and `Unavailable` if it does not end in time."""
+        """Stop a job; it is gone when this returns.  Raises `NotFound`, `Unavailable` if it does not end in time."""
         job = await self._own(request.name)
         return job_to_pb(await self._jobs.cancel(job.job_id, _stop_reason(job)))
 
