@@ -14,6 +14,7 @@ from typing import Any
 from agentmesh import inject, serialize
 from agentmesh.errors import InputsError, KodosumiError, describe, in_order, refusal
 
+
 class LockExpired(TimeoutError):
     """Nobody answered in time."""
 

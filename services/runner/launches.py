@@ -128,11 +128,12 @@ class Launches:
         if answer.launches:
             return list(answer.launches)
         detail = answer.detail or "the form handler started no job"
+        answered = {"http_status": str(answer.status)} if answer.status else {}
         if answer.status in _NOT_THERE:
             raise NotFound(f"{launch.flow} is not a flow", resource=launch.flow)
         if 400 <= answer.status < 500:
-            raise Invalid(detail, {"inputs": [detail]})
-        raise Internal(detail)
+            raise Invalid(detail, {"inputs": [detail]}, **answered)
+        raise Internal(detail, **answered)
 
 
 def isolation_of(app: App, path: str) -> Isolation:

@@ -11,7 +11,10 @@ GLOBAL = "_global_"
 
 
 def refused(what: str, errors: Iterable[host_pb2.FieldError]) -> Invalid:
-    """Return the error for messages by field; `what` is refused by them."""
+    """Return the error for messages by field; `what` is refused by them.
+
+    Its metadata say `refused_by: form`: dialects show such errors beside the fields of the form.
+    """
     fields = {error.field or GLOBAL: list(error.messages) for error in errors if error.messages}
     shown = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in fields.items())
-    return Invalid(f"{what}: {shown}", fields)
+    return Invalid(f"{what}: {shown}", fields, refused_by="form")

@@ -3,10 +3,10 @@
 import concurrent.futures
 from typing import Any
 
-import httpx
 import pytest
+from starlette.requests import Request
 
-from agentmesh import InputsError, KodosumiError, ServeAPI, Tracer
+from agentmesh import InputsError, KodosumiError, ServeAPI, Tracer, locks
 from agentmesh import forms as F  # noqa: N812
 from agentmesh.locks import LockExpired, Question
 
