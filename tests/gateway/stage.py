@@ -18,8 +18,8 @@ from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
 from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
 
 from gateway import app as gateway_app
-from gateway import envoy
 from gateway.config import EdgeConfig
+from gateway.edge import envoy
 from meshkit.errors import NotFound
 from meshkit.principal import caller, check_owner
 from meshkit.server import serve
