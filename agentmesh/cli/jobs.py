@@ -93,10 +93,10 @@ async def _tell_wait(client: AsyncClient, name: str, event: Event) -> None:
     said = _said(event)
     with contextlib.suppress(MeshError):  # it may be over, and forgotten
         if event.kind == "lock":
-            lock = await client.lock(f"jobs/{name.removeprefix('jobs/')}/locks/{said.get('lock_id')}")
+            lock = await client.lock(f"jobs/{name.removeprefix('jobs/')}/locks/{said.get('lid')}")
             if lock.pending:
                 output.lock(lock)
-        elif event.kind == "payment" and said.get("step") == "requested":
+        elif event.kind == "payment" and said.get("step") == "initialized":
             job = await client.job(name)
             if job.state == "awaiting_payment":
                 output.note(f"the job waits until it is paid for: agentmesh pay {job.id}")

@@ -76,7 +76,7 @@ async def running(
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.payments_address, who))
-        offers = catalogue or await stack.enter_async_context(_registry(config, who))
+        offers: Catalogue = catalogue or await stack.enter_async_context(_registry(config, who))
         nursery = config.nursery or await stack.enter_async_context(own_nursery())
         placement = LocalPlacement(nursery)
 

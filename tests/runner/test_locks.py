@@ -45,7 +45,7 @@ async def test_an_answer_reaches_the_flow(mesh: Stack) -> None:
     assert {"dict": {"said": "hello", "to": "Ada"}} == json.loads(done.result_json)
     assert ["debug", "lock", "lease", "debug", "final", "status"] == kinds(events)[4:]
     said = json.loads(events[5].payload)["dict"]
-    assert ("greeting", lock.name.rpartition("/")[2], {"who": "Ada"}) == (said["title"], said["lock_id"], said["data"])
+    assert ("greeting", lock.name.rpartition("/")[2], {"who": "Ada"}) == (said["name"], said["lid"], said["data"])
 
 
 async def test_exactly_one_answer_wins(mesh: Stack) -> None:

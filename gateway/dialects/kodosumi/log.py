@@ -1,4 +1,4 @@
-"""A job's log in kodosumi's words: what the core says of a flow, a lock or a payment has other names there.
+"""A job's log in kodosumi's words: what the core says of a flow or a payment has other names there.
 
 Source: the events that the "Expose and Sumi API Demonstration" notebook prints.
 """
@@ -11,7 +11,6 @@ from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs
 
-_PAYMENT_STEPS = {"requested": "initialized", "result_hashed": "final_result"}
 _PAYMENT_NAMES = {
     "agent_identifier": "agentIdentifier",
     "network": "network",
@@ -33,8 +32,6 @@ class Words:
         self._job = job
         self._known: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "meta": self._meta,
-            "lock": _lock,
-            "lease": _lease,
             "payment": _payment,
         }
 
@@ -67,22 +64,9 @@ def app_url(job: job_pb2.Job) -> str:
     return f"{job.base_url}/-/{expose}"
 
 
-def _lock(said: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "name": said.get("title"),
-        "lid": said.get("lock_id"),
-        "data": said.get("data"),
-        "expires": said.get("expires_at"),
-    }
-
-
-def _lease(said: dict[str, Any]) -> dict[str, Any]:
-    return {"name": said.get("title"), "lid": said.get("lock_id"), "result": said.get("result")}
-
-
 def _payment(said: dict[str, Any]) -> dict[str, Any]:
     """Times are texts of milliseconds there."""
-    shown: dict[str, Any] = {"step": _PAYMENT_STEPS.get(said.get("step", ""), said.get("step"))}
+    shown: dict[str, Any] = {"step": said.get("step")}
     for name, value in said.items():
         if name in _PAYMENT_NAMES:
             is_time = name.endswith("_time") and isinstance(value, int | float)

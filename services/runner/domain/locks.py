@@ -37,12 +37,7 @@ def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float
     waiting = dataclasses.replace(
         job, state=State.AWAITING_INPUT, pending_locks=(*job.pending_locks, lock.lock_id), updated_at=now
     )
-    said = {
-        "lock_id": lock.lock_id,
-        "title": lock.title,
-        "data": json.loads(lock.data_json or "{}"),
-        "expires_at": expires_at,
-    }
+    said = {"name": lock.title, "lid": lock.lock_id, "data": json.loads(lock.data_json or "{}"), "expires": expires_at}
     return Change(job=waiting, events=(*events, _event("lock", said, now)), opened=(lock,))
 
 
@@ -50,7 +45,7 @@ def answer(job: Job, lock: Lock, result_json: str, by: str, now: float) -> Chang
     """Take an answer; exactly one wins.  Raises `FailedPrecondition` if the lock is not pending any more."""
     _check_pending(job, lock)
     now = max(now, job.updated_at)
-    said = {"lock_id": lock.lock_id, "title": lock.title, "result": json.loads(result_json)}
+    said = {"name": lock.title, "lid": lock.lock_id, "result": json.loads(result_json)}
     end = LockEnd(lock_id=lock.lock_id, state=LockState.ANSWERED, at=now, by=by, result_json=result_json)
     return Change(job=_without(job, lock, now), events=(_event("lease", said, now),), ended=(end,))
 

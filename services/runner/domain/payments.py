@@ -48,7 +48,7 @@ def note_request(job: Job, said: dict[str, object], now: float) -> Change:
         return Change(job=job)
     now = max(now, job.updated_at)
     asked = dataclasses.replace(job, payment_step=PaymentStep.INITIALIZED, updated_at=now)
-    return Change(job=asked, events=(_event({"step": "requested", **said}, now),))
+    return Change(job=asked, events=(_event({"step": "initialized", **said}, now),))
 
 
 def note_funds(job: Job, due_at: float, now: float) -> Change:
@@ -74,7 +74,7 @@ def on_end(job: Job, end: End, now: float) -> tuple[str, tuple[Event, ...]]:
     if end.state != State.SUCCEEDED:
         return "refund", ()
     digest = result_hash(terms_of(job), end.result_json)
-    return f"submit:{digest}", (_event({"step": "result_hashed", "result_hash": digest}, now),)
+    return f"submit:{digest}", (_event({"step": "final_result", "result_hash": digest}, now),)
 
 
 def result_hash(terms: Terms, result_json: str) -> str:
