@@ -121,7 +121,7 @@ class SqliteStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """See `JobStore.request`."""
-        row = self._database.read(
+        row = self._database.read_now(
             lambda connection: connection.execute(
                 "SELECT body_hash, answer FROM requests WHERE owner = ? AND request_id = ?", (owner, request_id)
             ).fetchone()
@@ -155,7 +155,7 @@ class SqliteStore:
         job = self._cache.get(job_id)
         if job is None:
             # Not remembered: a write that is on its way would be overtaken by what was read before it.
-            job = self._database.read(lambda connection: _get(connection, job_id))
+            job = self._database.read_now(lambda connection: _get(connection, job_id))
         return job
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
@@ -168,7 +168,7 @@ class SqliteStore:
             )
             return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
 
-        return self._database.read(work)
+        return self._database.read_now(work)
 
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
         """See `JobStore.find`."""
@@ -192,17 +192,17 @@ class SqliteStore:
         """See `JobStore.open_jobs`."""
         ended = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
         statement = f"{_SELECT} WHERE state NOT IN ({ended}) ORDER BY job_id"
-        return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+        return self._database.read_now(lambda connection: [_job(row) for row in connection.execute(statement)])
 
     def todo_jobs(self) -> list[Job]:
         """See `JobStore.todo_jobs`."""
         statement = f"{_SELECT} WHERE payment_todo <> '' ORDER BY job_id"
-        return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+        return self._database.read_now(lambda connection: [_job(row) for row in connection.execute(statement)])
 
     def get_lock(self, lock_id: str) -> Lock:
         """See `JobStore.get_lock`."""
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
-        row = self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
+        row = self._database.read_now(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
         if row is None:
             raise NotFound("lock not found", resource=f"locks/{lock_id}")
         return _lock(row)
@@ -210,12 +210,14 @@ class SqliteStore:
     def job_locks(self, job_id: str) -> list[Lock]:
         """See `JobStore.job_locks`."""
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
-        return self._database.read(lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))])
+        return self._database.read_now(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))]
+        )
 
     def pending_locks(self) -> list[Lock]:
         """See `JobStore.pending_locks`."""
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE state = 'pending' ORDER BY expires_at, lock_id"
-        return self._database.read(lambda connection: [_lock(row) for row in connection.execute(statement)])
+        return self._database.read_now(lambda connection: [_lock(row) for row in connection.execute(statement)])
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """See `JobStore.find_locks`."""
@@ -264,7 +266,7 @@ class SqliteStore:
 
     def apps(self) -> list[PlacedApp]:
         """See `AppStore.apps`."""
-        rows = self._database.read(
+        rows = self._database.read_now(
             lambda connection: connection.execute(
                 "SELECT expose, import_path, runtime_env_json, deployments_json, fork, host_id FROM apps ORDER BY 1"
             ).fetchall()
