@@ -112,7 +112,7 @@ async def running(
             serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s)
         )
         # Streams look at these two: told before the server waits for them.
-        stack.push_async_callback(bus.close)
+        stack.callback(bus.close)
         stack.callback(stopping.set)
         address = f"{config.runner_address.rpartition(':')[0]}:{port}"
         for name, work in (

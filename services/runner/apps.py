@@ -133,7 +133,7 @@ class Apps:
                         f"the app of {expose} could not be loaded: {app.message}", resource=f"apps/{expose}"
                     )
                 left_s = until - loop.time()
-                if left_s <= 0 or self._bus.closed:
+                if left_s <= 0 or waker.closed:
                     raise Unavailable(f"the app of {expose} is starting: try again", resource=f"apps/{expose}")
                 await waker.wait(left_s)
 
@@ -151,7 +151,7 @@ class Apps:
                 link = self._hosts.asked_least(expose) if expose in self._hosts.serving else None
                 if link is not None and (link.attached or left_s <= 0):
                     return link
-                if left_s <= 0 or app.state == AppState.FAILED or self._bus.closed:
+                if left_s <= 0 or app.state == AppState.FAILED or waker.closed:
                     return self._hosts.asked_least(expose)
                 await waker.wait(left_s)
 
@@ -207,8 +207,7 @@ class Apps:
         for replica, (link, _) in enumerate(loaded):
             if link.host_id not in self._hosts.links:  # it ended before it served
                 self._lost(app, replica, "was lost")
-        await self._bus.publish(QUEUE)
-        await self._bus.publish(APPS)
+        await self._bus.publish(QUEUE, APPS)
 
     async def remove(self, expose: str) -> None:
         """Stop an app and forget it; its jobs end as CANCELLED.  Raises `NotFound`."""
@@ -337,8 +336,7 @@ class Apps:
                 await self._fail(app, loaded)
             return
         self._note_loaded(app, replica, link, loaded)
-        await self._bus.publish(QUEUE)
-        await self._bus.publish(APPS)
+        await self._bus.publish(QUEUE, APPS)
 
     def _note_loaded(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
         app.state, app.message, app.detail = AppState.RUNNING, "", ""

@@ -82,7 +82,7 @@ class Billing:
     async def tell(self) -> None:
         """Tell the payments service what jobs' rows say it must hear, until cancelled."""
         async with self._bus.subscribe(PAYMENTS) as waker:
-            while True:
+            while not waker.closed:
                 for job in await self._store.todo_jobs():
                     if job.job_id not in self._settling:
                         self._settling.add(job.job_id)

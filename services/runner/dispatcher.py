@@ -100,7 +100,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Hand out jobs as hosts get room, until cancelled."""
         async with self._bus.subscribe(QUEUE) as waker:
-            while True:
+            while not waker.closed:
                 await waker.wait(_LOOK_AGAIN_S)
                 for expose, lines in self._lines.items():
                     for isolation, line in lines.items():

@@ -126,7 +126,7 @@ class Jobs:
             until = asyncio.get_running_loop().time() + self._cancel_grace_s + _STOP_MARGIN_S
             while not job.ended:
                 left_s = until - asyncio.get_running_loop().time()
-                if left_s <= 0 or self._bus.closed:
+                if left_s <= 0 or waker.closed:
                     raise Unavailable("the job's host does not answer: the job is being stopped, look again")
                 await waker.wait(left_s)
                 job = await self._store.get(job_id)

@@ -70,8 +70,7 @@ class Journal:
             if end.state != LockState.CLOSED:
                 self._tell_lock_end(job, end.lock_id, end.result_json, answered=end.state == LockState.ANSWERED)
         if change.opened or change.ended:
-            await self._bus.publish(LOCKS)
-            await self._bus.publish(locks_of(job.owner))
+            await self._bus.publish(LOCKS, locks_of(job.owner))
         if job.ended:
             self._hosts.release(job)
             await self._bus.publish(QUEUE)

@@ -53,7 +53,7 @@ class Locks:
     async def expire(self) -> None:
         """End locks at their time, until cancelled: sleeps to the next one, or until the locks change."""
         async with self._bus.subscribe(LOCKS) as waker:
-            while True:
+            while not waker.closed:
                 for lock in await self._store.due_locks(self._now(), _DUE_MAX):
                     with contextlib.suppress(MeshError):  # answered at the last moment, or its job has ended
                         rule = functools.partial(_expire, lock=lock, now=self._now)
@@ -117,7 +117,7 @@ class Locks:
         known: dict[str, Lock] = {}
         first = True
         async with self._bus.subscribe(locks_of(owner) if owner else LOCKS) as waker:
-            while not self._bus.closed:
+            while not waker.closed:
                 pending = {lock.lock_id: lock for lock in await self._store.pending_locks(owner)}
                 changed = [lock for lock_id, lock in pending.items() if lock_id not in known]
                 for lock_id in known.keys() - pending.keys():

@@ -98,7 +98,7 @@ class Tails:
             tail.watchers += 1
             try:
                 seq = after_seq
-                while not self._bus.closed:
+                while not waker.closed:
                     if seq < tail.last_seq:
                         batch = _bounded(tail.after(seq) or await self._store.events(job.job_id, seq, _BATCH_MAX))
                         if not batch:

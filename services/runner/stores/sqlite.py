@@ -3,7 +3,7 @@
 import dataclasses
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.sqlite import Database
@@ -24,7 +24,6 @@ from services.runner.domain import (
 )
 from services.runner.ports.store import LockQuery, Written
 
-T = TypeVar("T")
 _FIELDS = [field.name for field in dataclasses.fields(Job)]
 _COLUMNS = ", ".join(_FIELDS)
 _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
@@ -94,7 +93,7 @@ class SqliteStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """As `JobStore.request`."""
-        row = await self._read(
+        row = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT body_hash, answer FROM requests WHERE owner = ? AND request_id = ?", (owner, request_id)
             ).fetchone()
@@ -126,7 +125,7 @@ class SqliteStore:
         job = self._cache.get(job_id)
         if job is None:
             # Not remembered: a write that is on its way would be overtaken by what was read before it.
-            job = await self._read(lambda connection: _get(connection, job_id))
+            job = await self._database.read(lambda connection: _get(connection, job_id))
         return job
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
@@ -139,7 +138,7 @@ class SqliteStore:
             )
             return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
 
-        return await self._read(work)
+        return await self._database.read(work)
 
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
         """As `JobStore.find`."""
@@ -169,12 +168,12 @@ class SqliteStore:
         """As `JobStore.todo_jobs`."""
         unasked = "state = 'awaiting_payment' AND payment_step = ''"
         statement = f"{_SELECT} WHERE payment_todo <> '' UNION ALL {_SELECT} WHERE {unasked} ORDER BY job_id"
-        return await self._read(lambda connection: [_job(row) for row in connection.execute(statement)])
+        return await self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
-        row = await self._read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
+        row = await self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
         if row is None:
             raise NotFound("lock not found", resource=f"locks/{lock_id}")
         return _lock(row)
@@ -182,7 +181,9 @@ class SqliteStore:
     async def job_locks(self, job_id: str) -> list[Lock]:
         """As `JobStore.job_locks`."""
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
-        return await self._read(lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))])
+        return await self._database.read(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))]
+        )
 
     async def pending_locks(self, owner: str = "") -> list[Lock]:
         """As `JobStore.pending_locks`."""
@@ -196,14 +197,14 @@ class SqliteStore:
         """As `JobStore.due_locks`."""
         where = "state = 'pending' AND expires_at <= ?"
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
-        return await self._read(
+        return await self._database.read(
             lambda connection: [_lock(row) for row in connection.execute(statement, (before, limit))]
         )
 
     async def next_expiry(self) -> float | None:
         """As `JobStore.next_expiry`."""
         statement = "SELECT expires_at FROM locks WHERE state = 'pending' ORDER BY expires_at LIMIT 1"
-        row = await self._read(lambda connection: connection.execute(statement).fetchone())
+        row = await self._database.read(lambda connection: connection.execute(statement).fetchone())
         return None if row is None else float(row[0])
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
@@ -261,7 +262,7 @@ class SqliteStore:
     async def apps(self) -> list[PlacedApp]:
         """As `AppStore.apps`."""
         statement = f"SELECT {_APP_COLUMNS} FROM apps ORDER BY expose"
-        rows = await self._read(lambda connection: connection.execute(statement).fetchall())
+        rows = await self._database.read(lambda connection: connection.execute(statement).fetchall())
         return [
             PlacedApp(
                 expose=r[0],
@@ -274,9 +275,6 @@ class SqliteStore:
             )
             for r in rows
         ]
-
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return self._database.read(work)
 
     def _remember(self, written: Written) -> Written:
         job = written[0]
