@@ -24,6 +24,13 @@ async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
 
     A function that is not `async` runs in a thread; if this call is cancelled the thread goes on, so end the process.
     """
+    try:
+        return await _execute(entry_point, inputs, tracer)
+    finally:
+        tracer.finish()
+
+
+async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
     target = entry.resolve(entry_point)
     if getattr(target, "is_crew_class", False):
         target = await _call(_crew_of(target))
