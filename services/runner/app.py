@@ -76,7 +76,8 @@ async def running(
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.payments_address, who))
-        offers: Catalogue = catalogue or await stack.enter_async_context(_registry(config, who))
+        if catalogue is None:
+            catalogue = await stack.enter_async_context(_registry(config, who))
         nursery = config.nursery or await stack.enter_async_context(own_nursery())
         placement = LocalPlacement(nursery)
 
@@ -94,7 +95,7 @@ async def running(
         )
         hosting = Hosting(hosts, placement, terms)
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, offers, hashes=config.hashes, now=now)
+        births = Births(dispatcher, catalogue, hashes=config.hashes, now=now)
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         launches = Launches(store, apps, births, requests, **patience, now=now)
         calls = Calls(apps, births, requests, **patience)

@@ -14,13 +14,13 @@ from typing import Any
 
 from mesh.runner.v1 import app_pb2, host_pb2
 
-from meshkit import inputs as checking
+from meshkit import inputs
 from meshkit.errors import AlreadyExists, Internal, Invalid, NotFound
 from services.runner.apps import App, Apps
 from services.runner.births import Births, Order
 from services.runner.domain import Isolation, Job, ids
 from services.runner.ports.store import JobStore
-from services.runner.refusals import refused
+from services.runner.refusals import BY_FORM, refused
 from services.runner.requests import Requests
 
 INPUTS_BYTES_MAX = 4 * 1024 * 1024
@@ -100,7 +100,11 @@ class Launches:
 
     def _check(self, info: app_pb2.FlowInfo, inputs_json: str) -> host_pb2.Launch:
         """Check inputs by a flow's schema and return the job to start."""
-        checked = checking.compiled(info.input_schema_json).check(_decode(inputs_json))
+        try:
+            schema = _compiled(info.input_schema_json)
+        except Invalid as error:
+            raise Internal(f"the app declares inputs that cannot be checked: {error}") from error
+        checked = checked_inputs(schema, _decode(inputs_json))
         return host_pb2.Launch(
             job_id=self._ids.new(self._now()),
             path=info.path,
@@ -134,6 +138,17 @@ class Launches:
         if 400 <= answer.status < 500:
             raise Invalid(detail, {"inputs": [detail]}, **answered)
         raise Internal(detail, **answered)
+
+
+_compiled = functools.lru_cache(maxsize=1024)(inputs.compile_schema)
+
+
+def checked_inputs(schema: inputs.Schema, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as the schema would have them.  Raises `Invalid` as a form handler's refusal."""
+    try:
+        return inputs.check(schema, values)
+    except Invalid as error:
+        raise Invalid(str(error), error.fields, **{**error.metadata, **BY_FORM}) from error
 
 
 def isolation_of(app: App, path: str) -> Isolation:

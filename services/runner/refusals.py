@@ -8,13 +8,12 @@ from meshkit.errors import Invalid
 
 GLOBAL = "_global_"
 """The field of what concerns no field."""
+BY_FORM = {"refused_by": "form"}
+"""The metadata of a refusal: dialects show it beside the fields of the form."""
 
 
 def refused(what: str, errors: Iterable[host_pb2.FieldError]) -> Invalid:
-    """Return the error for messages by field; `what` is refused by them.
-
-    Its metadata say `refused_by: form`: dialects show such errors beside the fields of the form.
-    """
+    """Return the error for messages by field; `what` is refused by them."""
     fields = {error.field or GLOBAL: list(error.messages) for error in errors if error.messages}
     shown = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in fields.items())
-    return Invalid(f"{what}: {shown}", fields, refused_by="form")
+    return Invalid(f"{what}: {shown}", fields, **BY_FORM)
