@@ -14,7 +14,7 @@ from mesh.gateway.v1 import options_pb2
 from meshkit.access import check_access
 from meshkit.errors import Denied, NotFound, Unauthenticated, Unavailable
 from meshkit.principal import NOBODY, Principal, acting, check_owner
-from meshkit.verifier import Revocations, TokenVerifier, credential
+from meshkit.verifier import MESH, Revocations, TokenVerifier
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -220,7 +220,7 @@ def test_expired_revocations_are_forgotten() -> None:
 )
 def test_a_credential_is_found_where_the_seed_says(metadata: dict[str, str], expected: str) -> None:
     """Header, then bearer, then cookie, whatever other cookies came along."""
-    assert expected == credential(metadata)
+    assert expected == MESH.find(metadata)
 
 
 USER = Principal(user="users/u1")

@@ -25,8 +25,8 @@ _PAYMENT_NAMES = {
 }
 
 
-class Words:
-    """Translates the payloads of one job's events."""
+class Payloads:
+    """The payloads of one job's events."""
 
     def __init__(self, job: job_pb2.Job) -> None:
         self._job = job
@@ -35,7 +35,7 @@ class Words:
             "payment": _payment,
         }
 
-    def payload(self, kind: str, payload: str) -> str:
+    def of(self, kind: str, payload: str) -> str:
         """Return an event's payload as kodosumi would have it; most kinds are the same."""
         translate = self._known.get(kind)
         if translate is None:
