@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meshkit import client, identity
 from meshkit.access import Auth
+from meshkit.clock import seconds_of
+from meshkit.deadlines import unbound
 from meshkit.errors import from_rpc
 from meshkit.tasks import background
 from meshkit.verifier import Revocations, TokenVerifier
@@ -78,7 +80,7 @@ async def authenticated(settings: Settings, service: str) -> AsyncIterator[Auth]
         stub = auth_pb2_grpc.AuthServiceStub(channel)
 
         async def fetch_jwks() -> str:
-            with from_rpc():
+            with from_rpc(), unbound():  # for every caller who waits, not for the one who came first
                 return str((await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=5, wait_for_ready=True)).jwks_json)
 
         follow = follow_revocations(stub, revocations)
@@ -92,12 +94,11 @@ async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: R
         try:
             async for message in stub.WatchRevocations(auth_pb2.WatchRevocationsRequest(), wait_for_ready=True):
                 for item in message.revocations:
-                    expires_at = item.expire_time.seconds + item.expire_time.nanos / 1e9
+                    expires_at = seconds_of(item.expire_time)
                     if item.WhichOneof("target") == "jti":
                         revocations.add_token(item.jti, expires_at)
                     else:
-                        issued_at = item.issue_time.seconds + item.issue_time.nanos / 1e9
-                        revocations.add_user(item.user, issued_at, expires_at)
+                        revocations.add_user(item.user, seconds_of(item.issue_time), expires_at)
                 revocations.completed()
         except grpc.aio.AioRpcError as error:
             log.debug("revocations interrupted", code=error.code().name)

@@ -1,13 +1,75 @@
-"""Tasks that live as long as their service, and waits that a stop ends."""
+"""Tasks that live as long as their service, and waits that a stop ends.
+
+A task that nobody owns may be collected half-way and dies unseen.  `background` owns one that must not end by itself;
+`Tasks` owns any number of those that do.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+from meshkit.deadlines import unbound_context
+
+T = TypeVar("T")
 log = structlog.get_logger()
+_CANCEL_S = 5.0
+"""How long a task may take to notice that it is cancelled; longer is a fault of its own, and is logged."""
+
+
+class Tasks:
+    """Owns tasks that a room of a service begins: each has a name, a crash is logged, and `close` leaves none behind.
+
+    A task keeps the caller (`meshkit.principal.caller`) of the moment it was begun, but not that caller's deadline.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether a task of this name runs."""
+        return any(task.get_name() == name for task in self._tasks)
+
+    def __len__(self) -> int:
+        """Return how many run."""
+        return len(self._tasks)
+
+    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Begin `work`.  Raises `RuntimeError` once closed."""
+        task = self._begin(work, name)
+        task.add_done_callback(_note_crash)
+        return task
+
+    async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Return what `work` returns, or raise what it raises; if the caller is cancelled, `work` goes on.
+
+        For steps that must not stop half-way: what is stored must also be announced.
+        """
+        return await asyncio.shield(self._begin(work, name))
+
+    async def close(self, finish_s: float = 0.0) -> None:
+        """Let what runs finish for `finish_s`, then cancel the rest.  Nothing can be begun after this."""
+        self._closed = True
+        if self._tasks and finish_s > 0:
+            await asyncio.wait(set(self._tasks), timeout=finish_s)
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            _, stuck = await asyncio.wait(set(self._tasks), timeout=_CANCEL_S)
+            for task in stuck:
+                log.error("task does not end", task=task.get_name())
+
+    def _begin(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        if self._closed:
+            work.close()
+            raise RuntimeError(f"{name}: the service is stopping")
+        task = asyncio.get_running_loop().create_task(work, name=name, context=unbound_context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
 
 @contextlib.asynccontextmanager
@@ -28,7 +90,7 @@ async def background(
         await asyncio.wait([task])  # what it may have raised has been logged
 
 
-def _note_crash(task: "asyncio.Task[None]", stopping: asyncio.Event | None) -> None:
+def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None = None) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("task crashed", task=task.get_name(), exc_info=error)
         if stopping is not None:

@@ -151,13 +151,14 @@ class TokenVerifier:
             return
         try:
             keys = json.loads(await self._fetch())["keys"]
-            self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
-            self._failed = ""
         except MeshError as error:
             self._failed = f"cannot get the keys that verify tokens: {error}"
-            raise Unavailable(self._failed) from error
-        finally:
             self._asked_at = time.monotonic()
+            raise Unavailable(self._failed) from error
+        # Not in a `finally`: a caller who hangs up while it asks must not leave the others with "unknown key".
+        self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
+        self._failed = ""
+        self._asked_at = time.monotonic()
 
 
 def credential(metadata: Mapping[str, str]) -> str:
