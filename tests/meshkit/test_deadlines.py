@@ -122,13 +122,13 @@ async def test_without_a_deadline_the_default_counts() -> None:
         assert hops.near.had == [None]
         (had,) = hops.far.had
         assert had is not None
-        assert LONG_S < had <= client.DEADLINE_S
+        assert LONG_S < had <= client.DEADLINE_S + 0.2
 
 
 async def test_without_time_the_hop_is_not_made() -> None:
     """It fails at once, as a call does whose time is over, and the next service never hears of it."""
     async with two_hops() as hops:
-        failed: list[DeadlineExceeded] = []
+        failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def late() -> None:
             left_s = remaining_s()
@@ -138,13 +138,12 @@ async def test_without_time_the_hop_is_not_made() -> None:
                 with from_rpc():
                     await hops.onward()
             except DeadlineExceeded as error:
-                failed.append(error)
+                failed.set_result(str(error))
 
         with contextlib.suppress(grpc.aio.AioRpcError):  # the caller may have given up by now: that is the point
             await hops.call(0.5, late)
-        while not failed:
-            await asyncio.sleep(0)
 
+        assert "/mesh.auth.v1.AuthService/GetJwks" in await failed
         assert hops.far.had == []
 
 
