@@ -19,59 +19,6 @@ _CANCEL_S = 5.0
 """How long a task may take to notice that it is cancelled; longer is a fault of its own, and is logged."""
 
 
-class Tasks:
-    """Owns tasks that a room of a service begins: each has a name, a crash is logged, and `close` leaves none behind.
-
-    A task keeps the caller (`meshkit.principal.caller`) of the moment it was begun, but not that caller's deadline.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._closed = False
-
-    def __contains__(self, name: str) -> bool:
-        """Return whether a task of this name runs."""
-        return any(task.get_name() == name for task in self._tasks)
-
-    def __len__(self) -> int:
-        """Return how many run."""
-        return len(self._tasks)
-
-    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
-        """Begin `work`.  Raises `RuntimeError` once closed."""
-        task = self._begin(work, name)
-        task.add_done_callback(_note_crash)
-        return task
-
-    async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Return what `work` returns, or raise what it raises; if the caller is cancelled, `work` goes on.
-
-        For steps that must not stop half-way: what is stored must also be announced.
-        """
-        return await asyncio.shield(self._begin(work, name))
-
-    async def close(self, finish_s: float = 0.0) -> None:
-        """Let what runs finish for `finish_s`, then cancel the rest.  Nothing can be begun after this."""
-        self._closed = True
-        if self._tasks and finish_s > 0:
-            await asyncio.wait(set(self._tasks), timeout=finish_s)
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            _, stuck = await asyncio.wait(set(self._tasks), timeout=_CANCEL_S)
-            for task in stuck:
-                log.error("task does not end", task=task.get_name())
-
-    def _begin(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
-        if self._closed:
-            work.close()
-            raise RuntimeError(f"{name}: the service is stopping")
-        task = asyncio.get_running_loop().create_task(work, name=name, context=unbound_context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-
 @contextlib.asynccontextmanager
 async def background(
     work: Coroutine[Any, Any, None], name: str, stopping: asyncio.Event | None = None
@@ -88,6 +35,63 @@ async def background(
     finally:
         task.cancel()
         await asyncio.wait([task])  # what it may have raised has been logged
+
+
+class Tasks:
+    """Owns tasks that begin and end while their service runs.  One that crashes is logged.
+
+    A task keeps the caller (`meshkit.principal.caller`) of the moment it was begun, but not that caller's deadline.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether a task of this name runs."""
+        return any(task.get_name() == name for task in self._running)
+
+    def __len__(self) -> int:
+        """Return how many run."""
+        return len(self._running)
+
+    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        """Begin `work` now; it is ours until it ends."""
+        task = self._begin(work, name)
+        task.add_done_callback(_note_crash)
+        return task
+
+    async def complete(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Await work that goes on to its end though its caller is cancelled; what it raises is the caller's to see.
+
+        For steps that must not stop half-way: what is stored must also be announced.
+        """
+        task = self._begin(work, name)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_note_crash)  # nobody else will look at it
+            raise
+
+    async def close(self, patience_s: float = 1.0) -> None:
+        """Wait a moment for what was begun, then cancel the rest; what is begun after this is cancelled at once."""
+        self._closed = True
+        if self._running and patience_s > 0:
+            await asyncio.wait(set(self._running), timeout=patience_s)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            _, stuck = await asyncio.wait(set(self._running), timeout=_CANCEL_S)
+            for task in stuck:
+                log.error("task does not end", task=task.get_name())
+
+    def _begin(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        task = asyncio.get_running_loop().create_task(work, name=name, context=unbound_context())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        if self._closed:
+            task.cancel()
+        return task
 
 
 def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None = None) -> None:

@@ -120,21 +120,21 @@ async def test_what_is_run_goes_on_when_its_caller_leaves() -> None:
     async def refused() -> None:
         raise NotFound("no such thing")
 
-    leaving = asyncio.create_task(tasks.run(step(), "step"))
+    leaving = asyncio.create_task(tasks.complete(step(), "step"))
     await stored.wait()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
     await asyncio.wait_for(announced.wait(), DEADLINE_S)
     with structlog.testing.capture_logs() as lines, pytest.raises(NotFound):
-        await tasks.run(refused(), "refused")
+        await tasks.complete(refused(), "refused")
 
     assert lines == []
     await tasks.close()
 
 
 async def test_a_close_leaves_nothing_behind() -> None:
-    """What can finish in time does, the rest is cancelled, and nothing new is begun."""
+    """What can finish in time does, the rest is cancelled, and so is what comes later, before it begins."""
     tasks = Tasks()
     ended: list[str] = []
 
@@ -150,9 +150,10 @@ async def test_a_close_leaves_nothing_behind() -> None:
 
     tasks.spawn(quick(), "quick")
     tasks.spawn(endless(), "endless")
-    await tasks.close(finish_s=0.05)
+    await tasks.close(patience_s=0.05)
 
     assert ended == ["quick", "endless"]
     assert len(tasks) == 0
-    with pytest.raises(RuntimeError, match="stopping"):
-        tasks.spawn(quick(), "late")
+    with pytest.raises(asyncio.CancelledError):
+        await tasks.spawn(quick(), "late")
+    assert ended == ["quick", "endless"]
