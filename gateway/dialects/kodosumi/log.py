@@ -10,6 +10,7 @@ from typing import Any
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs
+from gateway.http.answers import dumps
 
 _PAYMENT_NAMES = {
     "agent_identifier": "agentIdentifier",
@@ -41,7 +42,7 @@ class Payloads:
         if translate is None:
             return payload
         said = jobs.json_object(payload).get("dict")
-        return jobs.dumps({"dict": translate(said)}) if isinstance(said, dict) else payload
+        return dumps({"dict": translate(said)}) if isinstance(said, dict) else payload
 
     def _meta(self, said: dict[str, Any]) -> dict[str, Any]:
         meta = {
