@@ -8,15 +8,11 @@ what `tracer.lock` returns.
 import concurrent.futures
 import dataclasses
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentmesh import inject, serialize
 from agentmesh.errors import InputsError, KodosumiError, describe, in_order, refusal
-
-PATH = "/_lock_/{fid}/{lid}"
-"""Where an app answers for its locks; the mesh lets nobody in but itself."""
 
 
 class LockExpired(TimeoutError):
@@ -92,20 +88,6 @@ async def check(app: Any, name: str, inputs: Mapping[str, Any], data: Mapping[st
         return Checked(result=serialize.plain(result))
     except Exception as error:
         return Checked(detail=describe(error), failed=True)
-
-
-async def answer(app: Any, request: Any) -> Any:
-    """Take an answer as an ASGI endpoint: `{"result": …}`, or `{"errors": …}` as for a flow's form."""
-    from starlette.responses import JSONResponse
-
-    try:
-        asked = json.loads(await request.body())
-        checked = await check(app, asked["name"], asked["inputs"], asked["data"], request)
-    except (ValueError, KeyError, TypeError) as error:
-        return JSONResponse({"detail": describe(error)}, status_code=500)
-    if checked.detail:
-        return JSONResponse({"detail": checked.detail}, status_code=500 if checked.failed else 404)
-    return JSONResponse({"errors": checked.errors} if checked.errors else {"result": checked.result})
 
 
 async def _awaited(value: Any) -> Any:

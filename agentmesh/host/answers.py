@@ -64,7 +64,7 @@ async def check_lock(app: LoadedApp, expose: str, check: host_pb2.CheckLock) -> 
 
     asker = asgi.Asker(user=check.user, base_url=check.base_url, expose=expose)
     _, job_id, _, lock_id = check.lock.split("/")
-    scope = asgi.scope(asker, "POST", locks.PATH.format(fid=job_id, lid=lock_id))
+    scope = asgi.scope(asker, "POST", f"/jobs/{job_id}/locks/{lock_id}")
     state = {"user": check.user.removeprefix("users/"), "prefix": f"{check.base_url}/-/{expose}"}
     request = Request({**scope, "state": state})
     inputs, data = json.loads(check.inputs_json or "{}"), json.loads(check.data_json or "{}")

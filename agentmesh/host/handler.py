@@ -69,6 +69,13 @@ class _Handler:
             )
 
 
+_ISOLATIONS = {
+    None: app_pb2.ISOLATION_UNSPECIFIED,
+    "process": app_pb2.ISOLATION_PROCESS,
+    "shared": app_pb2.ISOLATION_SHARED,
+}
+
+
 def flow_infos(app: LoadedApp) -> list[app_pb2.FlowInfo]:
     """Render what an app offers for the runner."""
     return [
@@ -82,6 +89,11 @@ def flow_infos(app: LoadedApp) -> list[app_pb2.FlowInfo]:
             organization=flow.organization,
             version=flow.version,
             deprecated=flow.deprecated,
+            launcher=app_pb2.LAUNCHER_SCHEMA if flow.launcher == "schema" else app_pb2.LAUNCHER_HANDLER,
+            elements_json=flow.elements_json,
+            input_schema_json=flow.input_schema_json,
+            entry_point=flow.entry_point,
+            isolation=_ISOLATIONS[flow.isolation],
         )
         for flow in app.flows
     ]

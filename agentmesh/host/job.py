@@ -24,6 +24,7 @@ from agentmesh.host.capture import LineWriter
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.loading import LoadedApp, load
+from agentmesh.progress import Throttle
 from agentmesh.tracer import Tracer
 
 Send = Callable[[Kind, bytes], None]
@@ -98,8 +99,9 @@ class _Job:
         self._app = app
         self._send = send
         self._questions = questions
-        self.out = LineWriter(lambda line: self.emit("stdout", line), 1)
-        self.err = LineWriter(lambda line: self.emit("stderr", line), 2)
+        drawn = Throttle(lambda payload: self.emit("progress", payload))
+        self.out = LineWriter(lambda line: self.emit("stdout", line), 1, drawn)
+        self.err = LineWriter(lambda line: self.emit("stderr", line), 2, drawn)
 
     def emit(self, kind: str, payload: str) -> None:
         """Send one event; what comes after this line cannot lose it.

@@ -14,6 +14,7 @@ from agentmesh.host.capture import LineWriter
 from agentmesh.host.children import Child, Zygote
 from agentmesh.host.frames import BrokenFrame, Kind, Splitter, pack
 from agentmesh.host.running import RunningJob
+from agentmesh.progress import Throttle
 
 _READ_BYTES = 512 * 1024
 _OUTPUT_BYTES = 64 * 1024
@@ -30,8 +31,9 @@ class ProcessJob:
         self._splitter = Splitter(limits.FRAME_BYTES_MAX)
         self._unsent = bytearray()
         self._send(pack(Kind.RUN, run.SerializeToString()))
-        self._out = LineWriter(lambda line: job.say("stdout", line), 1)
-        self._err = LineWriter(lambda line: job.say("stderr", line), 2)
+        drawn = Throttle(self._progress, later=self._loop.call_later)
+        self._out = LineWriter(lambda line: job.say("stdout", line), 1, drawn)
+        self._err = LineWriter(lambda line: job.say("stderr", line), 2, drawn)
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
         self.go_on()
         child.exited.add_done_callback(lambda done: self._finish(done.result()))
@@ -128,6 +130,10 @@ class ProcessJob:
 
     def _write_line(self, index: int, data: bytes) -> None:
         (self._out, self._err)[index].write(self._decoders[index].decode(data))
+
+    def _progress(self, payload: str) -> None:
+        self._job.say("progress", payload)
+        self._job.tell()
 
     def _drain_output(self) -> None:
         """Take what native code wrote before the end."""
