@@ -11,12 +11,17 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from agentmesh import entry
 from agentmesh.declare import declared_by
 from agentmesh.errors import KodosumiError
 from agentmesh.inject import by_name
 from agentmesh.serialize import plain, serialize
 from agentmesh.tracer import Tracer
+
+_ITEMS_FEW = 100
+_CHARS_FEW = 10_000
 
 
 async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
@@ -50,7 +55,20 @@ async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
         raise KodosumiError(
             f"entry point {entry_point} is {type(target).__name__}: name a function, or a crew with `kickoff`"
         )
-    return await asyncio.to_thread(serialize, result)
+    return serialize(result) if _is_small(result) else await asyncio.to_thread(serialize, result)
+
+
+def _is_small(result: Any) -> bool:
+    """Return whether `result` is made into JSON faster than a thread that does it is started."""
+    if isinstance(result, dict):
+        return len(result) <= _ITEMS_FEW and all(map(_is_short, result.values()))
+    if isinstance(result, list | tuple):
+        return len(result) <= _ITEMS_FEW and all(map(_is_short, result))
+    return _is_short(result) or (isinstance(result, BaseModel) and all(map(_is_short, vars(result).values())))
+
+
+def _is_short(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float) or (type(value) is str and len(value) <= _CHARS_FEW)
 
 
 async def _call(run: Callable[[], Any], target: Any = None) -> Any:
