@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only WORD...] [--json FILE]`: measure, print a table, write JSON."""
+"""`python -m benchmarks [--only NAME...] [--json FILE]`: measure, print a table, write JSON."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agentmesh.client import MeshError
 from agentmesh.testing import Mesh, running_mesh
-from benchmarks import events, jobs, report, start, waiting
+from benchmarks import events, growth, jobs, report, shared, start, waiting
 from benchmarks.figures import Figure
 from benchmarks.http import Failed, Http, login
 
@@ -23,15 +23,22 @@ ON_A_MESH: dict[str, On] = {
     "events": lambda mesh, key: asyncio.run(events.throughput(mesh.url, key)),
     "latency": lambda mesh, key: asyncio.run(events.latency(mesh.url, key)),
 }
+# Each with meshes of its own.
+AFTERWARDS: dict[str, Callable[[], list[Figure]]] = {
+    "growth": growth.measure,
+    "waiting": waiting.measure,
+    "shared": shared.measure,
+}
+NAMES = ("start", *ON_A_MESH, *AFTERWARDS)
 
 
 def main() -> int:
     """Return 0 unless something could not be measured; a target that is missed is only reported."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=("start", *ON_A_MESH, "waiting"), help="only these")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--json", type=pathlib.Path, help="where to write the figures; default: benchmarks/results/")
     arguments = parser.parse_args()
-    chosen = arguments.only or ["start", *ON_A_MESH, "waiting"]
+    chosen = arguments.only
     figures: list[Figure] = []
     if "start" in chosen:
         figures += _tried("start", start.measure)
@@ -41,8 +48,9 @@ def main() -> int:
             for name, measure in ON_A_MESH.items():
                 if name in chosen:
                     figures += _tried(name, lambda measure=measure: measure(mesh, key))  # type: ignore[misc]
-    if "waiting" in chosen:
-        figures += _tried("waiting", lambda: waiting.measure(login))
+    for name, alone in AFTERWARDS.items():
+        if name in chosen:
+            figures += _tried(name, alone)
     report.show(figures, "agentmesh")
     report.write(figures, arguments.json)
     return 1 if any(figure.failed for figure in figures) else 0

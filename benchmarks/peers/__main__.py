@@ -7,17 +7,15 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from agentmesh.client import MeshError
 from agentmesh.testing import Mesh, running_mesh
-from benchmarks import report
+from benchmarks import apps, report
 from benchmarks.figures import Figure
-from benchmarks.http import Failed, Refused, login
+from benchmarks.http import Refused, login
 from benchmarks.peers import contest, servers, ways
-from benchmarks.peers.rounds import WARM_UP, Contender, Size, measure
+from benchmarks.peers.rounds import WARM_UP, Contender, Round, Size, play
 
-ROUNDS = 5
+ROUNDS = 7
 _UNKNOWN = 404
-_TROUBLE = (Failed, OSError, TimeoutError, ExceptionGroup)
 
 
 def main() -> int:
@@ -25,7 +23,7 @@ def main() -> int:
     names = [ways.DBOS.name, ways.LANGGRAPH.name, *(way.name for _, way in ways.OURS)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
-    parser.add_argument("--only", nargs="*", choices=names, default=names, metavar="WAY", help=", ".join(names))
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="WAY", help=", ".join(names))
     parser.add_argument("--json", type=pathlib.Path, help="where to write the figures; default: benchmarks/results/")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -44,17 +42,15 @@ def _start(stack: contextlib.ExitStack, only: Sequence[str]) -> tuple[list[Conte
     """Start what is needed for the chosen ways; return who takes part, and what this mesh does not serve."""
     contenders: list[Contender] = []
     absent: list[Figure] = []
-    unloadable: dict[str, str] = {}
     for way, server in ((ways.DBOS, servers.dbos), (ways.LANGGRAPH, servers.langgraph)):
         if way.name in only:
             url, pid = stack.enter_context(server())
             contenders.append(Contender(way=way, url=url, pid=pid))
     chosen = [(expose, way) for expose, way in ways.OURS if way.name in only]
     if chosen:
-        mesh = stack.enter_context(running_mesh(cwd=pathlib.Path(__file__).parents[2]))
+        mesh = stack.enter_context(running_mesh(cwd=apps.ROOT))
         key = asyncio.run(login(mesh.url))
-        for expose in dict.fromkeys(expose for expose, _ in chosen):
-            unloadable |= _deploy(mesh, expose)
+        unloadable = _boot(mesh, {expose for expose, _ in chosen})
         for expose, way in chosen:
             contender = Contender(way=way, url=mesh.url, pid=mesh.process.pid, key=key)
             why_not = unloadable.get(expose) or asyncio.run(_trial(contender))
@@ -65,13 +61,15 @@ def _start(stack: contextlib.ExitStack, only: Sequence[str]) -> tuple[list[Conte
     return contenders, absent
 
 
-def _deploy(mesh: Mesh, expose: str) -> dict[str, str]:
-    """Expose an app; return why this mesh cannot load it, by its expose."""
-    try:
-        mesh.deploy(expose, ways.APPS[expose])
-    except MeshError as error:
-        return {expose: f"the app cannot be loaded: {error}"}
-    return {}
+def _boot(mesh: Mesh, exposes: set[str]) -> dict[str, str]:
+    """Boot the apps; return why this mesh cannot load one, by its expose."""
+    for expose in sorted(exposes):
+        mesh.client.save_expose(expose, f"import_path: {apps.IMPORT_PATHS[expose]}\n")
+    return {
+        step.target: f"the app cannot be loaded: {step.message}"
+        for step in mesh.client.boot()
+        if step.kind in ("error", "warning") and step.target in exposes
+    }
 
 
 async def _trial(contender: Contender) -> str:
@@ -85,25 +83,19 @@ async def _trial(contender: Contender) -> str:
     return ""
 
 
-async def _rounds(contenders: list[Contender], count: int) -> tuple[list[contest.Round], list[Figure]]:
-    """Measure everybody in turn, each round beginning with another; who fails once takes no further part."""
-    rounds: list[contest.Round] = []
+async def _rounds(contenders: list[Contender], count: int) -> tuple[list[Round], list[Figure]]:
+    """Play a round to warm up and then those that count; who fails once takes no further part."""
+    rounds: list[Round] = []
     failures: list[Figure] = []
-    taking_part = list(contenders)
     for number in range(count + 1):
-        measured: dict[str, dict[str, float]] = {}
-        turn = number % len(contenders)
-        for contender in [*contenders[turn:], *contenders[:turn]]:
-            if contender not in taking_part:
-                continue
-            print(f"round {number or 'for warming up'}: {contender.way.name}", file=sys.stderr, flush=True)
-            try:
-                measured[contender.way.name] = await measure(contender, Size() if number else WARM_UP)
-            except _TROUBLE as error:
-                taking_part.remove(contender)
-                failures.append(Figure.failure(contender.way.name, _told(error)))
+        if not contenders:
+            break
+        print(f"round {number} of {count}" if number else "warming up", file=sys.stderr, flush=True)
+        figures, failed = await play(contenders, Size() if number else WARM_UP, number % len(contenders))
+        failures += [Figure.failure(contender.way.name, _told(error)) for contender, error in failed.items()]
+        contenders = [contender for contender in contenders if contender not in failed]
         if number:
-            rounds.append(measured)
+            rounds.append(figures)
     return rounds, failures
 
 

@@ -1,15 +1,13 @@
 """Compares the rounds of ours with those of a peer, and says what was promised."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from benchmarks.apps import DECLARED, FORM, SHARED
 from benchmarks.figures import Figure, median
 from benchmarks.peers import ways
-from benchmarks.peers.rounds import ACCEPTED, CPU, FEW, FINISHED, MANY, STATUSES, UNITS
+from benchmarks.peers.rounds import ACCEPTED, CPU, FEW, FINISHED, MANY, STATUSES, UNITS, Round
 from benchmarks.report import number
-
-Round = Mapping[str, Mapping[str, float]]
-"""What was measured in one round: by way, then by figure."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +22,7 @@ class Promise:
 
 
 _DBOS, _LANGGRAPH = ways.DBOS.name, ways.LANGGRAPH.name
-_DECLARED, _SHARED, _SUMI = ways.mesh(ways.DECLARED).name, ways.mesh(ways.SHARED).name, ways.sumi(ways.FORM).name
+_DECLARED, _SHARED, _SUMI = ways.mesh(DECLARED).name, ways.mesh(SHARED).name, ways.sumi(FORM).name
 PROMISES = (
     Promise(way=_DECLARED, figure=ACCEPTED, peer=_DBOS, ratio=1.0),
     Promise(way=_DECLARED, figure=FINISHED, peer=_DBOS, ratio=0.7),

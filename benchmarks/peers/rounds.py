@@ -1,15 +1,15 @@
-"""One round of one way: what it takes to start jobs, to see them end, to run many, and to be asked."""
+"""A round: what it takes to start jobs, to see them end, to run many, and to be asked, for everybody in turn."""
 
 import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import machine
 from benchmarks.figures import median
-from benchmarks.http import Http
+from benchmarks.http import Failed, Http
 from benchmarks.peers.ways import Way
 
 ACCEPTED = "accepted"
@@ -23,6 +23,8 @@ CPU = "CPU of a job"
 UNITS = {ACCEPTED: "ms", FINISHED: "ms", FEW: "jobs/s", MANY: "jobs/s", STATUSES: "1/s", CPU: "ms"}
 """Every figure of a round, in the order of a report."""
 _CONNECTIONS = 8
+Round = Mapping[str, Mapping[str, float]]
+"""What was measured in one round: by way, then by figure."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,39 +58,55 @@ class Size:
 
 
 WARM_UP = Size(sequential=5, jobs=16, polling_s=0.3)
+TROUBLE = (Failed, OSError, TimeoutError, asyncio.IncompleteReadError, ExceptionGroup)
+"""What a server that does not do what it should makes a measurement raise."""
 
 
-async def measure(contender: Contender, size: Size) -> dict[str, float]:
-    """Return the figures of one round.  Raises `Failed`, `TimeoutError` or `OSError`."""
-    size = size.of(contender.way)
-    accepted_ms, finished_ms = await _sequential(contender, size.sequential)
-    few = await _rate(contender, size.jobs, FEW_SUBMITTERS)
-    before_s = machine.spent_s(contender.pid)
-    many = await _rate(contender, size.jobs, MANY_SUBMITTERS)
-    cpu_s = machine.spent_s(contender.pid)
-    cpu_s.subtract(before_s)
-    return {
-        ACCEPTED: median(accepted_ms),
-        FINISHED: median(finished_ms),
-        FEW: few,
-        MANY: many,
-        STATUSES: await _statuses(contender, size.polling_s),
-        CPU: cpu_s.total() / size.jobs * 1000,
-        **{f"{CPU} in {name}": seconds / size.jobs * 1000 for name, seconds in cpu_s.items()},
-    }
+async def play(contenders: Sequence[Contender], size: Size, first: int) -> tuple[Round, dict[Contender, Exception]]:
+    """Measure everybody; return the figures by way, and who failed and how.
+
+    Whoever is `first` begins each step, and the others follow in turn: what is compared lies seconds apart.
+    """
+    measured: dict[str, dict[str, float]] = {}
+    failed: dict[Contender, Exception] = {}
+    for step in (_one_by_one, _few, _many, _statuses):
+        for contender in [*contenders[first:], *contenders[:first]]:
+            if contender not in failed:
+                try:
+                    found = await step(contender, size.of(contender.way))
+                except TROUBLE as error:
+                    failed[contender] = error
+                else:
+                    measured.setdefault(contender.way.name, {}).update(found)
+    # A round without one of its figures would be compared as if it had been whole.
+    return {way: found for way, found in measured.items() if way not in {c.way.name for c in failed}}, failed
 
 
-async def _sequential(contender: Contender, count: int) -> tuple[list[float], list[float]]:
-    """Run jobs one after the other; return how long each took to be accepted, and to be seen as finished, in ms."""
+async def _one_by_one(contender: Contender, size: Size) -> dict[str, float]:
+    """Run jobs one after the other: how long each takes to be accepted, and to be seen as finished."""
     accepted_ms, finished_ms = [], []
     async with contender.connect() as http:
-        for _ in range(count):
+        for _ in range(size.sequential):
             started = time.perf_counter()
             status_path = await contender.way.start(http)
             accepted_ms.append((time.perf_counter() - started) * 1000)
             await contender.way.wait(http, status_path)
             finished_ms.append((time.perf_counter() - started) * 1000)
-    return accepted_ms, finished_ms
+    return {ACCEPTED: median(accepted_ms), FINISHED: median(finished_ms)}
+
+
+async def _few(contender: Contender, size: Size) -> dict[str, float]:
+    return {FEW: await _rate(contender, size.jobs, FEW_SUBMITTERS)}
+
+
+async def _many(contender: Contender, size: Size) -> dict[str, float]:
+    """Run jobs for many submitters, and see what the server and all that it started compute meanwhile."""
+    before_s = machine.spent_s(contender.pid)
+    found = {MANY: await _rate(contender, size.jobs, MANY_SUBMITTERS)}
+    cpu_s = machine.spent_s(contender.pid)
+    cpu_s.subtract(before_s)
+    found[CPU] = cpu_s.total() / size.jobs * 1000
+    return found | {f"{CPU} in {name}": seconds / size.jobs * 1000 for name, seconds in cpu_s.items()}
 
 
 async def _rate(contender: Contender, jobs: int, submitters: int) -> float:
@@ -123,8 +141,8 @@ async def _last_end(way: Way, http: Http, status_paths: list[str]) -> float:
     return ended
 
 
-async def _statuses(contender: Contender, seconds: float) -> float:
-    """Ask for the status of a finished job from several connections; return the answers per second."""
+async def _statuses(contender: Contender, size: Size) -> dict[str, float]:
+    """Ask for the status of a finished job from several connections at once."""
     answered = 0
     async with contextlib.AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(contender.connect()) for _ in range(_CONNECTIONS)]
@@ -134,12 +152,12 @@ async def _statuses(contender: Contender, seconds: float) -> float:
 
         async def ask(http: Http) -> None:
             nonlocal answered
-            while time.perf_counter() - started < seconds:
+            while time.perf_counter() - started < size.polling_s:
                 await contender.way.has_ended(http, status_path)
                 answered += 1
 
         await _all(ask(http) for http in connections)
-        return answered / (time.perf_counter() - started)
+        return {STATUSES: answered / (time.perf_counter() - started)}
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:

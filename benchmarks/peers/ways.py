@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.apps import DECLARED, FORM, SHARED
 from benchmarks.http import Failed, Http
 
 TEXT = "hello"
@@ -116,15 +117,6 @@ def mesh(expose: str) -> Way:
     )
 
 
-FORM = "bench-form"
-DECLARED = "bench-declared"
-SHARED = "bench-shared"
-APPS = {
-    FORM: "benchmarks.apps.form:app",
-    DECLARED: "benchmarks.apps.declared:app",
-    SHARED: "benchmarks.apps.shared:app",
-}
-"""What is exposed on the mesh, and where its code is."""
 OURS: tuple[tuple[str, Way], ...] = (
     (FORM, panel(FORM)),
     (FORM, sumi(FORM)),
