@@ -22,8 +22,8 @@ def ensure(name: str, root: pathlib.Path = ROOT, pins: pathlib.Path = PINS) -> p
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         print(f"installing: {name}", file=sys.stderr, flush=True)
         shutil.rmtree(home, ignore_errors=True)
-        venv.create(home, with_pip=True)
-        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", pins / f"{name}.txt"], check=True, stderr=subprocess.PIPE)
+        venv.create(home)
+        pip = [sys.executable, "-m", "pip", "--python", str(home), "--disable-pip-version-check", "install", "--quiet"]
+        subprocess.run([*pip, "-r", str(pins / f"{name}.txt")], check=True, stderr=subprocess.PIPE)
         stamp.write_text(wanted, encoding="utf-8")
     return home / "bin"
