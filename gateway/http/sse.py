@@ -52,18 +52,24 @@ _AWAY = frozenset(
 Events = Sequence[job_pb2.Event]
 
 
-def encode(events: Events, kinds: frozenset[str] | None = None, *, html: bool = False) -> bytes:
+def encode(
+    events: Events,
+    kinds: frozenset[str] | None = None,
+    *,
+    html: bool = False,
+    translate: Callable[[str, str], str] | None = None,
+) -> bytes:
     """Return events as the bytes of a stream.
 
-    `kinds` leaves out all others; `html` formats payloads for people.  A status is translated, an error has its text
-    and never its traceback.
+    `kinds` leaves out all others; `html` formats payloads for people; `translate` puts a payload of a kind into other
+    words.  A status is translated always, an error has its text and never its traceback.
     """
     lines: list[str] = []
     for event in events:
         kind = event.kind
         if kinds is not None and kind not in kinds:
             continue
-        payload = event.payload
+        payload = event.payload if translate is None else translate(kind, event.payload)
         if kind == "status":
             payload = KODOSUMI.of_event(payload)
         elif html:

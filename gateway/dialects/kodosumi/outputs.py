@@ -20,6 +20,7 @@ from gateway.core import jobs, locks, render, values
 from gateway.core.peers import Peers
 from gateway.core.states import KODOSUMI, RUNNING, TERMINAL
 from gateway.dialects.kodosumi import flow_urls
+from gateway.dialects.kodosumi.log import Words, app_url
 from gateway.http import bodies, sse
 from gateway.http.exchange import exchange
 from gateway.http.table import Service
@@ -108,6 +109,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
         for header in sse.HEADERS:
             call.add_header(*header)
 
+        words = Words(await self._get(request.fid))
         with _execution(request.fid) as name:
 
             def watch(seq: int) -> Any:
@@ -116,7 +118,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
             async def is_over() -> bool:
                 return (await self._jobs.GetJob(job_pb2.GetJobRequest(name=name))).state in TERMINAL
 
-            encode = functools.partial(sse.encode, kinds=kinds, html=html)
+            encode = functools.partial(sse.encode, kinds=kinds, html=html, translate=words.payload)
             async with contextlib.aclosing(sse.stream(sse.resumed(watch, is_over, after_seq), encode)) as chunks:
                 async for chunk in chunks:
                     yield httpbody_pb2.HttpBody(content_type=sse.CONTENT_TYPE, data=chunk)
@@ -129,7 +131,6 @@ def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
     releases) the app's whole address; clients of either release find what they know.
     """
     meta = jobs.json_object(job.meta_json)
-    expose = job.flow.split("/")[1]
     changed = job.create_time
     if job.state in TERMINAL and job.HasField("finish_time"):
         changed = job.finish_time
@@ -149,7 +150,7 @@ def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
         "version": meta.get("version"),
         "kodosumi_version": None,
         "base_url": flow_urls.flow_url(job.flow),
-        "app_url": meta.get("app_url") or f"{base_url}/-/{expose}",
+        "app_url": app_url(job) if job.base_url else f"{base_url}/-/{job.flow.split('/')[1]}",
         "entry_point": job.entry_point,
         "username": job.owner.removeprefix("users/"),
         "locks": locks.ids(job),
