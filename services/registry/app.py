@@ -10,6 +10,8 @@ from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
 from mesh.runner.v1 import app_pb2_grpc
 
 from meshkit import client, observability, server
+from meshkit.bus import MemoryBus
+from meshkit.clock import utc_now
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
@@ -21,7 +23,6 @@ from services.registry.catalogue.board import Board
 from services.registry.catalogue.exposes import Exposes
 from services.registry.catalogue.flows import Flows
 from services.registry.config import Config
-from services.registry.news import News
 from services.registry.peers.runner import RunnerApps
 from services.registry.ports.exposes import ExposeStore
 from services.registry.servicers.boots import BootServicer
@@ -36,11 +37,6 @@ SERVICES = (
     "mesh.registry.v1.BootService",
     "mesh.registry.v1.FlowService",
 )
-
-
-def utc_now() -> datetime.datetime:
-    """Return the time."""
-    return datetime.datetime.now(datetime.UTC)
 
 
 @contextlib.asynccontextmanager
@@ -58,12 +54,12 @@ async def running(
             stack.push_async_callback(database.close)
             database.open()
             store = SqliteStore(database)
-        news = News()
-        store = AnnouncingStore(store, news.tell)
+        bus = MemoryBus()
+        store = AnnouncingStore(store, bus)
         who = ServiceIdentity(config.secret, "registry")
         channel = await stack.enter_async_context(client.connect(config.runner_address, who))
         runner = RunnerApps(app_pb2_grpc.AppServiceStub(channel), now, patience_s=config.runner_patience_s)
-        apps = Standings(runner, news.tell, fresh_s=config.state_fresh_s)
+        apps = Standings(runner, bus, fresh_s=config.state_fresh_s)
         stack.push_async_callback(apps.close)
         runs = Runs(now)
         limits = Limits(
@@ -73,7 +69,7 @@ async def running(
         )
         booter = Booter(apps, Records(store, now), runs, limits)
         exposes, flows = Exposes(store, apps, now), Flows(store, apps)
-        board = Board(store, apps, news, look_s=config.state_fresh_s, heartbeat_s=config.heartbeat_s)
+        board = Board(store, apps, bus, look_s=config.state_fresh_s, heartbeat_s=config.heartbeat_s)
         await stack.enter_async_context(background(board.run(), "flow-board", stopping))
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 
@@ -84,9 +80,9 @@ async def running(
 
         served = server.serve(config.registry_address, SERVICES, register, auth, grace_s=config.grace_s)
         port = await stack.enter_async_context(served)
-        # Before the server stops: it waits for streams, and those wait for the boot and the board.
+        # Before the server stops: it waits for streams, and those wait for the boot and the bus.
         stack.push_async_callback(runs.close)
-        stack.callback(board.close)
+        stack.callback(bus.close)
         yield port
 
 

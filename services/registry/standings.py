@@ -5,14 +5,14 @@ import contextlib
 import contextvars
 import dataclasses
 import time
-from collections.abc import Callable
 
 import structlog
 
+from meshkit.bus import Bus
 from meshkit.errors import MeshError
 from services.registry.domain.deploying import Deployed, Plan
 from services.registry.domain.standings import Snapshot
-from services.registry.ports.apps import Apps
+from services.registry.ports.apps import APPS, Apps
 
 log = structlog.get_logger()
 
@@ -23,13 +23,13 @@ class Standings:
     The runner is always called as the registry itself, never with the token of the user who happens to ask.
     """
 
-    def __init__(self, apps: Apps, tell: Callable[[], None], *, fresh_s: float = 1.0) -> None:
+    def __init__(self, apps: Apps, bus: Bus, *, fresh_s: float = 1.0) -> None:
         """Make it where no call is being served: the context of this moment is the one reads are made in.
 
-        Readers are shown an answer of the runner for `fresh_s`; `tell` is called when the registry changed something.
+        Readers are shown an answer of the runner for `fresh_s`; what is changed here is published as `APPS`.
         """
         self._apps = apps
-        self._tell = tell
+        self._bus = bus
         self._fresh_s = fresh_s
         self._context = contextvars.copy_context()
         self._asking: set[asyncio.Task[Snapshot]] = set()
@@ -57,15 +57,15 @@ class Standings:
         try:
             deployed = await self._apps.deploy(expose, plan, timeout_s)
         except BaseException:  # whatever it was, only the runner knows now
-            self._forget()
+            await self._forget()
             raise
         if self._snapshot.reachable:
             known = {**self._snapshot.apps, expose: deployed.status}
             self._snapshot = dataclasses.replace(self._snapshot, apps=known)
             self._latest = None  # it may have been asked before
-            self._tell()
+            await self._bus.publish(APPS)
         else:
-            self._forget()
+            await self._forget()
         return deployed
 
     async def remove(self, expose: str) -> None:
@@ -73,7 +73,7 @@ class Standings:
         try:
             await self._apps.remove(expose)
         finally:
-            self._forget()
+            await self._forget()
 
     async def probe(self, expose: str, path: str, timeout_s: float) -> int:
         """Ask a flow for its form; return the HTTP status, or raise a `MeshError` if there is none."""
@@ -86,11 +86,11 @@ class Standings:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def _forget(self) -> None:
+    async def _forget(self) -> None:
         """Ask again at the next read."""
         self._fresh_until = 0.0
         self._latest = None
-        self._tell()
+        await self._bus.publish(APPS)
 
     async def _ask(self) -> Snapshot:
         try:

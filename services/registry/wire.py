@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf import duration_pb2
 from mesh.registry.v1 import registry_pb2 as pb
 
 from meshkit import names
+from meshkit.clock import stamp_at
 from services.registry.boot.runs import Event, Run
 from services.registry.domain import facts
 from services.registry.domain.exposes import Definition, Expose, FlowMeta, clean_name
@@ -26,15 +27,6 @@ _ENUMS: dict[type, Mapping[Any, int]] = {
     facts.Operation: {item: pb.BootOperation.Value(f"BOOT_OPERATION_{item.name}") for item in facts.Operation},
     facts.Reason: {reason: pb.ExposeSkipped.Reason.Value(f"REASON_{reason.name}") for reason in facts.Reason},
 }
-
-
-def stamp(at: datetime.datetime | None) -> timestamp_pb2.Timestamp | None:
-    """Return a time as a message; None stays absent."""
-    if at is None:
-        return None
-    message = timestamp_pb2.Timestamp()
-    message.FromDatetime(at)
-    return message
 
 
 def expose_id(name: str, field: str = "name") -> str:
@@ -73,9 +65,9 @@ def expose_pb(found: tuple[Expose, Standing]) -> pb.Expose:
         has_meta=expose.meta is not None,
         state=_STATES[standing.state],
         message=standing.message,
-        heartbeat_time=stamp(standing.heartbeat_at),
-        create_time=stamp(expose.created_at),
-        update_time=stamp(expose.updated_at),
+        heartbeat_time=stamp_at(standing.heartbeat_at),
+        create_time=stamp_at(expose.created_at),
+        update_time=stamp_at(expose.updated_at),
         etag=expose.etag,
         alive_count=standing.alive_count,
         flow_count=standing.flow_count,
@@ -120,7 +112,7 @@ def _pricing_pb(pricing: Pricing) -> pb.Pricing:
 
 def event_pb(event: Event) -> pb.BootEvent:
     """Return a fact of a boot as a message."""
-    message = pb.BootEvent(kind=_KINDS[event.kind], time=stamp(event.at))
+    message = pb.BootEvent(kind=_KINDS[event.kind], time=stamp_at(event.at))
     part = getattr(message, fact_field(type(event.fact)))
     part.SetInParent()  # a fact without fields is said too
     _fill(part, event.fact)
@@ -160,7 +152,7 @@ def boot_pb(run: Run | None) -> pb.Boot:
         return pb.Boot()
     return pb.Boot(
         running=not run.ended,
-        start_time=stamp(run.started_at),
+        start_time=stamp_at(run.started_at),
         events=[event_pb(event) for event in run.events],
     )
 
@@ -175,5 +167,5 @@ def _meta_pb(entry: FlowMeta) -> pb.FlowMeta:
         data=entry.data,
         enabled=entry.enabled,
         state=entry.state,
-        heartbeat_time=stamp(entry.heartbeat_at),
+        heartbeat_time=stamp_at(entry.heartbeat_at),
     )

@@ -10,12 +10,10 @@ import pytest
 from google.api import httpbody_pb2
 from google.protobuf import json_format, struct_pb2
 from mesh.dialects.kodosumi.v1 import auth_pb2
-from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import lock_pb2
 
 from gateway.core import values
 from gateway.dialects import SERVICES
-from gateway.dialects.kodosumi import boot as kodosumi_boot
 from gateway.dialects.kodosumi import expose as kodosumi_expose
 from gateway.dialects.kodosumi import flow_urls
 from gateway.edge import contract
@@ -25,8 +23,6 @@ from gateway.http.interceptor import bounded_json
 from gateway.web.app import dialect_of
 from meshkit import errors as mesh
 from meshkit.rules import check_rules
-
-Event = registry_pb2.BootEvent
 
 
 class Asked:
@@ -282,29 +278,6 @@ def test_a_struct_that_is_made_arrives(wrap: Callable[[Any], Any]) -> None:
         "t": True,
         "f": 1.5,
     }
-
-
-@pytest.mark.parametrize(
-    ("event", "line"),
-    [
-        (Event(kind=Event.KIND_STEP_START, step="DEPLOY", message="Starting"), "▶ [DEPLOY] Starting"),
-        (Event(kind=Event.KIND_STEP_END, message="Done"), "✓ Done"),
-        (Event(kind=Event.KIND_COMPLETE, message="Boot completed"), "✔ Boot completed"),
-        (Event(kind=Event.KIND_ERROR, message="Boot failed"), "✗ Boot failed"),
-        (Event(kind=Event.KIND_WARNING, target="x", message="trouble"), "⚠ [x] trouble"),
-        (Event(kind=Event.KIND_INFO, message="Boot started"), "ℹ Boot started"),
-        (Event(kind=Event.KIND_ACTIVITY, target="x", message="Loading", result="OK"), "  • [x] Loading → OK"),
-        (Event(kind=Event.KIND_ACTIVITY, message="POST"), "  • POST"),
-        (
-            Event(kind=Event.KIND_RESULT, message="serve deploy command", result="success"),
-            "  serve deploy command → success",
-        ),
-        (Event(kind=Event.KIND_RESULT, target="x", message="two\nlines"), "  [x] two lines"),
-    ],
-)
-def test_an_event_of_a_boot_is_a_line(event: registry_pb2.BootEvent, line: str) -> None:
-    """With its glyph (spec §6.2)."""
-    assert kodosumi_boot.line_of(event) == line
 
 
 @pytest.mark.parametrize(

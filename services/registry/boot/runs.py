@@ -11,7 +11,6 @@ import structlog
 
 from meshkit.errors import FailedPrecondition, MeshError
 from services.registry.domain.facts import BootFailed, Fact, Kind, Operation, kind_of
-from services.registry.news import News
 
 log = structlog.get_logger()
 
@@ -42,7 +41,7 @@ class Run:
         self._now = now
         self._started = time.monotonic()
         self._ended = False
-        self._news = News()
+        self._news = asyncio.Event()
 
     @property
     def ended(self) -> bool:
@@ -71,20 +70,18 @@ class Run:
     def end(self) -> None:
         """Let the followers go."""
         self._ended = True
-        self._news.tell()
+        self._wake()
 
     async def follow(self) -> AsyncIterator[Event]:
         """Yield every event from the first to the last, as they come."""
         place = 0
         while True:
-            news = self._news.next()
             while place < len(self.events):
                 yield self.events[place]
                 place += 1
-                news = self._news.next()
             if self._ended:
                 return
-            await news.wait()
+            await self._news.wait()
 
     def _add(self, kind: Kind, fact: Fact) -> None:
         if self._ended:
@@ -92,7 +89,11 @@ class Run:
         if kind in (Kind.ACTIVITY, Kind.RESULT) and len(self.events) >= EVENTS_MAX:
             return
         self.events.append(Event(kind=kind, fact=fact, at=self._now()))
-        self._news.tell()
+        self._wake()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
 
 Work = Callable[[Run], Awaitable[None]]
@@ -165,5 +166,6 @@ class Runs:
             run.fail("an internal error; the registry's log has the rest")
         finally:
             run.end()
-            last = run.events[-1].fact if run.events else None
-            log.info("run ended", run=run.operation.name.lower(), runtime_s=run.runtime().total_seconds(), last=last)
+            kind = run.events[-1].kind.name.lower() if run.events else ""
+            runtime_s = round(run.runtime().total_seconds(), 3)
+            log.info("run ended", run=run.operation.name.lower(), runtime_s=runtime_s, kind=kind)

@@ -5,12 +5,15 @@ from typing import Protocol
 from services.registry.domain.deploying import Deployed, Plan
 from services.registry.domain.standings import Snapshot
 
+APPS = "apps"
+"""What is published when the registry has changed where an app stands."""
+
 
 class Apps(Protocol):
     """Runs the app of an expose, by the expose's id."""
 
     async def fetch(self, *, patient: bool = False) -> Snapshot:
-        """Return where apps stand, without a time; raise a `MeshError` if nobody answers.
+        """Return where apps stand; raise a `MeshError` if nobody answers.
 
         A `patient` caller waits for a runner that is being restarted.
         """

@@ -5,6 +5,9 @@ from typing import Protocol
 
 from services.registry.domain.exposes import Expose
 
+EXPOSES = "exposes"
+"""What is published when an expose has changed."""
+
 
 class ExposeStore(Protocol):
     """Keeps exposes by name.  `tests/registry/stores` holds every one to this."""
