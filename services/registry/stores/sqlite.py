@@ -1,16 +1,14 @@
-"""Where exposes are kept: in SQLite, or in memory for as long as the process lives."""
+"""Exposes in a SQLite file."""
 
-import bisect
 import dataclasses
 import datetime
 import json
 import sqlite3
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from meshkit.errors import AlreadyExists, NotFound
 from meshkit.sqlite import Database
-from services.registry.domain import Expose, FlowMeta, FoundFlow
+from services.registry.domain.exposes import Expose, FlowMeta, FoundFlow, missing, taken
 
 MIGRATIONS = (
     """
@@ -31,83 +29,6 @@ MIGRATIONS = (
 )
 
 
-class ExposeStore(Protocol):
-    """Keeps exposes by name.  `tests/registry/test_store.py` holds every one to this."""
-
-    async def get(self, name: str) -> Expose:
-        """Return the expose, or raise `NotFound`."""
-
-    async def select(self, after: str = "", limit: int | None = None) -> list[Expose]:
-        """Return exposes by name, those behind `after`, at most `limit`."""
-
-    async def put(self, name: str, original: str, decide: Callable[[Expose | None], Expose]) -> Expose:
-        """Keep what `decide` makes of the stored expose (None if there is none), in one step.
-
-        With an `original` other than `name`, that one is renamed: raises `NotFound` if it does not exist and
-        `AlreadyExists` if `name` is taken.  What `decide` raises comes out, and nothing has changed.
-        """
-
-    async def change(self, name: str, change: Callable[[Expose], Expose]) -> Expose:
-        """Keep what `change` makes of the stored expose, in one step.  Raises `NotFound`."""
-
-    async def delete(self, name: str) -> None:
-        """Forget the expose, or raise `NotFound`."""
-
-
-def not_found(name: str) -> NotFound:
-    """Return the error for an expose that does not exist (wording: spec/kodosumi.md §6.1)."""
-    return NotFound(f"Expose '{name}' not found", resource=f"exposes/{name}")
-
-
-def taken(name: str) -> AlreadyExists:
-    """Return the error for a name that is in use."""
-    return AlreadyExists(f"Expose '{name}' already exists: choose another name", resource=f"exposes/{name}")
-
-
-class MemoryStore:
-    """A store in memory; each step happens between two awaits, so none is seen half done."""
-
-    def __init__(self) -> None:
-        self._exposes: dict[str, Expose] = {}
-
-    async def get(self, name: str) -> Expose:
-        """Return the expose, or raise `NotFound`."""
-        try:
-            return self._exposes[name]
-        except KeyError:
-            raise not_found(name) from None
-
-    async def select(self, after: str = "", limit: int | None = None) -> list[Expose]:
-        """Return exposes by name, those behind `after`, at most `limit`."""
-        names = sorted(self._exposes)
-        start = bisect.bisect_right(names, after) if after else 0
-        stop = None if limit is None else start + limit
-        return [self._exposes[name] for name in names[start:stop]]
-
-    async def put(self, name: str, original: str, decide: Callable[[Expose | None], Expose]) -> Expose:
-        """Keep what `decide` makes of the stored expose."""
-        source = original or name
-        if source != name:
-            if source not in self._exposes:
-                raise not_found(source)
-            if name in self._exposes:
-                raise taken(name)
-        expose = decide(self._exposes.get(source))
-        self._exposes.pop(source, None)
-        self._exposes[name] = expose
-        return expose
-
-    async def change(self, name: str, change: Callable[[Expose], Expose]) -> Expose:
-        """Keep what `change` makes of the stored expose."""
-        self._exposes[name] = change(await self.get(name))
-        return self._exposes[name]
-
-    async def delete(self, name: str) -> None:
-        """Forget the expose."""
-        if self._exposes.pop(name, None) is None:
-            raise not_found(name)
-
-
 class SqliteStore:
     """A store in a SQLite file; a change is on disk before its caller goes on."""
 
@@ -117,14 +38,17 @@ class SqliteStore:
 
     async def get(self, name: str) -> Expose:
         """Return the expose, or raise `NotFound`."""
-        return self._database.read_now(lambda connection: _get(connection, name))
+        return await self._database.read(lambda connection: _get(connection, name))
 
     async def select(self, after: str = "", limit: int | None = None) -> list[Expose]:
         """Return exposes by name, those behind `after`, at most `limit`."""
         sql = f"SELECT {_COLUMNS} FROM exposes WHERE name > ? ORDER BY name LIMIT ?"
         parameters = (after, -1 if limit is None else limit)
-        rows = self._database.read_now(lambda connection: connection.execute(sql, parameters).fetchall())
-        return [_load(row) for row in rows]
+
+        def work(connection: sqlite3.Connection) -> list[Expose]:
+            return [_load(row) for row in connection.execute(sql, parameters)]
+
+        return await self._database.query(work)
 
     async def put(self, name: str, original: str, decide: Callable[[Expose | None], Expose]) -> Expose:
         """Keep what `decide` makes of the stored expose."""
@@ -134,7 +58,7 @@ class SqliteStore:
             stored = _find(connection, source)
             if source != name:
                 if stored is None:
-                    raise not_found(source)
+                    raise missing(source)
                 if _find(connection, name) is not None:
                     raise taken(name)
             expose = decide(stored)
@@ -162,7 +86,7 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute("DELETE FROM exposes WHERE name = ?", (name,)).rowcount == 0:
-                raise not_found(name)
+                raise missing(name)
 
         await self._database.write(work)
 
@@ -191,7 +115,7 @@ def _find(connection: sqlite3.Connection, name: str) -> Expose | None:
 def _get(connection: sqlite3.Connection, name: str) -> Expose:
     expose = _find(connection, name)
     if expose is None:
-        raise not_found(name)
+        raise missing(name)
     return expose
 
 

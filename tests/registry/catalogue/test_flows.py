@@ -94,7 +94,8 @@ async def test_boots_merge_meta(mesh: Mesh) -> None:
     events = await mesh.boot()
     entries = (await mesh.get("shop")).meta
 
-    assert "1 new, 1 preserved" in [event.result for event in events]
+    merged = next(event.meta_merged for event in events if event.HasField("meta_merged"))
+    assert (merged.new_count, merged.preserved_count) == (1, 1)
     assert [(entry.url, entry.state, entry.enabled) for entry in entries] == [
         ("/shop/", "alive", True),
         ("/shop/async/", "alive", False),
@@ -214,3 +215,59 @@ async def test_flows_that_are_not(mesh: Mesh, name: str, code: grpc.StatusCode) 
         await mesh.get_flow(name)
 
     assert caught.value.code() == code
+
+
+async def test_forms_and_schemas_are_in_the_whole_flow_only(mesh: Mesh) -> None:
+    """GetFlow has them, pages of ListFlows do not."""
+    info = app_pb2.FlowInfo(path="/", elements_json='[{"type": "text"}]', input_schema_json='{"type": "object"}')
+    mesh.runner.modules["declared:app"] = Module(flows=[info])
+    await mesh.save("declared", "import_path: declared:app")
+    await mesh.boot()
+
+    flow = await mesh.get_flow("flows/declared")
+    (listed,) = (await mesh.list_flows()).flows
+
+    assert (flow.elements_json, flow.input_schema_json) == ('[{"type": "text"}]', '{"type": "object"}')
+    assert (listed.elements_json, listed.input_schema_json) == ("", "")
+    assert flow.enabled
+    assert listed.enabled
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "expected"),
+    [
+        ("display: Free", "Preprod", None),
+        ("agentPricing: [{fixedPricing: [{amount: '5', unit: lovelace}]}]", "Preprod", None),
+        ("agentIdentifier: ''", "Preprod", None),
+        ("agentIdentifier: [a1]", "Preprod", None),
+        ("agentIdentifier: ' a1 '", "Mainnet", pb.Pricing(agent_identifier="a1", network="Mainnet")),
+        ("agentIdentifier: a1", None, pb.Pricing(agent_identifier="a1", network="Preprod")),
+        (
+            "agentIdentifier: a1\nagentPricing:\n- fixedPricing:\n  - {amount: 1000000, unit: lovelace}\n"
+            "  - {amount: '7', unit: c0ffee}\n  - {amount: 1.5, unit: lovelace}\n  - {amount: '3'}\n- nonsense\n",
+            "Preprod",
+            pb.Pricing(
+                agent_identifier="a1",
+                network="Preprod",
+                amounts=[
+                    pb.Pricing.Amount(amount="1000000", unit="lovelace"),
+                    pb.Pricing.Amount(amount="7", unit="c0ffee"),
+                ],
+            ),
+        ),
+    ],
+)
+async def test_a_flow_is_priced_if_its_meta_names_an_agent(
+    mesh: Mesh, data: str, network: str | None, expected: pb.Pricing | None
+) -> None:
+    """Amounts alone sell nothing; what is not a whole number of a unit is left out; no network means Preprod."""
+    await mesh.save("shop", "import_path: shop:app", network=network, meta=[pb.FlowMeta(url="/shop", data=data)])
+    await mesh.boot()
+    await mesh.save(
+        "shop", "import_path: shop:app", network=network, meta=[pb.FlowMeta(url="/shop", data=data, enabled=True)]
+    )
+
+    flow = await mesh.get_flow("flows/shop")
+
+    assert flow.HasField("pricing") == (expected is not None)
+    assert expected is None or flow.pricing == expected

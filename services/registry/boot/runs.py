@@ -1,16 +1,16 @@
-"""Boots as they run: one at a time, each with a log that any number of callers can follow."""
+"""Boots as they run: one at a time, each with a log of facts that any number of callers can follow."""
 
 import asyncio
 import contextvars
 import dataclasses
 import datetime
-import enum
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 
 from meshkit.errors import FailedPrecondition, MeshError
+from services.registry.domain.facts import BootFailed, Fact, Kind, Operation, kind_of
 
 log = structlog.get_logger()
 
@@ -19,40 +19,23 @@ EVENTS_MAX = 20_000
 _CANCELLED = "it was cancelled"
 
 
-class Kind(enum.Enum):
-    """What sort of event it is; the names are those of the contract's `BootEvent.Kind`."""
-
-    STEP_START = enum.auto()
-    STEP_END = enum.auto()
-    ACTIVITY = enum.auto()
-    RESULT = enum.auto()
-    INFO = enum.auto()
-    WARNING = enum.auto()
-    COMPLETE = enum.auto()
-    ERROR = enum.auto()
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something a boot says."""
+    """A fact in the log of a boot."""
 
     kind: Kind
-    message: str
+    fact: Fact
     at: datetime.datetime
-    step: str = ""
-    target: str = ""
-    result: str = ""
 
 
 class Run:
-    """One boot, refresh or shutdown, and what it said so far.
+    """One boot, refresh or stop, and what happened in it so far.
 
     Its followers share one list, each with a place in it, so a slow one costs nothing and misses nothing.
     """
 
-    def __init__(self, title: str, now: Callable[[], datetime.datetime]) -> None:
-        """`title` begins the last line: `Boot` for `Boot failed at ...`."""
-        self.title = title
+    def __init__(self, operation: Operation, now: Callable[[], datetime.datetime]) -> None:
+        self.operation = operation
         self.started_at = now()
         self.events: list[Event] = []
         self._now = now
@@ -65,37 +48,23 @@ class Run:
         """Whether nothing more will be said."""
         return self._ended
 
-    def clock(self) -> str:
-        """Return the time now as people here write it, in local time as in the seeds: `2025-12-10 08:02:44`."""
-        return self._now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    def runtime(self) -> datetime.timedelta:
+        """Return how long it has run."""
+        return datetime.timedelta(seconds=time.monotonic() - self._started)
 
-    def runtime(self) -> str:
-        """Return how long it has run: `1.2s`."""
-        return f"{time.monotonic() - self._started:.1f}s"
+    def say(self, fact: Fact) -> None:
+        """Add a fact and wake the followers.  After the end nothing is added."""
+        self._add(kind_of(fact), fact)
 
-    def runtime_from_now(self) -> Callable[[], str]:
-        """Return a function that says how long ago this was called: for a boot within a refresh."""
-        started = time.monotonic()
-        return lambda: f"{time.monotonic() - started:.1f}s"
-
-    def say(self, kind: Kind, message: str, *, step: str = "", target: str = "", result: str = "") -> None:
-        """Add an event and wake the followers.  After the end nothing is added."""
-        if self._ended:
-            return
-        detail = kind in (Kind.ACTIVITY, Kind.RESULT)
-        if detail and len(self.events) >= EVENTS_MAX:
-            return
-        self.events.append(Event(kind=kind, message=message, at=self._now(), step=step, target=target, result=result))
-        self._wake()
-
-    def complete(self, message: str) -> None:
+    def complete(self, fact: Fact) -> None:
         """Say the last word, and end well."""
-        self.say(Kind.COMPLETE, message)
+        self._add(Kind.COMPLETE, fact)
         self.end()
 
-    def fail(self, reason: str) -> None:
+    def fail(self, message: str, expose: str = "") -> None:
         """Say why it could not be finished, and end.  Does nothing if it has ended already."""
-        self.say(Kind.ERROR, f"{self.title} failed at {self.clock()} (runtime: {self.runtime()}): {reason}")
+        fact = BootFailed(operation=self.operation, runtime=self.runtime(), message=message, expose=expose)
+        self._add(Kind.ERROR, fact)
         self.end()
 
     def end(self) -> None:
@@ -113,6 +82,14 @@ class Run:
             if self._ended:
                 return
             await self._news.wait()
+
+    def _add(self, kind: Kind, fact: Fact) -> None:
+        if self._ended:
+            return
+        if kind in (Kind.ACTIVITY, Kind.RESULT) and len(self.events) >= EVENTS_MAX:
+            return
+        self.events.append(Event(kind=kind, fact=fact, at=self._now()))
+        self._wake()
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
@@ -144,24 +121,24 @@ class Runs:
         """Return the run of now; raise `FailedPrecondition` if none runs."""
         run = self.running
         if run is None:
-            raise FailedPrecondition("No boot in progress")
+            raise FailedPrecondition("no boot runs")
         return run
 
-    async def start(self, title: str, work: Work, *, force: bool, busy: str) -> Run:
+    async def start(self, operation: Operation, work: Work, *, force: bool) -> Run:
         """Run `work` in the background.
 
-        While another runs: raises `FailedPrecondition` with the text `busy`, or with `force` cancels that one and
-        waits for its end first.
+        While another runs: raises `FailedPrecondition`, or with `force` cancels that one and waits for its end first.
         """
         async with self._starting:
             if self._closed:
                 raise FailedPrecondition("the registry is shutting down: try again on the next one")
             if self.running is not None:
                 if not force:
-                    raise FailedPrecondition(busy)
+                    raise FailedPrecondition("a boot runs already: wait for its end, or force a new one")
                 await self._cancel()
-            run = self.latest = Run(title, self._now)
-            self._task = asyncio.create_task(self._drive(run, work), name=title, context=self._context.copy())
+            run = self.latest = Run(operation, self._now)
+            name = operation.name.lower()
+            self._task = asyncio.create_task(self._drive(run, work), name=name, context=self._context.copy())
             self._task.add_done_callback(lambda _: run.fail(_CANCELLED))  # for one that is cancelled before it begins
             return run
 
@@ -185,10 +162,10 @@ class Runs:
         except MeshError as error:
             run.fail(str(error))
         except Exception:
-            log.exception("unhandled", run=run.title)
+            log.exception("unhandled", run=run.operation.name.lower())
             run.fail("an internal error; the registry's log has the rest")
         finally:
             run.end()
-            log.info(
-                "run ended", run=run.title, runtime=run.runtime(), last=run.events[-1].message if run.events else ""
-            )
+            kind = run.events[-1].kind.name.lower() if run.events else ""
+            runtime_s = round(run.runtime().total_seconds(), 3)
+            log.info("run ended", run=run.operation.name.lower(), runtime_s=runtime_s, kind=kind)

@@ -9,8 +9,10 @@ import pytest
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.sqlite import Database
-from services.registry.domain import Expose, FlowMeta, FoundFlow
-from services.registry.store import MIGRATIONS, ExposeStore, MemoryStore, SqliteStore
+from services.registry.domain.exposes import Expose, FlowMeta, FoundFlow
+from services.registry.ports.exposes import ExposeStore
+from services.registry.stores.memory import MemoryStore
+from services.registry.stores.sqlite import MIGRATIONS, SqliteStore
 
 NOON = datetime.datetime(2026, 1, 2, 12, 0, 0, 123456, datetime.UTC)
 
@@ -41,6 +43,7 @@ def expose(name: str) -> Expose:
         flows=(
             FoundFlow(path="/", tags=("a", "b"), author="A", organization="O", version="1", deprecated=False),
             FoundFlow(path="/y", method="POST", summary="S", description="D", alive=True),
+            FoundFlow(path="/z", elements_json="[]", input_schema_json="{}"),
         ),
         booted_etag="1.5",
         failure="because",

@@ -2,16 +2,16 @@
 
 An expose carries three kinds of facts.  Its *definition* is saved by people and owns the etag.  What the last boot
 *found* (the flows, whether they answered, why the app would not start) is written by boots and leaves the etag alone.
-Where its app *stands* is known to the runner only, is asked for at read time, and is never stored.
+Where its app *stands* is known to the runner only, is asked for at read time, and is never stored
+(`services.registry.domain.standings`).
 """
 
 import dataclasses
 import datetime
-import enum
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from meshkit.errors import Conflict, Invalid
+from meshkit.errors import AlreadyExists, Conflict, Invalid, NotFound
 
 NETWORKS = ("Preprod", "Mainnet")
 ALIVE = "alive"
@@ -22,20 +22,6 @@ _NAME_MAX = 100
 _DISPLAY_MAX = 200
 _URL_MAX = 500
 _META_MAX = 2000
-# Wording of the kodosumi panel (spec/kodosumi.md §6.1): clients show it as it is.
-_MODIFIED = "This record has been modified by another user. Please reload the page and try again."
-
-
-class State(enum.Enum):
-    """Where the app of an expose stands; the names are those of the contract's `ExposeState`."""
-
-    DRAFT = enum.auto()
-    DEAD = enum.auto()
-    DEPLOYING = enum.auto()
-    RUNNING = enum.auto()
-    DEPLOY_FAILED = enum.auto()
-    UNHEALTHY = enum.auto()
-    OUTDATED = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +52,10 @@ class FoundFlow:
     organization: str | None = None
     version: str | None = None
     deprecated: bool | None = None
+    elements_json: str = ""
+    """Its form, a JSON array; empty if only the app knows it."""
+    input_schema_json: str = ""
+    """JSON Schema of its inputs; empty if it declares none."""
     alive: bool = False
     """Whether it answered when the boot asked."""
 
@@ -98,7 +88,7 @@ class Expose(Definition):
 
     @property
     def etag(self) -> str:
-        """Changes with every save: the time of it in seconds, as the kodosumi panel writes it."""
+        """Changes with every save: the time of it in seconds."""
         return repr(self.updated_at.timestamp())
 
     @property
@@ -107,37 +97,14 @@ class Expose(Definition):
         return not self.bootstrap.strip()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class AppStatus:
-    """Where an app stands, as the runner says."""
-
-    state: State
-    message: str = ""
-    heartbeat_at: datetime.datetime | None = None
+def missing(name: str) -> NotFound:
+    """Return the error for an expose that does not exist."""
+    return NotFound(f"Expose '{name}' not found", resource=f"exposes/{name}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What the runner said about all apps at one time."""
-
-    apps: Mapping[str, AppStatus]
-    """By expose id."""
-    seen_at: datetime.datetime | None
-    """When the runner last answered; None if it never did."""
-    reachable: bool = True
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What is true of an expose now."""
-
-    state: State
-    message: str
-    heartbeat_at: datetime.datetime | None
-    alive_count: int
-    flow_count: int
-    stale: bool
-    needs_reboot: bool
+def taken(name: str) -> AlreadyExists:
+    """Return the error for a name that is in use."""
+    return AlreadyExists(f"Expose '{name}' already exists: choose another name", resource=f"exposes/{name}")
 
 
 def same_url(url: str) -> str:
@@ -193,7 +160,9 @@ def save(
     is not the stored one.
     """
     if etag and (stored is None or stored.etag != etag):
-        raise Conflict(_MODIFIED, resource=f"exposes/{wanted.name}")
+        raise Conflict(
+            "it was saved by somebody else since you read it: read it again", resource=f"exposes/{wanted.name}"
+        )
     fields = {field.name: getattr(wanted, field.name) for field in dataclasses.fields(Definition)}
     if stored is None:
         return Expose(**fields, created_at=now, updated_at=now), True
@@ -233,40 +202,6 @@ def _with_known_states(
     return tuple(settle(entry) for entry in wanted)
 
 
-def standing(expose: Expose, snapshot: Snapshot) -> Standing:
-    """Return what is true of `expose` now."""
-    app = snapshot.apps.get(expose.name)
-    if expose.is_draft:
-        state, message = State.DRAFT, ""
-    elif not snapshot.reachable:
-        state = State.UNHEALTHY if expose.booted_etag else State.DEAD
-        message = "the runner does not answer"
-    elif app is not None:
-        state, message = app.state, app.message
-    elif expose.failure:
-        state, message = State.DEPLOY_FAILED, expose.failure
-    else:
-        state, message = State.DEAD, ""
-    running = state is State.RUNNING
-    alive_count = sum(flow.alive for flow in expose.flows) if running else 0
-    heartbeat_at = (app and app.heartbeat_at) or snapshot.seen_at or expose.updated_at
-    return Standing(
-        state=state,
-        message=message,
-        heartbeat_at=heartbeat_at,
-        alive_count=alive_count,
-        flow_count=len(expose.flows),
-        stale=expose.enabled and alive_count < len(expose.flows),
-        needs_reboot=_needs_reboot(expose, running=running, placed=app is not None),
-    )
-
-
-def _needs_reboot(expose: Expose, *, running: bool, placed: bool) -> bool:
-    if expose.enabled and not expose.is_draft:
-        return not running or expose.booted_etag != expose.etag
-    return placed
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
     """What a boot made of an expose's meta."""
@@ -282,7 +217,7 @@ def merge_meta(
     """Bring an expose's meta in line with the flows that were found.
 
     An entry that belongs to a flow keeps its text and whether it is enabled; a flow without one gets `template`.  An
-    entry with text but without a flow is kept as dead (kodosumi drops it, and the operator's text with it).
+    entry with text but without a flow is kept as dead: it may be the only copy of what the operator wrote.
     """
     entries = {same_url(entry.url): entry for entry in expose.meta or ()}
     merged: list[FlowMeta] = []
