@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from agentmesh import entry, inject, launch, locks
+from agentmesh import entry, inject, launch
 from agentmesh.declare import Declared, declare, declared_by
 from agentmesh.errors import describe
 from agentmesh.forms import Model
@@ -76,11 +76,6 @@ class ServeAPI(FastAPI):
         self.lock_handlers: dict[str, Callable[..., Any]] = {}
         self.lease_handlers: dict[str, Callable[..., Any]] = {}
         self.exception_handlers.setdefault(Exception, _internal_error)
-        self.add_api_route(locks.PATH, self._answer_lock, methods=["POST"], include_in_schema=False)
-
-    async def _answer_lock(self, request: Request) -> Response:
-        response: Response = await locks.answer(self, request)
-        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""

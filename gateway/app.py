@@ -16,11 +16,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from starlette.applications import Starlette
 
-from gateway import contract, peers, web
+from gateway import web
 from gateway.config import Config
+from gateway.core import peers
 from gateway.dialects import SERVICES
-from gateway.dialects.errors import DIALECTS
-from gateway.interceptor import Dialects
+from gateway.edge import contract
+from gateway.http.dialect import DIALECTS
+from gateway.http.interceptor import Dialects
 from meshkit import observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment

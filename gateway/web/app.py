@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway import contract
-from gateway.accept import prefers_html
-from gateway.bootstrap import REQUEST_BYTES_MAX
 from gateway.config import Config
-from gateway.dialects.errors import DIALECTS, Dialect, HttpError
-from gateway.exchange import PATH_HEADER
+from gateway.edge import contract
+from gateway.edge.bootstrap import REQUEST_BYTES_MAX
+from gateway.http.accept import prefers_html
+from gateway.http.dialect import DIALECTS, Dialect, HttpError
+from gateway.http.exchange import PATH_HEADER
 from gateway.web.health import Health
 from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated
 from meshkit.verifier import COOKIE

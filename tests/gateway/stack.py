@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 
 from gateway import app as gateway_app
-from gateway import contract, envoy
-from gateway.bootstrap import render
 from gateway.config import EdgeConfig
+from gateway.edge import contract, envoy
+from gateway.edge.bootstrap import render
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.payments import app as payments_app

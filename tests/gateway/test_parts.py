@@ -13,9 +13,15 @@ from mesh.dialects.kodosumi.v1 import auth_pb2
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import lock_pb2
 
-from gateway import accept, bodies, contract, cookies, flow_urls, values
-from gateway.dialects import SERVICES, errors, kodosumi_boot, kodosumi_expose
-from gateway.interceptor import bounded_json
+from gateway.core import values
+from gateway.dialects import SERVICES
+from gateway.dialects.kodosumi import boot as kodosumi_boot
+from gateway.dialects.kodosumi import expose as kodosumi_expose
+from gateway.dialects.kodosumi import flow_urls
+from gateway.edge import contract
+from gateway.http import accept, bodies, cookies
+from gateway.http import dialect as errors
+from gateway.http.interceptor import bounded_json
 from gateway.web.app import dialect_of
 from meshkit import errors as mesh
 from meshkit.rules import check_rules

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from agentmesh.testing import Mesh
-from gateway.hashes import input_hash
+from gateway.core.hashes import input_hash
 from tests.mesh_wide import meshes
 from tests.mesh_wide import test_notebook as notebook
 from tests.mesh_wide.panel import Panel, Sse, assert_envelope, parse_sse

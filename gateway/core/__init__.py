@@ -1,0 +1,1 @@
+"""What dialects ask of the mesh, and the forms that several of them share."""

@@ -1,0 +1,63 @@
+"""What dialects show of a job, in their common forms: numbers for times, objects for JSON."""
+
+import json
+import re
+from typing import Any
+
+from mesh.runner.v1 import job_pb2
+
+from gateway.core import states
+
+_ID = re.compile(r"[0-9a-f]{24}\Z")
+
+
+def is_id(text: str) -> bool:
+    """Return whether this may be the id of a job: 24 hex digits."""
+    return _ID.match(text) is not None
+
+
+def id_of(job: job_pb2.Job) -> str:
+    """Return the id in `jobs/{id}`."""
+    return job.name.removeprefix("jobs/")
+
+
+def json_value(text: str) -> Any:
+    """Return a JSON value that a service kept; None if it is empty or cannot be read."""
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return a JSON object that a service kept; what is empty or something else is an empty one."""
+    value = json_value(text)
+    return value if isinstance(value, dict) else {}
+
+
+def json_objects(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a JSON array that a service kept; what is something else has none."""
+    value = json_value(text)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def result_text(job: job_pb2.Job) -> str | None:
+    """Return typed JSON of how a job ended: its result, or `{"Text": {"body": why}}`; None while it has not."""
+    if job.state == states.SUCCEEDED:
+        return job.result_json
+    if job.state in states.TERMINAL:
+        return dumps({"Text": {"body": failure(job)}})
+    return None
+
+
+def failure(job: job_pb2.Job) -> str:
+    """Return why a job failed or was stopped, in words for its owner."""
+    if job.error:
+        return job.error
+    reason = job_pb2.JobReason.Name(job.reason).removeprefix("JOB_REASON_").lower().replace("_", " ")
+    return reason if job.reason else "no reason was given"
+
+
+def dumps(value: Any) -> str:
+    """Return compact JSON; characters beyond ASCII stay as they are."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

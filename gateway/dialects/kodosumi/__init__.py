@@ -1,0 +1,1 @@
+"""The kodosumi panel's API."""

@@ -1,0 +1,174 @@
+"""Forms as pages: shown, taken, shown again with what is wrong.  Flows' at `/inputs/-/…`, locks' at `/inputs/lock/…`.
+
+Source: panel API document, "Launch" ("kodosumi rendering engine translates all inputs elements into a form").
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.api import httpbody_pb2
+from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
+from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
+
+from gateway.core import forms, jobs, locks, render
+from gateway.core.launch import Answer, Launcher, NotLaunched, Place, Refused
+from gateway.core.peers import Peers
+from gateway.dialects.kodosumi import flow_urls
+from gateway.dialects.kodosumi.outputs import html_body
+from gateway.http import bodies
+from gateway.http.dialect import http_status
+from gateway.http.exchange import exchange
+from gateway.http.table import Service
+from meshkit.errors import MeshError, NotFound
+
+# A page that an app made itself may act, but not as this site: no cookies, no storage, no calls in the user's name.
+_SANDBOX = "sandbox allow-forms allow-scripts allow-popups"
+
+
+class InputsServicer(pb_grpc.InputsServiceServicer):
+    """Unpack, ask the app, render."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._launcher = Launcher(peers)
+        self._locks = locks.Locks(peers)
+
+    async def GetForm(self, request: pb.GetFormRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Show a flow's form."""
+        try:
+            answer = await self._form(_place(request.proxy_path))
+        except MeshError as error:
+            return _trouble(error)
+        if not answer.ok:
+            return _refused(answer.status, answer.detail)
+        if answer.elements is None:
+            return _foreign(answer)
+        return _page(answer.elements, _title(answer))
+
+    async def PostForm(self, request: pb.PostFormRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Take a flow's form: cancel, launch, or show it again."""
+        sent = bodies.parse_form(request.form_body)
+        if forms.CANCEL in sent:
+            return _redirect("/")
+        place = _place(request.proxy_path)
+        try:
+            form = await self._form(place)
+            inputs = forms.inputs(form.elements or (), sent)
+            job = await self._launcher.start(place.flow, exchange().base_url, inputs)
+        except Refused as error:
+            return _page(form.elements or (), _title(form), sent, error.fields)
+        except NotLaunched as error:
+            return _refused(error.status, str(error))
+        except MeshError as error:
+            return _trouble(error)
+        return _redirect(f"/outputs/html/{jobs.id_of(job)}")
+
+    async def GetLockForm(self, request: pb.GetLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Show the form of a lock."""
+        try:
+            lock = await self._locks.get(request.fid, request.lid)
+            if lock.state != locks.PENDING:
+                raise NotFound(locks.gone(lock), resource="locks")
+        except MeshError as error:
+            return _trouble(error)
+        return _page(locks.elements_of(lock), lock.title)
+
+    async def PostLockForm(self, request: pb.PostLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Take the form of a lock: cancel, answer, or show it again."""
+        sent = bodies.parse_form(request.form_body)
+        execution = f"/outputs/html/{request.fid}"
+        try:
+            lock = await self._locks.get(request.fid, request.lid)
+            if forms.CANCEL in sent:
+                return _redirect(execution)
+            elements = locks.elements_of(lock)
+            try:
+                await self._locks.answer(lock, forms.inputs(elements, sent))
+            except locks.Refused as error:
+                return _page(elements, lock.title, sent, error.fields)
+        except MeshError as error:
+            return _trouble(error)
+        return _redirect(execution)
+
+    async def _form(self, place: Place) -> Answer:
+        answer = await self._launcher.form(place, exchange().base_url)
+        if answer.status in (307, 308):  # the app wants the slash that was stripped on the way
+            answer = await self._launcher.form(Place(place.expose, f"{place.path}/"), exchange().base_url)
+        return answer
+
+
+def _place(proxy_path: str) -> Place:
+    sent = exchange().path.removeprefix("/inputs")
+    expose, path = flow_urls.split(sent or f"/-/{proxy_path}")
+    return Place(expose, path.rstrip("/") or "/")
+
+
+def _title(form: Answer) -> str:
+    return str(form.json.get("summary") or "Flow")
+
+
+def _page(
+    elements: Sequence[Mapping[str, Any]],
+    title: str,
+    sent: Mapping[str, str] | None = None,
+    errors: Mapping[str, list[str]] | None = None,
+) -> httpbody_pb2.HttpBody:
+    """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields."""
+    errors = errors or {}
+    page = render.page(
+        "form.html",
+        title=title,
+        show_title=not _has_heading(elements),
+        action=exchange().path,
+        problems=_problems(elements, errors),
+        fields=forms.fields(elements, sent, errors),
+    )
+    return html_body(page)
+
+
+def _has_heading(elements: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the form brings its own title."""
+    return any(item.get("type") == "markdown" and str(item.get("text")).lstrip().startswith("# ") for item in elements)
+
+
+def _problems(elements: Sequence[Mapping[str, Any]], errors: Mapping[str, list[str]]) -> list[str]:
+    """Return what to say above the form: what concerns no field of it, and, if only fields are wrong, that they are."""
+    names = {element.get("name") for element in elements}
+    texts = [text for name, found in errors.items() if name not in names for text in found]
+    if not texts and any(errors.values()):
+        texts = ["Please see the marked fields."]
+    return texts
+
+
+def _redirect(location: str) -> httpbody_pb2.HttpBody:
+    call = exchange()
+    call.status = 302
+    call.body = ""
+    call.add_header("location", location)
+    return httpbody_pb2.HttpBody(content_type="text/html; charset=utf-8")
+
+
+def _trouble(error: MeshError) -> httpbody_pb2.HttpBody:
+    exchange().status = http_status(error)
+    return html_body(render.page("message.html", title="This form is not available", message=str(error)))
+
+
+def _refused(status: int, detail: str) -> httpbody_pb2.HttpBody:
+    """Say that the app failed, with the app's status."""
+    exchange().status = status if status >= 400 else 502
+    title = "Server Error" if status >= 500 else "The app refuses this"
+    return html_body(render.page("message.html", title=title, message=f"{status}: {detail}"))
+
+
+def _foreign(answer: Answer) -> httpbody_pb2.HttpBody:
+    """Pass on a page that the app made itself; what is no page is shown as text."""
+    if answer.content_type.partition(";")[0].strip().lower() == "text/html":
+        return html_body(answer.body, _SANDBOX)
+    return html_body(f"<!doctype html><pre>{html.escape(answer.body.decode(errors='replace'))}</pre>".encode())
+
+
+SERVICE = Service(
+    name="mesh.dialects.kodosumi.v1.InputsService",
+    add=pb_grpc.add_InputsServiceServicer_to_server,
+    servicer=InputsServicer,
+)

@@ -1,0 +1,209 @@
+"""The kodosumi panel API, "Execution Control": status, streams and results of executions.
+
+An execution is a job of the runner.  Each status is one `GetJob`; each stream is one `WatchJob`, whose batches become
+chunks of the answer.  Source: panel API document (status, outputs), notebook (streams).
+"""
+
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any
+
+import pydantic
+from google.api import httpbody_pb2
+from google.protobuf import empty_pb2
+from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
+from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
+from mesh.runner.v1 import job_pb2
+
+from gateway.core import jobs, locks, render, values
+from gateway.core.peers import Peers
+from gateway.core.states import KODOSUMI, RUNNING, TERMINAL
+from gateway.dialects.kodosumi import flow_urls
+from gateway.dialects.kodosumi.log import Words, app_url
+from gateway.http import bodies, sse
+from gateway.http.exchange import exchange
+from gateway.http.table import Service
+from meshkit.errors import Invalid, NotFound, from_rpc
+
+_PATIENCE = '{"Markdown":{"body":"no result, yet. please be patient."}}'
+_DELETE_MAX = 1000
+
+
+class _Fids(pydantic.BaseModel):
+    """The body of `DELETE /outputs`."""
+
+    fid: list[str] = pydantic.Field(max_length=_DELETE_MAX)
+
+
+class OutputsServicer(pb_grpc.OutputsServiceServicer):
+    """Unpack, call the runner, show what it says in kodosumi's shape."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._jobs = peers.jobs
+
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return where an execution stands."""
+        job = await self._get(request.fid)
+        return json_body(jobs.dumps(status_of(job, exchange().base_url)))
+
+    def StreamEvents(self, request: pb.StreamEventsRequest, context: Any) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """Stream every event as it is."""
+        return self._stream(request, None)
+
+    def StreamMain(self, request: pb.StreamEventsRequest, context: Any) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """Stream what an execution does and says."""
+        return self._stream(request, sse.MAIN)
+
+    def StreamStdio(self, request: pb.StreamEventsRequest, context: Any) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """Stream what an execution prints."""
+        return self._stream(request, sse.STDIO)
+
+    async def GetRaw(self, request: pb.GetRawRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return the result as JSON."""
+        return json_body(jobs.result_text(await self._get(request.fid)) or _PATIENCE)
+
+    async def GetHtml(self, request: pb.GetHtmlRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return the result as a page."""
+        job = await self._get(request.fid)
+        title = jobs.json_object(job.meta_json).get("summary") or f"Execution {request.fid}"
+        result = render.safe(render.from_typed(jobs.result_text(job) or _PATIENCE))
+        return html_body(
+            render.page(
+                "result.html",
+                title=str(title),
+                status=KODOSUMI.word(job.state),
+                result=result,
+                refresh=job.state not in TERMINAL,
+                questions=[f"/inputs/lock/{request.fid}/{lid}" for lid in locks.ids(job)],
+            )
+        )
+
+    async def DeleteOutput(self, request: pb.DeleteOutputRequest, context: Any) -> empty_pb2.Empty:
+        """End an execution if it runs, and forget it."""
+        await self._delete(request.fid)
+        return empty_pb2.Empty()
+
+    async def DeleteOutputs(self, request: pb.DeleteOutputsRequest, context: Any) -> empty_pb2.Empty:
+        """Do the same with many, in order."""
+        for fid in bodies.parse_model(request.json_body, _Fids).fid:
+            await self._delete(fid)
+        return empty_pb2.Empty()
+
+    async def _get(self, fid: str) -> job_pb2.Job:
+        with _execution(fid) as name:
+            job: job_pb2.Job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=name))
+        return job
+
+    async def _delete(self, fid: str) -> None:
+        with _execution(fid) as name:
+            await self._jobs.DeleteJob(job_pb2.DeleteJobRequest(name=name))
+
+    async def _stream(
+        self, request: pb.StreamEventsRequest, kinds: frozenset[str] | None
+    ) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
+        """Yield an execution's log; `kinds` chooses events, and has them formatted unless `raw` is given."""
+        after_seq = _after_seq(request)
+        html = kinds is not None and not _raw(request)
+        call = exchange()
+        for header in sse.HEADERS:
+            call.add_header(*header)
+
+        words = Words(await self._get(request.fid))
+        with _execution(request.fid) as name:
+
+            def watch(seq: int) -> Any:
+                return self._jobs.WatchJob(job_pb2.WatchJobRequest(name=name, after_seq=seq))
+
+            async def is_over() -> bool:
+                return (await self._jobs.GetJob(job_pb2.GetJobRequest(name=name))).state in TERMINAL
+
+            encode = functools.partial(sse.encode, kinds=kinds, html=html, translate=words.payload)
+            async with contextlib.aclosing(sse.stream(sse.resumed(watch, is_over, after_seq), encode)) as chunks:
+                async for chunk in chunks:
+                    yield httpbody_pb2.HttpBody(content_type=sse.CONTENT_TYPE, data=chunk)
+
+
+def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
+    """Return the body of a status, in the document's order of keys.
+
+    `timestamp` is when it last changed its status.  `base_url` is the flow's url on this server, `app_url` (of later
+    releases) the app's whole address; clients of either release find what they know.
+    """
+    meta = jobs.json_object(job.meta_json)
+    changed = job.create_time
+    if job.state in TERMINAL and job.HasField("finish_time"):
+        changed = job.finish_time
+    elif job.state == RUNNING and job.HasField("start_time"):
+        changed = job.start_time
+    return {
+        "status": KODOSUMI.word(job.state),
+        "timestamp": values.epoch(changed),
+        "final": jobs.result_text(job),
+        "fid": jobs.id_of(job),
+        "summary": meta.get("summary"),
+        "description": meta.get("description"),
+        "tags": meta.get("tags") or [],
+        "deprecated": meta.get("deprecated"),
+        "author": meta.get("author"),
+        "organization": meta.get("organization"),
+        "version": meta.get("version"),
+        "kodosumi_version": None,
+        "base_url": flow_urls.flow_url(job.flow),
+        "app_url": app_url(job) if job.base_url else f"{base_url}/-/{job.flow.split('/')[1]}",
+        "entry_point": job.entry_point,
+        "username": job.owner.removeprefix("users/"),
+        "locks": locks.ids(job),
+    }
+
+
+def json_body(text: str) -> httpbody_pb2.HttpBody:
+    """Return an answer in JSON."""
+    return httpbody_pb2.HttpBody(content_type="application/json", data=text.encode())
+
+
+def html_body(page: bytes, policy: str = render.CSP) -> httpbody_pb2.HttpBody:
+    """Return a page, and tell the browser to let it do nothing else."""
+    call = exchange()
+    call.add_header("content-security-policy", policy)
+    call.add_header("x-content-type-options", "nosniff")
+    call.add_header("cache-control", "no-store")
+    return httpbody_pb2.HttpBody(content_type="text/html; charset=utf-8", data=page)
+
+
+@contextlib.contextmanager
+def _execution(fid: str) -> Iterator[str]:
+    """Around calls about an execution: yield the job's name; what is unknown is so in kodosumi's words.
+
+    The original waits a second for an execution to appear; here it is there before its id is known.
+    """
+    missing = NotFound(f"Execution {fid[:100]} not found after 1s.", resource="jobs")
+    if not jobs.is_id(fid):
+        raise missing
+    try:
+        with from_rpc():
+            yield f"jobs/{fid}"
+    except NotFound:
+        raise missing from None
+
+
+def _after_seq(request: pb.StreamEventsRequest) -> int:
+    """Return where to resume, from the header `Last-Event-ID` or the query.  Raises `Invalid`."""
+    text = exchange().headers.get("last-event-id") or request.last_event_id
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise Invalid("Last-Event-ID is no number", {"last_event_id": ["send the id of the last event, such as 12"]})
+    return int(text)
+
+
+def _raw(request: pb.StreamEventsRequest) -> bool:
+    """Return whether `raw` is in the query; the transcoder does not see it without a value."""
+    return request.HasField("raw") or "raw" in bodies.parse_query(exchange().query)
+
+
+SERVICE = Service(
+    name="mesh.dialects.kodosumi.v1.OutputsService",
+    add=pb_grpc.add_OutputsServiceServicer_to_server,
+    servicer=OutputsServicer,
+)

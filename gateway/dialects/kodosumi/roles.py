@@ -1,0 +1,113 @@
+"""Roles of the kodosumi panel (spec §1.4): the mesh's users, in the panel's words."""
+
+from typing import Any
+
+import pydantic
+from google.protobuf import empty_pb2, struct_pb2
+from mesh.auth.v1 import auth_pb2
+from mesh.dialects.kodosumi.v1 import auth_pb2 as pb
+from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
+
+from gateway.core import values
+from gateway.core.peers import Peers
+from gateway.http import bodies
+from gateway.http.table import Service
+from meshkit.errors import from_rpc
+
+_PAGE_SIZE = 1000
+
+
+class NewRole(pydantic.BaseModel):
+    """The body of POST /role."""
+
+    name: str
+    email: str
+    password: str = pydantic.Field(repr=False)
+    operator: bool = pydantic.Field(default=False, strict=True)
+    active: bool = pydantic.Field(default=True, strict=True)
+
+
+class RoleChange(pydantic.BaseModel):
+    """The body of PUT /role/{id}: what is absent stays as it is."""
+
+    name: str = ""
+    email: str = ""
+    password: str = pydantic.Field(default="", repr=False)
+    operator: bool = pydantic.Field(default=False, strict=True)
+    active: bool = pydantic.Field(default=True, strict=True)
+
+
+class RoleServicer(pb_grpc.RoleServiceServicer):
+    """Unpack, call, pack."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._users = peers.users
+
+    async def CreateRole(self, request: pb.CreateRoleRequest, context: Any) -> pb.Role:
+        """POST /role."""
+        new = bodies.parse_model(request.json_body, NewRole)
+        user = auth_pb2.User(
+            login=new.name, email=new.email, password=new.password, operator=new.operator, active=new.active
+        )
+        with values.fields("user", login="name"), from_rpc():
+            return _role(await self._users.CreateUser(auth_pb2.CreateUserRequest(user=user)))
+
+    async def ListRoles(self, request: pb.ListRolesRequest, context: Any) -> struct_pb2.ListValue:
+        """GET /role: all of them."""
+        users: list[auth_pb2.User] = []
+        asked = auth_pb2.ListUsersRequest(page_size=_PAGE_SIZE)
+        while True:
+            with from_rpc():
+                page = await self._users.ListUsers(asked)
+            users.extend(page.users)
+            if not page.next_page_token:
+                return values.array(_role(user) for user in sorted(users, key=lambda user: str(user.login)))
+            asked.page_token = page.next_page_token
+
+    async def GetProfile(self, request: pb.GetProfileRequest, context: Any) -> pb.Role:
+        """GET /role/profile."""
+        with from_rpc():
+            return _role(await self._users.GetSelf(auth_pb2.GetSelfRequest()))
+
+    async def GetRole(self, request: pb.GetRoleRequest, context: Any) -> pb.Role:
+        """GET /role/{name or id}."""
+        with from_rpc():
+            return _role(await self._users.GetUser(auth_pb2.GetUserRequest(name=f"users/{request.role}")))
+
+    async def UpdateRole(self, request: pb.UpdateRoleRequest, context: Any) -> pb.Role:
+        """PUT /role/{id}."""
+        change = bodies.parse_model(request.json_body, RoleChange)
+        update = auth_pb2.UpdateUserRequest(
+            user=auth_pb2.User(
+                name=f"users/{request.role}",
+                login=change.name,
+                email=change.email,
+                password=change.password,
+                operator=change.operator,
+                active=change.active,
+            )
+        )
+        update.update_mask.paths.extend(
+            "login" if field == "name" else field for field in sorted(change.model_fields_set)
+        )
+        with values.fields("user", login="name"), from_rpc():
+            if not update.update_mask.paths:  # an empty mask means every field that is set (AIP-134)
+                return _role(await self._users.GetUser(auth_pb2.GetUserRequest(name=update.user.name)))
+            return _role(await self._users.UpdateUser(update))
+
+    async def DeleteRole(self, request: pb.DeleteRoleRequest, context: Any) -> empty_pb2.Empty:
+        """DELETE /role/{id}."""
+        with from_rpc():
+            await self._users.DeleteUser(auth_pb2.DeleteUserRequest(name=f"users/{request.role}"))
+        return empty_pb2.Empty()
+
+
+def _role(user: auth_pb2.User) -> pb.Role:
+    return pb.Role(id=user.name.removeprefix("users/"), name=user.login, email=user.email, active=user.active)
+
+
+SERVICE = Service(
+    name="mesh.dialects.kodosumi.v1.RoleService",
+    add=pb_grpc.add_RoleServiceServicer_to_server,
+    servicer=RoleServicer,
+)

@@ -1,0 +1,106 @@
+"""The kodosumi panel's timeline: the caller's executions, newest first, and what changed since.
+
+Source: the timeline routes of the kodosumi panel (`/timeline/list`, `/timeline/changes`).
+"""
+
+import datetime
+import math
+import time
+from typing import Any
+
+from google.api import httpbody_pb2
+from google.protobuf import timestamp_pb2
+from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
+from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
+from mesh.runner.v1 import job_pb2
+
+from gateway.core import jobs, locks, values
+from gateway.core.peers import Peers
+from gateway.core.states import KODOSUMI, TERMINAL
+from gateway.dialects.kodosumi.outputs import json_body
+from gateway.http.table import Service
+from meshkit.errors import Invalid, from_rpc
+
+_PAGE_MAX = 1000
+_PAGE = 10
+
+
+class TimelineServicer(pb_grpc.TimelineServiceServicer):
+    """Unpack, list the caller's jobs, show them as the panel does."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._jobs = peers.jobs
+
+    async def ListTimeline(self, request: pb.ListTimelineRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return a page of the caller's executions."""
+        page_size = _page_size(request.pp)
+        if request.offset and not jobs.is_id(request.offset):
+            raise Invalid("offset is no fid", {"offset": ["send the offset of the last page, or nothing"]})
+        before = f"jobs/{request.offset}" if request.offset else ""
+        now = time.time()
+        with from_rpc():
+            page = await self._jobs.ListJobs(
+                job_pb2.ListJobsRequest(page_size=page_size, query=request.q, before=before)
+            )
+        items = [item_of(job, now) for job in page.jobs]
+        offset = items[-1]["fid"] if items and page.next_page_token else None
+        return json_body(jobs.dumps({"items": items, "query": request.q or None, "offset": offset}))
+
+    async def ListChanges(self, request: pb.ListChangesRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return which of the newest executions changed."""
+        now = time.time()
+        update: list[dict[str, Any]] = []
+        if request.since:
+            since = _moment(request.since)
+            with from_rpc():
+                page = await self._jobs.ListJobs(job_pb2.ListJobsRequest(page_size=_PAGE_MAX, query=request.q))
+            update = [item_of(job, now) for job in page.jobs if values.epoch(job.update_time) >= since]
+        answer = {"update": update, "delete": [], "timestamp": now, "query": request.q or None}
+        return json_body(jobs.dumps(answer))
+
+
+def item_of(job: job_pb2.Job, now: float) -> dict[str, Any]:
+    """Return an execution as the timeline shows it; `runtime` of one that runs is until `now`."""
+    meta = jobs.json_object(job.meta_json)
+    ended = job.state in TERMINAL and job.HasField("finish_time")
+    until = values.epoch(job.finish_time) if ended else now
+    return {
+        "fid": jobs.id_of(job),
+        "tags": meta.get("tags") or [],
+        "summary": meta.get("summary"),
+        "inputs": {"dict": jobs.json_object(job.inputs_json)},
+        "status": KODOSUMI.word(job.state),
+        "startup": _iso(job.create_time),
+        "finish": _iso(job.finish_time) if ended else None,
+        "runtime": max(0.0, round(until - values.epoch(job.create_time), 6)),
+        "locks": locks.ids(job),
+    }
+
+
+def _iso(moment: timestamp_pb2.Timestamp) -> str:
+    return datetime.datetime.fromtimestamp(values.epoch(moment), datetime.UTC).isoformat()
+
+
+def _page_size(text: str) -> int:
+    if not text:
+        return _PAGE
+    if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) > 0:
+        return min(int(text), _PAGE_MAX)
+    raise Invalid("pp is no page size", {"pp": [f"send a number from 1 to {_PAGE_MAX}"]})
+
+
+def _moment(text: str) -> float:
+    try:
+        moment = float(text)
+    except ValueError:
+        moment = math.nan
+    if not math.isfinite(moment):
+        raise Invalid("since is no moment", {"since": ["send the timestamp of the last answer"]})
+    return moment
+
+
+SERVICE = Service(
+    name="mesh.dialects.kodosumi.v1.TimelineService",
+    add=pb_grpc.add_TimelineServiceServicer_to_server,
+    servicer=TimelineServicer,
+)

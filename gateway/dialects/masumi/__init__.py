@@ -1,0 +1,1 @@
+"""The Masumi payment service's API, in front of the ledger."""

@@ -1,0 +1,1 @@
+"""The Sumi API: flows as Masumi services."""

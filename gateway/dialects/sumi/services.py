@@ -1,0 +1,302 @@
+"""The Sumi API: flows as Masumi services.
+
+A service is a flow of the registry; a job of it is a job of the runner that keeps, as `extra`, who asked for it and
+the hash of what they sent.  Source: the "Expose and Sumi API Demonstration" notebook.
+"""
+
+import re
+from typing import Any
+
+import pydantic
+from google.api import httpbody_pb2
+from mesh.dialects.sumi.v1 import sumi_pb2 as pb
+from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
+from mesh.registry.v1 import registry_pb2
+from mesh.runner.v1 import job_pb2
+
+from gateway.core import jobs, launch, locks, values
+from gateway.core.hashes import input_hash
+from gateway.core.launch import Place
+from gateway.core.peers import Peers
+from gateway.dialects.sumi import payments as sumi_payments
+from gateway.dialects.sumi import views
+from gateway.dialects.sumi.schema import awaited, by_name, input_schema
+from gateway.http import bodies
+from gateway.http.exchange import exchange
+from gateway.http.table import Service
+from meshkit.errors import DeadlineExceeded, Denied, Internal, Invalid, MeshError, NotFound, Unavailable, from_rpc
+
+LATER = "application/vnd.mip-003+json"
+"""Ask for this, and the shapes are the later MIP-003 text's."""
+_PAGE = 10
+_PAGE_MAX = 100
+_FLOWS_A_CALL = 1000
+_CHECK_TIMEOUT_S = 5.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
+_STATES = registry_pb2.ExposeState
+
+
+class _StartJob(pydantic.BaseModel):
+    """The body of `start_job`."""
+
+    identifier_from_purchaser: str = pydantic.Field(max_length=1000)
+    input_data: dict[str, Any] | None = None
+
+
+class _StartLater(_StartJob):
+    """In the MIP-003 shape, where buyers of a free service send no identifier."""
+
+    identifier_from_purchaser: str | None = pydantic.Field(default=None, max_length=1000)  # type: ignore[assignment]
+
+
+class SumiServicer(pb_grpc.SumiServiceServicer):
+    """Unpack, find the flow, ask its app or the runner, show the answer as Sumi does."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._flows = peers.flows
+        self._exposes = peers.exposes
+        self._jobs = peers.jobs
+        self._launcher = launch.Launcher(peers)
+        self._locks = locks.Locks(peers)
+        self._purchases = sumi_payments.Purchases(peers)
+
+    async def ListServices(self, request: pb.ListServicesRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return a page of the services that answer, by id."""
+        page_size = _page_size(request.pp)
+        expose = _name("expose", request.expose) if request.expose else ""
+        flows = {
+            views.id_of(flow): flow
+            for flow in reversed(await self._all_flows())  # of two with one id the first wins
+            if flow.alive and expose in ("", views.expose_of(flow))
+        }
+        if expose and not flows:
+            await self._check_running(expose)
+        ids = sorted(service for service in flows if service > request.offset)
+        base_url = exchange().base_url
+        items = [views.item_of(flows[service], base_url) for service in ids[:page_size]]
+        offset = items[-1]["id"] if len(ids) > page_size else None
+        return json_body({"items": items, "offset": offset})
+
+    async def GetService(self, request: pb.GetServiceRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return one service's metadata."""
+        flow = await self._flow(request.expose, request.name)
+        return json_body(views.item_of(flow, exchange().base_url))
+
+    async def GetAvailability(self, request: pb.GetAvailabilityRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Say whether a service takes jobs."""
+        return await self._availability(request.expose, request.name)
+
+    async def GetInputSchema(self, request: pb.GetInputSchemaRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return a service's form; an app that answers with something else has none."""
+        return await self._input_schema(request.expose, request.name)
+
+    async def StartJob(self, request: pb.StartJobRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Start a job; what the app says against it is an answer, not an error."""
+        later = wants_later()
+        body = bodies.parse_model(request.json_body, _StartLater if later else _StartJob)
+        flow = await self._flow(request.expose, request.name)
+        identifier, data = body.identifier_from_purchaser, body.input_data or {}
+        digest = input_hash(identifier or "", data)
+        terms = sumi_payments.terms(flow, identifier, digest)
+        extra = {
+            "identifier_from_purchaser": identifier,
+            "input_hash": digest,
+            "sumi_endpoint": views.id_of(flow),
+        }
+        if terms is not None:
+            extra |= {"agentIdentifier": terms.agent_identifier, "network": terms.network}
+        call = exchange()
+        try:
+            if later:
+                data = await self._by_name(flow, data)
+            with values.fields(request_id="Idempotency-Key"):
+                job = await self._launcher.start(
+                    flow.name,
+                    call.base_url,
+                    data,
+                    extra=extra,
+                    payment=terms,
+                    request_id=call.headers.get("idempotency-key", ""),
+                )
+        except launch.Refused as error:
+            return _failed(views.refusal(error.fields))
+        except launch.NotLaunched as error:
+            return _failed(_not_launched(error))
+        except (Unavailable, DeadlineExceeded, Internal) as error:
+            return _failed(f"Failed to submit job: {type(error).__name__}: {error}")
+        if later and job.payment:
+            await self._purchases.asked(job)
+            return await self._status(await self.job(jobs.id_of(job)))
+        return await self._job_json(views.started(job), job)
+
+    async def _by_name(self, flow: registry_pb2.Flow, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the data with options by name; the form is asked for only if there may be indexes."""
+        if not any(isinstance(value, list) for value in data.values()):
+            return data
+        form = await self._launcher.form(_place(flow), exchange().base_url)
+        return by_name(form.elements or (), data)
+
+    async def GetJobStatus(self, request: pb.GetJobStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return where a job stands.
+
+        An expose may be called `status`: what is no job id is a service of that expose, if there is one.
+        """
+        name = request.job_id
+        if jobs.is_id(name):
+            return await self._status(await self.job(name))
+        try:
+            if name == "availability":
+                await self._flow("status", "")
+                return await self._availability("status", "")
+            if name == "input_schema":
+                return await self._input_schema("status", "")
+            return json_body(views.item_of(await self._flow("status", name), exchange().base_url))
+        except (NotFound, Invalid):
+            raise no_job(name) from None
+
+    async def _status(self, job: job_pb2.Job) -> httpbody_pb2.HttpBody:
+        waiting = await self._locks.pending(job)
+        if job.locks and not waiting:  # answered between the two looks
+            job = await self.job(jobs.id_of(job))
+            waiting = await self._locks.pending(job)
+        asked = [
+            (locks.id_of(lock), lock.title, values.epoch(lock.expire_time), locks.elements_of(lock)) for lock in waiting
+        ]
+        return await self._job_json(views.status_of(job, awaited(asked, later=wants_later())), job)
+
+    async def _job_json(self, body: dict[str, Any], job: job_pb2.Job) -> httpbody_pb2.HttpBody:
+        if not wants_later():
+            return json_body(body)
+        return json_body(views.later(body, job, await self._purchases.of(job)), later=True)
+
+    async def _availability(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
+        service = f"{expose}/{name}".rstrip("/")
+        try:
+            flow = await self._flow(expose, name)
+        except (NotFound, Invalid):
+            return _availability("unavailable", f"Service '{service[:200]}' not found or not available")
+        try:
+            answer = await self._launcher.form(_place(flow), exchange().base_url, timeout_s=_CHECK_TIMEOUT_S)
+        except MeshError as error:
+            return _availability("unavailable", f"Service endpoint is not responding: {type(error).__name__}")
+        if answer.status >= 400:
+            return _availability("unavailable", f"Service returned status {answer.status}")
+        return _availability("available", f"{views.display_of(flow)} is ready to accept jobs")
+
+    async def _input_schema(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
+        flow = await self._flow(expose, name)
+        answer = await self._launcher.form(_place(flow), exchange().base_url)
+        later = wants_later()
+        return json_body(input_schema(answer.elements if answer.ok else None, later=later), later=later)
+
+    async def _flow(self, expose: str, name: str) -> registry_pb2.Flow:
+        """Return the flow behind a service id.  Raises `NotFound`, or `Invalid` for what can be no id."""
+        expose = _name("expose", expose)
+        name = _name("name", name) if name else ""
+        flow: registry_pb2.Flow
+        try:
+            with from_rpc():
+                full = f"flows/{expose}/{name}".rstrip("/")
+                flow = await self._flows.GetFlow(registry_pb2.GetFlowRequest(name=full))
+                return flow
+        except NotFound:
+            pass
+        if name:  # the last segment of a longer path, or one that is written in another way
+            for flow in await self._all_flows():
+                if views.expose_of(flow) == expose and views.name_of(flow) == name:
+                    return flow
+        service = f"{expose}/{name}".rstrip("/")
+        raise NotFound(f"Service '{service}' not found", resource="flows")
+
+    async def _all_flows(self) -> list[registry_pb2.Flow]:
+        found: list[registry_pb2.Flow] = []
+        token = ""
+        while True:
+            with from_rpc():
+                page = await self._flows.ListFlows(
+                    registry_pb2.ListFlowsRequest(page_size=_FLOWS_A_CALL, page_token=token)
+                )
+            found += page.flows
+            token = page.next_page_token
+            if not token:
+                return found
+
+    async def _check_running(self, expose: str) -> None:
+        """Say why an expose has no services.  Raises `NotFound`, unless it runs and simply has none."""
+        try:
+            with from_rpc():
+                found = await self._exposes.GetExpose(registry_pb2.GetExposeRequest(name=f"exposes/{expose}"))
+        except (NotFound, Denied):  # who may not see exposes does not learn of them here
+            raise NotFound(f"Expose '{expose}' not found", resource="exposes") from None
+        if not found.enabled:
+            raise NotFound(f"Expose '{expose}' is not enabled", resource="exposes")
+        if found.state != _STATES.EXPOSE_STATE_RUNNING:
+            raise NotFound(f"Expose '{expose}' is not running", resource="exposes")
+
+    async def job(self, job_id: str) -> job_pb2.Job:
+        """Return a job.  Raises `NotFound` in Sumi's words."""
+        try:
+            with from_rpc():
+                job: job_pb2.Job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=f"jobs/{job_id}"))
+        except NotFound:
+            raise no_job(job_id) from None
+        return job
+
+
+def _place(flow: registry_pb2.Flow) -> Place:
+    return Place(views.expose_of(flow), flow.path)
+
+
+def _not_launched(error: launch.NotLaunched) -> str:
+    """Return why there is no job, in Sumi's words."""
+    if error.status < 300:
+        return "Service did not return a job ID (fid)"
+    return f"Service returned HTTP {error.status}: {error}"
+
+
+def no_job(job_id: str) -> NotFound:
+    """Return the error of a job that there is not, or that the caller may not see."""
+    return NotFound(f"Job '{job_id[:100]}' not found", resource="jobs")
+
+
+def _name(field: str, text: str) -> str:
+    lower = text.lower()
+    if not _NAME.match(lower):
+        raise Invalid(
+            f"{field} is not a name",
+            {field: [f"{text[:80]!r} must contain only a-z, 0-9, - and _, and begin with a letter or digit"]},
+        )
+    return lower
+
+
+def _page_size(text: str) -> int:
+    if not text:
+        return _PAGE
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise Invalid("pp is no page size", {"pp": [f"send a number from 1 to {_PAGE_MAX}"]})
+    return max(1, min(int(text), _PAGE_MAX))
+
+
+def wants_later() -> bool:
+    """Return whether the client asks for the shapes of the later MIP-003 text."""
+    return LATER in exchange().headers.get("accept", "").lower()
+
+
+def json_body(body: Any, *, later: bool = False) -> httpbody_pb2.HttpBody:
+    """Return an answer in JSON."""
+    return httpbody_pb2.HttpBody(content_type=LATER if later else "application/json", data=jobs.dumps(body).encode())
+
+
+def _failed(error: str) -> httpbody_pb2.HttpBody:
+    return json_body({"status": "failed", "error": error})
+
+
+def _availability(status: str, message: str) -> httpbody_pb2.HttpBody:
+    return json_body({"status": status, "type": "masumi-agent", "message": message})
+
+
+SERVICE = Service(
+    name="mesh.dialects.sumi.v1.SumiService",
+    add=pb_grpc.add_SumiServiceServicer_to_server,
+    servicer=SumiServicer,
+)

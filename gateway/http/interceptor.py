@@ -1,0 +1,143 @@
+"""What happens around a dialect's RPC: its errors leave in the dialect's shape, its successes with the right status.
+
+Stands inside `meshkit.interceptors.Errors`, which it leaves gRPC clients to, and around `meshkit.access.Auth`, whose
+refusals it renders.
+"""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import grpc
+import structlog
+
+from gateway.http import bodies
+from gateway.http.dialect import Dialect
+from gateway.http.exchange import BODY_HEADER, CODE_HEADER, Exchange, current
+from meshkit.errors import Internal, MeshError
+from meshkit.rules import rule_of
+
+log = structlog.get_logger()
+BODY_BYTES_MAX = 16 * 1024
+"""An error's JSON travels in a header; Envoy takes 60 KiB of headers from a service."""
+_MESSAGE_CHARS_MAX = 200
+_SLACK_BYTES = 64 * 1024
+
+
+class Dialects(grpc.aio.ServerInterceptor):
+    """Gives each dialect call its `Exchange`, and renders what it raises."""
+
+    def __init__(self, dialects: Sequence[Dialect]) -> None:
+        self._dialects = {dialect.package: dialect for dialect in dialects}
+        self._wrapped: dict[str, Any] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[Any], Awaitable[Any]],
+        handler_call_details: Any,
+    ) -> Any:
+        """Wrap the handler of one method, once in the life of the server."""
+        method: str = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        dialect = self._dialects.get(method[1:].rpartition("/")[0].rpartition(".")[0])
+        if handler is None or dialect is None:  # unimplemented, or health and reflection
+            return handler
+        self._wrapped[method] = _wrap(method, handler, dialect)
+        return self._wrapped[method]
+
+
+def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
+    success = rule_of(method).success or 200
+    codec = {
+        "request_deserializer": handler.request_deserializer,
+        "response_serializer": handler.response_serializer,
+    }
+    if handler.unary_unary:
+        call = handler.unary_unary
+
+        async def unary(request: Any, context: Any) -> Any:
+            async with _around(method, context, dialect, success) as exchange:
+                check_size(request)
+                response = await call(request, context)
+                await exchange.send_head()
+                return response
+
+        return grpc.unary_unary_rpc_method_handler(unary, **codec)
+    if handler.unary_stream:
+        watch = handler.unary_stream
+
+        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+            async with (
+                _around(method, context, dialect, success) as exchange,
+                contextlib.aclosing(watch(request, context)) as responses,
+            ):
+                check_size(request)
+                async for response in responses:
+                    await exchange.send_head()
+                    yield response
+                await exchange.send_head()
+
+        return grpc.unary_stream_rpc_method_handler(stream, **codec)
+    raise TypeError(f"{method} streams its requests: REST cannot, so a dialect may not")
+
+
+def check_size(request: Any) -> None:
+    """Raise `HttpError` 413 if a request is too large (a little is allowed for what is not the body)."""
+    if request.ByteSize() > bodies.BYTES_MAX + _SLACK_BYTES:
+        raise bodies.too_large()
+
+
+@contextlib.asynccontextmanager
+async def _around(method: str, context: Any, dialect: Dialect, success: int) -> AsyncIterator[Exchange]:
+    exchange = Exchange(context, success)
+    reset = current.set(exchange)
+    try:
+        yield exchange
+    except MeshError as error:
+        if not exchange.is_rest:
+            raise
+        await _abort(context, error, dialect, exchange)
+    except grpc.aio.AbortError:  # somebody inside has already chosen the status
+        raise
+    except Exception:
+        if not exchange.is_rest:
+            raise
+        log.exception("unhandled", method=method)
+        await _abort(context, Internal("internal error"), dialect, exchange)
+    finally:
+        with contextlib.suppress(ValueError):  # a stream may be closed from another context
+            current.reset(reset)
+
+
+async def _abort(context: Any, error: MeshError, dialect: Dialect, exchange: Exchange) -> None:
+    rendered = dialect.render(error, exchange)
+    metadata = (
+        (CODE_HEADER, str(rendered.status)),
+        (BODY_HEADER, bounded_json(rendered.body)),
+        *rendered.headers,
+    )
+    await context.abort(error.code, str(error)[:_MESSAGE_CHARS_MAX], trailing_metadata=metadata)
+
+
+def bounded_json(body: Any, bytes_max: int = BODY_BYTES_MAX) -> str:
+    """Return `body` as ASCII JSON of at most `bytes_max`, with its longest texts cut until it fits."""
+    text = json.dumps(body)
+    chars_max = bytes_max // 2
+    while len(text) > bytes_max and chars_max > 16:
+        text = json.dumps(_clipped(body, chars_max))
+        chars_max //= 2
+    return text if len(text) <= bytes_max else "{}"
+
+
+def _clipped(value: Any, chars_max: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= chars_max else f"{value[:chars_max]}…"
+    if isinstance(value, dict):
+        return {key: _clipped(item, chars_max) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_clipped(item, chars_max) for item in value[:chars_max]]
+    return value

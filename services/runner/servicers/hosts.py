@@ -1,0 +1,152 @@
+"""The runner's end of the hosts' streams."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from mesh.runner.v1 import host_pb2, host_pb2_grpc
+
+from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound
+from meshkit.interceptors import Context
+from meshkit.principal import caller
+from services.runner.jobs import Jobs
+from services.runner.links import Hosts, Link
+from services.runner.wire import events_from_pb, opening_from_pb, outcome_from_pb
+
+_HELLO_S = 10.0
+# Reports of one host that may wait for the disk at once; beyond, its stream is not read (backpressure).
+_REPORTS_MAX = 256
+
+
+class HostServicer(host_pb2_grpc.HostServiceServicer):
+    """Carries work down and reports up."""
+
+    def __init__(self, jobs: Jobs, hosts: Hosts, *, heartbeat_s: float, stopping: asyncio.Event) -> None:
+        self._jobs = jobs
+        self._hosts = hosts
+        self._heartbeat_s = heartbeat_s
+        self._stopping = stopping
+
+    async def Attach(
+        self, request_iterator: AsyncIterator[host_pb2.AttachRequest], context: Context
+    ) -> AsyncIterator[host_pb2.AttachResponse]:
+        """Carry work down and reports up for as long as a host lives.
+
+        Raises `Invalid` and `FailedPrecondition` for a stream that does not keep to the protocol, `Denied` for the
+        token of another host, and `NotFound` for a host that is not wanted any more: it ends then.
+        """
+        requests = aiter(request_iterator)
+        async with asyncio.timeout(_HELLO_S):
+            first = await anext(requests)
+        link, hello = self._welcome(first)
+        expected = link.jobs
+        # What it holds, it says; what it was told and does not hold, it never heard.
+        stream = _Stream(self._jobs, link, link.attach())
+        link.post(host_pb2.RunnerMessage(welcome=host_pb2.Welcome(heartbeat_s=self._heartbeat_s)))
+        reader = asyncio.create_task(stream.read(first, hello, expected, requests), name=f"read-{link.host_id}")
+        stopped = asyncio.create_task(self._stopping.wait(), name="stopping")
+        outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
+        try:
+            while True:
+                await asyncio.wait((outgoing, reader, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if not outgoing.done():
+                    break
+                messages = outgoing.result()
+                outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
+                yield host_pb2.AttachResponse(messages=messages)
+            if reader.done():
+                reader.result()
+        finally:
+            tasks = (outgoing, reader, stopped)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if link.generation == stream.generation:
+                link.detach()
+
+    def _welcome(self, first: host_pb2.AttachRequest) -> tuple[Link, host_pb2.Hello]:
+        if not first.messages or first.messages[0].WhichOneof("message") != "hello":
+            raise Invalid("the first message must be a Hello", {"messages": ["must begin with a hello"]})
+        hello = first.messages[0].hello
+        if hello.protocol != 1:
+            raise FailedPrecondition(f"protocol {hello.protocol} is not spoken here: use 1")
+        if caller().host != hello.host_id:
+            raise Denied("the token belongs to another host")
+        link = self._hosts.links.get(hello.host_id)
+        if link is None or link.expose != hello.expose:
+            raise NotFound(f"host {hello.host_id} is not wanted any more")
+        return link, hello
+
+
+class _Stream:
+    """One stream of one host."""
+
+    def __init__(self, jobs: Jobs, link: Link, generation: int) -> None:
+        self._jobs = jobs
+        self._link = link
+        self.generation = generation
+        self._reports: set[asyncio.Task[None]] = set()
+
+    async def read(
+        self,
+        first: host_pb2.AttachRequest,
+        hello: host_pb2.Hello,
+        expected: set[str],
+        requests: AsyncIterator[host_pb2.AttachRequest],
+    ) -> None:
+        """Take the first request, settle who holds what, then take the rest until the stream ends."""
+        try:
+            for message in first.messages[1:]:
+                await self._take(message)
+            if self._reports:  # what it resends may end jobs that it no longer holds
+                await asyncio.wait(self._reports)
+            held = {lease.job.removeprefix("jobs/") for lease in hello.leases}
+            await self._jobs.reclaim(self._link, expected, held)
+            async for request in requests:
+                self._link.seen_at = time.monotonic()
+                for message in request.messages:
+                    await self._take(message)
+        finally:
+            # What was read is kept, whatever becomes of the stream: the host will not know, and resend.
+            if self._reports:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait(set(self._reports), timeout=1)
+
+    async def _take(self, message: host_pb2.HostMessage) -> None:
+        match message.WhichOneof("message"):
+            case "report":
+                while len(self._reports) >= _REPORTS_MAX:
+                    await asyncio.wait(self._reports, return_when=asyncio.FIRST_COMPLETED)
+                # Tasks start in order and queue their write in their first step: the log keeps the host's order, and
+                # many reports share one commit.
+                self._spawn(self._keep(message.report))
+            case "call_result":
+                self._link.answer(message.call_result.call_id, message.call_result)
+            case "ask_result":
+                self._link.answer(message.ask_result.ask_id, message.ask_result)
+            case "lock_check":
+                self._link.answer(message.lock_check.check_id, message.lock_check)
+            case "loaded":
+                if not self._link.loaded.done():
+                    self._link.loaded.set_result(message.loaded)
+
+    async def _keep(self, report: host_pb2.Report) -> None:
+        kept = await self._jobs.report(
+            report.job.removeprefix("jobs/"),
+            report.epoch,
+            report.source_seq,
+            events_from_pb(report.events),
+            outcome_from_pb(report),
+            opening_from_pb(report),
+        )
+        one_more = report.HasField("outcome") or report.HasField("lock")
+        last = report.source_seq + len(report.events) - 1 + one_more
+        ack = host_pb2.Ack(job=report.job, source_seq=last, stale=not kept)
+        self._link.post(host_pb2.RunnerMessage(ack=ack))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)

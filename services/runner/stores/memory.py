@@ -1,0 +1,169 @@
+"""The runner's store in memory: for tests, and for a mesh that shall forget."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from meshkit.errors import AlreadyExists, NotFound
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, Request
+from services.runner.ports.store import LockQuery, Written
+
+
+class MemoryStore:
+    """A `JobStore` and `AppStore` in two dictionaries."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._locks: dict[str, Lock] = {}
+        self._requests: dict[tuple[str, str], tuple[float, Request]] = {}
+        """By owner and id, with when they were made."""
+        self._apps: dict[str, PlacedApp] = {}
+
+    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+        """As `JobStore.create`."""
+        ids = [birth.job.job_id for birth in births]
+        for job_id in ids:
+            if job_id in self._jobs or ids.count(job_id) > 1:
+                raise AlreadyExists("job exists", resource=f"jobs/{job_id}")
+        self._note(request, births[0].job.created_at)
+        written = []
+        for birth in births:
+            self._jobs[birth.job.job_id] = birth.job
+            self._events[birth.job.job_id] = []
+            written.append(self._apply(Change(job=birth.job, events=birth.events)))
+        return written
+
+    async def request(self, owner: str, request_id: str) -> Request | None:
+        """As `JobStore.request`."""
+        found = self._requests.get((owner, request_id))
+        return found[1] if found is not None else None
+
+    async def forget_requests(self, before: float) -> None:
+        """As `JobStore.forget_requests`."""
+        self._requests = {key: made for key, made in self._requests.items() if made[0] >= before}
+
+    async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
+        """As `JobStore.update`."""
+        change = rule(self._get(job_id))
+        self._note(request, change.job.updated_at)
+        return self._apply(change)
+
+    async def get(self, job_id: str) -> Job:
+        """As `JobStore.get`."""
+        return self._get(job_id)
+
+    def _get(self, job_id: str) -> Job:
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise NotFound("job not found", resource=f"jobs/{job_id}") from None
+
+    async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
+        """As `JobStore.events`."""
+        return self._events.get(job_id, [])[after_seq : after_seq + limit]
+
+    async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
+        """As `JobStore.find`."""
+        found = [
+            job
+            for job_id, job in sorted(self._jobs.items(), reverse=True)
+            if (owner is None or job.owner == owner)
+            and (not before or job_id < before)
+            and query.lower() in searched(job).lower()
+        ]
+        return found[:limit]
+
+    async def open_jobs(self) -> list[Job]:
+        """As `JobStore.open_jobs`."""
+        return [job for _, job in sorted(self._jobs.items()) if not job.ended]
+
+    async def todo_jobs(self) -> list[Job]:
+        """As `JobStore.todo_jobs`."""
+        return [job for _, job in sorted(self._jobs.items()) if job.payment_todo or job.unasked]
+
+    async def get_lock(self, lock_id: str) -> Lock:
+        """As `JobStore.get_lock`."""
+        try:
+            return self._locks[lock_id]
+        except KeyError:
+            raise NotFound("lock not found", resource=f"locks/{lock_id}") from None
+
+    async def job_locks(self, job_id: str) -> list[Lock]:
+        """As `JobStore.job_locks`."""
+        found = [lock for lock in self._locks.values() if lock.job_id == job_id]
+        return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id))
+
+    async def pending_locks(self, owner: str = "") -> list[Lock]:
+        """As `JobStore.pending_locks`."""
+        found = [lock for lock in self._locks.values() if lock.state == LockState.PENDING and owner in ("", lock.owner)]
+        return sorted(found, key=lambda lock: (lock.expires_at, lock.lock_id))
+
+    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+        """As `JobStore.due_locks`."""
+        return [lock for lock in await self.pending_locks() if lock.expires_at <= before][:limit]
+
+    async def next_expiry(self) -> float | None:
+        """As `JobStore.next_expiry`."""
+        return min((lock.expires_at for lock in await self.pending_locks()), default=None)
+
+    async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
+        """As `JobStore.find_locks`."""
+        found = [
+            lock
+            for lock in self._locks.values()
+            if query.owner in ("", lock.owner)
+            and query.job_id in ("", lock.job_id)
+            and (query.ended or lock.state == LockState.PENDING)
+            and (query.before is None or (lock.created_at, lock.lock_id) < query.before)
+        ]
+        return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id), reverse=True)[:limit]
+
+    async def delete(self, job_id: str) -> None:
+        """As `JobStore.delete`."""
+        self._get(job_id)
+        del self._jobs[job_id], self._events[job_id]
+        self._locks = {lock_id: lock for lock_id, lock in self._locks.items() if lock.job_id != job_id}
+
+    async def save_app(self, app: PlacedApp) -> None:
+        """As `AppStore.save_app`."""
+        self._apps[app.expose] = app
+
+    async def delete_app(self, expose: str) -> None:
+        """As `AppStore.delete_app`."""
+        self._apps.pop(expose, None)
+
+    async def apps(self) -> list[PlacedApp]:
+        """As `AppStore.apps`."""
+        return [app for _, app in sorted(self._apps.items())]
+
+    def _apply(self, change: Change) -> Written:
+        first = self._jobs[change.job.job_id].last_seq + 1
+        numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=first)]
+        job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered))
+        self._jobs[job.job_id] = job
+        self._events[job.job_id].extend(numbered)
+        for lock in change.opened:
+            self._locks[lock.lock_id] = lock
+        for end in change.ended:
+            at = end.at if end.state == LockState.ANSWERED else 0.0
+            self._locks[end.lock_id] = dataclasses.replace(
+                self._locks[end.lock_id],
+                state=end.state,
+                answered_at=at,
+                answered_by=end.by,
+                result_json=end.result_json,
+            )
+        return job, numbered
+
+    def _note(self, request: Request | None, at: float) -> None:
+        if request is None:
+            return
+        key = (request.owner, request.request_id)
+        if key in self._requests:
+            raise AlreadyExists("request was made before", resource=request.request_id)
+        self._requests[key] = (at, request)
+
+
+def searched(job: Job) -> str:
+    """Return the text of a job that a query is looked for in."""
+    return " ".join((job.job_id, job.flow, job.state, job.inputs_json, job.result_json, job.error, job.meta_json))

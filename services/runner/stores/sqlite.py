@@ -1,0 +1,342 @@
+"""The runner's store in SQLite, over the group commit of `meshkit.sqlite`."""
+
+import dataclasses
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from meshkit.errors import AlreadyExists, NotFound
+from meshkit.sqlite import Database
+from services.runner.domain import (
+    TERMINAL,
+    Birth,
+    Change,
+    Event,
+    Isolation,
+    Job,
+    Lock,
+    LockState,
+    PaymentStep,
+    PlacedApp,
+    Reason,
+    Request,
+    State,
+)
+from services.runner.ports.store import LockQuery, Written
+
+_FIELDS = [field.name for field in dataclasses.fields(Job)]
+_COLUMNS = ", ".join(_FIELDS)
+_INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
+# What never changes after the create is not written again.
+_FIXED = {
+    "job_id",
+    "flow",
+    "target",
+    "owner",
+    "inputs_json",
+    "meta_json",
+    "extra_json",
+    "entry_point",
+    "base_url",
+    "isolation",
+    "labels_json",
+    "conversation",
+    "created_at",
+    "payment_json",
+}
+_MOVING = [name for name in _FIELDS if name not in _FIXED]
+_UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _MOVING)} WHERE job_id = ?"
+_SELECT = f"SELECT {_COLUMNS} FROM jobs"
+# How the columns that are not plain text or numbers are read.
+_READERS: dict[int, Callable[[Any], Any]] = {
+    _FIELDS.index("state"): State,
+    _FIELDS.index("reason"): Reason,
+    _FIELDS.index("payment_step"): PaymentStep,
+    _FIELDS.index("isolation"): Isolation,
+    _FIELDS.index("pending_locks"): lambda text: tuple(text.split()),
+}
+_LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
+_LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
+_APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids"
+_CACHE_MAX = 10_000
+
+
+class SqliteStore:
+    """A `JobStore` and `AppStore` in one SQLite file.
+
+    This process is the file's only writer, so jobs it has read or written are answered from a bounded cache.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._cache: dict[str, Job] = {}
+
+    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+        """As `JobStore.create`."""
+
+        def work(connection: sqlite3.Connection) -> list[Written]:
+            written = []
+            for birth in births:
+                numbered = [event.numbered(seq) for seq, event in enumerate(birth.events, start=1)]
+                job = dataclasses.replace(birth.job, last_seq=len(numbered))
+                try:
+                    connection.execute(_INSERT, _row(job))
+                except sqlite3.IntegrityError:
+                    raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
+                _append(connection, job.job_id, numbered)
+                written.append((job, numbered))
+            if request is not None:
+                _insert_request(connection, request, births[0].job.created_at)
+            return written
+
+        return [self._remember(one) for one in await self._database.write(work)]
+
+    async def request(self, owner: str, request_id: str) -> Request | None:
+        """As `JobStore.request`."""
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                "SELECT body_hash, answer FROM requests WHERE owner = ? AND request_id = ?", (owner, request_id)
+            ).fetchone()
+        )
+        if row is None:
+            return None
+        return Request(owner=owner, request_id=request_id, body_hash=row[0], answer=row[1])
+
+    async def forget_requests(self, before: float) -> None:
+        """As `JobStore.forget_requests`."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM requests WHERE created_at < ?", (before,)) and None
+        )
+
+    async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
+        """As `JobStore.update`."""
+
+        def work(connection: sqlite3.Connection) -> Written:
+            job = _get(connection, job_id)
+            change = rule(job)
+            if request is not None:
+                _insert_request(connection, request, change.job.updated_at)
+            return _apply(connection, job.last_seq, change)
+
+        return self._remember(await self._database.write(work))
+
+    async def get(self, job_id: str) -> Job:
+        """As `JobStore.get`."""
+        job = self._cache.get(job_id)
+        if job is None:
+            # Not remembered: a write that is on its way would be overtaken by what was read before it.
+            job = await self._database.read(lambda connection: _get(connection, job_id))
+        return job
+
+    async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
+        """As `JobStore.events`."""
+
+        def work(connection: sqlite3.Connection) -> list[Event]:
+            rows = connection.execute(
+                "SELECT seq, kind, time, payload, detail FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                (job_id, after_seq, limit),
+            )
+            return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
+
+        return await self._database.read(work)
+
+    async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
+        """As `JobStore.find`."""
+        clauses, values = ["1"], []
+        if owner is not None:
+            clauses.append("owner = ?")
+            values.append(owner)
+        if before:
+            clauses.append("job_id < ?")
+            values.append(before)
+        if query:
+            text = "job_id || ' ' || flow || ' ' || state || ' ' || inputs_json || ' ' || result_json || ' ' || error"
+            clauses.append(f"instr(lower({text} || ' ' || meta_json), ?) > 0")
+            values.append(query.lower())
+        statement = f"{_SELECT} WHERE {' AND '.join(clauses)} ORDER BY job_id DESC LIMIT ?"
+        return await self._database.query(
+            lambda connection: [_job(row) for row in connection.execute(statement, (*values, limit))]
+        )
+
+    async def open_jobs(self) -> list[Job]:
+        """As `JobStore.open_jobs`."""
+        ended = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
+        statement = f"{_SELECT} WHERE state NOT IN ({ended}) ORDER BY job_id"
+        return await self._database.query(lambda connection: [_job(row) for row in connection.execute(statement)])
+
+    async def todo_jobs(self) -> list[Job]:
+        """As `JobStore.todo_jobs`."""
+        unasked = "state = 'awaiting_payment' AND payment_step = ''"
+        statement = f"{_SELECT} WHERE payment_todo <> '' UNION ALL {_SELECT} WHERE {unasked} ORDER BY job_id"
+        return await self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+
+    async def get_lock(self, lock_id: str) -> Lock:
+        """As `JobStore.get_lock`."""
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
+        row = await self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
+        if row is None:
+            raise NotFound("lock not found", resource=f"locks/{lock_id}")
+        return _lock(row)
+
+    async def job_locks(self, job_id: str) -> list[Lock]:
+        """As `JobStore.job_locks`."""
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
+        return await self._database.read(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))]
+        )
+
+    async def pending_locks(self, owner: str = "") -> list[Lock]:
+        """As `JobStore.pending_locks`."""
+        clause, values = ("AND owner = ?", (owner,)) if owner else ("", ())
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE state = 'pending' {clause} ORDER BY expires_at, lock_id"
+        return await self._database.query(
+            lambda connection: [_lock(row) for row in connection.execute(statement, values)]
+        )
+
+    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+        """As `JobStore.due_locks`."""
+        where = "state = 'pending' AND expires_at <= ?"
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
+        return await self._database.read(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (before, limit))]
+        )
+
+    async def next_expiry(self) -> float | None:
+        """As `JobStore.next_expiry`."""
+        statement = "SELECT expires_at FROM locks WHERE state = 'pending' ORDER BY expires_at LIMIT 1"
+        row = await self._database.read(lambda connection: connection.execute(statement).fetchone())
+        return None if row is None else float(row[0])
+
+    async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
+        """As `JobStore.find_locks`."""
+        clauses = ["1"]
+        values: list[Any] = []
+        for clause, value in (("owner = ?", query.owner), ("job_id = ?", query.job_id)):
+            if value:
+                clauses.append(clause)
+                values.append(value)
+        if not query.ended:
+            clauses.append("state = 'pending'")
+        if query.before is not None:
+            clauses.append("(created_at, lock_id) < (?, ?)")
+            values += query.before
+        where = " AND ".join(clauses)
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
+        return await self._database.query(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (*values, limit))]
+        )
+
+    async def delete(self, job_id: str) -> None:
+        """As `JobStore.delete`."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount == 0:
+                raise NotFound("job not found", resource=f"jobs/{job_id}")
+            connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM locks WHERE job_id = ?", (job_id,))
+
+        self._cache.pop(job_id, None)
+        await self._database.write(work)
+        self._cache.pop(job_id, None)
+
+    async def save_app(self, app: PlacedApp) -> None:
+        """As `AppStore.save_app`."""
+        row = (
+            app.expose,
+            app.import_path,
+            app.runtime_env_json,
+            app.deployments_json,
+            app.fork,
+            app.isolation or "",
+            " ".join(app.host_ids),
+        )
+        statement = f"INSERT OR REPLACE INTO apps ({_APP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        await self._database.write(lambda connection: connection.execute(statement, row) and None)
+
+    async def delete_app(self, expose: str) -> None:
+        """As `AppStore.delete_app`."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM apps WHERE expose = ?", (expose,)) and None
+        )
+
+    async def apps(self) -> list[PlacedApp]:
+        """As `AppStore.apps`."""
+        statement = f"SELECT {_APP_COLUMNS} FROM apps ORDER BY expose"
+        rows = await self._database.read(lambda connection: connection.execute(statement).fetchall())
+        return [
+            PlacedApp(
+                expose=r[0],
+                import_path=r[1],
+                runtime_env_json=r[2],
+                deployments_json=r[3],
+                fork=bool(r[4]),
+                isolation=Isolation(r[5]) if r[5] else None,
+                host_ids=tuple(r[6].split()),
+            )
+            for r in rows
+        ]
+
+    def _remember(self, written: Written) -> Written:
+        job = written[0]
+        # Answers arrive in the order of their commits, so the last one is the newest.
+        if len(self._cache) >= _CACHE_MAX:
+            self._cache.pop(next(iter(self._cache)))
+        self._cache.pop(job.job_id, None)
+        self._cache[job.job_id] = job
+        return written
+
+
+def _row(job: Job, names: Sequence[str] = _FIELDS) -> list[Any]:
+    return [" ".join(job.pending_locks) if name == "pending_locks" else getattr(job, name) for name in names]
+
+
+def _lock(row: Sequence[Any]) -> Lock:
+    values = dict(zip(_LOCK_FIELDS, row, strict=True))
+    return Lock(**{**values, "state": LockState(values["state"])})
+
+
+def _job(row: Sequence[Any]) -> Job:
+    values = list(row)
+    for index, read in _READERS.items():
+        values[index] = read(values[index])
+    return Job(**dict(zip(_FIELDS, values, strict=True)))
+
+
+def _get(connection: sqlite3.Connection, job_id: str) -> Job:
+    row = connection.execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound("job not found", resource=f"jobs/{job_id}")
+    return _job(row)
+
+
+def _apply(connection: sqlite3.Connection, last_seq: int, change: Change) -> Written:
+    numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=last_seq + 1)]
+    job = dataclasses.replace(change.job, last_seq=last_seq + len(numbered))
+    connection.execute(_UPDATE, (*_row(job, _MOVING), job.job_id))
+    _append(connection, job.job_id, numbered)
+    for lock in change.opened:
+        values = [getattr(lock, name) for name in _LOCK_FIELDS]
+        connection.execute(f"INSERT INTO locks ({_LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+    for end in change.ended:
+        connection.execute(
+            "UPDATE locks SET state = ?, answered_at = ?, answered_by = ?, result_json = ? WHERE lock_id = ?",
+            (end.state, end.at if end.state == LockState.ANSWERED else 0.0, end.by, end.result_json, end.lock_id),
+        )
+    return job, numbered
+
+
+def _append(connection: sqlite3.Connection, job_id: str, numbered: Sequence[Event]) -> None:
+    connection.executemany(
+        "INSERT INTO events (job_id, seq, kind, time, payload, detail) VALUES (?, ?, ?, ?, ?, ?)",
+        [(job_id, event.seq, event.kind, event.time, event.payload, event.detail) for event in numbered],
+    )
+
+
+def _insert_request(connection: sqlite3.Connection, request: Request, now: float) -> None:
+    try:
+        connection.execute(
+            "INSERT INTO requests (owner, request_id, body_hash, answer, created_at) VALUES (?, ?, ?, ?, ?)",
+            (request.owner, request.request_id, request.body_hash, request.answer, now),
+        )
+    except sqlite3.IntegrityError:
+        raise AlreadyExists("request was made before", resource=request.request_id) from None

@@ -1,0 +1,175 @@
+"""Envoy's bootstrap, rendered from the contract."""
+
+import json
+import pathlib
+import re
+import subprocess
+from typing import Any
+
+import pytest
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
+from mesh.gateway.v1 import options_pb2
+
+from gateway.config import EdgeConfig
+from gateway.edge import bootstrap, contract, envoy
+
+JWKS = '{"keys": []}'
+CONFIG = EdgeConfig(port=13370)
+
+
+def rendered(descriptors: bytes = b"", **changes: Any) -> dict[str, Any]:
+    """Render with our own contract unless another is given."""
+    config = CONFIG.model_copy(update=changes)
+    return bootstrap.render(config, JWKS, descriptors or contract.descriptors())
+
+
+def manager(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the HTTP connection manager."""
+    found: dict[str, Any] = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    return found
+
+
+def filters(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the HTTP filters by name."""
+    return {entry["name"]: entry["typed_config"] for entry in manager(config)["http_filters"]}
+
+
+def routes(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the routes in order."""
+    found: list[dict[str, Any]] = manager(config)["route_config"]["virtual_hosts"][0]["routes"]
+    return found
+
+
+def dialect_file(name: str, naming: options_pb2.JsonNaming.ValueType) -> descriptor_pb2.FileDescriptorProto:
+    """Return a dialect with one method."""
+    package = f"mesh.dialects.{name}.v1"
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package=package, syntax="proto3")
+    file.options.Extensions[options_pb2.json_naming] = naming
+    file.message_type.add(name="Empty")
+    method = file.service.add(name="Things").method.add(
+        name="Get", input_type=f".{package}.Empty", output_type=f".{package}.Empty"
+    )
+    method.options.Extensions[annotations_pb2.http].get = f"/{name}/things"
+    return file
+
+
+@pytest.mark.parametrize("changes", [{}, {"rate_limit_rps": 0, "access_log": True, "admin_port": 13371}])
+def test_envoy_accepts_it(tmp_path: pathlib.Path, changes: dict[str, Any]) -> None:
+    """The real binary validates what we render, with every option."""
+    path = tmp_path / "bootstrap.json"
+    # An empty key set is refused, so it takes a key: the public one of RFC 7517, appendix A.1.
+    key = {
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        "kid": "1",
+    }
+    config = CONFIG.model_copy(update=changes)
+    text = json.dumps(bootstrap.render(config, json.dumps({"keys": [key]}), contract.descriptors()))
+    envoy.write_private(path, text)
+    command = [*envoy.command(config, path), "--mode", "validate"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_same_arguments_give_the_same_bootstrap() -> None:
+    """It depends on nothing else, and is JSON."""
+    assert json.dumps(rendered()) == json.dumps(rendered())
+
+
+def test_every_stream_has_a_route_without_a_timeout() -> None:
+    """Or a long one would be cut."""
+    streams = {
+        method.name
+        for service in contract.services(contract.descriptors())
+        for method in service.methods
+        if service.is_dialect and method.streams
+    }
+    open_ended = {route["match"].get("path") for route in routes(rendered()) if route["route"]["timeout"] == "0s"}
+
+    assert streams
+    assert streams <= open_ended
+
+
+def test_only_the_gateway_says_what_the_http_answer_is() -> None:
+    """Answers of other clusters lose the control headers before the edge reads them."""
+    for route in routes(rendered()):
+        removed = route.get("response_headers_to_remove", [])
+
+        assert (removed == ["x-http-code", "x-http-body"]) == (route["route"]["cluster"] != "gateway")
+
+
+def test_the_typed_api_goes_to_its_service() -> None:
+    """By the gRPC prefix; what is left is the web app's."""
+    clusters = {route["match"].get("prefix"): route["route"]["cluster"] for route in routes(rendered())}
+
+    for name in ("auth", "registry", "runner", "payments"):
+        assert clusters[f"/mesh.{name}."] == name
+    assert routes(rendered())[-1]["route"]["cluster"] == "web"
+
+
+def test_each_naming_has_a_transcoder_if_somebody_uses_it() -> None:
+    """An unset naming is snake case."""
+    unset, camel, snake = (
+        options_pb2.JSON_NAMING_UNSPECIFIED,
+        options_pb2.JSON_NAMING_CAMEL,
+        options_pb2.JSON_NAMING_SNAKE,
+    )
+    none = descriptor_pb2.FileDescriptorSet(file=[dialect_file("a", unset), dialect_file("b", snake)])
+    both = descriptor_pb2.FileDescriptorSet(file=[dialect_file("a", unset), dialect_file("c", camel)])
+    without = filters(rendered(none.SerializeToString()))
+    with_both = filters(rendered(both.SerializeToString()))
+
+    assert without["transcoder_snake"]["services"] == ["mesh.dialects.a.v1.Things", "mesh.dialects.b.v1.Things"]
+    assert "transcoder_camel" not in without
+    assert with_both["transcoder_camel"]["services"] == ["mesh.dialects.c.v1.Things"]
+    assert with_both["transcoder_camel"]["print_options"]["preserve_proto_field_names"] is False
+
+
+def test_what_is_switched_off_is_not_there() -> None:
+    """No limit, no log, no admin interface."""
+    config = rendered(rate_limit_rps=0)
+
+    assert "local_ratelimit" not in filters(config)
+    assert "local_ratelimit" in filters(rendered())
+    assert "admin" not in config
+    assert "access_log" not in manager(config)
+
+
+def test_the_admin_interface_is_for_this_machine() -> None:
+    """Wherever the edge itself listens."""
+    config = rendered(admin_port=13371, host="0.0.0.0")
+
+    assert config["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 13371}
+
+
+def test_hosts_may_be_names() -> None:
+    """As in a cluster; then Envoy asks DNS."""
+    config = rendered(auth_address="auth.mesh:3371", web_address="[::1]:3376")
+    clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
+    endpoint = clusters["web"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+
+    assert clusters["auth"]["type"] == "STRICT_DNS"
+    assert clusters["web"]["type"] == "STATIC"
+    assert endpoint["address"]["socket_address"] == {"address": "::1", "port_value": 3376}
+
+
+@pytest.mark.parametrize(("host", "bound"), [("localhost", "127.0.0.1"), ("[::1]", "::1"), ("0.0.0.0", "0.0.0.0")])
+def test_the_edge_listens_on_an_address(host: str, bound: str) -> None:
+    """Envoy resolves no name to listen on; one that we cannot is refused with what to give."""
+    assert EdgeConfig(host=host).host == bound
+    with pytest.raises(ValueError, match="must be an IP address"):
+        EdgeConfig(host="mesh.example.com")
+
+
+def test_the_script_has_the_same_limit() -> None:
+    """Lua cannot import it."""
+    script = filters(rendered())["lua"]["default_source_code"]["inline_string"]
+    limit = re.search(r"^local BODY_BYTES_MAX = (\d+)$", script, re.MULTILINE)
+
+    assert limit is not None
+    assert int(limit[1]) == bootstrap.REQUEST_BYTES_MAX
