@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from agentmesh import entry
 from agentmesh.declare import declared_by
 from agentmesh.errors import KodosumiError
@@ -18,6 +20,9 @@ from agentmesh.inject import by_name
 from agentmesh.results import result_json
 from agentmesh.serialize import plain, serialize
 from agentmesh.tracer import Tracer
+
+_ITEMS_FEW = 100
+_CHARS_FEW = 10_000
 
 
 async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
@@ -51,12 +56,28 @@ async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
         raise KodosumiError(
             f"entry point {entry_point} is {type(target).__name__}: name a function, or a crew with `kickoff`"
         )
-    return await asyncio.to_thread(result_json, _name(entry_point), result, is_declared=declared is not None)
+    name = _name(entry_point)
+    if _is_small(result):
+        return result_json(name, result, is_declared=declared is not None)
+    return await asyncio.to_thread(result_json, name, result, is_declared=declared is not None)
 
 
 def _name(entry_point: str) -> str:
     """Return what the author calls what an entry point names."""
     return entry.normalise(entry_point).partition(":")[2]
+
+
+def _is_small(result: Any) -> bool:
+    """Return whether `result` is made into JSON faster than a thread that does it is started."""
+    if isinstance(result, dict):
+        return len(result) <= _ITEMS_FEW and all(map(_is_short, result.values()))
+    if isinstance(result, list | tuple):
+        return len(result) <= _ITEMS_FEW and all(map(_is_short, result))
+    return _is_short(result) or (isinstance(result, BaseModel) and all(map(_is_short, vars(result).values())))
+
+
+def _is_short(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float) or (type(value) is str and len(value) <= _CHARS_FEW)
 
 
 async def _call(run: Callable[[], Any], target: Any = None) -> Any:

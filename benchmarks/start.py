@@ -50,7 +50,7 @@ def memory(mesh: Mesh) -> list[Figure]:
             name="idle memory, examples booted",
             value=machine.memory_kb(mesh.process.pid) / 1024,
             unit="MB",
-            target=600,
+            target=350,
             note=f"PSS of {len(machine.tree(mesh.process.pid))} processes",
         )
     ]

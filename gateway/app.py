@@ -19,10 +19,11 @@ from starlette.applications import Starlette
 from gateway import web
 from gateway.config import Config
 from gateway.core import peers
-from gateway.dialects import SERVICES
-from gateway.edge import contract
-from gateway.http.dialect import DIALECTS
-from gateway.http.interceptor import Dialects
+from gateway.dialects import DIALECTS
+from gateway.edge import contract, limits
+from gateway.http.dialect import Dialects
+from gateway.http.interceptor import DialectCalls
+from gateway.http.sockets import Door
 from meshkit import observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
@@ -48,34 +49,37 @@ async def main() -> None:
 @contextlib.asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Ports]:
     """Run the gateway for the length of the block; yield its ports."""
+    mesh = contract.services(contract.descriptors())
+    dialects = Dialects(DIALECTS, mesh)
+    services = [service for dialect in DIALECTS for service in dialect.services]
     async with contextlib.AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(authenticated(config, "gateway"))
+        auth = await stack.enter_async_context(authenticated(config, "gateway", dialects.credentials))
         stubs = await stack.enter_async_context(peers.connect(config))
-        web_app = web.create(config)
+        door = Door(dialects, auth.verifier)
+        web_app = web.create(config, dialects, mesh, door.routes(stubs))
         web_port = await stack.enter_async_context(_serve_web(web_app, config.web_address))
 
         def register(server: Any) -> None:
-            for service in SERVICES:
+            for service in services:
                 service.add(service.servicer(stubs), _ByName(server))
             server.add_generic_rpc_handlers((_reflection_v1(everything),))
 
         # Reflection shows what any service of the mesh answers at the edge.
         contract.import_all(contract.descriptors())
-        everything = [service.name for service in contract.services(contract.descriptors())]
-        yield Ports(
-            grpc=await stack.enter_async_context(
-                serve(
-                    config.gateway_address,
-                    [service.name for service in SERVICES],
-                    register,
-                    auth,
-                    grace_s=config.grace_s,
-                    reflect=everything,
-                    interceptors=[Dialects(DIALECTS)],
-                )
-            ),
-            web=web_port,
+        everything = [service.name for service in mesh]
+        grpc_port = await stack.enter_async_context(
+            serve(
+                config.gateway_address,
+                [service.name for service in services],
+                register,
+                auth,
+                grace_s=config.grace_s,
+                reflect=everything,
+                interceptors=[DialectCalls(dialects)],
+            )
         )
+        stack.callback(door.stop)  # the first to happen when the block ends
+        yield Ports(grpc=grpc_port, web=web_port)
 
 
 class _ByName:
@@ -133,6 +137,9 @@ async def _serve_web(app: Starlette, address: str) -> AsyncIterator[int]:
             log_level="warning",
             lifespan="on",
             timeout_keep_alive=75,
+            ws="websockets-sansio",
+            ws_max_size=limits.BODY_BYTES_MAX,
+            ws_per_message_deflate=False,  # it would keep some 300 kB for each, and most frames are short
             timeout_graceful_shutdown=1,
             server_header=False,
         )

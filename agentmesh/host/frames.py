@@ -5,6 +5,7 @@ A frame is a 4-byte big-endian length of what follows, one byte of kind, and a p
 kills it.
 """
 
+import collections
 import enum
 import socket
 import struct
@@ -21,6 +22,7 @@ class Kind(enum.IntEnum):
     # From a child.
     LOADED = 1  # Loaded, from the zygote
     EXITED = 2  # 8 bytes of child id, 4 of waitpid status, from the zygote
+    UNFORKED = 17  # 8 bytes of child id, 4 of errno, from the zygote
     RUNNING = 3  # nothing: the job's process has taken it up
     EVENT = 4  # Event, from a job
     OUTCOME = 5  # Outcome, the last frame of a job
@@ -81,29 +83,45 @@ class Pieces:
 class Splitter:
     """Cuts a byte stream into frames."""
 
-    def __init__(self) -> None:
-        self._pieces = Pieces()
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._pieces = Pieces(bytes_max)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (kind, payload) of every frame that is complete with `data`."""
+        """Yield (kind, payload) of every frame that is complete with `data`.  Raises `BrokenFrame`."""
         for piece in self._pieces.feed(data):
             yield piece[0], piece[1:]
 
 
 class Channel:
-    """A blocking socket that frames are written to and read from, for children.  Writing is thread-safe."""
+    """A blocking socket that frames are written to and read from, for children.  Writing is thread-safe.
+
+    A signal handler that writes while its own thread is writing does not cut the frame in two: what it says goes out
+    behind it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self._lock = threading.Lock()
+        self._writer = 0
+        """The thread that writes now; 0 if none does."""
+        self._unsent: collections.deque[bytes] = collections.deque()
         self._splitter = Splitter()
         self._ready: list[tuple[int, bytes]] = []
 
     def send(self, kind: Kind, payload: bytes = b"") -> None:
         """Write one frame; blocks while the host is behind (backpressure)."""
         data = pack(kind, payload)
+        if self._writer == threading.get_ident():  # a signal handler has interrupted a send: that one goes on for us
+            self._unsent.append(data)
+            return
         with self._lock:
-            self.socket.sendall(data)
+            self._unsent.append(data)
+            self._writer = threading.get_ident()
+            try:
+                while self._unsent:
+                    self.socket.sendall(self._unsent.popleft())
+            finally:
+                self._writer = 0
 
     def receive(self) -> tuple[int, bytes] | None:
         """Return the next frame, or `None` when the host has closed its end."""

@@ -14,6 +14,7 @@ import httpx
 
 from gateway import app as gateway_app
 from gateway.config import EdgeConfig
+from gateway.dialects import DIALECTS
 from gateway.edge import contract, envoy
 from gateway.edge.bootstrap import render
 from services.auth import app as auth_app
@@ -95,7 +96,7 @@ def free_port() -> int:
 async def enveloped(config: EdgeConfig, jwks_json: str, folder: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
     """Run Envoy in front of a gateway for the length of the block; yield a client of it."""
     path = folder / f"bootstrap-{config.port}.json"
-    envoy.write_private(path, json.dumps(render(config, jwks_json, contract.descriptors())))
+    envoy.write_private(path, json.dumps(render(config, jwks_json, contract.descriptors(), DIALECTS)))
     process = await asyncio.create_subprocess_exec(
         *envoy.command(config, path, log_level="info"),
         stderr=asyncio.subprocess.PIPE,

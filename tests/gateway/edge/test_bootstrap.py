@@ -12,7 +12,8 @@ from google.protobuf import descriptor_pb2
 from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
-from gateway.edge import bootstrap, contract, envoy
+from gateway.dialects import DIALECTS
+from gateway.edge import bootstrap, contract, envoy, limits
 
 JWKS = '{"keys": []}'
 CONFIG = EdgeConfig(port=13370)
@@ -21,7 +22,7 @@ CONFIG = EdgeConfig(port=13370)
 def rendered(descriptors: bytes = b"", **changes: Any) -> dict[str, Any]:
     """Render with our own contract unless another is given."""
     config = CONFIG.model_copy(update=changes)
-    return bootstrap.render(config, JWKS, descriptors or contract.descriptors())
+    return bootstrap.render(config, JWKS, descriptors or contract.descriptors(), DIALECTS)
 
 
 def manager(config: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def test_envoy_accepts_it(tmp_path: pathlib.Path, changes: dict[str, Any]) -> No
         "kid": "1",
     }
     config = CONFIG.model_copy(update=changes)
-    text = json.dumps(bootstrap.render(config, json.dumps({"keys": [key]}), contract.descriptors()))
+    text = json.dumps(bootstrap.render(config, json.dumps({"keys": [key]}), contract.descriptors(), DIALECTS))
     envoy.write_private(path, text)
     command = [*envoy.command(config, path), "--mode", "validate"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -172,4 +173,4 @@ def test_the_script_has_the_same_limit() -> None:
     limit = re.search(r"^local BODY_BYTES_MAX = (\d+)$", script, re.MULTILINE)
 
     assert limit is not None
-    assert int(limit[1]) == bootstrap.REQUEST_BYTES_MAX
+    assert int(limit[1]) == limits.REQUEST_BYTES_MAX

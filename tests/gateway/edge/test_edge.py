@@ -15,7 +15,7 @@ from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from mesh.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
 from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as kodosumi_pb2_grpc
 
-from gateway.http import bodies
+from gateway.edge import limits
 from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -113,7 +113,7 @@ async def test_a_body_that_is_too_large_is_refused_clearly(edge: Edge, path: str
 async def test_a_body_of_just_the_limit_arrives(edge: Edge) -> None:
     """4 MiB are read, and then refused for what they say."""
     start, end = b'{"name": "admin", "password": "', b'"}'
-    body = start + b"a" * (bodies.BYTES_MAX - len(start) - len(end)) + end
+    body = start + b"a" * (limits.BODY_BYTES_MAX - len(start) - len(end)) + end
     response = await edge.http.post("/api/login", content=body, headers={"content-type": "application/json"})
 
     assert response.status_code == 400

@@ -70,7 +70,7 @@ def test_resent_reports_change_nothing(cuts: list[tuple[int, int]]) -> None:
         start = max(1, job.source_seq + 1 - back)
         change = domain.report(job, 1, start, [event(n) for n in range(start, start + count)], None, 3.0)
         job = change.job
-        log += [e.payload for e in change.events]
+        log += [e.payload for e in change.events if e.kind == "debug"]
 
     assert [str(n) for n in range(1, job.source_seq + 1)] == log
 
@@ -86,6 +86,18 @@ def test_an_outcome_counts_once() -> None:
     assert () == again.events
     assert ["debug", "final", "status"] == [e.kind for e in ended.events]
     assert (State.SUCCEEDED, 5.0, "") == (ended.job.state, ended.job.finished_at, ended.job.host_id)
+
+
+def test_a_first_report_says_that_the_job_runs() -> None:
+    """Whatever is in it: the log has `running` ahead of it, at the time of the first thing that was said."""
+    leased = domain.lease(JOB, "h1", 2.0).job
+    told = domain.report(leased, 1, 1, [dataclasses.replace(event(1), time=4.0)], DONE, 5.0)
+    silent = domain.report(leased, 1, 1, [], None, 5.0)
+
+    assert ["running", "1", '{"str":"x"}', "succeeded"] == [e.payload for e in told.events]
+    assert [4.0, 4.0, 5.0, 5.0] == [e.time for e in told.events]
+    assert (4.0, 2) == (told.job.started_at, told.job.source_seq)
+    assert State.STARTING is silent.job.state
 
 
 def test_while_a_job_is_stopped_every_end_is_cancelled() -> None:
