@@ -192,12 +192,31 @@ def readable(value: Any) -> str:
         if kind in ("CrewOutput", "TaskOutput") and isinstance(inner, dict) and isinstance(inner.get("raw"), str):
             return str(inner["raw"])
         if kind in ("Link", "Image", "Video") and isinstance(inner, dict) and isinstance(inner.get("url"), str):
-            return str(inner["url"])
+            return _address(kind, inner)
+        if kind == "Table" and isinstance(inner, dict) and isinstance(inner.get("rows"), list):
+            return _table(inner)
         if kind in ("str", "int", "float", "bool", "dict", "list", "NoneType"):
             value = inner
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _address(kind: str, value: Mapping[str, Any]) -> str:
+    """Return where something is; of what is within the address itself only what it is."""
+    url = str(value["url"])
+    if not url.startswith("data:"):
+        return url
+    alt = f": {value['alt']}" if value.get("alt") else ""
+    return f"[{kind}, {url[5:].partition(';')[0]}, {len(url)} characters{alt}]"
+
+
+def _table(value: Mapping[str, Any]) -> str:
+    """Return a table as lines, its cells apart by tabs."""
+    lines = [value.get("columns") or [], *value["rows"]]
+    texts = ["\t".join("" if cell is None else str(cell) for cell in line) for line in lines if isinstance(line, list)]
+    more = value.get("more")
+    return "\n".join([*texts, *([f"… {more} more rows"] if more else [])])
 
 
 def _progress(value: dict[str, Any]) -> str:
