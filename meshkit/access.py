@@ -24,7 +24,8 @@ class Auth(AroundInterceptor):
 
     def __init__(self, verifier: TokenVerifier, secret: bytes) -> None:
         super().__init__()
-        self._verifier = verifier
+        self.verifier = verifier
+        """For calls that come another way than gRPC, such as a WebSocket."""
         self._secret = secret
         self._access: dict[str, int] = {}
 
@@ -44,7 +45,7 @@ class Auth(AroundInterceptor):
         principal = NOBODY
         if token := credential(metadata):
             try:
-                principal = await self._verifier.verify(token)
+                principal = await self.verifier.verify(token)
             except Unauthenticated:
                 if not optional:
                     raise

@@ -1,6 +1,5 @@
 """What the payments service reads from the environment: who keeps the escrows of each network."""
 
-import ipaddress
 import json
 import urllib.parse
 from typing import Annotated, Any, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from meshkit.hosts import is_loopback
 from services.payments.domain import NETWORKS
 from services.payments.ledger.config import LedgerConfig
 
@@ -48,7 +48,7 @@ class MasumiNetwork(pydantic.BaseModel):
             raise ValueError("must look like https://host/api/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must have no user, password, query or fragment: the key goes into `token`")
-        if parts.scheme == "http" and not loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ValueError("must be https, unless the host is this machine: the token would go in the clear")
         path = parts.path.rstrip("/") or "/api/v1"
         return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, "", ""))
@@ -109,16 +109,6 @@ class Config(LedgerConfig):
         """Who keeps the escrows of each network that has somebody."""
         if self.payments is not None:
             return {str(network): config for network, config in self.payments.items()}
-        if self.development:
+        if self.loopback:
             return {network: LedgerNetwork(provider="ledger") for network in NETWORKS}
         return {}
-
-
-def loopback(host: str) -> bool:
-    """Return whether the host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -1,7 +1,5 @@
 """What the embedded ledger reads from the environment; the payments service's `Config` is one of these."""
 
-import ipaddress
-
 from pydantic import Field
 
 from meshkit.service import Settings
@@ -11,9 +9,6 @@ from services.payments.ledger.steps import Pace
 
 class LedgerConfig(Settings):
     """Every field has a default that works on a laptop; the prefix is `AGENTMESH_`."""
-
-    host: str = "127.0.0.1"
-    """Where the front door listens: on loopback the ledger is in development mode."""
 
     ledger_worker_delay_s: float = Field(default=0.5, ge=0, le=3600)
     """From a request until its transaction is sent, in seconds of the ledger's clock."""
@@ -31,21 +26,11 @@ class LedgerConfig(Settings):
     """Development: `POST /purchase` takes this seller's key for the development wallet; empty takes none."""
 
     @property
-    def development(self) -> bool:
-        """Whether nobody but this machine can reach the mesh."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
-
-    @property
     def ledger_options(self) -> Options:
-        """The same for the ledger."""
+        """The same for the ledger; while only this machine can reach the mesh, it is in development mode."""
         return Options(
-            development=self.development,
-            vkey_alias=self.ledger_vkey_alias if self.development else "",
+            development=self.loopback,
+            vkey_alias=self.ledger_vkey_alias if self.loopback else "",
             pace=Pace(
                 worker_delay_ms=round(self.ledger_worker_delay_s * 1000),
                 confirm_delay_ms=round(self.ledger_confirm_delay_s * 1000),

@@ -4,18 +4,22 @@ import asyncio
 import datetime
 import itertools
 import pathlib
+import sqlite3
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from meshkit.clock import micros
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound, Unauthenticated
+from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.auth import domain
-from services.auth.domain import Revocation, Session, Tier, User, UserChange
-from services.auth.sqlstore import MIGRATIONS, SqliteStore
-from services.auth.store import AuthStore, Issued, MemoryStore, Reuse
-from services.auth.tokens import Clock
+from services.auth.clock import StrictClock
+from services.auth.domain import ApiKey, Revocation, Session, Tier, User, UserChange
+from services.auth.ports.store import AuthStore, Issued, Reuse
+from services.auth.stores.memory import MemoryStore
+from services.auth.stores.sqlite import MIGRATIONS, SqliteStore
 
 NOON = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -43,12 +47,17 @@ def wall() -> Wall:
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path, wall: Wall) -> AsyncIterator[AuthStore]:
     """Each kind of store, empty."""
     if request.param == "memory":
-        yield MemoryStore(Clock(wall))
+        yield MemoryStore(StrictClock(wall))
         return
     database = Database(tmp_path / "auth.db", MIGRATIONS)
     database.open()
-    yield SqliteStore(database, Clock(wall))
+    yield SqliteStore(database, StrictClock(wall))
     await database.close()
+
+
+async def revoked_in(store: AuthStore) -> list[Revocation]:
+    """Return what must fail now, in the order of the store."""
+    return [revocation for _, revocation in await store.revocations(0, 1000)]
 
 
 def user(login: str = "ada", *, operator: bool = False, email: str = "", active: bool = True) -> User:
@@ -150,7 +159,7 @@ async def test_a_change_leaves_the_rest(store: AuthStore) -> None:
     expected = UserChange(tier=Tier.ENTERPRISE, operator=True).applied_to(ada)
     assert expected == changed == await store.get_user(ada.user_id)
     assert revocation is None
-    assert await store.revocations() == []
+    assert await revoked_in(store) == []
 
 
 @pytest.mark.parametrize("change", [UserChange(active=False), UserChange(operator=False)])
@@ -160,14 +169,14 @@ async def test_the_last_active_operator_stays(store: AuthStore, change: UserChan
     await added(store, "bob")
     eve = await added(store, "eve", operator=True)
     await store.update_user(eve.user_id, UserChange(active=False))
-    revoked = await store.revocations()
+    revoked = await revoked_in(store)
     with pytest.raises(FailedPrecondition):
         await store.update_user(ada.user_id, change)
     with pytest.raises(FailedPrecondition):
         await store.delete_user(ada.user_id)
 
     assert ada == await store.get_user(ada.user_id)
-    assert revoked == await store.revocations()
+    assert revoked == await revoked_in(store)
     await store.update_user(eve.user_id, UserChange(active=True))
     await store.update_user(ada.user_id, change)
 
@@ -203,7 +212,7 @@ async def test_a_refresh_token_works_once(store: AuthStore) -> None:
     assert isinstance(reuse, Reuse)
     assert reuse.user_id == ada.user_id
     assert {revocation.jti for revocation in reuse.revocations} == {"j1", "j2"}
-    assert {revocation.jti for revocation in await store.revocations()} == {"j1", "j2"}
+    assert {revocation.jti for revocation in await revoked_in(store)} == {"j1", "j2"}
     with pytest.raises(Unauthenticated):
         await store.rotate("s1", "s1-1", "s1-2", "j4")
 
@@ -235,7 +244,7 @@ async def test_surplus_access_tokens_of_a_session_fail(store: AuthStore) -> None
         outcome = await store.rotate("s1", f"s1-{number}", f"s1-{number + 1}", f"j{number + 1}")
 
     assert [revocation.jti for revocation in outcome.revocations] == ["j0"]
-    assert [revocation.jti for revocation in await store.revocations()] == ["j0"]
+    assert [revocation.jti for revocation in await revoked_in(store)] == ["j0"]
 
 
 async def test_the_oldest_sessions_of_a_user_go(store: AuthStore) -> None:
@@ -281,7 +290,7 @@ async def test_revoking_a_user_ends_all_they_hold(store: AuthStore, change: User
     assert revocation.user_id == ada.user_id
     assert issued.session.issued_at < key.created_at < revocation.issued_at
     assert revocation.expires_at >= key.expires_at
-    assert [revocation] == await store.revocations()
+    assert [revocation] == await revoked_in(store)
     assert await store.list_api_keys(ada.user_id, None, 10) == []
     with pytest.raises(Unauthenticated):
         await store.rotate("s1", "s1-0", "s1-1", "j2")
@@ -295,7 +304,7 @@ async def test_a_second_revocation_does_not_shorten_the_first(store: AuthStore, 
     await store.update_user(ada.user_id, UserChange(password_hash="three"))
     wall.time += 10 * DAY
 
-    assert [revocation.expires_at for revocation in await store.revocations()] == [key.expires_at]
+    assert [revocation.expires_at for revocation in await revoked_in(store)] == [key.expires_at]
 
 
 async def test_what_is_issued_after_a_revocation_holds(store: AuthStore) -> None:
@@ -331,7 +340,7 @@ async def test_signing_out_with_an_api_key_deletes_it(store: AuthStore) -> None:
 
     assert [(revocation.jti, revocation.expires_at) for revocation in revocations] == [("k1", key.expires_at)]
     assert await store.list_api_keys(ada.user_id, None, 10) == []
-    assert len(await store.revocations()) == 1
+    assert len(await revoked_in(store)) == 1
 
 
 async def test_api_keys_are_listed_newest_first(store: AuthStore, wall: Wall) -> None:
@@ -396,12 +405,89 @@ async def test_revocations_are_kept_as_long_as_they_matter(store: AuthStore, wal
     await store.add_session(session(ada, ttl_s=900), ada, "j1")
     await store.end_session("s1", "j1", NOON + datetime.timedelta(seconds=901))
     await store.update_user(ada.user_id, UserChange(password_hash="new"))
-    both = await store.revocations()
+    both = await revoked_in(store)
     wall.time += datetime.timedelta(hours=1)
-    later = await store.revocations()
+    later = await revoked_in(store)
 
     assert [revocation.jti for revocation in both] == ["j1", ""]
     assert later == both[1:]
+
+
+async def test_revocations_are_read_on_from_a_number(store: AuthStore) -> None:
+    """In parts; a target that is revoked again comes again, merged, and nothing is missed by who reads on."""
+    ada = await added(store)
+    for number in range(5):
+        await store.end_session("", f"j{number}", NOON + DAY)
+    first = await store.revocations(0, 3)
+    rest = await store.revocations(first[-1][0], 1000)
+    await store.end_session("", "j0", NOON + 2 * DAY)
+    await store.update_user(ada.user_id, UserChange(password_hash="new"))
+    later = await store.revocations(rest[-1][0], 1000)
+
+    assert [found.jti for _, found in first + rest] == ["j0", "j1", "j2", "j3", "j4"]
+    assert [found.jti or found.user_id for _, found in later] == ["j0", ada.user_id]
+    assert await store.revocations(later[-1][0], 1000) == []
+    assert await store.last_revoked_at() == later[-1][1].issued_at
+
+
+async def test_an_empty_store_has_revoked_nothing(store: AuthStore) -> None:
+    """Then any time will do."""
+    assert await store.last_revoked_at() is None
+
+
+async def test_a_request_is_kept_with_what_it_made(store: AuthStore) -> None:
+    """Or not at all: whoever sends it again makes nothing."""
+    ada, bob = user(), user("bob")
+    asked = Request(owner="users/eve", request_id="r1", body_hash="h1", answer=b"ada")
+    await store.add_user(ada, asked)
+    with pytest.raises(AlreadyExists):
+        await store.add_user(bob, asked)
+    with pytest.raises(AlreadyExists):
+        await store.add_user(user(), Request(owner="users/eve", request_id="r2", body_hash="h2", answer=b""))
+
+    assert asked == await store.request("users/eve", "r1")
+    assert await store.request("users/eve", "r2") is None
+    assert await store.request("users/mallory", "r1") is None
+    with pytest.raises(NotFound):
+        await store.find_user("bob")
+
+
+async def test_a_request_for_an_api_key_knows_what_was_made(store: AuthStore) -> None:
+    """The store stamps the key, so the answer is made of what it says; a second key is not made."""
+    ada = await added(store)
+
+    def asked(who: User, key: ApiKey) -> Request:
+        answer = f"{who.login} {key.created_at.isoformat()}".encode()
+        return Request(owner="users/ada", request_id="r1", body_hash="h", answer=answer)
+
+    _, key = await store.add_api_key(ada.user_id, "k1", "laptop", DAY, NOON, asked)
+    with pytest.raises(AlreadyExists):
+        await store.add_api_key(ada.user_id, "k2", "laptop", DAY, NOON, asked)
+    kept = await store.request("users/ada", "r1")
+
+    assert kept is not None
+    assert kept.answer.decode() == f"ada {key.created_at.isoformat()}"
+    assert [found.key_id for found in await store.list_api_keys(ada.user_id, None, 9)] == ["k1"]
+
+
+async def test_what_was_revoked_before_there_were_numbers_stays_revoked(tmp_path: pathlib.Path) -> None:
+    """A file of the first version is taken over, oldest first."""
+    path = tmp_path / "auth.db"
+    old = sqlite3.connect(path)
+    old.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+    far = micros(NOON + 1000 * DAY)
+    with old:
+        old.executemany(
+            "INSERT INTO revocations (jti, user_id, issued_at, expires_at) VALUES (?, '', ?, ?)",
+            [("late", 2, far), ("early", 1, far), ("expired", 0, 5)],
+        )
+    old.close()
+    database = Database(path, MIGRATIONS)
+    database.open()
+    found = await revoked_in(SqliteStore(database, StrictClock(lambda: NOON)))
+    await database.close()
+
+    assert [revocation.jti for revocation in found] == ["early", "late"]
 
 
 async def test_a_sqlite_store_survives_a_restart(tmp_path: pathlib.Path) -> None:
@@ -410,14 +496,14 @@ async def test_a_sqlite_store_survives_a_restart(tmp_path: pathlib.Path) -> None
     for turn in range(2):
         database = Database(tmp_path / "auth.db", MIGRATIONS)
         database.open()
-        store = SqliteStore(database, Clock(lambda: NOON))
+        store = SqliteStore(database, StrictClock(lambda: NOON))
         if turn == 0:
             ada = await added(store)
             await store.add_session(session(ada), ada, "j1")
             await store.add_api_key(ada.user_id, "k1", "laptop", DAY, NOON)
             await store.end_session("", "jx", NOON + DAY)
         keys = await store.list_api_keys(ada.user_id, None, 9)
-        found.append((await store.find_user("ada"), keys, await store.revocations()))
+        found.append((await store.find_user("ada"), keys, await revoked_in(store)))
         outcome = await store.rotate("s1", f"s1-{turn}", f"s1-{turn + 1}", f"j{turn}")
         await database.close()
 

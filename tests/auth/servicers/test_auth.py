@@ -307,3 +307,20 @@ async def test_a_stream_ends_when_the_service_stops(tmp_path: pathlib.Path) -> N
             started = time.perf_counter()
 
         assert time.perf_counter() - started < 3
+
+
+async def test_a_repeated_create_gives_the_same_api_key(mesh: AuthMesh) -> None:
+    """Thirty times at once, and later: one key, one token, though the token is kept nowhere."""
+    me = bearer(await mesh.sign_in())
+    request = pb.CreateApiKeyRequest(display_name="laptop", request_id="r1")
+    made = await asyncio.gather(*(mesh.auth.CreateApiKey(request, metadata=me, timeout=20) for _ in range(30)))
+    again = await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
+    listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=5)
+    other = pb.CreateApiKeyRequest(display_name="phone", request_id="r1")
+    error = await refused(Invalid, mesh.auth.CreateApiKey(other, metadata=me, timeout=5))
+
+    assert {answer.SerializeToString() for answer in (*made, again)} == {again.SerializeToString()}
+    assert [key.name for key in listed.api_keys] == [again.api_key.name]
+    assert (await mesh.me(bearer(again.token))).login == "admin"
+    assert isinstance(error, Invalid)
+    assert list(error.fields) == ["request_id"]

@@ -1,5 +1,6 @@
 """The care of users, over the wire."""
 
+import asyncio
 import pathlib
 from collections.abc import AsyncIterator
 
@@ -216,3 +217,21 @@ async def test_the_last_operator_stays(mesh: AuthMesh, admin: Metadata) -> None:
     await mesh.users.DeleteUser(pb.DeleteUserRequest(name="users/admin"), metadata=admin, timeout=5)
 
     await refused(Unauthenticated, mesh.me(admin))
+
+
+async def test_a_repeated_create_gives_the_same_user(mesh: AuthMesh, admin: Metadata) -> None:
+    """Thirty times at once, and after the user is gone: what was answered the first time."""
+    user = pb.User(login="ada", email="ada@example.com", password="pw", tier=pb.TIER_PRO)
+    request = pb.CreateUserRequest(user=user, request_id="r1")
+    made = await asyncio.gather(*(mesh.users.CreateUser(request, metadata=admin, timeout=30) for _ in range(30)))
+    await mesh.users.DeleteUser(pb.DeleteUserRequest(name=made[0].name), metadata=admin, timeout=5)
+    again = await mesh.users.CreateUser(request, metadata=admin, timeout=5)
+
+    assert {answer.SerializeToString() for answer in made} == {again.SerializeToString()}
+    user.password = "other"
+    error = await refused(
+        Invalid,
+        mesh.users.CreateUser(pb.CreateUserRequest(user=user, request_id="r1"), metadata=admin, timeout=5),
+    )
+    assert isinstance(error, Invalid)
+    assert list(error.fields) == ["request_id"]
