@@ -29,7 +29,7 @@ def measure() -> list[Figure]:
     with running_mesh(env={"AGENTMESH_JOBS_PER_APP": str(JOBS + SUBMITTERS)}, cwd=ROOT) as mesh:
         mesh.client.save_expose(SHARED, f"import_path: {IMPORT_PATHS[SHARED]}\n")
         for step in mesh.client.boot():
-            if step.kind in ("error", "warning") and step.target == SHARED:
+            if step.kind in ("error", "warning") and step.expose == SHARED:
                 return [Figure.not_served(NAME, f"the app cannot be loaded: {step.message}")]
         return asyncio.run(_measure(mesh))
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import timestamp_pb2
+from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.message import Message
 from mesh.auth.v1 import auth_pb2
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
@@ -163,9 +164,9 @@ class Expose:
     bootstrap: str
     """YAML with `import_path`."""
     state: str
-    """draft, dead, deploying, running, deploy_failed or unhealthy."""
+    """draft, dead, deploying, running, deploy_failed, unhealthy, or outdated: the version before serves."""
     message: str
-    """Why, if it failed."""
+    """Why, if what was saved last does not run."""
     flow_count: int
     alive_count: int
     needs_reboot: bool
@@ -173,14 +174,22 @@ class Expose:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BootStep:
-    """One line of what a boot says."""
+    """Something that happened in a boot."""
 
     kind: str
     """step_start, step_end, activity, result, info, warning, complete or error."""
-    step: str
-    target: str
-    message: str
-    result: str
+    fact: str
+    """What happened: `app_settled`, `flow_checked`, ... as in the contract's `BootEvent`."""
+    expose: str
+    """The id of the expose it is about; empty if of none."""
+    details: Mapping[str, Any]
+    """The fact's other fields: states in lower case, durations in seconds (`load_time_s`), counts under `counts`."""
+    time: datetime.datetime | None
+
+    @property
+    def message(self) -> str:
+        """Why, for people to read; empty if nothing is wrong."""
+        return str(self.details.get("message", ""))
 
 
 def readable(value: Any) -> str:
@@ -321,14 +330,36 @@ def to_expose(message: registry_pb2.Expose) -> Expose:
 
 
 def to_boot_step(message: registry_pb2.BootEvent) -> BootStep:
-    """Return the record of a line of a boot."""
+    """Return the record of an event of a boot; a fact that a newer mesh knows has an empty name."""
+    fact = message.WhichOneof("fact")
+    details = _details(getattr(message, fact)) if fact else {}
     return BootStep(
         kind=word(registry_pb2.BootEvent.Kind, message.kind, "KIND_"),
-        step=message.step,
-        target=message.target,
-        message=message.message,
-        result=message.result,
+        fact=fact or "",
+        expose=str(details.pop("expose", "")).removeprefix("exposes/"),
+        details=details,
+        time=moment(message, "time"),
     )
+
+
+def _details(message: Message) -> dict[str, Any]:
+    """Return the fields of a message by name, zeros too; a field that is absent is left out."""
+    details: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        value = getattr(message, field.name)
+        if isinstance(value, duration_pb2.Duration):
+            details[f"{field.name}_s"] = value.ToTimedelta().total_seconds()
+        elif isinstance(value, Message):
+            details[field.name] = _details(value)
+        elif field.enum_type is not None:
+            names = field.enum_type.values_by_number
+            prefix = names[0].name.removesuffix("UNSPECIFIED")
+            details[field.name] = names[value].name.removeprefix(prefix).lower() if value in names else str(value)
+        else:
+            details[field.name] = list(value) if field.is_repeated else value
+    return details
 
 
 def word(enum: Any, number: int, prefix: str) -> str:

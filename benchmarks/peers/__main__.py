@@ -66,9 +66,9 @@ def _boot(mesh: Mesh, exposes: set[str]) -> dict[str, str]:
     for expose in sorted(exposes):
         mesh.client.save_expose(expose, f"import_path: {apps.IMPORT_PATHS[expose]}\n")
     return {
-        step.target: f"the app cannot be loaded: {step.message}"
+        step.expose: f"the app cannot be loaded: {step.message}"
         for step in mesh.client.boot()
-        if step.kind in ("error", "warning") and step.target in exposes
+        if step.kind in ("error", "warning") and step.expose in exposes
     }
 
 

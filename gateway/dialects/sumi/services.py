@@ -212,7 +212,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             raise NotFound(f"Expose '{expose}' not found", resource="exposes") from None
         if not found.enabled:
             raise NotFound(f"Expose '{expose}' is not enabled", resource="exposes")
-        if found.state != _STATES.EXPOSE_STATE_RUNNING:
+        if found.state not in (_STATES.EXPOSE_STATE_RUNNING, _STATES.EXPOSE_STATE_OUTDATED):
             raise NotFound(f"Expose '{expose}' is not running", resource="exposes")
 
     async def job(self, job_id: str) -> job_pb2.Job:

@@ -170,6 +170,10 @@ class LedgerServicer(pb_grpc.LedgerServiceServicer):
         name = f"{_PATHS[side]}/diff" if request.order in _ORDERS else f"{_PATHS[side]}/list"
         return pb.ListRecordsResponse(records=await self._call(name, work))
 
+    async def GetLedgerTime(self, request: pb.GetLedgerTimeRequest, context: Context) -> pb.LedgerClock:
+        """Return the time."""
+        return wire.clock_pb(self._ledger.read(lambda session: session.clock))
+
     async def CountRecords(self, request: pb.CountRecordsRequest, context: Context) -> pb.CountRecordsResponse:
         """Count records."""
         self._key(request.token, "read", wire.network_of(request.network))
