@@ -40,7 +40,7 @@ class Tracer:
         self._app = app
         self._ask = ask
         self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
-        self._progress = progress.Throttle(lambda payload: self._emit("progress", payload))
+        self._progress = progress.Throttle(lambda payload: self._emit("progress", payload), later=self._later)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.fid, self._emit.ticket(), self.panel_url, self.jwt)
@@ -57,6 +57,17 @@ class Tracer:
         Raises `ValueError` for a payload that is too large for an event (4 MiB).
         """
         self._emit(kind, payload.encode("utf-8", "replace").decode())
+
+    def _later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Call after some seconds: on the loop, where whoever runs the flow also sees to its end, else in a thread."""
+        if isinstance(self._emit, relay.Local) and self._emit.is_at_home:
+            try:
+                asyncio.get_running_loop().call_later(delay_s, call)
+            except RuntimeError:
+                pass
+            else:
+                return
+        progress.in_a_thread(delay_s, call)
 
     def finish(self) -> None:
         """Send what is still kept back; whoever runs a flow calls it at the end."""
