@@ -17,7 +17,7 @@ from gateway import app as gateway_app
 from gateway.core.peers import Peers
 from gateway.dialects import DIALECTS, mesh
 from gateway.http.dialect import Dialect, Socket
-from gateway.http.session import Session
+from gateway.http.session import FRAME_BYTES_MAX, Session
 from meshkit.errors import Denied, Exhausted, from_rpc
 from meshkit.principal import caller
 from tests.gateway.stack import ANY, DEADLINE_S
@@ -151,6 +151,19 @@ async def test_frames_that_nobody_reads_are_not_kept(stage: Stage, url: str) -> 
                 await socket.send("1")
 
         assert (4400, "nobody reads so many frames") == await closed(socket)
+
+
+async def test_a_frame_has_a_limit(stage: Stage, url: str) -> None:
+    """Of 64 KiB; a larger one ends the session."""
+    async with opened(url, stage, "/echo/x") as socket:
+        await socket.recv()
+        text = "a" * (FRAME_BYTES_MAX - 2)
+        echoed = await told(socket, text)
+        await socket.send(json.dumps(f"{text}a"))
+        code, _ = await closed(socket)
+
+    assert text == echoed
+    assert 1009 == code
 
 
 @pytest.mark.parametrize(("path", "status"), [("/echo/closed", 403), ("/operators/x", 403), ("/nowhere", 404)])
