@@ -96,8 +96,8 @@ def _asked(number: int, inputs: dict[str, str]) -> dict[str, Any]:
 
 
 def _job_id(answer: Any) -> str:
-    if not answer.get("job_id"):
-        raise Failed(f"start_job answered {answer}")
+    if not answer.get("job_id"):  # the dialect says so with a 201
+        raise crowds.Later(f"start_job answered {answer}")
     return str(answer["job_id"])
 
 
