@@ -53,12 +53,22 @@ class Started:
         return f"; {self.tried_again} POSTs were asked to come again" if self.tried_again else ""
 
 
-async def start(
-    url: str, key: str, path: str, bodies: Iterable[dict[str, Any]], job_id: Callable[[Any], str]
-) -> Started:
+def start_job(number: int, inputs: dict[str, str]) -> dict[str, Any]:
+    """Return the body of a `start_job`, of a purchaser of its own."""
+    return {"identifier_from_purchaser": f"{number:026x}", "input_data": inputs}
+
+
+def job_id(answer: Any) -> str:
+    """Return the id that a `start_job` answers.  Raises `Later` if it took no job: the dialect says that with a 201."""
+    if not answer.get("job_id"):
+        raise Later(f"start_job answered {answer}")
+    return str(answer["job_id"])
+
+
+async def start(url: str, key: str, path: str, bodies: Iterable[dict[str, Any]], read: Callable[[Any], str]) -> Started:
     """Start a job for each body, several at once.
 
-    `job_id` reads an id from an answer, and raises `Later` if the job was not taken.  Raises `Failed`.
+    `read` takes an id from an answer, and raises `Later` if the job was not taken.  Raises `Failed`.
     """
     left = iter(bodies)
     ids: list[str] = []
@@ -71,7 +81,7 @@ async def start(
                 later: Exception | None = None
                 for pause_s in _pauses():
                     try:
-                        ids.append(await _take(http, path, body, job_id))
+                        ids.append(await _take(http, path, body, read))
                         break
                     except Later as error:
                         later = error
@@ -89,9 +99,9 @@ async def start(
     return Started(ids=ids, tried_again=tried_again)
 
 
-async def _take(http: Http, path: str, body: dict[str, Any], job_id: Callable[[Any], str]) -> str:
+async def _take(http: Http, path: str, body: dict[str, Any], read: Callable[[Any], str]) -> str:
     try:
-        return job_id(await http.json("POST", path, body))
+        return read(await http.json("POST", path, body))
     except Refused as refused:
         if refused.status in LATER:
             raise Later(str(refused)) from refused
