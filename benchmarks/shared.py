@@ -30,7 +30,7 @@ def measure() -> list[Figure]:
 
 async def _measure(mesh: Mesh) -> list[Figure]:
     key = await login(mesh.url)
-    before_kb = machine.memory_kb(mesh.process.pid)
+    before_kb = machine.memory_kb(mesh.process.pid).total()
     bodies = (crowds.start_job(number, {"text": f"Waiting {number}"}) for number in range(JOBS))
     async with AsyncClient(mesh.url, token=key) as client, asyncio.timeout(_WITHIN_S):
         started = time.perf_counter()
@@ -38,7 +38,7 @@ async def _measure(mesh: Mesh) -> list[Figure]:
         locks = await crowds.pending(client, JOBS)
         rate = JOBS / (time.perf_counter() - started)
         say(f"{JOBS} jobs wait on locks in one process")
-        used_kb = machine.memory_kb(mesh.process.pid) - before_kb
+        used_kb = machine.memory_kb(mesh.process.pid).total() - before_kb
         return [
             Figure(
                 name="shared jobs into a lock",

@@ -41,14 +41,14 @@ def measure() -> list[Figure]:
 
 async def _measure(mesh: Mesh, jobs: int) -> list[Figure]:
     key = await login(mesh.url)
-    before_kb = machine.memory_kb(mesh.process.pid)
+    before_kb = machine.memory_kb(mesh.process.pid).total()
     async with AsyncClient(mesh.url, token=key) as client, asyncio.timeout(6 * _WITHIN_S):
         started = time.perf_counter()
         asking = await crowds.start(mesh.url, key, LOCK_JOB, map(_greeting_job, range(jobs)), crowds.job_id)
         locks = await crowds.pending(client, jobs)
         rate = jobs / (time.perf_counter() - started)
         say(f"{jobs} jobs wait on locks")
-        with_locks_kb = machine.memory_kb(mesh.process.pid)
+        with_locks_kb = machine.memory_kb(mesh.process.pid).total()
         figures = [
             Figure(
                 name="jobs into a lock",
@@ -66,7 +66,7 @@ async def _measure(mesh: Mesh, jobs: int) -> list[Figure]:
         paid = (await crowds.start(mesh.url, key, PAID_JOB, map(_paid_job, range(jobs)), crowds.job_id)).ids
         await _requested(client, paid)
         say(f"{jobs} more wait for money")
-        with_payments_kb = machine.memory_kb(mesh.process.pid)
+        with_payments_kb = machine.memory_kb(mesh.process.pid).total()
         figures += [
             Figure(
                 name="memory of a job on a payment",
