@@ -138,8 +138,8 @@ async def pending(client: AsyncClient, wanted: int) -> list[Lock]:
 
 
 async def _census(client: AsyncClient) -> str:
-    states = collections.Counter([job.state async for job in client.jobs()])
-    return "jobs are " + ", ".join(f"{count} {state}" for state, count in states.most_common())
+    fates = collections.Counter([" by ".join(filter(None, (job.state, job.reason))) async for job in client.jobs()])
+    return "jobs are " + ", ".join(f"{count} {fate}" for fate, count in fates.most_common())
 
 
 async def idle(mesh: Mesh, what: str, who: str) -> Figure:
