@@ -49,6 +49,7 @@ def render(config: EdgeConfig, jwks_json: str, descriptors: bytes) -> dict[str, 
                 _cluster("registry", config.registry_address, http2=True),
                 _cluster("runner", config.runner_address, http2=True),
                 _cluster("payments", config.payments_address, http2=True),
+                _cluster("ledger", config.ledger_address, http2=True),
                 _cluster("gateway", config.gateway_address, http2=True),
                 _cluster("web", config.web_address, http2=False),
             ],
@@ -148,6 +149,8 @@ def _routes(services: Sequence[contract.Service]) -> Iterator[dict[str, Any]]:
             if method.streams:
                 yield _route({"path": method.name, **_GRPC}, "gateway", timeout_s=0)
         yield _route({"prefix": f"/{service.name}/", **_GRPC}, "gateway", _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
+    # The ledger's services belong to the payments package, and have a process of their own.
+    yield _route({"prefix": "/mesh.payments.v1.Ledger", **_GRPC}, "ledger", timeout_s=0)
     for cluster in ("auth", "registry", "runner", "payments"):
         yield _route({"prefix": f"/mesh.{cluster}.", **_GRPC}, cluster, timeout_s=0)
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
