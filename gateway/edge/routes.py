@@ -50,8 +50,8 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
             if method.streams:
                 yield _route({"path": method.name, **_GRPC}, clusters.GATEWAY, timeout_s=0)
         yield _route({"prefix": f"/{service.name}/", **_GRPC}, clusters.GATEWAY, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
-    for cluster in clusters.SERVICES:
-        yield _route({"prefix": f"/mesh.{cluster}.", **_GRPC}, cluster, timeout_s=0)
+    for prefix, cluster in clusters.PREFIXES.items():
+        yield _route({"prefix": prefix, **_GRPC}, cluster, timeout_s=0)
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
     yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
     for dialect in dialects:
