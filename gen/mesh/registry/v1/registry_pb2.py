@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmesh/registry/v1/registry.proto\x12\x10mesh.registry.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"y\n\x08\x46lowMeta\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12\r\n\x05state\x18\x04 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf5\x03\n\x06\x45xpose\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07network\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x65nabled\x18\x04 \x01(\x08\x12\x11\n\tbootstrap\x18\x05 \x01(\t\x12(\n\x04meta\x18\x06 \x03(\x0b\x32\x1a.mesh.registry.v1.FlowMeta\x12\x10\n\x08has_meta\x18\x07 \x01(\x08\x12,\n\x05state\x18\x08 \x01(\x0e\x32\x1d.mesh.registry.v1.ExposeState\x12\x0f\n\x07message\x18\t \x01(\t\x12\x32\n\x0eheartbeat_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\r \x01(\t\x12\x13\n\x0b\x61live_count\x18\x0e \x01(\x05\x12\x12\n\nflow_count\x18\x0f \x01(\x05\x12\r\n\x05stale\x18\x10 \x01(\x08\x12\x14\n\x0cneeds_reboot\x18\x11 \x01(\x08\x42\x0f\n\r_display_nameB\n\n\x08_network\"\x92\x03\n\x04\x46low\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12\x13\n\x06\x61uthor\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0corganization\x18\t \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07version\x18\n \x01(\tH\x02\x88\x01\x01\x12\x17\n\ndeprecated\x18\x0b \x01(\x08H\x03\x88\x01\x01\x12\x11\n\tmeta_yaml\x18\x0c \x01(\t\x12\x14\n\x07network\x18\r \x01(\tH\x04\x88\x01\x01\x12\r\n\x05\x61live\x18\x0e \x01(\x08\x12\x0e\n\x06method\x18\x0f \x01(\t\x12\x33\n\x0c\x65xpose_state\x18\x10 \x01(\x0e\x32\x1d.mesh.registry.v1.ExposeStateB\t\n\x07_authorB\x0f\n\r_organizationB\n\n\x08_versionB\r\n\x0b_deprecatedB\n\n\x08_network\"\xd3\x02\n\tBootEvent\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .mesh.registry.v1.BootEvent.Kind\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06result\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xac\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fKIND_STEP_START\x10\x01\x12\x11\n\rKIND_STEP_END\x10\x02\x12\x11\n\rKIND_ACTIVITY\x10\x03\x12\x0f\n\x0bKIND_RESULT\x10\x04\x12\r\n\tKIND_INFO\x10\x05\x12\x10\n\x0cKIND_WARNING\x10\x06\x12\x11\n\rKIND_COMPLETE\x10\x07\x12\x0e\n\nKIND_ERROR\x10\x08\"t\n\x04\x42oot\x12\x0f\n\x07running\x18\x01 \x01(\x08\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1b.mesh.registry.v1.BootEvent\"T\n\x11SaveExposeRequest\x12(\n\x06\x65xpose\x18\x01 \x01(\x0b\x32\x18.mesh.registry.v1.Expose\x12\x15\n\roriginal_name\x18\x02 \x01(\t\" \n\x10GetExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12ListExposesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x13ListExposesResponse\x12)\n\x07\x65xposes\x18\x01 \x03(\x0b\x32\x18.mesh.registry.v1.Expose\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"!\n\x10StartBootRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"\x11\n\x0fStopAppsRequest\"$\n\x14RefreshExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x10\n\x0eGetBootRequest\"\x12\n\x10WatchBootRequest\"\x1e\n\x0eGetFlowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x10ListFlowsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\"S\n\x11ListFlowsResponse\x12%\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x16.mesh.registry.v1.Flow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x15\n\x13ListFlowTagsRequest\"\x89\x01\n\x14ListFlowTagsResponse\x12\x42\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x32.mesh.registry.v1.ListFlowTagsResponse.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01*\xcc\x01\n\x0b\x45xposeState\x12\x1c\n\x18\x45XPOSE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XPOSE_STATE_DRAFT\x10\x01\x12\x15\n\x11\x45XPOSE_STATE_DEAD\x10\x02\x12\x1a\n\x16\x45XPOSE_STATE_DEPLOYING\x10\x03\x12\x18\n\x14\x45XPOSE_STATE_RUNNING\x10\x04\x12\x1e\n\x1a\x45XPOSE_STATE_DEPLOY_FAILED\x10\x05\x12\x1a\n\x16\x45XPOSE_STATE_UNHEALTHY\x10\x06\x32\xf8\x02\n\rExposeService\x12S\n\nSaveExpose\x12#.mesh.registry.v1.SaveExposeRequest\x1a\x18.mesh.registry.v1.Expose\"\x06\xea\xe0\x18\x02\x08\x03\x12T\n\tGetExpose\x12\".mesh.registry.v1.GetExposeRequest\x1a\x18.mesh.registry.v1.Expose\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x12\x65\n\x0bListExposes\x12$.mesh.registry.v1.ListExposesRequest\x1a%.mesh.registry.v1.ListExposesResponse\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x12U\n\x0c\x44\x65leteExpose\x12%.mesh.registry.v1.DeleteExposeRequest\x1a\x16.google.protobuf.Empty\"\x06\xea\xe0\x18\x02\x08\x03\x32\xc3\x03\n\x0b\x42ootService\x12V\n\tStartBoot\x12\".mesh.registry.v1.StartBootRequest\x1a\x1b.mesh.registry.v1.BootEvent\"\x06\xea\xe0\x18\x02\x08\x03\x30\x01\x12T\n\x08StopApps\x12!.mesh.registry.v1.StopAppsRequest\x1a\x1b.mesh.registry.v1.BootEvent\"\x06\xea\xe0\x18\x02\x08\x03\x30\x01\x12^\n\rRefreshExpose\x12&.mesh.registry.v1.RefreshExposeRequest\x1a\x1b.mesh.registry.v1.BootEvent\"\x06\xea\xe0\x18\x02\x08\x03\x30\x01\x12N\n\x07GetBoot\x12 .mesh.registry.v1.GetBootRequest\x1a\x16.mesh.registry.v1.Boot\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x12V\n\tWatchBoot\x12\".mesh.registry.v1.WatchBootRequest\x1a\x1b.mesh.registry.v1.BootEvent\"\x06\xea\xe0\x18\x02\x08\x03\x30\x01\x32\xa8\x02\n\x0b\x46lowService\x12N\n\x07GetFlow\x12 .mesh.registry.v1.GetFlowRequest\x1a\x16.mesh.registry.v1.Flow\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x12_\n\tListFlows\x12\".mesh.registry.v1.ListFlowsRequest\x1a#.mesh.registry.v1.ListFlowsResponse\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x12h\n\x0cListFlowTags\x12%.mesh.registry.v1.ListFlowTagsRequest\x1a&.mesh.registry.v1.ListFlowTagsResponse\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmesh/registry/v1/registry.proto\x12\x10mesh.registry.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"y\n\x08\x46lowMeta\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\x12\r\n\x05state\x18\x04 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf5\x03\n\x06\x45xpose\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0c\x64isplay_name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x14\n\x07network\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x07\x65nabled\x18\x04 \x01(\x08\x12\x11\n\tbootstrap\x18\x05 \x01(\t\x12(\n\x04meta\x18\x06 \x03(\x0b\x32\x1a.mesh.registry.v1.FlowMeta\x12\x10\n\x08has_meta\x18\x07 \x01(\x08\x12,\n\x05state\x18\x08 \x01(\x0e\x32\x1d.mesh.registry.v1.ExposeState\x12\x0f\n\x07message\x18\t \x01(\t\x12\x32\n\x0eheartbeat_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\r \x01(\t\x12\x13\n\x0b\x61live_count\x18\x0e \x01(\x05\x12\x12\n\nflow_count\x18\x0f \x01(\x05\x12\r\n\x05stale\x18\x10 \x01(\x08\x12\x14\n\x0cneeds_reboot\x18\x11 \x01(\x08\x42\x0f\n\r_display_nameB\n\n\x08_network\"\x92\x03\n\x04\x46low\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12\x13\n\x06\x61uthor\x18\x08 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0corganization\x18\t \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07version\x18\n \x01(\tH\x02\x88\x01\x01\x12\x17\n\ndeprecated\x18\x0b \x01(\x08H\x03\x88\x01\x01\x12\x11\n\tmeta_yaml\x18\x0c \x01(\t\x12\x14\n\x07network\x18\r \x01(\tH\x04\x88\x01\x01\x12\r\n\x05\x61live\x18\x0e \x01(\x08\x12\x0e\n\x06method\x18\x0f \x01(\t\x12\x33\n\x0c\x65xpose_state\x18\x10 \x01(\x0e\x32\x1d.mesh.registry.v1.ExposeStateB\t\n\x07_authorB\x0f\n\r_organizationB\n\n\x08_versionB\r\n\x0b_deprecatedB\n\n\x08_network\"\xd3\x02\n\tBootEvent\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .mesh.registry.v1.BootEvent.Kind\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0e\n\x06result\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xac\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fKIND_STEP_START\x10\x01\x12\x11\n\rKIND_STEP_END\x10\x02\x12\x11\n\rKIND_ACTIVITY\x10\x03\x12\x0f\n\x0bKIND_RESULT\x10\x04\x12\r\n\tKIND_INFO\x10\x05\x12\x10\n\x0cKIND_WARNING\x10\x06\x12\x11\n\rKIND_COMPLETE\x10\x07\x12\x0e\n\nKIND_ERROR\x10\x08\"t\n\x04\x42oot\x12\x0f\n\x07running\x18\x01 \x01(\x08\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1b.mesh.registry.v1.BootEvent\"T\n\x11SaveExposeRequest\x12(\n\x06\x65xpose\x18\x01 \x01(\x0b\x32\x18.mesh.registry.v1.Expose\x12\x15\n\roriginal_name\x18\x02 \x01(\t\" \n\x10GetExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12ListExposesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x13ListExposesResponse\x12)\n\x07\x65xposes\x18\x01 \x03(\x0b\x32\x18.mesh.registry.v1.Expose\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"!\n\x10StartBootRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\x08\"\x11\n\x0fStopAppsRequest\"$\n\x14RefreshExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x10\n\x0eGetBootRequest\"\x12\n\x10WatchBootRequest\"\x1e\n\x0eGetFlowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"H\n\x10ListFlowsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\"S\n\x11ListFlowsResponse\x12%\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x16.mesh.registry.v1.Flow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x15\n\x13ListFlowTagsRequest\"\x89\x01\n\x14ListFlowTagsResponse\x12\x42\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x32.mesh.registry.v1.ListFlowTagsResponse.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01*\xcc\x01\n\x0b\x45xposeState\x12\x1c\n\x18\x45XPOSE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XPOSE_STATE_DRAFT\x10\x01\x12\x15\n\x11\x45XPOSE_STATE_DEAD\x10\x02\x12\x1a\n\x16\x45XPOSE_STATE_DEPLOYING\x10\x03\x12\x18\n\x14\x45XPOSE_STATE_RUNNING\x10\x04\x12\x1e\n\x1a\x45XPOSE_STATE_DEPLOY_FAILED\x10\x05\x12\x1a\n\x16\x45XPOSE_STATE_UNHEALTHY\x10\x06\x32\x83\x04\n\rExposeService\x12\x83\x01\n\nSaveExpose\x12#.mesh.registry.v1.SaveExposeRequest\x1a\x18.mesh.registry.v1.Expose\"6\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02*\"%/mesh/v1/{expose.name=exposes/*}:save:\x01*\x12u\n\tGetExpose\x12\".mesh.registry.v1.GetExposeRequest\x1a\x18.mesh.registry.v1.Expose\"*\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x1b\x12\x19/mesh/v1/{name=exposes/*}\x12}\n\x0bListExposes\x12$.mesh.registry.v1.ListExposesRequest\x1a%.mesh.registry.v1.ListExposesResponse\"!\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x12\x12\x10/mesh/v1/exposes\x12v\n\x0c\x44\x65leteExpose\x12%.mesh.registry.v1.DeleteExposeRequest\x1a\x16.google.protobuf.Empty\"\'\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x1b*\x19/mesh/v1/{name=exposes/*}2\xdb\x04\n\x0b\x42ootService\x12t\n\tStartBoot\x12\".mesh.registry.v1.StartBootRequest\x1a\x1b.mesh.registry.v1.BootEvent\"$\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x18\"\x13/mesh/v1/boot:start:\x01*0\x01\x12q\n\x08StopApps\x12!.mesh.registry.v1.StopAppsRequest\x1a\x1b.mesh.registry.v1.BootEvent\"#\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x17\"\x12/mesh/v1/apps:stop:\x01*0\x01\x12\x8a\x01\n\rRefreshExpose\x12&.mesh.registry.v1.RefreshExposeRequest\x1a\x1b.mesh.registry.v1.BootEvent\"2\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02&\"!/mesh/v1/{name=exposes/*}:refresh:\x01*0\x01\x12\x63\n\x07GetBoot\x12 .mesh.registry.v1.GetBootRequest\x1a\x16.mesh.registry.v1.Boot\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/boot\x12q\n\tWatchBoot\x12\".mesh.registry.v1.WatchBootRequest\x1a\x1b.mesh.registry.v1.BootEvent\"!\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x15\x12\x13/mesh/v1/boot:watch0\x01\x32\xf8\x02\n\x0b\x46lowService\x12n\n\x07GetFlow\x12 .mesh.registry.v1.GetFlowRequest\x1a\x16.mesh.registry.v1.Flow\")\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/mesh/v1/{name=flows/**}\x12u\n\tListFlows\x12\".mesh.registry.v1.ListFlowsRequest\x1a#.mesh.registry.v1.ListFlowsResponse\"\x1f\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/mesh/v1/flows\x12\x81\x01\n\x0cListFlowTags\x12%.mesh.registry.v1.ListFlowTagsRequest\x1a&.mesh.registry.v1.ListFlowTagsResponse\"\"\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/mesh/v1/flowTagsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,79 +38,79 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTFLOWTAGSRESPONSE_COUNTSENTRY']._loaded_options = None
   _globals['_LISTFLOWTAGSRESPONSE_COUNTSENTRY']._serialized_options = b'8\001'
   _globals['_EXPOSESERVICE'].methods_by_name['SaveExpose']._loaded_options = None
-  _globals['_EXPOSESERVICE'].methods_by_name['SaveExpose']._serialized_options = b'\352\340\030\002\010\003'
+  _globals['_EXPOSESERVICE'].methods_by_name['SaveExpose']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002*\"%/mesh/v1/{expose.name=exposes/*}:save:\001*'
   _globals['_EXPOSESERVICE'].methods_by_name['GetExpose']._loaded_options = None
-  _globals['_EXPOSESERVICE'].methods_by_name['GetExpose']._serialized_options = b'\220\002\001\352\340\030\002\010\003'
+  _globals['_EXPOSESERVICE'].methods_by_name['GetExpose']._serialized_options = b'\220\002\001\352\340\030\002\010\003\202\323\344\223\002\033\022\031/mesh/v1/{name=exposes/*}'
   _globals['_EXPOSESERVICE'].methods_by_name['ListExposes']._loaded_options = None
-  _globals['_EXPOSESERVICE'].methods_by_name['ListExposes']._serialized_options = b'\220\002\001\352\340\030\002\010\003'
+  _globals['_EXPOSESERVICE'].methods_by_name['ListExposes']._serialized_options = b'\220\002\001\352\340\030\002\010\003\202\323\344\223\002\022\022\020/mesh/v1/exposes'
   _globals['_EXPOSESERVICE'].methods_by_name['DeleteExpose']._loaded_options = None
-  _globals['_EXPOSESERVICE'].methods_by_name['DeleteExpose']._serialized_options = b'\352\340\030\002\010\003'
+  _globals['_EXPOSESERVICE'].methods_by_name['DeleteExpose']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\033*\031/mesh/v1/{name=exposes/*}'
   _globals['_BOOTSERVICE'].methods_by_name['StartBoot']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['StartBoot']._serialized_options = b'\352\340\030\002\010\003'
+  _globals['_BOOTSERVICE'].methods_by_name['StartBoot']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\030\"\023/mesh/v1/boot:start:\001*'
   _globals['_BOOTSERVICE'].methods_by_name['StopApps']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['StopApps']._serialized_options = b'\352\340\030\002\010\003'
+  _globals['_BOOTSERVICE'].methods_by_name['StopApps']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\027\"\022/mesh/v1/apps:stop:\001*'
   _globals['_BOOTSERVICE'].methods_by_name['RefreshExpose']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['RefreshExpose']._serialized_options = b'\352\340\030\002\010\003'
+  _globals['_BOOTSERVICE'].methods_by_name['RefreshExpose']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002&\"!/mesh/v1/{name=exposes/*}:refresh:\001*'
   _globals['_BOOTSERVICE'].methods_by_name['GetBoot']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['GetBoot']._serialized_options = b'\220\002\001\352\340\030\002\010\003'
+  _globals['_BOOTSERVICE'].methods_by_name['GetBoot']._serialized_options = b'\220\002\001\352\340\030\002\010\003\202\323\344\223\002\017\022\r/mesh/v1/boot'
   _globals['_BOOTSERVICE'].methods_by_name['WatchBoot']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['WatchBoot']._serialized_options = b'\352\340\030\002\010\003'
+  _globals['_BOOTSERVICE'].methods_by_name['WatchBoot']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\025\022\023/mesh/v1/boot:watch'
   _globals['_FLOWSERVICE'].methods_by_name['GetFlow']._loaded_options = None
-  _globals['_FLOWSERVICE'].methods_by_name['GetFlow']._serialized_options = b'\220\002\001\352\340\030\002\010\002'
+  _globals['_FLOWSERVICE'].methods_by_name['GetFlow']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002\032\022\030/mesh/v1/{name=flows/**}'
   _globals['_FLOWSERVICE'].methods_by_name['ListFlows']._loaded_options = None
-  _globals['_FLOWSERVICE'].methods_by_name['ListFlows']._serialized_options = b'\220\002\001\352\340\030\002\010\002'
+  _globals['_FLOWSERVICE'].methods_by_name['ListFlows']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002\020\022\016/mesh/v1/flows'
   _globals['_FLOWSERVICE'].methods_by_name['ListFlowTags']._loaded_options = None
-  _globals['_FLOWSERVICE'].methods_by_name['ListFlowTags']._serialized_options = b'\220\002\001\352\340\030\002\010\002'
-  _globals['_EXPOSESTATE']._serialized_start=2432
-  _globals['_EXPOSESTATE']._serialized_end=2636
-  _globals['_FLOWMETA']._serialized_start=146
-  _globals['_FLOWMETA']._serialized_end=267
-  _globals['_EXPOSE']._serialized_start=270
-  _globals['_EXPOSE']._serialized_end=771
-  _globals['_FLOW']._serialized_start=774
-  _globals['_FLOW']._serialized_end=1176
-  _globals['_BOOTEVENT']._serialized_start=1179
-  _globals['_BOOTEVENT']._serialized_end=1518
-  _globals['_BOOTEVENT_KIND']._serialized_start=1346
-  _globals['_BOOTEVENT_KIND']._serialized_end=1518
-  _globals['_BOOT']._serialized_start=1520
-  _globals['_BOOT']._serialized_end=1636
-  _globals['_SAVEEXPOSEREQUEST']._serialized_start=1638
-  _globals['_SAVEEXPOSEREQUEST']._serialized_end=1722
-  _globals['_GETEXPOSEREQUEST']._serialized_start=1724
-  _globals['_GETEXPOSEREQUEST']._serialized_end=1756
-  _globals['_LISTEXPOSESREQUEST']._serialized_start=1758
-  _globals['_LISTEXPOSESREQUEST']._serialized_end=1817
-  _globals['_LISTEXPOSESRESPONSE']._serialized_start=1819
-  _globals['_LISTEXPOSESRESPONSE']._serialized_end=1908
-  _globals['_DELETEEXPOSEREQUEST']._serialized_start=1910
-  _globals['_DELETEEXPOSEREQUEST']._serialized_end=1945
-  _globals['_STARTBOOTREQUEST']._serialized_start=1947
-  _globals['_STARTBOOTREQUEST']._serialized_end=1980
-  _globals['_STOPAPPSREQUEST']._serialized_start=1982
-  _globals['_STOPAPPSREQUEST']._serialized_end=1999
-  _globals['_REFRESHEXPOSEREQUEST']._serialized_start=2001
-  _globals['_REFRESHEXPOSEREQUEST']._serialized_end=2037
-  _globals['_GETBOOTREQUEST']._serialized_start=2039
-  _globals['_GETBOOTREQUEST']._serialized_end=2055
-  _globals['_WATCHBOOTREQUEST']._serialized_start=2057
-  _globals['_WATCHBOOTREQUEST']._serialized_end=2075
-  _globals['_GETFLOWREQUEST']._serialized_start=2077
-  _globals['_GETFLOWREQUEST']._serialized_end=2107
-  _globals['_LISTFLOWSREQUEST']._serialized_start=2109
-  _globals['_LISTFLOWSREQUEST']._serialized_end=2181
-  _globals['_LISTFLOWSRESPONSE']._serialized_start=2183
-  _globals['_LISTFLOWSRESPONSE']._serialized_end=2266
-  _globals['_LISTFLOWTAGSREQUEST']._serialized_start=2268
-  _globals['_LISTFLOWTAGSREQUEST']._serialized_end=2289
-  _globals['_LISTFLOWTAGSRESPONSE']._serialized_start=2292
-  _globals['_LISTFLOWTAGSRESPONSE']._serialized_end=2429
-  _globals['_LISTFLOWTAGSRESPONSE_COUNTSENTRY']._serialized_start=2384
-  _globals['_LISTFLOWTAGSRESPONSE_COUNTSENTRY']._serialized_end=2429
-  _globals['_EXPOSESERVICE']._serialized_start=2639
-  _globals['_EXPOSESERVICE']._serialized_end=3015
-  _globals['_BOOTSERVICE']._serialized_start=3018
-  _globals['_BOOTSERVICE']._serialized_end=3469
-  _globals['_FLOWSERVICE']._serialized_start=3472
-  _globals['_FLOWSERVICE']._serialized_end=3768
+  _globals['_FLOWSERVICE'].methods_by_name['ListFlowTags']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002\023\022\021/mesh/v1/flowTags'
+  _globals['_EXPOSESTATE']._serialized_start=2462
+  _globals['_EXPOSESTATE']._serialized_end=2666
+  _globals['_FLOWMETA']._serialized_start=176
+  _globals['_FLOWMETA']._serialized_end=297
+  _globals['_EXPOSE']._serialized_start=300
+  _globals['_EXPOSE']._serialized_end=801
+  _globals['_FLOW']._serialized_start=804
+  _globals['_FLOW']._serialized_end=1206
+  _globals['_BOOTEVENT']._serialized_start=1209
+  _globals['_BOOTEVENT']._serialized_end=1548
+  _globals['_BOOTEVENT_KIND']._serialized_start=1376
+  _globals['_BOOTEVENT_KIND']._serialized_end=1548
+  _globals['_BOOT']._serialized_start=1550
+  _globals['_BOOT']._serialized_end=1666
+  _globals['_SAVEEXPOSEREQUEST']._serialized_start=1668
+  _globals['_SAVEEXPOSEREQUEST']._serialized_end=1752
+  _globals['_GETEXPOSEREQUEST']._serialized_start=1754
+  _globals['_GETEXPOSEREQUEST']._serialized_end=1786
+  _globals['_LISTEXPOSESREQUEST']._serialized_start=1788
+  _globals['_LISTEXPOSESREQUEST']._serialized_end=1847
+  _globals['_LISTEXPOSESRESPONSE']._serialized_start=1849
+  _globals['_LISTEXPOSESRESPONSE']._serialized_end=1938
+  _globals['_DELETEEXPOSEREQUEST']._serialized_start=1940
+  _globals['_DELETEEXPOSEREQUEST']._serialized_end=1975
+  _globals['_STARTBOOTREQUEST']._serialized_start=1977
+  _globals['_STARTBOOTREQUEST']._serialized_end=2010
+  _globals['_STOPAPPSREQUEST']._serialized_start=2012
+  _globals['_STOPAPPSREQUEST']._serialized_end=2029
+  _globals['_REFRESHEXPOSEREQUEST']._serialized_start=2031
+  _globals['_REFRESHEXPOSEREQUEST']._serialized_end=2067
+  _globals['_GETBOOTREQUEST']._serialized_start=2069
+  _globals['_GETBOOTREQUEST']._serialized_end=2085
+  _globals['_WATCHBOOTREQUEST']._serialized_start=2087
+  _globals['_WATCHBOOTREQUEST']._serialized_end=2105
+  _globals['_GETFLOWREQUEST']._serialized_start=2107
+  _globals['_GETFLOWREQUEST']._serialized_end=2137
+  _globals['_LISTFLOWSREQUEST']._serialized_start=2139
+  _globals['_LISTFLOWSREQUEST']._serialized_end=2211
+  _globals['_LISTFLOWSRESPONSE']._serialized_start=2213
+  _globals['_LISTFLOWSRESPONSE']._serialized_end=2296
+  _globals['_LISTFLOWTAGSREQUEST']._serialized_start=2298
+  _globals['_LISTFLOWTAGSREQUEST']._serialized_end=2319
+  _globals['_LISTFLOWTAGSRESPONSE']._serialized_start=2322
+  _globals['_LISTFLOWTAGSRESPONSE']._serialized_end=2459
+  _globals['_LISTFLOWTAGSRESPONSE_COUNTSENTRY']._serialized_start=2414
+  _globals['_LISTFLOWTAGSRESPONSE_COUNTSENTRY']._serialized_end=2459
+  _globals['_EXPOSESERVICE']._serialized_start=2669
+  _globals['_EXPOSESERVICE']._serialized_end=3184
+  _globals['_BOOTSERVICE']._serialized_start=3187
+  _globals['_BOOTSERVICE']._serialized_end=3790
+  _globals['_FLOWSERVICE']._serialized_start=3793
+  _globals['_FLOWSERVICE']._serialized_end=4169
 # @@protoc_insertion_point(module_scope)
