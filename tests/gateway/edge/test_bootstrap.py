@@ -1,5 +1,6 @@
 """Envoy's bootstrap, rendered from the contract."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ from mesh.gateway.v1 import options_pb2
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
 from gateway.edge import bootstrap, contract, envoy, limits
+from meshkit.verifier import Credentials
 
 JWKS = '{"keys": []}'
 CONFIG = EdgeConfig(port=13370)
@@ -94,6 +96,33 @@ def test_every_stream_has_a_route_without_a_timeout() -> None:
 
     assert streams
     assert streams <= open_ended
+
+
+def test_a_websocket_has_a_route_of_its_own() -> None:
+    """To the web app, without a timeout, and past the transcoders: its path may be an RPC's without an upgrade."""
+    paths = [path for dialect in DIALECTS for path in dialect.socket_paths]
+    sockets = {
+        route["match"]["safe_regex"]["regex"]: route for route in routes(rendered()) if "safe_regex" in route["match"]
+    }
+
+    assert {contract.pattern(path) for path in paths} == set(sockets)
+    for route in sockets.values():
+        assert ("web", "0s") == (route["route"]["cluster"], route["route"]["timeout"])
+        assert {"transcoder_snake", "transcoder_camel"} == set(route["typed_per_filter_config"])
+        assert [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}] == route["match"][
+            "headers"
+        ]
+
+
+def test_a_token_is_looked_for_wherever_a_dialect_has_it() -> None:
+    """A dialect that is added brings its places along."""
+    more = dataclasses.replace(DIALECTS[0], credentials=Credentials(headers=("x-api-key",), cookies=("session",)))
+    config = bootstrap.render(CONFIG, JWKS, contract.descriptors(), [*DIALECTS, more])
+    provider = filters(config)["jwt_authn"]["providers"]["mesh"]
+
+    bearer = {"name": "authorization", "value_prefix": "Bearer "}
+    assert [{"name": "kodosumi_api_key"}, {"name": "x-api-key"}, bearer] == provider["from_headers"]
+    assert ["kodosumi_jwt", "session"] == provider["from_cookies"]
 
 
 def test_only_the_gateway_says_what_the_http_answer_is() -> None:
