@@ -67,7 +67,7 @@ function envoy_on_request(handle)
     headers:replace(":path", (path == "" and "/" or path) .. query)
   end
   if string.sub(path, 1, #TYPED) == TYPED then
-    if is_foreign(headers) then
+    if is_foreign(headers) and not headers:get("upgrade") then  -- the gateway judges those who want a WebSocket
       headers:remove("cookie")
     end
     -- A stream has no head that could be known before its end.
