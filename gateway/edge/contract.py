@@ -151,7 +151,7 @@ def stem(template: str) -> str:
 
 def pattern(template: str) -> str:
     """Return a path template as a regular expression for a whole path."""
-    # google/api/http.proto has the grammar: literals, `{name}` and `{name=jobs/*}`, with `*` for a segment and `**` for all.
+    # The grammar of google/api/http.proto: `{name}` and `{name=jobs/*}`, where `**` is any number of segments.
     parts = re.split(r"(\{[^}]*\})", template)
     return "".join(_variable(part[1:-1]) if part.startswith("{") else re.escape(part) for part in parts)
 

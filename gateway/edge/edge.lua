@@ -73,6 +73,7 @@ function envoy_on_request(handle)
     -- A stream has no head that could be known before its end.
     if headers:get(":method") == "HEAD" and string.sub(path, -6) ~= ":watch" then
       headers:replace(":method", "GET")
+      handle:streamInfo():dynamicMetadata():set("edge", "as_get", true)
     end
   end
 end
@@ -91,7 +92,7 @@ function envoy_on_response(handle)
   local code = headers:get("x-http-code")
   local body = headers:get("x-http-body")
   local head = handle:streamInfo():dynamicMetadata():get("edge")
-  if head and (code or body or headers:get("grpc-status")) then
+  if head and (head["as_get"] or code or body or headers:get("grpc-status")) then
     body = ""  -- a transcoded answer has a body, which the client of a HEAD would take for the next answer
   end
   for _, name in ipairs(GRPC) do

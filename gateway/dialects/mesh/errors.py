@@ -6,46 +6,45 @@ Envoy renders what the services raise (`convert_grpc_status`); this is the same 
 from collections.abc import Mapping
 from typing import Any
 
-import grpc
 from google.protobuf import json_format
+from grpc import StatusCode
 
 from gateway.http.dialect import Rendered
 from gateway.http.errors import HttpError, envoy_detail
 from gateway.http.exchange import Asked
 from meshkit.errors import MeshError
 
-_Code = grpc.StatusCode
-_HTTP: Mapping[_Code, int] = {
-    _Code.INVALID_ARGUMENT: 400,
-    _Code.FAILED_PRECONDITION: 400,
-    _Code.UNAUTHENTICATED: 401,
-    _Code.PERMISSION_DENIED: 403,
-    _Code.NOT_FOUND: 404,
-    _Code.ALREADY_EXISTS: 409,
-    _Code.ABORTED: 409,
-    _Code.RESOURCE_EXHAUSTED: 429,
-    _Code.UNIMPLEMENTED: 501,
-    _Code.UNAVAILABLE: 503,
-    _Code.DEADLINE_EXCEEDED: 504,
+_HTTP: Mapping[StatusCode, int] = {
+    StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.FAILED_PRECONDITION: 400,
+    StatusCode.UNAUTHENTICATED: 401,
+    StatusCode.PERMISSION_DENIED: 403,
+    StatusCode.NOT_FOUND: 404,
+    StatusCode.ALREADY_EXISTS: 409,
+    StatusCode.ABORTED: 409,
+    StatusCode.RESOURCE_EXHAUSTED: 429,
+    StatusCode.UNIMPLEMENTED: 501,
+    StatusCode.UNAVAILABLE: 503,
+    StatusCode.DEADLINE_EXCEEDED: 504,
 }
 """Envoy's own table; what it does not name is 500."""
-_CODES: Mapping[int, _Code] = {
-    400: _Code.INVALID_ARGUMENT,
-    401: _Code.UNAUTHENTICATED,
-    403: _Code.PERMISSION_DENIED,
-    404: _Code.NOT_FOUND,
-    405: _Code.UNIMPLEMENTED,
-    408: _Code.DEADLINE_EXCEEDED,
-    413: _Code.RESOURCE_EXHAUSTED,
-    415: _Code.INVALID_ARGUMENT,
-    426: _Code.FAILED_PRECONDITION,
-    429: _Code.RESOURCE_EXHAUSTED,
-    431: _Code.RESOURCE_EXHAUSTED,
-    500: _Code.INTERNAL,
-    501: _Code.UNIMPLEMENTED,
-    502: _Code.UNAVAILABLE,
-    503: _Code.UNAVAILABLE,
-    504: _Code.DEADLINE_EXCEEDED,
+_CODES: Mapping[int, StatusCode] = {
+    400: StatusCode.INVALID_ARGUMENT,
+    401: StatusCode.UNAUTHENTICATED,
+    403: StatusCode.PERMISSION_DENIED,
+    404: StatusCode.NOT_FOUND,
+    405: StatusCode.UNIMPLEMENTED,
+    408: StatusCode.DEADLINE_EXCEEDED,
+    413: StatusCode.RESOURCE_EXHAUSTED,
+    415: StatusCode.INVALID_ARGUMENT,
+    426: StatusCode.FAILED_PRECONDITION,
+    429: StatusCode.RESOURCE_EXHAUSTED,
+    431: StatusCode.RESOURCE_EXHAUSTED,
+    500: StatusCode.INTERNAL,
+    501: StatusCode.UNIMPLEMENTED,
+    502: StatusCode.UNAVAILABLE,
+    503: StatusCode.UNAVAILABLE,
+    504: StatusCode.DEADLINE_EXCEEDED,
 }
 
 
@@ -63,5 +62,5 @@ def envoy_body(status: int) -> Mapping[str, Any]:
 
 
 def _body(status: int, message: str) -> Mapping[str, Any]:
-    number: int = _CODES.get(status, _Code.UNKNOWN).value[0]
+    number: int = _CODES.get(status, StatusCode.UNKNOWN).value[0]
     return {"code": number, "message": message, "details": []}
