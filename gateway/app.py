@@ -21,9 +21,10 @@ from gateway import web
 from gateway.config import Config
 from gateway.core import peers
 from gateway.dialects import DIALECTS
-from gateway.edge import contract, limits
+from gateway.edge import contract
 from gateway.http.dialect import Dialect, Dialects
 from gateway.http.interceptor import DialectCalls
+from gateway.http.session import FRAME_BYTES_MAX
 from gateway.http.sockets import Door
 from meshkit import observability
 from meshkit.server import serve, until_signal
@@ -147,7 +148,7 @@ async def _serve_web(app: Starlette, address: str) -> AsyncIterator[int]:
             lifespan="on",
             timeout_keep_alive=75,
             ws="websockets-sansio",
-            ws_max_size=limits.BODY_BYTES_MAX,
+            ws_max_size=FRAME_BYTES_MAX,
             ws_per_message_deflate=False,  # it would keep some 300 kB for each, and most frames are short
             timeout_graceful_shutdown=1,
             server_header=False,

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import pathlib
+import re
 from typing import Any
 
 import grpc
@@ -134,6 +135,14 @@ async def test_the_first_dialects_limits_are_for_what_is_nobody_elses(edge: Edge
 
     assert MANY - 10 == len(refused(panel))
     assert not refused(payments)
+
+
+async def test_the_page_says_the_rates_that_there_are() -> None:
+    """`docs/gateway.md` has a row for each tier."""
+    page = (pathlib.Path(__file__).parents[3] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)`[^|]*\| ([\d,]+) \|$", page, re.MULTILINE))
+
+    assert {tier: f"{rate:,}" for tier, rate in RATES.items()} == rows
 
 
 async def test_every_tier_of_a_user_has_a_rate() -> None:

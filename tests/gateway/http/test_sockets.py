@@ -17,7 +17,7 @@ from gateway import app as gateway_app
 from gateway.core.peers import Peers
 from gateway.dialects import DIALECTS, mesh
 from gateway.http.dialect import Dialect, Socket
-from gateway.http.session import Session
+from gateway.http.session import FRAME_BYTES_MAX, Session
 from meshkit.errors import Denied, Exhausted, from_rpc
 from meshkit.principal import caller
 from tests.gateway.stack import ANY, DEADLINE_S
@@ -153,6 +153,19 @@ async def test_frames_that_nobody_reads_are_not_kept(stage: Stage, url: str) -> 
         assert (4400, "nobody reads so many frames") == await closed(socket)
 
 
+async def test_a_frame_has_a_limit(stage: Stage, url: str) -> None:
+    """Of 64 KiB; a larger one ends the session."""
+    async with opened(url, stage, "/echo/x") as socket:
+        await socket.recv()
+        text = "a" * (FRAME_BYTES_MAX - 2)
+        echoed = await told(socket, text)
+        await socket.send(json.dumps(f"{text}a"))
+        code, _ = await closed(socket)
+
+    assert text == echoed
+    assert 1009 == code
+
+
 @pytest.mark.parametrize(("path", "status"), [("/echo/closed", 403), ("/operators/x", 403), ("/nowhere", 404)])
 async def test_before_it_is_open_the_answer_is_http(stage: Stage, url: str, path: str, status: int) -> None:
     """Whether the endpoint or the door refuses."""
@@ -163,9 +176,10 @@ async def test_before_it_is_open_the_answer_is_http(stage: Stage, url: str, path
     assert json.loads(caught.value.response.body or b"")
 
 
-async def test_a_public_one_is_for_everybody(url: str) -> None:
-    """Who is nobody has no user."""
-    async with connect(f"{url}/public/x", proxy=None) as socket:
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer forged"}])
+async def test_a_public_one_is_for_everybody(url: str, headers: dict[str, str]) -> None:
+    """Who is nobody has no user; as with an RPC, a token that does not hold is none."""
+    async with connect(f"{url}/public/x", additional_headers=headers, proxy=None) as socket:
         assert "" == json.loads(await socket.recv())["user"]
 
 
