@@ -2,7 +2,8 @@
 
 Functions get `inputs` and `tracer` by the names of their parameters, either may be absent.  Crews are objects with
 `kickoff`, or classes with `is_crew_class` (CrewAI's `@CrewBase`) whose `crew()` makes one; CrewAI itself is not needed
-to recognise them.
+to recognise them.  A function that declares its inputs (`agentmesh.declare`) gets them made from the job's, and the
+validators of its author run before it.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentmesh import entry
+from agentmesh.declare import declared_by
 from agentmesh.errors import KodosumiError
 from agentmesh.inject import by_name
 from agentmesh.serialize import plain, serialize
@@ -22,17 +24,28 @@ async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
 
     A function that is not `async` runs in a thread; if this call is cancelled the thread goes on, so end the process.
     """
+    try:
+        return await _execute(entry_point, inputs, tracer)
+    finally:
+        tracer.finish()
+
+
+async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
     target = entry.resolve(entry_point)
     if getattr(target, "is_crew_class", False):
         target = await _call(_crew_of(target))
     if callable(getattr(target, "kickoff", None)):
         result = await _kickoff(target, inputs, tracer)
     elif callable(target):
+        declared = declared_by(target)
+        given = inputs if declared is None else declared.build(inputs)
         try:
-            run = by_name(target, inputs=inputs, tracer=tracer)
+            run = by_name(target, inputs=given, tracer=tracer)
         except TypeError as error:
             raise KodosumiError(f"entry point {entry_point}: {error}") from None
         result = await _call(run, target)
+        if declared is not None:
+            declared.check_result(entry_point.rpartition(":")[2], result)
     else:
         raise KodosumiError(
             f"entry point {entry_point} is {type(target).__name__}: name a function, or a crew with `kickoff`"

@@ -11,11 +11,15 @@ import os
 import sys
 import types
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Literal
 
 from agentmesh import compat
+from agentmesh.serialize import to_json
 
 Asgi = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
+
+Isolation = Literal["process", "shared"]
+"""A process for each job, or all jobs of the app as tasks in one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,16 @@ class FlowInfo:
     organization: str | None = None
     version: str | None = None
     deprecated: bool | None = None
+    launcher: Literal["handler", "schema"] = "handler"
+    """Who checks the inputs: the author's handler, or the mesh by `input_schema_json`."""
+    elements_json: str = ""
+    """Its form: a JSON array of elements; empty if it is not known before the app is asked."""
+    input_schema_json: str = ""
+    """JSON Schema (2020-12) of its inputs; empty unless the launcher is `schema`."""
+    entry_point: str = ""
+    """`module:function` of a job; empty unless the launcher is `schema`."""
+    isolation: Isolation | None = None
+    """As its author declared it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,22 +85,36 @@ def load(import_path: str) -> LoadedApp:
 
 
 def flows_of(asgi: Any) -> list[FlowInfo]:
-    """Return the flows of an app: the operations its OpenAPI document marks with `x-kodosumi` (spec: kodosumi §2.1)."""
+    """Return the flows of an app: the operations its OpenAPI document marks with `x-kodosumi` (spec: kodosumi §2.1).
+
+    Raises `ValueError` for a declared flow that a job's process cannot find.
+    """
     openapi = getattr(asgi, "openapi", None)
     if not callable(openapi):
         return []  # an ASGI app of another make: it can be called, but has no forms
     cached = getattr(asgi, "openapi_schema", None)
     document = openapi()
     asgi.openapi_schema = cached  # the app may still add routes when it starts
+    offers = getattr(asgi, "offers", {})
     flows = []
     for path, operations in document.get("paths", {}).items():
         for method, operation in operations.items():
             if isinstance(operation, Mapping) and operation.get("x-kodosumi") is True:
-                flows.append(_flow(path, method, operation))
+                offer = offers.get("/" + path.strip("/"))
+                flows.append(_flow(path, method, operation, _offered(offer) if offer is not None else {}))
     return sorted(flows, key=lambda flow: flow.path)
 
 
-def _flow(path: str, method: str, operation: Mapping[str, Any]) -> FlowInfo:
+def _offered(offer: Any) -> dict[str, Any]:
+    """Return what a `ServeAPI` knows of a flow beside its operation, as fields of `FlowInfo`."""
+    told = {"elements_json": to_json(offer.form.elements()), "isolation": offer.isolation}
+    if offer.declared is None:
+        return told
+    schema = to_json(offer.declared.schema)
+    return {**told, "launcher": "schema", "input_schema_json": schema, "entry_point": offer.entry_point()}
+
+
+def _flow(path: str, method: str, operation: Mapping[str, Any], offered: Mapping[str, Any]) -> FlowInfo:
     def text(key: str) -> str | None:
         value = operation.get(key)
         return None if value is None else str(value)
@@ -101,6 +129,7 @@ def _flow(path: str, method: str, operation: Mapping[str, Any]) -> FlowInfo:
         organization=text("x-organization"),
         version=text("x-version"),
         deprecated=operation.get("deprecated"),
+        **offered,
     )
 
 

@@ -1,22 +1,18 @@
 """Locks: a flow asks a human and waits.
 
 The job's process makes the form with the app's own `lock` handler and sends it along, so that it can be shown whatever
-becomes of the app.  An answer is parsed, checked and leased in the app's handler process (`answer`); what comes out is
+becomes of the app.  An answer is parsed, checked and leased in the app's handler process (`check`); what comes out is
 what `tracer.lock` returns.
 """
 
 import concurrent.futures
 import dataclasses
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentmesh import inject, serialize
 from agentmesh.errors import InputsError, KodosumiError, describe, in_order, refusal
-
-PATH = "/_lock_/{fid}/{lid}"
-"""Where an app answers for its locks; the mesh lets nobody in but itself."""
 
 
 class LockExpired(TimeoutError):
@@ -55,16 +51,26 @@ async def make(app: Any, name: str, data: Mapping[str, Any] | None, timeout: flo
     return Question(title=name, elements=model.get_model(), data=serialize.plain(given), timeout_s=timeout or 0.0)
 
 
-async def answer(app: Any, request: Any) -> Any:
-    """Take an answer (ASGI endpoint of every `ServeAPI`): `{"result": …}`, or `{"errors": …}` as for a flow's form."""
-    from starlette.responses import JSONResponse
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What an app says to a lock's answer: a result, or errors, or why there is neither."""
 
+    result: Any = None
+    """What the flow gets."""
+    errors: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
+    """What is wrong with the answer, by field."""
+    detail: str = ""
+    """Why there is neither result nor errors; empty if there is one."""
+    failed: bool = False
+    """Whether that is the app's failure."""
+
+
+async def check(app: Any, name: str, inputs: Mapping[str, Any], data: Mapping[str, Any], request: Any) -> Checked:
+    """Parse, check and lease an answer.  `request` is for the handlers that want one (Starlette's `Request`)."""
+    handler = getattr(app, "lock_handlers", {}).get(name)
+    if handler is None:
+        return Checked(detail=f"the app has no lock {name!r} any more")
     try:
-        asked = json.loads(await request.body())
-        name, inputs, data = asked["name"], asked["inputs"], asked["data"]
-        handler = app.lock_handlers.get(name)
-        if handler is None:
-            return JSONResponse({"detail": f"the app has no lock {name!r} any more"}, status_code=404)
         model = await _awaited(inject.by_name(handler, data=data, request=request)())
         values = model.parse(inputs)
         problems = model.check(values)
@@ -76,12 +82,12 @@ async def answer(app: Any, request: Any) -> Any:
                 leased = inject.by_name(lease, inputs=dict(values), data=data, request=request)
                 result = await inject.call(lease, leased)
         except InputsError as error:
-            return JSONResponse({"errors": in_order(refusal(error, problems))})
+            return Checked(errors=in_order(refusal(error, problems)))
         if problems:
-            return JSONResponse({"errors": in_order(problems)})
-        return JSONResponse({"result": serialize.plain(result)})
+            return Checked(errors=in_order(problems))
+        return Checked(result=serialize.plain(result))
     except Exception as error:
-        return JSONResponse({"detail": describe(error)}, status_code=500)
+        return Checked(detail=describe(error), failed=True)
 
 
 async def _awaited(value: Any) -> Any:

@@ -1,29 +1,30 @@
 """`ServeAPI`: a FastAPI app whose forms are flows.
 
-`@app.enter(path, model=...)` registers two routes: GET answers the form's schema, POST parses and checks the values,
-calls the handler and answers with the id of the job it launched (spec: kodosumi §2.3, §2.4).  Routes of plain FastAPI
-are flows too if they are marked with `entry=True`.
+`@app.flow(path)` makes a function a flow whose inputs are declared: the mesh checks them and starts the job.
+`@app.enter(path, model=...)` is kodosumi's way: its handler checks the values and returns a `Launch`.  Either registers
+two routes: GET answers the form's schema, POST takes values and answers with the id of the job.  Routes of plain
+FastAPI are flows too if they are marked with `entry=True`.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar, get_args
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from agentmesh import body, inject, launch, locks, serialize
-from agentmesh.errors import InputsError, describe, in_order, refusal
+from agentmesh import entry, inject, launch
+from agentmesh.declare import Declared, declare, declared_by
+from agentmesh.errors import describe
 from agentmesh.forms import Model
+from agentmesh.loading import Isolation
+from agentmesh.routes import DeclaredForm, Form, HandlerForm
 
 USER_HEADER = b"x-kodosumi_user"
 BASE_HEADER = b"x-kodosumi_base"
 ANONYMOUS = "_anonymous_"
-
-NOT_LAUNCHED = "kodosumi endpoint must return a Launch object or raise an InputsError"
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
@@ -34,23 +35,47 @@ class _Decorator(Protocol):
     def __call__(self, handler: _Handler, /) -> _Handler: ...
 
 
-class ServeAPI(FastAPI):
-    """A FastAPI app with `enter`, `lock` and `lease`.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What the mesh is told of a flow beside what its OpenAPI operation says."""
 
-    `request.state.user` is the caller's id and `request.state.prefix` the address the app is reached at, as the mesh
-    says in its headers.
+    form: Form
+    isolation: Isolation | None = None
+    """As its author declared it, for the flow or for the whole app."""
+    declared: Declared | None = None
+    """Of a flow whose inputs are declared."""
+    function: Callable[..., Any] | None = None
+    """Of a flow whose inputs are declared: what a job runs."""
+
+    def entry_point(self) -> str:
+        """Return `module:function` of the job; empty if the handler names it at the launch.
+
+        Raises `ValueError` for a function that another process cannot find.
+        """
+        if self.function is None:
+            return ""
+        place = f"{self.function.__module__}:{self.function.__qualname__}"
+        if "<" not in place and declared_by(entry.resolve(place)) is declared_by(self.function):
+            return place  # also where a decorator has wrapped it since
+        return entry.name_of(self.function, getattr(self.function, "__module__", None))
+
+
+class ServeAPI(FastAPI):
+    """A FastAPI app with `flow`, `enter`, `lock` and `lease`.
+
+    `isolation` separates the jobs of all its flows that do not say it themselves: `"process"` gives each a process,
+    `"shared"` runs them as tasks in one.  `request.state.user` is the caller's id and `request.state.prefix` the
+    address the app is reached at, as the mesh says in its headers.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, isolation: Isolation | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.isolation = _checked(isolation)
+        self.offers: dict[str, Offer] = {}
+        """By path."""
         self.lock_handlers: dict[str, Callable[..., Any]] = {}
         self.lease_handlers: dict[str, Callable[..., Any]] = {}
         self.exception_handlers.setdefault(Exception, _internal_error)
-        self.add_api_route(locks.PATH, self._answer_lock, methods=["POST"], include_in_schema=False)
-
-    async def _answer_lock(self, request: Request) -> Response:
-        response: Response = await locks.answer(self, request)
-        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -64,6 +89,42 @@ class ServeAPI(FastAPI):
             scope = {**scope, "state": {**scope.get("state", {}), **said}}
         await super().__call__(scope, receive, send)
 
+    def flow(
+        self,
+        path: str = "/",
+        model: Model | None = None,
+        summary: str | None = None,
+        description: str | None = None,
+        tags: list[str] | None = None,
+        version: str | None = None,
+        author: str | None = None,
+        organization: str | None = None,
+        deprecated: bool | None = None,
+        isolation: Isolation | None = None,
+        **options: Any,
+    ) -> Callable[[_Handler], _Handler]:
+        """Decorate a flow: `def flow(inputs: Model, tracer)`, `async` or not, either parameter optional.
+
+        `Model` is a pydantic model; with `model` given, a `forms.Model`, `inputs` is a dict.  The mesh derives the form
+        from it, checks the inputs by it and runs the function in a job; the function stays callable as it is.  Further
+        `options` go to FastAPI.  Raises `TypeError` for a function that does not say what it takes.
+        """
+        said = {"author": author, "organization": organization, "version": version}
+        shown = {"summary": summary, "description": description, "tags": tags, "deprecated": deprecated}
+        separated = _checked(isolation) or self.isolation
+
+        def decorate(function: _Handler) -> _Handler:
+            declared = declare(function, model)
+
+            def made(context: launch.FlowContext, given: Mapping[str, Any]) -> Form:
+                return DeclaredForm(declared, function, context, given)
+
+            form = self._add_form(_canonical(path), function, {**shown, **options}, said, made)
+            self.offers[_canonical(path)] = Offer(form=form, isolation=separated, declared=declared, function=function)
+            return function
+
+        return decorate
+
     def enter(
         self,
         path: str,
@@ -75,6 +136,7 @@ class ServeAPI(FastAPI):
         author: str | None = None,
         organization: str | None = None,
         deprecated: bool | None = None,
+        isolation: Isolation | None = None,
         **options: Any,
     ) -> Callable[[_Handler], _Handler]:
         """Decorate the handler of a form: `def handler(inputs, request)`, `async` or not, either parameter optional.
@@ -84,34 +146,51 @@ class ServeAPI(FastAPI):
         """
         if not isinstance(model, Model):
             raise TypeError(f"enter {path!r}: model must be a forms.Model, got {type(model).__name__}")
-        path = _canonical(path)
         said = {"author": author, "organization": organization, "version": version}
-        shown = {"summary": summary, "description": description, "tags": tags, "deprecated": deprecated, **options}
-        given: dict[str, Any] = {key: value for key, value in shown.items() if value is not None}
-        given.pop("methods", None)
-        meta = {"tags": tags, "summary": summary, "description": description, "deprecated": deprecated, **said}
-        given["openapi_extra"] = _openapi_extra(True, said, options.get("openapi_extra"))
+        shown = {"summary": summary, "description": description, "tags": tags, "deprecated": deprecated}
+        separated = _checked(isolation) or self.isolation
 
         def decorate(handler: _Handler) -> _Handler:
             inject.wanted(handler, ("inputs", "request"))
-            context = launch.FlowContext(path=path, module=getattr(handler, "__module__", ""), meta=meta)
-            form = _Form(model, handler, context, given)
 
-            # Functions without a docstring: FastAPI would take it for the flow's description.
-            async def schema() -> Response:
-                return form.schema()
+            def made(context: launch.FlowContext, given: Mapping[str, Any]) -> Form:
+                return HandlerForm(model, handler, context, given)
 
-            async def submit(request: Request) -> Response:
-                return await form.submit(request)
-
-            # FastAPI makes a summary of a route's name, where the author gives none.
-            route = {**given, "name": getattr(handler, "__name__", "form"), "response_model": None}
-            extra = _openapi_extra(False, said, options.get("openapi_extra"))
-            self.add_api_route(path, schema, methods=["GET"], **route)
-            self.add_api_route(path, submit, methods=["POST"], **{**route, "openapi_extra": extra})
+            form = self._add_form(_canonical(path), handler, {**shown, **options}, said, made)
+            self.offers[_canonical(path)] = Offer(form=form, isolation=separated)
             return handler
 
         return decorate
+
+    def _add_form(
+        self,
+        path: str,
+        handler: Callable[..., Any],
+        options: Mapping[str, Any],
+        said: Mapping[str, Any],
+        made: Callable[[launch.FlowContext, Mapping[str, Any]], Form],
+    ) -> Form:
+        """Add the two routes of a form; `options` and `said` are what the author says about the flow."""
+        given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+        given.pop("methods", None)
+        given["openapi_extra"] = _openapi_extra(True, said, options.get("openapi_extra"))
+        meta = {**{key: options[key] for key in ("tags", "summary", "description", "deprecated")}, **said}
+        context = launch.FlowContext(path=path, module=getattr(handler, "__module__", ""), meta=meta)
+        form = made(context, given)
+
+        # Functions without a docstring: FastAPI would take it for the flow's description.
+        async def schema() -> Response:
+            return form.schema()
+
+        async def submit(request: Request) -> Response:
+            return await form.submit(request)
+
+        # FastAPI makes a summary of a route's name, where the author gives none.
+        route = {**given, "name": getattr(handler, "__name__", "form"), "response_model": None}
+        extra = _openapi_extra(False, said, options.get("openapi_extra"))
+        self.add_api_route(path, schema, methods=["GET"], **route)
+        self.add_api_route(path, submit, methods=["POST"], **{**route, "openapi_extra": extra})
+        return form
 
     def lock(self, name: str) -> Callable[[_Handler], _Handler]:
         """Decorate what makes the form of a lock: `def handler(data, request) -> Model`."""
@@ -174,80 +253,11 @@ class ServeAPI(FastAPI):
         return self._route("head", args, options)
 
 
-class _Form:
-    """The two routes of one form."""
-
-    def __init__(
-        self, model: Model, handler: Callable[..., Any], context: launch.FlowContext, given: Mapping[str, Any]
-    ) -> None:
-        self._model = model
-        self._handler = handler
-        self._context = context
-        self._given = given
-
-    def schema(self) -> Response:
-        """Answer what the author said about the flow, and its elements."""
-        return JSONResponse(serialize.plain({**self._given, "elements": self._model.get_model()}))
-
-    async def submit(self, request: Request) -> Response:
-        """Parse, call the handler, check, and answer with the job's id or with what is wrong."""
-        try:
-            data, is_form = await body.read(request)
-        except ValueError as error:
-            return JSONResponse({"detail": str(error)}, status_code=400)
-        values = self._model.parse(data, form=is_form)
-        problems = self._model.check(values)
-        with _forgetting() as keep:
-            try:
-                # A copy: a handler that changes its inputs must not change what is checked.
-                response = await self._call(dict(values), request)
-            except InputsError as error:
-                return self._refuse(refusal(error, problems))
-            except HTTPException:
-                raise  # the author's own answer
-            except Exception as error:
-                if problems:  # it has stumbled over what is wrong with the values
-                    return self._refuse(problems)
-                return JSONResponse({"detail": describe(error)}, status_code=500)
-            job_id = launch.launched(response)
-            if job_id is None:
-                return JSONResponse({"detail": NOT_LAUNCHED}, status_code=400)
-            if problems:
-                return self._refuse(problems)
-            keep()
-        return self._answer({"result": job_id})
-
-    async def _call(self, values: dict[str, Any], request: Request) -> Any:
-        run = inject.by_name(self._handler, inputs=values, request=request)
-        token = launch.flow.set(self._context)
-        try:
-            return await inject.call(self._handler, run)
-        finally:
-            launch.flow.reset(token)
-
-    def _refuse(self, errors: Mapping[str, list[str]]) -> Response:
-        return self._answer({"errors": in_order(errors)})
-
-    def _answer(self, content: dict[str, Any]) -> Response:
-        return JSONResponse(serialize.plain({**content, "elements": self._model.get_model()}))
-
-
-@contextlib.contextmanager
-def _forgetting() -> Iterator[Callable[[], None]]:
-    """Take back the launches that are noted within the block, unless it calls what this yields."""
-    noted = launch.launches.get(None)
-    before = len(noted) if noted is not None else 0
-    kept = False
-
-    def keep() -> None:
-        nonlocal kept
-        kept = True
-
-    try:
-        yield keep
-    finally:
-        if noted is not None and not kept:
-            del noted[before:]
+def _checked(isolation: Any) -> Isolation | None:
+    if isolation not in (None, *get_args(Isolation)):
+        raise ValueError(f"isolation must be 'process' or 'shared', not {isolation!r}")
+    checked: Isolation | None = isolation
+    return checked
 
 
 def _canonical(path: str) -> str:

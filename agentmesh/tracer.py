@@ -6,12 +6,13 @@ Ray worker on this machine) a pickled tracer forwards its events to the job's pr
 
 import asyncio
 import concurrent.futures
+import json
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from agentmesh import locks, relay
+from agentmesh import locks, progress, relay
 from agentmesh.errors import KodosumiError, hide_paths
 from agentmesh.response import HTML, Markdown, Text
 from agentmesh.serialize import serialize
@@ -39,6 +40,7 @@ class Tracer:
         self._app = app
         self._ask = ask
         self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
+        self._progress = progress.Throttle(lambda payload: self._emit("progress", payload))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.fid, self._emit.ticket(), self.panel_url, self.jwt)
@@ -55,6 +57,10 @@ class Tracer:
         Raises `ValueError` for a payload that is too large for an event (4 MiB).
         """
         self._emit(kind, payload.encode("utf-8", "replace").decode())
+
+    def finish(self) -> None:
+        """Send what is still kept back; whoever runs a flow calls it at the end."""
+        self._progress.flush()
 
     async def _send(self, kind: str, *payloads: str) -> None:
         for payload in payloads:
@@ -89,6 +95,22 @@ class Tracer:
     async def warning(self, *message: str, exc_info: bool = False) -> None:
         """Send a line to stderr; with `exc_info` the exception being handled as well."""
         await self._send("stderr", _warning(message, exc_info))
+
+    async def progress(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Say how far the job has come: `done` of `total` things, and what it does now.
+
+        At most ten a second are sent, the last one always.  Raises `ValueError` for what is no number.
+        """
+        self.progress_sync(done, total, text)
+        await asyncio.sleep(0)
+
+    async def usage(self, input_tokens: int = 0, output_tokens: int = 0, cost_micros: int = 0) -> None:
+        """Say what a step has consumed: tokens of a model, and money in millionths; the mesh adds up the steps.
+
+        Raises `ValueError` for what is no whole number, or negative.
+        """
+        self.usage_sync(input_tokens, output_tokens, cost_micros)
+        await asyncio.sleep(0)
 
     async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """Ask a human with the form that `@app.lock(name)` makes of `data`, and wait for the answer.
@@ -139,6 +161,18 @@ class Tracer:
         """See `warning`."""
         self.emit("stderr", _warning(message, exc_info))
 
+    def progress_sync(self, done: float, total: float | None = None, text: str = "") -> None:
+        """See `progress`."""
+        self._progress.say(progress.payload(done, total, text))
+
+    def usage_sync(self, input_tokens: int = 0, output_tokens: int = 0, cost_micros: int = 0) -> None:
+        """See `usage`."""
+        said = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cost_micros": cost_micros}
+        for name, value in said.items():
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+                raise ValueError(f"usage: {name} must be a whole number that is not negative, got {value!r}")
+        self.emit("usage", json.dumps(said, separators=(",", ":")))
+
     def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """See `lock`.  For code in a thread; an `async` flow awaits `lock`, or `KodosumiError` tells it to."""
         try:
@@ -170,6 +204,10 @@ class TracerMock(Tracer):
     def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """Answer `{}`."""
         return {}
+
+    def progress_sync(self, done: float, total: float | None = None, text: str = "") -> None:
+        """Check what is said, and send nothing."""
+        progress.payload(done, total, text)
 
     async def fs(self) -> Any:
         """Answer None."""

@@ -3,9 +3,14 @@
 One thread owns the write connection.  It takes whatever writes are waiting, runs each in a savepoint inside one
 transaction, commits once (`synchronous=FULL`), and only then answers them all: an answer means "on disk".  There is
 no timer: while one commit waits for the disk, the next batch gathers by itself.
+
+Readers never wait for the writer.  What an index answers in microseconds is read on the loop (`read`), which is less
+than a hop to a thread costs; everything else goes to a few reading threads (`query`), which start when first needed.
 """
 
 import asyncio
+import concurrent.futures
+import contextlib
 import pathlib
 import queue
 import sqlite3
@@ -15,6 +20,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 _BATCH_MAX = 1000
+_READERS_MAX = 2
+_INSTRUCTIONS = 10_000
 _CLOSE = object()
 
 
@@ -30,6 +37,10 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
+        self._readers = concurrent.futures.ThreadPoolExecutor(_READERS_MAX, thread_name_prefix="sqlite-reader")
+        self._own = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        """The connections of the reading threads."""
 
     def open(self) -> None:
         """Create or migrate the file, and start the writer.  Raises `sqlite3.Error` if it is not ours to read."""
@@ -39,22 +50,23 @@ class Database:
         self._writer = self._connect()
         try:
             self._migrate(self._writer)
-            self._reader = self._connect()
+            self._reader = self._connect(query_only=True)
         except sqlite3.Error:
             self._writer.close()
             raise
-        self._reader.execute("PRAGMA query_only=ON")
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     async def close(self) -> None:
-        """Commit what is waiting, then stop.  Writes after this are refused."""
+        """Commit what is waiting, interrupt long queries, then stop.  Whatever is asked for after this is refused."""
         if self._loop is not None:
             self._loop = None
             self._queue.put(_CLOSE)
             await asyncio.to_thread(self._thread.join)
-        if self._reader is not None:
-            self._reader.close()
+        await asyncio.to_thread(self._readers.shutdown)  # their queries see that the database closes
+        for connection in (*self._opened, self._reader):
+            if connection is not None:
+                connection.close()
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on the writer and return its value once it is on disk.
@@ -68,28 +80,46 @@ class Database:
         self._queue.put((work, future))
         return await future
 
-    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a short query now, on the caller's thread: for what an index answers in microseconds."""
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a short query: one that an index answers in microseconds.  A longer one would hold up every caller."""
+        return self.read_now(work)
+
+    def read_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a short query on the caller's thread, for a caller who cannot wait."""
         assert self._reader is not None, "open the database first"
         return work(self._reader)
 
     async def query(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a longer query on a thread and a connection of its own."""
+        """Run a longer query on one of the reading threads.
 
-        def call() -> T:
-            connection = self._connect()
-            try:
-                return work(connection)
-            finally:
-                connection.close()
+        Raises `sqlite3.Error` if the database is closed meanwhile.
+        """
+        if self._loop is None:
+            raise sqlite3.ProgrammingError("database is closed")
+        return await self._loop.run_in_executor(self._readers, self._read_aside, work)
 
-        return await asyncio.to_thread(call)
+    def _read_aside(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._loop is None:  # closed while this waited for a thread
+            raise sqlite3.ProgrammingError("database is closed")
+        return work(self._own_connection())
 
-    def _connect(self) -> sqlite3.Connection:
+    def _own_connection(self) -> sqlite3.Connection:
+        """Return the connection of this reading thread."""
+        with contextlib.suppress(AttributeError):
+            return self._own.connection  # type: ignore[no-any-return]  # a thread's own attribute is Any
+        connection = self._own.connection = self._connect(query_only=True)
+        # Asked every so many instructions: a close interrupts what runs, whenever it has begun.
+        connection.set_progress_handler(lambda: self._loop is None, _INSTRUCTIONS)
+        self._opened.append(connection)
+        return connection
+
+    def _connect(self, *, query_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        if query_only:
+            connection.execute("PRAGMA query_only=ON")
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:

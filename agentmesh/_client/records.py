@@ -103,7 +103,7 @@ class Event:
     seq: int
     """From 1, without gaps."""
     kind: str
-    """status, inputs, meta, result, action, debug, stdout, stderr, error, final and so on."""
+    """status, inputs, meta, result, action, debug, stdout, stderr, progress, usage, error, final and so on."""
     time: float
     """When it was emitted, in seconds since 1970."""
     payload: str
@@ -116,7 +116,10 @@ class Event:
         """The payload as people read it."""
         if self.kind in ("status", "debug", "stdout", "stderr", "error"):
             return self.payload
-        return readable(parsed(self.payload))
+        value = parsed(self.payload)
+        if self.kind == "progress" and isinstance(value, dict):
+            return _progress(value)
+        return readable(value)
 
     @property
     def last(self) -> bool:
@@ -170,6 +173,15 @@ def readable(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _progress(value: dict[str, Any]) -> str:
+    """Return what a `progress` event says, such as `30 % reading`."""
+    percent, done, total = value.get("percent"), value.get("done"), value.get("total")
+    number = f"{percent:g} %" if isinstance(percent, int | float) else ""
+    counts = f"{done}/{total}" if done is not None and total is not None else "" if done is None else str(done)
+    text = str(value.get("text") or "")
+    return " ".join(part for part in (number, counts if not text else "", text) if part)
 
 
 def to_tokens(message: auth_pb2.Tokens) -> Tokens:

@@ -51,19 +51,20 @@ def length(title: str, value: str, min_length: Any, max_length: Any) -> str | No
 
 def pattern(title: str, value: str, expression: str | None) -> str | None:
     """The whole text matches the author's pattern."""
-    if not expression or (compiled := _compiled(expression)) is None:
+    if not expression or (found := compiled(expression)) is None:
         return None
     if len(value) > PATTERN_CHARS_MAX:
         return f"{title} must be at most {PATTERN_CHARS_MAX} characters long"
     try:
-        matched = compiled.fullmatch(value, timeout=PATTERN_S_MAX)
+        matched = found.fullmatch(value, timeout=PATTERN_S_MAX)
     except TimeoutError:
         return f"{title} takes too long to check; enter something shorter"
     return None if matched else f"{title} does not have the expected format"
 
 
 @functools.lru_cache(maxsize=512)
-def _compiled(expression: str) -> "regex.Pattern[str] | None":
+def compiled(expression: str) -> "regex.Pattern[str] | None":
+    """Return an author's pattern, or None if it cannot be read."""
     try:
         return regex.compile(expression)
     except (regex.error, OverflowError, RecursionError):

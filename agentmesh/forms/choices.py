@@ -69,7 +69,7 @@ class InputOption(Element):
         return f"{html.tag('option', {'value': self.name or '', 'selected': bool(self.value)})}{shown}</option>"
 
 
-class _Choice(Field):
+class Choice(Field):
     """One of several options."""
 
     def __init__(
@@ -110,7 +110,7 @@ def _listed(names: Iterable[str | None]) -> str:
     return ", ".join(shown[:20]) + (", …" if len(shown) > 20 else "") if shown else "the options"
 
 
-class Select(_Choice):
+class Select(Choice):
     """A list to choose one from."""
 
     type: ClassVar[str] = "select"
@@ -131,7 +131,7 @@ class Select(_Choice):
         return html.field(self.label, control, self.error)
 
 
-class InputRadio(_Choice):
+class InputRadio(Choice):
     """Buttons to choose one from."""
 
     type: ClassVar[str] = "radio"

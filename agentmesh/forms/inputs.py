@@ -143,7 +143,7 @@ class InputArea(Field):
         return html.field(self.label, control, self.error, "field extra textarea border fill")
 
 
-class _Moment(Field):
+class Moment(Field):
     """A point in time as text, within bounds."""
 
     def bounds(self) -> tuple[Any, Any]:
@@ -158,7 +158,7 @@ class _Moment(Field):
 
 
 @dataclasses.dataclass(eq=False)
-class InputDate(_Moment):
+class InputDate(Moment):
     """A date: `2025-12-31`."""
 
     type: ClassVar[str] = "date"
@@ -169,7 +169,7 @@ class InputDate(_Moment):
 
 
 @dataclasses.dataclass(eq=False)
-class InputTime(_Moment):
+class InputTime(Moment):
     """A time of day: `09:30`.  If `min_time` is after `max_time` the range goes over midnight.  `step` in seconds."""
 
     type: ClassVar[str] = "time"
@@ -181,7 +181,7 @@ class InputTime(_Moment):
 
 
 @dataclasses.dataclass(eq=False)
-class InputDateTime(_Moment):
+class InputDateTime(Moment):
     """A date and time without zone: `2025-12-31T09:30`.  `step` in seconds."""
 
     type: ClassVar[str] = "datetime-local"
@@ -193,7 +193,7 @@ class InputDateTime(_Moment):
 
 
 @dataclasses.dataclass(eq=False)
-class InputMonth(_Moment):
+class InputMonth(Moment):
     """A month: `2025-12`."""
 
     type: ClassVar[str] = "month"
@@ -203,7 +203,7 @@ class InputMonth(_Moment):
 
 
 @dataclasses.dataclass(eq=False)
-class InputWeek(_Moment):
+class InputWeek(Moment):
     """A week by ISO 8601: `2025-W52`."""
 
     type: ClassVar[str] = "week"

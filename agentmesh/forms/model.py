@@ -76,7 +76,7 @@ class Model:
         for field in self.fields():
             if isinstance(field, choices.Checkbox):
                 field.value = field.parse_value(given.get(field.name))
-            elif field.name in given and isinstance(field, choices._Choice):
+            elif field.name in given and isinstance(field, choices.Choice):
                 field.set_value(given[field.name])
             elif field.name in given:
                 field.value = field.parse_value(given[field.name])

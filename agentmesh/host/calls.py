@@ -1,12 +1,16 @@
-"""Requests to the app: sent to its handler process, answered or given up."""
+"""Questions to the app: sent to its handler process, answered or given up."""
 
 import asyncio
+import dataclasses
+import itertools
 import signal
 import time
 from collections.abc import Callable
 
+from google.protobuf.message import Message
 from mesh.runner.v1 import host_pb2
 
+from agentmesh.host.asked import SORT_OF_ANSWER, SORTS, Sort, no_answer_within
 from agentmesh.host.children import Child, Zygote
 from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.host.processes import describe_exit
@@ -16,15 +20,31 @@ _PATIENCE_S = 1.0
 _RESTART_S = 0.5
 
 
-class Handler:
-    """The app's handler process, replaced when it dies."""
+@dataclasses.dataclass(slots=True)
+class _Pending:
+    """A question that has no answer yet."""
 
-    def __init__(self, zygote: Zygote, post: Callable[[host_pb2.CallResult], None]) -> None:
+    sort: Sort
+    number: int
+    """The runner's."""
+    timer: asyncio.TimerHandle
+    wanted: bool = True
+
+
+class Handler:
+    """The app's handler process, replaced when it dies.
+
+    `post` gets exactly one answer for each question.
+    """
+
+    def __init__(self, zygote: Zygote, post: Callable[[host_pb2.HostMessage], None]) -> None:
         self._zygote = zygote
         self._post = post
         self._loop = asyncio.get_running_loop()
         self._child: Child | None = None
-        self._pending: dict[int, asyncio.TimerHandle] = {}
+        self._pending: dict[int, _Pending] = {}
+        """By a number of our own: the runner counts from 1 again when it has been restarted."""
+        self._numbers = itertools.count(1)
         self._writes: asyncio.Queue[bytes] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._splitter = Splitter()
@@ -38,18 +58,25 @@ class Handler:
         self._writer = self._loop.create_task(self._write(child), name="handler-write")
         child.exited.add_done_callback(lambda done: self._replace(child, done.result()))
 
-    def call(self, call: host_pb2.Call) -> None:
-        """Send a request; exactly one result will be posted for it."""
-        timer = self._loop.call_later(call.timeout_s + _PATIENCE_S, self._give_up, call.call_id, call.timeout_s)
-        self._pending[call.call_id] = timer
-        self._writes.put_nowait(pack(Kind.CALL, call.SerializeToString()))
+    def ask(self, kind: Kind, question: host_pb2.Call | host_pb2.Ask | host_pb2.CheckLock) -> None:
+        """Send a question of the sort `kind`."""
+        sort, ours = SORTS[kind], next(self._numbers)
+        timer = self._loop.call_later(question.timeout_s + _PATIENCE_S, self._give_up, ours, question.timeout_s)
+        self._pending[ours] = _Pending(sort, sort.number_of(question), timer)
+        sort.renumber(question, ours)
+        self._writes.put_nowait(pack(kind, question.SerializeToString()))
+
+    def forget(self) -> None:
+        """Post no answer to what was asked so far: who asked has gone."""
+        for pending in self._pending.values():
+            pending.wanted = False
 
     async def _write(self, child: Child) -> None:
         while True:
             data = await self._writes.get()
             try:
                 await self._loop.sock_sendall(child.sock, data)
-            except OSError:  # it died: its exit fails the calls
+            except OSError:  # it died: its exit fails the questions
                 return
 
     def _read(self, child: Child) -> None:
@@ -62,19 +89,28 @@ class Handler:
         if not data:
             self._loop.remove_reader(child.sock)
             return
-        for kind, payload in self._splitter.feed(data):
-            if kind == Kind.CALL_RESULT:
-                result = host_pb2.CallResult.FromString(payload)
-                timer = self._pending.pop(result.call_id, None)
-                if timer is not None:
-                    timer.cancel()
-                    self._post(result)
+        for answer_kind, payload in self._splitter.feed(data):
+            sort = SORT_OF_ANSWER[Kind(answer_kind)]
+            answer = sort.answer.FromString(payload)
+            pending = self._pending.pop(sort.number_of(answer), None)
+            if pending is not None:
+                self._report(pending, answer)
 
-    def _give_up(self, call_id: int, timeout_s: float) -> None:
+    def _report(self, pending: "_Pending", answer: Message) -> None:
+        pending.timer.cancel()
+        if pending.wanted:
+            pending.sort.renumber(answer, pending.number)
+            message = host_pb2.HostMessage()
+            getattr(message, pending.sort.field).CopyFrom(answer)
+            self._post(message)
+
+    def _fail(self, pending: "_Pending", why: str, *, late: bool) -> None:
+        self._report(pending, pending.sort.failed(pending.number, why, late))
+
+    def _give_up(self, ours: int, timeout_s: float) -> None:
         """The handler's loop is blocked: answer for it, and replace it."""
-        self._pending.pop(call_id, None)
-        error = f"no answer within {timeout_s:g} s; the app's handler was restarted"
-        self._post(host_pb2.CallResult(call_id=call_id, error=error))
+        pending = self._pending.pop(ours)
+        self._fail(pending, f"{no_answer_within(timeout_s)}; the app's handler was restarted", late=True)
         if self._child is not None:
             self._zygote.signal(self._child, signal.SIGKILL)
 
@@ -85,10 +121,9 @@ class Handler:
         if self._writer is not None:
             self._writer.cancel()
         self._writes = asyncio.Queue()
-        for call_id, timer in self._pending.items():
-            timer.cancel()
-            self._post(host_pb2.CallResult(call_id=call_id, error=f"the app's handler {describe_exit(status)}"))
-        self._pending.clear()
+        lost, self._pending = self._pending, {}
+        for pending in lost.values():
+            self._fail(pending, f"the app's handler {describe_exit(status)}", late=False)
         soon = 0.0 if time.monotonic() - self._started_at > _RESTART_S else _RESTART_S
         self._loop.call_later(soon, self._start_again)
 

@@ -13,6 +13,8 @@ def apply(runtime_env: dict[str, Any]) -> None:
     A `py_modules` entry that is a URL is left out: what it holds must be installed or on the import path, and
     importing the app says so if it is not.  Raises `ValueError` for anything that is not there or not of that form.
     """
+    if not isinstance(runtime_env, dict):
+        raise ValueError("runtime_env must be a mapping")
     env_vars = runtime_env.get("env_vars") or {}
     if not isinstance(env_vars, dict):
         raise ValueError("runtime_env.env_vars must map names to values")

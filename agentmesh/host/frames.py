@@ -26,12 +26,16 @@ class Kind(enum.IntEnum):
     OUTCOME = 5  # Outcome, the last frame of a job
     CALL_RESULT = 6  # CallResult, from the handler
     LOCK = 7  # OpenLock, from a job
+    ASK_RESULT = 8  # AskResult, from the handler
+    LOCK_CHECK = 9  # LockCheck, from the handler
     # To a child.
     FORK = 10  # 8 bytes of child id, 1 of role, with file descriptors, to the zygote
     SIGNAL = 11  # 8 bytes of child id, 1 of signal number, to the zygote
     RUN = 12  # Run, to a job
     CALL = 13  # Call, to the handler
     LOCK_END = 14  # LockEnd, to a job
+    ASK = 15  # Ask, to the handler
+    CHECK_LOCK = 16  # CheckLock, to the handler
 
 
 class BrokenFrame(Exception):
@@ -43,31 +47,47 @@ def pack(kind: Kind, payload: bytes = b"") -> bytes:
     return LENGTH.pack(len(payload) + 1) + bytes((kind,)) + payload
 
 
-class Splitter:
-    """Cuts a byte stream into frames."""
+class Pieces:
+    """Cuts a byte stream into pieces that stand behind their length.
 
-    def __init__(self) -> None:
+    Raises `BrokenFrame` for a piece that is empty or larger than `bytes_max`.
+    """
+
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (kind, payload) of every frame that is complete with `data`."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield every piece that is complete with `data`."""
         buffer = self._buffer
         buffer += data
         start = 0
         total = len(buffer)
         try:
-            while total - start >= 4:
+            while total - start >= LENGTH.size:
                 (length,) = LENGTH.unpack_from(buffer, start)
-                if not 0 < length <= FRAME_BYTES_MAX:
-                    raise BrokenFrame(f"frame of {length} bytes")
-                if total - start - 4 < length:
+                if not 0 < length <= self._bytes_max:
+                    raise BrokenFrame(f"a piece of {length} bytes")
+                end = start + LENGTH.size + length
+                if total < end:
                     return
-                end = start + 4 + length
-                kind, payload = buffer[start + 4], bytes(buffer[start + 5 : end])
+                piece = bytes(buffer[start + LENGTH.size : end])
                 start = end
-                yield kind, payload
+                yield piece
         finally:
             del buffer[:start]
+
+
+class Splitter:
+    """Cuts a byte stream into frames."""
+
+    def __init__(self) -> None:
+        self._pieces = Pieces()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield (kind, payload) of every frame that is complete with `data`."""
+        for piece in self._pieces.feed(data):
+            yield piece[0], piece[1:]
 
 
 class Channel:

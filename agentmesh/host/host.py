@@ -7,6 +7,7 @@ stream breaks it dials again and resends what was not acknowledged, so a runner 
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any, NoReturn
 import grpc
 import uvloop
 from mesh.runner.v1 import host_pb2, host_pb2_grpc
+from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.host import environment, zygote
 from agentmesh.host.calls import Handler
@@ -23,7 +25,6 @@ from agentmesh.host.children import Zygote
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.processes import die_with_parent
 from agentmesh.host.running import RunningJob
-from agentmesh.host.spec import HostSpec
 
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -54,7 +55,7 @@ def main(spec: HostSpec) -> NoReturn:
 def _become_zygote(control: socket.socket, spec: HostSpec) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        environment.apply(spec.runtime_env)
+        environment.apply(json.loads(spec.runtime_env_json or "{}"))
     except (ValueError, OSError) as error:
         message = f"{type(error).__name__}: {error}"
         Channel(control).send(Kind.LOADED, host_pb2.Loaded(error=message).SerializeToString())
@@ -80,7 +81,7 @@ class Host:
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
         self._zygote = Zygote(self._control)
-        self._handler = Handler(self._zygote, self._post_result)
+        self._handler = Handler(self._zygote, self._post)
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         tasks: list[asyncio.Task[Any]] = [
@@ -163,7 +164,9 @@ class Host:
         messages = [host_pb2.HostMessage(hello=hello)]
         if self._loaded is not None:
             messages.append(host_pb2.HostMessage(loaded=self._loaded))
-        self._outbox = [message for message in self._outbox if message.WhichOneof("message") == "call_result"]
+        # Reports are taken from the jobs, and answers nobody waits for: questions end with the stream they came by.
+        self._outbox.clear()
+        self._handler.forget()
         for job in self._jobs.values():
             messages += [host_pb2.HostMessage(report=report) for report in job.reports.unacked()]
         return messages
@@ -207,9 +210,6 @@ class Host:
         self._talking[job] = None
         self._wake.set()
 
-    def _post_result(self, result: host_pb2.CallResult) -> None:
-        self._post(host_pb2.HostMessage(call_result=result))
-
     def _take(self, message: host_pb2.RunnerMessage) -> None:
         match message.WhichOneof("message"):
             case "run":
@@ -217,7 +217,11 @@ class Host:
             case "ack":
                 self._acknowledge(message.ack)
             case "call":
-                self._handler.call(message.call)
+                self._handler.ask(Kind.CALL, message.call)
+            case "ask":
+                self._handler.ask(Kind.ASK, message.ask)
+            case "check_lock":
+                self._handler.ask(Kind.CHECK_LOCK, message.check_lock)
             case "cancel":
                 job = self._jobs.get(message.cancel.job)
                 if job is not None and job.run.epoch == message.cancel.epoch:

@@ -25,6 +25,7 @@ from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.loading import LoadedApp, load
 from agentmesh.locks import LockExpired
+from agentmesh.progress import Throttle
 from agentmesh.tracer import Tracer
 
 PAYLOAD_CHARS_MAX = 4 * 1024 * 1024
@@ -64,8 +65,9 @@ class _Job:
 
     def carry_out(self) -> host_pb2.Outcome:
         """Run the flow to its end, whatever the end is."""
-        out = LineWriter(lambda line: self.emit("stdout", line), 1)
-        err = LineWriter(lambda line: self.emit("stderr", line), 2)
+        drawn = Throttle(lambda payload: self.emit("progress", payload))
+        out = LineWriter(lambda line: self.emit("stdout", line), 1, drawn)
+        err = LineWriter(lambda line: self.emit("stderr", line), 2, drawn)
         sys.stdout, sys.stderr = out, err
         self._channel.send(Kind.RUNNING)
         try:

@@ -1,14 +1,13 @@
 """The nursery: imports what every app needs once, and forks hosts from that.
 
-It listens on a unix socket and speaks JSON lines.  To it: `{"op": "start", "spec": {…}}`, `{"op": "stop",
-"host_id"}`.  From it: `{"event": "hosts", "host_ids": […]}` first, then `{"event": "started" | "exited", "host_id",
-…}`.  One client at a time: a runner that restarts takes over from the one before, and finds the hosts still working.
+It listens on a unix socket: it is told `NurseryOrder`s and says `NurseryEvent`s, each behind its length
+(`frames.Pieces`).  One client at a time: a runner that restarts takes over from the one before, and finds the hosts
+still working.  A client that does not keep to the protocol, or does not listen, loses its connection.
 """
 
 import contextlib
 import gc
 import importlib
-import json
 import os
 import pathlib
 import select
@@ -18,13 +17,18 @@ import sys
 import time
 from typing import Any
 
+from google.protobuf.message import DecodeError
+from mesh.runner.v1 import placement_pb2
+from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
+
 from agentmesh.host import host
+from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
 from agentmesh.host.processes import describe_exit, die_with_parent
-from agentmesh.host.spec import HostSpec
 
 # Imported before the first fork, so that every app shares these pages.
 _PRELOAD = ("fastapi", "pydantic", "agentmesh", "agentmesh.serve", "agentmesh.forms", "agentmesh.tracer", "asyncio")
-_LINE_BYTES_MAX = 1024 * 1024
+_ORDER_BYTES_MAX = 1024 * 1024
+_CLIENT_S = 5.0
 _STOP_GRACE_S = 2.0
 
 
@@ -51,7 +55,7 @@ class _Nursery:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._client: socket.socket | None = None
-        self._buffer = b""
+        self._pieces = Pieces(_ORDER_BYTES_MAX)
         self._hosts: dict[int, str] = {}
         self._kill_at: dict[int, float] = {}
         self._stopping = False
@@ -87,44 +91,54 @@ class _Nursery:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
+        self._hang_up()
+        client.settimeout(_CLIENT_S)
+        self._client, self._pieces = client, Pieces(_ORDER_BYTES_MAX)
+        present = placement_pb2.HostsPresent(host_ids=sorted(self._hosts.values()))
+        self._tell(NurseryEvent(present=present))
+
+    def _hang_up(self) -> None:
         if self._client is not None:
             self._client.close()
-        self._client, self._buffer = client, b""
-        self._tell(event="hosts", host_ids=sorted(self._hosts.values()))
+            self._client = None
 
     def _read(self, client: socket.socket) -> None:
         try:
             data = client.recv(65536)
         except OSError:
             data = b""
-        self._buffer += data
-        if not data or len(self._buffer) > _LINE_BYTES_MAX:
-            client.close()
-            self._client = None
-            return
-        *lines, self._buffer = self._buffer.split(b"\n")
-        for line in lines:
-            self._obey(json.loads(line))
+        try:
+            for piece in self._pieces.feed(data):
+                self._obey(NurseryOrder.FromString(piece))
+        except (BrokenFrame, DecodeError) as error:
+            print(f"nursery: what came is no order: {error}", file=sys.stderr)
+            data = b""
+        if not data:
+            self._hang_up()
 
-    def _obey(self, order: dict[str, Any]) -> None:
-        if order["op"] == "start":
-            self._start(HostSpec(**order["spec"]))
-        elif order["op"] == "stop":
-            for pid, host_id in self._hosts.items():
-                if host_id == order["host_id"]:
-                    os.kill(pid, signal.SIGTERM)
-                    self._kill_at[pid] = time.monotonic() + _STOP_GRACE_S
+    def _obey(self, order: NurseryOrder) -> None:
+        match order.WhichOneof("order"):
+            case "start":
+                self._start(order.start)
+            case "stop":
+                for pid, host_id in self._hosts.items():
+                    if host_id == order.stop:
+                        os.kill(pid, signal.SIGTERM)
+                        self._kill_at[pid] = time.monotonic() + _STOP_GRACE_S
 
     def _start(self, spec: HostSpec) -> None:
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory, too many processes: this host is not started, the others live
+            self._tell_exit(spec.host_id, f"could not be forked: {error.strerror}")
+            return
         if pid == 0:
             try:
                 self._become(parent, spec)
             finally:  # never return into the nursery's loop
                 os._exit(1)
         self._hosts[pid] = spec.host_id
-        self._tell(event="started", host_id=spec.host_id, pid=pid)
 
     def _become(self, parent: int, spec: HostSpec) -> None:
         die_with_parent(parent)
@@ -144,7 +158,7 @@ class _Nursery:
                 return
             host_id = self._hosts.pop(pid, "")
             self._kill_at.pop(pid, None)
-            self._tell(event="exited", host_id=host_id, reason=describe_exit(status))
+            self._tell_exit(host_id, describe_exit(status))
 
     def _kill_late(self) -> None:
         now = time.monotonic()
@@ -153,14 +167,17 @@ class _Nursery:
                 os.kill(pid, signal.SIGKILL)
                 del self._kill_at[pid]
 
-    def _tell(self, **event: Any) -> None:
+    def _tell_exit(self, host_id: str, reason: str) -> None:
+        self._tell(NurseryEvent(exited=placement_pb2.HostExited(host_id=host_id, reason=reason)))
+
+    def _tell(self, event: NurseryEvent) -> None:
         if self._client is None:
             return
+        data = event.SerializeToString()
         try:
-            self._client.sendall(json.dumps(event).encode() + b"\n")
+            self._client.sendall(LENGTH.pack(len(data)) + data)
         except OSError:
-            self._client.close()
-            self._client = None
+            self._hang_up()
 
     def _end(self) -> None:
         """Stop every host, the slow ones by force; the kernel sees to their children."""

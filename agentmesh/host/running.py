@@ -14,6 +14,7 @@ from agentmesh.host.children import Child, Zygote
 from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.host.processes import describe_exit
 from agentmesh.host.reports import Reports
+from agentmesh.progress import Throttle
 
 _READ_BYTES = 512 * 1024
 # Beyond this much unacknowledged, the job's process is not read any more and blocks on its next event.
@@ -41,8 +42,9 @@ class RunningJob:
         """Hand the job to its process and listen."""
         child = self._child
         self._send(pack(Kind.RUN, self.run.SerializeToString()))
-        self._out = LineWriter(lambda line: self._line("stdout", line), 1)
-        self._err = LineWriter(lambda line: self._line("stderr", line), 2)
+        drawn = Throttle(self._progress, later=self._loop.call_later)
+        self._out = LineWriter(lambda line: self._line("stdout", line), 1, drawn)
+        self._err = LineWriter(lambda line: self._line("stderr", line), 2, drawn)
         self._loop.add_reader(child.sock, self._read)
         self._loop.add_reader(child.out, self._read_output, child.out, self._out)
         self._loop.add_reader(child.err, self._read_output, child.err, self._err)
@@ -165,6 +167,10 @@ class RunningJob:
     def _line(self, kind: str, line: str) -> None:
         if not self.reported:
             self.reports.add_event(job_pb2.Event(kind=kind, time=time.time(), payload=line).SerializeToString())
+
+    def _progress(self, payload: str) -> None:
+        self._line("progress", payload)
+        self._ready(self)
 
     def _finish(self, status: int) -> None:
         """The process has gone: take what it left, and say how it ended if it did not say so itself."""

@@ -18,12 +18,12 @@ import traceback
 from typing import Any, NoReturn
 
 from mesh.runner.v1 import host_pb2
+from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.errors import describe
 from agentmesh.host import handler, job
 from agentmesh.host.frames import Channel, Kind, Splitter
 from agentmesh.host.processes import die_with_parent
-from agentmesh.host.spec import HostSpec
 from agentmesh.loading import LoadedApp, load
 
 ROLE_HANDLER = 1

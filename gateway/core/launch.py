@@ -1,7 +1,7 @@
-"""Ask an app for a flow's form, and fill it in: what the form pages and Sumi have in common.
+"""Show a flow's form, and start a job of it: what all dialects have in common.
 
-An app answers `GET` with `{"elements": [..], ..}` and `POST` with `{"result": fid, "elements"}` or
-`{"errors": {field: [text, ..], "_global_": [..]}, "elements"}` (panel API, "Retrieve Inputs Scheme", "Launch").
+An app answers `GET` with `{"elements": [..], ..}` (panel API, "Retrieve Inputs Scheme").  Jobs are started by the
+runner, which checks the inputs by the flow's schema or has the app's form handler do it.
 """
 
 import dataclasses
@@ -9,9 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.runner.v1 import app_pb2, app_pb2_grpc, payment_terms_pb2
+from mesh.runner.v1 import app_pb2, job_pb2, payment_terms_pb2
 
-from meshkit.errors import from_rpc
+from gateway.core.peers import Peers
+from meshkit.errors import Internal, Invalid, MeshError, from_rpc
 
 _DETAIL_CHARS_MAX = 2_000
 
@@ -24,6 +25,11 @@ class Place:
     path: str
     """Within the app: `/async`."""
 
+    @property
+    def flow(self) -> str:
+        """Its name: `flows/{expose}[/{path}]`."""
+        return f"flows/{self.expose}/{self.path.strip('/')}".rstrip("/")
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -33,8 +39,6 @@ class Answer:
     """HTTP status."""
     content_type: str
     body: bytes
-    job: str = ""
-    """The id of the job that was launched, or empty."""
 
     @property
     def ok(self) -> bool:
@@ -59,17 +63,6 @@ class Answer:
         return [element for element in elements if isinstance(element, dict)]
 
     @property
-    def errors(self) -> dict[str, list[str]]:
-        """What the form refuses, by field in the app's order; `_global_` concerns no field."""
-        errors = self.json.get("errors")
-        if not isinstance(errors, dict):
-            return {}
-        return {
-            str(field): [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
-            for field, texts in errors.items()
-        }
-
-    @property
     def detail(self) -> str:
         """Why it is no success, in the app's words."""
         detail = self.json.get("detail")
@@ -77,21 +70,44 @@ class Answer:
         return text[:_DETAIL_CHARS_MAX]
 
 
-class AppCaller:
-    """Calls apps on behalf of the current caller."""
+class Refused(Invalid):
+    """The form refuses the inputs: `fields` says why, by field in the form's order."""
 
-    def __init__(self, apps: app_pb2_grpc.AppServiceStub) -> None:
-        self._apps = apps
+
+class NotLaunched(Internal):
+    """The form handler answered with something else than a job."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        """`status` is the HTTP status that it answered."""
+        super().__init__(detail)
+        self.status = status
+
+
+class Launcher:
+    """Shows forms and starts jobs on behalf of the current caller."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._apps = peers.apps
+        self._jobs = peers.jobs
 
     async def form(self, at: Place, base_url: str, *, query: str = "", timeout_s: float = 30.0) -> Answer:
         """Ask for a flow's form.  Raises `Unavailable` while its app does not run, `DeadlineExceeded`."""
-        request = _request(at, "GET", base_url)
-        request.query = query
-        return await self._call(request, timeout_s)
+        request = app_pb2.CallAppRequest(
+            name=f"apps/{at.expose}",
+            method="GET",
+            path=at.path,
+            query=query,
+            headers=[app_pb2.Header(name="accept", value="application/json, text/html;q=0.5")],
+            base_url=base_url,
+        )
+        with from_rpc():
+            response = await self._apps.CallApp(request, timeout=timeout_s)
+        headers = {header.name.lower(): header.value for header in response.headers}
+        return Answer(status=response.status, content_type=headers.get("content-type", ""), body=response.body)
 
-    async def submit(
+    async def start(
         self,
-        at: Place,
+        flow: str,
         base_url: str,
         inputs: Mapping[str, Any],
         *,
@@ -99,40 +115,28 @@ class AppCaller:
         payment: payment_terms_pb2.PaymentTerms | None = None,
         request_id: str = "",
         timeout_s: float = 60.0,
-    ) -> Answer:
-        """Fill in a flow's form.
+    ) -> job_pb2.Job:
+        """Start a job of `flow`; it is on disk when this returns.
 
-        `extra` is kept with the job, which waits until it is paid for if there is a `payment`.  With a `request_id`
-        the same inputs again give the first answer.  Raises `Unavailable` while the app does not run,
-        `DeadlineExceeded`, and `Invalid` for a `request_id` of other inputs.
+        `extra` is kept with the job.  What a flow costs, the runner knows; `payment` says how it is paid for.  With a
+        `request_id` the same call again gives the same job.  Raises `Refused` and `NotLaunched`, `Unavailable` while
+        the app does not run, `DeadlineExceeded`, and `Invalid` for a `request_id` of another call.
         """
-        request = _request(at, "POST", base_url)
-        request.headers.add(name="content-type", value="application/json")
-        request.body = json.dumps(inputs).encode()
-        request.request_id = request_id
-        if extra:
-            request.extra_json = json.dumps(extra)
-        if payment is not None:
-            request.payment.CopyFrom(payment)
-        return await self._call(request, timeout_s)
-
-    async def _call(self, request: app_pb2.CallAppRequest, timeout_s: float) -> Answer:
-        with from_rpc():
-            response = await self._apps.CallApp(request, timeout=timeout_s)
-        headers = {header.name.lower(): header.value for header in response.headers}
-        return Answer(
-            status=response.status,
-            content_type=headers.get("content-type", ""),
-            body=response.body,
-            job=response.jobs[0].removeprefix("jobs/") if response.jobs else "",
+        request = job_pb2.CreateJobRequest(
+            target=flow,
+            inputs_json=json.dumps(inputs, ensure_ascii=False, separators=(",", ":")),
+            request_id=request_id,
+            extra_json=json.dumps(extra) if extra else "",
+            payment=payment,
+            base_url=base_url,
         )
-
-
-def _request(at: Place, method: str, base_url: str) -> app_pb2.CallAppRequest:
-    return app_pb2.CallAppRequest(
-        name=f"apps/{at.expose}",
-        method=method,
-        path=at.path,
-        headers=[app_pb2.Header(name="accept", value="application/json, text/html;q=0.5")],
-        base_url=base_url,
-    )
+        try:
+            with from_rpc():
+                job: job_pb2.Job = await self._jobs.CreateJob(request, timeout=timeout_s)
+        except MeshError as error:
+            if isinstance(error, Invalid) and error.metadata.get("refused_by") == "form":
+                raise Refused(str(error), error.fields) from error
+            if (status := error.metadata.get("http_status", "")).isdecimal():
+                raise NotLaunched(int(status), str(error)) from error
+            raise
+        return job

@@ -78,7 +78,7 @@ def fields(prefix: str = "", /, **names: str) -> Iterator[None]:
         yield
     except Invalid as error:
         ours = {_renamed(key.removeprefix(f"{prefix}."), names): texts for key, texts in error.fields.items()}
-        raise Invalid(str(error), ours, **error.metadata) from error
+        raise type(error)(str(error), ours, **error.metadata) from error
 
 
 def _renamed(key: str, names: Mapping[str, str]) -> str:

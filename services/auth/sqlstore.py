@@ -81,11 +81,11 @@ class SqliteStore:
 
     async def get_user(self, user_id: str) -> User:
         """Return the user, or raise `NotFound`."""
-        return self._db.read(lambda connection: _get_user(connection, user_id))
+        return self._db.read_now(lambda connection: _get_user(connection, user_id))
 
     async def find_user(self, login: str) -> User:
         """Return the user, or raise `NotFound`."""
-        row = self._db.read(
+        row = self._db.read_now(
             lambda connection: connection.execute(f"SELECT {_USER} FROM users WHERE login = ?", (login,)).fetchone()
         )
         if row is None:
@@ -95,7 +95,7 @@ class SqliteStore:
     async def list_users(self, after: str, limit: int) -> list[User]:
         """Return a page of users by login."""
         sql = f"SELECT {_USER} FROM users WHERE login > ? ORDER BY login LIMIT ?"
-        rows = self._db.read(lambda connection: connection.execute(sql, (after, limit)).fetchall())
+        rows = self._db.read_now(lambda connection: connection.execute(sql, (after, limit)).fetchall())
         return [_user(row) for row in rows]
 
     async def update_user(self, user_id: str, change: UserChange) -> tuple[User, Revocation | None]:
@@ -210,7 +210,7 @@ class SqliteStore:
             " ORDER BY created_at DESC LIMIT ?"
         )
         values = (user_id, before_us, _us(now), limit)
-        rows = self._db.read(lambda connection: connection.execute(sql, values).fetchall())
+        rows = self._db.read_now(lambda connection: connection.execute(sql, values).fetchall())
         return [_key(row) for row in rows]
 
     async def delete_api_key(self, user_id: str, key_id: str) -> Revocation:
@@ -242,7 +242,7 @@ class SqliteStore:
     async def has_users(self) -> bool:
         """Return whether there is any user."""
         sql = "SELECT EXISTS (SELECT 1 FROM users)"
-        return bool(self._db.read(lambda connection: connection.execute(sql).fetchone()[0]))
+        return bool(self._db.read_now(lambda connection: connection.execute(sql).fetchone()[0]))
 
 
 def _us(moment: datetime.datetime) -> int:

@@ -203,7 +203,7 @@ class SqliteStore:
 
     async def get(self, payment_id: str) -> Payment:
         """Return the payment, or raise `NotFound`."""
-        return self._db.read(lambda connection: _get(connection, payment_id))
+        return self._db.read_now(lambda connection: _get(connection, payment_id))
 
     def by_identifier(self, network: str, blockchain_identifier: str) -> Payment | None:
         """Return the payment with this identifier."""
@@ -240,7 +240,7 @@ class SqliteStore:
         await self._db.write(lambda connection: connection.execute(sql, (source, since)))
 
     def _rows(self, sql: str, values: Any) -> list[tuple[Any, ...]]:
-        return self._db.read(lambda connection: connection.execute(sql, values).fetchall())
+        return self._db.read_now(lambda connection: connection.execute(sql, values).fetchall())
 
 
 def no_payment(payment_id: str) -> NotFound:

@@ -26,6 +26,7 @@ _STATES = {
     app_pb2.APP_STATE_RUNNING: State.RUNNING,
     app_pb2.APP_STATE_FAILED: State.DEPLOY_FAILED,
     app_pb2.APP_STATE_UNHEALTHY: State.UNHEALTHY,
+    app_pb2.APP_STATE_OUTDATED: State.OUTDATED,
 }
 
 

@@ -35,6 +35,7 @@ class State(enum.Enum):
     RUNNING = enum.auto()
     DEPLOY_FAILED = enum.auto()
     UNHEALTHY = enum.auto()
+    OUTDATED = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,13 +117,13 @@ class SqliteStore:
 
     async def get(self, name: str) -> Expose:
         """Return the expose, or raise `NotFound`."""
-        return self._database.read(lambda connection: _get(connection, name))
+        return self._database.read_now(lambda connection: _get(connection, name))
 
     async def select(self, after: str = "", limit: int | None = None) -> list[Expose]:
         """Return exposes by name, those behind `after`, at most `limit`."""
         sql = f"SELECT {_COLUMNS} FROM exposes WHERE name > ? ORDER BY name LIMIT ?"
         parameters = (after, -1 if limit is None else limit)
-        rows = self._database.read(lambda connection: connection.execute(sql, parameters).fetchall())
+        rows = self._database.read_now(lambda connection: connection.execute(sql, parameters).fetchall())
         return [_load(row) for row in rows]
 
     async def put(self, name: str, original: str, decide: Callable[[Expose | None], Expose]) -> Expose:

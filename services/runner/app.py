@@ -9,24 +9,35 @@ from mesh.payments.v1 import payments_pb2_grpc
 from mesh.runner.v1 import app_pb2_grpc, host_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
 
 from meshkit import client, identity, observability
+from meshkit.bus import MemoryBus
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import background
+from meshkit.tasks import Tasks, background
 from services.runner.apps import Apps
 from services.runner.billing import Billing
+from services.runner.births import Births
 from services.runner.calls import Calls
 from services.runner.config import Config
-from services.runner.host_servicer import HostServicer
-from services.runner.hosts import Hosts
+from services.runner.dispatcher import Dispatcher
+from services.runner.hosting import Hosting, Terms
 from services.runner.jobs import Jobs
-from services.runner.lock_servicer import LockServicer
+from services.runner.journal import Journal
+from services.runner.launches import Launches
+from services.runner.links import Capacity, Hosts
 from services.runner.locks import Locks
-from services.runner.placement import LocalPlacement, own_nursery
-from services.runner.servicer import AppServicer, JobServicer
-from services.runner.sqlite_store import MIGRATIONS, SqliteStore
+from services.runner.peers.registry import RegistryCatalogue
+from services.runner.placements.local import LocalPlacement, own_nursery
+from services.runner.ports.catalogue import Catalogue
+from services.runner.requests import Requests
+from services.runner.servicers.apps import AppServicer
+from services.runner.servicers.hosts import HostServicer
+from services.runner.servicers.jobs import JobServicer
+from services.runner.servicers.locks import LockServicer
+from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.sqlite import SqliteStore
+from services.runner.tails import Tails
 
-_REQUESTS_KEPT_S = 86_400.0
 SERVICES = (
     "mesh.runner.v1.JobService",
     "mesh.runner.v1.AppService",
@@ -46,69 +57,80 @@ async def main() -> None:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: Config, *, stopping: asyncio.Event | None = None, now: Callable[[], float] = time.time
+    config: Config,
+    *,
+    catalogue: Catalogue | None = None,
+    stopping: asyncio.Event | None = None,
+    now: Callable[[], float] = time.time,
 ) -> AsyncIterator[int]:
-    """Run the runner for the length of the block; yield its port."""
+    """Run the runner for the length of the block; yield its port.
+
+    Without a `catalogue` the registry's is followed.
+    """
     stopping = stopping or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         database = Database(config.data_dir / "runner.db", MIGRATIONS)
         database.open()
         stack.push_async_callback(database.close)
-        store = SqliteStore(database)
-        hosts = Hosts()
-        jobs = Jobs(store, hosts, cancel_grace_s=config.cancel_grace_s, now=now)
-        stack.push_async_callback(jobs.close)
-        locks = Locks(store, hosts, timeout_s=config.call_timeout_s, now=now)
-        locks.change = jobs.change
-        jobs.listeners.append(locks.note)
-        jobs.returned.append(locks.tell_again)
-        calls = Calls(store, jobs, hosts, timeout_s=config.call_timeout_s, hashes=config.hashes, now=now)
+        store, bus, tasks, hosts = SqliteStore(database), MemoryBus(), Tasks(), Hosts()
+        stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
-        channel = await stack.enter_async_context(client.connect(config.payments_address, who))
-        billing = Billing(store, jobs, payments_pb2_grpc.PaymentServiceStub(channel), now)
-        jobs.listeners.append(lambda job, _: billing.note(job))
-        stack.push_async_callback(billing.close)
-        apps = Apps(
-            store,
-            jobs,
-            hosts,
+        payments = await stack.enter_async_context(client.connect(config.payments_address, who))
+        if catalogue is None:
+            catalogue = await stack.enter_async_context(_registry(config, who))
+        nursery = config.nursery or await stack.enter_async_context(own_nursery())
+        placement = LocalPlacement(nursery)
+
+        tails = Tails(store, bus)
+        journal = Journal(store, tails, hosts, bus)
+        dispatcher = Dispatcher(journal, hosts, bus, tasks, now)
+        jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
+        requests = Requests(store, now)
+        locks = Locks(store, journal, hosts, requests, bus, timeout_s=config.call_timeout_s, now=now)
+        billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
+        terms = Terms(
             secret=config.secret,
             load_timeout_s=config.load_timeout_s,
-            jobs_per_app=config.jobs_per_app,
-            lease_s=config.lease_s,
-            now=now,
+            capacity=Capacity(processes=config.jobs_per_app, shared=config.shared_jobs_per_app),
         )
-        stack.push_async_callback(apps.close)
-        nursery = config.nursery or await stack.enter_async_context(own_nursery())
-        placement = apps.placement = LocalPlacement(nursery, apps.host_exited, apps.present)
+        hosting = Hosting(hosts, placement, terms)
+        apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
+        births = Births(dispatcher, catalogue, hashes=config.hashes, now=now)
+        patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
+        launches = Launches(store, apps, births, requests, **patience, now=now)
+        calls = Calls(apps, births, requests, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
 
         def register(server: object) -> None:
-            job_pb2_grpc.add_JobServiceServicer_to_server(JobServicer(store, jobs, calls, stopping), server)
-            lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, stopping), server)
-            app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls), server)
+            jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.is_loopback)
+            job_pb2_grpc.add_JobServiceServicer_to_server(jobs_servicer, server)
+            lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, tasks), server)
+            app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls, tasks), server)
             hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
 
         port = await stack.enter_async_context(
             serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s)
         )
-        apps.address = f"{config.runner_address.rpartition(':')[0]}:{port}"
-        # Streams watch it: set before the server waits for them.
+        # Streams look at these two: told before the server waits for them.
+        stack.callback(bus.close)
         stack.callback(stopping.set)
+        address = f"{config.runner_address.rpartition(':')[0]}:{port}"
         for name, work in (
-            ("placement", placement.run()),
+            ("placement", apps.run(address, placement.events())),
+            ("queue", dispatcher.run()),
             ("leases", apps.expire_leases()),
             ("locks", locks.expire()),
-            ("billing", billing.run()),
-            ("requests", _forget_requests(store, now)),
+            ("payments", billing.run()),
+            ("payment-news", billing.tell()),
+            ("requests", requests.forget()),
         ):
             await stack.enter_async_context(background(work, name, stopping))
         yield port
 
 
-async def _forget_requests(store: SqliteStore, now: Callable[[], float]) -> None:
-    """Keep requests for as long as somebody may repeat them, not for ever; until cancelled."""
-    while True:
-        await store.forget_requests(now() - _REQUESTS_KEPT_S)
-        await asyncio.sleep(_REQUESTS_KEPT_S / 24)
+@contextlib.asynccontextmanager
+async def _registry(config: Config, who: identity.ServiceIdentity) -> AsyncIterator[Catalogue]:
+    """Follow the registry's catalogue for the length of the block."""
+    async with client.connect(config.registry_address, who) as channel, RegistryCatalogue.following(channel) as known:
+        yield known

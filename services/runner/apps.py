@@ -1,30 +1,35 @@
 """Apps: placed on hosts, replaced, restarted when a host is lost."""
 
 import asyncio
-import contextlib
 import dataclasses
 import enum
 import json
 import secrets
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
 from mesh.runner.v1 import app_pb2, host_pb2
 
-from meshkit import identity
+from meshkit.bus import Bus
 from meshkit.errors import Invalid, NotFound, Unavailable
-from services.runner.domain import Job, PlacedApp
-from services.runner.hosts import Hosts, Link
+from meshkit.tasks import Tasks
+from services.runner import domain
+from services.runner.dispatcher import Dispatcher
+from services.runner.domain import PlacedApp, State, deployments
+from services.runner.hosting import Hosting
 from services.runner.jobs import Jobs
-from services.runner.placement import HostSpec, Placement
-from services.runner.store import AppStore
+from services.runner.journal import QUEUE
+from services.runner.links import HostLost, Hosts, Link
+from services.runner.ports.placement import Exited, Present
+from services.runner.ports.store import AppStore, JobStore
 
 log = structlog.get_logger()
-_HOST_TOKEN_TTL_S = 365 * 86400.0
-_BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
+_BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
+_RESUME_S = 15.0
+APPS = "apps"
+"""An app has come or gone, or can be asked now."""
 
 
 class AppState(enum.Enum):
@@ -34,6 +39,7 @@ class AppState(enum.Enum):
     RUNNING = "running"
     FAILED = "failed"
     UNHEALTHY = "unhealthy"
+    OUTDATED = "outdated"
 
 
 @dataclasses.dataclass(slots=True)
@@ -41,15 +47,22 @@ class App:
     """One app as it stands."""
 
     placed: PlacedApp
-    state: AppState
+    resources_json: str
+    state: AppState = AppState.STARTING
     message: str = ""
     detail: str = ""
-    flows: list[app_pb2.FlowInfo] = dataclasses.field(default_factory=list)
+    flows: dict[str, app_pb2.FlowInfo] = dataclasses.field(default_factory=dict)
+    """By path."""
     seen_at: float = 0.0
-    losses: int = 0
-    running_since: float = 0.0
-    waiting: list[str] = dataclasses.field(default_factory=list)
-    """Ids of jobs that wait while it has no host."""
+    losses: dict[int, int] = dataclasses.field(default_factory=dict)
+    """Hosts that were lost in a row, by replica."""
+    running_since: dict[int, float] = dataclasses.field(default_factory=dict)
+    """By replica."""
+
+    @property
+    def expose(self) -> str:
+        """The expose's id."""
+        return self.placed.expose
 
 
 class Apps:
@@ -58,205 +71,305 @@ class Apps:
     def __init__(
         self,
         store: AppStore,
+        job_store: JobStore,
         jobs: Jobs,
+        dispatcher: Dispatcher,
         hosts: Hosts,
+        hosting: Hosting,
+        bus: Bus,
+        tasks: Tasks,
         *,
-        secret: bytes,
-        load_timeout_s: float,
-        jobs_per_app: int,
         lease_s: float,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._job_store = job_store
         self._jobs = jobs
+        self._dispatcher = dispatcher
         self._hosts = hosts
-        self._secret = secret
-        self._load_timeout_s = load_timeout_s
-        self._jobs_per_app = jobs_per_app
+        self._hosting = hosting
+        self._bus = bus
+        self._tasks = tasks
         self._lease_s = lease_s
         self._now = now
         self._apps: dict[str, App] = {}
-        jobs.wait = self._wait
-        self._resumed = False
+        self._address = ""
+        self._resumed = asyncio.Event()
         self._locks: dict[str, asyncio.Lock] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.placement: Placement
-        self.address = ""
-        """Where hosts reach us; set before the first deploy."""
+
+    # -- looking -------------------------------------------------------------------------------------------------
 
     def list(self) -> list[App]:
         """Return every app, by expose."""
         return [self._apps[expose] for expose in sorted(self._apps)]
 
+    def ready_count(self, app: App) -> int:
+        """Return how many hosts serve an app."""
+        return len(self._hosts.serving.get(app.expose, ()))
+
     def check_placed(self, expose: str) -> None:
-        """Raise `NotFound` if there is no such app; just after our start we cannot tell yet, and let it pass."""
-        if self._resumed and expose not in self._apps:
+        """Raise `NotFound` if no such app shall be served; just after our start we cannot tell yet, and let it pass."""
+        if self._resumed.is_set() and expose not in self._apps:
             raise NotFound(f"no app is placed for {expose}: boot it first", resource=f"apps/{expose}")
 
-    async def deploy(self, placed: PlacedApp) -> App:
-        """Load an app on a host of its own; return it RUNNING or FAILED.
+    async def get(self, expose: str, patience_s: float) -> App:
+        """Return an app whose flows are known; wait up to `patience_s` for one that is being started or restarted.
 
-        The host it replaces finishes what it runs; if the new code does not load, nothing serves the expose, for the
-        old code is not what was asked for.  Raises `Invalid` for JSON that is none.
+        Raises `Unavailable` if it cannot be told what it offers, or no such app shall be served.
         """
-        _object(placed.runtime_env_json, "runtime_env_json")
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_s
+        async with self._bus.subscribe(APPS) as waker:
+            while True:
+                app = self._apps.get(expose)
+                if app is None and self._resumed.is_set():
+                    raise Unavailable(
+                        f"no app runs for {expose}: boot it first, or look at its state", resource=f"apps/{expose}"
+                    )
+                if app is not None and (app.flows or app.state in (AppState.RUNNING, AppState.OUTDATED)):
+                    return app
+                if app is not None and app.state == AppState.FAILED:
+                    raise Unavailable(
+                        f"the app of {expose} could not be loaded: {app.message}", resource=f"apps/{expose}"
+                    )
+                left_s = until - loop.time()
+                if left_s <= 0 or waker.closed:
+                    raise Unavailable(f"the app of {expose} is starting: try again", resource=f"apps/{expose}")
+                await waker.wait(left_s)
+
+    async def link(self, expose: str, patience_s: float) -> Link:
+        """Return the host of an app to ask; wait up to `patience_s` for one that is being restarted.
+
+        Raises `Unavailable` if no host serves it.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_s
+        async with self._bus.subscribe(APPS) as waker:
+            while True:
+                app = await self.get(expose, until - loop.time())
+                left_s = until - loop.time()
+                link = self._hosts.asked_least(expose) if expose in self._hosts.serving else None
+                if link is not None and (link.attached or left_s <= 0):
+                    return link
+                if left_s <= 0 or app.state == AppState.FAILED or waker.closed:
+                    return self._hosts.asked_least(expose)
+                await waker.wait(left_s)
+
+    # -- changing ------------------------------------------------------------------------------------------------
+
+    async def deploy(self, placed: PlacedApp) -> App:
+        """Load an app on hosts of its own; return it RUNNING, FAILED or OUTDATED.
+
+        The hosts it replaces finish what they run.  Code that does not load replaces nothing: while a version before
+        serves, it goes on, and the app is OUTDATED.  Raises `Invalid` for JSON that cannot be used.
+        """
+        _check_object(placed.runtime_env_json, "runtime_env_json")
+        plan = deployments.parse(placed.deployments_json)
+        await self._until_resumed()
         async with self._lock(placed.expose):
-            placed = dataclasses.replace(placed, host_id=self._new_id(placed.expose))
-            app = self._apps[placed.expose] = App(placed=placed, state=AppState.STARTING, seen_at=self._now())
-            old = self._hosts.serving.get(placed.expose)
-            await self._store.save_app(placed)
-            await self._start(app)
-            if old is not None and app.state == AppState.RUNNING:
-                old.post(host_pb2.RunnerMessage(drain=host_pb2.Drain()))
-            elif old is not None:
-                await self._retire(old)
+            host_ids = tuple(self._new_id(placed.expose) for _ in range(plan.replicas))
+            app = App(dataclasses.replace(placed, host_ids=host_ids), plan.resources_json, seen_at=self._now())
+            before = self._apps.get(placed.expose)
+            serves = before is not None and bool(self._hosts.serving.get(placed.expose))
+            if not serves:
+                self._apps[placed.expose] = app
+                self._dispatcher.open(placed.expose)
+                await self._store.save_app(app.placed)
+            loads = [self._load(app, replica) for replica in range(plan.replicas)]
+            loaded = await asyncio.gather(*loads)
+            failed = next((answer for _, answer in loaded if answer.error), None)
+            if failed is None:
+                await self._replace(app, loaded)
+                return app
+            for link, answer in loaded:
+                if not answer.error:
+                    await self._hosting.stop(link)
+            if before is not None and serves:
+                before.state, before.message, before.detail = AppState.OUTDATED, failed.error, failed.detail
+                return before
+            await self._fail(app, failed)
             return app
+
+    async def _load(self, app: App, replica: int) -> tuple[Link, host_pb2.Loaded]:
+        return await self._hosting.start(app.placed, replica, self._address, app.resources_json)
+
+    async def _replace(self, app: App, loaded: Sequence[tuple[Link, host_pb2.Loaded]]) -> None:
+        """Let new hosts serve, and those before them finish what they run."""
+        new = [link for link, _ in loaded]
+        old = [link for link in self._hosts.of(app.expose) if link not in new]
+        self._apps[app.expose] = app
+        self._dispatcher.open(app.expose)
+        await self._store.save_app(app.placed)
+        for replica, (link, answer) in enumerate(loaded):
+            self._note_loaded(app, replica, link, answer)
+        for link in old:
+            self._hosting.drain(link)
+        for replica, (link, _) in enumerate(loaded):
+            if link.host_id not in self._hosts.links:  # it ended before it served
+                self._lost(app, replica, "was lost")
+        await self._bus.publish(QUEUE, APPS)
 
     async def remove(self, expose: str) -> None:
         """Stop an app and forget it; its jobs end as CANCELLED.  Raises `NotFound`."""
+        await self._until_resumed()
         async with self._lock(expose):
             if self._apps.pop(expose, None) is None:
                 raise NotFound(f"no app is placed for {expose}", resource=f"apps/{expose}")
             await self._store.delete_app(expose)
-            for link in [link for link in self._hosts.links.values() if link.expose == expose]:
-                await self._retire(link)
+            await self._dispatcher.close(expose, domain.SHUT_DOWN)
+            for link in self._hosts.of(expose):
+                held = link.jobs
+                await self._hosting.stop(link)
+                await self._jobs.shut_down(held)
+            await self._bus.publish(APPS)
 
-    async def _retire(self, link: Link) -> None:
-        self._hosts.remove(link.host_id)
-        await self._jobs.shut_down([*link.jobs, *link.waiting])
-        await self.placement.stop(link.host_id)
+    # -- what happens to hosts -----------------------------------------------------------------------------------
 
-    async def present(self, host_ids: set[str]) -> None:
-        """Hear which hosts live: after our own start take up what was placed, later note what has died unseen."""
-        if not self._resumed:
-            self._resumed = True
-            await self._resume(host_ids)
-            return
-        for link in [link for link in self._hosts.links.values() if link.started]:
-            if link.host_id not in host_ids:
-                await self.host_exited(link.host_id, "was lost")
-
-    async def _resume(self, host_ids: set[str]) -> None:
-        for placed in self._store.apps():
-            if placed.expose in self._apps:
-                continue
-            app = App(placed=placed, state=AppState.UNHEALTHY, message="its host is being restarted")
-            self._apps[placed.expose] = app
-            if placed.host_id in host_ids:
-                self._link(placed).started = True
-                self._spawn(self._await_return(app))
+    async def run(self, address: str, events: AsyncIterator[Present | Exited]) -> None:
+        """Hear what happens to hosts, which reach us at `address`, until cancelled."""
+        self._address = address
+        async for event in events:
+            if isinstance(event, Exited):
+                await self.host_exited(event.host_id, event.reason)
+            elif not self._resumed.is_set():
+                await self._resume(event.host_ids)
+                self._resumed.set()
+                await self._bus.publish(APPS)
             else:
-                self._spawn(self._restart(app))
-        await self._jobs.resume(host_ids)
+                for link in [link for link in self._hosts.links.values() if link.started]:
+                    if link.host_id not in event.host_ids:
+                        await self.host_exited(link.host_id, "was lost")
 
-    def _wait(self, job: Job) -> bool:
-        """Let a queued job wait for its app's host; return False if the app is not placed, or cannot be loaded."""
-        if not self._resumed:
-            return True  # paid for just after our start: `_resume` will find it
-        app = self._apps.get(job.expose)
-        if app is None or app.state == AppState.FAILED:
-            return False
-        app.waiting.append(job.job_id)
-        return True
+    async def _until_resumed(self) -> None:
+        try:
+            async with asyncio.timeout(_RESUME_S):
+                await self._resumed.wait()
+        except TimeoutError:
+            raise Unavailable("the runner cannot reach what starts hosts: try again") from None
 
-    async def _await_return(self, app: App) -> None:
+    async def _resume(self, living: frozenset[str]) -> None:
+        """After our own start take up what was placed, and what hosts hold."""
+        for placed in await self._store.apps():
+            plan = deployments.parse(placed.deployments_json)
+            app = App(placed, plan.resources_json, state=AppState.UNHEALTHY, message="its hosts are being restarted")
+            self._apps[placed.expose] = app
+            self._dispatcher.open(placed.expose)
+            for replica, host_id in enumerate(placed.host_ids):
+                if host_id in living:
+                    link = self._hosting.expect(host_id, placed.expose)
+                    self._tasks.spawn(self._await_return(app, replica, link), f"return-{host_id}")
+                else:
+                    self._tasks.spawn(self._restart(app, replica), f"restart-{host_id}")
+        self._dispatcher.settle()
+        for job in await self._job_store.open_jobs():
+            if job.host_id in living or job.host_id in self._hosts.links:
+                self._expect_job(job)
+            elif job.host_id:
+                await self._jobs.lose([job.job_id], "its host was lost while the runner was down")
+            elif job.state == State.QUEUED:
+                await self._dispatcher.enqueue(job)
+
+    def _expect_job(self, job: domain.Job) -> None:
+        link = self._hosts.links.get(job.host_id)
+        if link is None:  # a host that was draining: it may still finish
+            link = self._hosts.add(Link(job.host_id, job.expose))
+            link.started = True
+            link.loaded.set_result(host_pb2.Loaded())  # its lease runs from now
+        link.hold(job.job_id, job.isolation)
+
+    async def _await_return(self, app: App, replica: int, link: Link) -> None:
         """A host that lived through our restart attaches by itself; one that does not is replaced."""
-        link = self._hosts.links[app.placed.host_id]
         try:
             async with asyncio.timeout(self._lease_s):
                 loaded = await asyncio.shield(link.loaded)
-        except TimeoutError:
-            await self.host_exited(app.placed.host_id, "did not come back")
+        except HostLost:  # `host_exited` has seen to it
             return
-        self._note_loaded(app, link, loaded)
+        except TimeoutError:
+            await self.host_exited(link.host_id, "did not come back")
+            return
+        await self._settle(app, replica, link, loaded)
 
     async def host_exited(self, host_id: str, how: str) -> None:
-        """A host has ended: so have its jobs.  Start the app again unless it was replaced or removed."""
+        """A host has ended: so have its jobs.  Start another for its app unless it was replaced or removed."""
         link = self._hosts.remove(host_id)
         if link is None:
             return
-        if not link.loaded.done():
-            link.loaded.set_result(host_pb2.Loaded(error=f"the app's host {how} while it loaded the app"))
-        await self._jobs.lose([*link.jobs], f"the job's host {how}")
+        loading = not link.loaded.done()
+        if loading:
+            link.loaded.set_exception(HostLost(how))
+            link.loaded.exception()  # whoever waits for it hears of it; nobody need
+        await self._jobs.lose(link.jobs, f"the job's host {how}")
         app = self._apps.get(link.expose)
-        if app is None or app.placed.host_id != host_id:
+        if app is None or host_id not in app.placed.host_ids or (loading and not self._returning(app)):
             return
-        if app.state in (AppState.RUNNING, AppState.UNHEALTHY):
-            stable = self._now() - app.running_since > _HEALTHY_AFTER_S
-            app.losses = 0 if stable else app.losses + 1
+        self._lost(app, app.placed.host_ids.index(host_id), how)
+
+    def _returning(self, app: App) -> bool:
+        """Whether a host that has not said yet what it serves is one that lived through our own restart."""
+        return app.state == AppState.UNHEALTHY and not app.running_since
+
+    def _lost(self, app: App, replica: int, how: str) -> None:
+        stable = self._now() - app.running_since.get(replica, 0.0) > _HEALTHY_AFTER_S
+        app.losses[replica] = 0 if stable else app.losses.get(replica, 0) + 1
+        if not self._hosts.serving.get(app.expose) and app.state != AppState.FAILED:
             app.state, app.message = AppState.UNHEALTHY, f"its host {how}; it is being restarted"
-            app.waiting += link.waiting
-            self._spawn(self._restart(app))
+        self._tasks.spawn(self._restart(app, replica), f"restart-{app.expose}-{replica}")
+
+    async def _restart(self, app: App, replica: int) -> None:
+        await asyncio.sleep(_BACKOFF_S[min(app.losses.get(replica, 0), len(_BACKOFF_S) - 1)])
+        if self._apps.get(app.expose) is not app:
+            return  # deployed anew or removed meanwhile
+        host_ids = list(app.placed.host_ids)
+        host_ids[replica] = self._new_id(app.expose)
+        app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
+        await self._store.save_app(app.placed)
+        link, loaded = await self._load(app, replica)
+        await self._settle(app, replica, link, loaded)
+
+    async def _settle(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
+        """Take in what came of loading an app on one of its hosts."""
+        if self._apps.get(app.expose) is not app:
+            await self._hosting.stop(link)
+            return
+        if loaded.error:
+            if not self._hosts.serving.get(app.expose):
+                await self._fail(app, loaded)
+            return
+        self._note_loaded(app, replica, link, loaded)
+        await self._bus.publish(QUEUE, APPS)
+
+    def _note_loaded(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
+        app.state, app.message, app.detail = AppState.RUNNING, "", ""
+        app.flows = {flow.path: flow for flow in reversed(loaded.flows)}  # of two on one path the first counts
+        app.seen_at = app.running_since[replica] = self._now()
+        if link.host_id in self._hosts.links:
+            self._hosts.serve(link)
+
+    async def _fail(self, app: App, loaded: host_pb2.Loaded) -> None:
+        app.state, app.message, app.detail = AppState.FAILED, loaded.error, loaded.detail
+        app.seen_at = self._now()
+        await self._dispatcher.close(app.expose, domain.lost(f"its app could not be loaded: {loaded.error}"))
+        await self._bus.publish(APPS)
 
     async def expire_leases(self) -> None:
-        """End what hosts hold that have been silent or gone for too long, until cancelled."""
+        """End what hosts hold that have been silent or gone for too long, until cancelled.
+
+        When it is we who stood still, as after a suspended laptop, nobody was silent: every lease begins anew.
+        """
+        step_s = min(1.0, self._lease_s / 4)
+        looked_at = time.monotonic()
         while True:
-            await asyncio.sleep(min(1.0, self._lease_s / 4))
-            for link in [link for link in self._hosts.links.values() if link.started and link.loaded.done()]:
-                if time.monotonic() - link.seen_at > self._lease_s:
-                    log.warning("host silent", host=link.host_id)
-                    await self.host_exited(link.host_id, "did not answer")
-                    with contextlib.suppress(Unavailable):
-                        await self.placement.stop(link.host_id)
-
-    async def _restart(self, app: App) -> None:
-        await asyncio.sleep(_BACKOFF_S[min(app.losses, len(_BACKOFF_S) - 1)] if app.losses else 0)
-        async with self._lock(app.placed.expose):
-            if self._apps.get(app.placed.expose) is not app:
-                return  # deployed anew or removed meanwhile
-            app.placed = dataclasses.replace(app.placed, host_id=self._new_id(app.placed.expose))
-            await self._store.save_app(app.placed)
-            await self._start(app)
-
-    async def _start(self, app: App) -> None:
-        """Start a host for the app and wait until it has loaded it, one way or the other."""
-        placed = app.placed
-        link = self._link(placed)
-        spec = HostSpec(
-            host_id=placed.host_id,
-            expose=placed.expose,
-            import_path=placed.import_path,
-            runner_address=self.address,
-            token=identity.sign(self._secret, f"host:{placed.host_id}", _HOST_TOKEN_TTL_S),
-            runtime_env=_object(placed.runtime_env_json, "runtime_env_json"),
-            fork=placed.fork,
-        )
-        try:
-            await self.placement.start(spec)
-            link.started = True
-            async with asyncio.timeout(self._load_timeout_s):
-                loaded = await asyncio.shield(link.loaded)
-        except TimeoutError:
-            loaded = host_pb2.Loaded(error=f"the app did not load within {self._load_timeout_s:g} s")
-            await self.placement.stop(placed.host_id)
-        except Unavailable as error:
-            loaded = host_pb2.Loaded(error=str(error))
-        self._note_loaded(app, link, loaded)
-
-    def _note_loaded(self, app: App, link: Link, loaded: host_pb2.Loaded) -> None:
-        app.message, app.detail = loaded.error, loaded.detail
-        app.flows = list(loaded.flows)
-        app.seen_at = self._now()
-        waiting, app.waiting = app.waiting, []
-        if loaded.error:
-            app.state = AppState.FAILED
-            self._hosts.remove(link.host_id)
-            self._spawn(self._jobs.lose(waiting, f"its app could not be loaded: {loaded.error}"))
-            return
-        app.state = AppState.RUNNING
-        app.running_since = self._now()
-        old = self._hosts.serving.get(link.expose)
-        self._hosts.serving[link.expose] = link
-        if old is not None and old is not link:
-            link.waiting.extend(old.waiting)
-            old.waiting.clear()
-        link.waiting.extend(waiting)
-        self._jobs.feed(link)
-
-    def _link(self, placed: PlacedApp) -> Link:
-        link = Link(placed.host_id, placed.expose, self._jobs_per_app)
-        self._hosts.links[placed.host_id] = link
-        return link
+            await asyncio.sleep(step_s)
+            stood_still = time.monotonic() - looked_at > step_s + self._lease_s / 2
+            looked_at = time.monotonic()
+            if stood_still:
+                for link in self._hosts.links.values():
+                    link.seen_at = looked_at
+                continue
+            for link in self._hosting.silent(self._lease_s):
+                log.warning("host silent", host=link.host_id)
+                await self.host_exited(link.host_id, "did not answer")
+                await self._hosting.stop(link)
 
     def _new_id(self, expose: str) -> str:
         return f"{expose}-{secrets.token_hex(4)}"
@@ -264,23 +377,11 @@ class Apps:
     def _lock(self, expose: str) -> asyncio.Lock:
         return self._locks.setdefault(expose, asyncio.Lock())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    async def close(self) -> None:
-        """End restarts that are under way."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def _object(text: str, field: str) -> dict[str, Any]:
+def _check_object(text: str, field: str) -> None:
     try:
         value = json.loads(text or "{}")
     except ValueError:
         value = None
     if not isinstance(value, dict):
         raise Invalid(f"{field} must be a JSON object", {field: ["must be a JSON object"]})
-    return value

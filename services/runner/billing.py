@@ -16,6 +16,7 @@ import grpc
 import structlog
 from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
 
+from meshkit.bus import Bus
 from meshkit.errors import (
     AlreadyExists,
     Denied,
@@ -25,14 +26,17 @@ from meshkit.errors import (
     NotFound,
     from_rpc,
 )
+from meshkit.tasks import Tasks
 from services.runner import domain
+from services.runner.dispatcher import Dispatcher
 from services.runner.domain import End, Job, PaymentStep, Reason, State
-from services.runner.jobs import Jobs
-from services.runner.store import JobStore
+from services.runner.journal import PAYMENTS, Journal
+from services.runner.ports.store import JobStore
 
 log = structlog.get_logger()
 _RETRY_S = 0.2
 _RETRY_MAX_S = 30.0
+_LOOK_AGAIN_S = 30.0
 # No trying again helps with these: the terms are wrong, not the moment.
 _FINAL = (Invalid, AlreadyExists, FailedPrecondition, NotFound, Denied)
 _PAID = frozenset(
@@ -59,29 +63,38 @@ class Billing:
     def __init__(
         self,
         store: JobStore,
-        jobs: Jobs,
+        journal: Journal,
+        dispatcher: Dispatcher,
         payments: payments_pb2_grpc.PaymentServiceStub,
+        bus: Bus,
+        tasks: Tasks,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._jobs = jobs
+        self._journal = journal
+        self._dispatcher = dispatcher
         self._payments = payments
+        self._bus = bus
+        self._tasks = tasks
         self._now = now
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._settling: set[str] = set()
 
-    def note(self, job: Job) -> None:
-        """Hear of a job that has changed: tell the payments service what it must know."""
-        if not job.payment_json or job.job_id in self._tasks:
-            return
-        if (job.state == State.AWAITING_PAYMENT and job.payment_step == PaymentStep.NONE) or job.payment_todo:
-            task = asyncio.get_running_loop().create_task(self._settle(job.job_id), name=f"settle-{job.job_id}")
-            self._tasks[job.job_id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(job.job_id, None))
+    async def tell(self) -> None:
+        """Tell the payments service what jobs' rows say it must hear, until cancelled."""
+        async with self._bus.subscribe(PAYMENTS) as waker:
+            while not waker.closed:
+                for job in await self._store.todo_jobs():
+                    if job.job_id not in self._settling:
+                        self._settling.add(job.job_id)
+                        task = self._tasks.spawn(self._settle(job.job_id), f"settle-{job.job_id}")
+                        task.add_done_callback(functools.partial(self._settled, job.job_id))
+                await waker.wait(_LOOK_AGAIN_S)
+
+    def _settled(self, job_id: str, _: object) -> None:
+        self._settling.discard(job_id)
 
     async def run(self) -> None:
         """Follow every payment until cancelled."""
-        for job in (*self._store.open_jobs(), *self._store.todo_jobs()):
-            self.note(job)
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await self._follow()
@@ -102,18 +115,11 @@ class Billing:
 
     async def _look_up(self, seen: set[str]) -> None:
         """Ask for the payments of waiting jobs that are not open: they have ended while we did not listen."""
-        for job in self._store.open_jobs():
+        for job in await self._store.open_jobs():
             waits = job.state == State.AWAITING_PAYMENT and job.payment_step != PaymentStep.NONE
             if waits and f"jobs/{job.job_id}" not in seen:
                 request = payments_pb2.GetPaymentRequest(name=f"payments/{job.job_id}")
                 await self._heard(await self._payments.GetPayment(request, timeout=30))
-
-    async def close(self) -> None:
-        """Stop trying; what is left stands in the rows."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- telling -------------------------------------------------------------------------------------------------
 
@@ -123,7 +129,7 @@ class Billing:
         while True:
             try:
                 with contextlib.suppress(NotFound):
-                    while await self._tell(self._store.get(job_id)):
+                    while await self._tell(await self._store.get(job_id)):
                         wait_s = _RETRY_S
                 return
             except MeshError as error:
@@ -160,7 +166,7 @@ class Billing:
                     await self._payments.AuthorizeRefund(payments_pb2.AuthorizeRefundRequest(name=name), timeout=60)
         except _FINAL as error:  # nothing was ever asked for, or it is over: there is nobody left to tell
             log.warning("end of a paid job not taken", job=job.job_id, told=verb, error=str(error))
-        await self._jobs.change(job.job_id, functools.partial(domain.payments.told, todo=job.payment_todo))
+        await self._journal.change(job.job_id, functools.partial(domain.payments.told, todo=job.payment_todo))
 
     # -- hearing -------------------------------------------------------------------------------------------------
 
@@ -168,24 +174,26 @@ class Billing:
         """Let a job follow its payment."""
         job_id = payment.job.removeprefix("jobs/")
         with contextlib.suppress(NotFound):
-            job = self._store.get(job_id)
+            job = await self._store.get(job_id)
             if job.state != State.AWAITING_PAYMENT:
                 return
             if payment.blockchain_identifier:
                 said = _said(payment)
-                await self._jobs.change(job_id, lambda job: domain.payments.note_request(job, said, self._now()))
+                await self._journal.change(job_id, lambda job: domain.payments.note_request(job, said, self._now()))
             # A lock time says that the money was in escrow, though the state may have gone on since.
             if payment.state in _PAID or (payment.HasField("lock_time") and payment.state not in _OVER):
                 due_at = _seconds(payment.submit_result_time)
-                job = await self._jobs.change(job_id, lambda job: domain.payments.note_funds(job, due_at, self._now()))
+                job = await self._journal.change(
+                    job_id, lambda job: domain.payments.note_funds(job, due_at, self._now())
+                )
                 if job.state == State.QUEUED:
-                    self._jobs.enqueue(job)
+                    await self._dispatcher.enqueue(job)
             elif payment.state in _OVER:
                 await self._fail(job, payment.error or "the payment ended before the job could run")
 
     async def _fail(self, job: Job, why: str) -> None:
         end = End(state=State.FAILED, reason=Reason.PAYMENT_TIMEOUT, error=why)
-        await self._jobs.change(job.job_id, lambda job: domain.finish(job, end, self._now()))
+        await self._journal.change(job.job_id, lambda job: domain.finish(job, end, self._now()))
 
 
 def _request(job: Job) -> payments_pb2.CreatePaymentRequest:
@@ -203,22 +211,18 @@ def _request(job: Job) -> payments_pb2.CreatePaymentRequest:
 
 
 def _said(payment: payments_pb2.Payment) -> dict[str, object]:
-    """Return what the `payment` event shows (seed: notebook, "Simulate Payment"); times are strings of epoch ms."""
+    """Return what the `payment` event shows of what the purchaser must know; times are seconds since 1970."""
     return {
-        "agentIdentifier": payment.agent_identifier,
+        "agent_identifier": payment.agent_identifier,
         "network": payment.network,
-        "inputHash": payment.input_hash,
-        "blockchainIdentifier": payment.blockchain_identifier,
-        "payByTime": _millis(payment.pay_by_time),
-        "submitResultTime": _millis(payment.submit_result_time),
-        "externalDisputeUnlockTime": _millis(payment.external_dispute_unlock_time),
-        "unlockTime": _millis(payment.unlock_time),
-        "sellerVkey": payment.seller_vkey,
+        "input_hash": payment.input_hash,
+        "blockchain_identifier": payment.blockchain_identifier,
+        "pay_by_time": _seconds(payment.pay_by_time),
+        "submit_result_time": _seconds(payment.submit_result_time),
+        "external_dispute_unlock_time": _seconds(payment.external_dispute_unlock_time),
+        "unlock_time": _seconds(payment.unlock_time),
+        "seller_vkey": payment.seller_vkey,
     }
-
-
-def _millis(at: Any) -> str:
-    return str(at.ToMilliseconds())
 
 
 def _seconds(at: Any) -> float:

@@ -1,5 +1,7 @@
 """What the runner reads from its environment."""
 
+import ipaddress
+
 from meshkit.service import Settings
 
 
@@ -29,3 +31,20 @@ class Config(Settings):
 
     jobs_per_app: int = 64
     """Jobs of one app that run at once; more wait in line."""
+
+    shared_jobs_per_app: int = 20_000
+    """Jobs of one host that run at once where they share a process; more wait in line."""
+
+    app_patience_s: float = 5.0
+    """How long a launch waits for an app that is being restarted."""
+
+    host: str = "127.0.0.1"
+    """Where the mesh's front door listens."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the mesh."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"

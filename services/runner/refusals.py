@@ -1,12 +1,19 @@
 """What an app's form says is wrong, as an error that callers act on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+
+from mesh.runner.v1 import host_pb2
 
 from meshkit.errors import Invalid
 
+GLOBAL = "_global_"
+"""The field of what concerns no field."""
+BY_FORM = {"refused_by": "form"}
+"""The metadata of a refusal: dialects show it beside the fields of the form."""
 
-def refused(what: str, errors: Mapping[str, Iterable[object]]) -> Invalid:
+
+def refused(what: str, errors: Iterable[host_pb2.FieldError]) -> Invalid:
     """Return the error for messages by field; `what` is refused by them."""
-    fields = {name: [str(text) for text in texts] for name, texts in errors.items() if texts}
+    fields = {error.field or GLOBAL: list(error.messages) for error in errors if error.messages}
     shown = "; ".join(f"{name}: {', '.join(texts)}" for name, texts in fields.items())
-    return Invalid(f"{what}: {shown}", fields)
+    return Invalid(f"{what}: {shown}", fields, **BY_FORM)

@@ -1,16 +1,16 @@
-"""The live end of jobs' logs: wakes watchers, and keeps the newest events at hand for them.
+"""The live end of jobs' logs: keeps the newest events at hand for those who watch.
 
-A watcher holds nothing but the number of the last event it has sent, so one that never reads costs nothing and any
-number of them may watch.  The store is the truth; a tail only says "look", and saves most looks the way to the disk.
+A watcher holds nothing but the number of the last event it has sent and its place on the bus, so one that never reads
+costs nothing and any number of them may watch.  The store is the truth; a tail only saves most looks the way to the
+disk.
 """
 
-import asyncio
 import collections
 from collections.abc import AsyncIterator, Sequence
 
-from meshkit.tasks import either
+from meshkit.bus import Bus
 from services.runner.domain import Event, Job
-from services.runner.store import JobStore
+from services.runner.ports.store import JobStore
 
 _RECENT_MAX = 4096
 _RECENT_CHARS_MAX = 4 * 1024 * 1024
@@ -23,22 +23,20 @@ class _Tail:
         self.last_seq = last_seq
         self.recent: collections.deque[Event] = collections.deque()
         self.chars = 0
-        self.changed = asyncio.Event()
         self.watchers = 0
         self.over = False
 
     def push(self, events: Sequence[Event]) -> None:
+        if self.recent and self.recent[-1].seq + 1 != events[0].seq:  # somebody else wrote in between
+            self.recent.clear()
+            self.chars = 0
         for event in events:
             self.recent.append(event)
-            self.chars += len(event.payload)
+            self.chars += len(event.payload) + len(event.detail)
         while len(self.recent) > _RECENT_MAX or self.chars > _RECENT_CHARS_MAX:
-            self.chars -= len(self.recent.popleft().payload)
+            gone = self.recent.popleft()
+            self.chars -= len(gone.payload) + len(gone.detail)
         self.last_seq = max(self.last_seq, events[-1].seq)
-        self.wake()
-
-    def wake(self) -> None:
-        self.changed.set()
-        self.changed = asyncio.Event()
 
     def after(self, seq: int) -> list[Event] | None:
         """Return the next events behind `seq`, or `None` if they are not all at hand."""
@@ -49,66 +47,72 @@ class _Tail:
         return [self.recent[index] for index in range(start, stop)]
 
 
+def topic(job_id: str) -> str:
+    """Return the topic on which a job's watchers are woken."""
+    return f"jobs/{job_id}"
+
+
 class Tails:
     """The tails of jobs that are watched or have just moved."""
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, bus: Bus) -> None:
         self._store = store
+        self._bus = bus
         self._tails: dict[str, _Tail] = {}
 
-    def push(self, job: Job, events: Sequence[Event]) -> None:
+    async def push(self, job: Job, events: Sequence[Event]) -> None:
         """Tell watchers of events that are on disk now."""
         tail = self._tails.get(job.job_id)
-        if tail is None:
-            if job.ended:
-                return
+        if tail is None and not job.ended:
             tail = self._tails[job.job_id] = _Tail(job.last_seq - len(events))
-        if events:
-            tail.push(events)
-        if job.ended:
-            tail.over = True
-            tail.wake()
-            if not tail.watchers:
-                del self._tails[job.job_id]
+        if tail is not None:
+            if events:
+                tail.push(events)
+            if job.ended:
+                tail.over = True
+                if not tail.watchers:
+                    del self._tails[job.job_id]
+        if events or job.ended:
+            await self._bus.publish(topic(job.job_id))
 
-    def forget(self, job_id: str) -> None:
+    async def forget(self, job_id: str) -> None:
         """End every watch of a job that has been deleted."""
         tail = self._tails.pop(job_id, None)
         if tail is not None:
             tail.over = True
-            tail.wake()
+        await self._bus.publish(topic(job_id))
 
-    async def watch(
-        self, job: Job, after_seq: int, heartbeat_s: float, stopping: asyncio.Event
-    ) -> AsyncIterator[list[Event]]:
-        """Yield events behind `after_seq` in batches to the end of the log; an empty batch is a heartbeat."""
-        tail = self._tails.get(job.job_id)
-        if tail is None:
-            tail = _Tail(job.last_seq)
-            tail.over = job.ended
-            if not job.ended:
-                self._tails[job.job_id] = tail
-        tail.watchers += 1
-        stopped = asyncio.ensure_future(stopping.wait())
-        try:
-            seq = after_seq
-            while not stopping.is_set():
-                changed = tail.changed
-                if seq < tail.last_seq:
-                    batch = _bounded(tail.after(seq) or await self._store.events(job.job_id, seq, _BATCH_MAX))
-                    if not batch:
-                        return  # deleted while we read
-                    yield batch
-                    seq = batch[-1].seq
-                elif tail.over:
-                    return
-                elif not await either(changed, stopped, heartbeat_s):
-                    yield []
-        finally:
-            stopped.cancel()
-            tail.watchers -= 1
-            if tail.over and not tail.watchers and self._tails.get(job.job_id) is tail:
-                del self._tails[job.job_id]
+    async def watch(self, job: Job, after_seq: int, heartbeat_s: float) -> AsyncIterator[list[Event]]:
+        """Yield events behind `after_seq` in batches to the end of the log; an empty batch is a heartbeat.
+
+        Ends as well when the bus closes: then the service is about to.
+        """
+        async with self._bus.subscribe(topic(job.job_id)) as waker:
+            tail = self._tails.get(job.job_id)
+            if tail is None:
+                job = await self._store.get(job.job_id)  # it may have moved since the caller looked
+                tail = self._tails.get(job.job_id) or _Tail(job.last_seq)
+                tail.over = tail.over or job.ended
+                if not job.ended:
+                    self._tails[job.job_id] = tail
+            tail.watchers += 1
+            try:
+                seq = after_seq
+                while not waker.closed:
+                    if seq < tail.last_seq:
+                        batch = _bounded(tail.after(seq) or await self._store.events(job.job_id, seq, _BATCH_MAX))
+                        if not batch:
+                            return  # deleted while we read
+                        yield batch
+                        seq = batch[-1].seq
+                    elif tail.over:
+                        return
+                    elif not await waker.wait(heartbeat_s):
+                        yield []
+            finally:
+                tail.watchers -= 1
+                if tail.over and not tail.watchers and self._tails.get(job.job_id) is tail:
+                    del self._tails[job.job_id]
 
 
 def _bounded(events: list[Event]) -> list[Event]:

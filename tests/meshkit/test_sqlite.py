@@ -4,6 +4,7 @@ import asyncio
 import pathlib
 import sqlite3
 import stat
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -42,7 +43,7 @@ async def test_an_answer_means_on_disk(database: Database, tmp_path: pathlib.Pat
     other.close()
 
     assert found == ["a"]
-    assert database.read(texts) == ["a"]
+    assert await database.read(texts) == ["a"]
     assert await database.query(texts) == ["a"]
 
 
@@ -50,7 +51,7 @@ async def test_writes_keep_their_order(database: Database) -> None:
     """Thousands of writes at once come out in the order they were asked for."""
     await asyncio.gather(*(database.write(insert(f"{number}")) for number in range(3000)))
 
-    assert database.read(texts) == [f"{number}" for number in range(3000)]
+    assert await database.read(texts) == [f"{number}" for number in range(3000)]
 
 
 async def test_a_failed_write_is_undone_alone(database: Database) -> None:
@@ -71,7 +72,7 @@ async def test_a_failed_write_is_undone_alone(database: Database) -> None:
 
     kinds = [int, NotFound, sqlite3.IntegrityError, int, sqlite3.IntegrityError]
     assert kinds == [type(outcome) for outcome in outcomes]
-    assert database.read(texts) == ["a", "b"]
+    assert await database.read(texts) == ["a", "b"]
 
 
 async def test_a_cancelled_caller_does_not_undo_the_write(database: Database) -> None:
@@ -83,7 +84,7 @@ async def test_a_cancelled_caller_does_not_undo_the_write(database: Database) ->
         await task
     await database.write(insert("b"))
 
-    assert database.read(texts) == ["a", "b"]
+    assert await database.read(texts) == ["a", "b"]
 
 
 async def test_closing_commits_what_waits(tmp_path: pathlib.Path) -> None:
@@ -98,7 +99,7 @@ async def test_closing_commits_what_waits(tmp_path: pathlib.Path) -> None:
         await database.write(insert("late"))
     again = Database(tmp_path / "notes.db", [TABLE])
     again.open()
-    found = again.read(texts)
+    found = await again.read(texts)
     await again.close()
 
     assert len(found) == 100
@@ -107,7 +108,51 @@ async def test_closing_commits_what_waits(tmp_path: pathlib.Path) -> None:
 async def test_readers_cannot_write(database: Database) -> None:
     """A write that goes around the writer is refused."""
     with pytest.raises(sqlite3.OperationalError):
-        database.read(insert("a"))
+        await database.read(insert("a"))
+    with pytest.raises(sqlite3.OperationalError):
+        await database.query(insert("a"))
+
+
+async def test_long_queries_do_not_hold_up_the_loop(database: Database) -> None:
+    """They run on threads of their own, a few for all of them, while short reads and writes go on."""
+    threads: set[int] = set()
+    release = threading.Event()
+
+    def slow(connection: sqlite3.Connection) -> list[str]:
+        threads.add(threading.get_ident())
+        assert release.wait(30)
+        return texts(connection)
+
+    queries = [asyncio.create_task(database.query(slow)) for _ in range(20)]
+    await database.write(insert("a"))
+    assert await database.read(texts) == ["a"]
+    release.set()
+    found = await asyncio.gather(*queries)
+
+    assert found == [["a"]] * 20
+    assert threading.get_ident() not in threads
+    assert len(threads) <= 2
+
+
+async def test_a_close_interrupts_long_queries(tmp_path: pathlib.Path) -> None:
+    """A service that stops does not wait for a report, nor for those behind it."""
+    database = Database(tmp_path / "notes.db", [TABLE])
+    database.open()
+    running = threading.Event()
+
+    def endless(connection: sqlite3.Connection) -> object:
+        running.set()
+        counting = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+        return connection.execute(counting).fetchone()
+
+    queries = [asyncio.create_task(database.query(endless)) for _ in range(5)]
+    await asyncio.to_thread(running.wait, 30)
+    await database.close()
+    outcomes = await asyncio.gather(*queries, return_exceptions=True)
+
+    assert all(isinstance(outcome, sqlite3.Error) for outcome in outcomes)
+    with pytest.raises(sqlite3.ProgrammingError):
+        await database.query(texts)
 
 
 async def test_the_file_is_its_owners_alone(database: Database, tmp_path: pathlib.Path) -> None:
@@ -126,7 +171,7 @@ async def test_migrations_run_once_each(tmp_path: pathlib.Path) -> None:
     await database.close()
     newer = Database(tmp_path / "notes.db", [TABLE, "ALTER TABLE notes ADD COLUMN extra TEXT"])
     newer.open()
-    rows = newer.read(lambda connection: connection.execute("SELECT text, extra FROM notes").fetchall())
+    rows = await newer.read(lambda connection: connection.execute("SELECT text, extra FROM notes").fetchall())
     await newer.close()
 
     assert rows == [("a", None)]

@@ -42,4 +42,4 @@ async def test_examples_boot_refresh_and_stop(peers: Peers) -> None:
 
 def test_the_runners_states_are_all_known() -> None:
     """A state the runner adds later is not mistaken for a healthy one: this test then says to map it."""
-    assert set(app_pb2.AppState.values()) == {0, 1, 2, 3, 4}
+    assert set(app_pb2.AppState.values()) == {0, 1, 2, 3, 4, 5}

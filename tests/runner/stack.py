@@ -15,6 +15,8 @@ from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.runner import app as runner_app
 from services.runner.config import Config
+from services.runner.peers.memory import MemoryCatalogue
+from services.runner.ports.catalogue import Offer
 
 DEADLINE_S = 30.0
 
@@ -123,7 +125,7 @@ async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: 
             grace_s=0,
             **config,
         )
-        port = await exits.enter_async_context(runner_app.running(settings))
+        port = await exits.enter_async_context(runner_app.running(settings, catalogue=MemoryCatalogue(Offer())))
         auth_channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{auth_port}"))
         channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         auth = auth_pb2_grpc.AuthServiceStub(auth_channel)

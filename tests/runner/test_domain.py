@@ -53,7 +53,7 @@ def test_a_lease_has_a_new_epoch_and_counts_anew() -> None:
 def test_a_report_of_an_old_lease_is_refused() -> None:
     """An epoch that is over, or a job that has ended, takes nothing more."""
     leased = domain.lease(JOB, "h1", 2.0).job
-    ended = domain.lose(leased, "gone", 3.0).job
+    ended = domain.end(leased, domain.lost("gone"), 3.0).job
 
     with pytest.raises(domain.Stale):
         domain.report(leased, 0, 1, [event(1)], None, 3.0)
@@ -93,7 +93,7 @@ def test_while_a_job_is_stopped_every_end_is_cancelled() -> None:
     job = domain.report(domain.lease(JOB, "h1", 2.0).job, 1, 1, [], RUNNING, 3.0).job
     stopping = domain.stop(job, Reason.USER_STOP, 4.0).job
 
-    for change in (domain.report(stopping, 1, 2, [], DONE, 5.0), domain.lose(stopping, "gone", 5.0)):
+    for change in (domain.report(stopping, 1, 2, [], DONE, 5.0), domain.end(stopping, domain.lost("gone"), 5.0)):
         assert (State.CANCELLED, Reason.USER_STOP) == (change.job.state, change.job.reason)
         assert ["error", "status"] == [e.kind for e in change.events]
 
@@ -108,9 +108,9 @@ def test_a_waiting_job_stops_at_once() -> None:
 
 def test_a_job_that_has_ended_stays_as_it_is() -> None:
     """Stopping or losing it changes nothing."""
-    ended = domain.lose(domain.lease(JOB, "h1", 2.0).job, "gone", 3.0).job
+    ended = domain.end(domain.lease(JOB, "h1", 2.0).job, domain.lost("gone"), 3.0).job
 
-    for change in (domain.stop(ended, Reason.USER_STOP, 9.0), domain.lose(ended, "again", 9.0)):
+    for change in (domain.stop(ended, Reason.USER_STOP, 9.0), domain.end(ended, domain.lost("again"), 9.0)):
         assert ended == change.job
         assert () == change.events
 

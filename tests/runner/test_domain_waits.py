@@ -107,7 +107,7 @@ def test_what_payments_must_hear_is_written_with_the_end() -> None:
 
     digest = "3b5038133501539ae87221bfd7ebeae68e605e61f1fe438558df07d31dd7338b"
     assert ["payment", "final", "status"] == [event.kind for event in succeeded.events]
-    assert {"dict": {"step": "final_result", "resultHash": digest}} == json.loads(succeeded.events[0].payload)
+    assert {"dict": {"step": "final_result", "result_hash": digest}} == json.loads(succeeded.events[0].payload)
     assert (f"submit:{digest}", "refund", "") == (
         succeeded.job.payment_todo,
         failed.job.payment_todo,

@@ -188,17 +188,6 @@ async def test_strangers_see_no_lock(mesh: Stack) -> None:
     assert [] == list(listed.locks)
 
 
-async def test_the_way_of_answers_is_closed_to_callers(mesh: Stack) -> None:
-    """An app's own route for answers cannot be called from outside."""
-    from mesh.runner.v1 import app_pb2
-
-    request = app_pb2.CallAppRequest(name="apps/demo", method="POST", path="/_lock_/a/b", body=b"{}")
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await mesh.apps.CallApp(request, metadata=mesh.operator, timeout=DEADLINE_S)
-
-    assert grpc.StatusCode.NOT_FOUND is caught.value.code()
-
-
 async def test_a_lock_outlives_the_runner(tmp_path: pathlib.Path, nursery: str) -> None:  # noqa: F811
     """It is open after a restart, and its answer reaches the job."""
     async with stack(tmp_path, nursery=nursery) as mesh:

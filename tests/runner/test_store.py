@@ -11,6 +11,7 @@ import pytest_asyncio
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound
 from meshkit.sqlite import Database
 from services.runner.domain import (
+    Birth,
     Change,
     Event,
     Job,
@@ -22,9 +23,10 @@ from services.runner.domain import (
     Request,
     State,
 )
-from services.runner.memory_store import MemoryStore
-from services.runner.sqlite_store import MIGRATIONS, SqliteStore
-from services.runner.store import LockQuery
+from services.runner.ports.store import LockQuery, Written
+from services.runner.stores.memory import MemoryStore
+from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.sqlite import SqliteStore
 
 Store = MemoryStore | SqliteStore
 
@@ -47,6 +49,12 @@ def job(number: int, owner: str = "users/a", **more: object) -> Job:
     return Job(job_id=f"{number:024x}", owner=owner, **fields)  # type: ignore[arg-type]
 
 
+async def create(store: Store, new: Job, events: list[Event], request: Request | None) -> Written:
+    """Keep one job."""
+    (written,) = await store.create([Birth(job=new, events=tuple(events))], request)
+    return written
+
+
 def event(payload: str) -> Event:
     """Return a debug event."""
     return Event(kind="debug", payload=payload, time=2.0, detail="d")
@@ -54,9 +62,9 @@ def event(payload: str) -> Event:
 
 async def test_a_created_job_is_found_with_its_log(store: Store) -> None:
     """The head of the log is numbered from 1."""
-    kept, events = await store.create(job(1), [event("a"), event("b")], None)
+    kept, events = await create(store, job(1), [event("a"), event("b")], None)
 
-    assert kept == store.get(kept.job_id)
+    assert kept == await store.get(kept.job_id)
     assert 2 == kept.last_seq
     assert events == await store.events(kept.job_id, 0, 10)
     assert [1, 2] == [e.seq for e in events]
@@ -64,10 +72,10 @@ async def test_a_created_job_is_found_with_its_log(store: Store) -> None:
 
 async def test_an_id_is_taken_once(store: Store) -> None:
     """A second job of the same id is refused and changes nothing."""
-    await store.create(job(1), [event("a")], None)
+    await create(store, job(1), [event("a")], None)
 
     with pytest.raises(AlreadyExists):
-        await store.create(job(1), [event("b")], None)
+        await create(store, job(1), [event("b")], None)
 
     assert ["a"] == [e.payload for e in await store.events(job(1).job_id, 0, 10)]
 
@@ -75,16 +83,16 @@ async def test_an_id_is_taken_once(store: Store) -> None:
 async def test_a_request_is_made_once(store: Store) -> None:
     """The second create of a request leaves no job; another owner's request is another."""
     request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"answer")
-    await store.create(job(1), [], request)
+    await create(store, job(1), [], request)
 
     with pytest.raises(AlreadyExists):
-        await store.create(job(2), [], request)
-    await store.create(job(3), [], dataclasses.replace(request, owner="users/b"))
+        await create(store, job(2), [], request)
+    await create(store, job(3), [], dataclasses.replace(request, owner="users/b"))
 
     assert request == await store.request("users/a", "r")
     assert await store.request("users/a", "other") is None
     with pytest.raises(NotFound):
-        store.get(job(2).job_id)
+        await store.get(job(2).job_id)
 
 
 def _append(payload: str, found: Job) -> Change:
@@ -94,36 +102,36 @@ def _append(payload: str, found: Job) -> Change:
 async def test_requests_are_not_kept_for_ever(store: Store) -> None:
     """An id that is old enough may be used anew; the job it made stays."""
     request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"answer")
-    await store.create(job(1, created_at=10.0), [], request)
+    await create(store, job(1, created_at=10.0), [], request)
 
     await store.forget_requests(10.0)
     kept = await store.request("users/a", "r")
     await store.forget_requests(10.5)
     forgotten = await store.request("users/a", "r")
-    await store.create(job(2), [], request)
+    await create(store, job(2), [], request)
 
     assert request == kept
     assert forgotten is None
-    assert 10.0 == store.get(job(1).job_id).created_at
+    assert 10.0 == (await store.get(job(1).job_id)).created_at
 
 
 async def test_updates_append_without_gaps(store: Store) -> None:
     """The store numbers what a rule appends, and the job's `last_seq` follows."""
-    await store.create(job(1), [event("0")], None)
+    await create(store, job(1), [event("0")], None)
     for number in range(1, 5):
         await store.update(job(1).job_id, functools.partial(_append, str(number)))
 
     log = await store.events(job(1).job_id, 0, 10)
 
     assert [("0", 1), ("1", 2), ("2", 3), ("3", 4), ("4", 5)] == [(e.payload, e.seq) for e in log]
-    assert 5 == store.get(job(1).job_id).last_seq
+    assert 5 == (await store.get(job(1).job_id)).last_seq
     assert ["3", "4"] == [e.payload for e in await store.events(job(1).job_id, 3, 10)]
     assert ["1", "2"] == [e.payload for e in await store.events(job(1).job_id, 1, 2)]
 
 
 async def test_a_rule_that_raises_changes_nothing(store: Store) -> None:
     """The exception comes out; the job and its log are as before."""
-    kept, _ = await store.create(job(1), [], None)
+    kept, _ = await create(store, job(1), [], None)
 
     def refuse(found: Job) -> Change:
         raise FailedPrecondition("no")
@@ -131,13 +139,13 @@ async def test_a_rule_that_raises_changes_nothing(store: Store) -> None:
     with pytest.raises(FailedPrecondition):
         await store.update(kept.job_id, refuse)
 
-    assert kept == store.get(kept.job_id)
+    assert kept == await store.get(kept.job_id)
 
 
 async def test_what_is_not_there_is_not_found(store: Store) -> None:
     """Get, update and delete say so; a log that is not there is empty."""
     with pytest.raises(NotFound):
-        store.get("f" * 24)
+        await store.get("f" * 24)
     with pytest.raises(NotFound):
         await store.update("f" * 24, lambda found: Change(job=found))
     with pytest.raises(NotFound):
@@ -149,8 +157,8 @@ async def test_what_is_not_there_is_not_found(store: Store) -> None:
 async def test_lists_are_newest_first_and_narrowed(store: Store) -> None:
     """By owner, by text in any case, and behind a job."""
     for number in range(1, 5):
-        await store.create(job(number, inputs_json=f'{{"topic":"Number {number}"}}'), [], None)
-    await store.create(job(9, owner="users/b"), [], None)
+        await create(store, job(number, inputs_json=f'{{"topic":"Number {number}"}}'), [], None)
+    await create(store, job(9, owner="users/b"), [], None)
 
     async def ids(owner: str | None, query: str, before: str, limit: int) -> list[int]:
         return [int(found.job_id, 16) for found in await store.find(owner, query, before, limit)]
@@ -164,35 +172,35 @@ async def test_lists_are_newest_first_and_narrowed(store: Store) -> None:
 async def test_open_jobs_are_those_that_have_not_ended(store: Store) -> None:
     """Oldest first."""
     for number, state in enumerate((State.RUNNING, State.SUCCEEDED, State.QUEUED, State.CANCELLED, State.FAILED), 1):
-        await store.create(job(number, state=state), [], None)
+        await create(store, job(number, state=state), [], None)
 
-    assert [1, 3] == [int(found.job_id, 16) for found in store.open_jobs()]
+    assert [1, 3] == [int(found.job_id, 16) for found in await store.open_jobs()]
 
 
 async def test_a_deleted_job_is_gone_with_its_log(store: Store) -> None:
     """Nothing of it is left."""
-    await store.create(job(1), [event("a")], None)
+    await create(store, job(1), [event("a")], None)
 
     await store.delete(job(1).job_id)
 
     with pytest.raises(NotFound):
-        store.get(job(1).job_id)
+        await store.get(job(1).job_id)
     assert [] == await store.events(job(1).job_id, 0, 10)
 
 
 async def test_apps_are_kept_by_expose(store: Store) -> None:
     """The newest stands; one that is deleted is gone."""
     app = PlacedApp(
-        expose="b", import_path="m:a", runtime_env_json="{}", deployments_json="[]", fork=False, host_id="b-1"
+        expose="b", import_path="m:a", runtime_env_json="{}", deployments_json="[]", fork=False, host_ids=("b-1",)
     )
-    await store.save_app(dataclasses.replace(app, host_id="b-0"))
+    await store.save_app(dataclasses.replace(app, host_ids=("b-0", "b-2")))
     await store.save_app(app)
     await store.save_app(dataclasses.replace(app, expose="a"))
 
-    assert [dataclasses.replace(app, expose="a"), app] == store.apps()
+    assert [dataclasses.replace(app, expose="a"), app] == await store.apps()
     await store.delete_app("a")
     await store.delete_app("a")
-    assert [app] == store.apps()
+    assert [app] == await store.apps()
 
 
 def lock(number: int, job_id: str = job(1).job_id, **more: object) -> Lock:
@@ -203,7 +211,7 @@ def lock(number: int, job_id: str = job(1).job_id, **more: object) -> Lock:
 
 async def test_locks_change_with_their_job(store: Store) -> None:
     """They are opened and ended in the same step, and listed newest first or by their expiry."""
-    await store.create(job(1), [], None)
+    await create(store, job(1), [], None)
     await store.update(job(1).job_id, lambda found: Change(job=found, opened=(lock(1), lock(2), lock(3))))
     end = LockEnd(lock_id="2", state=LockState.ANSWERED, at=5.0, by="users/b", result_json="1")
     await store.update(job(1).job_id, lambda found: Change(job=found, ended=(end,)))
@@ -211,36 +219,36 @@ async def test_locks_change_with_their_job(store: Store) -> None:
     answered = dataclasses.replace(
         lock(2), state=LockState.ANSWERED, answered_at=5.0, answered_by="users/b", result_json="1"
     )
-    assert answered == store.get_lock("2")
-    assert [lock(1), answered, lock(3)] == store.job_locks(job(1).job_id)
-    assert [lock(3), lock(1)] == store.pending_locks()
+    assert answered == await store.get_lock("2")
+    assert [lock(1), answered, lock(3)] == await store.job_locks(job(1).job_id)
+    assert [lock(3), lock(1)] == await store.pending_locks()
     assert [lock(3), lock(1)] == await store.find_locks(LockQuery(owner="users/a"), 10)
     assert [answered, lock(1)] == await store.find_locks(LockQuery(ended=True, before=(3.0, "3")), 10)
     assert [] == await store.find_locks(LockQuery(owner="users/x"), 10)
     with pytest.raises(NotFound):
-        store.get_lock("9")
+        await store.get_lock("9")
 
 
 async def test_locks_go_with_their_job(store: Store) -> None:
     """A deleted job leaves none."""
-    await store.create(job(1), [], None)
+    await create(store, job(1), [], None)
     await store.update(job(1).job_id, lambda found: Change(job=found, opened=(lock(1),)))
 
     await store.delete(job(1).job_id)
 
-    assert [] == store.pending_locks()
+    assert [] == await store.pending_locks()
 
 
 async def test_what_must_be_told_is_found_again(store: Store) -> None:
     """Jobs whose end the payments service has not heard, and what they keep for it."""
     told = dataclasses.replace(job(1), payment_json="{}", pending_locks=("a", "b"), payment_step=PaymentStep.LOCKED)
-    await store.create(told, [], None)
-    await store.create(job(2), [], None)
+    await create(store, told, [], None)
+    await create(store, job(2), [], None)
     await store.update(
         told.job_id, lambda found: Change(job=dataclasses.replace(found, payment_todo="refund", due_at=7.0))
     )
 
-    (found,) = store.todo_jobs()
+    (found,) = await store.todo_jobs()
 
     assert ("refund", 7.0, ("a", "b"), PaymentStep.LOCKED) == (
         found.payment_todo,
@@ -252,7 +260,7 @@ async def test_what_must_be_told_is_found_again(store: Store) -> None:
 
 async def test_an_update_may_be_a_request_too(store: Store) -> None:
     """A second update of the same request changes nothing."""
-    await store.create(job(1), [], None)
+    await create(store, job(1), [], None)
     request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"x")
     await store.update(job(1).job_id, functools.partial(_append, "1"), request)
 

@@ -3,10 +3,10 @@
 import concurrent.futures
 from typing import Any
 
-import httpx
 import pytest
+from starlette.requests import Request
 
-from agentmesh import InputsError, KodosumiError, ServeAPI, Tracer
+from agentmesh import InputsError, KodosumiError, ServeAPI, Tracer, locks
 from agentmesh import forms as F  # noqa: N812
 from agentmesh.locks import LockExpired, Question
 
@@ -50,11 +50,10 @@ async def asked(name: str, timeout: float | None = None, data: dict[str, Any] | 
     return questions[0]
 
 
-async def answer(name: str, inputs: Any) -> tuple[int, Any]:
-    """Answer as the mesh does; return status and body."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
-        response = await client.post("/_lock_/f/l", json={"name": name, "inputs": inputs, "data": {"what": "go"}})
-    return response.status_code, response.json()
+async def answer(name: str, inputs: Any) -> locks.Checked:
+    """Answer as a host does."""
+    request = Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []})
+    return await locks.check(app, name, inputs, {"what": "go"}, request)
 
 
 async def test_a_question_carries_its_form() -> None:
@@ -83,7 +82,7 @@ async def test_a_question_that_cannot_be_asked_says_why(name: str, timeout: floa
 
 async def test_an_answer_is_leased() -> None:
     """What the lease handler returns is the result."""
-    assert (200, {"result": "go: yes"}) == await answer("approve", {"word": "yes"})
+    assert locks.Checked(result="go: yes") == await answer("approve", {"word": "yes"})
 
 
 @pytest.mark.parametrize(
@@ -95,24 +94,24 @@ async def test_an_answer_is_leased() -> None:
 )
 async def test_a_refused_answer_says_why_by_field(inputs: dict[str, Any], errors: dict[str, Any]) -> None:
     """The author's words win over the form's."""
-    assert (200, {"errors": errors}) == await answer("approve", inputs)
+    assert locks.Checked(errors=errors) == await answer("approve", inputs)
 
 
 async def test_a_lease_that_breaks_shows_no_path() -> None:
     """Type and text of the exception, without where it was."""
-    status, body = await answer("approve", {"word": "boom"})
+    checked = await answer("approve", {"word": "boom"})
 
-    assert 500 == status
-    assert "RuntimeError" in body["detail"]
-    assert "/home" not in body["detail"]
+    assert checked.failed
+    assert "RuntimeError" in checked.detail
+    assert "/home" not in checked.detail
 
 
 async def test_an_answer_to_an_unknown_lock_is_not_found() -> None:
     """The app may have been changed since the question."""
-    status, body = await answer("gone", {})
+    checked = await answer("gone", {})
 
-    assert 404 == status
-    assert "'gone'" in body["detail"]
+    assert not checked.failed
+    assert "'gone'" in checked.detail
 
 
 def test_an_expired_lock_is_a_timeout() -> None:

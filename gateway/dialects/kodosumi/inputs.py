@@ -11,8 +11,8 @@ from google.api import httpbody_pb2
 from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 
-from gateway.core import locks
-from gateway.core.launch import Answer, AppCaller, Place
+from gateway.core import jobs, locks
+from gateway.core.launch import Answer, Launcher, NotLaunched, Place, Refused
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls, forms
 from gateway.dialects.kodosumi.html import html_answer, page
@@ -31,7 +31,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
     """Unpack, ask the app, render."""
 
     def __init__(self, peers: Peers) -> None:
-        self._apps = AppCaller(peers.apps)
+        self._launcher = Launcher(peers)
         self._locks = locks.Locks(peers)
 
     async def GetForm(self, request: pb.GetFormRequest, context: Any) -> httpbody_pb2.HttpBody:
@@ -41,7 +41,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         except MeshError as error:
             return _trouble(error)
         if not answer.ok:
-            return _refused(answer)
+            return _refused(answer.status, answer.detail)
         if answer.elements is None:
             return _foreign(answer)
         return _page(answer.elements, _title(answer))
@@ -55,16 +55,14 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         try:
             form = await self._form(place)
             inputs = forms.inputs(form.elements or (), sent)
-            answer = await self._apps.submit(place, exchange().base_url, inputs)
+            job = await self._launcher.start(place.flow, exchange().base_url, inputs)
+        except Refused as error:
+            return _page(form.elements or (), _title(form), sent, error.fields)
+        except NotLaunched as error:
+            return _refused(error.status, str(error))
         except MeshError as error:
             return _trouble(error)
-        if answer.job:
-            return redirect(f"/outputs/html/{answer.job}")
-        if not answer.ok:
-            return _refused(answer)
-        if answer.errors and form.elements is not None:
-            return _page(form.elements, _title(form), sent, answer.errors)
-        return _foreign(answer)
+        return redirect(f"/outputs/html/{jobs.id_of(job)}")
 
     async def GetLockForm(self, request: pb.GetLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Show the form of a lock."""
@@ -94,9 +92,9 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         return redirect(execution)
 
     async def _form(self, place: Place) -> Answer:
-        answer = await self._apps.form(place, exchange().base_url)
+        answer = await self._launcher.form(place, exchange().base_url)
         if answer.status in (307, 308):  # the app wants the slash that was stripped on the way
-            answer = await self._apps.form(Place(place.expose, f"{place.path}/"), exchange().base_url)
+            answer = await self._launcher.form(Place(place.expose, f"{place.path}/"), exchange().base_url)
         return answer
 
 
@@ -148,12 +146,11 @@ def _trouble(error: MeshError) -> httpbody_pb2.HttpBody:
     return html_answer(page("message.html", title="This form is not available", message=str(error)))
 
 
-def _refused(answer: Answer) -> httpbody_pb2.HttpBody:
+def _refused(status: int, detail: str) -> httpbody_pb2.HttpBody:
     """Say that the app failed, with the app's status."""
-    exchange().status = answer.status if answer.status >= 400 else 502
-    title = "Server Error" if answer.status >= 500 else "The app refuses this"
-    message = f"{answer.status}: {answer.detail}"
-    return html_answer(page("message.html", title=title, message=message))
+    exchange().status = status if status >= 400 else 502
+    title = "Server Error" if status >= 500 else "The app refuses this"
+    return html_answer(page("message.html", title=title, message=f"{status}: {detail}"))
 
 
 def _foreign(answer: Answer) -> httpbody_pb2.HttpBody:

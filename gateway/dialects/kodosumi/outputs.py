@@ -21,6 +21,7 @@ from gateway.core.peers import Peers
 from gateway.core.states import RUNNING, TERMINAL
 from gateway.dialects.kodosumi import flow_urls, stream
 from gateway.dialects.kodosumi.html import html_answer, page
+from gateway.dialects.kodosumi.log import Payloads, app_url
 from gateway.dialects.kodosumi.words import WORDS
 from gateway.http import bodies, sse
 from gateway.http.answers import json_answer, json_text
@@ -111,9 +112,10 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
         for header in sse.HEADERS:
             call.add_header(*header)
 
+        translate = Payloads(await self._get(request.fid)).payload
         with _execution(request.fid) as name:
             log = joblog.follow(self._jobs, name, after_seq)
-            encode = functools.partial(stream.encode, kinds=kinds, html=html)
+            encode = functools.partial(stream.encode, kinds=kinds, html=html, translate=translate)
             warm = sse.stream(log, encode, alive=stream.alive, end=stream.EOF)
             async with contextlib.aclosing(warm) as chunks:
                 async for chunk in chunks:
@@ -127,7 +129,6 @@ def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
     releases) the app's whole address; clients of either release find what they know.
     """
     meta = jobs.json_object(job.meta_json)
-    expose = job.flow.split("/")[1]
     changed = job.create_time
     if job.state in TERMINAL and job.HasField("finish_time"):
         changed = job.finish_time
@@ -147,7 +148,7 @@ def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
         "version": meta.get("version"),
         "kodosumi_version": None,
         "base_url": flow_urls.flow_url(job.flow),
-        "app_url": meta.get("app_url") or f"{base_url}/-/{expose}",
+        "app_url": app_url(job) if job.base_url else f"{base_url}/-/{job.flow.split('/')[1]}",
         "entry_point": job.entry_point,
         "username": job.owner.removeprefix("users/"),
         "locks": locks.ids(job),

@@ -6,6 +6,7 @@ float.  Synthetic events have id 0: `alive` after a silence, `eof` at the end.  
 """
 
 import re
+from collections.abc import Callable
 
 from gateway.core import render
 from gateway.core.joblog import Events
@@ -23,18 +24,24 @@ _BREAK = re.compile(r"\r\n|\n|\r")
 _BAD_IN_KIND = re.compile(r"[^a-z_]+")
 
 
-def encode(events: Events, kinds: frozenset[str] | None = None, *, html: bool = False) -> bytes:
+def encode(
+    events: Events,
+    kinds: frozenset[str] | None = None,
+    *,
+    html: bool = False,
+    translate: Callable[[str, str], str] | None = None,
+) -> bytes:
     """Return events as the bytes of a stream.
 
-    `kinds` leaves out all others; `html` formats payloads for people.  A status is translated, an error has its text
-    and never its traceback.
+    `kinds` leaves out all others; `html` formats payloads for people; `translate` puts a payload of a kind into other
+    words.  A status is translated always, an error has its text and never its traceback.
     """
     lines: list[str] = []
     for event in events:
         kind = event.kind
         if kinds is not None and kind not in kinds:
             continue
-        payload = event.payload
+        payload = event.payload if translate is None else translate(kind, event.payload)
         if kind == "status":
             payload = WORDS.of_event(payload)
         elif html:

@@ -14,10 +14,10 @@ from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, locks, times, values
+from gateway.core import jobs, launch, locks, times, values
 from gateway.core.catalogue import Catalogue
 from gateway.core.hashes import input_hash
-from gateway.core.launch import Answer, AppCaller, Place
+from gateway.core.launch import Place
 from gateway.core.peers import Peers
 from gateway.dialects.sumi import payments as sumi_payments
 from gateway.dialects.sumi import views
@@ -55,7 +55,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         self._catalogue = Catalogue(peers)
         self._exposes = peers.exposes
         self._jobs = peers.jobs
-        self._apps = AppCaller(peers.apps)
+        self._launcher = launch.Launcher(peers)
         self._locks = locks.Locks(peers)
         self._purchases = sumi_payments.Purchases(peers)
 
@@ -109,31 +109,30 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             if later:
                 data = await self._by_name(flow, data)
             with values.fields(request_id=IDEMPOTENCY_KEY):
-                said = await self._apps.submit(
-                    _place(flow),
+                job = await self._launcher.start(
+                    flow.name,
                     call.base_url,
                     data,
                     extra=extra,
                     payment=terms,
                     request_id=call.idempotency_key,
                 )
+        except launch.Refused as error:
+            return failed(views.refusal(error.fields))
+        except launch.NotLaunched as error:
+            return failed(_not_launched(error))
         except (Unavailable, DeadlineExceeded, Internal) as error:
             return failed(f"Failed to submit job: {type(error).__name__}: {error}")
-        if (complaint := _complaint(said)) is not None:
-            return failed(complaint)
-        job = await self.job(said.job)
-        if jobs.json_object(job.extra_json).get("input_hash") != digest:
-            raise Invalid("key was used for another request", {IDEMPOTENCY_KEY: ["take a new one for a new request"]})
         if later and job.payment:
             await self._purchases.asked(job)
-            return await self._status(await self.job(said.job))
+            return await self._status(await self.job(jobs.id_of(job)))
         return await self._job_json(views.started(job), job)
 
     async def _by_name(self, flow: registry_pb2.Flow, data: dict[str, Any]) -> dict[str, Any]:
         """Return the data with options by name; the form is asked for only if there may be indexes."""
         if not any(isinstance(value, list) for value in data.values()):
             return data
-        form = await self._apps.form(_place(flow), exchange().base_url)
+        form = await self._launcher.form(_place(flow), exchange().base_url)
         return by_name(form.elements or (), data)
 
     async def GetJobStatus(self, request: pb.GetJobStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
@@ -176,7 +175,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         except (NotFound, Invalid):
             return availability("unavailable", f"Service '{service[:200]}' not found or not available")
         try:
-            form = await self._apps.form(_place(flow), exchange().base_url, timeout_s=_CHECK_TIMEOUT_S)
+            form = await self._launcher.form(_place(flow), exchange().base_url, timeout_s=_CHECK_TIMEOUT_S)
         except MeshError as error:
             return availability("unavailable", f"Service endpoint is not responding: {type(error).__name__}")
         if form.status >= 400:
@@ -185,7 +184,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
 
     async def _input_schema(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         flow = await self._flow(expose, name)
-        form = await self._apps.form(_place(flow), exchange().base_url)
+        form = await self._launcher.form(_place(flow), exchange().base_url)
         later = wants_later()
         return answer(input_schema(form.elements if form.ok else None, later=later), later=later)
 
@@ -230,13 +229,11 @@ def _place(flow: registry_pb2.Flow) -> Place:
     return Place(views.expose_of(flow), flow.path)
 
 
-def _complaint(said: Answer) -> str | None:
-    """Return why there is no job; None if there is one."""
-    if said.errors:
-        return views.refusal(said.errors)
-    if not said.ok:
-        return f"Service returned HTTP {said.status}: {said.body[:2000].decode(errors='replace')}"
-    return None if said.job else "Service did not return a job ID (fid)"
+def _not_launched(error: launch.NotLaunched) -> str:
+    """Return why there is no job, in Sumi's words."""
+    if error.status < 300:
+        return "Service did not return a job ID (fid)"
+    return f"Service returned HTTP {error.status}: {error}"
 
 
 def no_job(job_id: str) -> NotFound:

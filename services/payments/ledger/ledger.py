@@ -62,7 +62,7 @@ class Ledger:
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Run a short query."""
-        return self._db.read(lambda connection: work(Session(connection, self._options)))
+        return self._db.read_now(lambda connection: work(Session(connection, self._options)))
 
     async def call(self, name: str, work: Callable[[Session], T], *, reads: bool = False) -> T:
         """Run a call of the API: faults that were ordered for `name` happen to it."""

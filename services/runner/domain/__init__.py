@@ -4,14 +4,16 @@ A rule is a pure function from the stored job to a `Change`; nothing here knows 
 """
 
 from services.runner.domain import locks, payments
-from services.runner.domain.jobs import Stale, finish, first_events, lease, lose, move, report, stop
+from services.runner.domain.jobs import SHUT_DOWN, Stale, born, end, finish, lease, lost, move, report, stop
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
     TERMINAL,
+    Birth,
     Change,
     End,
     Event,
+    Isolation,
     Job,
     Lock,
     LockEnd,
@@ -28,10 +30,13 @@ from services.runner.domain.records import (
 __all__ = [
     "ALLOWED",
     "HELD",
+    "SHUT_DOWN",
     "TERMINAL",
+    "Birth",
     "Change",
     "End",
     "Event",
+    "Isolation",
     "Job",
     "Lock",
     "LockEnd",
@@ -44,11 +49,12 @@ __all__ = [
     "Stale",
     "State",
     "Terms",
+    "born",
+    "end",
     "finish",
-    "first_events",
     "lease",
     "locks",
-    "lose",
+    "lost",
     "move",
     "payments",
     "report",

@@ -6,13 +6,16 @@ Every rule is a function from the stored job to a `Change`.  A store applies a c
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from meshkit.errors import FailedPrecondition
 from services.runner.domain import locks, payments
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
+    Birth,
     Change,
     End,
     Event,
@@ -23,6 +26,10 @@ from services.runner.domain.records import (
     Reason,
     State,
 )
+
+_USAGE = ("input_tokens", "output_tokens", "cost_micros")
+_COUNT_MAX = 2**53
+_PROGRESS_CHARS_MAX = 200
 
 
 class Stale(Exception):
@@ -35,19 +42,18 @@ def move(job: Job, state: State) -> None:
         raise FailedPrecondition(f"a job that is {job.state} cannot become {state}", state=job.state)
 
 
-def first_events(job: Job) -> tuple[Event, ...]:
-    """Return the head of a new job's log: its status, inputs and meta; a job to be paid for says that it waits."""
-    inputs = json.dumps({"dict": json.loads(job.inputs_json)}, ensure_ascii=False, separators=(",", ":"))
-    meta = json.dumps({"dict": json.loads(job.meta_json)}, ensure_ascii=False, separators=(",", ":"))
+def born(job: Job) -> Birth:
+    """Return a new job with the head of its log: its status, inputs and meta; one to be paid for says that it waits."""
     at = job.created_at
-    head = (
+    head: tuple[Event, ...] = (
         Event(kind="status", payload=State.QUEUED, time=at),
-        Event(kind="inputs", payload=inputs, time=at),
-        Event(kind="meta", payload=meta, time=at),
+        # Both are JSON objects: wrapped as typed JSON without a look inside.
+        Event(kind="inputs", payload=f'{{"dict":{job.inputs_json}}}', time=at),
+        Event(kind="meta", payload=f'{{"dict":{job.meta_json}}}', time=at),
     )
     if job.state == State.AWAITING_PAYMENT:
-        return (*head, Event(kind="status", payload=State.AWAITING_PAYMENT, time=at))
-    return head
+        head = (*head, Event(kind="status", payload=State.AWAITING_PAYMENT, time=at))
+    return Birth(job=job, events=head)
 
 
 def lease(job: Job, host_id: str, now: float) -> Change:
@@ -129,7 +135,9 @@ def report(
         last += 1
         if job.source_seq >= last:
             outcome = opening = None
-    taken = dataclasses.replace(job, source_seq=max(job.source_seq, last), updated_at=updated_at)
+    taken = dataclasses.replace(
+        job, source_seq=max(job.source_seq, last), updated_at=updated_at, **_measured(job, fresh)
+    )
     if opening is not None:
         return locks.open_lock(taken, fresh, opening, now)
     if outcome is None:
@@ -137,10 +145,38 @@ def report(
     if outcome.state == State.RUNNING:
         if job.state != State.STARTING:  # it is being stopped: the process has not heard of it yet
             return Change(job=taken, events=fresh)
-        running = dataclasses.replace(taken, state=State.RUNNING, started_at=now, updated_at=now)
+        running = dataclasses.replace(
+            taken, state=State.RUNNING, started_at=now, updated_at=now, attempt=taken.attempt + 1
+        )
         return Change(job=running, events=(*fresh, Event(kind="status", payload=State.RUNNING, time=now)))
     ended = finish(taken, _stopped_outcome(job, outcome), now)
     return dataclasses.replace(ended, events=(*fresh, *ended.events))
+
+
+def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
+    """Return what events of usage and progress change of the job; what a host says wrongly changes nothing."""
+    changed: dict[str, Any] = {}
+    for event in events:
+        if event.kind not in ("usage", "progress"):
+            continue
+        try:
+            said = json.loads(event.payload)
+        except ValueError:
+            continue
+        if not isinstance(said, dict):
+            continue
+        if event.kind == "progress":
+            percent = said.get("percent")
+            if isinstance(percent, int | float) and math.isfinite(percent):
+                changed["progress"] = min(100.0, max(0.0, float(percent)))
+            changed["progress_text"] = str(said.get("text") or "")[:_PROGRESS_CHARS_MAX]
+            changed.setdefault("progress", max(0.0, job.progress))
+            continue
+        for name in _USAGE:
+            count = said.get(name)
+            if isinstance(count, int) and 0 <= count <= _COUNT_MAX:
+                changed[name] = min(_COUNT_MAX, changed.get(name, getattr(job, name)) + count)
+    return changed
 
 
 def _in_order(events: Sequence[Event], at: float) -> tuple[Event, ...]:
@@ -163,10 +199,15 @@ def _stopped_outcome(job: Job, outcome: End) -> End:
     )
 
 
-def lose(job: Job, why: str, now: float) -> Change:
-    """End a job whose host is gone."""
-    if job.state == State.STOPPING:
-        return finish(
-            job, End(state=State.CANCELLED, reason=job.reason, error=_STOPPED.get(job.reason, "stopped")), now
-        )
-    return finish(job, End(state=State.FAILED, reason=Reason.WORKER_LOST, error=why), now)
+def lost(why: str) -> End:
+    """Return the end of a job whose host is gone."""
+    return End(state=State.FAILED, reason=Reason.WORKER_LOST, error=why)
+
+
+SHUT_DOWN = End(state=State.CANCELLED, reason=Reason.SHUTDOWN, error=_STOPPED[Reason.SHUTDOWN])
+"""The end of a job whose app is being removed."""
+
+
+def end(job: Job, how: End, now: float) -> Change:
+    """End a job that nobody reports on; one that is being stopped ends as stopped."""
+    return finish(job, _stopped_outcome(job, how), now)

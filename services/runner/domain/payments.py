@@ -7,8 +7,34 @@ is a matter of trying until it has heard (`services.runner.billing`).
 import dataclasses
 import hashlib
 import json
+import re
 
+from meshkit.errors import Invalid
 from services.runner.domain.records import Change, End, Event, Job, PaymentStep, State, Terms
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller says of a payment; empty is left to the mesh."""
+
+    agent_identifier: str = ""
+    network: str = ""
+    purchaser_identifier: str = ""
+    input_hash: str = ""
+
+    def for_another(self) -> "Asked":
+        """Return what it says of another job of the same launch."""
+        return Asked(agent_identifier=self.agent_identifier, network=self.network)
+
+
+_IDENTIFIER = re.compile(r"[0-9a-fA-F]{14,26}")
+
+
+def check_identifier(identifier: str) -> None:
+    """Raise `Invalid` unless an escrow takes this as a purchaser's identifier (Masumi: `identifierFromPurchaser`)."""
+    if not _IDENTIFIER.fullmatch(identifier):
+        field = "payment.purchaser_identifier"
+        raise Invalid(f"{field} must be 14 to 26 hex digits", {field: ["must be 14 to 26 hex digits"]})
 
 
 def terms_of(job: Job) -> Terms:
@@ -17,7 +43,7 @@ def terms_of(job: Job) -> Terms:
 
 
 def note_request(job: Job, said: dict[str, object], now: float) -> Change:
-    """The purchaser has been asked to pay: say so once, in the words of the seed (notebook, "payment" event)."""
+    """The purchaser has been asked to pay, as `said`: say so once."""
     if job.state != State.AWAITING_PAYMENT or job.payment_step != PaymentStep.NONE:
         return Change(job=job)
     now = max(now, job.updated_at)
@@ -48,14 +74,14 @@ def on_end(job: Job, end: End, now: float) -> tuple[str, tuple[Event, ...]]:
     if end.state != State.SUCCEEDED:
         return "refund", ()
     digest = result_hash(terms_of(job), end.result_json)
-    return f"submit:{digest}", (_event({"step": "final_result", "resultHash": digest}, now),)
+    return f"submit:{digest}", (_event({"step": "final_result", "result_hash": digest}, now),)
 
 
 def result_hash(terms: Terms, result_json: str) -> str:
     """Return the hash of a result, as hex of SHA-256.
 
-    By default F2 of the shared specification (MIP-004 as buyers verify it): the purchaser's identifier, `;`, and the
-    result's text JSON-escaped without the outer quotes.  With `hashes="kodosumi"` F4, which the seed notebook prints.
+    By default as buyers verify it (MIP-004): the purchaser's identifier, `;`, and the result's text JSON-escaped
+    without the outer quotes.  With `hashes="kodosumi"` as the seed notebook prints it.
     """
     if terms.hashes == "kodosumi":
         return hashlib.sha256(_legacy(result_json).encode()).hexdigest()

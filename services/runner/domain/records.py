@@ -49,6 +49,15 @@ class PaymentStep(enum.StrEnum):
     """The money is in escrow."""
 
 
+class Isolation(enum.StrEnum):
+    """What separates the jobs of an app from each other."""
+
+    PROCESS = "process"
+    """Each is a process of its own."""
+    SHARED = "shared"
+    """They are tasks in one worker process."""
+
+
 class LockState(enum.StrEnum):
     """Where a lock stands."""
 
@@ -60,7 +69,7 @@ class LockState(enum.StrEnum):
 
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
-# The state machine of the shared specification (kasal-codex-koda §4.3).
+# Where a job may go; CONTRIBUTING.md names the table that maps the states to every dialect's words.
 ALLOWED: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.QUEUED, State.AWAITING_PAYMENT, State.CANCELLED, State.FAILED}),
     State.AWAITING_PAYMENT: frozenset({State.QUEUED, State.RUNNING, State.CANCELLED, State.FAILED}),
@@ -108,11 +117,13 @@ class Event:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run of a flow.  Times are seconds since 1970, 0.0 where there is none yet."""
+    """One run of a target.  Times are seconds since 1970, 0.0 where there is none yet."""
 
     job_id: str
     flow: str
-    """`flows/{expose}` or `flows/{expose}/{path}`."""
+    """The flow that runs: `flows/{expose}` or `flows/{expose}/{path}`."""
+    target: str = ""
+    """What was asked for: `flows/…`, `agents/{id}` or `crews/{id}`."""
     owner: str
     """`users/{uuid}`."""
     state: State
@@ -125,6 +136,11 @@ class Job:
     extra_json: str = ""
     entry_point: str = ""
     base_url: str = ""
+    isolation: Isolation = Isolation.PROCESS
+    labels_json: str = ""
+    """What its caller wrote on it: a JSON object of texts; empty if nothing."""
+    conversation: str = ""
+    """An id of the caller's; empty if it belongs to none."""
     created_at: float
     started_at: float = 0.0
     finished_at: float = 0.0
@@ -134,6 +150,8 @@ class Job:
     """Who holds the lease; empty if nobody."""
     epoch: int = 0
     """Of the lease: one more each time it is given."""
+    attempt: int = 0
+    """How often its process was started."""
     source_seq: int = 0
     """The last number that the lease's holder reported."""
     pending_locks: tuple[str, ...] = ()
@@ -145,6 +163,13 @@ class Job:
     """What the payments service must still be told: `submit:{hash}` or `refund`; empty if nothing."""
     due_at: float = 0.0
     """When a paid job's result must be submitted."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micros: int = 0
+    """In millionths of the operator's currency."""
+    progress: float = -1.0
+    """In percent; negative if its flow has not said."""
+    progress_text: str = ""
 
     @property
     def expose(self) -> str:
@@ -155,6 +180,11 @@ class Job:
     def ended(self) -> bool:
         """Whether nothing will happen to it any more."""
         return self.state in TERMINAL
+
+    @property
+    def unasked(self) -> bool:
+        """Whether its purchaser must still be asked to pay."""
+        return self.state == State.AWAITING_PAYMENT and self.payment_step == PaymentStep.NONE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +270,14 @@ class End:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """A job to keep, with the head of its log."""
+
+    job: Job
+    events: tuple[Event, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A create that a caller may repeat (AIP-155): the same id and body give the same answer."""
 
@@ -259,4 +297,7 @@ class PlacedApp:
     runtime_env_json: str
     deployments_json: str
     fork: bool
-    host_id: str
+    isolation: Isolation | None = None
+    """For all its flows, in place of what their author declared."""
+    host_ids: tuple[str, ...] = ()
+    """Of its hosts, by replica."""

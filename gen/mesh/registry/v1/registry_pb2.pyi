@@ -10,6 +10,7 @@ definitions and runs nothing: it asks the runner to place an app's host.
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -45,6 +46,10 @@ class _ExposeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExposeSta
     """The app could not be loaded; `message` says why."""
     EXPOSE_STATE_UNHEALTHY: _ExposeState.ValueType  # 6
     """Its host was lost and is being restarted."""
+    EXPOSE_STATE_OUTDATED: _ExposeState.ValueType  # 7
+    """It serves the version before: what was deployed last did not load; `message` says why.  Its flows are listed and
+    run.
+    """
 
 class ExposeState(_ExposeState, metaclass=_ExposeStateEnumTypeWrapper):
     """Where the app of an expose stands."""
@@ -63,7 +68,79 @@ EXPOSE_STATE_DEPLOY_FAILED: ExposeState.ValueType  # 5
 """The app could not be loaded; `message` says why."""
 EXPOSE_STATE_UNHEALTHY: ExposeState.ValueType  # 6
 """Its host was lost and is being restarted."""
+EXPOSE_STATE_OUTDATED: ExposeState.ValueType  # 7
+"""It serves the version before: what was deployed last did not load; `message` says why.  Its flows are listed and
+run.
+"""
 Global___ExposeState: _TypeAlias = ExposeState  # noqa: Y015
+
+class _BootStep:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BootStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BootStep.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BOOT_STEP_UNSPECIFIED: _BootStep.ValueType  # 0
+    """Never sent."""
+    BOOT_STEP_PREPARE: _BootStep.ValueType  # 1
+    """Reads the bootstraps of enabled exposes and stops what shall not run."""
+    BOOT_STEP_LOAD: _BootStep.ValueType  # 2
+    """Loads the apps."""
+    BOOT_STEP_REGISTER: _BootStep.ValueType  # 3
+    """Names the flows of the apps that serve."""
+    BOOT_STEP_CHECK: _BootStep.ValueType  # 4
+    """Asks each flow whether it answers."""
+    BOOT_STEP_RECORD: _BootStep.ValueType  # 5
+    """Writes down what was found."""
+    BOOT_STEP_REMOVE: _BootStep.ValueType  # 6
+    """Stops every app."""
+
+class BootStep(_BootStep, metaclass=_BootStepEnumTypeWrapper):
+    """What a boot does, in this order; a stop does REMOVE and RECORD."""
+
+BOOT_STEP_UNSPECIFIED: BootStep.ValueType  # 0
+"""Never sent."""
+BOOT_STEP_PREPARE: BootStep.ValueType  # 1
+"""Reads the bootstraps of enabled exposes and stops what shall not run."""
+BOOT_STEP_LOAD: BootStep.ValueType  # 2
+"""Loads the apps."""
+BOOT_STEP_REGISTER: BootStep.ValueType  # 3
+"""Names the flows of the apps that serve."""
+BOOT_STEP_CHECK: BootStep.ValueType  # 4
+"""Asks each flow whether it answers."""
+BOOT_STEP_RECORD: BootStep.ValueType  # 5
+"""Writes down what was found."""
+BOOT_STEP_REMOVE: BootStep.ValueType  # 6
+"""Stops every app."""
+Global___BootStep: _TypeAlias = BootStep  # noqa: Y015
+
+class _BootOperation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BootOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BootOperation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BOOT_OPERATION_UNSPECIFIED: _BootOperation.ValueType  # 0
+    """Never sent."""
+    BOOT_OPERATION_BOOT: _BootOperation.ValueType  # 1
+    """StartBoot."""
+    BOOT_OPERATION_REFRESH: _BootOperation.ValueType  # 2
+    """RefreshExpose."""
+    BOOT_OPERATION_STOP: _BootOperation.ValueType  # 3
+    """StopApps."""
+
+class BootOperation(_BootOperation, metaclass=_BootOperationEnumTypeWrapper):
+    """What is being done."""
+
+BOOT_OPERATION_UNSPECIFIED: BootOperation.ValueType  # 0
+"""Never sent."""
+BOOT_OPERATION_BOOT: BootOperation.ValueType  # 1
+"""StartBoot."""
+BOOT_OPERATION_REFRESH: BootOperation.ValueType  # 2
+"""RefreshExpose."""
+BOOT_OPERATION_STOP: BootOperation.ValueType  # 3
+"""StopApps."""
+Global___BootOperation: _TypeAlias = BootOperation  # noqa: Y015
 
 @_typing.final
 class FlowMeta(_message.Message):
@@ -228,6 +305,10 @@ class Flow(_message.Message):
     ALIVE_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     EXPOSE_STATE_FIELD_NUMBER: _builtins.int
+    PRICING_FIELD_NUMBER: _builtins.int
+    ELEMENTS_JSON_FIELD_NUMBER: _builtins.int
+    INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`flows/{expose}` for the root flow, else `flows/{expose}/{path}`."""
     expose: _builtins.str
@@ -258,9 +339,23 @@ class Flow(_message.Message):
     """HTTP method of its form: `GET`."""
     expose_state: Global___ExposeState.ValueType
     """The expose's state."""
+    elements_json: _builtins.str
+    """Its form: a JSON array of elements; empty if it is not known before the app is asked.  Filled by GetFlow and
+    WatchFlows only.
+    """
+    input_schema_json: _builtins.str
+    """JSON Schema (2020-12) of its inputs, with defaults; empty unless the flow declares them.  Filled by GetFlow and
+    WatchFlows only.
+    """
+    enabled: _builtins.bool
+    """Whether its FlowMeta is enabled.  WatchFlows alone names flows that are not."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Sorted."""
+
+    @_builtins.property
+    def pricing(self) -> Global___Pricing:
+        """What a job of it costs; absent for a free flow."""
 
     def __init__(
         self,
@@ -281,10 +376,14 @@ class Flow(_message.Message):
         alive: _builtins.bool = ...,
         method: _builtins.str = ...,
         expose_state: Global___ExposeState.ValueType = ...,
+        pricing: Global___Pricing | None = ...,
+        elements_json: _builtins.str = ...,
+        input_schema_json: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "network", b"network", "organization", b"organization", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "network", b"network", "organization", b"organization", "pricing", b"pricing", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "alive", b"alive", "author", b"author", "deprecated", b"deprecated", "description", b"description", "expose", b"expose", "expose_state", b"expose_state", "meta_yaml", b"meta_yaml", "method", b"method", "name", b"name", "network", b"network", "organization", b"organization", "path", b"path", "summary", b"summary", "tags", b"tags", "url", b"url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "alive", b"alive", "author", b"author", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "enabled", b"enabled", "expose", b"expose", "expose_state", b"expose_state", "input_schema_json", b"input_schema_json", "meta_yaml", b"meta_yaml", "method", b"method", "name", b"name", "network", b"network", "organization", b"organization", "path", b"path", "pricing", b"pricing", "summary", b"summary", "tags", b"tags", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__author: _TypeAlias = _typing.Literal["author"]  # noqa: Y015
     _WhichOneofArgType__author: _TypeAlias = _typing.Literal["_author", b"_author"]  # noqa: Y015
@@ -310,8 +409,64 @@ class Flow(_message.Message):
 Global___Flow: _TypeAlias = Flow  # noqa: Y015
 
 @_typing.final
+class Pricing(_message.Message):
+    """What a job of a flow costs: the operator's word in the flow's meta."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Amount(_message.Message):
+        """So much of one unit."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        AMOUNT_FIELD_NUMBER: _builtins.int
+        UNIT_FIELD_NUMBER: _builtins.int
+        amount: _builtins.str
+        """A whole number of base units, in decimal digits: `1000000`."""
+        unit: _builtins.str
+        """`lovelace`, or a policy id and asset name in hex."""
+        def __init__(
+            self,
+            *,
+            amount: _builtins.str = ...,
+            unit: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "unit", b"unit"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    AGENT_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    AMOUNTS_FIELD_NUMBER: _builtins.int
+    agent_identifier: _builtins.str
+    """The seller's registered agent."""
+    network: _builtins.str
+    """`Preprod` or `Mainnet`."""
+    @_builtins.property
+    def amounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pricing.Amount]:
+        """Paid together; empty if the operator does not say.  What is paid in the end is what the agent is registered with."""
+
+    def __init__(
+        self,
+        *,
+        agent_identifier: _builtins.str = ...,
+        network: _builtins.str = ...,
+        amounts: _abc.Iterable[Global___Pricing.Amount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_identifier", b"agent_identifier", "amounts", b"amounts", "network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pricing: _TypeAlias = Pricing  # noqa: Y015
+
+@_typing.final
 class BootEvent(_message.Message):
-    """What a boot says, in order."""
+    """What happened in a boot, a refresh or a stop, in order.  `kind` is for those who do not know the fact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -324,43 +479,43 @@ class BootEvent(_message.Message):
         KIND_UNSPECIFIED: BootEvent._Kind.ValueType  # 0
         """Never sent."""
         KIND_STEP_START: BootEvent._Kind.ValueType  # 1
-        """A step begins; `step` names it."""
+        """A step begins."""
         KIND_STEP_END: BootEvent._Kind.ValueType  # 2
         """The step ended."""
         KIND_ACTIVITY: BootEvent._Kind.ValueType  # 3
-        """Something was done to `target`, with `result`."""
+        """Something is being done."""
         KIND_RESULT: BootEvent._Kind.ValueType  # 4
-        """An activity's outcome."""
+        """Something came of it."""
         KIND_INFO: BootEvent._Kind.ValueType  # 5
         """For the reader's information."""
         KIND_WARNING: BootEvent._Kind.ValueType  # 6
         """One expose is in trouble; the boot goes on."""
         KIND_COMPLETE: BootEvent._Kind.ValueType  # 7
-        """The boot ended well.  Last event."""
+        """It ended, and nothing broke it off.  Last event."""
         KIND_ERROR: BootEvent._Kind.ValueType  # 8
-        """The boot failed.  Last event."""
+        """It was broken off, or did not reach its aim.  Last event."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
-        """What sort of message it is."""
+        """What sort of fact it is."""
 
     KIND_UNSPECIFIED: BootEvent.Kind.ValueType  # 0
     """Never sent."""
     KIND_STEP_START: BootEvent.Kind.ValueType  # 1
-    """A step begins; `step` names it."""
+    """A step begins."""
     KIND_STEP_END: BootEvent.Kind.ValueType  # 2
     """The step ended."""
     KIND_ACTIVITY: BootEvent.Kind.ValueType  # 3
-    """Something was done to `target`, with `result`."""
+    """Something is being done."""
     KIND_RESULT: BootEvent.Kind.ValueType  # 4
-    """An activity's outcome."""
+    """Something came of it."""
     KIND_INFO: BootEvent.Kind.ValueType  # 5
     """For the reader's information."""
     KIND_WARNING: BootEvent.Kind.ValueType  # 6
     """One expose is in trouble; the boot goes on."""
     KIND_COMPLETE: BootEvent.Kind.ValueType  # 7
-    """The boot ended well.  Last event."""
+    """It ended, and nothing broke it off.  Last event."""
     KIND_ERROR: BootEvent.Kind.ValueType  # 8
-    """The boot failed.  Last event."""
+    """It was broken off, or did not reach its aim.  Last event."""
 
     KIND_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
@@ -368,19 +523,129 @@ class BootEvent(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    BOOT_STARTED_FIELD_NUMBER: _builtins.int
+    BOOT_COMPLETED_FIELD_NUMBER: _builtins.int
+    REFRESH_STARTED_FIELD_NUMBER: _builtins.int
+    REFRESH_COMPLETED_FIELD_NUMBER: _builtins.int
+    STOP_STARTED_FIELD_NUMBER: _builtins.int
+    STOP_COMPLETED_FIELD_NUMBER: _builtins.int
+    BOOT_FAILED_FIELD_NUMBER: _builtins.int
+    STEP_STARTED_FIELD_NUMBER: _builtins.int
+    STEP_ENDED_FIELD_NUMBER: _builtins.int
+    EXPOSE_PREPARED_FIELD_NUMBER: _builtins.int
+    EXPOSE_SKIPPED_FIELD_NUMBER: _builtins.int
+    APP_REMOVED_FIELD_NUMBER: _builtins.int
+    APP_REMOVE_FAILED_FIELD_NUMBER: _builtins.int
+    APP_DEPLOYING_FIELD_NUMBER: _builtins.int
+    APP_SETTLED_FIELD_NUMBER: _builtins.int
+    FLOWS_FOUND_FIELD_NUMBER: _builtins.int
+    FLOWS_PROBED_FIELD_NUMBER: _builtins.int
+    FLOW_CHECKED_FIELD_NUMBER: _builtins.int
+    META_MERGED_FIELD_NUMBER: _builtins.int
+    EXPOSE_GONE_FIELD_NUMBER: _builtins.int
+    FLOWS_WITHDRAWN_FIELD_NUMBER: _builtins.int
+    EXPOSE_STOPPED_FIELD_NUMBER: _builtins.int
     kind: Global___BootEvent.Kind.ValueType
-    """What sort of message it is."""
+    """What sort of fact it is."""
     step: _builtins.str
-    """DEPLOY, HEALTH, REGISTER, RETRIEVE or UPDATE, in a step's start."""
+    """To be removed with the text below: the step's name."""
     target: _builtins.str
-    """What it is about, such as an expose's id; may be empty."""
+    """To be removed."""
     message: _builtins.str
-    """What happened."""
+    """To be removed."""
     result: _builtins.str
-    """What came of it; may be empty."""
+    """To be removed."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When it was said."""
+        """When it happened."""
+
+    @_builtins.property
+    def boot_started(self) -> Global___BootStarted:
+        """First event of a boot; within a refresh, when the app is started anew."""
+
+    @_builtins.property
+    def boot_completed(self) -> Global___BootCompleted:
+        """Last event of a boot; within a refresh, the last but one."""
+
+    @_builtins.property
+    def refresh_started(self) -> Global___RefreshStarted:
+        """First event of a refresh."""
+
+    @_builtins.property
+    def refresh_completed(self) -> Global___RefreshCompleted:
+        """Last event of a refresh."""
+
+    @_builtins.property
+    def stop_started(self) -> Global___StopStarted:
+        """First event of a stop."""
+
+    @_builtins.property
+    def stop_completed(self) -> Global___StopCompleted:
+        """Last event of a stop."""
+
+    @_builtins.property
+    def boot_failed(self) -> Global___BootFailed:
+        """Last event of what was broken off or did not reach its aim."""
+
+    @_builtins.property
+    def step_started(self) -> Global___StepStarted:
+        """A step begins."""
+
+    @_builtins.property
+    def step_ended(self) -> Global___StepEnded:
+        """A step ended."""
+
+    @_builtins.property
+    def expose_prepared(self) -> Global___ExposePrepared:
+        """A bootstrap can be deployed."""
+
+    @_builtins.property
+    def expose_skipped(self) -> Global___ExposeSkipped:
+        """An enabled expose cannot be deployed."""
+
+    @_builtins.property
+    def app_removed(self) -> Global___AppRemoved:
+        """An app was stopped."""
+
+    @_builtins.property
+    def app_remove_failed(self) -> Global___AppRemoveFailed:
+        """An app could not be stopped."""
+
+    @_builtins.property
+    def app_deploying(self) -> Global___AppDeploying:
+        """An app is being loaded."""
+
+    @_builtins.property
+    def app_settled(self) -> Global___AppSettled:
+        """An app was loaded, or could not be."""
+
+    @_builtins.property
+    def flows_found(self) -> Global___FlowsFound:
+        """The flows of an app are known."""
+
+    @_builtins.property
+    def flows_probed(self) -> Global___FlowsProbed:
+        """The flows of an app are being asked."""
+
+    @_builtins.property
+    def flow_checked(self) -> Global___FlowChecked:
+        """A flow was asked whether it answers."""
+
+    @_builtins.property
+    def meta_merged(self) -> Global___MetaMerged:
+        """An expose's meta is in line with its flows."""
+
+    @_builtins.property
+    def expose_gone(self) -> Global___ExposeGone:
+        """An expose was deleted while it was booted: its app runs until the next boot."""
+
+    @_builtins.property
+    def flows_withdrawn(self) -> Global___FlowsWithdrawn:
+        """The flows of an expose that is refreshed are not offered any more."""
+
+    @_builtins.property
+    def expose_stopped(self) -> Global___ExposeStopped:
+        """An expose is written down as stopped."""
 
     def __init__(
         self,
@@ -391,14 +656,725 @@ class BootEvent(_message.Message):
         message: _builtins.str = ...,
         result: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        boot_started: Global___BootStarted | None = ...,
+        boot_completed: Global___BootCompleted | None = ...,
+        refresh_started: Global___RefreshStarted | None = ...,
+        refresh_completed: Global___RefreshCompleted | None = ...,
+        stop_started: Global___StopStarted | None = ...,
+        stop_completed: Global___StopCompleted | None = ...,
+        boot_failed: Global___BootFailed | None = ...,
+        step_started: Global___StepStarted | None = ...,
+        step_ended: Global___StepEnded | None = ...,
+        expose_prepared: Global___ExposePrepared | None = ...,
+        expose_skipped: Global___ExposeSkipped | None = ...,
+        app_removed: Global___AppRemoved | None = ...,
+        app_remove_failed: Global___AppRemoveFailed | None = ...,
+        app_deploying: Global___AppDeploying | None = ...,
+        app_settled: Global___AppSettled | None = ...,
+        flows_found: Global___FlowsFound | None = ...,
+        flows_probed: Global___FlowsProbed | None = ...,
+        flow_checked: Global___FlowChecked | None = ...,
+        meta_merged: Global___MetaMerged | None = ...,
+        expose_gone: Global___ExposeGone | None = ...,
+        flows_withdrawn: Global___FlowsWithdrawn | None = ...,
+        expose_stopped: Global___ExposeStopped | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "result", b"result", "step", b"step", "target", b"target", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "kind", b"kind", "message", b"message", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "result", b"result", "step", b"step", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "target", b"target", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["boot_started", "boot_completed", "refresh_started", "refresh_completed", "stop_started", "stop_completed", "boot_failed", "step_started", "step_ended", "expose_prepared", "expose_skipped", "app_removed", "app_remove_failed", "app_deploying", "app_settled", "flows_found", "flows_probed", "flow_checked", "meta_merged", "expose_gone", "flows_withdrawn", "expose_stopped"]  # noqa: Y015
+    _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
+
+Global___BootEvent: _TypeAlias = BootEvent  # noqa: Y015
+
+@_typing.final
+class BootCounts(_message.Message):
+    """How many there are; 0 for what a step does not count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APP_COUNT_FIELD_NUMBER: _builtins.int
+    RUNNING_COUNT_FIELD_NUMBER: _builtins.int
+    OUTDATED_COUNT_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_COUNT_FIELD_NUMBER: _builtins.int
+    FLOW_COUNT_FIELD_NUMBER: _builtins.int
+    ALIVE_COUNT_FIELD_NUMBER: _builtins.int
+    NEW_COUNT_FIELD_NUMBER: _builtins.int
+    PRESERVED_COUNT_FIELD_NUMBER: _builtins.int
+    app_count: _builtins.int
+    """Apps to load."""
+    running_count: _builtins.int
+    """Apps that serve what was deployed."""
+    outdated_count: _builtins.int
+    """Apps that serve the version before, because what was deployed did not load."""
+    failed_count: _builtins.int
+    """Apps that do not serve."""
+    left_count: _builtins.int
+    """Apps that could not be stopped."""
+    flow_count: _builtins.int
+    """Flows."""
+    alive_count: _builtins.int
+    """Flows that answer."""
+    new_count: _builtins.int
+    """Flows that had no meta."""
+    preserved_count: _builtins.int
+    """Flows whose meta was kept."""
+    def __init__(
+        self,
+        *,
+        app_count: _builtins.int = ...,
+        running_count: _builtins.int = ...,
+        outdated_count: _builtins.int = ...,
+        failed_count: _builtins.int = ...,
+        left_count: _builtins.int = ...,
+        flow_count: _builtins.int = ...,
+        alive_count: _builtins.int = ...,
+        new_count: _builtins.int = ...,
+        preserved_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive_count", b"alive_count", "app_count", b"app_count", "failed_count", b"failed_count", "flow_count", b"flow_count", "left_count", b"left_count", "new_count", b"new_count", "outdated_count", b"outdated_count", "preserved_count", b"preserved_count", "running_count", b"running_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BootEvent: _TypeAlias = BootEvent  # noqa: Y015
+Global___BootCounts: _TypeAlias = BootCounts  # noqa: Y015
+
+@_typing.final
+class BootStarted(_message.Message):
+    """A boot began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BootStarted: _TypeAlias = BootStarted  # noqa: Y015
+
+@_typing.final
+class BootCompleted(_message.Message):
+    """A boot ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def runtime(self) -> _duration_pb2.Duration:
+        """How long it took."""
+
+    @_builtins.property
+    def counts(self) -> Global___BootCounts:
+        """Apps: to load, running, outdated, failed, left."""
+
+    def __init__(
+        self,
+        *,
+        runtime: _duration_pb2.Duration | None = ...,
+        counts: Global___BootCounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "runtime", b"runtime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BootCompleted: _TypeAlias = BootCompleted  # noqa: Y015
+
+@_typing.final
+class RefreshStarted(_message.Message):
+    """A refresh began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    enabled: _builtins.bool
+    """Whether the expose is enabled: one that is not is only stopped."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "expose", b"expose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshStarted: _TypeAlias = RefreshStarted  # noqa: Y015
+
+@_typing.final
+class RefreshCompleted(_message.Message):
+    """A refresh ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    @_builtins.property
+    def runtime(self) -> _duration_pb2.Duration:
+        """How long it took."""
+
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        runtime: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["runtime", b"runtime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshCompleted: _TypeAlias = RefreshCompleted  # noqa: Y015
+
+@_typing.final
+class StopStarted(_message.Message):
+    """A stop began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopStarted: _TypeAlias = StopStarted  # noqa: Y015
+
+@_typing.final
+class StopCompleted(_message.Message):
+    """A stop ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def runtime(self) -> _duration_pb2.Duration:
+        """How long it took."""
+
+    def __init__(
+        self,
+        *,
+        runtime: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["runtime", b"runtime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopCompleted: _TypeAlias = StopCompleted  # noqa: Y015
+
+@_typing.final
+class BootFailed(_message.Message):
+    """It was broken off, or did not reach its aim."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    operation: Global___BootOperation.ValueType
+    """What failed."""
+    expose: _builtins.str
+    """`exposes/{expose}` that it failed for; empty if for no single one."""
+    message: _builtins.str
+    """Why, for people to read."""
+    @_builtins.property
+    def runtime(self) -> _duration_pb2.Duration:
+        """After how long."""
+
+    def __init__(
+        self,
+        *,
+        operation: Global___BootOperation.ValueType = ...,
+        runtime: _duration_pb2.Duration | None = ...,
+        expose: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["runtime", b"runtime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "message", b"message", "operation", b"operation", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BootFailed: _TypeAlias = BootFailed  # noqa: Y015
+
+@_typing.final
+class StepStarted(_message.Message):
+    """A step began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    step: Global___BootStep.ValueType
+    """Which."""
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long one app may take to load; absent unless this is LOAD."""
+
+    @_builtins.property
+    def counts(self) -> Global___BootCounts:
+        """What there is to do: apps of LOAD; flows of REGISTER, CHECK and RECORD."""
+
+    def __init__(
+        self,
+        *,
+        step: Global___BootStep.ValueType = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        counts: Global___BootCounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "step", b"step", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepStarted: _TypeAlias = StepStarted  # noqa: Y015
+
+@_typing.final
+class StepEnded(_message.Message):
+    """A step ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    step: Global___BootStep.ValueType
+    """Which."""
+    @_builtins.property
+    def counts(self) -> Global___BootCounts:
+        """PREPARE: apps to load.  LOAD: apps running, outdated and failed.  REGISTER: flows.  CHECK: flows, and those alive.
+        RECORD: flows, those alive, metas new and preserved.  REMOVE: apps left.
+        """
+
+    def __init__(
+        self,
+        *,
+        step: Global___BootStep.ValueType = ...,
+        counts: Global___BootCounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepEnded: _TypeAlias = StepEnded  # noqa: Y015
+
+@_typing.final
+class ExposePrepared(_message.Message):
+    """A bootstrap can be deployed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExposePrepared: _TypeAlias = ExposePrepared  # noqa: Y015
+
+@_typing.final
+class ExposeSkipped(_message.Message):
+    """An enabled expose cannot be deployed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ExposeSkipped._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: ExposeSkipped._Reason.ValueType  # 0
+        """Never sent."""
+        REASON_DRAFT: ExposeSkipped._Reason.ValueType  # 1
+        """There is no bootstrap yet."""
+        REASON_INVALID: ExposeSkipped._Reason.ValueType  # 2
+        """The bootstrap cannot be used; `message` says why."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """Why it cannot."""
+
+    REASON_UNSPECIFIED: ExposeSkipped.Reason.ValueType  # 0
+    """Never sent."""
+    REASON_DRAFT: ExposeSkipped.Reason.ValueType  # 1
+    """There is no bootstrap yet."""
+    REASON_INVALID: ExposeSkipped.Reason.ValueType  # 2
+    """The bootstrap cannot be used; `message` says why."""
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    reason: Global___ExposeSkipped.Reason.ValueType
+    """Why."""
+    message: _builtins.str
+    """Why, for people to read; empty for a draft."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        reason: Global___ExposeSkipped.Reason.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExposeSkipped: _TypeAlias = ExposeSkipped  # noqa: Y015
+
+@_typing.final
+class AppRemoved(_message.Message):
+    """An app was stopped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}` it was of; that may be deleted."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppRemoved: _TypeAlias = AppRemoved  # noqa: Y015
+
+@_typing.final
+class AppRemoveFailed(_message.Message):
+    """An app could not be stopped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}` it is of; that may be deleted."""
+    message: _builtins.str
+    """Why, for people to read."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppRemoveFailed: _TypeAlias = AppRemoveFailed  # noqa: Y015
+
+@_typing.final
+class AppDeploying(_message.Message):
+    """An app is being loaded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppDeploying: _TypeAlias = AppDeploying  # noqa: Y015
+
+@_typing.final
+class AppSettled(_message.Message):
+    """An app was loaded, or could not be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FLOW_COUNT_FIELD_NUMBER: _builtins.int
+    LOAD_TIME_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    state: Global___ExposeState.ValueType
+    """RUNNING, OUTDATED or DEPLOY_FAILED."""
+    message: _builtins.str
+    """Why it is not RUNNING: the exception's type and text, no traceback."""
+    flow_count: _builtins.int
+    """Flows that it offers."""
+    @_builtins.property
+    def load_time(self) -> _duration_pb2.Duration:
+        """How long it took to load."""
+
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        state: Global___ExposeState.ValueType = ...,
+        message: _builtins.str = ...,
+        flow_count: _builtins.int = ...,
+        load_time: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load_time", b"load_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "flow_count", b"flow_count", "load_time", b"load_time", "message", b"message", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppSettled: _TypeAlias = AppSettled  # noqa: Y015
+
+@_typing.final
+class FlowsFound(_message.Message):
+    """The flows of an app are known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their paths within the app, sorted."""
+
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "paths", b"paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowsFound: _TypeAlias = FlowsFound  # noqa: Y015
+
+@_typing.final
+class FlowsProbed(_message.Message):
+    """The flows of an app are being asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    FLOW_COUNT_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    flow_count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        flow_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "flow_count", b"flow_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowsProbed: _TypeAlias = FlowsProbed  # noqa: Y015
+
+@_typing.final
+class FlowChecked(_message.Message):
+    """A flow was asked whether it answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    ERROR_REASON_FIELD_NUMBER: _builtins.int
+    ALIVE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    url: _builtins.str
+    """The key of its FlowMeta: `/prime/async`."""
+    http_status: _builtins.int
+    """The HTTP status of its form; 0 if there was none."""
+    error_reason: _builtins.str
+    """Why there was none: the reason of the error's ErrorInfo, such as DEADLINE_EXCEEDED."""
+    alive: _builtins.bool
+    """Whether it answers: 404 and 5xx do not count."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        url: _builtins.str = ...,
+        http_status: _builtins.int = ...,
+        error_reason: _builtins.str = ...,
+        alive: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "error_reason", b"error_reason", "expose", b"expose", "http_status", b"http_status", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowChecked: _TypeAlias = FlowChecked  # noqa: Y015
+
+@_typing.final
+class MetaMerged(_message.Message):
+    """An expose's meta is in line with its flows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    FLOW_COUNT_FIELD_NUMBER: _builtins.int
+    NEW_COUNT_FIELD_NUMBER: _builtins.int
+    PRESERVED_COUNT_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    flow_count: _builtins.int
+    """Flows."""
+    new_count: _builtins.int
+    """Flows that had no meta, and got one from what their author declared."""
+    preserved_count: _builtins.int
+    """Flows whose meta was kept."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        flow_count: _builtins.int = ...,
+        new_count: _builtins.int = ...,
+        preserved_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "flow_count", b"flow_count", "new_count", b"new_count", "preserved_count", b"preserved_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetaMerged: _TypeAlias = MetaMerged  # noqa: Y015
+
+@_typing.final
+class ExposeGone(_message.Message):
+    """An expose was deleted while it was booted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    FLOW_COUNT_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    flow_count: _builtins.int
+    """Flows of its app."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        flow_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "flow_count", b"flow_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExposeGone: _TypeAlias = ExposeGone  # noqa: Y015
+
+@_typing.final
+class FlowsWithdrawn(_message.Message):
+    """The flows of an expose that is refreshed are not offered any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    enabled: _builtins.bool
+    """Whether it is enabled, so that its app is started anew."""
+    @_builtins.property
+    def runtime(self) -> _duration_pb2.Duration:
+        """How long the withdrawal took."""
+
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
+        runtime: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["runtime", b"runtime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "expose", b"expose", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowsWithdrawn: _TypeAlias = FlowsWithdrawn  # noqa: Y015
+
+@_typing.final
+class ExposeStopped(_message.Message):
+    """An expose is written down as stopped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExposeStopped: _TypeAlias = ExposeStopped  # noqa: Y015
 
 @_typing.final
 class Boot(_message.Message):
@@ -417,7 +1393,7 @@ class Boot(_message.Message):
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___BootEvent]:
-        """What it said."""
+        """What happened so far."""
 
     def __init__(
         self,
@@ -442,8 +1418,11 @@ class SaveExposeRequest(_message.Message):
 
     EXPOSE_FIELD_NUMBER: _builtins.int
     ORIGINAL_NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     original_name: _builtins.str
     """If given, the expose of this name (`exposes/{expose}`) is renamed: ALREADY_EXISTS if the new name is taken."""
+    request_id: _builtins.str
+    """Optional: the same id, caller and body again return the first answer."""
     @_builtins.property
     def expose(self) -> Global___Expose:
         """The whole expose; output-only fields are ignored."""
@@ -453,10 +1432,11 @@ class SaveExposeRequest(_message.Message):
         *,
         expose: Global___Expose | None = ...,
         original_name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "original_name", b"original_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "original_name", b"original_name", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -795,3 +1775,54 @@ class ListFlowTagsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListFlowTagsResponse: _TypeAlias = ListFlowTagsResponse  # noqa: Y015
+
+@_typing.final
+class WatchFlowsRequest(_message.Message):
+    """For WatchFlows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFlowsRequest: _TypeAlias = WatchFlowsRequest  # noqa: Y015
+
+@_typing.final
+class WatchFlowsResponse(_message.Message):
+    """For WatchFlows.  An empty message says that the stream lives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOWS_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """Once per stream: the snapshot is whole with this message, and what it did not name is not there."""
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Flow]:
+        """New or changed, each whole."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of flows that are not there any more: `flows/{expose}[/{path}]`."""
+
+    def __init__(
+        self,
+        *,
+        flows: _abc.Iterable[Global___Flow] | None = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "flows", b"flows", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFlowsResponse: _TypeAlias = WatchFlowsResponse  # noqa: Y015

@@ -513,6 +513,11 @@ class FlowServiceStub:
                 request_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.ListFlowTagsRequest.SerializeToString,
                 response_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.ListFlowTagsResponse.FromString,
                 _registered_method=True)
+        self.WatchFlows = channel.unary_stream(
+                '/mesh.registry.v1.FlowService/WatchFlows',
+                request_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.WatchFlowsRequest.SerializeToString,
+                response_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.WatchFlowsResponse.FromString,
+                _registered_method=True)
 
 
 class FlowServiceServicer:
@@ -540,6 +545,14 @@ class FlowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchFlows(self, request, context):
+        """Streams the catalogue: first every flow of enabled, booted exposes, in pieces of about a megabyte, then what
+        changes, as it happens.  It has no end; who is cut off asks again and begins with a new snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FlowServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -557,6 +570,11 @@ def add_FlowServiceServicer_to_server(servicer, server):
                     servicer.ListFlowTags,
                     request_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.ListFlowTagsRequest.FromString,
                     response_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.ListFlowTagsResponse.SerializeToString,
+            ),
+            'WatchFlows': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchFlows,
+                    request_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.WatchFlowsRequest.FromString,
+                    response_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.WatchFlowsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -641,6 +659,33 @@ class FlowService:
             '/mesh.registry.v1.FlowService/ListFlowTags',
             mesh_dot_registry_dot_v1_dot_registry__pb2.ListFlowTagsRequest.SerializeToString,
             mesh_dot_registry_dot_v1_dot_registry__pb2.ListFlowTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchFlows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.registry.v1.FlowService/WatchFlows',
+            mesh_dot_registry_dot_v1_dot_registry__pb2.WatchFlowsRequest.SerializeToString,
+            mesh_dot_registry_dot_v1_dot_registry__pb2.WatchFlowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

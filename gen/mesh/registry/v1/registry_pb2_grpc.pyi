@@ -203,6 +203,10 @@ class FlowServiceStub:
     """Lists flows of enabled, running exposes by summary, then name."""
     ListFlowTags: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListFlowTagsRequest, _registry_pb2.ListFlowTagsResponse]
     """Counts the tags of flows."""
+    WatchFlows: _grpc.UnaryStreamMultiCallable[_registry_pb2.WatchFlowsRequest, _registry_pb2.WatchFlowsResponse]
+    """Streams the catalogue: first every flow of enabled, booted exposes, in pieces of about a megabyte, then what
+    changes, as it happens.  It has no end; who is cut off asks again and begins with a new snapshot.
+    """
 
 @_typing.type_check_only
 class FlowServiceAsyncStub(FlowServiceStub):
@@ -215,6 +219,10 @@ class FlowServiceAsyncStub(FlowServiceStub):
     """Lists flows of enabled, running exposes by summary, then name."""
     ListFlowTags: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListFlowTagsRequest, _registry_pb2.ListFlowTagsResponse]  # type: ignore[assignment]
     """Counts the tags of flows."""
+    WatchFlows: _aio.UnaryStreamMultiCallable[_registry_pb2.WatchFlowsRequest, _registry_pb2.WatchFlowsResponse]  # type: ignore[assignment]
+    """Streams the catalogue: first every flow of enabled, booted exposes, in pieces of about a megabyte, then what
+    changes, as it happens.  It has no end; who is cut off asks again and begins with a new snapshot.
+    """
 
 class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
     """Lists what can be run."""
@@ -242,5 +250,15 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListFlowTagsResponse, _abc.Awaitable[_registry_pb2.ListFlowTagsResponse]]:
         """Counts the tags of flows."""
+
+    @_abc_1.abstractmethod
+    def WatchFlows(
+        self,
+        request: _registry_pb2.WatchFlowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_pb2.WatchFlowsResponse], _abc.AsyncIterator[_registry_pb2.WatchFlowsResponse]]:
+        """Streams the catalogue: first every flow of enabled, booted exposes, in pieces of about a megabyte, then what
+        changes, as it happens.  It has no end; who is cut off asks again and begins with a new snapshot.
+        """
 
 def add_FlowServiceServicer_to_server(servicer: FlowServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -266,7 +266,6 @@ class Job(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
-    PATH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{id}`; the id is 24 hex digits that sort by creation."""
     flow: _builtins.str
@@ -303,8 +302,6 @@ class Job(_message.Message):
     """How often it was started: 1 in its first run, 0 before."""
     base_url: _builtins.str
     """The address at which its caller reached the mesh, such as `http://127.0.0.1:3370`; empty if unknown."""
-    path: _builtins.str
-    """The path of the flow within its app, such as `/async`, as its author wrote it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
@@ -365,11 +362,10 @@ class Job(_message.Message):
         attempt: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         base_url: _builtins.str = ...,
-        path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time", "progress", b"progress", "start_time", b"start_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "create_time", b"create_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "labels", b"labels", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "path", b"path", "payment", b"payment", "progress", b"progress", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "target", b"target", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "create_time", b"create_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "labels", b"labels", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "payment", b"payment", "progress", b"progress", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "target", b"target", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,8 +9,10 @@ from meshkit.errors import AlreadyExists, NotFound
 from meshkit.sqlite import Database
 from services.runner.domain import (
     TERMINAL,
+    Birth,
     Change,
     Event,
+    Isolation,
     Job,
     Lock,
     LockState,
@@ -20,49 +22,7 @@ from services.runner.domain import (
     Request,
     State,
 )
-from services.runner.store import LockQuery
-
-MIGRATIONS = [
-    """
-    CREATE TABLE jobs (
-      job_id TEXT PRIMARY KEY, flow TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
-      error TEXT NOT NULL, result_json TEXT NOT NULL, inputs_json TEXT NOT NULL, inputs_blob BLOB NOT NULL,
-      meta_json TEXT NOT NULL, extra_json TEXT NOT NULL, entry_point TEXT NOT NULL, base_url TEXT NOT NULL,
-      created_at REAL NOT NULL, started_at REAL NOT NULL, finished_at REAL NOT NULL, updated_at REAL NOT NULL,
-      last_seq INTEGER NOT NULL, host_id TEXT NOT NULL, epoch INTEGER NOT NULL, source_seq INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX jobs_by_owner ON jobs (owner, job_id);
-    CREATE INDEX jobs_open ON jobs (state) WHERE state NOT IN ('succeeded', 'failed', 'cancelled');
-    CREATE TABLE events (
-      job_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, payload TEXT NOT NULL,
-      detail TEXT NOT NULL, PRIMARY KEY (job_id, seq)
-    ) WITHOUT ROWID;
-    CREATE TABLE requests (
-      owner TEXT NOT NULL, request_id TEXT NOT NULL, body_hash TEXT NOT NULL, answer BLOB NOT NULL,
-      created_at REAL NOT NULL, PRIMARY KEY (owner, request_id)
-    ) WITHOUT ROWID;
-    CREATE TABLE apps (
-      expose TEXT PRIMARY KEY, import_path TEXT NOT NULL, runtime_env_json TEXT NOT NULL,
-      deployments_json TEXT NOT NULL, fork INTEGER NOT NULL, host_id TEXT NOT NULL
-    ) WITHOUT ROWID;
-    """,
-    """
-    ALTER TABLE jobs ADD COLUMN pending_locks TEXT NOT NULL DEFAULT '';
-    ALTER TABLE jobs ADD COLUMN payment_json TEXT NOT NULL DEFAULT '';
-    ALTER TABLE jobs ADD COLUMN payment_step TEXT NOT NULL DEFAULT '';
-    ALTER TABLE jobs ADD COLUMN payment_todo TEXT NOT NULL DEFAULT '';
-    ALTER TABLE jobs ADD COLUMN due_at REAL NOT NULL DEFAULT 0;
-    CREATE INDEX jobs_todo ON jobs (job_id) WHERE payment_todo <> '';
-    CREATE TABLE locks (
-      lock_id TEXT PRIMARY KEY, job_id TEXT NOT NULL, owner TEXT NOT NULL, title TEXT NOT NULL,
-      elements_json TEXT NOT NULL, data_json TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL,
-      state TEXT NOT NULL, answered_at REAL NOT NULL, answered_by TEXT NOT NULL, result_json TEXT NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX locks_by_job ON locks (job_id);
-    CREATE INDEX locks_by_owner ON locks (owner, created_at);
-    CREATE INDEX locks_pending ON locks (expires_at) WHERE state = 'pending';
-    """,
-]
+from services.runner.ports.store import LockQuery, Written
 
 _FIELDS = [field.name for field in dataclasses.fields(Job)]
 _COLUMNS = ", ".join(_FIELDS)
@@ -71,12 +31,16 @@ _INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))
 _FIXED = {
     "job_id",
     "flow",
+    "target",
     "owner",
     "inputs_json",
     "meta_json",
     "extra_json",
     "entry_point",
     "base_url",
+    "isolation",
+    "labels_json",
+    "conversation",
     "created_at",
     "payment_json",
 }
@@ -88,10 +52,12 @@ _READERS: dict[int, Callable[[Any], Any]] = {
     _FIELDS.index("state"): State,
     _FIELDS.index("reason"): Reason,
     _FIELDS.index("payment_step"): PaymentStep,
+    _FIELDS.index("isolation"): Isolation,
     _FIELDS.index("pending_locks"): lambda text: tuple(text.split()),
 }
 _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
+_APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids"
 _CACHE_MAX = 10_000
 
 
@@ -105,23 +71,29 @@ class SqliteStore:
         self._database = database
         self._cache: dict[str, Job] = {}
 
-    async def create(self, job: Job, events: Sequence[Event], request: Request | None) -> tuple[Job, list[Event]]:
-        """See `JobStore.create`."""
+    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+        """As `JobStore.create`."""
 
-        def work(connection: sqlite3.Connection) -> tuple[Job, list[Event]]:
-            try:
-                connection.execute(_INSERT, _row(job))
-            except sqlite3.IntegrityError:
-                raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
+        def work(connection: sqlite3.Connection) -> list[Written]:
+            written = []
+            for birth in births:
+                numbered = [event.numbered(seq) for seq, event in enumerate(birth.events, start=1)]
+                job = dataclasses.replace(birth.job, last_seq=len(numbered))
+                try:
+                    connection.execute(_INSERT, _row(job))
+                except sqlite3.IntegrityError:
+                    raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
+                _append(connection, job.job_id, numbered)
+                written.append((job, numbered))
             if request is not None:
-                _insert_request(connection, request, job.created_at)
-            return _apply(connection, job.last_seq, Change(job=job, events=tuple(events)))
+                _insert_request(connection, request, births[0].job.created_at)
+            return written
 
-        return self._remember(await self._database.write(work))
+        return [self._remember(one) for one in await self._database.write(work)]
 
     async def request(self, owner: str, request_id: str) -> Request | None:
-        """See `JobStore.request`."""
-        row = self._database.read(
+        """As `JobStore.request`."""
+        row = await self._database.read(
             lambda connection: connection.execute(
                 "SELECT body_hash, answer FROM requests WHERE owner = ? AND request_id = ?", (owner, request_id)
             ).fetchone()
@@ -131,17 +103,15 @@ class SqliteStore:
         return Request(owner=owner, request_id=request_id, body_hash=row[0], answer=row[1])
 
     async def forget_requests(self, before: float) -> None:
-        """See `JobStore.forget_requests`."""
+        """As `JobStore.forget_requests`."""
         await self._database.write(
             lambda connection: connection.execute("DELETE FROM requests WHERE created_at < ?", (before,)) and None
         )
 
-    async def update(
-        self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
-    ) -> tuple[Job, list[Event]]:
-        """See `JobStore.update`."""
+    async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
+        """As `JobStore.update`."""
 
-        def work(connection: sqlite3.Connection) -> tuple[Job, list[Event]]:
+        def work(connection: sqlite3.Connection) -> Written:
             job = _get(connection, job_id)
             change = rule(job)
             if request is not None:
@@ -150,16 +120,16 @@ class SqliteStore:
 
         return self._remember(await self._database.write(work))
 
-    def get(self, job_id: str) -> Job:
-        """See `JobStore.get`."""
+    async def get(self, job_id: str) -> Job:
+        """As `JobStore.get`."""
         job = self._cache.get(job_id)
         if job is None:
             # Not remembered: a write that is on its way would be overtaken by what was read before it.
-            job = self._database.read(lambda connection: _get(connection, job_id))
+            job = await self._database.read(lambda connection: _get(connection, job_id))
         return job
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
-        """See `JobStore.events`."""
+        """As `JobStore.events`."""
 
         def work(connection: sqlite3.Connection) -> list[Event]:
             rows = connection.execute(
@@ -168,10 +138,10 @@ class SqliteStore:
             )
             return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
 
-        return self._database.read(work)
+        return await self._database.read(work)
 
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
-        """See `JobStore.find`."""
+        """As `JobStore.find`."""
         clauses, values = ["1"], []
         if owner is not None:
             clauses.append("owner = ?")
@@ -188,37 +158,57 @@ class SqliteStore:
             lambda connection: [_job(row) for row in connection.execute(statement, (*values, limit))]
         )
 
-    def open_jobs(self) -> list[Job]:
-        """See `JobStore.open_jobs`."""
+    async def open_jobs(self) -> list[Job]:
+        """As `JobStore.open_jobs`."""
         ended = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
         statement = f"{_SELECT} WHERE state NOT IN ({ended}) ORDER BY job_id"
-        return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+        return await self._database.query(lambda connection: [_job(row) for row in connection.execute(statement)])
 
-    def todo_jobs(self) -> list[Job]:
-        """See `JobStore.todo_jobs`."""
-        statement = f"{_SELECT} WHERE payment_todo <> '' ORDER BY job_id"
-        return self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+    async def todo_jobs(self) -> list[Job]:
+        """As `JobStore.todo_jobs`."""
+        unasked = "state = 'awaiting_payment' AND payment_step = ''"
+        statement = f"{_SELECT} WHERE payment_todo <> '' UNION ALL {_SELECT} WHERE {unasked} ORDER BY job_id"
+        return await self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
 
-    def get_lock(self, lock_id: str) -> Lock:
-        """See `JobStore.get_lock`."""
+    async def get_lock(self, lock_id: str) -> Lock:
+        """As `JobStore.get_lock`."""
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
-        row = self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
+        row = await self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
         if row is None:
             raise NotFound("lock not found", resource=f"locks/{lock_id}")
         return _lock(row)
 
-    def job_locks(self, job_id: str) -> list[Lock]:
-        """See `JobStore.job_locks`."""
+    async def job_locks(self, job_id: str) -> list[Lock]:
+        """As `JobStore.job_locks`."""
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
-        return self._database.read(lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))])
+        return await self._database.read(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))]
+        )
 
-    def pending_locks(self) -> list[Lock]:
-        """See `JobStore.pending_locks`."""
-        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE state = 'pending' ORDER BY expires_at, lock_id"
-        return self._database.read(lambda connection: [_lock(row) for row in connection.execute(statement)])
+    async def pending_locks(self, owner: str = "") -> list[Lock]:
+        """As `JobStore.pending_locks`."""
+        clause, values = ("AND owner = ?", (owner,)) if owner else ("", ())
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE state = 'pending' {clause} ORDER BY expires_at, lock_id"
+        return await self._database.query(
+            lambda connection: [_lock(row) for row in connection.execute(statement, values)]
+        )
+
+    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+        """As `JobStore.due_locks`."""
+        where = "state = 'pending' AND expires_at <= ?"
+        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
+        return await self._database.read(
+            lambda connection: [_lock(row) for row in connection.execute(statement, (before, limit))]
+        )
+
+    async def next_expiry(self) -> float | None:
+        """As `JobStore.next_expiry`."""
+        statement = "SELECT expires_at FROM locks WHERE state = 'pending' ORDER BY expires_at LIMIT 1"
+        row = await self._database.read(lambda connection: connection.execute(statement).fetchone())
+        return None if row is None else float(row[0])
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
-        """See `JobStore.find_locks`."""
+        """As `JobStore.find_locks`."""
         clauses = ["1"]
         values: list[Any] = []
         for clause, value in (("owner = ?", query.owner), ("job_id = ?", query.job_id)):
@@ -237,7 +227,7 @@ class SqliteStore:
         )
 
     async def delete(self, job_id: str) -> None:
-        """See `JobStore.delete`."""
+        """As `JobStore.delete`."""
 
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount == 0:
@@ -250,25 +240,29 @@ class SqliteStore:
         self._cache.pop(job_id, None)
 
     async def save_app(self, app: PlacedApp) -> None:
-        """See `AppStore.save_app`."""
-        row = (app.expose, app.import_path, app.runtime_env_json, app.deployments_json, app.fork, app.host_id)
-        await self._database.write(
-            lambda connection: connection.execute("INSERT OR REPLACE INTO apps VALUES (?, ?, ?, ?, ?, ?)", row) and None
+        """As `AppStore.save_app`."""
+        row = (
+            app.expose,
+            app.import_path,
+            app.runtime_env_json,
+            app.deployments_json,
+            app.fork,
+            app.isolation or "",
+            " ".join(app.host_ids),
         )
+        statement = f"INSERT OR REPLACE INTO apps ({_APP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        await self._database.write(lambda connection: connection.execute(statement, row) and None)
 
     async def delete_app(self, expose: str) -> None:
-        """See `AppStore.delete_app`."""
+        """As `AppStore.delete_app`."""
         await self._database.write(
             lambda connection: connection.execute("DELETE FROM apps WHERE expose = ?", (expose,)) and None
         )
 
-    def apps(self) -> list[PlacedApp]:
-        """See `AppStore.apps`."""
-        rows = self._database.read(
-            lambda connection: connection.execute(
-                "SELECT expose, import_path, runtime_env_json, deployments_json, fork, host_id FROM apps ORDER BY 1"
-            ).fetchall()
-        )
+    async def apps(self) -> list[PlacedApp]:
+        """As `AppStore.apps`."""
+        statement = f"SELECT {_APP_COLUMNS} FROM apps ORDER BY expose"
+        rows = await self._database.read(lambda connection: connection.execute(statement).fetchall())
         return [
             PlacedApp(
                 expose=r[0],
@@ -276,12 +270,13 @@ class SqliteStore:
                 runtime_env_json=r[2],
                 deployments_json=r[3],
                 fork=bool(r[4]),
-                host_id=r[5],
+                isolation=Isolation(r[5]) if r[5] else None,
+                host_ids=tuple(r[6].split()),
             )
             for r in rows
         ]
 
-    def _remember(self, written: tuple[Job, list[Event]]) -> tuple[Job, list[Event]]:
+    def _remember(self, written: Written) -> Written:
         job = written[0]
         # Answers arrive in the order of their commits, so the last one is the newest.
         if len(self._cache) >= _CACHE_MAX:
@@ -314,14 +309,11 @@ def _get(connection: sqlite3.Connection, job_id: str) -> Job:
     return _job(row)
 
 
-def _apply(connection: sqlite3.Connection, last_seq: int, change: Change) -> tuple[Job, list[Event]]:
+def _apply(connection: sqlite3.Connection, last_seq: int, change: Change) -> Written:
     numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=last_seq + 1)]
     job = dataclasses.replace(change.job, last_seq=last_seq + len(numbered))
     connection.execute(_UPDATE, (*_row(job, _MOVING), job.job_id))
-    connection.executemany(
-        "INSERT INTO events (job_id, seq, kind, time, payload, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        [(job.job_id, event.seq, event.kind, event.time, event.payload, event.detail) for event in numbered],
-    )
+    _append(connection, job.job_id, numbered)
     for lock in change.opened:
         values = [getattr(lock, name) for name in _LOCK_FIELDS]
         connection.execute(f"INSERT INTO locks ({_LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
@@ -331,6 +323,13 @@ def _apply(connection: sqlite3.Connection, last_seq: int, change: Change) -> tup
             (end.state, end.at if end.state == LockState.ANSWERED else 0.0, end.by, end.result_json, end.lock_id),
         )
     return job, numbered
+
+
+def _append(connection: sqlite3.Connection, job_id: str, numbered: Sequence[Event]) -> None:
+    connection.executemany(
+        "INSERT INTO events (job_id, seq, kind, time, payload, detail) VALUES (?, ?, ?, ?, ?, ?)",
+        [(job_id, event.seq, event.kind, event.time, event.payload, event.detail) for event in numbered],
+    )
 
 
 def _insert_request(connection: sqlite3.Connection, request: Request, now: float) -> None:

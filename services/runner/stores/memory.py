@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from meshkit.errors import AlreadyExists, NotFound
-from services.runner.domain import Change, Event, Job, Lock, LockState, PlacedApp, Request
-from services.runner.store import LockQuery
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, Request
+from services.runner.ports.store import LockQuery, Written
 
 
 class MemoryStore:
@@ -19,45 +19,51 @@ class MemoryStore:
         """By owner and id, with when they were made."""
         self._apps: dict[str, PlacedApp] = {}
 
-    async def create(self, job: Job, events: Sequence[Event], request: Request | None) -> tuple[Job, list[Event]]:
-        """See `JobStore.create`."""
-        if job.job_id in self._jobs:
-            raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}")
-        self._note(request, job.created_at)
-        self._jobs[job.job_id] = job
-        self._events[job.job_id] = []
-        return self._apply(Change(job=job, events=tuple(events)))
+    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+        """As `JobStore.create`."""
+        ids = [birth.job.job_id for birth in births]
+        for job_id in ids:
+            if job_id in self._jobs or ids.count(job_id) > 1:
+                raise AlreadyExists("job exists", resource=f"jobs/{job_id}")
+        self._note(request, births[0].job.created_at)
+        written = []
+        for birth in births:
+            self._jobs[birth.job.job_id] = birth.job
+            self._events[birth.job.job_id] = []
+            written.append(self._apply(Change(job=birth.job, events=birth.events)))
+        return written
 
     async def request(self, owner: str, request_id: str) -> Request | None:
-        """See `JobStore.request`."""
+        """As `JobStore.request`."""
         found = self._requests.get((owner, request_id))
         return found[1] if found is not None else None
 
     async def forget_requests(self, before: float) -> None:
-        """See `JobStore.forget_requests`."""
+        """As `JobStore.forget_requests`."""
         self._requests = {key: made for key, made in self._requests.items() if made[0] >= before}
 
-    async def update(
-        self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
-    ) -> tuple[Job, list[Event]]:
-        """See `JobStore.update`."""
-        change = rule(self.get(job_id))
+    async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
+        """As `JobStore.update`."""
+        change = rule(self._get(job_id))
         self._note(request, change.job.updated_at)
         return self._apply(change)
 
-    def get(self, job_id: str) -> Job:
-        """See `JobStore.get`."""
+    async def get(self, job_id: str) -> Job:
+        """As `JobStore.get`."""
+        return self._get(job_id)
+
+    def _get(self, job_id: str) -> Job:
         try:
             return self._jobs[job_id]
         except KeyError:
             raise NotFound("job not found", resource=f"jobs/{job_id}") from None
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
-        """See `JobStore.events`."""
+        """As `JobStore.events`."""
         return self._events.get(job_id, [])[after_seq : after_seq + limit]
 
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
-        """See `JobStore.find`."""
+        """As `JobStore.find`."""
         found = [
             job
             for job_id, job in sorted(self._jobs.items(), reverse=True)
@@ -67,33 +73,41 @@ class MemoryStore:
         ]
         return found[:limit]
 
-    def open_jobs(self) -> list[Job]:
-        """See `JobStore.open_jobs`."""
+    async def open_jobs(self) -> list[Job]:
+        """As `JobStore.open_jobs`."""
         return [job for _, job in sorted(self._jobs.items()) if not job.ended]
 
-    def todo_jobs(self) -> list[Job]:
-        """See `JobStore.todo_jobs`."""
-        return [job for _, job in sorted(self._jobs.items()) if job.payment_todo]
+    async def todo_jobs(self) -> list[Job]:
+        """As `JobStore.todo_jobs`."""
+        return [job for _, job in sorted(self._jobs.items()) if job.payment_todo or job.unasked]
 
-    def get_lock(self, lock_id: str) -> Lock:
-        """See `JobStore.get_lock`."""
+    async def get_lock(self, lock_id: str) -> Lock:
+        """As `JobStore.get_lock`."""
         try:
             return self._locks[lock_id]
         except KeyError:
             raise NotFound("lock not found", resource=f"locks/{lock_id}") from None
 
-    def job_locks(self, job_id: str) -> list[Lock]:
-        """See `JobStore.job_locks`."""
+    async def job_locks(self, job_id: str) -> list[Lock]:
+        """As `JobStore.job_locks`."""
         found = [lock for lock in self._locks.values() if lock.job_id == job_id]
         return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id))
 
-    def pending_locks(self) -> list[Lock]:
-        """See `JobStore.pending_locks`."""
-        found = [lock for lock in self._locks.values() if lock.state == LockState.PENDING]
+    async def pending_locks(self, owner: str = "") -> list[Lock]:
+        """As `JobStore.pending_locks`."""
+        found = [lock for lock in self._locks.values() if lock.state == LockState.PENDING and owner in ("", lock.owner)]
         return sorted(found, key=lambda lock: (lock.expires_at, lock.lock_id))
 
+    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+        """As `JobStore.due_locks`."""
+        return [lock for lock in await self.pending_locks() if lock.expires_at <= before][:limit]
+
+    async def next_expiry(self) -> float | None:
+        """As `JobStore.next_expiry`."""
+        return min((lock.expires_at for lock in await self.pending_locks()), default=None)
+
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
-        """See `JobStore.find_locks`."""
+        """As `JobStore.find_locks`."""
         found = [
             lock
             for lock in self._locks.values()
@@ -105,24 +119,24 @@ class MemoryStore:
         return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id), reverse=True)[:limit]
 
     async def delete(self, job_id: str) -> None:
-        """See `JobStore.delete`."""
-        self.get(job_id)
+        """As `JobStore.delete`."""
+        self._get(job_id)
         del self._jobs[job_id], self._events[job_id]
         self._locks = {lock_id: lock for lock_id, lock in self._locks.items() if lock.job_id != job_id}
 
     async def save_app(self, app: PlacedApp) -> None:
-        """See `AppStore.save_app`."""
+        """As `AppStore.save_app`."""
         self._apps[app.expose] = app
 
     async def delete_app(self, expose: str) -> None:
-        """See `AppStore.delete_app`."""
+        """As `AppStore.delete_app`."""
         self._apps.pop(expose, None)
 
-    def apps(self) -> list[PlacedApp]:
-        """See `AppStore.apps`."""
+    async def apps(self) -> list[PlacedApp]:
+        """As `AppStore.apps`."""
         return [app for _, app in sorted(self._apps.items())]
 
-    def _apply(self, change: Change) -> tuple[Job, list[Event]]:
+    def _apply(self, change: Change) -> Written:
         first = self._jobs[change.job.job_id].last_seq + 1
         numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=first)]
         job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered))

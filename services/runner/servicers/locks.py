@@ -1,6 +1,5 @@
 """The runner's lock service.  Unpack, call, pack."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from mesh.runner.v1 import lock_pb2, lock_pb2_grpc
@@ -9,10 +8,11 @@ from meshkit import names, paging
 from meshkit.errors import Denied, Invalid, NotFound
 from meshkit.interceptors import Context
 from meshkit.principal import caller, check_owner
+from meshkit.tasks import Tasks
 from services.runner.domain import Lock
 from services.runner.locks import Locks
-from services.runner.messages import inputs_from_pb, lock_to_pb
-from services.runner.store import JobStore, LockQuery
+from services.runner.ports.store import JobStore, LockQuery
+from services.runner.wire import inputs_json, lock_to_pb
 
 _HEARTBEAT_S = 10.0
 
@@ -20,17 +20,17 @@ _HEARTBEAT_S = 10.0
 class LockServicer(lock_pb2_grpc.LockServiceServicer):
     """Locks; those of other people's jobs are not found."""
 
-    def __init__(self, store: JobStore, locks: Locks, stopping: asyncio.Event) -> None:
+    def __init__(self, store: JobStore, locks: Locks, tasks: Tasks) -> None:
         self._store = store
         self._locks = locks
-        self._stopping = stopping
+        self._tasks = tasks
 
     async def GetLock(self, request: lock_pb2.GetLockRequest, context: Context) -> lock_pb2.Lock:
-        """See lock.proto."""
-        return lock_to_pb(self._own(request.name))
+        """Return a lock.  Raises `NotFound`."""
+        return lock_to_pb(await self._own(request.name))
 
     async def ListLocks(self, request: lock_pb2.ListLocksRequest, context: Context) -> lock_pb2.ListLocksResponse:
-        """See lock.proto."""
+        """Return a page of locks, newest first.  Raises `Invalid`, `Denied`."""
         owner = _owner(request.all_owners)
         filters = (owner, request.job, str(request.show_ended))
         key = paging.decode(request.page_token, *filters)
@@ -50,25 +50,24 @@ class LockServicer(lock_pb2_grpc.LockServiceServicer):
         return response
 
     async def AnswerLock(self, request: lock_pb2.AnswerLockRequest, context: Context) -> lock_pb2.Lock:
-        """See lock.proto."""
-        lock = self._own(request.name)
-        inputs = inputs_from_pb(request.inputs)
+        """Take an answer.  Raises `Invalid` with the fields, `FailedPrecondition`, `Unavailable`, `NotFound`."""
+        lock = await self._own(request.name)
         # A caller that hangs up must not leave an answer between the app and the disk.
-        answer = self._locks.answer(lock, inputs, caller().user, request.request_id)
-        return lock_to_pb(await asyncio.shield(asyncio.ensure_future(answer)))
+        answer = self._locks.answer(lock, inputs_json(request.inputs), caller().user, request.request_id)
+        return lock_to_pb(await self._tasks.complete(answer, "answer-lock"))
 
     async def WatchLocks(
         self, request: lock_pb2.WatchLocksRequest, context: Context
     ) -> AsyncIterator[lock_pb2.WatchLocksResponse]:
-        """See lock.proto."""
-        async for locks in self._locks.watch(_owner(request.all_owners), _HEARTBEAT_S, self._stopping):
+        """Stream pending locks, then each as it stands after a change.  Raises `Denied`."""
+        async for locks in self._locks.watch(_owner(request.all_owners), _HEARTBEAT_S):
             yield lock_pb2.WatchLocksResponse(locks=[lock_to_pb(lock) for lock in locks])
 
-    def _own(self, name: str) -> Lock:
+    async def _own(self, name: str) -> Lock:
         parts = name.split("/")
         if len(parts) != 4 or parts[0] != "jobs" or parts[2] != "locks":
             raise Invalid("name must look like jobs/{job}/locks/{lock}", {"name": [f"got {name[:80]!r}"]})
-        lock = self._store.get_lock(parts[3])
+        lock = await self._store.get_lock(parts[3])
         if lock.job_id != parts[1]:
             raise NotFound("lock not found", resource=name)
         check_owner(lock.owner, name)

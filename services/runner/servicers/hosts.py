@@ -11,9 +11,9 @@ from mesh.runner.v1 import host_pb2, host_pb2_grpc
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound
 from meshkit.interceptors import Context
 from meshkit.principal import caller
-from services.runner.hosts import Hosts, Link
 from services.runner.jobs import Jobs
-from services.runner.messages import events_from_pb, opening_from_pb, outcome_from_pb
+from services.runner.links import Hosts, Link
+from services.runner.wire import events_from_pb, opening_from_pb, outcome_from_pb
 
 _HELLO_S = 10.0
 # Reports of one host that may wait for the disk at once; beyond, its stream is not read (backpressure).
@@ -32,17 +32,18 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
     async def Attach(
         self, request_iterator: AsyncIterator[host_pb2.AttachRequest], context: Context
     ) -> AsyncIterator[host_pb2.AttachResponse]:
-        """See host.proto."""
+        """Carry work down and reports up for as long as a host lives.
+
+        Raises `Invalid` and `FailedPrecondition` for a stream that does not keep to the protocol, `Denied` for the
+        token of another host, and `NotFound` for a host that is not wanted any more: it ends then.
+        """
         requests = aiter(request_iterator)
         async with asyncio.timeout(_HELLO_S):
             first = await anext(requests)
         link, hello = self._welcome(first)
-        link.generation += 1
-        stream = _Stream(self._jobs, link, link.generation)
+        expected = link.jobs
         # What it holds, it says; what it was told and does not hold, it never heard.
-        link.drop_runs()
-        expected = set(link.jobs)
-        link.attached, link.seen_at = True, time.monotonic()
+        stream = _Stream(self._jobs, link, link.attach())
         link.post(host_pb2.RunnerMessage(welcome=host_pb2.Welcome(heartbeat_s=self._heartbeat_s)))
         reader = asyncio.create_task(stream.read(first, hello, expected, requests), name=f"read-{link.host_id}")
         stopped = asyncio.create_task(self._stopping.wait(), name="stopping")
@@ -103,7 +104,6 @@ class _Stream:
                 await asyncio.wait(self._reports)
             held = {lease.job.removeprefix("jobs/") for lease in hello.leases}
             await self._jobs.reclaim(self._link, expected, held)
-            self._jobs.feed(self._link)
             async for request in requests:
                 self._link.seen_at = time.monotonic()
                 for message in request.messages:
@@ -123,7 +123,11 @@ class _Stream:
                 # many reports share one commit.
                 self._spawn(self._keep(message.report))
             case "call_result":
-                self._link.answer(message.call_result)
+                self._link.answer(message.call_result.call_id, message.call_result)
+            case "ask_result":
+                self._link.answer(message.ask_result.ask_id, message.ask_result)
+            case "lock_check":
+                self._link.answer(message.lock_check.check_id, message.lock_check)
             case "loaded":
                 if not self._link.loaded.done():
                     self._link.loaded.set_result(message.loaded)

@@ -1,10 +1,16 @@
-"""What the runner keeps, as ports.  `tests/runner/test_store.py` holds every adapter to them."""
+"""What the runner keeps, as ports.  `tests/runner/stores` holds every adapter to them.
+
+An adapter that knows it is the only writer may answer from a cache of its own.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from services.runner.domain import Change, Event, Job, Lock, PlacedApp, Request
+from services.runner.domain import Birth, Change, Event, Job, Lock, PlacedApp, Request
+
+Written = tuple[Job, list[Event]]
+"""A job as it is kept now, and the events of the write as they were numbered."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +30,10 @@ class LockQuery:
 class JobStore(Protocol):
     """Keeps jobs and their logs.  When a method returns, what it wrote is on disk."""
 
-    async def create(self, job: Job, events: Sequence[Event], request: Request | None) -> tuple[Job, list[Event]]:
-        """Keep a new job with the head of its log, numbered from 1.
+    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+        """Keep new jobs with the heads of their logs, numbered from 1, all or none.
 
-        Raises `AlreadyExists` if the job's id is taken, or the request's id by the same owner.
+        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner.
         """
 
     async def request(self, owner: str, request_id: str) -> Request | None:
@@ -36,16 +42,14 @@ class JobStore(Protocol):
     async def forget_requests(self, before: float) -> None:
         """Forget requests that were made before a moment: their ids may be used anew."""
 
-    async def update(
-        self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None
-    ) -> tuple[Job, list[Event]]:
+    async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
         """Apply a rule to the job as it is, in one step; return the job and the events as numbered.
 
         Raises `NotFound`, `AlreadyExists` if `request` was made before, and whatever the rule raises; then nothing has
         changed.
         """
 
-    def get(self, job_id: str) -> Job:
+    async def get(self, job_id: str) -> Job:
         """Return a job, or raise `NotFound`."""
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
@@ -54,20 +58,26 @@ class JobStore(Protocol):
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
         """Return jobs, newest first: of `owner` or all, older than the id `before` if given, holding `query`."""
 
-    def open_jobs(self) -> list[Job]:
+    async def open_jobs(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
 
-    def todo_jobs(self) -> list[Job]:
+    async def todo_jobs(self) -> list[Job]:
         """Return every job of which the payments service must still be told something, oldest first."""
 
-    def get_lock(self, lock_id: str) -> Lock:
+    async def get_lock(self, lock_id: str) -> Lock:
         """Return a lock, or raise `NotFound`."""
 
-    def job_locks(self, job_id: str) -> list[Lock]:
+    async def job_locks(self, job_id: str) -> list[Lock]:
         """Return every lock of a job, oldest first."""
 
-    def pending_locks(self) -> list[Lock]:
-        """Return every lock that waits for an answer, the first to expire first."""
+    async def pending_locks(self, owner: str = "") -> list[Lock]:
+        """Return the locks that wait for an answer, of one owner or all, the first to expire first."""
+
+    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+        """Return up to `limit` locks that wait for an answer and expire before a moment, the first to expire first."""
+
+    async def next_expiry(self) -> float | None:
+        """Return when the next lock expires that waits for an answer, or `None` if none does."""
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """Return locks, newest first."""
@@ -85,5 +95,5 @@ class AppStore(Protocol):
     async def delete_app(self, expose: str) -> None:
         """Forget an app; nothing happens if there is none."""
 
-    def apps(self) -> list[PlacedApp]:
+    async def apps(self) -> list[PlacedApp]:
         """Return every app, by expose."""

@@ -1,0 +1,209 @@
+"""The queue: which job waits, who is next, and on which host it runs.
+
+A job that need not wait is leased in the same write that creates it.  The others stand in a line of their app, where
+owners take turns, so that a thousand jobs of one owner do not hold up the first of another.
+"""
+
+import collections
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+from mesh.runner.v1 import app_pb2, host_pb2
+
+from meshkit.bus import Bus
+from meshkit.errors import FailedPrecondition, MeshError, NotFound
+from meshkit.tasks import Tasks
+from services.runner import domain
+from services.runner.domain import Change, End, Isolation, Job, Request, State
+from services.runner.journal import QUEUE, Journal
+from services.runner.links import Hosts, Link
+
+_LOOK_AGAIN_S = 5.0
+ISOLATIONS = {
+    Isolation.PROCESS: app_pb2.ISOLATION_PROCESS,
+    Isolation.SHARED: app_pb2.ISOLATION_SHARED,
+}
+
+
+class _Line:
+    """The jobs that wait for one app: each owner's in order, owners in turns."""
+
+    def __init__(self) -> None:
+        self._owners: collections.OrderedDict[str, collections.deque[str]] = collections.OrderedDict()
+        self._ids: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._owners)
+
+    def add(self, job: Job) -> None:
+        if job.job_id not in self._ids:
+            self._ids.add(job.job_id)
+            self._owners.setdefault(job.owner, collections.deque()).append(job.job_id)
+
+    def take(self) -> tuple[str, str]:
+        owner, jobs = next(iter(self._owners.items()))
+        job_id = jobs.popleft()
+        self._ids.discard(job_id)
+        if jobs:
+            self._owners.move_to_end(owner)
+        else:
+            del self._owners[owner]
+        return owner, job_id
+
+    def put_back(self, owner: str, job_id: str) -> None:
+        self._ids.add(job_id)
+        self._owners.setdefault(owner, collections.deque()).appendleft(job_id)
+
+    def all(self) -> list[str]:
+        return [job_id for jobs in self._owners.values() for job_id in jobs]
+
+
+class Dispatcher:
+    """Hands jobs to hosts.
+
+    Jobs of an app that shall be served may wait, whether or not a host serves it at the moment; others end.
+    """
+
+    def __init__(
+        self, journal: Journal, hosts: Hosts, bus: Bus, tasks: Tasks, now: Callable[[], float] = time.time
+    ) -> None:
+        self._journal = journal
+        self._hosts = hosts
+        self._bus = bus
+        self._tasks = tasks
+        self._now = now
+        self._settled = False
+        self._lines: dict[str, dict[Isolation, _Line]] = {}
+        """By expose; one that is missing shall not be served."""
+
+    # -- lines ---------------------------------------------------------------------------------------------------
+
+    def open(self, expose: str) -> None:
+        """Let jobs of an app wait for a host; nothing happens if they may."""
+        if expose not in self._lines:
+            self._lines[expose] = {isolation: _Line() for isolation in Isolation}
+
+    def settle(self) -> None:
+        """Know that every app that shall be served has its line: from now on a job without one cannot wait.
+
+        What is enqueued before stays in the store, where it is found after this.
+        """
+        self._settled = True
+
+    async def close(self, expose: str, end: End) -> None:
+        """Let no job of an app wait any more; those that do end as `end` says."""
+        for line in self._lines.pop(expose, {}).values():
+            for job_id in line.all():
+                await self._end(job_id, end)
+
+    async def run(self) -> None:
+        """Hand out jobs as hosts get room, until cancelled."""
+        async with self._bus.subscribe(QUEUE) as waker:
+            while not waker.closed:
+                await waker.wait(_LOOK_AGAIN_S)
+                for expose, lines in self._lines.items():
+                    for isolation, line in lines.items():
+                        if line:
+                            self._feed(expose, isolation, line)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    async def admit(self, jobs: Sequence[Job], request: Request | None = None) -> list[Job]:
+        """Keep new jobs and hand them out; one that must be paid for first is only kept.
+
+        They are on disk when this returns.  Raises `AlreadyExists` if `request` was made before.
+        """
+        reserved: list[tuple[Link, str]] = []
+        births = []
+        for job in jobs:
+            birth = domain.born(job)
+            link = self._room_now(job)
+            if link is not None:
+                link.reserve(job.job_id, job.isolation)
+                reserved.append((link, job.job_id))
+                # Leased in the same write that creates it: a job that need not wait costs one commit, not two.
+                birth = domain.Birth(job=domain.lease(job, link.host_id, job.created_at).job, events=birth.events)
+            births.append(birth)
+        try:
+            kept = await self._journal.create(births, request)
+        finally:
+            for link, job_id in reserved:
+                link.unreserve(job_id)
+        for job in kept:
+            if job.host_id:
+                self._hand_over(job)
+            elif job.state == State.QUEUED:
+                await self.enqueue(job)
+        return kept
+
+    def _room_now(self, job: Job) -> Link | None:
+        lines = self._lines.get(job.expose)
+        if job.state != State.QUEUED or lines is None or lines[job.isolation]:
+            return None
+        return self._hosts.roomiest(job.expose, job.isolation)
+
+    async def enqueue(self, job: Job) -> None:
+        """Let a queued job wait for a host of its app, or end it if none will come."""
+        if not self._settled:
+            return
+        lines = self._lines.get(job.expose)
+        if lines is None:
+            await self._end(job.job_id, domain.lost("its app was stopped"))
+            return
+        line = lines[job.isolation]
+        line.add(job)
+        self._feed(job.expose, job.isolation, line)
+
+    async def lease_again(self, job_id: str, link: Link) -> None:
+        """Hand a job to a host that never received its lease.  Raises `NotFound`."""
+        self._hand_over(await self._journal.change(job_id, lambda job: domain.lease(job, link.host_id, self._now())))
+
+    def _feed(self, expose: str, isolation: Isolation, line: _Line) -> None:
+        while line and (link := self._hosts.roomiest(expose, isolation)) is not None:
+            owner, job_id = line.take()
+            link.reserve(job_id, isolation)
+            self._tasks.spawn(self._lease(line, owner, job_id, link), f"lease-{job_id}")
+
+    async def _lease(self, line: _Line, owner: str, job_id: str, link: Link) -> None:
+        try:
+            job = await self._journal.change(job_id, lambda job: self._leased(job, link))
+        except MeshError:  # stopped or deleted while it waited
+            await self._bus.publish(QUEUE)
+            return
+        except Exception:  # it could not be written down now: it waits on
+            line.put_back(owner, job_id)
+            raise
+        finally:
+            link.unreserve(job_id)
+        self._hand_over(job)
+
+    def _leased(self, job: Job, link: Link) -> Change:
+        if job.state == State.STARTING and job.host_id in self._hosts.links:
+            raise FailedPrecondition("the job has been handed out")
+        return domain.lease(job, link.host_id, self._now())
+
+    def _hand_over(self, job: Job) -> None:
+        """Tell the host to run a job whose lease to it is on disk."""
+        link = self._hosts.links.get(job.host_id)
+        if link is None:  # it ended a moment ago, and has never heard of the job: another may run it
+            self._tasks.spawn(self.enqueue(job), f"enqueue-{job.job_id}")
+            return
+        link.hold(job.job_id, job.isolation)
+        run = host_pb2.Run(
+            job=f"jobs/{job.job_id}",
+            epoch=job.epoch,
+            entry_point=job.entry_point,
+            inputs_json=job.inputs_json,
+            inputs_blob=job.inputs_blob,
+            owner=job.owner,
+            base_url=job.base_url,
+            isolation=ISOLATIONS[job.isolation],
+            attempt=job.attempt + 1,
+            conversation=job.conversation,
+        )
+        link.post(host_pb2.RunnerMessage(run=run))
+
+    async def _end(self, job_id: str, end: End) -> None:
+        with contextlib.suppress(NotFound):
+            await self._journal.change(job_id, lambda job: domain.end(job, end, self._now()))

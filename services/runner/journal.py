@@ -1,0 +1,94 @@
+"""The one place where a rule is applied to a job: written first, then everybody is told who must know.
+
+Watchers are woken, the job's host hears of locks that ended, its room is free again when the job has ended.  Whoever
+looks after something by itself is woken on a topic: it reads the store, which is the truth.
+"""
+
+from collections.abc import Callable, Sequence
+
+from mesh.runner.v1 import host_pb2
+
+from meshkit.bus import Bus
+from services.runner.domain import Birth, Change, Event, Job, LockState, Request
+from services.runner.links import Hosts
+from services.runner.ports.store import JobStore
+from services.runner.tails import Tails
+
+QUEUE = "queue"
+"""A host has room, or jobs wait: the dispatcher looks."""
+LOCKS = "locks"
+"""Locks have been opened or have ended: their timer and watchers look."""
+PAYMENTS = "payments"
+"""The payments service must be told something: billing looks."""
+
+
+class Journal:
+    """Applies rules to jobs."""
+
+    def __init__(self, store: JobStore, tails: Tails, hosts: Hosts, bus: Bus) -> None:
+        self._store = store
+        self._tails = tails
+        self._hosts = hosts
+        self._bus = bus
+
+    async def create(self, births: Sequence[Birth], request: Request | None = None) -> list[Job]:
+        """Keep new jobs, all or none.  They are on disk when this returns.
+
+        Raises `AlreadyExists` if `request` was made before.
+        """
+        written = await self._store.create(births, request)
+        for job, events in written:
+            await self._announce(job, events, Change(job=job))
+        return [job for job, _ in written]
+
+    async def change(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Job:
+        """Apply a rule; return the job as it is then.
+
+        Raises what the rule raises, `NotFound`, and `AlreadyExists` if `request` was made before.
+        """
+        decided: list[Change] = []
+
+        def decide(job: Job) -> Change:
+            decided.append(rule(job))
+            return decided[-1]
+
+        job, events = await self._store.update(job_id, decide, request)
+        await self._announce(job, events, decided[-1])
+        return job
+
+    async def delete(self, job_id: str) -> None:
+        """Forget a job that has ended.  Raises `NotFound`."""
+        await self._store.delete(job_id)
+        await self._tails.forget(job_id)
+
+    async def _announce(self, job: Job, events: Sequence[Event], change: Change) -> None:
+        await self._tails.push(job, events)
+        for lock in change.opened:
+            if lock.state != LockState.PENDING:  # refused: the flow must not wait for it
+                self._tell_lock_end(job, lock.lock_id)
+        for end in change.ended:
+            if end.state != LockState.CLOSED:
+                self._tell_lock_end(job, end.lock_id, end.result_json, answered=end.state == LockState.ANSWERED)
+        if change.opened or change.ended:
+            await self._bus.publish(LOCKS, locks_of(job.owner))
+        if job.ended:
+            self._hosts.release(job)
+            await self._bus.publish(QUEUE)
+        if job.payment_todo or job.unasked:
+            await self._bus.publish(PAYMENTS)
+
+    def _tell_lock_end(self, job: Job, lock_id: str, result_json: str = "", *, answered: bool = False) -> None:
+        self._hosts.tell(job, lock_end(job, lock_id, result_json, answered=answered))
+
+
+def locks_of(owner: str) -> str:
+    """Return the topic of one owner's locks."""
+    return f"{LOCKS}/{owner}"
+
+
+def lock_end(job: Job, lock_id: str, result_json: str, *, answered: bool) -> host_pb2.RunnerMessage:
+    """Return what a job's host is told of a lock that has ended."""
+    end = host_pb2.LockEnd(
+        job=f"jobs/{job.job_id}", epoch=job.epoch, lock_id=lock_id, result_json=result_json, expired=not answered
+    )
+    return host_pb2.RunnerMessage(lock_end=end)

@@ -1,0 +1,247 @@
+"""Hosts that are attached: what they hold, what they are told, what they answer."""
+
+import asyncio
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from mesh.runner.v1 import host_pb2
+
+from meshkit.errors import DeadlineExceeded, Unavailable
+from services.runner.domain import Isolation, Job
+
+_ANSWER_MARGIN_S = 3.0
+# Questions one host may have in flight; its handler is one process.
+_QUESTIONS_MAX = 256
+
+
+class HostLost(Exception):
+    """A host ended before it could say what came of loading its app; the text says how."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How many jobs a host may hold at once."""
+
+    processes: int = 0
+    shared: int = 0
+
+    def of(self, isolation: Isolation) -> int:
+        """Return how many of that isolation."""
+        return self.shared if isolation is Isolation.SHARED else self.processes
+
+
+class Link:
+    """The runner's end of one host: an outbox for its stream, and the questions it has not answered.
+
+    A link outlives its streams: while a host reconnects, work waits in the outbox.
+    """
+
+    def __init__(self, host_id: str, expose: str, capacity: Capacity | None = None) -> None:
+        """Without a capacity the host only finishes what it runs."""
+        self.host_id = host_id
+        self.expose = expose
+        self._capacity = capacity or Capacity()
+        self._jobs: dict[str, Isolation] = {}
+        self._reserved: dict[str, Isolation] = {}
+        self._count = dict.fromkeys(Isolation, 0)
+        self.seen_at = time.monotonic()
+        self.attached = False
+        self.started = False
+        """Whether its placement has been told to start it."""
+        self.loaded: asyncio.Future[host_pb2.Loaded] = asyncio.get_running_loop().create_future()
+        """What came of loading the app; `HostLost` if the host ended before it could say."""
+        self.generation = 0
+        """Counts streams; a stream that is not the newest has been replaced."""
+        self._outbox: list[host_pb2.RunnerMessage] = []
+        self._wake = asyncio.Event()
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = itertools.count(1)
+
+    # -- room ----------------------------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> set[str]:
+        """Ids of jobs that it has been told to run."""
+        return set(self._jobs)
+
+    def room(self, isolation: Isolation) -> int:
+        """How many more jobs of that isolation it may take now."""
+        return self._capacity.of(isolation) - self._count[isolation] if self.attached else 0
+
+    def reserve(self, job_id: str, isolation: Isolation) -> None:
+        """Keep room for a job whose lease to it is being written."""
+        self._reserved[job_id] = isolation
+        self._count[isolation] += 1
+
+    def unreserve(self, job_id: str) -> None:
+        """Give back what `reserve` kept."""
+        isolation = self._reserved.pop(job_id, None)
+        if isolation is not None:
+            self._count[isolation] -= 1
+
+    def hold(self, job_id: str, isolation: Isolation) -> None:
+        """Know that it has been told to run a job."""
+        if job_id not in self._jobs:
+            self._jobs[job_id] = isolation
+            self._count[isolation] += 1
+
+    def release(self, job_id: str) -> bool:
+        """A job has ended; return whether the host had it."""
+        isolation = self._jobs.pop(job_id, None)
+        if isolation is None:
+            return False
+        self._count[isolation] -= 1
+        return True
+
+    # -- what it is told -----------------------------------------------------------------------------------------
+
+    @property
+    def questions(self) -> int:
+        """How many questions it has not answered."""
+        return len(self._asked)
+
+    def post(self, message: host_pb2.RunnerMessage) -> None:
+        """Tell the host something."""
+        self._outbox.append(message)
+        self._wake.set()
+
+    async def outgoing(self) -> list[host_pb2.RunnerMessage]:
+        """Wait for messages to send, and take them."""
+        while not self._outbox:
+            self._wake.clear()
+            await self._wake.wait()
+        messages, self._outbox = self._outbox, []
+        return messages
+
+    def attach(self) -> int:
+        """Begin a new stream and return its number.
+
+        Runs and questions that were not sent are forgotten: a new stream is told again what it shall do.
+        """
+        self._outbox = [m for m in self._outbox if m.WhichOneof("message") in ("drain", "cancel", "lock_end")]
+        self.generation += 1
+        self.attached, self.seen_at = True, time.monotonic()
+        return self.generation
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    async def call(self, call: host_pb2.Call) -> host_pb2.CallResult:
+        """Send an HTTP request to the app.  Raises `Unavailable` and `DeadlineExceeded`."""
+        call.call_id = next(self._numbers)
+        result: host_pb2.CallResult = await self._ask(call.call_id, host_pb2.RunnerMessage(call=call), call.timeout_s)
+        return result
+
+    async def ask(self, ask: host_pb2.Ask) -> host_pb2.AskResult:
+        """Have a flow's form handler check inputs.  Raises `Unavailable` and `DeadlineExceeded`."""
+        ask.ask_id = next(self._numbers)
+        result: host_pb2.AskResult = await self._ask(ask.ask_id, host_pb2.RunnerMessage(ask=ask), ask.timeout_s)
+        return result
+
+    async def check_lock(self, check: host_pb2.CheckLock) -> host_pb2.LockCheck:
+        """Have the app check an answer to a lock.  Raises `Unavailable` and `DeadlineExceeded`."""
+        check.check_id = next(self._numbers)
+        result: host_pb2.LockCheck = await self._ask(
+            check.check_id, host_pb2.RunnerMessage(check_lock=check), check.timeout_s
+        )
+        return result
+
+    async def _ask(self, number: int, message: host_pb2.RunnerMessage, timeout_s: float) -> Any:
+        what = f"the app of {self.expose}"
+        if not self.attached:
+            raise Unavailable(f"{what} is restarting: try again", resource=f"apps/{self.expose}")
+        if len(self._asked) >= _QUESTIONS_MAX:
+            raise Unavailable(f"{what} is busy: try again", resource=f"apps/{self.expose}")
+        future = self._asked[number] = asyncio.get_running_loop().create_future()
+        self.post(message)
+        try:
+            async with asyncio.timeout(timeout_s + _ANSWER_MARGIN_S):
+                result = await future
+        except TimeoutError:
+            raise DeadlineExceeded(f"{what} did not answer within {timeout_s:g} s") from None
+        finally:
+            self._asked.pop(number, None)
+        if result.timed_out:
+            raise DeadlineExceeded(f"{what} gave no answer within {timeout_s:g} s")
+        return result
+
+    def answer(self, number: int, result: Any) -> None:
+        """Hand an answer to whoever waits for it; a late one is dropped."""
+        future = self._asked.get(number)
+        if future is not None and not future.done():
+            future.set_result(result)
+
+    def detach(self) -> None:
+        """Its stream has ended: questions fail, since their answers may be lost."""
+        self.attached = False
+        self.seen_at = time.monotonic()
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(Unavailable(f"the app of {self.expose} went away while it was asked: try again"))
+
+
+@dataclasses.dataclass(slots=True)
+class Hosts:
+    """Every host the runner knows, and which of them serve an expose."""
+
+    links: dict[str, Link] = dataclasses.field(default_factory=dict)
+    """By host id."""
+    serving: dict[str, list[Link]] = dataclasses.field(default_factory=dict)
+    """By expose: those that get new work."""
+
+    def add(self, link: Link) -> Link:
+        """Know a host."""
+        self.links[link.host_id] = link
+        return link
+
+    def serve(self, link: Link) -> None:
+        """Give a host new work from now on."""
+        serving = self.serving.setdefault(link.expose, [])
+        if link not in serving:
+            serving.append(link)
+
+    def retire(self, link: Link) -> None:
+        """Give a host no new work any more; what it runs, it runs on."""
+        serving = self.serving.get(link.expose, [])
+        if link in serving:
+            serving.remove(link)
+        if not serving:
+            self.serving.pop(link.expose, None)
+
+    def remove(self, host_id: str) -> Link | None:
+        """Forget a host."""
+        link = self.links.pop(host_id, None)
+        if link is not None:
+            link.detach()
+            self.retire(link)
+        return link
+
+    def of(self, expose: str) -> Iterator[Link]:
+        """Yield every host of an expose, those that only finish what they run included."""
+        return (link for link in list(self.links.values()) if link.expose == expose)
+
+    def roomiest(self, expose: str, isolation: Isolation) -> Link | None:
+        """Return the serving host with the most room for such a job, or `None` if none has any."""
+        link = max(self.serving.get(expose, ()), key=lambda link: link.room(isolation), default=None)
+        return link if link is not None and link.room(isolation) > 0 else None
+
+    def asked_least(self, expose: str) -> Link:
+        """Return the serving host that has the fewest questions to answer.  Raises `Unavailable` if none serves."""
+        serving = self.serving.get(expose)
+        if not serving:
+            raise Unavailable(
+                f"no app runs for {expose}: boot it first, or look at its state", resource=f"apps/{expose}"
+            )
+        return min(serving, key=lambda link: (not link.attached, link.questions))
+
+    def release(self, job: Job) -> None:
+        """A job has ended: its host has room again."""
+        any(link.release(job.job_id) for link in self.links.values())
+
+    def tell(self, job: Job, message: host_pb2.RunnerMessage) -> None:
+        """Tell the host that holds a job something; nothing happens if nobody does."""
+        link = self.links.get(job.host_id)
+        if link is not None:
+            link.post(message)

@@ -1,0 +1,1 @@
+"""Where hosts run: one adapter of `ports.placement` each."""

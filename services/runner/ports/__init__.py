@@ -1,0 +1,1 @@
+"""What the runner needs of the world, as protocols; nothing here says how."""

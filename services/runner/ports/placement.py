@@ -1,0 +1,39 @@
+"""Where hosts run, as a port: the only difference between a laptop and a cluster."""
+
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from mesh.runner.v1.placement_pb2 import HostSpec
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Present:
+    """The ids of all hosts that live: said first, and again when the placement has been out of sight."""
+
+    host_ids: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Exited:
+    """A host has ended."""
+
+    host_id: str
+    reason: str
+    """How, for people: `was killed by SIGKILL`."""
+
+
+class Placement(Protocol):
+    """Starts and stops hosts, and tells when one has ended."""
+
+    async def start(self, spec: HostSpec) -> None:
+        """Start a host.  Raises `Unavailable` if that cannot be done now."""
+
+    async def stop(self, host_id: str) -> None:
+        """End a host and all it runs; nothing happens if there is none of that id.
+
+        Raises `Unavailable` if that cannot be done now.
+        """
+
+    def events(self) -> AsyncIterator[Present | Exited]:
+        """Yield what happens to hosts, without end; one caller at a time."""

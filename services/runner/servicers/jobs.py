@@ -1,0 +1,101 @@
+"""The runner's service of jobs.  Unpack, call, pack."""
+
+from collections.abc import AsyncIterator
+
+from google.protobuf import empty_pb2
+from mesh.runner.v1 import job_pb2, job_pb2_grpc
+
+from meshkit import names, paging
+from meshkit.errors import Denied, Invalid
+from meshkit.interceptors import Context
+from meshkit.principal import caller, check_owner
+from meshkit.tasks import Tasks
+from services.runner.domain import Job, Reason
+from services.runner.jobs import Jobs
+from services.runner.launches import Launches
+from services.runner.ports.store import JobStore
+from services.runner.tails import Tails
+from services.runner.wire import events_to_pb, job_to_pb, launch_from_pb
+
+_HEARTBEAT_S = 10.0
+
+
+class JobServicer(job_pb2_grpc.JobServiceServicer):
+    """Jobs; what is not the caller's is not found."""
+
+    def __init__(
+        self, store: JobStore, jobs: Jobs, launches: Launches, tails: Tails, tasks: Tasks, *, allow_free: bool
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._launches = launches
+        self._tails = tails
+        self._tasks = tasks
+        self._allow_free = allow_free
+
+    async def CreateJob(self, request: job_pb2.CreateJobRequest, context: Context) -> job_pb2.Job:
+        """Start a job.  A caller that hangs up must not leave a launch between the handler and the disk."""
+        launch = launch_from_pb(request, caller(), allow_free=self._allow_free)
+        return job_to_pb(await self._tasks.complete(self._launches.create(launch), "create-job"))
+
+    async def GetJob(self, request: job_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
+        """Return a job.  Raises `NotFound`."""
+        return job_to_pb(await self._own(request.name))
+
+    async def ListJobs(self, request: job_pb2.ListJobsRequest, context: Context) -> job_pb2.ListJobsResponse:
+        """Return a page of the caller's jobs, or of all owners' for operators, newest first.
+
+        Raises `Denied`, and `Invalid` for a bad page.
+        """
+        if request.all_owners and not caller().sees_all:
+            raise Denied("only operators may list the jobs of all owners")
+        owner = None if request.all_owners else caller().user
+        filters = (owner or "", request.query)
+        before = paging.decode(request.page_token, *filters) or request.before.removeprefix("jobs/")
+        size = paging.size(request.page_size)
+        jobs = await self._store.find(owner, request.query, before, size + 1)
+        response = job_pb2.ListJobsResponse(jobs=[job_to_pb(job) for job in jobs[:size]])
+        if len(jobs) > size:
+            response.next_page_token = paging.encode(jobs[size - 1].job_id, *filters)
+        return response
+
+    async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
+        """Stop a job; it is gone when this returns.  Raises `NotFound`, `Unavailable` if it does not end in time."""
+        job = await self._own(request.name)
+        return job_to_pb(await self._jobs.cancel(job.job_id, _stop_reason(job)))
+
+    async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Context) -> empty_pb2.Empty:
+        """Stop a job if it runs, and forget it.  Raises `NotFound`, `Unavailable`."""
+        job = await self._own(request.name)
+        await self._jobs.delete(job.job_id, _stop_reason(job))
+        return empty_pb2.Empty()
+
+    async def WatchJob(
+        self, request: job_pb2.WatchJobRequest, context: Context
+    ) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        """Stream a job's log behind `after_seq` to its end.  Raises `NotFound`, `Invalid`."""
+        job = await self._own(request.name)
+        if request.after_seq < 0:
+            raise Invalid("after_seq is negative", {"after_seq": ["must be 0 or more"]})
+        detail = caller().sees_all
+        async for events in self._tails.watch(job, request.after_seq, _HEARTBEAT_S):
+            yield job_pb2.WatchJobResponse(events=events_to_pb(events, detail=detail))
+
+    async def ListEvents(self, request: job_pb2.ListEventsRequest, context: Context) -> job_pb2.ListEventsResponse:
+        """Return a page of a job's log.  Raises `NotFound`, `Invalid`."""
+        job = await self._own(request.name)
+        size = paging.size(request.page_size)
+        events = await self._store.events(job.job_id, max(0, request.after_seq), size)
+        more = bool(events) and events[-1].seq < job.last_seq
+        return job_pb2.ListEventsResponse(
+            events=events_to_pb(events, detail=caller().sees_all), next_after_seq=events[-1].seq if more else 0
+        )
+
+    async def _own(self, name: str) -> Job:
+        job = await self._store.get(names.parse(name, "jobs"))
+        check_owner(job.owner, f"jobs/{job.job_id}")
+        return job
+
+
+def _stop_reason(job: Job) -> Reason:
+    return Reason.USER_STOP if caller().user == job.owner else Reason.OPERATOR_CANCEL

@@ -1,0 +1,1 @@
+"""Where jobs are kept: one adapter of `ports.store` each."""

@@ -1,0 +1,62 @@
+"""The tables of the runner in SQLite: numbered scripts; those that have shipped are not edited."""
+
+MIGRATIONS = [
+    """
+    CREATE TABLE jobs (
+      job_id TEXT PRIMARY KEY, flow TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+      error TEXT NOT NULL, result_json TEXT NOT NULL, inputs_json TEXT NOT NULL, inputs_blob BLOB NOT NULL,
+      meta_json TEXT NOT NULL, extra_json TEXT NOT NULL, entry_point TEXT NOT NULL, base_url TEXT NOT NULL,
+      created_at REAL NOT NULL, started_at REAL NOT NULL, finished_at REAL NOT NULL, updated_at REAL NOT NULL,
+      last_seq INTEGER NOT NULL, host_id TEXT NOT NULL, epoch INTEGER NOT NULL, source_seq INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX jobs_by_owner ON jobs (owner, job_id);
+    CREATE INDEX jobs_open ON jobs (state) WHERE state NOT IN ('succeeded', 'failed', 'cancelled');
+    CREATE TABLE events (
+      job_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, payload TEXT NOT NULL,
+      detail TEXT NOT NULL, PRIMARY KEY (job_id, seq)
+    ) WITHOUT ROWID;
+    CREATE TABLE requests (
+      owner TEXT NOT NULL, request_id TEXT NOT NULL, body_hash TEXT NOT NULL, answer BLOB NOT NULL,
+      created_at REAL NOT NULL, PRIMARY KEY (owner, request_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE apps (
+      expose TEXT PRIMARY KEY, import_path TEXT NOT NULL, runtime_env_json TEXT NOT NULL,
+      deployments_json TEXT NOT NULL, fork INTEGER NOT NULL, host_id TEXT NOT NULL
+    ) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN pending_locks TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN payment_json TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN payment_step TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN payment_todo TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN due_at REAL NOT NULL DEFAULT 0;
+    CREATE INDEX jobs_todo ON jobs (job_id) WHERE payment_todo <> '';
+    CREATE TABLE locks (
+      lock_id TEXT PRIMARY KEY, job_id TEXT NOT NULL, owner TEXT NOT NULL, title TEXT NOT NULL,
+      elements_json TEXT NOT NULL, data_json TEXT NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL,
+      state TEXT NOT NULL, answered_at REAL NOT NULL, answered_by TEXT NOT NULL, result_json TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX locks_by_job ON locks (job_id);
+    CREATE INDEX locks_by_owner ON locks (owner, created_at);
+    CREATE INDEX locks_pending ON locks (expires_at) WHERE state = 'pending';
+    """,
+    """
+    ALTER TABLE jobs ADD COLUMN target TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN isolation TEXT NOT NULL DEFAULT 'process';
+    ALTER TABLE jobs ADD COLUMN labels_json TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN conversation TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN input_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN output_tokens INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN cost_micros INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN progress REAL NOT NULL DEFAULT -1;
+    ALTER TABLE jobs ADD COLUMN progress_text TEXT NOT NULL DEFAULT '';
+    UPDATE jobs SET target = flow;
+    DROP INDEX jobs_open;
+    CREATE INDEX jobs_open ON jobs (job_id) WHERE state NOT IN ('succeeded', 'failed', 'cancelled');
+    CREATE INDEX jobs_unasked ON jobs (job_id) WHERE state = 'awaiting_payment' AND payment_step = '';
+    CREATE INDEX locks_open ON locks (owner, expires_at) WHERE state = 'pending';
+    ALTER TABLE apps ADD COLUMN isolation TEXT NOT NULL DEFAULT '';
+    ALTER TABLE apps RENAME COLUMN host_id TO host_ids;
+    """,
+]

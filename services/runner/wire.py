@@ -1,0 +1,249 @@
+"""Between the runner's records and its messages."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+from mesh.runner.v1 import app_pb2, host_pb2, job_pb2, lock_pb2
+
+from meshkit import names
+from meshkit.errors import Denied, Invalid
+from meshkit.principal import Principal
+from services.runner.apps import App, AppState
+from services.runner.births import Order
+from services.runner.domain import (
+    End,
+    Event,
+    Isolation,
+    Job,
+    Lock,
+    LockState,
+    OpenLock,
+    PlacedApp,
+    Reason,
+    State,
+)
+from services.runner.domain.payments import Asked
+from services.runner.launches import Launch
+
+_STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.name}") for state in State}
+_REASONS = {
+    reason: job_pb2.JobReason.Value(f"JOB_REASON_{'UNSPECIFIED' if reason is Reason.NONE else reason.name}")
+    for reason in Reason
+}
+_FROM_STATES = {number: state for state, number in _STATES.items()}
+_FROM_REASONS = {number: reason for reason, number in _REASONS.items()}
+_LOCK_STATES = {state: lock_pb2.LockState.Value(f"LOCK_STATE_{state.name}") for state in LockState}
+_ISOLATIONS = {app_pb2.ISOLATION_PROCESS: Isolation.PROCESS, app_pb2.ISOLATION_SHARED: Isolation.SHARED}
+_LABELS_MAX = 64
+_LABEL_CHARS_MAX = 63
+_APP_STATES = {state: app_pb2.AppState.Value(f"APP_STATE_{state.name}") for state in AppState}
+
+
+def stamp(at: float) -> Timestamp | None:
+    """Return a moment in seconds since 1970 as a message; absent for 0."""
+    if not at:
+        return None
+    nanos = int(at * 1e9)
+    return Timestamp(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
+
+
+def inputs_json(inputs: struct_pb2.Struct) -> str:
+    """Write a JSON object; a `Struct` knows doubles only, so whole numbers become ints again."""
+    return json.dumps(_whole(json_format.MessageToDict(inputs)), ensure_ascii=False, separators=(",", ":"))
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)
+    return value
+
+
+def job_to_pb(job: Job) -> job_pb2.Job:
+    """Render a job."""
+    return job_pb2.Job(
+        name=f"jobs/{job.job_id}",
+        flow=job.flow,
+        owner=job.owner,
+        state=_STATES[job.state],
+        reason=_REASONS[job.reason],
+        error=job.error,
+        result_json=job.result_json,
+        inputs_json=job.inputs_json,
+        meta_json=job.meta_json,
+        extra_json=job.extra_json,
+        entry_point=job.entry_point,
+        create_time=stamp(job.created_at),
+        start_time=stamp(job.started_at),
+        finish_time=stamp(job.finished_at),
+        update_time=stamp(job.updated_at),
+        last_seq=job.last_seq,
+        payment=f"payments/{job.job_id}" if job.payment_json else "",
+        locks=[f"jobs/{job.job_id}/locks/{lock_id}" for lock_id in sorted(job.pending_locks)],
+        target=job.target or job.flow,
+        usage=_usage(job),
+        progress=job_pb2.Progress(percent=job.progress, text=job.progress_text) if job.progress >= 0 else None,
+        conversation=job.conversation,
+        attempt=job.attempt,
+        labels=json.loads(job.labels_json) if job.labels_json else None,
+        base_url=job.base_url,
+    )
+
+
+def _usage(job: Job) -> job_pb2.Usage | None:
+    if not (job.input_tokens or job.output_tokens or job.cost_micros):
+        return None
+    return job_pb2.Usage(input_tokens=job.input_tokens, output_tokens=job.output_tokens, cost_micros=job.cost_micros)
+
+
+def lock_to_pb(lock: Lock) -> lock_pb2.Lock:
+    """Render a lock."""
+    return lock_pb2.Lock(
+        name=lock.name,
+        state=_LOCK_STATES[lock.state],
+        title=lock.title,
+        elements_json=lock.elements_json,
+        data_json=lock.data_json,
+        owner=lock.owner,
+        create_time=stamp(lock.created_at),
+        expire_time=stamp(lock.expires_at),
+        answer_time=stamp(lock.answered_at),
+        answered_by=lock.answered_by,
+        result_json=lock.result_json,
+    )
+
+
+def events_to_pb(events: Iterable[Event], *, detail: bool) -> list[job_pb2.Event]:
+    """Render events; `detail` is for operators."""
+    return [
+        job_pb2.Event(
+            seq=event.seq,
+            kind=event.kind,
+            time=event.time,
+            payload=event.payload,
+            detail=event.detail if detail else "",
+        )
+        for event in events
+    ]
+
+
+def events_from_pb(events: Iterable[job_pb2.Event]) -> list[Event]:
+    """Read what a host reports."""
+    return [Event(kind=event.kind, payload=event.payload, time=event.time, detail=event.detail) for event in events]
+
+
+def outcome_from_pb(report: host_pb2.Report) -> End | None:
+    """Read a report's outcome, if it has one."""
+    if not report.HasField("outcome"):
+        return None
+    outcome = report.outcome
+    return End(
+        state=_FROM_STATES[outcome.state],
+        reason=_FROM_REASONS[outcome.reason],
+        error=outcome.error,
+        detail=outcome.detail,
+        result_json=outcome.result_json,
+    )
+
+
+def opening_from_pb(report: host_pb2.Report) -> OpenLock | None:
+    """Read the lock that a report opens, if it opens one."""
+    if not report.HasField("lock"):
+        return None
+    lock = report.lock
+    return OpenLock(
+        lock_id=lock.lock_id,
+        title=lock.title,
+        elements_json=lock.elements_json or "[]",
+        data_json=lock.data_json or "{}",
+        timeout_s=lock.timeout_s,
+    )
+
+
+def app_to_pb(app: App, ready_count: int) -> app_pb2.App:
+    """Render an app."""
+    return app_pb2.App(
+        name=f"apps/{app.expose}",
+        state=_APP_STATES[app.state],
+        message=app.message,
+        detail=app.detail,
+        flows=[app.flows[path] for path in sorted(app.flows)],
+        import_path=app.placed.import_path,
+        heartbeat_time=stamp(app.seen_at),
+        replica_count=len(app.placed.host_ids),
+        ready_count=ready_count,
+    )
+
+
+def app_from_pb(request: app_pb2.DeployAppRequest) -> PlacedApp:
+    """Read an app to place.  Raises `Invalid`, naming the field."""
+    if ":" not in request.import_path:
+        raise Invalid("import_path must look like package.module:attribute", {"import_path": ["has no colon"]})
+    return PlacedApp(
+        expose=names.parse(request.name, "apps"),
+        import_path=request.import_path,
+        runtime_env_json=request.runtime_env_json,
+        deployments_json=request.deployments_json,
+        fork=request.fork if request.HasField("fork") else True,
+        isolation=_ISOLATIONS.get(request.isolation),
+    )
+
+
+def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allow_free: bool) -> Launch:
+    """Read what a caller wants to start.  Raises `Invalid`, naming the field, and `Denied`."""
+    if not caller.user:
+        raise Denied("jobs belong to users: call with a user's token")
+    if (request.extra_json or request.base_url) and not caller.service:
+        raise Denied("extra_json and base_url are for services of this mesh")
+    target = request.target or request.flow
+    expose, _, path = names.parse(target, "flows", "target").partition("/")
+    asked = request.payment
+    order = Order(
+        owner=caller.user,
+        expose=expose,
+        base_url=request.base_url,
+        target=target,
+        extra=_json_object(request.extra_json, "extra_json"),
+        labels=_labels(request.labels),
+        conversation=_short(request.conversation, "conversation"),
+        payment=Asked(
+            # What a flow costs is not the buyer's to say.
+            agent_identifier=asked.agent_identifier if caller.service else "",
+            network=asked.network if caller.service else "",
+            purchaser_identifier=asked.purchaser_identifier,
+            input_hash=asked.input_hash if caller.service else "",
+        ),
+        free=request.free,
+        may_free=allow_free and caller.operator,
+    )
+    given = request.inputs_json or inputs_json(request.inputs)
+    return Launch(order=order, path=f"/{path.strip('/')}", inputs_json=given, request_id=request.request_id)
+
+
+def _json_object(text: str, field: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise Invalid(f"{field} must be a JSON object", {field: ["must be a JSON object"]})
+    return value
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, str]:
+    if len(labels) > _LABELS_MAX or any(max(len(k), len(v)) > _LABEL_CHARS_MAX for k, v in labels.items()):
+        limit = f"at most {_LABELS_MAX} labels, of at most {_LABEL_CHARS_MAX} characters each"
+        raise Invalid("labels are too many or too long", {"labels": [limit]})
+    return dict(sorted(labels.items()))
+
+
+def _short(text: str, field: str) -> str:
+    if len(text) > _LABEL_CHARS_MAX + 1:
+        raise Invalid(f"{field} is too long", {field: [f"at most {_LABEL_CHARS_MAX + 1} characters"]})
+    return text

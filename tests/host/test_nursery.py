@@ -1,0 +1,121 @@
+"""The nursery keeps its hosts, whoever talks to it and however."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
+
+from agentmesh.host.frames import LENGTH, Pieces
+
+DEADLINE_S = 30.0
+
+
+class Talk:
+    """One connection to a nursery."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._pieces = Pieces()
+        self._heard: list[NurseryEvent] = []
+
+    def say(self, order: NurseryOrder) -> None:
+        """Send an order."""
+        data = order.SerializeToString()
+        self.sock.sendall(LENGTH.pack(len(data)) + data)
+
+    def hear(self) -> NurseryEvent:
+        """Return the next event."""
+        while not self._heard:
+            data = self.sock.recv(65536)
+            assert data, "the nursery hung up"
+            self._heard += [NurseryEvent.FromString(piece) for piece in self._pieces.feed(data)]
+        return self._heard.pop(0)
+
+
+@pytest.fixture(scope="module")
+def path() -> Iterator[pathlib.Path]:
+    """Run a nursery; yield its socket."""
+    with tempfile.TemporaryDirectory(prefix="am-") as folder:
+        path = pathlib.Path(folder) / "nursery"
+        environment = {**os.environ, "AGENTMESH_NURSERY": str(path)}
+        process = subprocess.Popen([sys.executable, "-m", "agentmesh.host"], env=environment)
+        yield path
+        process.terminate()
+        process.wait(DEADLINE_S)
+
+
+@contextlib.contextmanager
+def talking(path: pathlib.Path) -> Iterator[Talk]:
+    """Connect, as soon as the nursery is there."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(DEADLINE_S)
+        while sock.connect_ex(str(path)):
+            pass
+        yield Talk(sock)
+
+
+def spec(host_id: str) -> HostSpec:
+    """Return a host whose runner is not there: it dials until it is stopped."""
+    return HostSpec(
+        host_id=host_id,
+        expose="demo",
+        import_path="tests.runner.flows:app",
+        runner_address="127.0.0.1:1",
+        token="none",
+        fork=True,
+    )
+
+
+def test_hosts_outlive_the_connection_they_were_started_by(path: pathlib.Path) -> None:
+    """The next client is told of them first, and may end them."""
+    with talking(path) as first:
+        before = first.hear()
+        first.say(NurseryOrder(start=spec("demo-1")))
+    with talking(path) as second:
+        found = second.hear()
+        second.say(NurseryOrder(stop="demo-1"))
+        end = second.hear()
+
+    assert "present" == before.WhichOneof("event")
+    assert ["demo-1"] == list(found.present.host_ids)
+    assert "demo-1" == end.exited.host_id
+    assert end.exited.reason
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b'{"op": "start"}\n', b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", LENGTH.pack(3) + b"\x0a\xff\xff"],
+)
+def test_an_order_that_is_none_ends_the_connection_only(path: pathlib.Path, nonsense: bytes) -> None:
+    """The nursery takes the next client, and still has its hosts."""
+    with talking(path) as talk:
+        talk.hear()
+        talk.say(NurseryOrder(start=spec("demo-2")))
+        talk.sock.sendall(nonsense)
+        assert b"" == talk.sock.recv(1)
+    with talking(path) as talk:
+        present = talk.hear().present
+        talk.say(NurseryOrder(stop="demo-2"))
+        end = talk.hear().exited
+
+    assert ["demo-2"] == list(present.host_ids)
+    assert "demo-2" == end.host_id
+
+
+def test_a_runtime_env_that_is_no_mapping_fails_its_host_only(path: pathlib.Path) -> None:
+    """The host ends by itself, and the nursery says so."""
+    broken = spec("demo-3")
+    broken.runtime_env_json = "[1]"
+    with talking(path) as talk:
+        talk.hear()
+        talk.say(NurseryOrder(start=broken))
+        end = talk.hear().exited
+
+    assert "demo-3" == end.host_id

@@ -1,0 +1,144 @@
+"""The queue: who may wait, in which order, and what becomes of those nobody will ever run."""
+
+import time
+
+import pytest
+
+from meshkit.bus import MemoryBus
+from meshkit.tasks import Tasks
+from services.runner import domain
+from services.runner.dispatcher import Dispatcher
+from services.runner.domain import Birth, Isolation, Job, Reason, State
+from services.runner.journal import Journal
+from services.runner.links import Capacity, Hosts, Link
+from services.runner.stores.memory import MemoryStore
+from services.runner.tails import Tails
+
+
+class Runner:
+    """The part of a runner that hands out jobs."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.hosts = Hosts()
+        self.tasks = Tasks()
+        bus = MemoryBus()
+        self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, bus)
+        self.dispatcher = Dispatcher(self.journal, self.hosts, bus, self.tasks, time.time)
+
+    def serve(self, host_id: str, capacity: Capacity) -> Link:
+        """Attach a host of the app."""
+        link = self.hosts.add(Link(host_id, "demo", capacity))
+        link.attach()
+        self.hosts.serve(link)
+        return link
+
+    async def paid(self, number: int = 1, owner: str = "users/x") -> Job:
+        """Keep a job that has just been paid for, put it in the line, and return it as it is then."""
+        job = new(number, owner)
+        await self.store.create([Birth(job=job)], None)
+        await self.dispatcher.enqueue(job)
+        await self.tasks.close()  # what that began is done
+        return await self.store.get(job.job_id)
+
+
+def new(number: int, owner: str = "users/x", **more: object) -> Job:
+    """Return a queued job."""
+    fields: dict[str, object] = {"state": State.QUEUED, "created_at": 1.0, "updated_at": 1.0, **more}
+    return Job(job_id=f"{number:024x}", flow="flows/demo", owner=owner, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def runner() -> Runner:
+    """Return a runner that knows of one app, which no host serves."""
+    runner = Runner()
+    runner.dispatcher.open("demo")
+    runner.dispatcher.settle()
+    return runner
+
+
+async def test_just_after_the_start_a_job_is_found_later() -> None:
+    """Apps are not known yet: the job stays as it is, and is found when they are."""
+    job = await Runner().paid()
+
+    assert State.QUEUED == job.state
+
+
+async def test_while_its_host_is_restarted_a_job_waits(runner: Runner) -> None:
+    """It runs when the host is there."""
+    waiting = await runner.paid()
+    runner.serve("h1", Capacity(processes=1))
+    handed = await runner.paid(2)
+    first = await runner.store.get(waiting.job_id)
+
+    assert State.QUEUED == waiting.state
+    assert (State.STARTING, "h1") == (first.state, first.host_id)
+    assert State.QUEUED == handed.state
+
+
+async def test_without_an_app_a_job_is_lost(runner: Runner) -> None:
+    """Nothing will ever run it, so it says so."""
+    await runner.dispatcher.close("demo", domain.SHUT_DOWN)
+
+    job = await runner.paid()
+
+    assert (State.FAILED, Reason.WORKER_LOST) == (job.state, job.reason)
+    assert "its app was stopped" == job.error
+
+
+async def test_whoever_waits_when_the_app_goes_ends_with_it(runner: Runner) -> None:
+    """A line that nobody serves any more is no place to wait."""
+    job = await runner.paid()
+
+    await runner.dispatcher.close("demo", domain.SHUT_DOWN)
+    ended = await runner.store.get(job.job_id)
+
+    assert (State.CANCELLED, Reason.SHUTDOWN) == (ended.state, ended.reason)
+
+
+async def test_owners_take_turns(runner: Runner) -> None:
+    """The first job of one owner does not wait behind all of another's."""
+    for number in range(1, 4):
+        await runner.paid(number, "users/a")
+    await runner.paid(4, "users/b")
+    link = runner.serve("h1", Capacity(processes=2))
+
+    await runner.paid(5, "users/b")
+
+    assert {f"{1:024x}", f"{4:024x}"} == link.jobs
+
+
+async def test_a_job_goes_where_most_room_is(runner: Runner) -> None:
+    """Hosts of one app share its jobs."""
+    links = [runner.serve("h1", Capacity(processes=2)), runner.serve("h2", Capacity(processes=3))]
+
+    await runner.dispatcher.admit([new(number) for number in range(1, 4)])
+
+    assert [1, 2] == [len(link.jobs) for link in links]
+
+
+async def test_shared_jobs_have_room_of_their_own(runner: Runner) -> None:
+    """Jobs that need a process do not hold up those that do not."""
+    link = runner.serve("h1", Capacity(processes=1, shared=5))
+
+    kept = await runner.dispatcher.admit(
+        [new(1), new(2), new(3, isolation=Isolation.SHARED), new(4, isolation=Isolation.SHARED)]
+    )
+
+    assert [State.STARTING, State.QUEUED, State.STARTING, State.STARTING] == [job.state for job in kept]
+    assert (0, 3) == (link.room(Isolation.PROCESS), link.room(Isolation.SHARED))
+
+
+async def test_a_lease_that_its_host_never_heard_of_is_given_to_another(runner: Runner) -> None:
+    """The host ended between the write and the word: nothing ran, so nothing is lost."""
+    gone = runner.serve("h1", Capacity(processes=1))
+    job = new(1)
+    await runner.store.create([Birth(job=domain.lease(job, gone.host_id, 1.0).job)], None)
+    runner.hosts.remove("h1")
+    runner.serve("h2", Capacity(processes=1))
+
+    await runner.dispatcher.enqueue(await runner.store.get(job.job_id))
+    await runner.tasks.close()
+    found = await runner.store.get(job.job_id)
+
+    assert (State.STARTING, "h2", 2) == (found.state, found.host_id, found.epoch)
