@@ -47,15 +47,28 @@ class Flow:
     """The id of its expose."""
     path: str
     """Within the app: `/` or `/async`."""
+    price: str = ""
+    """What a job costs, for people: `1.5 ADA on Preprod`; empty if it costs nothing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a job has consumed."""
+
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    """In millionths of the operator's currency."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run of a flow."""
+    """One run of a target: a flow, an agent or a crew."""
 
     name: str
     """`jobs/{id}`."""
     flow: str
+    """The flow that runs."""
     owner: str
     """`users/{uuid}`."""
     state: str
@@ -76,6 +89,17 @@ class Job:
     """The locks that it waits on: `jobs/{job}/locks/{lock}`."""
     payment: str = ""
     """`payments/{id}` if it is paid for."""
+    target: str = ""
+    """What was asked for: `flows/…`, `agents/…` or `crews/…`."""
+    progress: float | None = None
+    """In percent; None if its flow has not said."""
+    progress_text: str = ""
+    usage: Usage | None = None
+    """None if its flow has not said."""
+    attempt: int = 0
+    """How often it was started."""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    conversation: str = ""
 
     @property
     def id(self) -> str:
@@ -177,12 +201,31 @@ def readable(value: Any) -> str:
         if kind in ("CrewOutput", "TaskOutput") and isinstance(inner, dict) and isinstance(inner.get("raw"), str):
             return str(inner["raw"])
         if kind in ("Link", "Image", "Video") and isinstance(inner, dict) and isinstance(inner.get("url"), str):
-            return str(inner["url"])
+            return _address(kind, inner)
+        if kind == "Table" and isinstance(inner, dict) and isinstance(inner.get("rows"), list):
+            return _table(inner)
         if kind in ("str", "int", "float", "bool", "dict", "list", "NoneType"):
             value = inner
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _address(kind: str, value: Mapping[str, Any]) -> str:
+    """Return where something is; of what is within the address itself only what it is."""
+    url = str(value["url"])
+    if not url.startswith("data:"):
+        return url
+    alt = f": {value['alt']}" if value.get("alt") else ""
+    return f"[{kind}, {url[5:].partition(';')[0]}, {len(url)} characters{alt}]"
+
+
+def _table(value: Mapping[str, Any]) -> str:
+    """Return a table as lines, its cells apart by tabs."""
+    lines = [value.get("columns") or [], *value["rows"]]
+    texts = ["\t".join("" if cell is None else str(cell) for cell in line) for line in lines if isinstance(line, list)]
+    more = value.get("more")
+    return "\n".join([*texts, *([f"… {more} more rows"] if more else [])])
 
 
 def _progress(value: dict[str, Any]) -> str:
@@ -217,7 +260,20 @@ def to_flow(message: registry_pb2.Flow) -> Flow:
         alive=message.alive,
         expose=message.expose.removeprefix("exposes/"),
         path=message.path,
+        price=_price(message.pricing) if message.HasField("pricing") else "",
     )
+
+
+def _price(pricing: registry_pb2.Pricing) -> str:
+    """Return a price for people; lovelace are shown as the ADA that they are millionths of."""
+    amounts = [_amount(item.amount, item.unit) for item in pricing.amounts]
+    return f"{' and '.join(amounts) or 'what its agent is registered with'} on {pricing.network}"
+
+
+def _amount(amount: str, unit: str) -> str:
+    if unit in ("", "lovelace") and amount.isdecimal():
+        return f"{int(amount) / 1_000_000:g} ADA"
+    return f"{amount} of {unit}"
 
 
 def to_job(message: job_pb2.Job) -> Job:
@@ -237,6 +293,19 @@ def to_job(message: job_pb2.Job) -> Job:
         last_seq=message.last_seq,
         locks=tuple(message.locks),
         payment=message.payment,
+        target=message.target,
+        progress=message.progress.percent if message.HasField("progress") else None,
+        progress_text=message.progress.text,
+        usage=_usage(message.usage) if message.HasField("usage") else None,
+        attempt=message.attempt,
+        labels=dict(message.labels),
+        conversation=message.conversation,
+    )
+
+
+def _usage(message: job_pb2.Usage) -> Usage:
+    return Usage(
+        input_tokens=message.input_tokens, output_tokens=message.output_tokens, cost_micros=message.cost_micros
     )
 
 

@@ -38,13 +38,14 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
     """Open a channel to each service for the length of the block; they reconnect by themselves."""
     who = ServiceIdentity(config.secret, "gateway")
     async with contextlib.AsyncExitStack() as stack:
-        auth, registry, runner, payments = [
+        auth, registry, runner, payments, ledger = [
             await stack.enter_async_context(client.connect(address, who))
             for address in (
                 config.auth_address,
                 config.registry_address,
                 config.runner_address,
                 config.payments_address,
+                config.ledger_address,
             )
         ]
         yield Peers(
@@ -57,7 +58,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             apps=app_pb2_grpc.AppServiceStub(runner),
             locks=lock_pb2_grpc.LockServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),
-            ledger=ledger_pb2_grpc.LedgerServiceStub(payments),
-            ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(payments),
+            ledger=ledger_pb2_grpc.LedgerServiceStub(ledger),
+            ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(ledger),
             hashes=config.hashes,
         )

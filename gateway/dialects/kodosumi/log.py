@@ -10,6 +10,7 @@ from typing import Any
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs
+from gateway.http.answers import dumps
 
 _PAYMENT_NAMES = {
     "agent_identifier": "agentIdentifier",
@@ -25,8 +26,8 @@ _PAYMENT_NAMES = {
 }
 
 
-class Words:
-    """Translates the payloads of one job's events."""
+class Payloads:
+    """The payloads of one job's events."""
 
     def __init__(self, job: job_pb2.Job) -> None:
         self._job = job
@@ -35,13 +36,13 @@ class Words:
             "payment": _payment,
         }
 
-    def payload(self, kind: str, payload: str) -> str:
+    def of(self, kind: str, payload: str) -> str:
         """Return an event's payload as kodosumi would have it; most kinds are the same."""
         translate = self._known.get(kind)
         if translate is None:
             return payload
         said = jobs.json_object(payload).get("dict")
-        return jobs.dumps({"dict": translate(said)}) if isinstance(said, dict) else payload
+        return dumps({"dict": translate(said)}) if isinstance(said, dict) else payload
 
     def _meta(self, said: dict[str, Any]) -> dict[str, Any]:
         meta = {

@@ -208,7 +208,7 @@ Global___Loaded: _TypeAlias = Loaded  # noqa: Y015
 
 @_typing.final
 class Report(_message.Message):
-    """What a job did since the last report."""
+    """What a job did since the last report.  The first of a lease says that the job runs, whatever is in it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,7 +304,7 @@ class Outcome(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     RESULT_JSON_FIELD_NUMBER: _builtins.int
     state: _job_pb2.JobState.ValueType
-    """SUCCEEDED, FAILED or CANCELLED; RUNNING says that the process took the job up."""
+    """SUCCEEDED, FAILED or CANCELLED; RUNNING in a first report with nothing else to say."""
     reason: _job_pb2.JobReason.ValueType
     """Why."""
     error: _builtins.str
