@@ -115,6 +115,8 @@ class _Waker:
                 self._waiting = None
                 if timer is not None:
                     timer.cancel()
+        elif self.closed:
+            await asyncio.sleep(0)  # who does not look at `closed` must not hold up those who end
         rung, self._rung = self._rung, self.closed
         return rung
 
