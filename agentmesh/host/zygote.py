@@ -24,13 +24,14 @@ from mesh.runner.v1 import host_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.errors import describe
-from agentmesh.host import handler, job
+from agentmesh.host import handler, job, streams, worker
 from agentmesh.host.frames import Channel, Kind, Splitter
 from agentmesh.host.processes import die_with_parent
 from agentmesh.loading import LoadedApp, load
 
 ROLE_HANDLER = 1
 ROLE_JOB = 2
+ROLE_WORKER = 3
 FORK = struct.Struct("!QB")
 """Child id and role."""
 SIGNAL = struct.Struct("!QB")
@@ -41,7 +42,9 @@ UNFORKED = struct.Struct("!Qi")
 """Child id and `errno`."""
 _REHEARSALS = 20
 # Its channel, and where a job's output goes; that of the others goes where ours goes.
-_FDS = {ROLE_HANDLER: 1, ROLE_JOB: 3}
+_FDS = {ROLE_HANDLER: 1, ROLE_JOB: 3, ROLE_WORKER: 1}
+# What starts an interpreter of its own where the app cannot be forked.
+_MODULES = {ROLE_JOB: "agentmesh.host.job", ROLE_WORKER: "agentmesh.host.worker"}
 _FDS_MAX = max(_FDS.values())
 # What the app's own subprocesses must not inherit.
 _RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -50,6 +53,7 @@ _RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 def main(control: socket.socket, spec: HostSpec) -> NoReturn:
     """Load the app, tell the host, then fork on demand until the host closes the socket; ends the process."""
     channel = Channel(control)
+    streams.install()
     try:
         app = load(spec.import_path)
         loaded = host_pb2.Loaded(flows=handler.flow_infos(app))
@@ -159,8 +163,10 @@ class _Zygote:
             handler.main(socket.socket(fileno=channel_fd), self._app, self._spec.expose)
         if not self._spec.fork:
             os.set_inheritable(channel_fd, True)
-            command = [sys.executable, "-m", "agentmesh.host.job", str(channel_fd), self._spec.import_path]
+            command = [sys.executable, "-m", _MODULES[role], str(channel_fd), self._spec.import_path]
             os.execv(sys.executable, command)
+        if role == ROLE_WORKER:
+            worker.main(socket.socket(fileno=channel_fd), self._app)
         job.main(Channel(socket.socket(fileno=channel_fd)), self._app)
 
     def _reap(self) -> None:

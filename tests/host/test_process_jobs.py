@@ -66,7 +66,7 @@ async def test_what_is_not_acknowledged_is_sent_again_in_pieces(host: Stage) -> 
         await host.until(lambda job=job: len(host.events(job)) >= 15)  # type: ignore[misc]
 
     host.acknowledging = True
-    host.hang_up()
+    await host.hang_up()
     outcomes = [await host.end(job) for job in jobs]
 
     assert [job_pb2.JOB_STATE_SUCCEEDED] * 3 == [outcome.state for outcome in outcomes]
@@ -156,8 +156,7 @@ async def test_an_answer_of_before_is_not_one_for_now(host: Stage, tmp_path: pat
     first = host_pb2.Ask(ask_id=1, path="/", inputs_json="{}", timeout_s=DEADLINE_S)
     second = host_pb2.CheckLock(check_id=1, lock="jobs/a/locks/b", title="none", timeout_s=DEADLINE_S)
     host.say(host_pb2.RunnerMessage(ask=first), host_pb2.RunnerMessage(check_lock=second))
-    host.hang_up()
-    await host.until(lambda: len(host.hellos) == 2)
+    await host.hang_up()
     host.answers.clear()
     host.say(host_pb2.RunnerMessage(check_lock=second))
 

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import httpx
 import pydantic
 
+from services.ledger.buying import PurchaseAsk
+from services.ledger.control import Tampering
+from services.ledger.domain.accounts import HOUSE
+from services.ledger.domain.options import Options
+from services.ledger.domain.steps import Pace
+from services.ledger.ledger import Ledger, opened
 from services.payments.config import MasumiNetwork
 from services.payments.domain import MINUTE_MS, Escrow, Terms
-from services.payments.ledger.accounts import HOUSE
-from services.payments.ledger.buying import PurchaseAsk
-from services.payments.ledger.control import Tampering
-from services.payments.ledger.ledger import Ledger, opened
-from services.payments.ledger.options import Options
-from services.payments.ledger.steps import Pace
 from services.payments.ledger_provider import LedgerProvider
 from services.payments.masumi import MasumiProvider
 from services.payments.provider import Provider

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from meshkit.errors import Invalid, MeshError, NotFound
+from meshkit.masumi import identifiers
 from services.payments.domain import MINUTE_MS, Amount, Escrow, Terms
-from services.payments.ledger import identifiers
 from services.payments.provider import PAGE
 
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "ab" * 32
