@@ -12,29 +12,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import jinja2
 import markdown_it
 import markupsafe
 import nh3
 import yaml
 
-CSP = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; media-src http: https:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-)
-"""The Content-Security-Policy of the pages made here: they need no script."""
-
 MARKDOWN_CHARS_MAX = 200_000
 """Longer text is shown as it is: parsing it would hold up every other call."""
 _DEPTH_MAX = 20
 
-_pages = jinja2.Environment(
-    loader=jinja2.PackageLoader("gateway.dialects.kodosumi", "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 _markdown = markdown_it.MarkdownIt("commonmark", {"html": True, "breaks": True}).enable(["table", "strikethrough"])
 
 _TAGS = nh3.ALLOWED_TAGS | {"video"}
@@ -45,11 +31,6 @@ _ATTRIBUTES = {
 }
 _IGNORED_IN_URLS = re.compile(r"[\x00-\x20]+")
 _IMAGE_DATA = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[a-z0-9+/=]*\Z")
-
-
-def page(template: str, **values: Any) -> bytes:
-    """Render `gateway/templates/{template}`; values are escaped, unless they are `safe`."""
-    return _pages.get_template(template).render(**values).encode()
 
 
 def safe(fragment: str) -> markupsafe.Markup:

@@ -8,6 +8,7 @@ import functools
 import importlib
 import importlib.resources
 import re
+from collections.abc import Iterable
 
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
@@ -90,12 +91,23 @@ def import_all(data: bytes) -> None:
             importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
 
 
+def templates(services: Iterable[Service], package: str) -> list[str]:
+    """Return the path templates of a package's methods."""
+    return [
+        template
+        for service in services
+        if service.package == package
+        for method in service.methods
+        for _, template in method.bindings
+    ]
+
+
 class Paths:
     """Which HTTP methods a path takes."""
 
-    def __init__(self, contract: tuple[Service, ...]) -> None:
+    def __init__(self, contract: Iterable[Service]) -> None:
         self._known = [
-            (_pattern(template), verb)
+            (re.compile(pattern(template)), verb)
             for service in contract
             for method in service.methods
             for verb, template in method.bindings
@@ -104,13 +116,14 @@ class Paths:
     def allowed(self, path: str) -> list[str]:
         """Return the methods of `path`, sorted; empty for an unknown path."""
         path = path.rstrip("/") or "/"
-        return sorted({verb for pattern, verb in self._known if pattern.fullmatch(path)})
+        return sorted({verb for known, verb in self._known if known.fullmatch(path)})
 
 
-def _pattern(template: str) -> re.Pattern[str]:
+def pattern(template: str) -> str:
+    """Return a path template as a regular expression for a whole path."""
     # The templates we write: literals, {name} and {name=**} (google/api/http.proto has the whole grammar).
     parts = re.split(r"(\{[^}]*\})", template)
-    return re.compile("".join(_segment(part) for part in parts))
+    return "".join(_segment(part) for part in parts)
 
 
 def _segment(part: str) -> str:

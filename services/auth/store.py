@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound, Unauthenticated
+from meshkit.verifier import REFUSED
 from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
 
@@ -281,7 +282,7 @@ def check_still_valid(
 ) -> User:
     """Return the user, or raise `Unauthenticated` if the caller's token was revoked while the call was under way."""
     if user is None or not user.active or (revoked_up_to is not None and caller_issued_at <= revoked_up_to):
-        raise Unauthenticated("token has been revoked: sign in again")
+        raise Unauthenticated("token has been revoked: sign in again", token=REFUSED)
     return user
 
 

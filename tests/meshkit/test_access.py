@@ -14,7 +14,7 @@ from mesh.gateway.v1 import options_pb2
 from meshkit.access import check_access
 from meshkit.errors import Denied, NotFound, Unauthenticated, Unavailable
 from meshkit.principal import NOBODY, Principal, acting, check_owner
-from meshkit.verifier import Revocations, TokenVerifier, credential
+from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -191,6 +191,19 @@ async def test_nobody_is_let_in_before_revocations_are_known() -> None:
         await call
 
 
+async def test_who_waits_for_a_revocation_hears_of_it() -> None:
+    """Of their own token or of all of their user's, and not of somebody else's."""
+    revocations = Revocations()
+    by_token = asyncio.ensure_future(revocations.until_hit(Principal(user="users/u1", jti="j1")))
+    by_user = asyncio.ensure_future(revocations.until_hit(Principal(user="users/u2", jti="j2", issued_at=1.0)))
+    revocations.add_token("other", time.time() + 60)
+    revocations.add_token("j1", time.time() + 60)
+    await by_token
+    assert not by_user.done()
+    revocations.add_user("users/u2", 1.0, time.time() + 60)
+    await by_user
+
+
 def test_expired_revocations_are_forgotten() -> None:
     """Memory is bounded by what is alive."""
     revocations = Revocations()
@@ -220,7 +233,16 @@ def test_expired_revocations_are_forgotten() -> None:
 )
 def test_a_credential_is_found_where_the_seed_says(metadata: dict[str, str], expected: str) -> None:
     """Header, then bearer, then cookie, whatever other cookies came along."""
-    assert expected == credential(metadata)
+    assert expected == MESH.find(metadata)
+
+
+def test_a_dialect_may_have_places_of_its_own() -> None:
+    """In the order it gives; what it does not name is not looked at."""
+    places = Credentials(headers=("x-token", "x-api-key"), bearer=False, cookies=("session",))
+
+    assert "b" == places.find({"x-api-key": "b", "authorization": "Bearer c", "cookie": "session=d"})
+    assert "" == places.in_headers({"authorization": "Bearer c", "kodosumi_api_key": "e"})
+    assert "d" == places.find({"authorization": "Bearer c", "cookie": "kodosumi_jwt=c; session=d"})
 
 
 USER = Principal(user="users/u1")

@@ -1,4 +1,4 @@
-"""The boot of the kodosumi panel (seed: notebook, "Boot Ray Serve", "shutdown", "Refresh"; spec §6.2).
+"""The boot of the kodosumi panel (demonstration notebook: "Boot Ray Serve", "shutdown", "Refresh").
 
 What the registry says is streamed as text/plain, a message per line; each kind of message has its glyph.
 """
@@ -12,10 +12,10 @@ from mesh.dialects.kodosumi.v1 import boot_pb2 as pb
 from mesh.dialects.kodosumi.v1 import boot_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 
-from gateway.core import values
+from gateway.core import times, values
 from gateway.core.peers import Peers
 from gateway.http import bodies
-from gateway.http.table import Service
+from gateway.http.dialect import Service
 from meshkit.errors import FailedPrecondition, NotFound, from_rpc
 
 _TIMEOUT_S = 6 * 3600
@@ -56,7 +56,7 @@ class BootServicer(pb_grpc.BootServiceServicer):
             boot = await self._boot.GetBoot(registry_pb2.GetBootRequest())
         return pb.GetBootResponse(
             locked=boot.running,
-            lock_time=values.value(values.epoch(boot.start_time) if boot.running else None),
+            lock_time=values.value(times.epoch(boot.start_time) if boot.running else None),
             messages=[line_of(event) for event in boot.events],
         )
 
@@ -77,7 +77,7 @@ class BootServicer(pb_grpc.BootServiceServicer):
             yield _line(_BUSY)
 
     async def RefreshExpose(self, request: pb.RefreshExposeRequest, context: Any) -> Lines:
-        """POST /boot/refresh/{name}: 200 even if there is no such expose (seed)."""
+        """POST /boot/refresh/{name}: 200 even if there is no such expose."""
         refresh = registry_pb2.RefreshExposeRequest(name=f"exposes/{request.name}")
         try:
             async for line in _lines(self._boot.RefreshExpose(refresh, timeout=_TIMEOUT_S)):

@@ -1,6 +1,5 @@
-"""Exposes of the kodosumi panel (seed: notebook "Create Exposes", "Update Exposes"; spec §6.1)."""
+"""Exposes of the kodosumi panel (demonstration notebook: "Create Exposes", "Update Exposes")."""
 
-import datetime
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +12,13 @@ from mesh.dialects.kodosumi.v1 import expose_pb2 as pb
 from mesh.dialects.kodosumi.v1 import expose_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 
-from gateway.core import values
+from gateway.core import times, values
+from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
-from gateway.http.table import Service
+from gateway.http.dialect import Service
 from meshkit.errors import from_rpc
 
-_PAGE_SIZE = 1000
 _STATE_PREFIX = "EXPOSE_STATE_"
 _WANTED = (
     ("name", ("display",)),
@@ -114,15 +113,7 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         return expose
 
     async def _all(self) -> list[registry_pb2.Expose]:
-        exposes: list[registry_pb2.Expose] = []
-        asked = registry_pb2.ListExposesRequest(page_size=_PAGE_SIZE)
-        while True:
-            with from_rpc():
-                page = await self._exposes.ListExposes(asked)
-            exposes.extend(page.exposes)
-            if not page.next_page_token:
-                return exposes
-            asked.page_token = page.next_page_token
+        return await every(self._exposes.ListExposes, registry_pb2.ListExposesRequest(), lambda page: page.exposes)
 
 
 def _expose(expose: registry_pb2.Expose) -> pb.Expose:
@@ -133,7 +124,7 @@ def _expose(expose: registry_pb2.Expose) -> pb.Expose:
         network=values.optional(expose, "network"),
         enabled=expose.enabled,
         state=_state(expose),
-        heartbeat=values.epoch(heartbeat),
+        heartbeat=times.epoch(heartbeat),
         bootstrap=values.value(expose.bootstrap or None),
         meta=values.value([_meta(meta) for meta in expose.meta] if expose.has_meta else None),
         created=_local_iso(expose.create_time),
@@ -155,13 +146,13 @@ def _meta(meta: registry_pb2.FlowMeta) -> dict[str, Any]:
         "data": meta.data or None,
         "enabled": meta.enabled,
         "state": meta.state or None,
-        "heartbeat": values.epoch(meta.heartbeat_time) if meta.HasField("heartbeat_time") else None,
+        "heartbeat": times.epoch(meta.heartbeat_time) if meta.HasField("heartbeat_time") else None,
     }
 
 
-def _local_iso(time: Timestamp) -> str:
+def _local_iso(moment: Timestamp) -> str:
     """Return local time without a zone, always with microseconds: `2025-12-10T08:02:38.992394`."""
-    return datetime.datetime.fromtimestamp(values.epoch(time)).isoformat(timespec="microseconds")
+    return times.local(moment).isoformat(timespec="microseconds")
 
 
 # -- health ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from mesh.payments.v1 import payments_pb2
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2, payment_terms_pb2
 
-from gateway.core import jobs, values
+from gateway.core import jobs, times
 from gateway.core.peers import Peers
 from gateway.dialects.sumi import views
 from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, from_rpc
@@ -109,4 +109,4 @@ class Purchases:
 
 
 def _millis(payment: payments_pb2.Payment, field: Any) -> int | None:
-    return values.millis(getattr(payment, field)) if payment.HasField(field) else None
+    return times.millis(getattr(payment, field)) if payment.HasField(field) else None

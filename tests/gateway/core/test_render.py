@@ -125,11 +125,3 @@ def test_long_markdown_is_shown_as_text() -> None:
     """Text that would take long to parse is not parsed."""
     rendered = render.from_markdown("*" * (render.MARKDOWN_CHARS_MAX + 1))
     assert rendered.startswith("<pre>***")
-
-
-def test_a_page_escapes_its_values() -> None:
-    """Values in a page are text unless this module made them."""
-    page = render.page("result.html", title="<t>", status="<s>", refresh=False, result=render.safe("<b>r</b>")).decode()
-    assert "<title>&lt;t&gt;</title>" in page
-    assert "&lt;s&gt;" in page
-    assert "<b>r</b>" in page

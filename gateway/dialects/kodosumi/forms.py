@@ -11,8 +11,6 @@ from typing import Any
 from gateway.core import render
 
 CANCEL = "__cancel__"
-GLOBAL = "_global_"
-"""What concerns no field."""
 
 _Element = Mapping[str, Any]
 
