@@ -98,7 +98,7 @@ async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
     found: list[Job] = []
     while True:
         numbers, some = await database.query(
-            functools.partial(_candidates, wanted=wanted, match=match, below=below, size=size)
+            functools.partial(_candidates, wanted=wanted, match=match, below=below, limit=size)
         )
         found = _newest([*found, *some])
         if len(numbers) < size:
