@@ -9,6 +9,7 @@ others, and a caller that has gone, or whose time is over, ends the walk.
 """
 
 import dataclasses
+import functools
 import json
 import sqlite3
 from collections.abc import Iterable
@@ -60,7 +61,7 @@ async def _walk(database: Database, source: str, wanted: Wanted) -> list[Job]:
     found: list[Job] = []
     below = wanted.before
     while True:
-        below, some = await database.query(lambda connection, below=below: _slice(connection, source, wanted, below))
+        below, some = await database.query(functools.partial(_slice, source=source, wanted=wanted, below=below))
         found += some
         if not below or len(found) >= wanted.limit:
             return found[: wanted.limit]
@@ -97,7 +98,7 @@ async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
     found: list[Job] = []
     while True:
         numbers, some = await database.query(
-            lambda connection, below=below: _candidates(connection, wanted, match, below, size)
+            functools.partial(_candidates, wanted=wanted, match=match, below=below, size=size)
         )
         found = _newest([*found, *some])
         if len(numbers) < size:
