@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import pathlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import grpc
@@ -20,7 +20,7 @@ from meshkit.deadlines import unbound
 from meshkit.errors import from_rpc
 from meshkit.hosts import is_loopback
 from meshkit.tasks import background
-from meshkit.verifier import Revocations, TokenVerifier
+from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
 log = structlog.get_logger()
 _RECONNECT_S = 0.1
@@ -97,8 +97,13 @@ def from_environment(kind: type[S]) -> S:
 
 
 @contextlib.asynccontextmanager
-async def authenticated(settings: Settings, service: str) -> AsyncIterator[Auth]:
-    """Verify tokens with the auth service's keys and follow its revocations for the length of the block."""
+async def authenticated(
+    settings: Settings, service: str, credentials: Callable[[str], Credentials] = lambda method: MESH
+) -> AsyncIterator[Auth]:
+    """Verify tokens with the auth service's keys and follow its revocations for the length of the block.
+
+    `credentials` says where callers of a method put their token.
+    """
     revocations = Revocations(complete=False)
     async with contextlib.AsyncExitStack() as stack:
         who = identity.ServiceIdentity(settings.secret, service)
@@ -111,7 +116,7 @@ async def authenticated(settings: Settings, service: str) -> AsyncIterator[Auth]
 
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
-        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret)
+        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:

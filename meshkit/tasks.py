@@ -73,6 +73,11 @@ class Tasks:
             task.add_done_callback(_note_crash)  # nobody else will look at it
             raise
 
+    async def settle(self) -> None:
+        """Wait until none runs."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
     async def close(self, patience_s: float = 1.0) -> None:
         """Wait a moment for what was begun, then cancel the rest; what is begun after this is cancelled at once."""
         self._closed = True

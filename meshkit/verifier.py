@@ -5,6 +5,7 @@ until it expires; revocations are checked on every call.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import time
@@ -19,9 +20,48 @@ from meshkit.principal import Principal
 ISSUER = "agentmesh"
 COOKIE = "kodosumi_jwt"
 API_KEY_HEADER = "kodosumi_api_key"
+MISSING, REFUSED = "missing", "refused"
+"""What the metadata `token` of an `Unauthenticated` says of the access token."""
 _CACHE_MAX = 10_000
 _ASK_AGAIN_S = 1.0
 _READY_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Where a caller's access token may be.  The first place that has one counts, in the order of the fields."""
+
+    headers: tuple[str, ...] = ()
+    """Headers that hold nothing but a token; names in lower case."""
+    bearer: bool = True
+    """Whether `Authorization: Bearer` is one."""
+    cookies: tuple[str, ...] = ()
+
+    def find(self, metadata: Mapping[str, str]) -> str:
+        """Return the access token a caller sent, or an empty string."""
+        return self.in_headers(metadata) or self.in_cookies(metadata)
+
+    def in_headers(self, metadata: Mapping[str, str]) -> str:
+        """Return the token that the caller sent on purpose, or an empty string."""
+        for name in self.headers:
+            if token := metadata.get(name):
+                return token
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        return token.strip() if self.bearer and scheme.lower() == "bearer" else ""
+
+    def in_cookies(self, metadata: Mapping[str, str]) -> str:
+        """Return the token that a browser sends along whoever made the page, or an empty string."""
+        # By hand, as browsers send it: `http.cookies` gives up at the first cookie of somebody else that it dislikes,
+        # and on localhost the cookies of every port come along.
+        for pair in metadata.get("cookie", "").split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name in self.cookies and value:
+                return value.strip('"')
+        return ""
+
+
+MESH = Credentials(headers=(API_KEY_HEADER,), cookies=(COOKIE,))
+"""Of the mesh's own services, which a browser that is signed in may call too (gRPC-Web)."""
 
 
 class Revocations:
@@ -37,6 +77,7 @@ class Revocations:
         self._users: dict[str, tuple[float, float]] = {}
         self._forget_at = _CACHE_MAX
         self._complete = asyncio.Event()
+        self._grown = asyncio.Event()
         if complete:
             self._complete.set()
 
@@ -60,12 +101,14 @@ class Revocations:
         """Revoke one token."""
         self._forget_expired()
         self._tokens[jti] = expires_at
+        self._wake()
 
     def add_user(self, user: str, issued_at: float, expires_at: float) -> None:
         """Revoke every token of `user` that was issued at or before `issued_at`."""
         self._forget_expired()
         before = self._users.get(user, (0.0, 0.0))
         self._users[user] = (max(before[0], issued_at), max(before[1], expires_at))
+        self._wake()
 
     def hit(self, principal: Principal) -> bool:
         """Return whether the caller's token is revoked."""
@@ -73,6 +116,16 @@ class Revocations:
             return True
         by_user = self._users.get(principal.user)
         return by_user is not None and principal.issued_at <= by_user[0]
+
+    async def until_hit(self, principal: Principal) -> None:
+        """Wait until the caller's token is revoked."""
+        while not self.hit(principal):
+            await self._grown.wait()
+
+    def _wake(self) -> None:
+        # Each wait is for the next change: who waits holds the event that this one sets.
+        self._grown.set()
+        self._grown = asyncio.Event()
 
     def _forget_expired(self) -> None:
         if len(self) < self._forget_at:
@@ -114,9 +167,9 @@ class TokenVerifier:
                 self._known.clear()
             self._known[digest] = principal
         if principal.expires_at <= self._now():
-            raise Unauthenticated("token has expired: sign in again")
+            raise Unauthenticated("token has expired: sign in again", token=REFUSED)
         if self.revocations.hit(principal):
-            raise Unauthenticated("token has been revoked: sign in again")
+            raise Unauthenticated("token has been revoked: sign in again", token=REFUSED)
         return principal
 
     async def _decode(self, token: str) -> Principal:
@@ -132,7 +185,7 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "jti"], "verify_iat": False},
             )
         except jwt.PyJWTError as error:
-            raise Unauthenticated("token is not valid: sign in again") from error
+            raise Unauthenticated("token is not valid: sign in again", token=REFUSED) from error
         return Principal(
             user=f"users/{claims['sub']}",
             operator=bool(claims.get("operator", False)),
@@ -151,7 +204,7 @@ class TokenVerifier:
         try:
             return self._keys[kid]
         except KeyError:
-            raise Unauthenticated("token is signed with an unknown key: sign in again") from None
+            raise Unauthenticated("token is signed with an unknown key: sign in again", token=REFUSED) from None
 
     async def _refetch(self) -> None:
         if time.monotonic() - self._asked_at < _ASK_AGAIN_S:
@@ -168,23 +221,3 @@ class TokenVerifier:
         self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
         self._failed = ""
         self._asked_at = time.monotonic()
-
-
-def credential(metadata: Mapping[str, str]) -> str:
-    """Return the access token a caller sent, or an empty string.
-
-    Looked for in the header `KODOSUMI_API_KEY`, then `Authorization: Bearer`, then the cookie `kodosumi_jwt`
-    (seed: panel API, "Authentication").
-    """
-    if token := metadata.get(API_KEY_HEADER):
-        return token
-    scheme, _, token = metadata.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
-    # By hand, as browsers send it: `http.cookies` gives up at the first cookie of somebody else that it dislikes,
-    # and on localhost the cookies of every port come along.
-    for pair in metadata.get("cookie", "").split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name == COOKIE and value:
-            return value.strip('"')
-    return ""

@@ -49,7 +49,7 @@ def check_still_valid(
 ) -> User:
     """Return the user, or raise `Unauthenticated` if the caller's token was revoked while the call was under way."""
     if user is None or not user.active or (revoked_up_to is not None and caller_issued_at <= revoked_up_to):
-        raise Unauthenticated("token has been revoked: sign in again")
+        raise Unauthenticated("token has been revoked: sign in again", token="refused")
     return user
 
 
