@@ -17,6 +17,7 @@ from agentmesh import entry
 from agentmesh.declare import declared_by
 from agentmesh.errors import KodosumiError
 from agentmesh.inject import by_name
+from agentmesh.results import result_json
 from agentmesh.serialize import plain, serialize
 from agentmesh.tracer import Tracer
 
@@ -37,12 +38,12 @@ async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
 
 async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
     target = entry.resolve(entry_point)
+    declared = declared_by(target)
     if getattr(target, "is_crew_class", False):
         target = await _call(_crew_of(target))
     if callable(getattr(target, "kickoff", None)):
         result = await _kickoff(target, inputs, tracer)
     elif callable(target):
-        declared = declared_by(target)
         given = inputs if declared is None else declared.build(inputs)
         try:
             run = by_name(target, inputs=given, tracer=tracer)
@@ -50,12 +51,20 @@ async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
             raise KodosumiError(f"entry point {entry_point}: {error}") from None
         result = await _call(run, target)
         if declared is not None:
-            declared.check_result(entry_point.rpartition(":")[2], result)
+            declared.check_result(_name(entry_point), result)
     else:
         raise KodosumiError(
             f"entry point {entry_point} is {type(target).__name__}: name a function, or a crew with `kickoff`"
         )
-    return serialize(result) if _is_small(result) else await asyncio.to_thread(serialize, result)
+    name = _name(entry_point)
+    if _is_small(result):
+        return result_json(name, result, is_declared=declared is not None)
+    return await asyncio.to_thread(result_json, name, result, is_declared=declared is not None)
+
+
+def _name(entry_point: str) -> str:
+    """Return what the author calls what an entry point names."""
+    return entry.normalise(entry_point).partition(":")[2]
 
 
 def _is_small(result: Any) -> bool:

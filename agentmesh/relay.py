@@ -68,6 +68,11 @@ class Local:
         else:
             redeem(self.ticket())(kind, payload)
 
+    @property
+    def is_at_home(self) -> bool:
+        """Whether this is the job's process, no fork of it."""
+        return os.getpid() == self._pid
+
     def ticket(self) -> Ticket:
         """Return the address of the listener, opening it if need be."""
         if os.getpid() != self._pid:  # no lock: another thread of the parent may have held it during the fork
