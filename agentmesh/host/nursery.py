@@ -5,6 +5,7 @@ It listens on a unix socket: it is told `NurseryOrder`s and says `NurseryEvent`s
 still working.  A client that does not keep to the protocol, or does not listen, loses its connection.
 """
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -21,7 +22,7 @@ from google.protobuf.message import DecodeError
 from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
-from agentmesh.host import host
+from agentmesh.host import host, job
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
 from agentmesh.host.processes import describe_exit, die_with_parent
 
@@ -29,6 +30,7 @@ from agentmesh.host.processes import describe_exit, die_with_parent
 _PRELOAD = ("fastapi", "pydantic", "agentmesh", "agentmesh.serve", "agentmesh.forms", "agentmesh.tracer", "asyncio")
 _ORDER_BYTES_MAX = 1024 * 1024
 _CLIENT_S = 5.0
+_REHEARSALS = 20
 _STOP_GRACE_S = 2.0
 
 
@@ -46,9 +48,18 @@ def main() -> None:
     listener.bind(str(path))
     os.umask(old)
     listener.listen(4)
+    _warm_up()
     gc.collect()
     gc.freeze()
     _Nursery(listener).serve()
+
+
+def _warm_up() -> None:
+    """Run what every job runs, often enough that Python has adapted the code in place: no fork writes to it then."""
+    loop = asyncio.new_event_loop()
+    for _ in range(_REHEARSALS):
+        job.rehearse(loop)
+    loop.close()
 
 
 class _Nursery:
