@@ -11,6 +11,7 @@ import itertools
 import pathlib
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 import time
@@ -22,7 +23,8 @@ from benchmarks.figures import Figure, median
 from benchmarks.http import Failed, Http, login
 from benchmarks.peers.ways import panel
 from benchmarks.report import number
-from benchmarks.seeding import copy_id, marked, seed
+from benchmarks.seeding import copy_id, flush, marked, seed
+from services.runner.stores import index
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 RATIO = 1.2
@@ -36,6 +38,8 @@ _BUDGET_S = 20.0
 _ASKED_MIN = 5
 _READY_WITHIN_S = 300.0
 _DATABASE = "runner.db"
+_STEPS = 20
+"""Of the indexing, in one transaction."""
 _WAY = panel(FORM)
 
 
@@ -104,12 +108,12 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="bench-growth-") as name:
         small, full = pathlib.Path(name) / "small", pathlib.Path(name) / "full"
         job_id = _copied_job(small)
-        seed(small / _DATABASE, job_id, MARKER, range(1, SIZES[0] + 1))
+        _fill(small / _DATABASE, job_id, range(1, SIZES[0] + 1))
         shutil.copytree(small, full)
         with _mesh(small) as few:
             for fewer, jobs in itertools.pairwise(SIZES):
                 started = time.perf_counter()
-                seed(full / _DATABASE, job_id, MARKER, range(fewer + 1, jobs + 1))
+                _fill(full / _DATABASE, job_id, range(fewer + 1, jobs + 1))
                 print(f"  {jobs:,} jobs, seeded in {time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
                 started = time.perf_counter()
                 with _mesh(full) as many:
@@ -128,6 +132,33 @@ def _copied_job(data_dir: pathlib.Path) -> str:
         mesh.deploy(FORM, IMPORT_PATHS[FORM])
         job = mesh.client.run(FORM, {"text": MARKER})
     return job.name.removeprefix("jobs/")
+
+
+def _fill(database: pathlib.Path, job_id: str, ages_s: range) -> None:
+    """Copy the job, and let the store index the copies as it does with what ran: it finds them in the same way."""
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        index.withdraw(connection, job_id)
+        index.enlist(connection, job_id)  # the copies are then listed too
+    seed(database, job_id, MARKER, ages_s)
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        more = True
+        while more:
+            connection.execute("BEGIN")
+            more = _index_some(connection)
+            connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    flush(database)
+
+
+def _index_some(connection: sqlite3.Connection) -> bool:
+    """Index some of the jobs; return False if nothing was left to do."""
+    more = False
+    for _ in range(_STEPS):
+        entries = index.waiting(connection)
+        index.index(connection, entries)
+        more = index.merge(connection) or bool(entries)
+    return more
 
 
 @contextlib.contextmanager

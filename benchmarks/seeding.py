@@ -38,7 +38,11 @@ def seed(database: pathlib.Path, job_id: str, marker: str, ages_s: range) -> Non
             rows = ((age, job_id, copy_id(job_id, age), marker, marked(marker, age)) for age in reversed(ages_s))
             connection.executemany(_copying(connection, table, columns, job_id, marker), rows)
         connection.execute("COMMIT")
-    # What is not on disk yet would be written while the mesh is measured, and its commits would wait for it.
+    flush(database)
+
+
+def flush(database: pathlib.Path) -> None:
+    """Wait until a file is on disk: else it is written while the mesh is measured, and commits wait for that."""
     with database.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -82,9 +82,9 @@ class Ledger:
         self._clock = await self.read(lambda session: session.clock)
 
     async def run(self) -> None:
-        """Let things happen at their time, for ever."""
+        """Let things happen at their time, until the bus is closed."""
         async with self._bus.subscribe(WRITTEN) as waker:
-            while True:
+            while not waker.closed:
                 try:
                     await self.settle()
                     moment = await self.read(lambda session: session.next_due())

@@ -103,7 +103,7 @@ class Tracker:
         loop = asyncio.get_running_loop()
         poll_at, failures = loop.time(), 0
         async with self._bus.subscribe(self._topic) as waker:
-            while True:
+            while not waker.closed:
                 if self._open and loop.time() >= poll_at:
                     failures = await self._poll(failures)
                     retry_s = self._pace.retry_delay_s(failures)

@@ -168,3 +168,12 @@ async def hog(inputs: dict[str, Any], tracer: Tracer) -> None:
     until = time.monotonic() + inputs["for_s"]
     while time.monotonic() < until:
         sum(range(1000))
+
+
+async def breed(inputs: dict[str, Any], tracer: Tracer) -> None:
+    """Start a program that starts more programs, say which, and wait."""
+    script = "for n in 1 2 3 4 5 6 7 8; do sleep 600 & done; echo $!; wait"
+    child = await asyncio.create_subprocess_exec("sh", "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert child.stdout is not None
+    await tracer.debug((await child.stdout.readline()).decode())
+    await asyncio.Event().wait()

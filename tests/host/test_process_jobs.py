@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import pathlib
 import signal
 from collections.abc import AsyncIterator
@@ -116,6 +117,23 @@ async def test_a_flow_may_fork(host: Stage) -> None:
 
     for outcome in outcomes:
         assert (job_pb2.JOB_STATE_SUCCEEDED, "") == (outcome.state, outcome.error)
+
+
+async def test_a_stopped_job_is_gone_with_all_it_has_started(host: Stage) -> None:
+    """When its end is reported, nothing of it lives any more."""
+    jobs = [host.run(FLOWS + "breed") for _ in range(4)]
+    for job in jobs:
+        await host.until(lambda job=job: host.events(job))  # type: ignore[misc]
+    groups = [os.getpgid(int(host.events(job)[0])) for job in jobs]
+    for job in jobs:
+        host.cancel(job)
+
+    for job, group in zip(jobs, groups, strict=True):
+        outcome = await host.end(job)
+
+        assert job_pb2.JOB_STATE_CANCELLED == outcome.state
+        with pytest.raises(ProcessLookupError):
+            os.killpg(group, 0)
 
 
 async def test_forks_queue_while_the_zygote_is_busy(host: Stage) -> None:

@@ -6,18 +6,22 @@ import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from meshkit.bus import MemoryBus
+from meshkit.databases import SqliteFolder
+from services.ledger import buying, control, reading, registry, selling
+from services.ledger.app import opened
 from services.ledger.buying import PurchaseAsk
-from services.ledger.domain.accounts import Key
+from services.ledger.control import Tampering
+from services.ledger.domain.accounts import HOUSE, SELLING, Agent, Key
 from services.ledger.domain.actions import Side
 from services.ledger.domain.chain import MINUTE_MS, State
-from services.ledger.domain.deals import Deal, Record
+from services.ledger.domain.deals import Deal, Funds, Record
 from services.ledger.domain.options import DEMO_VKEY, POLICIES, Options
+from services.ledger.domain.queries import Changed
 from services.ledger.domain.steps import Pace
-from services.ledger.ledger import Ledger, opened
-from services.ledger.ports.store import SELLING
-from services.ledger.reading import resolve
+from services.ledger.ledger import Ledger
 from services.ledger.registry import AgentAsk
-from services.ledger.selling import PaymentAsk, submit_result
+from services.ledger.selling import PaymentAsk
 
 AGENT = (  # of kodosumi's demonstration notebook
     "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77"
@@ -38,6 +42,7 @@ class Bench:
 
     ledger: Ledger
     dev: Key
+    bus: MemoryBus
 
     @property
     def now(self) -> int:
@@ -58,7 +63,51 @@ class Bench:
 
     async def payment(self, **changes: Any) -> Deal:
         """Make a payment."""
-        return await self.ledger.create_payment(self.dev, self.ask(**changes))
+        return await self.create_payment(self.dev, self.ask(**changes))
+
+    async def create_payment(self, key: Key, ask: PaymentAsk) -> Deal:
+        """`POST /payment`."""
+        return await self.ledger.call("payment", lambda session: selling.create_payment(session, key, ask))
+
+    async def create_purchase(self, key: Key, ask: PurchaseAsk) -> Deal:
+        """`POST /purchase`."""
+        return await self.ledger.call("purchase", lambda session: buying.create_purchase(session, key, ask))
+
+    async def request(self, job_id: str) -> Deal:
+        """Ask to be paid for a job, as the mesh itself."""
+        return await self.create_payment(HOUSE, self.ask(metadata=job_id))
+
+    async def find(self, job_id: str) -> list[Deal]:
+        """Return what was asked for with a job's id."""
+        return await self.ledger.call(
+            "payment/find", lambda session: session.payments_of(NET, job_id, 0, 100), reads=True
+        )
+
+    async def changes(self, since: int, cursor: str = "", by: Changed = Changed.EITHER) -> list[Deal]:
+        """Return what changed for the seller."""
+        return await self.ledger.call(
+            "payment/diff", lambda session: session.changes(Side.PAYMENT, NET, since, cursor, 100, by), reads=True
+        )
+
+    async def recover(self, deal: Deal, updated_at: int, *, retry: bool) -> Deal:
+        """Help a seller's record that waits for a person."""
+        identifier = deal.blockchain_identifier
+        return await self.ledger.write(
+            lambda session: reading.recover(session, HOUSE, Side.PAYMENT, NET, identifier, updated_at, retry=retry)
+        )
+
+    async def tamper(self, blockchain_identifier: str, how: Tampering) -> Deal:
+        """Do something to a deal that no caller of the real API could."""
+        return await self.ledger.write(lambda session: control.tamper(session, blockchain_identifier, how))
+
+    async def settle_dispute(self, blockchain_identifier: str, seller: Funds) -> Deal:
+        """Let the admins end a dispute."""
+        return await self.ledger.write(lambda session: control.settle(session, blockchain_identifier, seller))
+
+    async def create_key(self, key: Key, funds: Funds) -> tuple[Key, str]:
+        """Make an API key; return it and its token."""
+        token = control.new_token()
+        return await self.ledger.write(lambda session: control.create_key(session, key, funds, token)), token
 
     def purchase_ask(self, deal: Deal, **changes: Any) -> PurchaseAsk:
         """Return the `POST /purchase` that pays for it."""
@@ -78,7 +127,7 @@ class Bench:
 
     async def purchase(self, deal: Deal, **changes: Any) -> Deal:
         """Pay for it, and let happen what is due."""
-        bought = await self.ledger.create_purchase(self.dev, self.purchase_ask(deal, **changes))
+        bought = await self.create_purchase(self.dev, self.purchase_ask(deal, **changes))
         await self.ledger.settle()
         return bought
 
@@ -86,31 +135,43 @@ class Bench:
         """Return a deal whose money is in escrow."""
         deal = await self.payment(**changes)
         await self.purchase(deal)
-        assert State.FUNDS_LOCKED == self.deal(deal).state
-        return self.deal(deal)
+        assert State.FUNDS_LOCKED == (await self.deal(deal)).state
+        return await self.deal(deal)
 
     async def submit(self, deal: Deal, result_hash: str = RESULT_HASH) -> Deal:
         """Submit a result, and let happen what is due."""
         await self.ledger.call(
             "payment/submit-result",
-            lambda session: submit_result(session, self.dev, NET, deal.blockchain_identifier, result_hash),
+            lambda session: selling.submit_result(session, self.dev, NET, deal.blockchain_identifier, result_hash),
         )
         await self.ledger.settle()
-        return self.deal(deal)
+        return await self.deal(deal)
 
     async def request_refund(self, deal: Deal) -> Deal:
         """Ask for the money back, and let happen what is due."""
-        await self.ledger.request_refund(self.dev, NET, deal.blockchain_identifier)
+        await self.ledger.call(
+            "purchase/request-refund",
+            lambda session: buying.request_refund(session, self.dev, NET, deal.blockchain_identifier),
+        )
         await self.ledger.settle()
-        return self.deal(deal)
+        return await self.deal(deal)
 
-    def deal(self, deal: Deal) -> Deal:
+    async def cancel_refund(self, key: Key, network: str, identifier: str) -> Deal:
+        """`POST /purchase/cancel-refund-request`."""
+        return await self.ledger.call(
+            "purchase/cancel-refund-request",
+            lambda session: buying.cancel_refund_request(session, key, network, identifier),
+        )
+
+    async def deal(self, deal: Deal) -> Deal:
         """Return the deal as it is now."""
-        return self.ledger.read(lambda session: resolve(session, Side.PAYMENT, NET, deal.blockchain_identifier))
+        return await self.ledger.read(
+            lambda session: reading.resolve(session, Side.PAYMENT, NET, deal.blockchain_identifier)
+        )
 
-    def purchase_of(self, deal: Deal) -> Record:
+    async def purchase_of(self, deal: Deal) -> Record:
         """Return the buyer's view as it is now."""
-        purchase = self.deal(deal).purchase
+        purchase = (await self.deal(deal)).purchase
         assert purchase is not None
         return purchase
 
@@ -124,24 +185,26 @@ class Bench:
 
     async def register(self, **changes: Any) -> str:
         """Register an agent of `dev`; return its identifier."""
-        vkey = self.ledger.read(lambda session: session.wallets(NET, SELLING, self.dev.id)[0].vkey)
+        vkey = await self.wallet(SELLING)
         values = {"network": NET, "selling_wallet_vkey": vkey, "name": "agent", "pricing_type": "Fixed"}
-        agent = await self.ledger.register(self.dev, AgentAsk(**{**values, **changes}))
+        agent: Agent = await self.ledger.write(
+            lambda session: registry.register(session, self.dev, AgentAsk(**{**values, **changes}))
+        )
         return agent.agent_identifier
 
-    def wallet(self, kind: str, key: Key | None = None) -> str:
+    async def wallet(self, kind: str, key: Key | None = None, network: str = NET) -> str:
         """Return the vkey of a wallet."""
         owner = (key or self.dev).id
-        return self.ledger.read(lambda session: session.wallets(NET, kind, owner)[0].vkey)
+        return await self.ledger.read(lambda session: session.wallets(network, kind, owner)[0].vkey)
 
-    def balance(self, account: str, unit: str = "") -> int:
+    async def balance(self, account: str, unit: str = "") -> int:
         """Return what an account holds."""
-        return self.ledger.read(lambda session: session.balance(account, unit))
+        return await self.ledger.read(lambda session: session.balance(account, unit))
 
-    def check_sums(self) -> None:
+    async def check_sums(self) -> None:
         """Fail unless the sum of each unit is zero."""
         sums: dict[str, int] = {}
-        for _, unit, amount in self.ledger.balances():
+        for _, unit, amount in await self.ledger.read(lambda session: session.balances()):
             sums[unit] = sums.get(unit, 0) + amount
         assert all(total == 0 for total in sums.values()), sums
 
@@ -150,6 +213,8 @@ class Bench:
 async def benched(folder: pathlib.Path, pace: Pace = INSTANT, **options: Any) -> AsyncIterator[Bench]:
     """Run a development ledger whose clock stands still."""
     given = {"development": True, "vkey_alias": DEMO_VKEY, "pace": pace, **options}
-    async with opened(folder / "ledger.db", Options(**given)) as ledger:
+    bus = MemoryBus()
+    async with opened(SqliteFolder(folder), Options(**given), bus) as ledger:
         await ledger.set_clock(scale=0)
-        yield Bench(ledger, ledger.authenticate("dev") if given["development"] else Key(id="x", name="x"))
+        dev = await ledger.authenticate("dev") if given["development"] else Key(id="x", name="x")
+        yield Bench(ledger, dev, bus)

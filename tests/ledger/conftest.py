@@ -13,4 +13,4 @@ async def bench(tmp_path: pathlib.Path) -> AsyncIterator[Bench]:
     """A development ledger whose clock stands still and whose chain is instant."""
     async with benched(tmp_path) as running:
         yield running
-        running.check_sums()
+        await running.check_sums()

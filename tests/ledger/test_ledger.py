@@ -2,41 +2,44 @@
 
 import asyncio
 import pathlib
-from collections.abc import Callable
 
 import pytest
 
-from meshkit.errors import Invalid
-from services.ledger.config import LedgerConfig
-from services.ledger.control import Fault, FaultKind, Tampering
+from meshkit.databases import SqliteFolder
+from services.ledger import control, registry
+from services.ledger.app import opened
+from services.ledger.config import Config
+from services.ledger.control import Tampering
 from services.ledger.domain.accounts import DEV_KEY_ID, Key
 from services.ledger.domain.actions import Side
 from services.ledger.domain.chain import MINUTE_MS, State
+from services.ledger.domain.deals import Deal
 from services.ledger.domain.errors import BadRequest, Exists, Missing, Unauthorized
 from services.ledger.domain.options import DEMO_VKEY, Options
 from services.ledger.domain.steps import Pace
-from services.ledger.ledger import opened
+from services.ledger.faults import Fault, FaultKind
+from services.ledger.ledger import WRITTEN
 from tests.ledger.bench import AGENT, HOUR_MS, NET, Bench, benched
 
 
-async def becomes(bench: Bench, look: Callable[[], bool]) -> None:
-    """Wait until `look` is true, by what the ledger writes."""
-    async with asyncio.timeout(10):
-        while not look():
-            await bench.ledger.changed()
+async def becomes(bench: Bench, deal: Deal, state: State) -> None:
+    """Wait until a deal is in this state, by what the ledger writes."""
+    async with asyncio.timeout(10), bench.bus.subscribe(WRITTEN) as waker:
+        while (await bench.deal(deal)).state != state:
+            await waker.wait()
 
 
 async def test_time_alone_moves_a_deal(tmp_path: pathlib.Path) -> None:
     """Nobody calls: the ledger's timer locks, withdraws at a speed of an hour a second, and rests."""
     async with benched(tmp_path, Pace(worker_delay_ms=500, confirm_delay_ms=1500)) as bench:
         deal = await bench.payment()
-        await bench.ledger.create_purchase(bench.dev, bench.purchase_ask(deal))
+        await bench.create_purchase(bench.dev, bench.purchase_ask(deal))
 
         await bench.ledger.set_clock(scale=3600)
-        await becomes(bench, lambda: bench.deal(deal).state == State.REFUND_WITHDRAWN)
+        await becomes(bench, deal, State.REFUND_WITHDRAWN)
 
-        assert bench.ledger.read(lambda session: session.next_due()) is None
-        bench.check_sums()
+        assert await bench.ledger.read(lambda session: session.next_due()) is None
+        await bench.check_sums()
 
 
 async def test_the_clock_only_goes_ahead(bench: Bench) -> None:
@@ -57,7 +60,7 @@ async def test_the_clock_survives_a_restart(tmp_path: pathlib.Path) -> None:
     async with benched(tmp_path) as bench:
         await bench.advance(HOUR_MS)
         now = bench.now
-    async with opened(tmp_path / "ledger.db", Options(development=True)) as ledger:
+    async with opened(SqliteFolder(tmp_path), Options(development=True)) as ledger:
         assert now == ledger.now()
 
 
@@ -65,29 +68,20 @@ async def test_off_loopback_there_is_no_dev(tmp_path: pathlib.Path) -> None:
     """Nor a price for an agent that nobody registered; a key that was there is refused, and comes back on loopback."""
     async with benched(tmp_path):
         pass
-    async with opened(tmp_path / "ledger.db", Options()) as ledger:
+    async with opened(SqliteFolder(tmp_path), Options()) as ledger:
         with pytest.raises(Unauthorized, match="revoked"):
-            ledger.authenticate("dev")
-        with pytest.raises(Invalid, match="does not know this agent"):
-            ledger.price(NET, AGENT)
-        key, token = await ledger.create_key(Key(id="", name="made by an operator", can_pay=True), [(5, "")])
-        assert key == ledger.authenticate(token)
+            await ledger.authenticate("dev")
+        with pytest.raises(Missing, match="Agent identifier not found"):
+            await ledger.read(lambda session: registry.read(session, NET, AGENT))
+        token = control.new_token()
+        wanted = Key(id="", name="made by an operator", can_pay=True)
+        key = await ledger.write(lambda session: control.create_key(session, wanted, [(5, "")], token))
+        assert key == await ledger.authenticate(token)
         assert token not in (tmp_path / "ledger.db").read_bytes().decode("latin-1")
         with pytest.raises(Exists):
-            await ledger.create_key(Key(id="", name="made by an operator"), [])
+            await ledger.write(lambda session: control.create_key(session, wanted, [], control.new_token()))
     async with benched(tmp_path) as bench:
         assert DEV_KEY_ID == bench.dev.id
-
-
-async def test_prices_for_the_provider(bench: Bench) -> None:
-    """Fixed as registered, none for dynamic, an error for free."""
-    dynamic = await bench.register(pricing_type="Dynamic")
-    free = await bench.register(pricing_type="Free")
-
-    assert ((10_000_000, ""),) == bench.ledger.price(NET, AGENT)
-    assert () == bench.ledger.price(NET, dynamic)
-    with pytest.raises(Invalid, match="free"):
-        bench.ledger.price(NET, free)
 
 
 async def test_faults_have_bounds(bench: Bench) -> None:
@@ -100,23 +94,23 @@ async def test_faults_have_bounds(bench: Bench) -> None:
 async def test_an_invalid_datum_says_why(bench: Bench) -> None:
     """On both sides, in the words that were ordered."""
     deal = await bench.payment()
-    await bench.ledger.tamper(deal.blockchain_identifier, Tampering(invalid_datum="reference script"))
+    await bench.tamper(deal.blockchain_identifier, Tampering(invalid_datum="reference script"))
     await bench.purchase(deal)
 
-    for record in bench.deal(deal).records:
+    for record in (await bench.deal(deal)).records:
         assert (State.FUNDS_OR_DATUM_INVALID, "reference script") == (record.state, record.error_note)
 
 
 async def test_a_state_can_be_forced(bench: Bench) -> None:
     """On one side's record; what is no state is refused."""
     deal = await bench.payment()
-    forced = await bench.ledger.tamper(deal.blockchain_identifier, Tampering(force_state="Disputed"))
+    forced = await bench.tamper(deal.blockchain_identifier, Tampering(force_state="Disputed"))
 
     assert State.DISPUTED == forced.payment.state
     with pytest.raises(BadRequest, match="Nowhere"):
-        await bench.ledger.tamper(deal.blockchain_identifier, Tampering(force_state="Nowhere"))
+        await bench.tamper(deal.blockchain_identifier, Tampering(force_state="Nowhere"))
     with pytest.raises(Missing):
-        await bench.ledger.tamper(deal.blockchain_identifier, Tampering(side=Side.PURCHASE))
+        await bench.tamper(deal.blockchain_identifier, Tampering(side=Side.PURCHASE))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +119,7 @@ async def test_a_state_can_be_forced(bench: Bench) -> None:
 )
 def test_development_is_loopback(host: str, development: bool) -> None:
     """The alias of the notebook's key goes with it."""
-    options = LedgerConfig(host=host).ledger_options
+    options = Config(host=host).options
 
     assert development == options.development
     assert (DEMO_VKEY if development else "") == options.vkey_alias
@@ -133,7 +127,7 @@ def test_development_is_loopback(host: str, development: bool) -> None:
 
 def test_the_default_lock_takes_two_seconds() -> None:
     """In two phases."""
-    pace = LedgerConfig().ledger_options.pace
+    pace = Config().options.pace
 
     assert 2000 == pace.worker_delay_ms + pace.confirm_delay_ms
 
@@ -142,13 +136,13 @@ async def test_a_refund_request_races_a_result(tmp_path: pathlib.Path) -> None:
     """Both are sent for the same output: one confirms, the other is sent again, and it ends in a dispute."""
     async with benched(tmp_path, Pace(worker_delay_ms=500, confirm_delay_ms=1500)) as bench:
         deal = await bench.payment()
-        await bench.ledger.create_purchase(bench.dev, bench.purchase_ask(deal))
+        await bench.create_purchase(bench.dev, bench.purchase_ask(deal))
         await bench.advance(2000)
         await bench.submit(deal)
         await bench.request_refund(deal)
         await bench.advance(2000)
-        between = bench.deal(deal).state
+        between = (await bench.deal(deal)).state
         await bench.advance(2000 + MINUTE_MS)
 
         assert between in (State.RESULT_SUBMITTED, State.REFUND_REQUESTED)
-        assert State.DISPUTED == bench.deal(deal).state
+        assert State.DISPUTED == (await bench.deal(deal)).state

@@ -8,17 +8,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from services.ledger import books, buying, chain, control, reading, registry, selling, steps
+from services.ledger import buying, control, reading, registry, selling
 from services.ledger.control import Tampering
-from services.ledger.domain.accounts import DEV_KEY_ID, HOUSE
+from services.ledger.domain import books, chain, steps
+from services.ledger.domain.accounts import DEV_KEY_ID, HOUSE, PURCHASING, SELLING
 from services.ledger.domain.actions import REQUESTED, Side
 from services.ledger.domain.chain import MINUTE_MS, State
 from services.ledger.domain.clock import Clock
 from services.ledger.domain.deals import Deal
 from services.ledger.domain.errors import LedgerError
 from services.ledger.domain.options import Options
+from services.ledger.domain.queries import Filter
 from services.ledger.domain.steps import Pace
-from services.ledger.ports.store import MIGRATIONS, PURCHASING, SELLING, Session
+from services.ledger.stores.sqlite import MIGRATIONS
+from services.ledger.stores.sqlite import SqliteSession as Session
 from tests.ledger.bench import HOUR_MS, INPUT_HASH, NET, PURCHASER, RESULT_HASH, TOKEN
 
 START_MS = 1_765_445_305_000
@@ -240,7 +243,7 @@ class Machine(RuleBasedStateMachine):
     def escrows_hold_what_was_paid(self) -> None:
         """While it is locked or stuck; and nothing at an end."""
         session = self.session()
-        for deal in session.select("records.side = 'payment'", {}, "records.number", 1000):
+        for deal in self.all(session):
             held = {unit: session.balance(deal.escrow, unit) for _, unit in deal.paid}
             if deal.state in chain.TERMINAL:
                 assert not any(held.values())
@@ -251,6 +254,16 @@ class Machine(RuleBasedStateMachine):
             )
             for record in deal.records:
                 assert record.action in REQUESTED or record.work_at is None
+
+    def all(self, session: Session) -> list[Deal]:
+        """Return every deal, a page at a time."""
+        found: list[Deal] = []
+        while page := session.records(Side.PAYMENT, NET, found[-1].payment.id if found else "", 100, Filter()):
+            fresh = [deal for deal in page if deal.payment.id not in {known.payment.id for known in found}]
+            if not fresh:
+                break
+            found += fresh
+        return found
 
     def teardown(self) -> None:
         """Let a year pass: everything comes to rest."""

@@ -11,19 +11,21 @@ from typing import Any
 import pytest
 
 from meshkit import errors
-from services.ledger import accounts, control, reading, registry
-from services.ledger.control import Fault, FaultKind, Tampering
-from services.ledger.domain.accounts import HOUSE, Key
+from meshkit.databases import SqliteFolder
+from services.ledger import buying, control, registry
+from services.ledger.app import opened
+from services.ledger.control import Tampering
+from services.ledger.domain import accounts
+from services.ledger.domain.accounts import HOUSE, PURCHASING, SELLING, Key
 from services.ledger.domain.actions import Action, Side
 from services.ledger.domain.chain import MINUTE_MS, State
 from services.ledger.domain.errors import BadRequest, Broken, Exists, Forbidden, Lost, Missing, Unauthorized
 from services.ledger.domain.options import DEMO_VKEY, POLICIES, Options
+from services.ledger.domain.queries import Filter
 from services.ledger.domain.steps import LATE, Pace
-from services.ledger.ledger import opened
-from services.ledger.ports.store import PURCHASING, SELLING
+from services.ledger.faults import Fault, FaultKind
 from services.ledger.selling import submit_result
-from services.payments.domain import Terms
-from tests.ledger.bench import AGENT, HOUR_MS, INPUT_HASH, NET, PURCHASER, RESULT_HASH, TOKEN, Bench, benched
+from tests.ledger.bench import AGENT, HOUR_MS, NET, RESULT_HASH, TOKEN, Bench, benched
 
 PRICE = 10_000_000
 
@@ -35,27 +37,27 @@ async def test_row_1_a_late_lock_is_invalid(tmp_path: pathlib.Path) -> None:
         await bench.purchase(deal)
         await bench.advance(2 * MINUTE_MS)
 
-        found = bench.deal(deal)
+        found = await bench.deal(deal)
         for record in found.records:
             assert State.FUNDS_OR_DATUM_INVALID == record.state
             assert Action.MANUAL == record.action
             assert LATE == record.error_note
-        assert PRICE == bench.balance(found.escrow)
+        assert PRICE == await bench.balance(found.escrow)
         with pytest.raises(Missing):
             await bench.submit(deal)
         await bench.advance(48 * HOUR_MS)
-        assert PRICE == bench.balance(found.escrow)
-        bench.check_sums()
+        assert PRICE == await bench.balance(found.escrow)
+        await bench.check_sums()
 
 
 async def test_row_2_nobody_pays(bench: Bench) -> None:
     """Five minutes after payByTime, not before, with the service's note."""
     deal = await bench.payment()
     await bench.until(deal.pay_by_time + 5 * MINUTE_MS)
-    before = bench.deal(deal).payment.state
+    before = (await bench.deal(deal)).payment.state
     await bench.advance(1)
 
-    found = bench.deal(deal).payment
+    found = (await bench.deal(deal)).payment
     assert before is None
     assert State.FUNDS_OR_DATUM_INVALID == found.state
     assert ("Unknown", Action.MANUAL) == (found.error_type, found.action)
@@ -67,11 +69,11 @@ async def test_row_2_a_purchase_too_close_to_the_deadline_is_not_sent(bench: Ben
     """57 seconds are needed; the buyer keeps the money."""
     deal = await bench.payment()
     await bench.until(deal.pay_by_time - 56_999)
-    money = bench.balance(f"wallet:{bench.wallet(PURCHASING)}")
+    money = await bench.balance(f"wallet:{await bench.wallet(PURCHASING)}")
     await bench.purchase(deal)
 
-    assert "Transaction timeout before sending" == bench.purchase_of(deal).error_note
-    assert money == bench.balance(f"wallet:{bench.wallet(PURCHASING)}")
+    assert "Transaction timeout before sending" == (await bench.purchase_of(deal)).error_note
+    assert money == await bench.balance(f"wallet:{await bench.wallet(PURCHASING)}")
 
 
 async def test_row_3_a_wrong_input_hash_breaks_the_signature(bench: Bench) -> None:
@@ -85,13 +87,13 @@ async def test_row_3_a_wrong_input_hash_breaks_the_signature(bench: Bench) -> No
 async def test_row_3_a_foreign_hash_in_the_datum_fools_the_seller(bench: Bench) -> None:
     """As upstream: the seller sees FundsLocked, and the submit ends at WaitingForManualAction."""
     deal = await bench.payment()
-    await bench.ledger.tamper(deal.blockchain_identifier, Tampering(datum_input_hash="00" * 32))
+    await bench.tamper(deal.blockchain_identifier, Tampering(datum_input_hash="00" * 32))
     await bench.purchase(deal)
 
-    locked = bench.deal(deal)
+    locked = await bench.deal(deal)
     submitted = await bench.submit(deal)
     assert State.FUNDS_LOCKED == locked.payment.state
-    assert State.FUNDS_OR_DATUM_INVALID == bench.purchase_of(deal).state
+    assert State.FUNDS_OR_DATUM_INVALID == (await bench.purchase_of(deal)).state
     assert Action.MANUAL == submitted.payment.action
     assert "" == submitted.payment.result_hash
 
@@ -100,10 +102,10 @@ async def test_row_3_a_strict_seller_sees_it(tmp_path: pathlib.Path) -> None:
     """The same with `strict_datum`: no work is done for it."""
     async with benched(tmp_path, Pace(worker_delay_ms=0, confirm_delay_ms=0, strict_datum=True)) as bench:
         deal = await bench.payment()
-        await bench.ledger.tamper(deal.blockchain_identifier, Tampering(datum_input_hash="00" * 32))
+        await bench.tamper(deal.blockchain_identifier, Tampering(datum_input_hash="00" * 32))
         await bench.purchase(deal)
 
-        assert State.FUNDS_OR_DATUM_INVALID == bench.deal(deal).payment.state
+        assert State.FUNDS_OR_DATUM_INVALID == (await bench.deal(deal)).payment.state
 
 
 async def test_row_4_the_same_is_not_bought_twice(bench: Bench) -> None:
@@ -113,19 +115,19 @@ async def test_row_4_the_same_is_not_bought_twice(bench: Bench) -> None:
     with pytest.raises(Exists, match=r"^Purchase exists$") as caught:
         await bench.purchase(deal)
 
-    assert bench.purchase_of(deal).id == caught.value.metadata["id"]
-    assert PRICE == bench.balance(bench.deal(deal).escrow)
+    assert (await bench.purchase_of(deal)).id == caught.value.metadata["id"]
+    assert PRICE == await bench.balance((await bench.deal(deal)).escrow)
 
 
 async def test_row_5_of_many_purchases_at_once_one_wins(bench: Bench) -> None:
     """Ten callers, one debit."""
     deal = await bench.payment()
-    money = bench.balance(f"wallet:{bench.wallet(PURCHASING)}")
+    money = await bench.balance(f"wallet:{await bench.wallet(PURCHASING)}")
 
     outcomes = await asyncio.gather(*[bench.purchase(deal) for _ in range(10)], return_exceptions=True)
 
     assert 9 == len([outcome for outcome in outcomes if isinstance(outcome, Exists)])
-    assert money - PRICE == bench.balance(f"wallet:{bench.wallet(PURCHASING)}")
+    assert money - PRICE == await bench.balance(f"wallet:{await bench.wallet(PURCHASING)}")
 
 
 async def test_row_6_the_sellers_key_is_compared(bench: Bench) -> None:
@@ -141,8 +143,8 @@ async def test_row_6_development_takes_the_notebooks_key(bench: Bench) -> None:
     deal = await bench.payment()
     await bench.purchase(deal, seller_vkey=DEMO_VKEY)
 
-    assert DEMO_VKEY == bench.purchase_of(deal).shown_vkey
-    assert State.FUNDS_LOCKED == bench.deal(deal).state
+    assert DEMO_VKEY == (await bench.purchase_of(deal)).shown_vkey
+    assert State.FUNDS_LOCKED == (await bench.deal(deal)).state
 
 
 async def test_row_6_without_the_setting_it_does_not(tmp_path: pathlib.Path) -> None:
@@ -159,9 +161,9 @@ async def test_row_6_off_loopback_it_does_not(tmp_path: pathlib.Path) -> None:
     async with benched(tmp_path) as bench:
         deal = await bench.payment(agent_identifier=await bench.register(pricing=((PRICE, ""),)))
         ask = bench.purchase_ask(deal, seller_vkey=DEMO_VKEY)
-    async with opened(tmp_path / "ledger.db", Options(vkey_alias=DEMO_VKEY)) as ledger:
+    async with opened(SqliteFolder(tmp_path), Options(vkey_alias=DEMO_VKEY)) as ledger:
         with pytest.raises(BadRequest, match=r"^Invalid seller vkey$"):
-            await ledger.create_purchase(HOUSE, ask)
+            await ledger.write(lambda session: buying.create_purchase(session, HOUSE, ask))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ async def test_row_8_another_agents_identifier_is_refused(bench: Bench) -> None:
 async def test_row_14_other_keys_are_refused(bench: Bench) -> None:
     """403 for another's record; 401 for no key, a wrong one, a revoked one, and one that may only read."""
     deal = await bench.locked()
-    other, token = await bench.ledger.create_key(Key(id="", name="other", can_pay=True), [])
+    other, token = await bench.create_key(Key(id="", name="other", can_pay=True), [])
 
     with pytest.raises(Forbidden):
         await bench.ledger.write(
@@ -208,15 +210,15 @@ async def test_row_14_other_keys_are_refused(bench: Bench) -> None:
         )
     for wrong, words in (("", "no authentication token provided"), ("nobody", "invalid authentication token")):
         with pytest.raises(Unauthorized, match=words):
-            bench.ledger.authenticate(wrong)
+            await bench.ledger.authenticate(wrong)
     with pytest.raises(Unauthorized, match=r"^Unauthorized, payment access required$"):
         accounts.check_may(Key(id="r", name="reader"), "pay", NET)
     with pytest.raises(Unauthorized, match=r"^Unauthorized, network not allowed$"):
         accounts.check_may(Key(id="p", name="one network", can_pay=True, networks=["Mainnet"]), "pay", NET)
-    assert other.id == bench.ledger.authenticate(token).id
+    assert other.id == (await bench.ledger.authenticate(token)).id
     await bench.ledger.write(lambda session: control.revoke_key(session, other.id))
     with pytest.raises(Unauthorized, match="revoked"):
-        bench.ledger.authenticate(token)
+        await bench.ledger.authenticate(token)
 
 
 @pytest.mark.parametrize("identifier", ["g" * 14, "a" * 15, "a" * 13, "a" * 27, "", "aa " * 5])
@@ -237,24 +239,26 @@ async def test_row_15_purchaser_identifiers_are_hex(bench: Bench, identifier: st
 async def test_row_17_lovelace_may_be_overpaid_only(bench: Bench, paid: tuple[tuple[int, str], ...], ok: bool) -> None:
     """A lock with less, or with another token in it, is not valid for the seller."""
     deal = await bench.payment()
-    await bench.ledger.write(lambda session: control.fund(session, bench.wallet(PURCHASING), [(10, TOKEN)]))
-    await bench.ledger.tamper(deal.blockchain_identifier, Tampering(paid=paid))
+    vkey = await bench.wallet(PURCHASING)
+    await bench.ledger.write(lambda session: control.fund(session, vkey, [(10, TOKEN)]))
+    await bench.tamper(deal.blockchain_identifier, Tampering(paid=paid))
     await bench.purchase(deal)
 
-    assert (State.FUNDS_LOCKED if ok else State.FUNDS_OR_DATUM_INVALID) == bench.deal(deal).payment.state
+    assert (State.FUNDS_LOCKED if ok else State.FUNDS_OR_DATUM_INVALID) == (await bench.deal(deal)).payment.state
 
 
 @pytest.mark.parametrize(("amount", "ok"), [(99, False), (100, True), (101, False)])
 async def test_row_17_tokens_are_paid_exactly(bench: Bench, amount: int, ok: bool) -> None:
     """More is as wrong as less; the buyer tops up the lovelace and gets it back."""
     agent = await bench.register(pricing=((100, TOKEN),))
-    await bench.ledger.write(lambda session: control.fund(session, bench.wallet(PURCHASING), [(1000, TOKEN)]))
+    vkey = await bench.wallet(PURCHASING)
+    await bench.ledger.write(lambda session: control.fund(session, vkey, [(1000, TOKEN)]))
     deal = await bench.payment(agent_identifier=agent)
-    await bench.ledger.tamper(deal.blockchain_identifier, Tampering(paid=((amount, TOKEN),)))
+    await bench.tamper(deal.blockchain_identifier, Tampering(paid=((amount, TOKEN),)))
     await bench.purchase(deal)
 
-    assert (State.FUNDS_LOCKED if ok else State.FUNDS_OR_DATUM_INVALID) == bench.deal(deal).payment.state
-    assert 1_435_230 == bench.deal(deal).collateral == bench.balance(bench.deal(deal).escrow)
+    assert (State.FUNDS_LOCKED if ok else State.FUNDS_OR_DATUM_INVALID) == (await bench.deal(deal)).payment.state
+    assert 1_435_230 == (await bench.deal(deal)).collateral == await bench.balance((await bench.deal(deal)).escrow)
 
 
 async def test_row_18_prices_of_each_kind(bench: Bench) -> None:
@@ -277,30 +281,17 @@ async def test_row_18_prices_of_each_kind(bench: Bench) -> None:
     with pytest.raises(BadRequest, match="signature invalid"):
         await bench.purchase(deal, funds=((6_999_999, ""),))
     await bench.purchase(deal, funds=((7_000_000, ""),))
-    assert State.FUNDS_LOCKED == bench.deal(deal).state
-
-
-def terms(bench: Bench, job: str = "0" * 24) -> Terms:
-    """Return what the payments service asks for."""
-    return Terms(
-        job_id=job,
-        network=NET,
-        agent_identifier=AGENT,
-        purchaser_identifier=PURCHASER,
-        input_hash=INPUT_HASH,
-        pay_by_time=bench.now + 20 * MINUTE_MS,
-        submit_result_time=bench.now + HOUR_MS,
-    )
+    assert State.FUNDS_LOCKED == (await bench.deal(deal)).state
 
 
 async def test_row_23_a_lost_answer_is_found_again(bench: Bench) -> None:
     """The request was made: asking again would make a second one, so it is looked for by its metadata."""
     bench.ledger.inject(Fault(call="payment", kind=FaultKind.LOST))
     with pytest.raises(Lost) as caught:
-        await bench.ledger.request(terms(bench))
+        await bench.request("0" * 24)
 
     assert isinstance(caught.value, errors.DeadlineExceeded)
-    assert 1 == len(await bench.ledger.find(NET, "0" * 24))
+    assert 1 == len(await bench.find("0" * 24))
 
 
 @pytest.mark.parametrize(("kind", "error"), [(FaultKind.TIMEOUT, Lost), (FaultKind.ERROR, Broken)])
@@ -311,27 +302,27 @@ async def test_row_23_a_call_that_fails_does_nothing(
     bench.ledger.inject(Fault(call="payment", kind=kind, count=2))
     for _ in range(2):
         with pytest.raises(error):
-            await bench.ledger.request(terms(bench))
+            await bench.request("0" * 24)
 
-    await bench.ledger.request(terms(bench))
+    await bench.request("0" * 24)
 
-    assert 1 == len(await bench.ledger.find(NET, "0" * 24))
+    assert 1 == len(await bench.find("0" * 24))
 
 
 async def test_row_25_more_than_a_page(bench: Bench) -> None:
     """By following the inclusive cursor every one of 130 payments is seen, in order of change."""
-    made = [(await bench.ledger.request(terms(bench, f"{number:024x}"))).id for number in range(130)]
+    made = [(await bench.request(f"{number:024x}")).payment.id for number in range(130)]
     seen: list[str] = []
     cursor = ""
     while True:
-        page = await bench.ledger.changes(NET, 0, cursor)
-        new = [escrow.id for escrow in page if escrow.id not in seen]
-        assert not cursor or page[0].id == cursor
+        page = await bench.changes(0, cursor)
+        new = [deal.payment.id for deal in page if deal.payment.id not in seen]
+        assert not cursor or page[0].payment.id == cursor
         if not new:
             break
         seen += new
         cursor = seen[-1]
-    listed = bench.ledger.read(lambda session: reading.page(session, Side.PAYMENT, NET, "", 1000, reading.Filter()))
+    listed = await bench.ledger.read(lambda session: session.records(Side.PAYMENT, NET, "", 1000, Filter()))
 
     assert sorted(made) == sorted(seen)
     assert 100 == len(listed)
@@ -340,25 +331,25 @@ async def test_row_25_more_than_a_page(bench: Bench) -> None:
 async def test_row_29_usage_credits_run_out(bench: Bench) -> None:
     """A limited key buys what its credits allow, and no more."""
     limited = Key(id="", name="limited", can_pay=True, usage_limited=True, credits={"": str(PRICE)})
-    key, _ = await bench.ledger.create_key(limited, [(10 * PRICE, "")])
+    key, _ = await bench.create_key(limited, [(10 * PRICE, "")])
     first, second = await bench.payment(), await bench.payment()
 
-    await bench.ledger.create_purchase(key, bench.purchase_ask(first))
+    await bench.create_purchase(key, bench.purchase_ask(first))
 
     with pytest.raises(BadRequest, match=r"^Insufficient funds$"):
-        await bench.ledger.create_purchase(key, bench.purchase_ask(second))
+        await bench.create_purchase(key, bench.purchase_ask(second))
 
 
 async def test_row_29_an_empty_wallet_is_said(bench: Bench) -> None:
     """At the worker, as upstream: the purchase was accepted, and waits for a person."""
-    poor, _ = await bench.ledger.create_key(Key(id="", name="poor", can_pay=True), [(PRICE - 1, "")])
+    poor, _ = await bench.create_key(Key(id="", name="poor", can_pay=True), [(PRICE - 1, "")])
     deal = await bench.payment()
-    await bench.ledger.create_purchase(poor, bench.purchase_ask(deal))
+    await bench.create_purchase(poor, bench.purchase_ask(deal))
     await bench.ledger.settle()
 
     assert ("InsufficientFunds", Action.MANUAL) == (
-        bench.purchase_of(deal).error_type,
-        bench.purchase_of(deal).action,
+        (await bench.purchase_of(deal)).error_type,
+        (await bench.purchase_of(deal)).action,
     )
 
 
@@ -374,7 +365,7 @@ async def test_row_30_networks_do_not_mix(bench: Bench) -> None:
             deal,
             network="Mainnet",
             agent_identifier=POLICIES["Mainnet"] + "00" * 32,
-            seller_vkey=(bench.ledger.read(lambda session: session.wallets("Mainnet", SELLING, bench.dev.id)[0].vkey)),
+            seller_vkey=await bench.wallet(SELLING, network="Mainnet"),
         )
 
 
@@ -393,8 +384,8 @@ async def test_row_34_an_agent_that_has_moved_cannot_be_bought(bench: Bench) -> 
     """Neither from its old wallet nor, as that one has signed, from the new."""
     agent = await bench.register(pricing=((PRICE, ""),))
     deal = await bench.payment(agent_identifier=agent)
-    other, _ = await bench.ledger.create_key(Key(id="", name="other", can_pay=True), [])
-    new = bench.wallet(SELLING, other)
+    other, _ = await bench.create_key(Key(id="", name="other", can_pay=True), [])
+    new = await bench.wallet(SELLING, other)
     await bench.ledger.write(lambda session: registry.move_agent(session, NET, agent, new))
 
     with pytest.raises(BadRequest, match=r"^Invalid seller vkey$"):

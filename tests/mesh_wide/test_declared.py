@@ -1,4 +1,4 @@
-"""Flows that declare their inputs, from every way in to what people see; their app is never asked to launch."""
+"""Flows that declare their inputs, from every way in to what people see."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.mesh_wide.grpcapi import Jobs
 from tests.mesh_wide.panel import Panel
 
 APPS = {"declared": "tests.apps.declared:app"}
-TEXTS = {"text": "hello", "count": "3", "loud": "on", "words": "a\nb"}
+TEXTS: dict[str, Any] = {"text": "hello", "count": "3", "loud": "on", "words": "a\nb"}
 VALUES = {"text": "hello", "count": 3, "loud": True, "tone": "warm", "words": ["a", "b"]}
 
 
@@ -21,55 +21,53 @@ def _deployed(admin: Panel) -> None:
     admin.deploy(APPS)
 
 
-def by_panel(mesh: Mesh, admin: Panel, inputs: dict[str, Any]) -> str:
-    """Launch as the panel's API does."""
-    return admin.launch("declared", **inputs)
-
-
-def by_page(mesh: Mesh, admin: Panel, inputs: dict[str, Any]) -> str:
+def by_page(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
     """Launch as a browser does, and come to the job's page."""
-    answer = admin.http.post("/inputs/-/localhost/8005/declared/-/", data=inputs)
+    answer = admin.http.post(f"/inputs/-/localhost/8005/declared/-/{path}", data=inputs)
     assert answer.status_code == 200, answer.text
     return answer.url.path.rpartition("/")[2]
 
 
-def by_sumi(mesh: Mesh, admin: Panel, inputs: dict[str, Any]) -> str:
+def by_sumi(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
     """Launch as a purchaser does."""
     body = {"identifier_from_purchaser": "me", "input_data": inputs}
-    answer = admin.http.post("/sumi/declared/start_job", json=body)
+    answer = admin.http.post(f"/sumi/declared/{path}/start_job" if path else "/sumi/declared/start_job", json=body)
     assert answer.status_code in (200, 201), answer.text
     return str(answer.json()["job_id"])
 
 
-def by_grpc(mesh: Mesh, admin: Panel, inputs: dict[str, Any]) -> str:
+def by_grpc(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
     """Launch by the typed API."""
-    return mesh.client.create_job("declared", inputs).name.removeprefix("jobs/")
+    return mesh.client.create_job(f"declared/{path}".rstrip("/"), inputs).name.removeprefix("jobs/")
 
 
-@pytest.mark.parametrize("launch", [by_panel, by_page, by_sumi, by_grpc])
-def test_every_way_in_checks_and_starts(
-    mesh: Mesh, admin: Panel, launch: Callable[[Mesh, Panel, dict[str, Any]], str]
-) -> None:
-    """Texts become what the model declares, defaults are filled in, and the app is not asked."""
-    fid = launch(mesh, admin, TEXTS)
+Way = Callable[[Mesh, Panel, str, dict[str, Any]], str]
 
+
+@pytest.mark.parametrize("launch", [by_page, by_sumi, by_grpc])
+@pytest.mark.parametrize("path", ["untouched", "shared"])
+def test_every_way_in_checks_and_starts(mesh: Mesh, admin: Panel, launch: Way, path: str) -> None:
+    """Texts become what the model declares; of one flow the app would fail if it were asked."""
+    fid = launch(mesh, admin, path, TEXTS)
     done = admin.wait(fid)
 
     assert "finished" == done["status"], done
     assert {"dict": VALUES} == json.loads(done["final"])
+    with Jobs(mesh.url, admin.token) as jobs:
+        assert json.loads(jobs.get(fid).inputs_json) == VALUES
 
 
-def test_a_shared_flow_starts_the_same_way(admin: Panel) -> None:
-    """What separates its jobs changes nothing about what they get."""
-    done = admin.wait(admin.launch("declared", "shared", **TEXTS))
+def test_the_way_through_to_the_app_starts_it_too(admin: Panel) -> None:
+    """As the panel's API has it: the app's own answer, with the job's id."""
+    done = admin.wait(admin.launch("declared", **{**TEXTS, "words": ["a", "b"]}))
 
     assert {"dict": VALUES} == json.loads(done["final"])
 
 
-def test_a_form_declares_as_well(admin: Panel) -> None:
+def test_a_form_declares_as_well(mesh: Mesh, admin: Panel) -> None:
     """Its flow gets a dict in the schema's types, every field of it."""
-    done = admin.wait(admin.launch("declared", "form", name="Ada", age="36"))
-    empty = admin.wait(admin.launch("declared", "form", name="Ada"))
+    done = admin.wait(by_grpc(mesh, admin, "form", {"name": "Ada", "age": "36"}))
+    empty = admin.wait(by_grpc(mesh, admin, "form", {"name": "Ada"}))
 
     assert {"dict": {"name": "Ada", "age": 36}} == json.loads(done["final"])
     assert {"dict": {"name": "Ada", "age": None}} == json.loads(empty["final"])
@@ -91,23 +89,27 @@ def test_what_is_wrong_is_told_by_field(mesh: Mesh, admin: Panel) -> None:
     """In each dialect's shape; nothing starts."""
     wrong = {"text": "", "count": 9, "tone": "hot", "colour": "red"}
 
-    errors = admin.http.post(admin.flow_url("declared"), json=wrong).json()["errors"]
     with pytest.raises(InvalidInputs) as caught:
         mesh.client.create_job("declared", wrong)
+    passed_on = admin.http.post(admin.flow_url("declared"), json=wrong).json()["errors"]
+    body = {"identifier_from_purchaser": "me", "input_data": {**TEXTS, "count": 9}}
+    sold = admin.http.post("/sumi/declared/start_job", json=body)
+    page = admin.http.post("/inputs/-/localhost/8005/declared/-/", data={**TEXTS, "count": "9"})
 
-    expected = {"text": ["is required"], "count": ["must be at most 5"], "tone": ["must be one of warm, cold"]}
-    assert expected == {name: errors[name] for name in expected}
-    assert "there is no such field; there is text, count, loud, tone, words" in errors["colour"][0]
-    assert expected == {name: list(caught.value.fields[name]) for name in expected}
-    answer = admin.http.post(
-        "/sumi/declared/start_job", json={"identifier_from_purchaser": "me", "input_data": {**TEXTS, "count": 9}}
-    )
-    assert (True, True) == (answer.status_code >= 400, "must be at most 5" in answer.text)
+    assert {
+        "text": ["is required"],
+        "count": ["must be at most 5"],
+        "tone": ["must be one of warm, cold"],
+        "colour": ["there is no such field; there is text, count, loud, tone, words"],
+    } == {name: list(texts) for name, texts in caught.value.fields.items()}
+    assert {"text", "count", "tone", "colour", "_global_"} == passed_on.keys()
+    assert "must be at most 5" in sold.text
+    assert "must be at most 5" in page.text
 
 
-def test_an_authors_validator_fails_the_job(admin: Panel) -> None:
+def test_an_authors_validator_fails_the_job(mesh: Mesh, admin: Panel) -> None:
     """What no schema says is said in the job, by field and without a traceback."""
-    done = admin.wait(admin.launch("declared", text="forbidden"))
+    done = admin.wait(by_grpc(mesh, admin, "", {"text": "forbidden"}))
 
     assert "error" == done["status"]
     assert "text: that word is not said" in done["final"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.ledger import rules
+from services.ledger.domain import rules
 from services.ledger.domain.chain import MINUTE_MS
 from services.ledger.domain.errors import BadRequest, LedgerError, Lost
 

@@ -17,8 +17,8 @@ from meshkit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from services.payments import masumi_wire as wire
-from services.payments.masumi import MasumiProvider
+from services.payments.providers import masumi_wire as wire
+from services.payments.providers.masumi import MasumiProvider
 from tests.payments.benches import masumi
 from tests.payments.escrows import AGENT
 from tests.payments.scripted import Script, error, ok, response, scripted

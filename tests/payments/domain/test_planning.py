@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.payments import planning
-from services.payments.domain import MINUTE_MS, Payment
-from services.payments.planning import NEVER, Plan, Step
+from services.payments.domain import MINUTE_MS, Payment, planning
+from services.payments.domain.planning import NEVER, Plan, Step
 from tests.payments.terms import NOON, RESULT, at, payment
 
 PAY_BY = NOON + 20 * MINUTE_MS

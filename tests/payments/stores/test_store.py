@@ -10,9 +10,12 @@ import pytest
 import pytest_asyncio
 
 from meshkit.errors import AlreadyExists, Invalid, NotFound
+from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.payments.domain import Payment, State
-from services.payments.store import MIGRATIONS, MemoryStore, PaymentStore, SqliteStore
+from services.payments.ports.store import PaymentStore
+from services.payments.stores.memory import MemoryStore
+from services.payments.stores.sqlite import MIGRATIONS, SqliteStore
 from tests.payments.terms import NOON, OWNER, at, terms
 from tests.payments.terms import payment as new_payment
 
@@ -105,9 +108,9 @@ async def test_payments_are_found_by_their_identifier(store: PaymentStore) -> No
     await store.record(full(1))
     await store.record(payment(2))
 
-    assert store.by_identifier("Preprod", "bb") == full(1)
-    assert store.by_identifier("Mainnet", "bb") is None
-    assert store.by_identifier("Preprod", "") is None
+    assert await store.by_identifier("Preprod", "bb") == full(1)
+    assert await store.by_identifier("Mainnet", "bb") is None
+    assert await store.by_identifier("Preprod", "") is None
 
 
 async def test_what_has_not_ended_is_listed_by_id(store: PaymentStore) -> None:
@@ -119,10 +122,44 @@ async def test_what_has_not_ended_is_listed_by_id(store: PaymentStore) -> None:
     def numbers(found: list[Payment]) -> list[int]:
         return [int(each.payment_id, 16) for each in found]
 
-    assert numbers(store.unended()) == [0, 1, 2, 4]
-    assert numbers(store.unended("Preprod")) == [1]
-    assert numbers(store.unended(limit=2)) == [0, 1]
-    assert numbers(store.unended(after=f"{1:024x}", limit=2)) == [2, 4]
+    assert numbers(await store.unended()) == [0, 1, 2, 4]
+    assert numbers(await store.unended("Preprod")) == [1]
+    assert numbers(await store.unended(limit=2)) == [0, 1]
+    assert numbers(await store.unended(after=f"{1:024x}", limit=2)) == [2, 4]
+
+
+async def test_changes_are_numbered(store: PaymentStore) -> None:
+    """Each gets a number above all before; a payment that changed often comes once, where it changed last."""
+    assert await store.revision() == 0
+    for number in range(3):
+        await store.record(payment(number))
+    await store.record(payment(1))  # it is there: nothing changes
+    seen = await store.revision()
+    first = await store.changed(0, 2)
+    await store.update(f"{0:024x}", lambda old: dataclasses.replace(old, changed_at=1))
+    await store.update(f"{2:024x}", lambda old: dataclasses.replace(old, changed_at=1))
+    await store.update(f"{0:024x}", lambda old: dataclasses.replace(old, changed_at=2))
+    await store.update(f"{1:024x}", lambda old: old)  # a rule that has nothing to say
+    changed = await store.changed(seen, 10)
+
+    assert [int(found.payment_id, 16) for _, found in first] == [0, 1]
+    assert [(int(found.payment_id, 16), found.changed_at) for _, found in changed] == [(2, 1), (0, 2)]
+    assert await store.revision() == changed[-1][0] > changed[0][0] > seen
+    assert await store.changed(changed[-1][0], 10) == []
+
+
+async def test_a_request_is_kept_with_its_payment(store: PaymentStore) -> None:
+    """Also with one that was there; a request that was made before records nothing."""
+    asked = Request(owner="services/runner", request_id="r1", body_hash="h", answer=b"1")
+    await store.record(payment(1))
+    await store.record(payment(1), terms(), asked)
+    with pytest.raises(AlreadyExists):
+        await store.record(payment(2), None, asked)
+
+    assert asked == await store.request("services/runner", "r1")
+    assert await store.request("users/eve", "r1") is None
+    with pytest.raises(NotFound):
+        await store.get(f"{2:024x}")
 
 
 async def test_cursors_are_kept_by_network(store: PaymentStore) -> None:
@@ -130,7 +167,7 @@ async def test_cursors_are_kept_by_network(store: PaymentStore) -> None:
     await store.save_cursor("Preprod", 5)
     await store.save_cursor("Preprod", 7)
 
-    assert (store.cursor("Preprod"), store.cursor("Mainnet")) == (7, 0)
+    assert (await store.cursor("Preprod"), await store.cursor("Mainnet")) == (7, 0)
 
 
 async def test_payments_come_newest_first(store: PaymentStore) -> None:
@@ -175,6 +212,6 @@ async def test_what_the_first_version_recorded_is_kept(tmp_path: pathlib.Path) -
 
     assert (number, found.payment_id, found.state, found.amounts) == (7, "old", State.FAILED, ((5, ""),))
     assert found.created_at == 1_700_000_000_123
-    assert [each.payment_id for each in store.unended()] == [payment().payment_id]
+    assert [each.payment_id for each in await store.unended()] == [payment().payment_id]
     assert [number for number, _ in await store.page("", 0, 9)] == [8, 7]
     await database.close()

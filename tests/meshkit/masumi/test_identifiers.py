@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshkit.masumi.identifiers import SignedTerms
-from services.ledger import identifiers, lz
-from services.ledger.domain.errors import BadRequest
-from tests.ledger.real import REAL, SELLER_VKEY, Real
+from meshkit.masumi import identifiers, lz
+from meshkit.masumi.identifiers import NotGenuine, SignedTerms
+from tests.meshkit.masumi.real import REAL, SELLER_VKEY, Real
 
 
 def terms_of(real: Real) -> SignedTerms:
@@ -66,7 +65,7 @@ def test_a_changed_term_breaks_the_signature(change: dict[str, object]) -> None:
     real = REAL[0]
     changed = dataclasses.replace(terms_of(real), **change)  # type: ignore[arg-type] # whatever the field takes
 
-    with pytest.raises(BadRequest, match="signature invalid"):
+    with pytest.raises(NotGenuine, match="signature invalid"):
         identifiers.verify(identifiers.parse(real.blockchain_identifier), changed, SELLER_VKEY)
 
 
@@ -78,11 +77,11 @@ def test_our_own_identifiers_verify() -> None:
     parsed = identifiers.parse(identifiers.sign(terms, wallet))
 
     identifiers.verify(parsed, terms, wallet.vkey)
-    with pytest.raises(BadRequest, match="key does not match"):
+    with pytest.raises(NotGenuine, match="key does not match"):
         identifiers.verify(parsed, terms, SELLER_VKEY)
-    with pytest.raises(BadRequest, match="key not found"):
+    with pytest.raises(NotGenuine, match="key not found"):
         identifiers.verify(dataclasses.replace(parsed, key="00"), terms, wallet.vkey)
-    with pytest.raises(BadRequest, match="signature invalid"):
+    with pytest.raises(NotGenuine, match="signature invalid"):
         identifiers.verify(dataclasses.replace(parsed, signature="84"), terms, wallet.vkey)
 
 
@@ -94,14 +93,14 @@ def test_no_byte_of_a_signature_can_be_changed(position: int) -> None:
     forged = bytearray.fromhex(parsed.signature)
     forged[position % len(forged)] ^= 1
 
-    with pytest.raises(BadRequest, match="signature invalid"):
+    with pytest.raises(NotGenuine, match="signature invalid"):
         identifiers.verify(dataclasses.replace(parsed, signature=forged.hex()), terms_of(real), SELLER_VKEY)
 
 
 @pytest.mark.parametrize("text", ["", "zz", "abc", "00", "ff" * 4001, lz.compress("a.b.c").hex()])
 def test_what_is_no_identifier_is_refused(text: str) -> None:
     """Without a stack trace, whatever it is."""
-    with pytest.raises(BadRequest, match="Invalid blockchain identifier, format invalid"):
+    with pytest.raises(NotGenuine, match="Invalid blockchain identifier, format invalid"):
         identifiers.parse(text)
 
 
