@@ -25,6 +25,7 @@ from benchmarks.http import Failed, Http, Refused
 
 SUBMITTERS = 8
 IDLE_S = 10.0
+PENDING = "pending"
 LATER = frozenset({429, 502, 503})
 """Statuses that ask to try again."""
 _SETTLE_S = 5.0
@@ -32,6 +33,10 @@ _PATIENCE_S = 60.0
 """How long a POST is tried again, and how long a crowd may stand still."""
 _PAUSE_FIRST_S = 0.05
 _PAUSE_MAX_S = 2.0
+
+
+class Later(Failed):
+    """A job was not taken now; another attempt may succeed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +53,23 @@ class Started:
         return f"; {self.tried_again} POSTs were asked to come again" if self.tried_again else ""
 
 
-async def start(
-    url: str, key: str, path: str, bodies: Iterable[dict[str, Any]], job_id: Callable[[Any], str]
-) -> Started:
-    """Start a job for each body, several at once; `job_id` reads its id from an answer.  Raises `Failed`."""
+def start_job(number: int, inputs: dict[str, str]) -> dict[str, Any]:
+    """Return the body of a `start_job`, of a purchaser of its own."""
+    return {"identifier_from_purchaser": f"{number:026x}", "input_data": inputs}
+
+
+def job_id(answer: Any) -> str:
+    """Return the id that a `start_job` answers.  Raises `Later` if it took no job: the dialect says that with a 201."""
+    if not answer.get("job_id"):
+        raise Later(f"start_job answered {answer}")
+    return str(answer["job_id"])
+
+
+async def start(url: str, key: str, path: str, bodies: Iterable[dict[str, Any]], read: Callable[[Any], str]) -> Started:
+    """Start a job for each body, several at once.
+
+    `read` takes an id from an answer, and raises `Later` if the job was not taken.  Raises `Failed`.
+    """
     left = iter(bodies)
     ids: list[str] = []
     tried_again = 0
@@ -60,16 +78,17 @@ async def start(
         nonlocal tried_again
         async with Http(url, key) as http:
             for body in left:
+                later: Exception | None = None
                 for pause_s in _pauses():
                     try:
-                        ids.append(job_id(await http.json("POST", path, body)))
-                    except Refused as refused:
-                        if refused.status not in LATER or pause_s is None:
-                            raise
-                        tried_again += 1
-                        await asyncio.sleep(pause_s)
-                    else:
+                        ids.append(await _take(http, path, body, read))
                         break
+                    except Later as error:
+                        later = error
+                    tried_again += 1
+                    await asyncio.sleep(pause_s)
+                else:
+                    raise Failed(f"for {_PATIENCE_S:g} s: {later}")
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -80,13 +99,23 @@ async def start(
     return Started(ids=ids, tried_again=tried_again)
 
 
-def _pauses() -> Iterator[float | None]:
-    """Yield how long to pause after each attempt, longer each time; None for the last."""
-    begun = time.perf_counter()
+async def _take(http: Http, path: str, body: dict[str, Any], read: Callable[[Any], str]) -> str:
+    try:
+        return read(await http.json("POST", path, body))
+    except Refused as refused:
+        if refused.status in LATER:
+            raise Later(str(refused)) from refused
+        raise
+
+
+def _pauses() -> Iterator[float]:
+    """Yield pauses between attempts, longer each time, until patience is at its end."""
+    until = time.perf_counter() + _PATIENCE_S
     for attempt in itertools.count():
-        left_s = _PATIENCE_S - (time.perf_counter() - begun)
         pause_s = min(_PAUSE_FIRST_S * 2**attempt, _PAUSE_MAX_S) * random.uniform(0.5, 1.5)
-        yield pause_s if pause_s < left_s else None
+        if time.perf_counter() + pause_s > until:
+            return
+        yield pause_s
 
 
 async def pending(client: AsyncClient, wanted: int) -> list[Lock]:
@@ -101,13 +130,16 @@ async def pending(client: AsyncClient, wanted: int) -> list[Lock]:
                 raise Failed(
                     f"{len(found)} of {wanted} jobs wait on a lock, and no more came; {await _census(client)}"
                 ) from None
-            found[lock.name] = lock
+            if lock.state == PENDING:
+                found[lock.name] = lock
+            else:  # its job has ended
+                found.pop(lock.name, None)
     return list(found.values())
 
 
 async def _census(client: AsyncClient) -> str:
-    states = collections.Counter([job.state async for job in client.jobs()])
-    return "jobs are " + ", ".join(f"{count} {state}" for state, count in states.most_common())
+    fates = collections.Counter([" by ".join(filter(None, (job.state, job.reason))) async for job in client.jobs()])
+    return "jobs are " + ", ".join(f"{count} {fate}" for fate, count in fates.most_common())
 
 
 async def idle(mesh: Mesh, what: str, who: str) -> Figure:

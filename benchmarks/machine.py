@@ -18,9 +18,12 @@ def tree(pid: int) -> list[int]:
     return pids
 
 
-def memory_kb(pid: int) -> int:
-    """Return the memory of a process and all that it started, in kB; shared pages by their share (PSS)."""
-    return sum(_pss_kb(each) for each in tree(pid))
+def memory_kb(pid: int) -> "collections.Counter[str]":
+    """Return the memory of a process and all that it started, in kB by name; shared pages by their share (PSS)."""
+    kilobytes: collections.Counter[str] = collections.Counter()
+    for each in tree(pid):
+        kilobytes[_name(each)] += _pss_kb(each)
+    return kilobytes
 
 
 def available_mb() -> int:

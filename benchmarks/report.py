@@ -31,7 +31,7 @@ def show(figures: Sequence[Figure], title: str) -> None:
     table.add_column("how")
     for figure in figures:
         sign = ">=" if figure.at_least else "<="
-        target = "" if figure.target is None else f"{sign} {figure.target:,.3g} {figure.unit}"
+        target = "" if figure.target is None else f"{sign} {number(figure.target)} {figure.unit}"
         verdict = "[red]failed[/]" if figure.failed else _VERDICTS[figure.met]
         table.add_row(figure.name, f"{number(figure.value)} {figure.unit}", target, verdict, figure.note)
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)

@@ -41,14 +41,14 @@ def measure() -> list[Figure]:
 
 async def _measure(mesh: Mesh, jobs: int) -> list[Figure]:
     key = await login(mesh.url)
-    before_kb = machine.memory_kb(mesh.process.pid)
+    before_kb = machine.memory_kb(mesh.process.pid).total()
     async with AsyncClient(mesh.url, token=key) as client, asyncio.timeout(6 * _WITHIN_S):
         started = time.perf_counter()
-        asking = await crowds.start(mesh.url, key, LOCK_JOB, map(_greeting_job, range(jobs)), _job_id)
+        asking = await crowds.start(mesh.url, key, LOCK_JOB, map(_greeting_job, range(jobs)), crowds.job_id)
         locks = await crowds.pending(client, jobs)
         rate = jobs / (time.perf_counter() - started)
         say(f"{jobs} jobs wait on locks")
-        with_locks_kb = machine.memory_kb(mesh.process.pid)
+        with_locks_kb = machine.memory_kb(mesh.process.pid).total()
         figures = [
             Figure(
                 name="jobs into a lock",
@@ -63,10 +63,10 @@ async def _measure(mesh: Mesh, jobs: int) -> list[Figure]:
                 note=f"PSS; {(with_locks_kb - before_kb) / 1024:,.0f} MB for {jobs}, its process and all that is kept",
             ),
         ]
-        paid = (await crowds.start(mesh.url, key, PAID_JOB, map(_paid_job, range(jobs)), _job_id)).ids
+        paid = (await crowds.start(mesh.url, key, PAID_JOB, map(_paid_job, range(jobs)), crowds.job_id)).ids
         await _requested(client, paid)
         say(f"{jobs} more wait for money")
-        with_payments_kb = machine.memory_kb(mesh.process.pid)
+        with_payments_kb = machine.memory_kb(mesh.process.pid).total()
         figures += [
             Figure(
                 name="memory of a job on a payment",
@@ -84,21 +84,11 @@ async def _measure(mesh: Mesh, jobs: int) -> list[Figure]:
 
 def _greeting_job(number: int) -> dict[str, Any]:
     date = datetime.date.today() + datetime.timedelta(days=7)
-    return _asked(number, {"name": f"Waiting {number}", "date": date.isoformat()})
+    return crowds.start_job(number, {"name": f"Waiting {number}", "date": date.isoformat()})
 
 
 def _paid_job(number: int) -> dict[str, Any]:
-    return _asked(number, {"text": f"SOS {number}"})
-
-
-def _asked(number: int, inputs: dict[str, str]) -> dict[str, Any]:
-    return {"identifier_from_purchaser": f"{number:026x}", "input_data": inputs}
-
-
-def _job_id(answer: Any) -> str:
-    if not answer.get("job_id"):
-        raise Failed(f"start_job answered {answer}")
-    return str(answer["job_id"])
+    return crowds.start_job(number, {"text": f"SOS {number}"})
 
 
 async def _requested(client: AsyncClient, jobs: Sequence[str]) -> None:

@@ -53,13 +53,7 @@ class Auth(AroundInterceptor):
             yield
 
     async def _principal(self, metadata: Mapping[str, str], token: str, *, optional: bool) -> Principal:
-        principal = NOBODY
-        if token:
-            try:
-                principal = await self.verifier.verify(token)
-            except Unauthenticated:
-                if not optional:
-                    raise
+        principal = await user_of(token, self.verifier, optional=optional)
         if badge := metadata.get(SERVICE_HEADER):
             kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
             if kind == "service":
@@ -67,6 +61,18 @@ class Auth(AroundInterceptor):
             elif kind == "host":
                 principal = dataclasses.replace(principal, host=name)
         return principal
+
+
+async def user_of(token: str, verifier: TokenVerifier, *, optional: bool) -> Principal:
+    """Return whose token it is, nobody for none; raise `Unauthenticated` if it does not hold, or not, if optional."""
+    if not token:
+        return NOBODY
+    try:
+        return await verifier.verify(token)
+    except Unauthenticated:
+        if not optional:
+            raise
+        return NOBODY
 
 
 def check_access(principal: Principal, access: int) -> None:

@@ -103,7 +103,11 @@ async def once(store: RequestStore, request: Request | None, create: Callable[[]
 
 async def known_answer(store: RequestStore, request: Request) -> bytes | None:
     """Return the answer of the same request, if it has been carried out; raise `Invalid` if it was another."""
-    known = await store.request(request.owner, request.request_id)
+    return answer_of(await store.request(request.owner, request.request_id), request)
+
+
+def answer_of(known: Request | None, request: Request) -> bytes | None:
+    """As `known_answer`, for a store that has looked within a transaction of its own."""
     if known is None:
         return None
     if known.body_hash != request.body_hash:
@@ -124,6 +128,12 @@ class MemoryRequests:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], tuple[Request, float]] = {}
+
+    def copy(self) -> "MemoryRequests":
+        """Return the same, to be kept or thrown away."""
+        copied = MemoryRequests()
+        copied._kept = dict(self._kept)
+        return copied
 
     def find(self, owner: str, request_id: str) -> Request | None:
         """Return the request of this name, if it is remembered."""

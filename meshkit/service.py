@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     payments_address: str = "127.0.0.1:3374"
     """Where the payments service listens."""
 
+    ledger_address: str = "127.0.0.1:3377"
+    """Where the embedded ledger listens."""
+
     host: str = "127.0.0.1"
     """Where the front door listens; what is only for a laptop is on while that is loopback."""
 

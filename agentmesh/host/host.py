@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import grpc
 import uvloop
-from mesh.runner.v1 import host_pb2, host_pb2_grpc
+from mesh.runner.v1 import app_pb2, host_pb2, host_pb2_grpc
 from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.host import environment, zygote
@@ -28,6 +28,7 @@ from agentmesh.host.process_job import ProcessJob
 from agentmesh.host.processes import die_with_parent, raise_descriptor_limit
 from agentmesh.host.running import RunningJob
 from agentmesh.host.uplink import Uplink
+from agentmesh.host.workers import Workers
 
 _RECONNECT_S = 0.2
 # What the runner answers to a host that it has replaced or never knew.
@@ -80,6 +81,7 @@ class Host:
         self._uplink = Uplink()
         self._zygote = Zygote(self._control)
         self._handler = Handler(self._zygote, self._uplink.post)
+        self._workers = Workers(self._zygote)
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         tasks: list[asyncio.Task[Any]] = [
@@ -103,8 +105,17 @@ class Host:
         self._loaded = await self._zygote.loaded
         if not self._loaded.error:
             await self._handler.start()
-            self._zygote.fork_ahead()
+            self._be_ready(self._loaded)
         self._uplink.post(host_pb2.HostMessage(loaded=self._loaded))
+
+    def _be_ready(self, loaded: host_pb2.Loaded) -> None:
+        """Have what the app's jobs will run in."""
+        isolations = {self._spec.isolation or flow.isolation for flow in loaded.flows}
+        if app_pb2.ISOLATION_SHARED in isolations:
+            with contextlib.suppress(OSError):  # no descriptors: the first job says so, if it is still true then
+                self._workers.start()
+        if isolations != {app_pb2.ISOLATION_SHARED}:
+            self._zygote.fork_ahead()
 
     async def _report_broken_app(self) -> None:
         """The zygote is gone, and with it every job.  Our own end says so; a load failure is given time to arrive."""
@@ -151,6 +162,7 @@ class Host:
                 while (response := await stream.read()) is not grpc.aio.EOF:
                     for message in response.messages:
                         self._take(message)
+                    await self._workers.room()
                     if self._draining and not self._jobs:
                         return
             finally:
@@ -213,7 +225,10 @@ class Host:
             known.drop()
         job = self._jobs[run.job] = RunningJob(run, self._uplink.talk)
         try:
-            job.way = ProcessJob(job, run, self._zygote.take_job(), self._zygote)
+            if run.isolation == app_pb2.ISOLATION_SHARED:
+                self._workers.run(job, run)
+            else:
+                job.way = ProcessJob(job, run, self._zygote.take_job(), self._zygote)
         except OSError as error:  # no descriptors left
             job.gone(f"the job's process could not be started: {error.strerror}")
 

@@ -14,8 +14,10 @@ from agentmesh.host.capture import LineWriter
 from agentmesh.host.children import Child, Zygote
 from agentmesh.host.frames import BrokenFrame, Kind, Splitter, pack
 from agentmesh.host.running import RunningJob
+from agentmesh.host.unsent import Unsent
 from agentmesh.progress import Throttle
 
+_HELD_BYTES_MAX = 8 * 1024 * 1024
 _READ_BYTES = 512 * 1024
 _OUTPUT_BYTES = 64 * 1024
 
@@ -29,7 +31,7 @@ class ProcessJob:
         self._zygote = zygote
         self._loop = asyncio.get_running_loop()
         self._splitter = Splitter(limits.FRAME_BYTES_MAX)
-        self._unsent = bytearray()
+        self._unsent = Unsent()
         self._send(pack(Kind.RUN, run.SerializeToString()))
         drawn = Throttle(self._progress, later=self._loop.call_later)
         self._out = LineWriter(lambda line: job.say("stdout", line), 1, drawn)
@@ -37,6 +39,11 @@ class ProcessJob:
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
         self.go_on()
         child.exited.add_done_callback(lambda done: self._finish(done.result()))
+
+    @property
+    def held_bytes_max(self) -> int:
+        """How much of it may be unacknowledged."""
+        return _HELD_BYTES_MAX
 
     # -- to the process ------------------------------------------------------------------------------------------
 
@@ -68,23 +75,19 @@ class ProcessJob:
 
     def _send(self, data: bytes) -> None:
         """Write to the process: at once what its socket takes, the rest in order from the loop."""
-        sock = self._child.sock
-        self._unsent += data
-        if len(self._unsent) == len(data):
+        self._unsent.add(data)
+        if self._unsent.bytes_count == len(data):
             self._write()
-        if self._unsent and sock.fileno() >= 0:
-            self._loop.add_writer(sock, self._write)
+            if self._unsent.bytes_count and self._child.sock.fileno() >= 0:
+                self._loop.add_writer(self._child.sock, self._write)
 
     def _write(self) -> None:
         sock = self._child.sock
         try:
-            sent = sock.send(self._unsent)
-        except BlockingIOError:
-            return
+            self._unsent.write(sock)
         except OSError:  # it has died: its exit is on the way
-            sent = len(self._unsent)
-        del self._unsent[:sent]
-        if not self._unsent and sock.fileno() >= 0:
+            self._unsent.clear()
+        if not self._unsent.bytes_count and sock.fileno() >= 0:
             self._loop.remove_writer(sock)
 
     # -- from the process ----------------------------------------------------------------------------------------

@@ -10,12 +10,13 @@ from agentmesh.host import carrying
 from agentmesh.host.frames import Kind
 from agentmesh.host.reports import Reports
 
-# Beyond this much unacknowledged, a job is not listened to any more and waits with its next event.
-HELD_BYTES_MAX = 8 * 1024 * 1024
-
 
 class Way(Protocol):
     """How a job runs: in a process of its own, or as a task in a worker."""
+
+    @property
+    def held_bytes_max(self) -> int:
+        """How much of it may be unacknowledged: beyond, it is not listened to and waits with its next event."""
 
     def end_lock(self, end: host_pb2.LockEnd) -> None:
         """Tell the job what became of a lock; one it does not wait for it ignores."""
@@ -36,7 +37,7 @@ class Way(Protocol):
 class RunningJob:
     """Turns what a job says into reports; `ready` is called when there is something to take from them."""
 
-    __slots__ = ("_held", "_ready", "cancelling", "epoch", "held_bytes_max", "job", "reported", "reports", "way")
+    __slots__ = ("_held", "_ready", "cancelling", "epoch", "job", "reported", "reports", "way")
 
     def __init__(self, run: host_pb2.Run, ready: Callable[["RunningJob"], None]) -> None:
         self.job = run.job
@@ -44,7 +45,6 @@ class RunningJob:
         self.epoch = run.epoch
         self.reports = Reports(run.job, run.epoch)
         self.way: Way
-        self.held_bytes_max = HELD_BYTES_MAX
         self.cancelling = False
         """Whether it has been told to stop."""
         self.reported = False
@@ -74,7 +74,7 @@ class RunningJob:
     def tell(self) -> None:
         """Have what was taken reported; hold a job that says more than the runner takes."""
         self._ready(self)
-        if not self._held and not self.reported and self.reports.held_bytes > self.held_bytes_max:
+        if not self._held and not self.reported and self.reports.held_bytes > self.way.held_bytes_max:
             self._held = True
             self.way.hold()
 
@@ -132,7 +132,7 @@ class RunningJob:
     def acknowledge(self, source_seq: int) -> None:
         """Hear that reports up to `source_seq` are on disk; listen again if that made room."""
         self.reports.acknowledge(source_seq)
-        if self._held and self.reports.held_bytes <= self.held_bytes_max // 2:
+        if self._held and self.reports.held_bytes <= self.way.held_bytes_max // 2:
             self._held = False
             self.way.go_on()
 

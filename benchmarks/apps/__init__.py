@@ -9,7 +9,11 @@ FORM = "bench-form"
 DECLARED = "bench-declared"
 """An echo that declares its inputs."""
 SHARED = "bench-shared"
-"""The same, with all its jobs in one process; and a flow that waits for a human."""
+"""The same, with all its jobs in one process, and flows to look at that."""
+ASK = "/ask"
+"""Its flow that waits for a human."""
+WHO = "/who"
+"""Its flow that says which process it runs in."""
 IMPORT_PATHS = {
     FORM: "benchmarks.apps.form:app",
     DECLARED: "benchmarks.apps.declared:app",

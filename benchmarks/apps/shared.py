@@ -1,11 +1,13 @@
-"""Flows whose jobs are tasks in one process: an echo, and one that waits for a human."""
+"""Flows whose jobs are tasks in one process: an echo, one that waits for a human, and one that says where it runs."""
 
+import os
 from typing import Any
 
 import pydantic
 
 from agentmesh import ServeAPI, Tracer
 from agentmesh import forms as F
+from benchmarks.apps import ASK, WHO
 
 LOCK = "ask"
 ANSWER_WITHIN_S = 3600
@@ -25,7 +27,13 @@ async def echo(inputs: Echo) -> dict[str, str]:
     return {"text": inputs.text}
 
 
-@app.flow("/ask", summary="Ask", isolation="shared")
+@app.flow(WHO, summary="Who", isolation="shared")
+async def who(inputs: Echo) -> dict[str, int]:
+    """Return the process it runs in."""
+    return {"pid": os.getpid()}
+
+
+@app.flow(ASK, summary="Ask", isolation="shared")
 async def ask(inputs: Echo, tracer: Tracer) -> dict[str, Any]:
     """Return what a human answers."""
     return dict(await tracer.lock(LOCK, data={"text": inputs.text}, timeout=ANSWER_WITHIN_S))

@@ -7,8 +7,9 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from agentmesh.testing import Mesh, running_mesh
+from agentmesh.testing import running_mesh
 from benchmarks import apps, report
+from benchmarks.exposing import expose
 from benchmarks.figures import Figure
 from benchmarks.http import Refused, login
 from benchmarks.peers import contest, servers, ways
@@ -46,30 +47,19 @@ def _start(stack: contextlib.ExitStack, only: Sequence[str]) -> tuple[list[Conte
         if way.name in only:
             url, pid = stack.enter_context(server())
             contenders.append(Contender(way=way, url=url, pid=pid))
-    chosen = [(expose, way) for expose, way in ways.OURS if way.name in only]
+    chosen = [(name, way) for name, way in ways.OURS if way.name in only]
     if chosen:
         mesh = stack.enter_context(running_mesh(cwd=apps.ROOT))
         key = asyncio.run(login(mesh.url))
-        unloadable = _boot(mesh, {expose for expose, _ in chosen})
-        for expose, way in chosen:
+        unready = expose(mesh, {name for name, _ in chosen})
+        for name, way in chosen:
             contender = Contender(way=way, url=mesh.url, pid=mesh.process.pid, key=key)
-            why_not = unloadable.get(expose) or asyncio.run(_trial(contender))
+            why_not = unready.get(name) or asyncio.run(_trial(contender))
             if why_not:
                 absent.append(Figure.not_served(way.name, why_not))
             else:
                 contenders.append(contender)
     return contenders, absent
-
-
-def _boot(mesh: Mesh, exposes: set[str]) -> dict[str, str]:
-    """Boot the apps; return why this mesh cannot load one, by its expose."""
-    for expose in sorted(exposes):
-        mesh.client.save_expose(expose, f"import_path: {apps.IMPORT_PATHS[expose]}\n")
-    return {
-        step.expose: f"the app cannot be loaded: {step.message}"
-        for step in mesh.client.boot()
-        if step.kind in ("error", "warning") and step.expose in exposes
-    }
 
 
 async def _trial(contender: Contender) -> str:

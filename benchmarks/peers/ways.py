@@ -120,7 +120,9 @@ def mesh(expose: str) -> Way:
 OURS: tuple[tuple[str, Way], ...] = (
     (FORM, panel(FORM)),
     (FORM, sumi(FORM)),
+    (DECLARED, sumi(DECLARED)),
     (DECLARED, mesh(DECLARED)),
+    (SHARED, sumi(SHARED)),
     (SHARED, mesh(SHARED)),
 )
 """Our ways, each with the expose that it needs."""

@@ -11,6 +11,8 @@ from gateway.http.answers import dumps
 from meshkit.errors import Invalid
 from meshkit.principal import Principal
 
+FRAME_BYTES_MAX = 64 * 1024
+"""Of what a client sends."""
 _INBOX_MAX = 64
 """Frames of a client that nobody has read; with more of them it is let go."""
 

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
+from mesh.gateway.v1 import options_pb2
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -24,9 +25,9 @@ from gateway.http.dialect import Dialect, Dialects, Socket
 from gateway.http.errors import http_status
 from gateway.http.refusals import refuse
 from gateway.http.session import Session
-from meshkit.access import check_access
+from meshkit.access import check_access, user_of
 from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated, Unavailable
-from meshkit.principal import NOBODY, Principal, acting
+from meshkit.principal import Principal, acting
 from meshkit.verifier import REFUSED, TokenVerifier
 
 log = structlog.get_logger()
@@ -81,7 +82,7 @@ class Door:
         token = dialect.credentials.in_headers(websocket.headers)
         if not token and (token := dialect.credentials.in_cookies(websocket.headers)):
             check_origin(websocket.headers)
-        principal = await self._verifier.verify(token) if token else NOBODY
+        principal = await user_of(token, self._verifier, optional=access == options_pb2.ACCESS_PUBLIC)
         check_access(principal, access)
         return principal
 

@@ -8,12 +8,12 @@ import pydantic
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from meshkit.hosts import is_loopback
+from meshkit.service import Settings
 from services.payments.domain import NETWORKS
-from services.payments.ledger.config import LedgerConfig
 
 
 class LedgerNetwork(pydantic.BaseModel):
-    """The embedded ledger: genuine identifiers, no chain, no money of anybody's."""
+    """The mesh's own ledger: genuine identifiers, no chain, no money of anybody's."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -65,8 +65,8 @@ class MasumiNetwork(pydantic.BaseModel):
 NetworkConfig = Annotated[LedgerNetwork | MasumiNetwork, pydantic.Field(discriminator="provider")]
 
 
-class Config(LedgerConfig):
-    """The shared settings, the ledger's, and payments."""
+class Config(Settings):
+    """The shared settings, and who keeps the escrows."""
 
     model_config = SettingsConfigDict(env_prefix="AGENTMESH_", frozen=True, extra="ignore", hide_input_in_errors=True)
 

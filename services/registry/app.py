@@ -12,10 +12,11 @@ from mesh.runner.v1 import app_pb2_grpc
 from meshkit import client, observability, server
 from meshkit.bus import MemoryBus
 from meshkit.clock import utc_now
+from meshkit.databases import Memory
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import background
+from meshkit.tasks import Tasks, background
 from services.registry.boot.booter import Booter, Limits
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Runs
@@ -30,6 +31,7 @@ from services.registry.servicers.exposes import ExposeServicer
 from services.registry.servicers.flows import FlowServicer
 from services.registry.standings import Standings
 from services.registry.stores.announcing import AnnouncingStore
+from services.registry.stores.memory import MemoryStore
 from services.registry.stores.sqlite import MIGRATIONS, SqliteStore
 
 SERVICES = (
@@ -43,24 +45,18 @@ SERVICES = (
 async def running(
     config: Config,
     *,
-    store: ExposeStore | None = None,
     now: Callable[[], datetime.datetime] = utc_now,
     stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[int]:
     """Run the registry for the length of the block; yield its port.  `stopping` is set if a part of it is lost."""
     async with contextlib.AsyncExitStack() as stack:
-        if store is None:
-            database = Database(config.data_dir / "registry.db", MIGRATIONS)
-            stack.push_async_callback(database.close)
-            database.open()
-            store = SqliteStore(database)
-        bus = MemoryBus()
-        store = AnnouncingStore(store, bus)
+        bus, tasks = MemoryBus(), Tasks()
+        store = AnnouncingStore(_store(config, stack), bus, tasks)
+        stack.push_async_callback(tasks.close)
         who = ServiceIdentity(config.secret, "registry")
         channel = await stack.enter_async_context(client.connect(config.runner_address, who))
         runner = RunnerApps(app_pb2_grpc.AppServiceStub(channel), now, patience_s=config.runner_patience_s)
-        apps = Standings(runner, bus, fresh_s=config.state_fresh_s)
-        stack.push_async_callback(apps.close)
+        apps = Standings(runner, bus, tasks, fresh_s=config.state_fresh_s)
         runs = Runs(now)
         limits = Limits(
             deploy_timeout_s=config.boot_timeout_s,
@@ -74,7 +70,7 @@ async def running(
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 
         def register(to: grpc.aio.Server) -> None:
-            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes), to)
+            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes, config.secret), to)
             pb_grpc.add_BootServiceServicer_to_server(BootServicer(booter, runs), to)
             pb_grpc.add_FlowServiceServicer_to_server(FlowServicer(flows, board), to)
 
@@ -84,6 +80,16 @@ async def running(
         stack.push_async_callback(runs.close)
         stack.callback(bus.close)
         yield port
+
+
+def _store(config: Config, stack: contextlib.AsyncExitStack) -> ExposeStore:
+    place = config.database
+    if isinstance(place, Memory):
+        return MemoryStore()
+    database = Database(place.file("registry"), MIGRATIONS)
+    database.open()
+    stack.push_async_callback(database.close)
+    return SqliteStore(database)
 
 
 async def main() -> None:

@@ -1,8 +1,6 @@
 """Where apps stand, as far as it is known now: the runner's word, kept for a moment and shared by all who read."""
 
 import asyncio
-import contextlib
-import contextvars
 import dataclasses
 import time
 
@@ -10,6 +8,8 @@ import structlog
 
 from meshkit.bus import Bus
 from meshkit.errors import MeshError
+from meshkit.principal import on_own_behalf
+from meshkit.tasks import Tasks
 from services.registry.domain.deploying import Deployed, Plan
 from services.registry.domain.standings import Snapshot
 from services.registry.ports.apps import APPS, Apps
@@ -23,16 +23,12 @@ class Standings:
     The runner is always called as the registry itself, never with the token of the user who happens to ask.
     """
 
-    def __init__(self, apps: Apps, bus: Bus, *, fresh_s: float = 1.0) -> None:
-        """Make it where no call is being served: the context of this moment is the one reads are made in.
-
-        Readers are shown an answer of the runner for `fresh_s`; what is changed here is published as `APPS`.
-        """
+    def __init__(self, apps: Apps, bus: Bus, tasks: Tasks, *, fresh_s: float = 1.0) -> None:
+        """Readers are shown an answer of the runner for `fresh_s`; what is changed here is published as `APPS`."""
         self._apps = apps
         self._bus = bus
+        self._tasks = tasks
         self._fresh_s = fresh_s
-        self._context = contextvars.copy_context()
-        self._asking: set[asyncio.Task[Snapshot]] = set()
         self._latest: asyncio.Task[Snapshot] | None = None
         self._snapshot = Snapshot(apps={}, seen_at=None, reachable=False)
         self._fresh_until = 0.0
@@ -43,9 +39,8 @@ class Standings:
         if time.monotonic() < self._fresh_until:
             return self._snapshot
         if self._latest is None:
-            self._latest = asyncio.create_task(self._ask(), name="list-apps", context=self._context.copy())
-            self._asking.add(self._latest)
-            self._latest.add_done_callback(self._asking.discard)
+            with on_own_behalf():
+                self._latest = self._tasks.spawn(self._ask(), "list-apps")
         return await asyncio.shield(self._latest)  # a reader that hangs up does not stop the others
 
     async def fetch(self, *, patient: bool = False) -> Snapshot:
@@ -78,13 +73,6 @@ class Standings:
     async def probe(self, expose: str, path: str, timeout_s: float) -> int:
         """Ask a flow for its form; return the HTTP status, or raise a `MeshError` if there is none."""
         return await self._apps.probe(expose, path, timeout_s)
-
-    async def close(self) -> None:
-        """Stop asking."""
-        for task in list(self._asking):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def _forget(self) -> None:
         """Ask again at the next read."""

@@ -11,15 +11,16 @@ from tests.benchmarks.server import serving
 
 
 async def test_a_submitter_comes_again_when_it_is_asked_to() -> None:
-    """503 is not a failure: the same body is sent until it is taken, and the figure knows how often."""
+    """After a 503, or a 201 without a job, the body is sent until it is taken, and the figure knows how often."""
     posts = itertools.count()
 
     def answer(_: str, __: str) -> tuple[int, Any]:
         number = next(posts)
-        return (503, {}) if number % 2 else (201, {"id": number})
+        return ((503, {}), (201, {"status": "failed"}), (201, {"job_id": str(number)}))[number % 3]
 
     async with serving(answer) as url:
-        started = await crowds.start(url, "key", "/start", ({} for _ in range(20)), lambda answer: str(answer["id"]))
+        bodies = (crowds.start_job(number, {}) for number in range(20))
+        started = await crowds.start(url, "key", "/start", bodies, crowds.job_id)
 
     assert 20 == len(set(started.ids))
     assert next(posts) == 20 + started.tried_again

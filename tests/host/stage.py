@@ -115,9 +115,20 @@ class Stage(host_pb2_grpc.HostServiceServicer):
         """Stop a job."""
         self.say(host_pb2.RunnerMessage(cancel=host_pb2.Cancel(job=job, epoch=1, grace_s=grace_s)))
 
-    def hang_up(self) -> None:
-        """End the stream; the host dials again."""
+    def answer(self, job: str, lock_id: str, result_json: str) -> None:
+        """Answer a lock."""
+        end = host_pb2.LockEnd(job=job, epoch=1, lock_id=lock_id, result_json=result_json)
+        self.say(host_pb2.RunnerMessage(lock_end=end))
+
+    def locks(self, job: str) -> list[host_pb2.OpenLock]:
+        """Return the locks that a job has opened."""
+        return [report.lock for report in self.reports.get(job, ()) if report.HasField("lock")]
+
+    async def hang_up(self) -> None:
+        """End the stream, and wait for the host to dial again."""
+        known = len(self.hellos)
         self._outbox.put_nowait(None)
+        await self.until(lambda: len(self.hellos) > known)
 
     async def until(self, true: Callable[[], Any]) -> Any:
         """Wait until what the host said makes `true` true; return what it returns."""
@@ -143,7 +154,7 @@ class Stage(host_pb2_grpc.HostServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def stage(import_path: str, **env: str) -> AsyncIterator[Stage]:
+async def stage(import_path: str, *, fork: bool = True, **env: str) -> AsyncIterator[Stage]:
     """Run a host of the app, attached and loaded."""
     stage = Stage()
     size = [("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX), ("grpc.max_send_message_length", -1)]
@@ -157,7 +168,7 @@ async def stage(import_path: str, **env: str) -> AsyncIterator[Stage]:
         import_path=import_path,
         runner_address=f"127.0.0.1:{port}",
         token="none",
-        fork=True,
+        fork=fork,
     )
     argument = spec.SerializeToString().hex()
     stage.process = await asyncio.create_subprocess_exec(

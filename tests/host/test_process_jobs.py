@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import pathlib
 import signal
 from collections.abc import AsyncIterator
@@ -66,7 +67,7 @@ async def test_what_is_not_acknowledged_is_sent_again_in_pieces(host: Stage) -> 
         await host.until(lambda job=job: len(host.events(job)) >= 15)  # type: ignore[misc]
 
     host.acknowledging = True
-    host.hang_up()
+    await host.hang_up()
     outcomes = [await host.end(job) for job in jobs]
 
     assert [job_pb2.JOB_STATE_SUCCEEDED] * 3 == [outcome.state for outcome in outcomes]
@@ -118,6 +119,23 @@ async def test_a_flow_may_fork(host: Stage) -> None:
         assert (job_pb2.JOB_STATE_SUCCEEDED, "") == (outcome.state, outcome.error)
 
 
+async def test_a_stopped_job_is_gone_with_all_it_has_started(host: Stage) -> None:
+    """When its end is reported, nothing of it lives any more."""
+    jobs = [host.run(FLOWS + "breed") for _ in range(4)]
+    for job in jobs:
+        await host.until(lambda job=job: host.events(job))  # type: ignore[misc]
+    groups = [os.getpgid(int(host.events(job)[0])) for job in jobs]
+    for job in jobs:
+        host.cancel(job)
+
+    for job, group in zip(jobs, groups, strict=True):
+        outcome = await host.end(job)
+
+        assert job_pb2.JOB_STATE_CANCELLED == outcome.state
+        with pytest.raises(ProcessLookupError):
+            os.killpg(group, 0)
+
+
 async def test_forks_queue_while_the_zygote_is_busy(host: Stage) -> None:
     """More than the socket to it takes; the host stays attached, and every job ends."""
     zygote = psutil.Process(host.process.pid).children()[0]
@@ -156,8 +174,7 @@ async def test_an_answer_of_before_is_not_one_for_now(host: Stage, tmp_path: pat
     first = host_pb2.Ask(ask_id=1, path="/", inputs_json="{}", timeout_s=DEADLINE_S)
     second = host_pb2.CheckLock(check_id=1, lock="jobs/a/locks/b", title="none", timeout_s=DEADLINE_S)
     host.say(host_pb2.RunnerMessage(ask=first), host_pb2.RunnerMessage(check_lock=second))
-    host.hang_up()
-    await host.until(lambda: len(host.hellos) == 2)
+    await host.hang_up()
     host.answers.clear()
     host.say(host_pb2.RunnerMessage(check_lock=second))
 

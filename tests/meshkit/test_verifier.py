@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from meshkit.errors import Unauthenticated, Unavailable
 from meshkit.principal import Principal
-from meshkit.verifier import MESH, Revocations, TokenVerifier
+from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -240,3 +240,25 @@ def test_expired_revocations_are_forgotten() -> None:
 def test_a_credential_is_found_where_the_seed_says(metadata: dict[str, str], expected: str) -> None:
     """Header, then bearer, then cookie, whatever other cookies came along."""
     assert expected == MESH.find(metadata)
+
+
+async def test_who_waits_for_a_revocation_hears_of_it() -> None:
+    """Of their own token or of all of their user's, and not of somebody else's."""
+    revocations = Revocations()
+    by_token = asyncio.ensure_future(revocations.until_hit(Principal(user="users/u1", jti="j1")))
+    by_user = asyncio.ensure_future(revocations.until_hit(Principal(user="users/u2", jti="j2", issued_at=1.0)))
+    revocations.add_token("other", time.time() + 60)
+    revocations.add_token("j1", time.time() + 60)
+    await by_token
+    assert not by_user.done()
+    revocations.add_user("users/u2", 1.0, time.time() + 60)
+    await by_user
+
+
+def test_a_dialect_may_have_places_of_its_own() -> None:
+    """In the order it gives; what it does not name is not looked at."""
+    places = Credentials(headers=("x-token", "x-api-key"), bearer=False, cookies=("session",))
+
+    assert "b" == places.find({"x-api-key": "b", "authorization": "Bearer c", "cookie": "session=d"})
+    assert "" == places.in_headers({"authorization": "Bearer c", "kodosumi_api_key": "e"})
+    assert "d" == places.find({"authorization": "Bearer c", "cookie": "kodosumi_jwt=c; session=d"})

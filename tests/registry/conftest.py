@@ -58,6 +58,7 @@ class Mesh:
         network: str | None = None,
         display_name: str | None = None,
         original_name: str = "",
+        request_id: str = "",
     ) -> pb.Expose:
         """Save an expose as an operator."""
         expose = pb.Expose(
@@ -70,7 +71,7 @@ class Mesh:
             network=network,
             display_name=display_name,
         )
-        request = pb.SaveExposeRequest(expose=expose, original_name=original_name)
+        request = pb.SaveExposeRequest(expose=expose, original_name=original_name, request_id=request_id)
         saved: pb.Expose = await self.exposes.SaveExpose(request, metadata=self.operator, timeout=20)
         return saved
 

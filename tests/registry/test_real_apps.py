@@ -58,7 +58,7 @@ async def test_a_version_that_does_not_load_keeps_the_one_before(peers: Peers) -
 
     assert noop.state == pb.EXPOSE_STATE_OUTDATED
     assert noop.message.startswith("ModuleNotFoundError: No module named 'examples.no_such_module'")
-    assert [(flow.name, flow.alive) for flow in flows] == [("flows/noop", True)]
+    assert ("flows/noop", True) in [(flow.name, flow.alive) for flow in flows]
     assert "flow_checked expose=noop url=/noop/ http_status=200 alive=True" in boot
     assert boot[-1] == "boot_completed app_count=1 outdated_count=1"
 

@@ -27,7 +27,7 @@ _PAYMENT_NAMES = {
 
 
 class Payloads:
-    """The payloads of one job's events."""
+    """Translates the payloads of one job's events."""
 
     def __init__(self, job: job_pb2.Job) -> None:
         self._job = job
@@ -36,7 +36,7 @@ class Payloads:
             "payment": _payment,
         }
 
-    def of(self, kind: str, payload: str) -> str:
+    def payload(self, kind: str, payload: str) -> str:
         """Return an event's payload as kodosumi would have it; most kinds are the same."""
         translate = self._known.get(kind)
         if translate is None:

@@ -112,10 +112,10 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
         for header in sse.HEADERS:
             call.add_header(*header)
 
-        payloads = Payloads(await self._get(request.fid))
+        translate = Payloads(await self._get(request.fid)).payload
         with _execution(request.fid) as name:
             log = joblog.follow(self._jobs, name, after_seq)
-            encode = functools.partial(stream.encode, payloads=payloads, kinds=kinds, html=html)
+            encode = functools.partial(stream.encode, kinds=kinds, html=html, translate=translate)
             warm = sse.stream(log, encode, alive=stream.alive, end=stream.EOF)
             async with contextlib.aclosing(warm) as chunks:
                 async for chunk in chunks:

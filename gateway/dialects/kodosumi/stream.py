@@ -6,10 +6,10 @@ float.  Synthetic events have id 0: `alive` after a silence, `eof` at the end.  
 """
 
 import re
+from collections.abc import Callable
 
 from gateway.core import render
 from gateway.core.joblog import Events
-from gateway.dialects.kodosumi.log import Payloads
 from gateway.dialects.kodosumi.words import WORDS
 
 MAIN = frozenset(
@@ -29,11 +29,11 @@ def encode(
     kinds: frozenset[str] | None = None,
     *,
     html: bool = False,
-    payloads: Payloads | None = None,
+    translate: Callable[[str, str], str] | None = None,
 ) -> bytes:
     """Return events as the bytes of a stream.
 
-    `kinds` leaves out all others; `html` formats payloads for people; `payloads` puts those of their job in kodosumi's
+    `kinds` leaves out all others; `html` formats payloads for people; `translate` puts a payload of a kind into other
     words.  A status is translated always, an error has its text and never its traceback.
     """
     lines: list[str] = []
@@ -41,7 +41,7 @@ def encode(
         kind = event.kind
         if kinds is not None and kind not in kinds:
             continue
-        payload = event.payload if payloads is None else payloads.of(kind, event.payload)
+        payload = event.payload if translate is None else translate(kind, event.payload)
         if kind == "status":
             payload = WORDS.of_event(payload)
         elif html:

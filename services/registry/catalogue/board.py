@@ -19,6 +19,8 @@ from services.registry.standings import Standings
 
 _BOARD = "board"
 """What is published when the board has changed."""
+_WHOLE_S = 5.0
+"""How long a change may go unseen whose news was lost."""
 _GAP_S = 0.05
 """Between two looks: a boot changes an expose several times within moments."""
 
@@ -41,14 +43,17 @@ class Board:
 
     async def run(self) -> None:
         """Keep looking until the bus is closed."""
-        anything = True
+        heard, whole_at = True, 0.0
         async with self._bus.subscribe(EXPOSES, APPS) as waker:
             while not waker.closed:
                 started = time.monotonic()
+                anything = heard or started >= whole_at
+                if anything:
+                    whole_at = started + _WHOLE_S
                 await self._look(anything=anything)
                 took_s = time.monotonic() - started
                 await asyncio.sleep(max(_GAP_S, took_s))  # of a catalogue that takes long, at most every other moment
-                anything = await waker.wait(self._look_s)
+                heard = await waker.wait(self._look_s)
 
     async def watch(self) -> AsyncIterator[Changes]:
         """Yield the whole catalogue, then what changes; an empty change when nothing has for a while.

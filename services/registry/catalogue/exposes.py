@@ -2,13 +2,14 @@
 
 import asyncio
 import datetime
+import json
 from collections.abc import Callable
 
 import structlog
 
-from meshkit import paging
+from meshkit.idempotency import Request, once
 from meshkit.principal import caller
-from services.registry import documents
+from services.registry import documents, rows
 from services.registry.domain import exposes
 from services.registry.domain.exposes import Definition, Expose
 from services.registry.domain.standings import Standing, standing
@@ -26,8 +27,10 @@ class Exposes:
         self._apps = apps
         self._now = now
 
-    async def save(self, wanted: Definition, etag: str, original: str) -> tuple[Expose, Standing]:
-        """Add, replace or rename an expose.
+    async def save(
+        self, wanted: Definition, etag: str, original: str, request: Request | None = None
+    ) -> tuple[Expose, Standing]:
+        """Add, replace or rename an expose; the same `request` again returns what it was then.
 
         Raises `Invalid` with the field, `Conflict` if `etag` is old, `NotFound` or `AlreadyExists` on a rename.
         """
@@ -41,21 +44,23 @@ class Exposes:
             expose, is_new = exposes.save(wanted, stored, etag=etag, original=original, now=now)
             return expose
 
-        expose = await self._store.put(wanted.name, original, decide)
-        log.info("expose saved", expose=expose.name, original=original, new=is_new, by=caller().user)
-        return await self._standing(expose)
+        async def make() -> bytes:
+            asked = None if request is None else lambda expose: request.answered(_dump(expose))
+            expose = await self._store.put(wanted.name, original, decide, asked)
+            log.info("expose saved", expose=expose.name, original=original, new=is_new, by=caller().user)
+            return _dump(expose)
+
+        return await self._standing(_load(await once(self._store, request, make)))
 
     async def get(self, name: str) -> tuple[Expose, Standing]:
         """Return an expose, or raise `NotFound`."""
         return await self._standing(await self._store.get(name))
 
-    async def page(self, page_size: int, page_token: str) -> tuple[list[tuple[Expose, Standing]], str]:
-        """Return a page of exposes by name and the next page's token, empty on the last."""
-        size = paging.size(page_size)
-        found = await self._store.select(paging.decode(page_token), size + 1)
+    async def list(self, after: str, limit: int) -> list[tuple[Expose, Standing]]:
+        """Return up to `limit` exposes behind `after`, by name."""
+        found = await self._store.select(after, limit)
         snapshot = await self._apps.current()
-        items = [(expose, standing(expose, snapshot)) for expose in found[:size]]
-        return items, paging.encode(found[size - 1].name) if len(found) > size else ""
+        return [(expose, standing(expose, snapshot)) for expose in found]
 
     async def delete(self, name: str) -> None:
         """Forget an expose, or raise `NotFound`.  Its app runs on until the next boot."""
@@ -64,3 +69,11 @@ class Exposes:
 
     async def _standing(self, expose: Expose) -> tuple[Expose, Standing]:
         return expose, standing(expose, await self._apps.current())
+
+
+def _dump(expose: Expose) -> bytes:
+    return json.dumps(rows.dump(expose)).encode()
+
+
+def _load(answer: bytes) -> Expose:
+    return rows.load(json.loads(answer))

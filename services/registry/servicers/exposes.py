@@ -4,6 +4,8 @@ from google.protobuf import empty_pb2
 from mesh.registry.v1 import registry_pb2 as pb
 from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
 
+from meshkit import paging
+from meshkit.idempotency import ask
 from meshkit.interceptors import Context
 from services.registry import wire
 from services.registry.catalogue.exposes import Exposes
@@ -12,14 +14,17 @@ from services.registry.catalogue.exposes import Exposes
 class ExposeServicer(pb_grpc.ExposeServiceServicer):
     """Serves `mesh.registry.v1.ExposeService`."""
 
-    def __init__(self, exposes: Exposes) -> None:
+    def __init__(self, exposes: Exposes, key: bytes) -> None:
+        """`key` hides from readers of the table of requests what was in them."""
         self._exposes = exposes
+        self._key = key
 
     async def SaveExpose(self, request: pb.SaveExposeRequest, context: Context) -> pb.Expose:
         """Add, replace or rename an expose."""
         wanted = wire.definition(request.expose)
         original = wire.original_id(request.original_name)
-        return wire.expose_pb(await self._exposes.save(wanted, request.expose.etag, original))
+        asked = ask(request, self._key)
+        return wire.expose_pb(await self._exposes.save(wanted, request.expose.etag, original, asked))
 
     async def GetExpose(self, request: pb.GetExposeRequest, context: Context) -> pb.Expose:
         """Return one."""
@@ -27,8 +32,9 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
 
     async def ListExposes(self, request: pb.ListExposesRequest, context: Context) -> pb.ListExposesResponse:
         """Return a page."""
-        items, token = await self._exposes.page(request.page_size, request.page_token)
-        return pb.ListExposesResponse(exposes=[wire.expose_pb(item) for item in items], next_page_token=token)
+        found = await paging.page(request, self._exposes.list, lambda item: item[0].name)
+        exposes = [wire.expose_pb(item) for item in found.items]
+        return pb.ListExposesResponse(exposes=exposes, next_page_token=found.next_token)
 
     async def DeleteExpose(self, request: pb.DeleteExposeRequest, context: Context) -> empty_pb2.Empty:
         """Forget one."""

@@ -1,14 +1,15 @@
 """Exposes in a SQLite file."""
 
-import dataclasses
-import datetime
-import json
 import sqlite3
 from collections.abc import Callable
-from typing import Any
 
+from meshkit import clock, sqlite_requests
+from meshkit.clock import Now
+from meshkit.idempotency import Request
 from meshkit.sqlite import Database
-from services.registry.domain.exposes import Expose, FlowMeta, FoundFlow, missing, taken
+from services.registry import rows
+from services.registry.domain.exposes import Expose, missing, taken
+from services.registry.ports.exposes import Asked
 
 MIGRATIONS = (
     """
@@ -26,15 +27,17 @@ MIGRATIONS = (
         failure TEXT NOT NULL
     ) STRICT;
     """,
+    sqlite_requests.MIGRATION,
 )
 
 
 class SqliteStore:
     """A store in a SQLite file; a change is on disk before its caller goes on."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, now: Now = clock.now) -> None:
         """`database` is open and was made with `MIGRATIONS`."""
         self._database = database
+        self._now = now
 
     async def get(self, name: str) -> Expose:
         """Return the expose, or raise `NotFound`."""
@@ -46,12 +49,18 @@ class SqliteStore:
         parameters = (after, -1 if limit is None else limit)
 
         def work(connection: sqlite3.Connection) -> list[Expose]:
-            return [_load(row) for row in connection.execute(sql, parameters)]
+            return [rows.load(row) for row in connection.execute(sql, parameters)]
 
         return await self._database.query(work)
 
-    async def put(self, name: str, original: str, decide: Callable[[Expose | None], Expose]) -> Expose:
-        """Keep what `decide` makes of the stored expose."""
+    async def request(self, owner: str, request_id: str) -> Request | None:
+        """Return a request that has been carried out."""
+        return await self._database.read(lambda connection: sqlite_requests.find(connection, owner, request_id))
+
+    async def put(
+        self, name: str, original: str, decide: Callable[[Expose | None], Expose], asked: Asked | None = None
+    ) -> Expose:
+        """Keep what `decide` makes of the stored expose, and who `asked`."""
 
         def work(connection: sqlite3.Connection) -> Expose:
             source = original or name
@@ -65,6 +74,8 @@ class SqliteStore:
             if source != name:
                 connection.execute("DELETE FROM exposes WHERE name = ?", (source,))
             _write(connection, expose)
+            if asked is not None:
+                sqlite_requests.keep(connection, asked(expose), self._now())
             return expose
 
         return await self._database.write(work)
@@ -91,25 +102,12 @@ class SqliteStore:
         await self._database.write(work)
 
 
-_FIELDS = (
-    "name",
-    "display_name",
-    "network",
-    "enabled",
-    "bootstrap",
-    "meta",
-    "created_at",
-    "updated_at",
-    "flows",
-    "booted_etag",
-    "failure",
-)
-_COLUMNS = ", ".join(_FIELDS)
+_COLUMNS = ", ".join(rows.FIELDS)
 
 
 def _find(connection: sqlite3.Connection, name: str) -> Expose | None:
     row = connection.execute(f"SELECT {_COLUMNS} FROM exposes WHERE name = ?", (name,)).fetchone()
-    return None if row is None else _load(row)
+    return None if row is None else rows.load(row)
 
 
 def _get(connection: sqlite3.Connection, name: str) -> Expose:
@@ -120,34 +118,5 @@ def _get(connection: sqlite3.Connection, name: str) -> Expose:
 
 
 def _write(connection: sqlite3.Connection, expose: Expose) -> None:
-    values = {field: getattr(expose, field) for field in _FIELDS}
-    values["meta"] = None if expose.meta is None else _json(expose.meta)
-    values["flows"] = _json(expose.flows)
-    values["created_at"] = expose.created_at.isoformat()
-    values["updated_at"] = expose.updated_at.isoformat()
-    marks = ", ".join("?" for _ in _FIELDS)
-    connection.execute(f"INSERT OR REPLACE INTO exposes ({_COLUMNS}) VALUES ({marks})", tuple(values.values()))
-
-
-def _json(records: tuple[FlowMeta, ...] | tuple[FoundFlow, ...]) -> str:
-    return json.dumps([dataclasses.asdict(record) for record in records], default=_iso, ensure_ascii=False)
-
-
-def _iso(value: datetime.datetime) -> str:
-    return value.isoformat()
-
-
-def _load(row: tuple[Any, ...]) -> Expose:
-    values = dict(zip(_FIELDS, row, strict=True))
-    values["enabled"] = bool(values["enabled"])
-    values["created_at"] = datetime.datetime.fromisoformat(values["created_at"])
-    values["updated_at"] = datetime.datetime.fromisoformat(values["updated_at"])
-    if values["meta"] is not None:
-        values["meta"] = tuple(_load_meta(item) for item in json.loads(values["meta"]))
-    values["flows"] = tuple(FoundFlow(**{**item, "tags": tuple(item["tags"])}) for item in json.loads(values["flows"]))
-    return Expose(**values)
-
-
-def _load_meta(item: dict[str, Any]) -> FlowMeta:
-    heartbeat_at = item.pop("heartbeat_at")
-    return FlowMeta(**item, heartbeat_at=heartbeat_at and datetime.datetime.fromisoformat(heartbeat_at))
+    marks = ", ".join("?" for _ in rows.FIELDS)
+    connection.execute(f"INSERT OR REPLACE INTO exposes ({_COLUMNS}) VALUES ({marks})", rows.dump(expose))

@@ -136,6 +136,6 @@ def test_a_table_is_a_table() -> None:
     assert "<thead><tr><th>name</th><th>&lt;i&gt;</th></tr></thead>" in shown
     assert "<tr><td>&lt;b&gt;Ada&lt;/b&gt;</td><td>36</td></tr><tr><td></td>" in shown
     assert shown.endswith("<p>… 3 more rows</p>")
-    broken: dict[str, object]
-    for broken in ({"columns": 1, "rows": []}, {"columns": [], "rows": [1]}, {"columns": []}):
+    cases: list[dict[str, Any]] = [{"columns": 1, "rows": []}, {"columns": [], "rows": [1]}, {"columns": []}]
+    for broken in cases:
         assert typed(Table=broken).startswith("<h4>Table</h4><pre>")

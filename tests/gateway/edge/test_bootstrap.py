@@ -1,5 +1,6 @@
 """Envoy's bootstrap, rendered from the contract."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ from mesh.gateway.v1 import options_pb2
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
 from gateway.edge import bootstrap, contract, envoy, limits
+from meshkit.verifier import Credentials
 
 JWKS = '{"keys": []}'
 CONFIG = EdgeConfig(port=13370)
@@ -96,6 +98,33 @@ def test_every_stream_has_a_route_without_a_timeout() -> None:
     assert streams <= open_ended
 
 
+def test_a_websocket_has_a_route_of_its_own() -> None:
+    """To the web app, without a timeout, and past the transcoders: its path may be an RPC's without an upgrade."""
+    paths = [path for dialect in DIALECTS for path in dialect.socket_paths]
+    sockets = {
+        route["match"]["safe_regex"]["regex"]: route for route in routes(rendered()) if "safe_regex" in route["match"]
+    }
+
+    assert {contract.pattern(path) for path in paths} == set(sockets)
+    for route in sockets.values():
+        assert ("web", "0s") == (route["route"]["cluster"], route["route"]["timeout"])
+        assert {"transcoder_snake", "transcoder_camel"} == set(route["typed_per_filter_config"])
+        assert [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}] == route["match"][
+            "headers"
+        ]
+
+
+def test_a_token_is_looked_for_wherever_a_dialect_has_it() -> None:
+    """A dialect that is added brings its places along."""
+    more = dataclasses.replace(DIALECTS[0], credentials=Credentials(headers=("x-api-key",), cookies=("session",)))
+    config = bootstrap.render(CONFIG, JWKS, contract.descriptors(), [*DIALECTS, more])
+    provider = filters(config)["jwt_authn"]["providers"]["mesh"]
+
+    bearer = {"name": "authorization", "value_prefix": "Bearer "}
+    assert [{"name": "kodosumi_api_key"}, {"name": "x-api-key"}, bearer] == provider["from_headers"]
+    assert ["kodosumi_jwt", "session"] == provider["from_cookies"]
+
+
 def test_only_the_gateway_says_what_the_http_answer_is() -> None:
     """Answers of other clusters lose the control headers before the edge reads them."""
     for route in routes(rendered()):
@@ -111,6 +140,18 @@ def test_the_typed_api_goes_to_its_service() -> None:
     for name in ("auth", "registry", "runner", "payments"):
         assert clusters[f"/mesh.{name}."] == name
     assert routes(rendered())[-1]["route"]["cluster"] == "web"
+
+
+def test_the_typed_api_is_transcoded_in_camel_case() -> None:
+    """Only what has paths; streams over REST are marked for the script, those of gRPC clients are not."""
+    services = filters(rendered())["transcoder_camel"]["services"]
+    marked = [route for route in routes(rendered()) if "response_headers_to_add" in route]
+    (watch,) = [route for route in marked if route["match"]["path"] == "/mesh.runner.v1.JobService/WatchJob"]
+
+    assert "mesh.runner.v1.JobService" in services
+    assert "mesh.runner.v1.HostService" not in services
+    assert {"name": "x-envoy-original-method", "present_match": True} in watch["match"]["headers"]
+    assert ("runner", "0s") == (watch["route"]["cluster"], watch["route"]["timeout"])
 
 
 def test_each_naming_has_a_transcoder_if_somebody_uses_it() -> None:

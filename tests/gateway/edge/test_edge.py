@@ -261,27 +261,6 @@ async def test_browsers_may_speak_grpc_web(edge: Edge) -> None:
     assert b"grpc-status:0" in response.content[5 + length :]
 
 
-async def test_a_caller_has_a_limit_of_their_own(edge: Edge, tmp_path: pathlib.Path) -> None:
-    """Past it 429 in the panel's shape; another user and nobody are not touched."""
-    config = edge.config.model_copy(update={"port": free_port(), "rate_limit_rps": 3})
-    other = await edge.new_user("patient")
-    async with enveloped(config, edge.jwks_json, tmp_path) as http:
-        answers = [await http.get("/role/profile", headers=edge.operator) for _ in range(12)]
-        others = await http.get("/role/profile", headers=other)
-        nobody = await http.get("/flow")
-    limited = [answer for answer in answers if answer.status_code == 429]
-
-    assert limited
-    assert limited[0].headers["retry-after"] == "1"
-    assert limited[0].json() == {
-        "error": "TooManyRequestsException",
-        "path": "/role/profile",
-        "detail": "429: too many requests: slow down",
-        "status_code": 429,
-    }
-    assert (others.status_code, nobody.status_code) == (200, 401)
-
-
 async def test_a_service_that_is_away_is_said_so(edge: Edge, tmp_path: pathlib.Path) -> None:
     """503 in the panel's shape for REST, UNAVAILABLE for gRPC."""
     nowhere = f"127.0.0.1:{free_port()}"

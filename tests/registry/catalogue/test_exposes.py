@@ -167,6 +167,33 @@ async def test_an_old_etag_is_refused(mesh: Mesh) -> None:
     assert gone.value.code() == grpc.StatusCode.ABORTED
 
 
+async def test_a_save_may_be_sent_twice(mesh: Mesh) -> None:
+    """With the same id the first answer comes again, whatever has been saved since, and nothing is saved."""
+    first = await mesh.save("x", "import_path: a:b", request_id="one")
+    await mesh.save("x", "import_path: c:d")
+
+    again = await mesh.save("x", "import_path: a:b", request_id="one")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await mesh.save("x", "import_path: e:f", request_id="one")
+
+    assert (again.bootstrap, again.etag, again.update_time) == (first.bootstrap, first.etag, first.update_time)
+    assert (await mesh.get("x")).bootstrap == "import_path: c:d"
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert fields(caught.value) == ["request_id"]
+
+
+async def test_a_rename_may_be_sent_twice(mesh: Mesh) -> None:
+    """The second finds its own answer, not that the old name is gone."""
+    old = await mesh.save("old", "import_path: a:b")
+
+    once, twice = [
+        await mesh.save("new", "import_path: a:b", original_name="exposes/old", etag=old.etag, request_id="one")
+        for _ in range(2)
+    ]
+
+    assert (once.name, once.etag) == (twice.name, twice.etag) == ("exposes/new", once.etag)
+
+
 async def test_of_many_saves_with_one_etag_one_wins(mesh: Mesh) -> None:
     """The check and the write are one step."""
     first = await mesh.save("x", "import_path: a:b")

@@ -1,4 +1,4 @@
-"""What every store of exposes promises."""
+"""What every store of exposes promises.  A new adapter adds itself to the fixture and nothing else."""
 
 import dataclasses
 import datetime
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from meshkit.errors import AlreadyExists, NotFound
+from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.registry.domain.exposes import Expose, FlowMeta, FoundFlow
 from services.registry.ports.exposes import ExposeStore
@@ -48,6 +49,11 @@ def expose(name: str) -> Expose:
         booted_etag="1.5",
         failure="because",
     )
+
+
+def asked(answer: str) -> Request:
+    """Return a request that has been answered."""
+    return Request(owner="users/1", request_id="one", body_hash="hash", answer=answer.encode())
 
 
 async def put(store: ExposeStore, wanted: Expose, original: str = "") -> Expose:
@@ -104,6 +110,27 @@ async def test_renaming(store: ExposeStore) -> None:
     await put(store, expose("c"), original="a")
 
     assert [item.name for item in await store.select()] == ["b", "c"]
+
+
+async def test_a_request_is_kept_with_what_it_made(store: ExposeStore) -> None:
+    """It is found by its caller and id; made again it is refused, and what it would have changed stands."""
+    await store.put("a", "", lambda stored: expose("a"), lambda made: asked(made.bootstrap))
+    with pytest.raises(AlreadyExists):
+        await store.put(
+            "a", "", lambda stored: dataclasses.replace(expose("a"), bootstrap="other"), lambda made: asked("other")
+        )
+
+    assert await store.request("users/1", "one") == asked("import_path: a:b\n")
+    assert await store.request("users/2", "one") is None
+    assert await store.get("a") == expose("a")
+
+
+async def test_a_request_that_is_refused_is_not_kept(store: ExposeStore) -> None:
+    """There is never one without its effect."""
+    with pytest.raises(NotFound):
+        await store.put("b", "nobody", lambda stored: expose("b"), lambda made: asked("b"))
+
+    assert await store.request("users/1", "one") is None
 
 
 async def test_changing(store: ExposeStore) -> None:
