@@ -34,7 +34,7 @@ def filters(
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
     for camel, name in TRANSCODERS.items():
-        names = [service.name for service in services if service.is_dialect and service.camel == camel]
+        names = [service.name for service in services if service.has_paths and service.camel == camel]
         if names:
             yield {**_transcoder(descriptors, names, camel=camel), "name": name}
     yield _filter("router.v3.Router")

@@ -51,6 +51,9 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
                 yield _route({"path": method.name, **_GRPC}, clusters.GATEWAY, timeout_s=0)
         yield _route({"prefix": f"/{service.name}/", **_GRPC}, clusters.GATEWAY, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
     for cluster in clusters.SERVICES:
+        for service in services:
+            if service.package.startswith(f"mesh.{cluster}."):
+                yield from _lines(service, cluster)
         yield _route({"prefix": f"/mesh.{cluster}.", **_GRPC}, cluster, timeout_s=0)
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
     yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
@@ -58,6 +61,16 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
         for template in dialect.socket_paths:
             yield _socket(template)
     yield _route({"prefix": "/"}, clusters.WEB, _WEB_TIMEOUT_S)
+
+
+def _lines(service: contract.Service, cluster: str) -> Iterator[dict[str, Any]]:
+    """Streams of our own API over REST: `edge.lua` gives the answer its content type, a JSON document on each line."""
+    transcoded = {"headers": [*_GRPC["headers"], {"name": "x-envoy-original-method", "present_match": True}]}
+    for method in service.methods:
+        if method.streams and method.bindings:
+            marked = {"header": {"key": "x-mesh-lines", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            route = _route({"path": method.name, **transcoded}, cluster, timeout_s=0)
+            yield {**route, "response_headers_to_add": [marked]}
 
 
 def _socket(template: str) -> dict[str, Any]:

@@ -96,9 +96,9 @@ class Fallback:
 
     def _explain(self, request: Request) -> Response:
         path = request.url.path
-        if any(pattern.fullmatch(path) for pattern in self._sockets):
-            return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
         allowed = ["GET"] if path in ("/", "/health") else self._paths.allowed(path)
+        if not allowed and any(pattern.fullmatch(path) for pattern in self._sockets):
+            return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
         if not allowed:
             return refuse(request, NotFound("Not Found"), self._dialects)
         error = HttpError(405, f"Method Not Allowed: use {' or '.join(allowed)}")

@@ -138,10 +138,10 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
         chain: dict[str, Any] = {"ledger_worker_delay_s": 0.05, "ledger_confirm_delay_s": 0.1}
         port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **chain, **common)))
         common["payments_address"] = f"127.0.0.1:{port}"
+        common["registry_address"] = f"127.0.0.1:{free_port()}"  # the runner follows the registry, which asks the runner
         port = await run(runner_app.running(RunnerConfig(runner_address=ANY, **common)))
         common["runner_address"] = f"127.0.0.1:{port}"
-        port = await run(registry_app.running(RegistryConfig(registry_address=ANY, **common)))
-        common["registry_address"] = f"127.0.0.1:{port}"
+        await run(registry_app.running(RegistryConfig(**common)))
         unplaced = EdgeConfig(gateway_address=ANY, web_address=ANY, port=free_port(), **common, **overrides)
         ports = await run(gateway_app.running(unplaced))
         placed = {"gateway_address": f"127.0.0.1:{ports.grpc}", "web_address": f"127.0.0.1:{ports.web}"}

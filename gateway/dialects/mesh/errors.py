@@ -1,37 +1,66 @@
-"""How the typed API says in JSON that something went wrong: AIP-193, as gRPC does in a status."""
+"""How the typed API says in JSON that something went wrong: `google.rpc.Status`, as gRPC does (AIP-193).
+
+Envoy renders what the services raise (`convert_grpc_status`); this is the same for what never reaches one.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
+from grpc import StatusCode
 
 from gateway.http.dialect import Rendered
-from gateway.http.errors import envoy_detail, http_status
+from gateway.http.errors import HttpError, envoy_detail
 from gateway.http.exchange import Asked
 from meshkit.errors import MeshError
 
-_NAMES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
+_HTTP: Mapping[StatusCode, int] = {
+    StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.FAILED_PRECONDITION: 400,
+    StatusCode.UNAUTHENTICATED: 401,
+    StatusCode.PERMISSION_DENIED: 403,
+    StatusCode.NOT_FOUND: 404,
+    StatusCode.ALREADY_EXISTS: 409,
+    StatusCode.ABORTED: 409,
+    StatusCode.RESOURCE_EXHAUSTED: 429,
+    StatusCode.UNIMPLEMENTED: 501,
+    StatusCode.UNAVAILABLE: 503,
+    StatusCode.DEADLINE_EXCEEDED: 504,
+}
+"""Envoy's own table; what it does not name is 500."""
+_CODES: Mapping[int, StatusCode] = {
+    400: StatusCode.INVALID_ARGUMENT,
+    401: StatusCode.UNAUTHENTICATED,
+    403: StatusCode.PERMISSION_DENIED,
+    404: StatusCode.NOT_FOUND,
+    405: StatusCode.UNIMPLEMENTED,
+    408: StatusCode.DEADLINE_EXCEEDED,
+    413: StatusCode.RESOURCE_EXHAUSTED,
+    415: StatusCode.INVALID_ARGUMENT,
+    426: StatusCode.FAILED_PRECONDITION,
+    429: StatusCode.RESOURCE_EXHAUSTED,
+    431: StatusCode.RESOURCE_EXHAUSTED,
+    500: StatusCode.INTERNAL,
+    501: StatusCode.UNIMPLEMENTED,
+    502: StatusCode.UNAVAILABLE,
+    503: StatusCode.UNAVAILABLE,
+    504: StatusCode.DEADLINE_EXCEEDED,
 }
 
 
 def render(error: MeshError, asked: Asked) -> Rendered:
-    """Render as `{"error": {"code", "status", "message", "details"}}`."""
-    status = http_status(error)
-    details = json_format.MessageToDict(error.to_status(), preserving_proto_field_name=True).get("details", [])
-    body = {"code": status, "status": error.code.name, "message": str(error), "details": details}
-    return Rendered(status=status, body={"error": body})
+    """Render as `{"code", "message", "details"}`, where the code is gRPC's number."""
+    if isinstance(error, HttpError):
+        return Rendered(status=error.status, body=_body(error.status, str(error)))
+    body = json_format.MessageToDict(error.to_status())
+    return Rendered(status=_HTTP.get(error.code, 500), body={"details": [], **body})
 
 
 def envoy_body(status: int) -> Mapping[str, Any]:
     """Return the same for Envoy's own replies."""
-    name = _NAMES.get(status, "UNKNOWN")
-    return {"error": {"code": "%RESPONSE_CODE%", "status": name, "message": envoy_detail(status), "details": []}}
+    return _body(status, envoy_detail(status))
+
+
+def _body(status: int, message: str) -> Mapping[str, Any]:
+    number: int = _CODES.get(status, StatusCode.UNKNOWN).value[0]
+    return {"code": number, "message": message, "details": []}

@@ -142,6 +142,18 @@ def test_the_typed_api_goes_to_its_service() -> None:
     assert routes(rendered())[-1]["route"]["cluster"] == "web"
 
 
+def test_the_typed_api_is_transcoded_in_camel_case() -> None:
+    """Only what has paths; streams over REST are marked for the script, those of gRPC clients are not."""
+    services = filters(rendered())["transcoder_camel"]["services"]
+    marked = [route for route in routes(rendered()) if "response_headers_to_add" in route]
+    (watch,) = [route for route in marked if route["match"]["path"] == "/mesh.runner.v1.JobService/WatchJob"]
+
+    assert "mesh.runner.v1.JobService" in services
+    assert "mesh.runner.v1.HostService" not in services
+    assert {"name": "x-envoy-original-method", "present_match": True} in watch["match"]["headers"]
+    assert ("runner", "0s") == (watch["route"]["cluster"], watch["route"]["timeout"])
+
+
 def test_each_naming_has_a_transcoder_if_somebody_uses_it() -> None:
     """An unset naming is snake case."""
     unset, camel, snake = (

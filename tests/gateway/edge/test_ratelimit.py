@@ -102,8 +102,7 @@ async def test_too_many_is_said_in_the_dialects_words(edge: Edge, tmp_path: path
 
     words = "too many requests: slow down"
     assert {"status": "error", "error": {"message": words}} == payments[0].json()
-    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": words, "details": []}
-    assert {"error": error} == typed[0].json()
+    assert {"code": 8, "message": words, "details": []} == typed[0].json()
     assert {grpc.StatusCode.RESOURCE_EXHAUSTED} == codes
 
 

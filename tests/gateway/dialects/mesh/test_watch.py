@@ -117,16 +117,16 @@ async def test_who_hangs_up_is_watched_for_no_more(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job_id", "headers", "status", "name"),
+    ("job_id", "headers", "status", "code"),
     [
-        ("mine", {}, 401, "UNAUTHENTICATED"),
-        ("mine", {"KODOSUMI_API_KEY": "forged"}, 401, "UNAUTHENTICATED"),
-        (UNKNOWN, None, 404, "NOT_FOUND"),
-        ("bobs", None, 404, "NOT_FOUND"),
+        ("mine", {}, 401, 16),
+        ("mine", {"KODOSUMI_API_KEY": "forged"}, 401, 16),
+        (UNKNOWN, None, 404, 5),
+        ("bobs", None, 404, 5),
     ],
 )
 async def test_who_may_not_is_told_so_in_http(
-    stage: Stage, job_id: str, headers: dict[str, str] | None, status: int, name: str
+    stage: Stage, job_id: str, headers: dict[str, str] | None, status: int, code: int
 ) -> None:
     """Nothing is accepted; the body is the typed API's."""
     bob = f"users/{(await stage.admin.get('/role/bob')).json()['id']}"
@@ -137,15 +137,14 @@ async def test_who_may_not_is_told_so_in_http(
     sent = token(stage.alice) if headers is None else headers
     answer = await refusal(watching(stage, named.get(job_id, job_id), sent))
 
-    assert status == answer.status_code
-    assert (status, name) == (answer.json()["error"]["code"], answer.json()["error"]["status"])
+    assert (status, code) == (answer.status_code, answer.json()["code"])
 
 
 async def test_a_place_that_is_no_number_is_refused(stage: Stage) -> None:
     """By the name of the field."""
     job_id = stage.runner.add(job(stage.owner), EVENTS)
     answer = await refusal(watching(stage, job_id, token(stage.alice), query="?after_seq=x"))
-    violations = answer.json()["error"]["details"][-1]["field_violations"]
+    violations = answer.json()["details"][-1]["fieldViolations"]
 
     assert (400, "after_seq") == (answer.status_code, violations[0]["field"])
 
@@ -187,11 +186,14 @@ async def test_who_signs_out_is_gone(stage: Stage) -> None:
     assert 2 == len(rest)
 
 
-async def test_without_an_upgrade_it_says_what_it_is(stage: Stage) -> None:
-    """426, as nothing else is there yet."""
-    answer = await stage.alice.get(f"/mesh/v1/jobs/{UNKNOWN}:watch")
+async def test_without_an_upgrade_it_is_the_rpc(stage: Stage) -> None:
+    """The same path, answered by the runner, a JSON document on each line."""
+    job_id = stage.runner.add(job(stage.owner, "SUCCEEDED"), EVENTS)
+    answer = await stage.alice.get(f"/mesh/v1/jobs/{job_id}:watch")
+    lines = [json.loads(line) for line in answer.text.splitlines()]
 
-    assert (426, 426) == (answer.status_code, answer.json()["error"]["code"])
+    assert (200, "application/x-ndjson") == (answer.status_code, answer.headers["content-type"])
+    assert [event.seq for event in EVENTS] == [int(event["seq"]) for line in lines for event in line["events"]]
 
 
 @pytest.mark.parametrize("path", ["/mesh/v1/nothing", "/nothing", "/mesh/v1/jobs/a/b:watch"])
