@@ -26,6 +26,7 @@ from services.registry import app as registry_app
 from services.registry.config import Config as RegistryConfig
 from services.runner import app as runner_app
 from services.runner.config import Config as RunnerConfig
+from tests.conformance.reference import Checked
 
 ANY = "127.0.0.1:0"
 DEADLINE_S = 30.0
@@ -109,7 +110,7 @@ async def enveloped(
         await asyncio.wait_for(_started(process.stderr), DEADLINE_S)
         drain = asyncio.create_task(process.stderr.read())  # or the pipe fills up
         base = f"http://127.0.0.1:{config.port}"
-        async with httpx.AsyncClient(base_url=base, timeout=DEADLINE_S) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=DEADLINE_S, transport=Checked()) as client:
             yield client
         process.terminate()
         await drain
@@ -138,7 +139,9 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
         chain: dict[str, Any] = {"ledger_worker_delay_s": 0.05, "ledger_confirm_delay_s": 0.1}
         port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **chain, **common)))
         common["payments_address"] = f"127.0.0.1:{port}"
-        common["registry_address"] = f"127.0.0.1:{free_port()}"  # the runner follows the registry, which asks the runner
+        common["registry_address"] = (
+            f"127.0.0.1:{free_port()}"  # the runner follows the registry, which asks the runner
+        )
         port = await run(runner_app.running(RunnerConfig(runner_address=ANY, **common)))
         common["runner_address"] = f"127.0.0.1:{port}"
         await run(registry_app.running(RegistryConfig(**common)))
