@@ -33,6 +33,7 @@ class Auth(AroundInterceptor):
     ) -> None:
         super().__init__()
         self.verifier = verifier
+        """For calls that come another way than gRPC, such as a WebSocket."""
         self._secret = secret
         self._credentials = credentials
         self._policies: dict[str, tuple[int, Credentials]] = {}

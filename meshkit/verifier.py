@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import jwt
 
+from meshkit import clock
 from meshkit.errors import MeshError, Unauthenticated, Unavailable
 from meshkit.principal import Principal
 
@@ -70,7 +71,8 @@ class Revocations:
     yet what was revoked before.
     """
 
-    def __init__(self, *, complete: bool = True) -> None:
+    def __init__(self, *, complete: bool = True, now: clock.Now = clock.now) -> None:
+        self._now = now
         self._tokens: dict[str, float] = {}
         self._users: dict[str, tuple[float, float]] = {}
         self._forget_at = _CACHE_MAX
@@ -78,6 +80,10 @@ class Revocations:
         self._grown = asyncio.Event()
         if complete:
             self._complete.set()
+
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._tokens) + len(self._users)
 
     def completed(self) -> None:
         """Everything that was revoked so far has been added."""
@@ -122,13 +128,13 @@ class Revocations:
         self._grown = asyncio.Event()
 
     def _forget_expired(self) -> None:
-        if len(self._tokens) + len(self._users) < self._forget_at:
+        if len(self) < self._forget_at:
             return
-        now = time.time()
+        now = self._now()
         self._tokens = {jti: at for jti, at in self._tokens.items() if at > now}
         self._users = {user: times for user, times in self._users.items() if times[1] > now}
         # Not again before as many have come: or each would cost a sweep once that many are alive.
-        self._forget_at = _CACHE_MAX + 2 * (len(self._tokens) + len(self._users))
+        self._forget_at = _CACHE_MAX + 2 * len(self)
 
 
 class TokenVerifier:
@@ -138,8 +144,11 @@ class TokenVerifier:
     at most once a second.
     """
 
-    def __init__(self, fetch_jwks: Callable[[], Awaitable[str]], revocations: Revocations) -> None:
+    def __init__(
+        self, fetch_jwks: Callable[[], Awaitable[str]], revocations: Revocations, now: clock.Now = clock.now
+    ) -> None:
         self._fetch = fetch_jwks
+        self._now = now
         self._fetching = asyncio.Lock()
         self._asked_at = -_ASK_AGAIN_S
         self._failed = ""
@@ -157,7 +166,7 @@ class TokenVerifier:
             if len(self._known) >= _CACHE_MAX:
                 self._known.clear()
             self._known[digest] = principal
-        if principal.expires_at <= time.time():
+        if principal.expires_at <= self._now():
             raise Unauthenticated("token has expired: sign in again", token=REFUSED)
         if self.revocations.hit(principal):
             raise Unauthenticated("token has been revoked: sign in again", token=REFUSED)
@@ -204,10 +213,11 @@ class TokenVerifier:
             return
         try:
             keys = json.loads(await self._fetch())["keys"]
-            self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
-            self._failed = ""
         except MeshError as error:
             self._failed = f"cannot get the keys that verify tokens: {error}"
-            raise Unavailable(self._failed) from error
-        finally:
             self._asked_at = time.monotonic()
+            raise Unavailable(self._failed) from error
+        # Not in a `finally`: a caller who hangs up while it asks must not leave the others with "unknown key".
+        self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
+        self._failed = ""
+        self._asked_at = time.monotonic()

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import fcntl
-import ipaddress
 import os
 import pathlib
 import shutil
@@ -12,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import ports
 from agentmesh.supervisor.services import SERVICES
 
@@ -86,7 +86,7 @@ def settled(options: Options) -> Iterator[Plan]:
     with contextlib.ExitStack() as stack:
         run_dir = stack.enter_context(_owned(options.data_dir))
         try:
-            free, holds = ports.reserve(6)
+            free, holds = ports.reserve(7)
             for hold in holds:
                 stack.callback(hold.close)
             port = _front_port(options, host, stack)
@@ -97,7 +97,7 @@ def settled(options: Options) -> Iterator[Plan]:
 
 def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: list[int]) -> Plan:
     """Return the plan for these settled addresses.  The one table of what a mesh is made of."""
-    auth, registry, runner, payments, gateway, web = (f"127.0.0.1:{number}" for number in free)
+    auth, registry, runner, payments, ledger, gateway, web = (f"127.0.0.1:{number}" for number in free)
     nursery = str(run_dir / "nursery.sock")
     probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
     children = (
@@ -106,6 +106,7 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         _child("runner", "grpc", runner, stop_order=2),
         _child("registry", "grpc", registry, stop_order=3),
         _child("payments", "grpc", payments, stop_order=3),
+        _child("ledger", "grpc", ledger, stop_order=3),
         _child("nursery", "socket", nursery, stop_order=3, loads_apps=True),
         _child("edge", "http", f"{probe_url}/health", stop_order=1),
     )
@@ -116,6 +117,7 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         AGENTMESH_REGISTRY_ADDRESS=registry,
         AGENTMESH_RUNNER_ADDRESS=runner,
         AGENTMESH_PAYMENTS_ADDRESS=payments,
+        AGENTMESH_LEDGER_ADDRESS=ledger,
         AGENTMESH_GATEWAY_ADDRESS=gateway,
         AGENTMESH_WEB_ADDRESS=web,
         AGENTMESH_HOST=host,
@@ -171,7 +173,7 @@ def _address(host: str) -> str:
 
 
 def _refuse_open_door(typed: str, host: str) -> None:
-    if not ipaddress.ip_address(host).is_loopback and os.environ.get(ADMIN_PASSWORD) in (None, "", "admin"):
+    if not is_loopback(host) and os.environ.get(ADMIN_PASSWORD) in (None, "", "admin"):
         raise UsageError(
             f"--host {typed} can be reached from other machines, and the admin's password would be the default: "
             f"set {ADMIN_PASSWORD} (not to 'admin') first"

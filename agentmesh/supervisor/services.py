@@ -5,6 +5,7 @@ SERVICES = {
     "registry": "services.registry",
     "runner": "services.runner",
     "payments": "services.payments",
+    "ledger": "services.ledger",
     "gateway": "gateway",
     "nursery": "agentmesh.host",
     "edge": "gateway.envoy",

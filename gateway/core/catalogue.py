@@ -15,6 +15,7 @@ class Catalogue:
 
     def __init__(self, peers: Peers) -> None:
         self._flows = peers.flows
+        self._followed = peers.followed
 
     async def all(self, query: str = "", *, most: int = FLOWS_MAX) -> list[registry_pb2.Flow]:
         """Return the flows that `query` is found in, in the registry's order."""
@@ -26,6 +27,14 @@ class Catalogue:
         with from_rpc():
             flow: registry_pb2.Flow = await self._flows.GetFlow(registry_pb2.GetFlowRequest(name=name))
         return flow
+
+    def known(self, name: str) -> registry_pb2.Flow | None:
+        """Return a flow by its name if that costs no call; it may be a moment old, or `None` though it is there.
+
+        For launches: the runner decides whether it may run and what it costs.
+        """
+        flow = self._followed.get(name)
+        return flow if flow is not None and flow.enabled else None
 
     async def tags(self) -> dict[str, int]:
         """Return how many flows have a tag, by tag."""

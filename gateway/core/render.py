@@ -183,6 +183,17 @@ def _video(content: dict[str, Any]) -> str | None:
     return sanitise(f'<video controls src="{html.escape(url)}"></video>') if isinstance(url, str) else None
 
 
+def _table(content: dict[str, Any]) -> str | None:
+    columns, rows, more = content.get("columns"), content.get("rows"), content.get("more")
+    if not isinstance(columns, list) or not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        return None
+    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in columns)
+    lines = ["".join(f"<td>{'' if cell is None else html.escape(str(cell))}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    rest = f"<p>… {more} more rows</p>" if isinstance(more, int) and more > 0 else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+
+
 _RENDERERS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "Text": _text,
     "Markdown": _markdown_body,
@@ -191,6 +202,7 @@ _RENDERERS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "Link": _link,
     "Image": _image,
     "Video": _video,
+    "Table": _table,
 }
 
 

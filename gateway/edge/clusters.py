@@ -7,12 +7,20 @@ from typing import Any
 from gateway.config import EdgeConfig
 
 GATEWAY, WEB = "gateway", "web"
-SERVICES = ("auth", "registry", "runner", "payments")
+PREFIXES = {
+    # The ledger's services belong to the payments package, and have a process of their own: it comes first.
+    "/mesh.payments.v1.Ledger": "ledger",
+    "/mesh.auth.": "auth",
+    "/mesh.registry.": "registry",
+    "/mesh.runner.": "runner",
+    "/mesh.payments.": "payments",
+}
+"""Which service answers typed gRPC, by the beginning of the path; the first that fits counts."""
 
 
 def clusters(config: EdgeConfig) -> Iterator[dict[str, Any]]:
     """Yield every cluster."""
-    for name in SERVICES:
+    for name in PREFIXES.values():
         yield _cluster(name, getattr(config, f"{name}_address"), http2=True)
     yield _cluster(GATEWAY, config.gateway_address, http2=True)
     yield _cluster(WEB, config.web_address, http2=False)

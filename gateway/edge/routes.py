@@ -50,11 +50,11 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
             if method.streams:
                 yield _route({"path": method.name, **_GRPC}, clusters.GATEWAY, timeout_s=0)
         yield _route({"prefix": f"/{service.name}/", **_GRPC}, clusters.GATEWAY, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
-    for cluster in clusters.SERVICES:
+    for prefix, cluster in clusters.PREFIXES.items():
         for service in services:
-            if service.package.startswith(f"mesh.{cluster}."):
+            if f"/{service.name}/".startswith(prefix):
                 yield from _lines(service, cluster)
-        yield _route({"prefix": f"/mesh.{cluster}.", **_GRPC}, cluster, timeout_s=0)
+        yield _route({"prefix": prefix, **_GRPC}, cluster, timeout_s=0)
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
     yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
     for dialect in dialects:

@@ -20,6 +20,8 @@ from gateway.edge.bootstrap import render
 from gateway.http.dialect import Dialect
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
+from services.ledger import app as ledger_app
+from services.ledger.config import Config as LedgerConfig
 from services.payments import app as payments_app
 from services.payments.config import Config as PaymentsConfig
 from services.registry import app as registry_app
@@ -137,11 +139,11 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
         port = await run(auth_app.running(AuthConfig(auth_address=ANY, **common)))
         common["auth_address"] = f"127.0.0.1:{port}"
         chain: dict[str, Any] = {"ledger_worker_delay_s": 0.05, "ledger_confirm_delay_s": 0.1}
-        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **chain, **common)))
+        port = await run(ledger_app.running(LedgerConfig(ledger_address=ANY, **chain, **common)))
+        common["ledger_address"] = f"127.0.0.1:{port}"
+        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **common)))
         common["payments_address"] = f"127.0.0.1:{port}"
-        common["registry_address"] = (
-            f"127.0.0.1:{free_port()}"  # the runner follows the registry, which asks the runner
-        )
+        common["registry_address"] = f"127.0.0.1:{free_port()}"  # each of the two follows the other
         port = await run(runner_app.running(RunnerConfig(runner_address=ANY, **common)))
         common["runner_address"] = f"127.0.0.1:{port}"
         await run(registry_app.running(RegistryConfig(**common)))

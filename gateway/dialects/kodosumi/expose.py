@@ -17,9 +17,12 @@ from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from meshkit.errors import from_rpc
+from meshkit.errors import Conflict, from_rpc
 
 _STATE_PREFIX = "EXPOSE_STATE_"
+_FOREIGN_STATES = {registry_pb2.EXPOSE_STATE_OUTDATED: "DEPLOY_FAILED"}
+"""What Ray Serve calls an app whose new version did not load while the one before serves on."""
+_MODIFIED = "This record has been modified by another user. Please reload the page and try again."
 _WANTED = (
     ("name", ("display",)),
     ("description", ("description",)),
@@ -74,10 +77,12 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
             ],
         )
         original = f"exposes/{saved.original_name}" if saved.original_name else ""
-        with values.fields("expose", display_name="display"), from_rpc():
-            return _expose(
-                await self._exposes.SaveExpose(registry_pb2.SaveExposeRequest(expose=expose, original_name=original))
-            )
+        with values.fields("expose", display_name="display"):
+            save = registry_pb2.SaveExposeRequest(expose=expose, original_name=original)
+            try:
+                return _expose(await self._save(save))
+            except Conflict:
+                raise Conflict(_MODIFIED) from None
 
     async def ListExposes(self, request: pb.ListExposesRequest, context: Any) -> struct_pb2.ListValue:
         """GET /expose."""
@@ -104,6 +109,11 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         """POST /expose/{name}/health."""
         results = [_health(await self._get(request.name))]
         return values.value({"checked": 1, "timestamp": time.time(), "results": results}).struct_value
+
+    async def _save(self, request: registry_pb2.SaveExposeRequest) -> registry_pb2.Expose:
+        with from_rpc():
+            expose: registry_pb2.Expose = await self._exposes.SaveExpose(request)
+        return expose
 
     async def _get(self, name: str) -> registry_pb2.Expose:
         with from_rpc():
@@ -137,7 +147,8 @@ def _expose(expose: registry_pb2.Expose) -> pb.Expose:
 
 
 def _state(expose: registry_pb2.Expose) -> str:
-    return str(registry_pb2.ExposeState.Name(expose.state)).removeprefix(_STATE_PREFIX)
+    name = str(registry_pb2.ExposeState.Name(expose.state)).removeprefix(_STATE_PREFIX)
+    return _FOREIGN_STATES.get(expose.state, name)
 
 
 def _meta(meta: registry_pb2.FlowMeta) -> dict[str, Any]:

@@ -15,6 +15,12 @@ DIALECT = dataclasses.replace(
     package="mesh.dialects.sumi.v1",
     services=(services.SERVICE, locks.SERVICE),
     sockets=(),
-    reference=shapes.REFERENCE,
+    reference=dataclasses.replace(
+        kodosumi.DIALECT.reference,
+        title=shapes.TITLE,
+        description=shapes.DESCRIPTION,
+        shapes=shapes.SHAPES,
+        values={},
+    ),
     states=WORDS.column,
 )

@@ -93,7 +93,8 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         """Start a job; what the app says against it is an answer, not an error."""
         later = wants_later()
         body = bodies.parse_model(request.json_body, StartJobLater if later else StartJob)
-        flow = await self._flow(request.expose, request.name)
+        name = f"flows/{request.expose}/{request.name}".rstrip("/")
+        flow = self._catalogue.known(name) or await self._flow(request.expose, request.name)
         identifier, data = body.identifier_from_purchaser, body.input_data or {}
         digest = input_hash(identifier or "", data)
         terms = sumi_payments.terms(flow, identifier, digest)
@@ -212,7 +213,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             raise NotFound(f"Expose '{expose}' not found", resource="exposes") from None
         if not found.enabled:
             raise NotFound(f"Expose '{expose}' is not enabled", resource="exposes")
-        if found.state != _STATES.EXPOSE_STATE_RUNNING:
+        if found.state not in (_STATES.EXPOSE_STATE_RUNNING, _STATES.EXPOSE_STATE_OUTDATED):
             raise NotFound(f"Expose '{expose}' is not running", resource="exposes")
 
     async def job(self, job_id: str) -> job_pb2.Job:

@@ -4,12 +4,11 @@ from typing import Any, Literal
 
 import pydantic
 
-from gateway.dialects.kodosumi.shapes import Error
 from gateway.dialects.sumi.answers import LATER
 from gateway.dialects.sumi.locks import LockAnswer, ProvidedInput
 from gateway.dialects.sumi.services import StartJob, StartJobLater
 from gateway.http.exchange import IDEMPOTENCY_KEY
-from gateway.http.shapes import Body, Reference, Shape, json
+from gateway.http.shapes import Body, Shape, json
 
 
 class _Model(pydantic.BaseModel):
@@ -350,12 +349,8 @@ SHAPES = {
     ),
 }
 
-REFERENCE = Reference(
-    title="Sumi API",
-    description="Flows as Masumi services (MIP-002, MIP-003): what they are, what they take, their jobs and the "
-    "questions that jobs ask.\n\n"
-    f"With `Accept: {LATER}` answers have the shapes of the later MIP-003 text.",
-    error=Error,
-    shapes=SHAPES,
-    browsers_sign_in=True,
-)
+TITLE = "Sumi API"
+DESCRIPTION = f"""Flows as Masumi services (MIP-002, MIP-003): what they are, what they take, their jobs, and the questions
+that jobs ask.
+
+With `Accept: {LATER}` answers have the shapes of the later MIP-003 text."""

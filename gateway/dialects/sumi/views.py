@@ -48,11 +48,6 @@ def service_of(flow: str) -> str:
     return id_of(registry_pb2.Flow(expose=f"exposes/{expose}", path=f"/{path}"))
 
 
-def agent_of(flow: registry_pb2.Flow) -> str:
-    """Return the registered agent that the operator says a flow is, in the meta's `agentIdentifier`; empty for none."""
-    return (_text(_meta(flow.meta_yaml).get("agentIdentifier")) or "").strip()
-
-
 def display_of(flow: registry_pb2.Flow) -> str:
     """Return what people call a flow."""
     return flow.summary or id_of(flow)

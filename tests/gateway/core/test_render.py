@@ -125,3 +125,17 @@ def test_long_markdown_is_shown_as_text() -> None:
     """Text that would take long to parse is not parsed."""
     rendered = render.from_markdown("*" * (render.MARKDOWN_CHARS_MAX + 1))
     assert rendered.startswith("<pre>***")
+
+
+def test_a_table_is_a_table() -> None:
+    """Its cells are text, whatever they hold; what was left out is counted."""
+    rows = [["<b>Ada</b>", 36], [None, {"a": 1}]]
+
+    shown = typed(Table={"columns": ["name", "<i>"], "rows": rows, "more": 3})
+
+    assert "<thead><tr><th>name</th><th>&lt;i&gt;</th></tr></thead>" in shown
+    assert "<tr><td>&lt;b&gt;Ada&lt;/b&gt;</td><td>36</td></tr><tr><td></td>" in shown
+    assert shown.endswith("<p>… 3 more rows</p>")
+    cases: list[dict[str, Any]] = [{"columns": 1, "rows": []}, {"columns": [], "rows": [1]}, {"columns": []}]
+    for broken in cases:
+        assert typed(Table=broken).startswith("<h4>Table</h4><pre>")

@@ -58,7 +58,10 @@ async def test_one_expose_s_services(stage: Stage) -> None:
         assert response.status_code == 404
         assert response.json()["detail"] == f"Expose '{expose}' {why}"
         assert (await stage.alice.get("/sumi", params={"expose": expose})).status_code == 404
-    assert (await stage.admin.get("/sumi", params={"expose": "bare"})).json() == {"items": [], "offset": None}
+    outdated = registry_pb2.ExposeState.EXPOSE_STATE_OUTDATED
+    stage.registry.exposes["old"] = registry_pb2.Expose(name="exposes/old", enabled=True, state=outdated)
+    for expose in ("bare", "old"):
+        assert (await stage.admin.get("/sumi", params={"expose": expose})).json() == {"items": [], "offset": None}
 
 
 async def test_an_item_has_every_key(stage: Stage) -> None:
