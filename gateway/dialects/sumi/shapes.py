@@ -350,7 +350,7 @@ SHAPES = {
 }
 
 TITLE = "Sumi API"
-DESCRIPTION = f"""Flows as Masumi services (MIP-002, MIP-003): what they are, what they take, their jobs, and the questions
-that jobs ask.
+DESCRIPTION = f"""Flows as Masumi services (MIP-002, MIP-003): what they are, what they take, their jobs, and the
+questions that jobs ask.
 
 With `Accept: {LATER}` answers have the shapes of the later MIP-003 text."""
