@@ -19,10 +19,12 @@ from gateway.http.accept import prefers_html
 from gateway.http.dialect import Dialects
 from gateway.http.errors import HttpError
 from gateway.http.refusals import refuse
+from gateway.web import reference
 from gateway.web.health import Health
 from meshkit.errors import Internal, NotFound, Unauthenticated
 from meshkit.verifier import COOKIE
 
+_PAGES = re.compile(rf"/|/health|{reference.PATHS}")
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -63,6 +65,7 @@ def create(
         routes=[
             Route("/health", show_health, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
+            *reference.routes(dialects),
             Route("/{path:path}", fallback.answer, methods=_METHODS),
             *sockets,
         ],
@@ -96,7 +99,7 @@ class Fallback:
 
     def _explain(self, request: Request) -> Response:
         path = request.url.path
-        allowed = ["GET"] if path in ("/", "/health") else self._paths.allowed(path)
+        allowed = ["GET"] if _PAGES.fullmatch(path) else self._paths.allowed(path)
         if not allowed and any(pattern.fullmatch(path) for pattern in self._sockets):
             return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
         if not allowed:
