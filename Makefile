@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate bench clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate bench bench-peers clean
 
 setup: $(STAMP)
 
@@ -47,8 +47,11 @@ generate: setup
 checkgenerate: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/checkgenerate.sh
 
-bench: setup
+bench: setup  ## figures of a real mesh beside their targets
 	$(BIN)/python -m benchmarks
 
+bench-peers: setup  ## the mesh beside DBOS and LangGraph, which it installs under .peers/
+	$(BIN)/python -m benchmarks.peers
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) .peers build dist

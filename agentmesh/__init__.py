@@ -1,16 +1,17 @@
 """What people import: the flow SDK.
 
-    from agentmesh import Launch, ServeAPI, forms
+    import pydantic
+    from agentmesh import ServeAPI
 
     app = ServeAPI()
 
-    @app.enter("/", model=forms.Model(forms.InputText("name", "Name", required=True), forms.Submit("Greet")))
-    async def enter(inputs, request):
-        return Launch(request, greet, inputs=inputs)
+    class Greeting(pydantic.BaseModel):
+        name: str
 
-    async def greet(inputs, tracer):
-        await tracer.markdown(f"Thinking of **{inputs['name']}**...")
-        return f"Hello {inputs['name']}!"
+    @app.flow("/", summary="Greeter")
+    async def greet(inputs: Greeting, tracer) -> str:
+        await tracer.markdown(f"Thinking of **{inputs.name}**...")
+        return f"Hello {inputs.name}!"
 
 Names are imported on first use, so that a process which needs one of them does not load the web framework.
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from agentmesh import forms, response
     from agentmesh.errors import InputsError, KodosumiError
     from agentmesh.launch import Launch
-    from agentmesh.response import HTML, Image, Link, Markdown, Text, Video
+    from agentmesh.response import HTML, Image, Link, Markdown, Table, Text, Video
     from agentmesh.serve import ServeAPI
     from agentmesh.templates import Templates
     from agentmesh.tracer import Tracer, TracerMock
@@ -36,6 +37,7 @@ __all__ = [
     "Link",
     "Markdown",
     "ServeAPI",
+    "Table",
     "Templates",
     "Text",
     "Tracer",
@@ -54,6 +56,7 @@ _HOMES = {
     "Link": "response",
     "Markdown": "response",
     "ServeAPI": "serve",
+    "Table": "response",
     "Templates": "templates",
     "Text": "response",
     "Tracer": "tracer",

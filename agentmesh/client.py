@@ -13,7 +13,7 @@
 
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
 from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
-from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, readable
+from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, Usage, readable
 from agentmesh._client.sync import Client
 from agentmesh._client.tokens import MemoryTokens, TokenStore
 from agentmesh._client.waits import Lock, Payment
@@ -39,5 +39,6 @@ __all__ = [
     "TokenStore",
     "Tokens",
     "Unreachable",
+    "Usage",
     "readable",
 ]

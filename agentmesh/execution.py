@@ -11,12 +11,18 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from agentmesh import entry
 from agentmesh.declare import declared_by
 from agentmesh.errors import KodosumiError
 from agentmesh.inject import by_name
+from agentmesh.results import result_json
 from agentmesh.serialize import plain, serialize
 from agentmesh.tracer import Tracer
+
+_ITEMS_FEW = 100
+_CHARS_FEW = 10_000
 
 
 async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
@@ -32,12 +38,12 @@ async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
 
 async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
     target = entry.resolve(entry_point)
+    declared = declared_by(target)
     if getattr(target, "is_crew_class", False):
         target = await _call(_crew_of(target))
     if callable(getattr(target, "kickoff", None)):
         result = await _kickoff(target, inputs, tracer)
     elif callable(target):
-        declared = declared_by(target)
         given = inputs if declared is None else declared.build(inputs)
         try:
             run = by_name(target, inputs=given, tracer=tracer)
@@ -45,12 +51,33 @@ async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
             raise KodosumiError(f"entry point {entry_point}: {error}") from None
         result = await _call(run, target)
         if declared is not None:
-            declared.check_result(entry_point.rpartition(":")[2], result)
+            declared.check_result(_name(entry_point), result)
     else:
         raise KodosumiError(
             f"entry point {entry_point} is {type(target).__name__}: name a function, or a crew with `kickoff`"
         )
-    return await asyncio.to_thread(serialize, result)
+    name = _name(entry_point)
+    if _is_small(result):
+        return result_json(name, result, is_declared=declared is not None)
+    return await asyncio.to_thread(result_json, name, result, is_declared=declared is not None)
+
+
+def _name(entry_point: str) -> str:
+    """Return what the author calls what an entry point names."""
+    return entry.normalise(entry_point).partition(":")[2]
+
+
+def _is_small(result: Any) -> bool:
+    """Return whether `result` is made into JSON faster than a thread that does it is started."""
+    if isinstance(result, dict):
+        return len(result) <= _ITEMS_FEW and all(map(_is_short, result.values()))
+    if isinstance(result, list | tuple):
+        return len(result) <= _ITEMS_FEW and all(map(_is_short, result))
+    return _is_short(result) or (isinstance(result, BaseModel) and all(map(_is_short, vars(result).values())))
+
+
+def _is_short(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float) or (type(value) is str and len(value) <= _CHARS_FEW)
 
 
 async def _call(run: Callable[[], Any], target: Any = None) -> Any:

@@ -96,12 +96,13 @@ def flows_of(asgi: Any) -> list[FlowInfo]:
     document = openapi()
     asgi.openapi_schema = cached  # the app may still add routes when it starts
     offers = getattr(asgi, "offers", {})
+    own = {"isolation": getattr(asgi, "isolation", None)}  # of flows that are routes of plain FastAPI
     flows = []
     for path, operations in document.get("paths", {}).items():
         for method, operation in operations.items():
             if isinstance(operation, Mapping) and operation.get("x-kodosumi") is True:
                 offer = offers.get("/" + path.strip("/"))
-                flows.append(_flow(path, method, operation, _offered(offer) if offer is not None else {}))
+                flows.append(_flow(path, method, operation, _offered(offer) if offer is not None else own))
     return sorted(flows, key=lambda flow: flow.path)
 
 

@@ -62,7 +62,12 @@ def _dumps(done: float | None, total: float | None, percent: float | None, text:
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
-def _in_a_thread(delay_s: float, call: Callable[[], None]) -> None:
+Later = Callable[[float, Callable[[], None]], Any]
+"""Calls something after some seconds."""
+
+
+def in_a_thread(delay_s: float, call: Callable[[], None]) -> None:
+    """Be the `Later` of a process without a loop of ours."""
     timer = threading.Timer(delay_s, call)
     timer.name = "progress"
     timer.start()  # no daemon: a process that ends waits for it, and so says its last word
@@ -78,7 +83,7 @@ class Throttle:
         self,
         send: Callable[[str], None],
         *,
-        later: Callable[[float, Callable[[], None]], Any] = _in_a_thread,
+        later: Later = in_a_thread,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Protocol
 
+from agentmesh import scope
 from agentmesh.errors import KodosumiError
 
 CONNECTIONS_MAX = 256
@@ -56,6 +57,8 @@ class Local:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._ticket: Ticket | None = None
+        self.job = scope.job.get()
+        """Whose events these are, where several jobs share a process."""
         _locals.add(self)
 
     def __call__(self, kind: str, payload: str) -> None:
@@ -64,6 +67,11 @@ class Local:
             self._emit(kind, payload)
         else:
             redeem(self.ticket())(kind, payload)
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether this is the job's process, no fork of it."""
+        return os.getpid() == self._pid
 
     def ticket(self) -> Ticket:
         """Return the address of the listener, opening it if need be."""
@@ -121,8 +129,9 @@ def redeem(ticket: Ticket) -> Remote:
 
 def _before_fork() -> None:
     """Open the way back while it can still be opened: a fork does not pickle."""
+    job = scope.job.get()
     for sender in list(_locals):
-        if sender._pid == os.getpid():
+        if sender._pid == os.getpid() and sender.job is job:
             sender.ticket()
 
 

@@ -7,6 +7,8 @@ A value is wrapped in its type's name::
     [1, "b"]           {"__list__": [{"int": 1}, {"str": "b"}]}
     Markdown("# Hi")   {"Markdown": {"body": "# Hi"}}
     None               {"TypeError": "None"}
+    a pandas frame     {"Table": {"columns": ["a"], "rows": [[1]], "more": 0}}
+    a picture, a plot  {"Image": {"url": "data:image/png;base64,…", "alt": null}}
 
 Nothing an author returns may break the job: what JSON cannot say becomes the nearest thing it can, deep and cyclic
 structures are cut with `…`, and the output is always valid JSON and valid UTF-8.
@@ -27,6 +29,8 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
+from agentmesh import rich
+
 DEPTH_MAX = 64
 NODES_MAX = 1_000_000
 CUT = "…"
@@ -36,10 +40,15 @@ _SCALARS = (str, bool, int, float)
 _INT_BITS_MAX = 13_000
 
 
-def serialize(value: Any) -> str:
-    """Return `value` as typed JSON: compact, non-ASCII unescaped."""
+def serialize(value: Any, *, strict: bool = False) -> str:
+    """Return `value` as typed JSON: compact, non-ASCII unescaped.
+
+    With `strict` it raises `CannotShow` for what a library made and nobody could look at; else its words stand for it.
+    """
     try:
-        wrapped = _Walk().wrap(value)
+        wrapped = _Walk(strict).wrap(value)
+    except rich.CannotShow:
+        raise
     except Exception:  # a broken property or mapping of the author's
         wrapped = {"TypeError": _text(value)}
     return _dumps(wrapped)
@@ -94,7 +103,8 @@ def _dumps(value: Any) -> str:
 class _Walk:
     """One pass over one value: knows what it is inside of, and how much it has seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool = False) -> None:
+        self._strict = strict
         self._inside: set[int] = set()
         self._left = NODES_MAX
 
@@ -113,6 +123,14 @@ class _Walk:
                 return {"__list__": [self.wrap(item) for item in value if self._count()]}
             finally:
                 self._inside.discard(id(value))
+        try:
+            shown = rich.converted(value)
+        except rich.CannotShow as error:
+            if self._strict:
+                raise
+            return {"TypeError": _utf8(str(error))}
+        if shown is not value:
+            return self.wrap(shown)
         fields = _fields(value)
         if fields is None:
             return {"TypeError": _text(value)}
@@ -124,7 +142,7 @@ class _Walk:
             self._inside.discard(id(value))
 
     def plain(self, value: Any) -> Any:
-        scalar = _scalar(value)
+        scalar = scalar_of(value)
         if scalar is not value or value is None or isinstance(value, _SCALARS):
             return scalar
         if not self._enter(value):
@@ -159,6 +177,8 @@ class _Walk:
                 return self._items(sorted(value))
             except TypeError:  # of mixed types
                 return self._items(sorted(value, key=repr))
+        if rich.library_of(value) not in ("", "numpy"):
+            return self._library(value)
         if callable(tolist := getattr(value, "tolist", None)) and not isinstance(value, type):
             return self._foreign(value, tolist)  # numpy scalars and arrays
         fields = _fields(value)
@@ -177,6 +197,14 @@ class _Walk:
             result.append(self.plain(item))
         return result
 
+    def _library(self, value: Any) -> Any:
+        """Return a data frame or picture within something else: the fields of what shows it, or why there is none."""
+        try:
+            shown = rich.converted(value)
+        except rich.CannotShow as error:
+            return _utf8(str(error))
+        return _text(value) if shown is value else self.plain(shown)
+
     def _foreign(self, value: Any, convert: Callable[[], Any]) -> Any:
         try:
             return self.plain(convert())
@@ -188,10 +216,10 @@ class _Walk:
         return self._left >= 0
 
 
-def _scalar(value: Any) -> Any:
+def scalar_of(value: Any) -> Any:
     """Return the JSON scalar for `value`, or `value` itself if it is none."""
     if isinstance(value, enum.Enum):
-        return _scalar(value.value)
+        return scalar_of(value.value)
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, str):
@@ -219,7 +247,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _key(key: Any) -> str:
-    scalar = _scalar(key)
+    scalar = scalar_of(key)
     if isinstance(scalar, str):
         return scalar
     # As the json module writes them: true, null, 1.5.
@@ -242,7 +270,7 @@ _OPAQUE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType
 
 def _fields(value: Any) -> dict[str, Any] | None:
     """Return the public fields of a model, dataclass or plain object; None if it has no such thing."""
-    if value is None or isinstance(value, _OPAQUE) or _scalar(value) is not value:
+    if value is None or isinstance(value, _OPAQUE) or scalar_of(value) is not value:
         return None
     if inspect.isgenerator(value) or inspect.isasyncgen(value) or inspect.iscoroutine(value):
         return None

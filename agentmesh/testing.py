@@ -66,8 +66,8 @@ class Mesh:
         """Expose an app and boot.  Raises `MeshError` if it cannot be loaded."""
         self.client.save_expose(name, f"import_path: {import_path}\n")
         for step in self.client.boot():
-            if step.kind == "error" or (step.kind == "warning" and step.target == name):
-                raise MeshError(f"{step.target}: {step.message}", code="FAILED_PRECONDITION")
+            if step.kind == "error" or (step.kind == "warning" and step.expose == name):
+                raise MeshError(f"{step.expose}: {step.message}", code="FAILED_PRECONDITION")
 
     def log(self) -> str:
         """Return what the mesh has logged so far."""

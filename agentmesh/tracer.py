@@ -9,7 +9,7 @@ import concurrent.futures
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
 from agentmesh import locks, progress, relay
@@ -19,6 +19,8 @@ from agentmesh.serialize import serialize
 
 Emit = Callable[[str, str], None]
 """Takes an event's kind and payload; thread-safe, synchronous, may block while too much is in flight."""
+Settle = Callable[[], Coroutine[Any, Any, None]]
+"""Lets others run, and waits while too much is in flight."""
 
 
 class Tracer:
@@ -33,14 +35,19 @@ class Tracer:
         jwt: str = "",
         app: Any = None,
         ask: locks.Ask | None = None,
+        settle: Settle | None = None,
+        later: progress.Later = progress.in_a_thread,
     ) -> None:
+        """`settle` is awaited after each event; `later` calls something after some seconds."""
         self.fid = fid
         self.panel_url = panel_url
         self.jwt = jwt
         self._app = app
         self._ask = ask
         self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
-        self._progress = progress.Throttle(lambda payload: self._emit("progress", payload))
+        self._progress = progress.Throttle(lambda payload: self._emit("progress", payload), later=later)
+        # A flow that only sends must not keep its other tasks from running.
+        self._settle = settle or _breathe
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.fid, self._emit.ticket(), self.panel_url, self.jwt)
@@ -65,8 +72,7 @@ class Tracer:
     async def _send(self, kind: str, *payloads: str) -> None:
         for payload in payloads:
             self.emit(kind, payload)
-        # A flow that only sends must not keep its other tasks from running.
-        await asyncio.sleep(0)
+        await self._settle()
 
     async def debug(self, *message: str) -> None:
         """Send a line for developers."""
@@ -102,7 +108,7 @@ class Tracer:
         At most ten a second are sent, the last one always.  Raises `ValueError` for what is no number.
         """
         self.progress_sync(done, total, text)
-        await asyncio.sleep(0)
+        await self._settle()
 
     async def usage(self, input_tokens: int = 0, output_tokens: int = 0, cost_micros: int = 0) -> None:
         """Say what a step has consumed: tokens of a model, and money in millionths; the mesh adds up the steps.
@@ -110,7 +116,7 @@ class Tracer:
         Raises `ValueError` for what is no whole number, or negative.
         """
         self.usage_sync(input_tokens, output_tokens, cost_micros)
-        await asyncio.sleep(0)
+        await self._settle()
 
     async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """Ask a human with the form that `@app.lock(name)` makes of `data`, and wait for the answer.
@@ -220,6 +226,10 @@ class TracerMock(Tracer):
 
 def _restore(fid: str, ticket: relay.Ticket, panel_url: str, jwt: str) -> Tracer:
     return Tracer(fid, relay.redeem(ticket), panel_url=panel_url, jwt=jwt)
+
+
+async def _breathe() -> None:
+    await asyncio.sleep(0)
 
 
 def _nothing(kind: str, payload: str) -> None:

@@ -6,6 +6,7 @@ on the same cores.  This one keeps a connection open, and reads a status, a leng
 
 import asyncio
 import json
+import os
 import urllib.parse
 from collections.abc import AsyncGenerator
 from typing import Any, Self
@@ -15,6 +16,15 @@ _TIMEOUT_S = 60.0
 
 class Failed(Exception):
     """The mesh did not answer as it should."""
+
+
+class Refused(Failed):
+    """An answer's status was not one of success."""
+
+    def __init__(self, method: str, path: str, status: int, body: bytes) -> None:
+        self.status = status
+        self.request = f"{method} {path}"
+        super().__init__(f"{self.request} answered {status}: {body[:200]!r}")
 
 
 class Http:
@@ -43,10 +53,10 @@ class Http:
             return int(headers[":status"]), await self._reader.readexactly(int(headers.get("content-length", 0)))
 
     async def json(self, method: str, path: str, body: Any = None) -> Any:
-        """Send a request; return its JSON answer.  Raises `Failed` unless the status is 200 or 201."""
+        """Send a request; return its JSON answer.  Raises `Refused` unless the status is 200 or 201."""
         status, answer = await self.send(method, path, body)
         if status not in (200, 201):
-            raise Failed(f"{method} {path} answered {status}: {answer[:200]!r}")
+            raise Refused(method, path, status, answer)
         return json.loads(answer)
 
     async def stream(self, path: str) -> AsyncGenerator[bytes, None]:
@@ -77,3 +87,11 @@ class Http:
             if not size:
                 return
             yield chunk[:-2]
+
+
+async def login(url: str) -> str:
+    """Return an API key of the admin of a mesh.  Raises `Failed`."""
+    async with Http(url) as http:
+        password = os.environ.get("AGENTMESH_ADMIN_PASSWORD", "admin")
+        answer = await http.json("POST", "/api/login", {"name": "admin", "password": password})
+    return str(answer["KODOSUMI_API_KEY"])

@@ -18,9 +18,12 @@ def tree(pid: int) -> list[int]:
     return pids
 
 
-def memory_kb(pid: int) -> int:
-    """Return the memory of a process and all that it started, in kB; shared pages by their share (PSS)."""
-    return sum(_pss_kb(each) for each in tree(pid))
+def memory_kb(pid: int) -> "collections.Counter[str]":
+    """Return the memory of a process and all that it started, in kB by name; shared pages by their share (PSS)."""
+    kilobytes: collections.Counter[str] = collections.Counter()
+    for each in tree(pid):
+        kilobytes[_name(each)] += _pss_kb(each)
+    return kilobytes
 
 
 def available_mb() -> int:
@@ -40,6 +43,23 @@ def cpu_s(pid: int) -> dict[tuple[int, str], float]:
             continue
         found[each, _name(each)] = (int(fields[11]) + int(fields[12])) / ticks
     return found
+
+
+def spent_s(pid: int) -> "collections.Counter[str]":
+    """Return what a process and all that it started has computed, in seconds, by name.
+
+    What has ended and was reaped counts for the process that reaped it.
+    """
+    ticks = os.sysconf("SC_CLK_TCK")
+    seconds: collections.Counter[str] = collections.Counter()
+    for each in tree(pid):
+        try:
+            fields = pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        # user, system, and both of the children that it has reaped
+        seconds[_name(each)] += sum(int(field) for field in fields[11:15]) / ticks  # type: ignore[assignment]
+    return seconds
 
 
 def used(before: dict[tuple[int, str], float], after: dict[tuple[int, str], float]) -> "collections.Counter[str]":

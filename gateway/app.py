@@ -6,8 +6,9 @@ It keeps no state; run as many as you like.
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -19,10 +20,12 @@ from starlette.applications import Starlette
 from gateway import web
 from gateway.config import Config
 from gateway.core import peers
-from gateway.dialects import SERVICES
+from gateway.dialects import DIALECTS
 from gateway.edge import contract
-from gateway.http.dialect import DIALECTS
-from gateway.http.interceptor import Dialects
+from gateway.http.dialect import Dialect, Dialects
+from gateway.http.interceptor import DialectCalls
+from gateway.http.session import FRAME_BYTES_MAX
+from gateway.http.sockets import Door
 from meshkit import observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
@@ -46,36 +49,39 @@ async def main() -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Ports]:
+async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> AsyncIterator[Ports]:
     """Run the gateway for the length of the block; yield its ports."""
+    mesh = contract.services(contract.descriptors())
+    speakers = Dialects(dialects, mesh)
+    services = [service for dialect in dialects for service in dialect.services]
     async with contextlib.AsyncExitStack() as stack:
-        auth = await stack.enter_async_context(authenticated(config, "gateway"))
+        auth = await stack.enter_async_context(authenticated(config, "gateway", speakers.credentials))
         stubs = await stack.enter_async_context(peers.connect(config))
-        web_app = web.create(config)
+        door = Door(speakers, auth.verifier)
+        web_app = web.create(config, speakers, mesh, door.routes(stubs))
         web_port = await stack.enter_async_context(_serve_web(web_app, config.web_address))
 
         def register(server: Any) -> None:
-            for service in SERVICES:
+            for service in services:
                 service.add(service.servicer(stubs), _ByName(server))
             server.add_generic_rpc_handlers((_reflection_v1(everything),))
 
         # Reflection shows what any service of the mesh answers at the edge.
         contract.import_all(contract.descriptors())
-        everything = [service.name for service in contract.services(contract.descriptors())]
-        yield Ports(
-            grpc=await stack.enter_async_context(
-                serve(
-                    config.gateway_address,
-                    [service.name for service in SERVICES],
-                    register,
-                    auth,
-                    grace_s=config.grace_s,
-                    reflect=everything,
-                    interceptors=[Dialects(DIALECTS)],
-                )
-            ),
-            web=web_port,
+        everything = [service.name for service in mesh]
+        grpc_port = await stack.enter_async_context(
+            serve(
+                config.gateway_address,
+                [service.name for service in services],
+                register,
+                auth,
+                grace_s=config.grace_s,
+                reflect=everything,
+                interceptors=[DialectCalls(speakers)],
+            )
         )
+        stack.callback(door.stop)  # the first to happen when the block ends
+        yield Ports(grpc=grpc_port, web=web_port)
 
 
 class _ByName:
@@ -114,6 +120,13 @@ def _proto_of(descriptor: Any) -> descriptor_pb2.FileDescriptorProto:
     return proto
 
 
+class _WithoutFalseAlarms(logging.Filter):
+    """uvicorn reports of each WebSocket that is refused in HTTP that it was not answered (its issue 3138)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.funcName != "run_asgi" or record.exc_info is not None
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handlers: the process has one owner of signals."""
 
@@ -126,6 +139,7 @@ class _Server(uvicorn.Server):
 async def _serve_web(app: Starlette, address: str) -> AsyncIterator[int]:
     host, _, port = address.rpartition(":")
     listener = socket.create_server((host.strip("[]"), int(port)), backlog=512, reuse_port=False)
+    logging.getLogger("uvicorn.error").addFilter(_WithoutFalseAlarms())
     server = _Server(
         uvicorn.Config(
             app,
@@ -133,6 +147,9 @@ async def _serve_web(app: Starlette, address: str) -> AsyncIterator[int]:
             log_level="warning",
             lifespan="on",
             timeout_keep_alive=75,
+            ws="websockets-sansio",
+            ws_max_size=FRAME_BYTES_MAX,
+            ws_per_message_deflate=False,  # it would keep some 300 kB for each, and most frames are short
             timeout_graceful_shutdown=1,
             server_header=False,
         )

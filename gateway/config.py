@@ -1,12 +1,17 @@
 """What the gateway and its Envoy read from the environment; the prefix is `AGENTMESH_`."""
 
 import ipaddress
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
 
 from meshkit.service import Settings
+
+Tier = Literal["enterprise", "pro", "free", "sandbox", "nobody"]
+"""What a user pays for, as the token's claim `tier` says; `nobody` are callers without a token that holds."""
+RATES: dict[Tier, int] = {"enterprise": 5_000, "pro": 2_000, "free": 1_000, "sandbox": 200, "nobody": 1_000}
+"""Requests a second, by tier: of a user, or of an address without a token."""
 
 
 class Config(Settings):
@@ -38,7 +43,11 @@ class EdgeConfig(Config):
     """Envoy's worker threads; each costs some memory."""
 
     rate_limit_rps: int = Field(default=5_000, ge=0)
-    """Requests a second that one user, or one address without a token, may send; 0 switches the limit off."""
+    """Requests a second that one user, or one address without a token, may send at most, whatever the tier; 0 switches
+    all limits off."""
+
+    rate_limits: dict[Tier, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Requests a second of a tier, where they are not `RATES`; JSON, such as `{"free": 50, "sandbox": 5}`."""
 
     connections_max: int = Field(default=10_000, ge=1)
     """Open client connections; more are refused."""

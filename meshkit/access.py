@@ -6,7 +6,7 @@ mesh's secret (`meshkit.identity`).  Servicers check no roles; they ask `caller(
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from mesh.gateway.v1 import options_pb2
 
@@ -16,38 +16,44 @@ from meshkit.identity import SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor, Context
 from meshkit.principal import NOBODY, Principal, acting
 from meshkit.rules import rule_of
-from meshkit.verifier import TokenVerifier, credential
+from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 
 
 class Auth(AroundInterceptor):
-    """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is."""
+    """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is.
 
-    def __init__(self, verifier: TokenVerifier, secret: bytes) -> None:
+    `credentials` says where callers of a method, `/package.Service/Method`, put their token.
+    """
+
+    def __init__(
+        self,
+        verifier: TokenVerifier,
+        secret: bytes,
+        credentials: Callable[[str], Credentials] = lambda method: MESH,
+    ) -> None:
         super().__init__()
-        self._verifier = verifier
+        self.verifier = verifier
+        """For calls that come another way than gRPC, such as a WebSocket."""
         self._secret = secret
-        self._access: dict[str, int] = {}
+        self._credentials = credentials
+        self._policies: dict[str, tuple[int, Credentials]] = {}
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Raise `Unauthenticated` or `Denied`, or set `caller()` for the call."""
-        access = self._access.get(method)
-        if access is None:
-            access = self._access[method] = rule_of(method).access
+        policy = self._policies.get(method)
+        if policy is None:
+            policy = self._policies[method] = (rule_of(method).access, self._credentials(method))
+        access, credentials = policy
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        principal = await self._principal(metadata, optional=access == options_pb2.ACCESS_PUBLIC)
+        token = credentials.find(metadata)
+        principal = await self._principal(metadata, token, optional=access == options_pb2.ACCESS_PUBLIC)
         check_access(principal, access)
         with acting(principal):
             yield
 
-    async def _principal(self, metadata: Mapping[str, str], *, optional: bool) -> Principal:
-        principal = NOBODY
-        if token := credential(metadata):
-            try:
-                principal = await self._verifier.verify(token)
-            except Unauthenticated:
-                if not optional:
-                    raise
+    async def _principal(self, metadata: Mapping[str, str], token: str, *, optional: bool) -> Principal:
+        principal = await user_of(token, self.verifier, optional=optional)
         if badge := metadata.get(SERVICE_HEADER):
             kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
             if kind == "service":
@@ -55,6 +61,18 @@ class Auth(AroundInterceptor):
             elif kind == "host":
                 principal = dataclasses.replace(principal, host=name)
         return principal
+
+
+async def user_of(token: str, verifier: TokenVerifier, *, optional: bool) -> Principal:
+    """Return whose token it is, nobody for none; raise `Unauthenticated` if it does not hold, or not, if optional."""
+    if not token:
+        return NOBODY
+    try:
+        return await verifier.verify(token)
+    except Unauthenticated:
+        if not optional:
+            raise
+        return NOBODY
 
 
 def check_access(principal: Principal, access: int) -> None:
@@ -68,6 +86,6 @@ def check_access(principal: Principal, access: int) -> None:
         if not principal.host:
             raise Denied("only hosts of this mesh may call this")
     elif not principal.user and not principal.service:
-        raise Unauthenticated("sign in first: no token was sent")
+        raise Unauthenticated("sign in first: no token was sent", token=MISSING)
     elif access == options_pb2.ACCESS_OPERATOR and not principal.sees_all:
         raise Denied("only operators may call this")

@@ -24,8 +24,8 @@ class Waker(Protocol):
     async def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until something was published since the last wait, and return whether it was.
 
-        False comes after `timeout_s`.  True comes at once if it was published before the call, or if the bus is
-        closed.  One task may wait at a time.
+        False comes after `timeout_s`.  True comes at once if it was published before the call, and once when the bus is
+        closed: who then waits on is not woken any more, and cannot spin.  One task may wait at a time.
         """
 
 
@@ -115,7 +115,7 @@ class _Waker:
                 self._waiting = None
                 if timer is not None:
                     timer.cancel()
-        rung, self._rung = self._rung, self.closed
+        rung, self._rung = self._rung, False
         return rung
 
 

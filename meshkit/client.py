@@ -1,7 +1,8 @@
 """Call other services: one channel per peer, a deadline on every call, the caller's identity passed on.
 
 A call on behalf of a user carries the user's own token, so the callee checks the same person again; the service token
-beside it says which service asks.
+beside it says which service asks.  A unary call takes no longer than the caller of the call that is being served
+waits (`meshkit.deadlines`).
 """
 
 import contextlib
@@ -14,11 +15,13 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2
 
+from meshkit.deadlines import cut
 from meshkit.identity import SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
 
 DEADLINE_S = 30.0
+"""How long a unary call may take that is given no timeout."""
 
 _RETRY = {
     "maxAttempts": 5,
@@ -78,10 +81,18 @@ class _Identify:
 
 class _UnaryUnary(_Identify, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        dressed = self._dress(details)
-        if dressed.timeout is None:
-            dressed = dressed._replace(timeout=DEADLINE_S)
-        return await continuation(dressed, request)
+        timeout_s = cut(DEADLINE_S if details.timeout is None else details.timeout)
+        if timeout_s <= 0:
+            raise _too_late(details.method)
+        return await continuation(self._dress(details)._replace(timeout=timeout_s), request)
+
+
+def _too_late(method: Any) -> grpc.aio.AioRpcError:
+    """Return what gRPC itself would raise for a call that has no time."""
+    name = method.decode() if isinstance(method, bytes) else str(method)
+    text = f"no time is left for {name}: our own caller is about to give up"
+    nothing = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(grpc.StatusCode.DEADLINE_EXCEEDED, nothing, nothing, details=text)
 
 
 class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):

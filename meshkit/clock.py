@@ -24,6 +24,11 @@ def now() -> float:
     return time.time()
 
 
+def monotonic() -> float:
+    """Return seconds since no particular moment, which nobody can set: to measure how long something takes."""
+    return time.monotonic()
+
+
 def now_ms() -> int:
     """Return the time in milliseconds."""
     return time.time_ns() // 1_000_000

@@ -1,6 +1,7 @@
 """What happens around every RPC: one base that hides gRPC's four handler shapes, and two interceptors.
 
-`meshkit.server.serve` states the order, outermost first: Logging, Errors, then `meshkit.access.Auth`.
+`meshkit.server.serve` states the order, outermost first: Logging, Errors, `meshkit.deadlines.Deadlines`, then
+`meshkit.access.Auth`.
 """
 
 import asyncio

@@ -1,15 +1,73 @@
-"""Pages (AIP-158): sizes are coerced, tokens are opaque and only good for the filter they were made with."""
+"""Pages (AIP-158): sizes are coerced, tokens are opaque and only good for the filter they were made with.
+
+`page` is the answering side of every List, `walk` the asking side of all of them.
+"""
 
 import base64
 import binascii
 import hashlib
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from meshkit.errors import Invalid
+from google.protobuf.message import Message
+
+from meshkit.errors import Invalid, from_rpc
 
 DEFAULT = 50
 MAX = 1000
 _TOKEN_CHARS_MAX = 4096
+T = TypeVar("T")
+
+
+class ListRequest(Protocol):
+    """What every List request has."""
+
+    page_size: int
+    page_token: str
+
+
+class Page(NamedTuple, Generic[T]):
+    """Some of the items, in order."""
+
+    items: list[T]
+    next_token: str
+    """Where the next page begins; empty on the last."""
+
+
+async def page(
+    request: ListRequest,
+    fetch: Callable[[str, int], Awaitable[Sequence[T]]],
+    key: Callable[[T], str],
+    *filters: str,
+) -> Page[T]:
+    """Answer a List.
+
+    `fetch` returns the first items behind a key (empty: from the start), at most as many as it is told; `key` names an
+    item in that order.  `filters` is everything that the choice of items depends on.  Raises `Invalid` for a bad size
+    or token.
+    """
+    limit = size(request.page_size)
+    found = await fetch(decode(request.page_token, *filters), limit + 1)  # one more says whether there is a next page
+    items = list(found[:limit])
+    return Page(items, encode(key(items[-1]), *filters) if len(found) > limit else "")
+
+
+async def walk(method: Callable[[Any], Awaitable[Any]], request: Message) -> AsyncIterator[Any]:
+    """Yield the items of every page of a List RPC: of the repeated field that AIP-158 numbers 1.
+
+    `method` is a stub's method, `request` the request for the first page.  Raises the RPC's error as a `MeshError`.
+    """
+    asked: Any = type(request)()
+    asked.CopyFrom(request)
+    while True:
+        with from_rpc():
+            answer = await method(asked)
+        for item in getattr(answer, answer.DESCRIPTOR.fields_by_number[1].name):
+            yield item
+        if not answer.next_page_token:
+            return
+        asked.page_token = answer.next_page_token
 
 
 def size(page_size: int) -> int:
@@ -34,10 +92,28 @@ def decode(token: str, *filters: str) -> str:
         last_key, digest = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         last_key.encode()  # text, and text that a database takes
     except (binascii.Error, ValueError, TypeError, AttributeError):
-        raise Invalid("page_token is not one of ours", {"page_token": ["pass it as it was given"]}) from None
+        raise bad_token() from None
     if digest != _digest(filters):
         raise Invalid("page_token belongs to another filter", {"page_token": ["start again without it"]})
     return str(last_key)
+
+
+def number(key: str) -> int:
+    """Return a key that is a whole number of 64 bits, 0 for none; raise `Invalid` for another, as of a forged token."""
+    if not key:
+        return 0
+    try:
+        found = int(key)
+    except ValueError:
+        raise bad_token() from None
+    if abs(found) >= 2**63:
+        raise bad_token()
+    return found
+
+
+def bad_token() -> Invalid:
+    """Return the error for a token that we have not made."""
+    return Invalid("page_token is not one of ours", {"page_token": ["pass it as it was given"]})
 
 
 def _digest(filters: tuple[str, ...]) -> str:

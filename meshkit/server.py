@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from meshkit.access import Auth
+from meshkit.deadlines import Deadlines
 from meshkit.interceptors import Errors, Logging
 from meshkit.rules import check_rules
 
@@ -45,12 +46,12 @@ async def serve(
 
     `services` are full names, such as `mesh.auth.v1.AuthService`; each of their methods must have a rule, or
     `meshkit.rules.MissingRule` is raised before the port opens.  `reflect` names services that reflection shows
-    although another process serves them.  `interceptors` stand between Errors and Auth.
+    although another process serves them.  `interceptors` stand between Deadlines and Auth.
     """
     for service in services:
         check_rules(service)
     # Outermost first: a failure inside is logged with the status that Errors chose.
-    server = grpc.aio.server(interceptors=[Logging(), Errors(), *interceptors, auth], options=OPTIONS)
+    server = grpc.aio.server(interceptors=[Logging(), Errors(), Deadlines(), *interceptors, auth], options=OPTIONS)
     register(server)
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)

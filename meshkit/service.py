@@ -4,20 +4,23 @@ import asyncio
 import contextlib
 import pathlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 import grpc
+import pydantic
 import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from meshkit import client, identity
+from meshkit import client, databases, identity
 from meshkit.access import Auth
+from meshkit.clock import seconds_of
+from meshkit.deadlines import unbound
 from meshkit.errors import from_rpc
+from meshkit.hosts import is_loopback
 from meshkit.tasks import background
-from meshkit.verifier import Revocations, TokenVerifier
+from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
 log = structlog.get_logger()
 _RECONNECT_S = 0.1
@@ -29,7 +32,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AGENTMESH_", frozen=True, extra="ignore")
 
     data_dir: pathlib.Path = pathlib.Path("data")
-    """Where everything is kept."""
+    """Where keys and files are kept, and state unless `database_url` says otherwise."""
 
     auth_address: str = "127.0.0.1:3371"
     """Where the auth service listens."""
@@ -43,11 +46,36 @@ class Settings(BaseSettings):
     payments_address: str = "127.0.0.1:3374"
     """Where the payments service listens."""
 
+    ledger_address: str = "127.0.0.1:3377"
+    """Where the embedded ledger listens."""
+
+    host: str = "127.0.0.1"
+    """Where the front door listens; what is only for a laptop is on while that is loopback."""
+
+    database_url: str = ""
+    """Where state is kept: `sqlite:///ABSOLUTE/FOLDER`, in which each service has a file; empty means `data_dir`."""
+
     log_level: str = "info"
     """debug, info, warning or error."""
 
     grace_s: float = 2.0
     """How long calls in flight may take once we are told to stop."""
+
+    @pydantic.field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        databases.parse(url, pathlib.Path())
+        return url
+
+    @property
+    def database(self) -> databases.Place:
+        """Where state is kept."""
+        return databases.parse(self.database_url, self.data_dir)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the mesh."""
+        return is_loopback(self.host)
 
     @property
     def secret(self) -> bytes:
@@ -62,15 +90,20 @@ def from_environment(kind: type[S]) -> S:
     """Read settings; if one cannot be read, name it on stderr and exit with 2.  For `main`s only."""
     try:
         return kind()
-    except ValidationError as error:
+    except pydantic.ValidationError as error:
         wrong = [f"AGENTMESH_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
         print(f"agentmesh: {'; '.join(wrong)}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
 @contextlib.asynccontextmanager
-async def authenticated(settings: Settings, service: str) -> AsyncIterator[Auth]:
-    """Verify tokens with the auth service's keys and follow its revocations for the length of the block."""
+async def authenticated(
+    settings: Settings, service: str, credentials: Callable[[str], Credentials] = lambda method: MESH
+) -> AsyncIterator[Auth]:
+    """Verify tokens with the auth service's keys and follow its revocations for the length of the block.
+
+    `credentials` says where callers of a method put their token.
+    """
     revocations = Revocations(complete=False)
     async with contextlib.AsyncExitStack() as stack:
         who = identity.ServiceIdentity(settings.secret, service)
@@ -78,12 +111,12 @@ async def authenticated(settings: Settings, service: str) -> AsyncIterator[Auth]
         stub = auth_pb2_grpc.AuthServiceStub(channel)
 
         async def fetch_jwks() -> str:
-            with from_rpc():
+            with from_rpc(), unbound():  # for every caller who waits, not for the one who came first
                 return str((await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=5, wait_for_ready=True)).jwks_json)
 
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
-        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret)
+        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:
@@ -92,12 +125,11 @@ async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: R
         try:
             async for message in stub.WatchRevocations(auth_pb2.WatchRevocationsRequest(), wait_for_ready=True):
                 for item in message.revocations:
-                    expires_at = item.expire_time.seconds + item.expire_time.nanos / 1e9
+                    expires_at = seconds_of(item.expire_time)
                     if item.WhichOneof("target") == "jti":
                         revocations.add_token(item.jti, expires_at)
                     else:
-                        issued_at = item.issue_time.seconds + item.issue_time.nanos / 1e9
-                        revocations.add_user(item.user, issued_at, expires_at)
+                        revocations.add_user(item.user, seconds_of(item.issue_time), expires_at)
                 revocations.completed()
         except grpc.aio.AioRpcError as error:
             log.debug("revocations interrupted", code=error.code().name)

@@ -1,4 +1,8 @@
-"""Tasks that live as long as their service, and waits that a stop ends."""
+"""Tasks that live as long as their service, and waits that a stop ends.
+
+A task that nobody owns may be collected half-way and dies unseen.  `background` owns one that must not end by itself;
+`Tasks` owns any number of those that do.
+"""
 
 import asyncio
 import contextlib
@@ -7,8 +11,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-log = structlog.get_logger()
+from meshkit.deadlines import unbound_context
+
 T = TypeVar("T")
+log = structlog.get_logger()
+_CANCEL_S = 5.0
+"""How long a task may take to notice that it is cancelled; longer is a fault of its own, and is logged."""
 
 
 @contextlib.asynccontextmanager
@@ -30,44 +38,68 @@ async def background(
 
 
 class Tasks:
-    """Owns tasks that begin and end while their service runs.  One that crashes is logged."""
+    """Owns tasks that begin and end while their service runs.  One that crashes is logged.
+
+    A task keeps the caller (`meshkit.principal.caller`) of the moment it was begun, but not that caller's deadline.
+    """
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
+    def __contains__(self, name: str) -> bool:
+        """Return whether a task of this name runs."""
+        return any(task.get_name() == name for task in self._running)
+
+    def __len__(self) -> int:
+        """Return how many run."""
+        return len(self._running)
+
+    def spawn(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
         """Begin `work` now; it is ours until it ends."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._note_end)
+        task = self._begin(work, name)
+        task.add_done_callback(_note_crash)
         return task
 
     async def complete(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Await work that goes on to its end though its caller is cancelled; what it raises is the caller's to see."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        """Await work that goes on to its end though its caller is cancelled; what it raises is the caller's to see.
+
+        For steps that must not stop half-way: what is stored must also be announced.
+        """
+        task = self._begin(work, name)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(lambda done: _note_crash(done, None))  # nobody else will look at it
+            task.add_done_callback(_note_crash)  # nobody else will look at it
             raise
 
+    async def settle(self) -> None:
+        """Wait until none runs."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
     async def close(self, patience_s: float = 1.0) -> None:
-        """Wait a moment for what was begun, then cancel the rest."""
-        if self._running:
+        """Wait a moment for what was begun, then cancel the rest; what is begun after this is cancelled at once."""
+        self._closed = True
+        if self._running and patience_s > 0:
             await asyncio.wait(set(self._running), timeout=patience_s)
-        left = set(self._running)
-        for task in left:
+        for task in self._running:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if self._running:
+            _, stuck = await asyncio.wait(set(self._running), timeout=_CANCEL_S)
+            for task in stuck:
+                log.error("task does not end", task=task.get_name())
 
-    def _note_end(self, task: "asyncio.Task[Any]") -> None:
-        self._running.discard(task)
-        _note_crash(task, None)
+    def _begin(self, work: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+        task = asyncio.get_running_loop().create_task(work, name=name, context=unbound_context())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        if self._closed:
+            task.cancel()
+        return task
 
 
-def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None) -> None:
+def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None = None) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("task crashed", task=task.get_name(), exc_info=error)
         if stopping is not None:

@@ -5,6 +5,7 @@ until it expires; revocations are checked on every call.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import time
@@ -12,15 +13,55 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import jwt
 
+from meshkit import clock
 from meshkit.errors import MeshError, Unauthenticated, Unavailable
 from meshkit.principal import Principal
 
 ISSUER = "agentmesh"
 COOKIE = "kodosumi_jwt"
 API_KEY_HEADER = "kodosumi_api_key"
+MISSING, REFUSED = "missing", "refused"
+"""What the metadata `token` of an `Unauthenticated` says of the access token."""
 _CACHE_MAX = 10_000
 _ASK_AGAIN_S = 1.0
 _READY_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Where a caller's access token may be.  The first place that has one counts, in the order of the fields."""
+
+    headers: tuple[str, ...] = ()
+    """Headers that hold nothing but a token; names in lower case."""
+    bearer: bool = True
+    """Whether `Authorization: Bearer` is one."""
+    cookies: tuple[str, ...] = ()
+
+    def find(self, metadata: Mapping[str, str]) -> str:
+        """Return the access token a caller sent, or an empty string."""
+        return self.in_headers(metadata) or self.in_cookies(metadata)
+
+    def in_headers(self, metadata: Mapping[str, str]) -> str:
+        """Return the token that the caller sent on purpose, or an empty string."""
+        for name in self.headers:
+            if token := metadata.get(name):
+                return token
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        return token.strip() if self.bearer and scheme.lower() == "bearer" else ""
+
+    def in_cookies(self, metadata: Mapping[str, str]) -> str:
+        """Return the token that a browser sends along whoever made the page, or an empty string."""
+        # By hand, as browsers send it: `http.cookies` gives up at the first cookie of somebody else that it dislikes,
+        # and on localhost the cookies of every port come along.
+        for pair in metadata.get("cookie", "").split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name in self.cookies and value:
+                return value.strip('"')
+        return ""
+
+
+MESH = Credentials(headers=(API_KEY_HEADER,), cookies=(COOKIE,))
+"""Of the mesh's own services, which a browser that is signed in may call too (gRPC-Web)."""
 
 
 class Revocations:
@@ -30,13 +71,19 @@ class Revocations:
     yet what was revoked before.
     """
 
-    def __init__(self, *, complete: bool = True) -> None:
+    def __init__(self, *, complete: bool = True, now: clock.Now = clock.now) -> None:
+        self._now = now
         self._tokens: dict[str, float] = {}
         self._users: dict[str, tuple[float, float]] = {}
         self._forget_at = _CACHE_MAX
         self._complete = asyncio.Event()
+        self._grown = asyncio.Event()
         if complete:
             self._complete.set()
+
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._tokens) + len(self._users)
 
     def completed(self) -> None:
         """Everything that was revoked so far has been added."""
@@ -54,12 +101,14 @@ class Revocations:
         """Revoke one token."""
         self._forget_expired()
         self._tokens[jti] = expires_at
+        self._wake()
 
     def add_user(self, user: str, issued_at: float, expires_at: float) -> None:
         """Revoke every token of `user` that was issued at or before `issued_at`."""
         self._forget_expired()
         before = self._users.get(user, (0.0, 0.0))
         self._users[user] = (max(before[0], issued_at), max(before[1], expires_at))
+        self._wake()
 
     def hit(self, principal: Principal) -> bool:
         """Return whether the caller's token is revoked."""
@@ -68,14 +117,24 @@ class Revocations:
         by_user = self._users.get(principal.user)
         return by_user is not None and principal.issued_at <= by_user[0]
 
+    async def until_hit(self, principal: Principal) -> None:
+        """Wait until the caller's token is revoked."""
+        while not self.hit(principal):
+            await self._grown.wait()
+
+    def _wake(self) -> None:
+        # Each wait is for the next change: who waits holds the event that this one sets.
+        self._grown.set()
+        self._grown = asyncio.Event()
+
     def _forget_expired(self) -> None:
-        if len(self._tokens) + len(self._users) < self._forget_at:
+        if len(self) < self._forget_at:
             return
-        now = time.time()
+        now = self._now()
         self._tokens = {jti: at for jti, at in self._tokens.items() if at > now}
         self._users = {user: times for user, times in self._users.items() if times[1] > now}
         # Not again before as many have come: or each would cost a sweep once that many are alive.
-        self._forget_at = _CACHE_MAX + 2 * (len(self._tokens) + len(self._users))
+        self._forget_at = _CACHE_MAX + 2 * len(self)
 
 
 class TokenVerifier:
@@ -85,8 +144,11 @@ class TokenVerifier:
     at most once a second.
     """
 
-    def __init__(self, fetch_jwks: Callable[[], Awaitable[str]], revocations: Revocations) -> None:
+    def __init__(
+        self, fetch_jwks: Callable[[], Awaitable[str]], revocations: Revocations, now: clock.Now = clock.now
+    ) -> None:
         self._fetch = fetch_jwks
+        self._now = now
         self._fetching = asyncio.Lock()
         self._asked_at = -_ASK_AGAIN_S
         self._failed = ""
@@ -104,10 +166,10 @@ class TokenVerifier:
             if len(self._known) >= _CACHE_MAX:
                 self._known.clear()
             self._known[digest] = principal
-        if principal.expires_at <= time.time():
-            raise Unauthenticated("token has expired: sign in again")
+        if principal.expires_at <= self._now():
+            raise Unauthenticated("token has expired: sign in again", token=REFUSED)
         if self.revocations.hit(principal):
-            raise Unauthenticated("token has been revoked: sign in again")
+            raise Unauthenticated("token has been revoked: sign in again", token=REFUSED)
         return principal
 
     async def _decode(self, token: str) -> Principal:
@@ -123,7 +185,7 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "jti"], "verify_iat": False},
             )
         except jwt.PyJWTError as error:
-            raise Unauthenticated("token is not valid: sign in again") from error
+            raise Unauthenticated("token is not valid: sign in again", token=REFUSED) from error
         return Principal(
             user=f"users/{claims['sub']}",
             operator=bool(claims.get("operator", False)),
@@ -142,7 +204,7 @@ class TokenVerifier:
         try:
             return self._keys[kid]
         except KeyError:
-            raise Unauthenticated("token is signed with an unknown key: sign in again") from None
+            raise Unauthenticated("token is signed with an unknown key: sign in again", token=REFUSED) from None
 
     async def _refetch(self) -> None:
         if time.monotonic() - self._asked_at < _ASK_AGAIN_S:
@@ -151,30 +213,11 @@ class TokenVerifier:
             return
         try:
             keys = json.loads(await self._fetch())["keys"]
-            self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
-            self._failed = ""
         except MeshError as error:
             self._failed = f"cannot get the keys that verify tokens: {error}"
-            raise Unavailable(self._failed) from error
-        finally:
             self._asked_at = time.monotonic()
-
-
-def credential(metadata: Mapping[str, str]) -> str:
-    """Return the access token a caller sent, or an empty string.
-
-    Looked for in the header `KODOSUMI_API_KEY`, then `Authorization: Bearer`, then the cookie `kodosumi_jwt`
-    (seed: panel API, "Authentication").
-    """
-    if token := metadata.get(API_KEY_HEADER):
-        return token
-    scheme, _, token = metadata.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token:
-        return token.strip()
-    # By hand, as browsers send it: `http.cookies` gives up at the first cookie of somebody else that it dislikes,
-    # and on localhost the cookies of every port come along.
-    for pair in metadata.get("cookie", "").split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name == COOKIE and value:
-            return value.strip('"')
-    return ""
+            raise Unavailable(self._failed) from error
+        # Not in a `finally`: a caller who hangs up while it asks must not leave the others with "unknown key".
+        self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
+        self._failed = ""
+        self._asked_at = time.monotonic()

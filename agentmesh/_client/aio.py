@@ -1,5 +1,6 @@
 """The asynchronous client."""
 
+import json
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Self
@@ -116,14 +117,29 @@ class AsyncClient:
 
     # Jobs
 
-    async def create_job(self, flow: str, inputs: Mapping[str, Any] | None = None, *, request_id: str = "") -> Job:
+    async def create_job(
+        self,
+        flow: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        request_id: str = "",
+        labels: Mapping[str, str] | None = None,
+        conversation: str = "",
+        free: bool = False,
+    ) -> Job:
         """Start a job.
 
         The same `request_id`, flow and inputs again return the same job; one is made up if you give none, so that a
-        retry after a broken connection starts nothing twice.  Raises `InvalidInputs` when the form refuses the inputs.
+        retry after a broken connection starts nothing twice.  A job of a flow that has a price waits until it is paid
+        for; `free` is for operators of a mesh on loopback.  Raises `InvalidInputs` when the inputs are refused.
         """
         request = job_pb2.CreateJobRequest(
-            flow=_full(flow, "flows"), inputs=_struct(inputs or {}), request_id=request_id or str(uuid.uuid4())
+            target=_full(flow, "flows"),
+            inputs_json=_json(inputs or {}),
+            request_id=request_id or str(uuid.uuid4()),
+            labels=labels,
+            conversation=conversation,
+            free=free,
         )
         return to_job(await self._connection.unary(self._jobs.CreateJob, request))
 
@@ -286,6 +302,14 @@ def _full(name: str, collection: str) -> str:
 
 def _payment(job: str) -> str:
     return f"payments/{job.strip('/').removeprefix('jobs/').removeprefix('payments/')}"
+
+
+def _json(inputs: Mapping[str, Any]) -> str:
+    """Return inputs as a JSON object.  Raises `InvalidInputs` for what JSON cannot say."""
+    try:
+        return json.dumps(dict(inputs), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidInputs(f"inputs must be JSON values: {error}", code="INVALID_ARGUMENT") from error
 
 
 def _struct(inputs: Mapping[str, Any]) -> struct_pb2.Struct:

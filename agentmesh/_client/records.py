@@ -3,9 +3,11 @@
 import dataclasses
 import datetime
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import timestamp_pb2
+from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.message import Message
 from mesh.auth.v1 import auth_pb2
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
@@ -45,15 +47,28 @@ class Flow:
     """The id of its expose."""
     path: str
     """Within the app: `/` or `/async`."""
+    price: str = ""
+    """What a job costs, for people: `1.5 ADA on Preprod`; empty if it costs nothing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a job has consumed."""
+
+    input_tokens: int
+    output_tokens: int
+    cost_micros: int
+    """In millionths of the operator's currency."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run of a flow."""
+    """One run of a target: a flow, an agent or a crew."""
 
     name: str
     """`jobs/{id}`."""
     flow: str
+    """The flow that runs."""
     owner: str
     """`users/{uuid}`."""
     state: str
@@ -74,6 +89,17 @@ class Job:
     """The locks that it waits on: `jobs/{job}/locks/{lock}`."""
     payment: str = ""
     """`payments/{id}` if it is paid for."""
+    target: str = ""
+    """What was asked for: `flows/…`, `agents/…` or `crews/…`."""
+    progress: float | None = None
+    """In percent; None if its flow has not said."""
+    progress_text: str = ""
+    usage: Usage | None = None
+    """None if its flow has not said."""
+    attempt: int = 0
+    """How often it was started."""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    conversation: str = ""
 
     @property
     def id(self) -> str:
@@ -138,9 +164,9 @@ class Expose:
     bootstrap: str
     """YAML with `import_path`."""
     state: str
-    """draft, dead, deploying, running, deploy_failed or unhealthy."""
+    """draft, dead, deploying, running, deploy_failed, unhealthy, or outdated: the version before serves."""
     message: str
-    """Why, if it failed."""
+    """Why, if what was saved last does not run."""
     flow_count: int
     alive_count: int
     needs_reboot: bool
@@ -148,14 +174,22 @@ class Expose:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class BootStep:
-    """One line of what a boot says."""
+    """Something that happened in a boot."""
 
     kind: str
     """step_start, step_end, activity, result, info, warning, complete or error."""
-    step: str
-    target: str
-    message: str
-    result: str
+    fact: str
+    """What happened: `app_settled`, `flow_checked`, ... as in the contract's `BootEvent`."""
+    expose: str
+    """The id of the expose it is about; empty if of none."""
+    details: Mapping[str, Any]
+    """The fact's other fields: states in lower case, durations in seconds (`load_time_s`), counts under `counts`."""
+    time: datetime.datetime | None
+
+    @property
+    def message(self) -> str:
+        """Why, for people to read; empty if nothing is wrong."""
+        return str(self.details.get("message", ""))
 
 
 def readable(value: Any) -> str:
@@ -167,12 +201,31 @@ def readable(value: Any) -> str:
         if kind in ("CrewOutput", "TaskOutput") and isinstance(inner, dict) and isinstance(inner.get("raw"), str):
             return str(inner["raw"])
         if kind in ("Link", "Image", "Video") and isinstance(inner, dict) and isinstance(inner.get("url"), str):
-            return str(inner["url"])
+            return _address(kind, inner)
+        if kind == "Table" and isinstance(inner, dict) and isinstance(inner.get("rows"), list):
+            return _table(inner)
         if kind in ("str", "int", "float", "bool", "dict", "list", "NoneType"):
             value = inner
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _address(kind: str, value: Mapping[str, Any]) -> str:
+    """Return where something is; of what is within the address itself only what it is."""
+    url = str(value["url"])
+    if not url.startswith("data:"):
+        return url
+    alt = f": {value['alt']}" if value.get("alt") else ""
+    return f"[{kind}, {url[5:].partition(';')[0]}, {len(url)} characters{alt}]"
+
+
+def _table(value: Mapping[str, Any]) -> str:
+    """Return a table as lines, its cells apart by tabs."""
+    lines = [value.get("columns") or [], *value["rows"]]
+    texts = ["\t".join("" if cell is None else str(cell) for cell in line) for line in lines if isinstance(line, list)]
+    more = value.get("more")
+    return "\n".join([*texts, *([f"… {more} more rows"] if more else [])])
 
 
 def _progress(value: dict[str, Any]) -> str:
@@ -207,7 +260,20 @@ def to_flow(message: registry_pb2.Flow) -> Flow:
         alive=message.alive,
         expose=message.expose.removeprefix("exposes/"),
         path=message.path,
+        price=_price(message.pricing) if message.HasField("pricing") else "",
     )
+
+
+def _price(pricing: registry_pb2.Pricing) -> str:
+    """Return a price for people; lovelace are shown as the ADA that they are millionths of."""
+    amounts = [_amount(item.amount, item.unit) for item in pricing.amounts]
+    return f"{' and '.join(amounts) or 'what its agent is registered with'} on {pricing.network}"
+
+
+def _amount(amount: str, unit: str) -> str:
+    if unit in ("", "lovelace") and amount.isdecimal():
+        return f"{int(amount) / 1_000_000:g} ADA"
+    return f"{amount} of {unit}"
 
 
 def to_job(message: job_pb2.Job) -> Job:
@@ -227,6 +293,19 @@ def to_job(message: job_pb2.Job) -> Job:
         last_seq=message.last_seq,
         locks=tuple(message.locks),
         payment=message.payment,
+        target=message.target,
+        progress=message.progress.percent if message.HasField("progress") else None,
+        progress_text=message.progress.text,
+        usage=_usage(message.usage) if message.HasField("usage") else None,
+        attempt=message.attempt,
+        labels=dict(message.labels),
+        conversation=message.conversation,
+    )
+
+
+def _usage(message: job_pb2.Usage) -> Usage:
+    return Usage(
+        input_tokens=message.input_tokens, output_tokens=message.output_tokens, cost_micros=message.cost_micros
     )
 
 
@@ -251,14 +330,36 @@ def to_expose(message: registry_pb2.Expose) -> Expose:
 
 
 def to_boot_step(message: registry_pb2.BootEvent) -> BootStep:
-    """Return the record of a line of a boot."""
+    """Return the record of an event of a boot; a fact that a newer mesh knows has an empty name."""
+    fact = message.WhichOneof("fact")
+    details = _details(getattr(message, fact)) if fact else {}
     return BootStep(
         kind=word(registry_pb2.BootEvent.Kind, message.kind, "KIND_"),
-        step=message.step,
-        target=message.target,
-        message=message.message,
-        result=message.result,
+        fact=fact or "",
+        expose=str(details.pop("expose", "")).removeprefix("exposes/"),
+        details=details,
+        time=moment(message, "time"),
     )
+
+
+def _details(message: Message) -> dict[str, Any]:
+    """Return the fields of a message by name, zeros too; a field that is absent is left out."""
+    details: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        if field.has_presence and not message.HasField(field.name):
+            continue
+        value = getattr(message, field.name)
+        if isinstance(value, duration_pb2.Duration):
+            details[f"{field.name}_s"] = value.ToTimedelta().total_seconds()
+        elif isinstance(value, Message):
+            details[field.name] = _details(value)
+        elif field.enum_type is not None:
+            names = field.enum_type.values_by_number
+            prefix = names[0].name.removesuffix("UNSPECIFIED")
+            details[field.name] = names[value].name.removeprefix(prefix).lower() if value in names else str(value)
+        else:
+            details[field.name] = list(value) if field.is_repeated else value
+    return details
 
 
 def word(enum: Any, number: int, prefix: str) -> str:

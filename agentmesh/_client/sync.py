@@ -67,9 +67,22 @@ class Client:
         """Return the elements of a flow's form."""
         return self._call(self._client.form(name))
 
-    def create_job(self, flow: str, inputs: Mapping[str, Any] | None = None, *, request_id: str = "") -> Job:
+    def create_job(
+        self,
+        flow: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        request_id: str = "",
+        labels: Mapping[str, str] | None = None,
+        conversation: str = "",
+        free: bool = False,
+    ) -> Job:
         """Start a job."""
-        return self._call(self._client.create_job(flow, inputs, request_id=request_id))
+        return self._call(
+            self._client.create_job(
+                flow, inputs, request_id=request_id, labels=labels, conversation=conversation, free=free
+            )
+        )
 
     def job(self, name: str) -> Job:
         """Return a job as it is now."""

@@ -1,14 +1,15 @@
 """`agentmesh expose add|list|rm` and `agentmesh boot`: what is deployed."""
 
+import contextlib
 import json
 import pathlib
 from typing import Annotated
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import booting, output
 from agentmesh.cli.session import URL, AsJson, Url, call
-from agentmesh.client import AsyncClient, BootStep
+from agentmesh.client import AsyncClient
 
 _exposes = typer.Typer(help="What is deployed.", no_args_is_help=True)
 
@@ -93,24 +94,25 @@ def remove(name: Annotated[str, typer.Argument(help="Name of the expose.")], url
 def boot(
     force: Annotated[bool, typer.Option("--force", help="End a boot that runs, and start over.")] = False,
     url: Url = URL,
+    as_json: AsJson = False,
 ) -> None:
-    """Start every enabled app, and stop the others.  Exit code 1 if the boot fails."""
+    """Start every enabled app, and stop the others: a line an app.  Exit code 1 if what was saved last does not run."""
 
     async def work(client: AsyncClient) -> int:
-        failed = False
-        async for step in client.boot(force=force):
-            failed = failed or step.kind == "error"
-            output.say(_line(step), {"error": "bold red", "warning": "yellow", "complete": "green"}.get(step.kind, ""))
+        failed, idle = False, True
+        with contextlib.nullcontext() if as_json else output.busy("booting"):
+            async for step in client.boot(force=force):
+                failed = failed or step.kind == "error" or booting.is_failure(step)
+                idle = idle and not step.expose
+                if as_json:
+                    output.as_json(step)
+                elif (line := booting.line(step)) is not None:
+                    output.say(*line)
+        if idle and not failed and not as_json:
+            output.note("nothing to boot; add an app with: agentmesh expose add NAME package.module:attribute")
         return int(failed)
 
     raise typer.Exit(call(url, work))
-
-
-def _line(step: BootStep) -> str:
-    if step.kind == "step_start":
-        return f"{step.step}: {step.message}" if step.message else step.step
-    parts = [step.target, step.message, step.result]
-    return f"  {step.kind:<9} {' '.join(filter(None, parts))}".rstrip()
 
 
 def _metas(pairs: list[str]) -> dict[str, str]:

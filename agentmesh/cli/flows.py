@@ -11,7 +11,7 @@ import typer
 from agentmesh.cli import output
 from agentmesh.cli.jobs import follow
 from agentmesh.cli.session import URL, AsJson, Url, call
-from agentmesh.client import AsyncClient, MeshError, NotFound
+from agentmesh.client import AsyncClient, Flow, MeshError, NotFound
 
 FlowName = Annotated[str, typer.Argument(help="Name of the flow, as `agentmesh flows` shows it.")]
 
@@ -41,8 +41,7 @@ def flows(
             return
         if not found:
             output.note("no flows: add an app with `agentmesh expose add`, then `agentmesh boot`")
-        rows = [(_short(f.name), f.summary, ", ".join(f.tags), "" if f.alive else "does not answer") for f in found]
-        output.table(("FLOW", "SUMMARY", "TAGS", ""), rows)
+        output.table(("FLOW", "SUMMARY", "TAGS", ""), map(_row, found))
 
     call(url, work)
 
@@ -67,6 +66,9 @@ def run(
     flow: FlowName,
     inputs: Annotated[str, typer.Option(help="Inputs as a JSON object, or @FILE.")] = "",
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the job's name and return.")] = False,
+    free: Annotated[
+        bool, typer.Option("--free", help="Run a priced flow free of charge: operators of a mesh on loopback only.")
+    ] = False,
     url: Url = URL,
     as_json: AsJson = False,
 ) -> None:
@@ -77,9 +79,11 @@ def run(
     values = {**json_inputs(inputs), **parse_inputs(context.args)}
 
     async def work(client: AsyncClient) -> int:
-        await _check_flow(client, flow)
+        price = (await _check_flow(client, flow)).price
         await _check_names(client, flow, values)
-        job = await client.create_job(flow, values)
+        if price and not free:
+            output.note(f"{_short(flow)} costs {price}: the job waits for the money")
+        job = await client.create_job(flow, values, free=free)
         if detach:
             output.say(job.name)
             return 0
@@ -131,10 +135,10 @@ def json_inputs(text: str) -> dict[str, Any]:
     return values
 
 
-async def _check_flow(client: AsyncClient, name: str) -> None:
-    """Raise `NotFound` with the names that come close."""
+async def _check_flow(client: AsyncClient, name: str) -> Flow:
+    """Return a flow.  Raises `NotFound` with the names that come close."""
     try:
-        await client.flow(name)
+        return await client.flow(name)
     except NotFound as error:
         wanted = _short(name.strip("/"))
         names = [_short(flow.name) async for flow in client.flows()]
@@ -157,6 +161,11 @@ async def _check_names(client: AsyncClient, flow: str, values: dict[str, Any]) -
             near = difflib.get_close_matches(value, names, n=1)
             hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(names) or 'none'}"
             raise ValueError(f"{_short(flow)} has no input {value!r}; {hint}")
+
+
+def _row(flow: Flow) -> tuple[str, str, str, str]:
+    notes = [f"costs {flow.price}" if flow.price else "", "" if flow.alive else "does not answer"]
+    return _short(flow.name), flow.summary, ", ".join(flow.tags), "; ".join(filter(None, notes))
 
 
 def _short(name: str) -> str:

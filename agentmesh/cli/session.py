@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import dataclasses
 import fcntl
-import ipaddress
 import json
 import os
 import pathlib
@@ -18,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from agentmesh.client import DEFAULT_URL, AsyncClient, NotSignedIn, Tokens
+from agentmesh.loopback import is_loopback
 
 T = TypeVar("T")
 _MESHES_MAX = 50
@@ -50,7 +50,7 @@ async def _call(url: str, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
             return await work(client)
         except NotSignedIn:
             # The mesh at this address may be another one than last time, with other keys.
-            if token or not is_loopback(url):
+            if token or not _is_local(url):
                 raise
             store.save(None)
             await _sign_in(client, url)
@@ -59,7 +59,7 @@ async def _call(url: str, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
 
 async def _sign_in(client: AsyncClient, url: str) -> None:
     remedy = NotSignedIn(f"log in first: agentmesh login --url {url}", code="UNAUTHENTICATED")
-    if not is_loopback(url):
+    if not _is_local(url):
         raise remedy
     try:
         await client.login("admin", os.environ.get("AGENTMESH_ADMIN_PASSWORD", "admin"))
@@ -67,15 +67,9 @@ async def _sign_in(client: AsyncClient, url: str) -> None:
         raise remedy from error
 
 
-def is_loopback(url: str) -> bool:
+def _is_local(url: str) -> bool:
     """Return whether `url` names this machine."""
-    host = urllib.parse.urlsplit(url if "://" in url else f"http://{url}").hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(urllib.parse.urlsplit(url if "://" in url else f"http://{url}").hostname or "")
 
 
 class FileTokens:

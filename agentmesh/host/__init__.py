@@ -5,7 +5,8 @@ nursery            imports the common libraries once and forks hosts; no threads
 └─ host            one per app: talks gRPC to the runner, owns every process below
    └─ zygote       imports the app; no threads, no gRPC; forks
       ├─ handler   answers forms: runs the app's ASGI interface
-      └─ job …     one per job; a few are forked ahead and wait
+      ├─ job …     one per job; some are forked ahead and wait
+      └─ worker    runs the jobs of flows that share a process, as tasks
 ```
 
 A fork of a warm process starts in milliseconds and shares its memory.  Nothing forks after gRPC has started: the host

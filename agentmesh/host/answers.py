@@ -26,7 +26,7 @@ _FORM_HEADERS = (
 
 async def call(app: LoadedApp, expose: str, call: host_pb2.Call) -> host_pb2.CallResult:
     """Pass an HTTP request through.  Raises what the app raises."""
-    asker = asgi.Asker(user=call.user, base_url=call.base_url, expose=expose, extra_json=call.extra_json)
+    asker = asgi.Asker(user=call.user, base_url=call.base_url, expose=expose)
     noted = _noting()
     scope = asgi.scope(asker, call.method, call.path, call.query, call.headers)
     response = await asgi.request(app.asgi, scope, call.body)

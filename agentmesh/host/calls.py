@@ -13,7 +13,7 @@ from mesh.runner.v1 import host_pb2
 from agentmesh.host.asked import SORT_OF_ANSWER, SORTS, Sort, no_answer_within
 from agentmesh.host.children import Child, Zygote
 from agentmesh.host.frames import Kind, Splitter, pack
-from agentmesh.host.processes import describe_exit
+from agentmesh.host.zygote import ROLE_HANDLER
 
 # The handler gives up by itself; a handler that blocks its own loop cannot, and is replaced this much later.
 _PATIENCE_S = 1.0
@@ -51,7 +51,7 @@ class Handler:
 
     async def start(self) -> None:
         """Fork the process."""
-        child = self._child = self._zygote.fork_handler()
+        child = self._child = self._zygote.fork(ROLE_HANDLER)
         self._started_at = time.monotonic()
         self._splitter = Splitter()
         self._loop.add_reader(child.sock, self._read, child)
@@ -114,7 +114,7 @@ class Handler:
         if self._child is not None:
             self._zygote.signal(self._child, signal.SIGKILL)
 
-    def _replace(self, child: Child, status: int) -> None:
+    def _replace(self, child: Child, how: str) -> None:
         """The process has gone: fail what it had, fork another."""
         self._loop.remove_reader(child.sock)
         child.close()
@@ -123,7 +123,7 @@ class Handler:
         self._writes = asyncio.Queue()
         lost, self._pending = self._pending, {}
         for pending in lost.values():
-            self._fail(pending, f"the app's handler {describe_exit(status)}", late=False)
+            self._fail(pending, f"the app's handler {how}", late=False)
         soon = 0.0 if time.monotonic() - self._started_at > _RESTART_S else _RESTART_S
         self._loop.call_later(soon, self._start_again)
 

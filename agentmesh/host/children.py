@@ -4,19 +4,28 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import errno
 import itertools
 import os
 import signal
 import socket
+from collections.abc import Sequence
 
 from mesh.runner.v1 import host_pb2
 
 from agentmesh.host.frames import Kind, Splitter, pack
-from agentmesh.host.zygote import EXITED, FORK, ROLE_HANDLER, ROLE_JOB, SIGNAL
+from agentmesh.host.processes import describe_exit
+from agentmesh.host.zygote import EXITED, FORK, ROLE_JOB, SIGNAL, UNFORKED
 
-# Forked ahead and waiting: enough that one job never waits for a fork, little enough that idle memory stays small.
+# Forked ahead and waiting: one in quiet times, so that idle memory stays small, more while jobs come faster than forks.
 _AHEAD = 1
-_AHEAD_BUSY = 4
+_AHEAD_MAX = 8
+_QUIET_S = 5.0
+# A fork costs some milliseconds of a core: the job that has just been taken gets them first, unless others wait.
+_FORK_LATER_S = 0.005
+_TRY_AGAIN_S = 0.02
+# The kernel is out of something for the moment.
+_BUSY = (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -27,11 +36,11 @@ class Child:
     sock: socket.socket
     """Our end of its channel, non-blocking."""
     out: int
-    """Read end of its file descriptor 1, non-blocking; -1 for the handler, which shares ours."""
+    """Read end of its file descriptor 1, non-blocking; -1 if it shares ours."""
     err: int
     """Read end of its file descriptor 2."""
-    exited: asyncio.Future[int]
-    """Its `waitpid` status."""
+    exited: asyncio.Future[str]
+    """How it ended, in words that follow on "the process"."""
 
     def close(self) -> None:
         """Close our ends."""
@@ -50,49 +59,76 @@ class Zygote:
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._splitter = Splitter()
+        self._unsent: collections.deque[tuple[bytes, Sequence[int]]] = collections.deque()
+        """What is to be said, in order, with file descriptors that are closed once they are sent."""
         self._numbers = itertools.count(1)
         self._children: dict[int, Child] = {}
         self._ahead: collections.deque[Child] = collections.deque()
+        self._wanted = _AHEAD
+        self._refill: asyncio.TimerHandle | None = None
+        self._quiet: asyncio.TimerHandle | None = None
         self.loaded: asyncio.Future[host_pb2.Loaded] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(control, self._read)
 
-    def fork_handler(self) -> Child:
-        """Fork the process that answers forms."""
+    # -- children ------------------------------------------------------------------------------------------------
+
+    def fork(self, role: int) -> Child:
+        """Fork a process that shares our output.  Raises `OSError` if there are no descriptors for it."""
         ours, theirs = socket.socketpair()
         child = self._register(ours, -1, -1)
-        self._send(FORK.pack(child.number, ROLE_HANDLER), [theirs.fileno(), 1, 2])
-        theirs.close()
+        self._send(pack(Kind.FORK, FORK.pack(child.number, role)), (theirs.detach(),))
         return child
 
-    def take_job(self, running: int) -> Child:
-        """Return a process that waits for a job, forked ahead if one is there; then fork the next."""
-        child = self._ahead.popleft() if self._ahead else self._fork_job()
-        wanted = _AHEAD_BUSY if running > 1 else _AHEAD
-        self._loop.call_soon(self.fork_ahead, wanted)
+    def take_job(self) -> Child:
+        """Return a process that waits for a job, forked ahead if one is there, and see to the next.
+
+        Raises `OSError` if there are no descriptors for it.
+        """
+        if self._ahead:
+            child = self._ahead.popleft()
+        else:
+            self._wanted = min(self._wanted * 2, _AHEAD_MAX)
+            child = self._fork_job()
+        if self._quiet is not None:
+            self._quiet.cancel()
+        self._quiet = self._loop.call_later(_QUIET_S, self._relax)
+        if self._refill is None:
+            self._refill = self._loop.call_later(_FORK_LATER_S, self.fork_ahead)
         return child
 
-    def fork_ahead(self, wanted: int = _AHEAD) -> None:
-        """Fork until `wanted` processes wait."""
-        while len(self._ahead) < wanted and not self.gone.done():
-            self._ahead.append(self._fork_job())
+    def fork_ahead(self) -> None:
+        """Fork until as many processes wait as shall."""
+        self._refill = None
+        with contextlib.suppress(OSError):  # no descriptors: the next job says so, if it is still true then
+            while len(self._ahead) < self._wanted and not self.gone.done():
+                self._ahead.append(self._fork_job())
+
+    def _relax(self) -> None:
+        """It has been quiet: keep as few waiting as at the start."""
+        self._quiet = None
+        self._wanted = _AHEAD
+        while len(self._ahead) > self._wanted:
+            self._ahead.pop().close()  # it ends when its channel does
 
     def signal(self, child: Child, number: signal.Signals) -> None:
         """Signal a child and all it started; nothing happens if it has ended."""
-        with contextlib.suppress(OSError):
-            self._control.send(pack(Kind.SIGNAL, SIGNAL.pack(child.number, number)))
+        self._send(pack(Kind.SIGNAL, SIGNAL.pack(child.number, number)))
 
     def _fork_job(self) -> Child:
         ours, theirs = socket.socketpair()
-        out, out_theirs = os.pipe()
-        err, err_theirs = os.pipe()
+        with contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
+            undo.callback(theirs.close)
+            out, out_theirs = os.pipe()
+            undo.callback(os.close, out)
+            undo.callback(os.close, out_theirs)
+            err, err_theirs = os.pipe()
+            undo.pop_all()
         os.set_blocking(out, False)
         os.set_blocking(err, False)
         child = self._register(ours, out, err)
-        self._send(FORK.pack(child.number, ROLE_JOB), [theirs.fileno(), out_theirs, err_theirs])
-        theirs.close()
-        os.close(out_theirs)
-        os.close(err_theirs)
+        self._send(pack(Kind.FORK, FORK.pack(child.number, ROLE_JOB)), (theirs.detach(), out_theirs, err_theirs))
         return child
 
     def _register(self, ours: socket.socket, out: int, err: int) -> Child:
@@ -102,12 +138,56 @@ class Zygote:
         self._children[child.number] = child
         return child
 
-    def _send(self, payload: bytes, fds: list[int]) -> None:
-        try:
-            socket.send_fds(self._control, [pack(Kind.FORK, payload)], fds)
-        except OSError:  # the zygote has gone; `gone` says so and the host ends
-            if not self.gone.done():
-                self.gone.set_result(None)
+    def close(self) -> None:
+        """Let the zygote end, and what waits there."""
+        for timer in (self._refill, self._quiet):
+            if timer is not None:
+                timer.cancel()
+        self._note_gone()
+        for child in self._ahead:
+            child.close()
+        self._control.close()
+
+    # -- the channel to the zygote -------------------------------------------------------------------------------
+
+    def _send(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        self._unsent.append((data, fds))
+        if len(self._unsent) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what the socket takes; the rest follows in order, and nobody waits for it here."""
+        while self._unsent:
+            data, fds = self._unsent[0]
+            try:
+                sent = socket.send_fds(self._control, [data], fds) if fds else self._control.send(data)
+            except BlockingIOError:
+                self._loop.add_writer(self._control, self._flush)
+                return
+            except OSError as error:
+                if error.errno in _BUSY:
+                    self._loop.remove_writer(self._control)
+                    self._loop.call_later(_TRY_AGAIN_S, self._flush)
+                    return
+                self._note_gone()
+                return
+            self._unsent.popleft()
+            for fd in fds:
+                os.close(fd)
+            if sent < len(data):
+                self._unsent.appendleft((data[sent:], ()))
+        if self._control.fileno() >= 0:
+            self._loop.remove_writer(self._control)
+
+    def _note_gone(self) -> None:
+        """The zygote has ended; the host ends too."""
+        self._loop.remove_reader(self._control)
+        self._loop.remove_writer(self._control)
+        while self._unsent:
+            for fd in self._unsent.popleft()[1]:
+                os.close(fd)
+        if not self.gone.done():
+            self.gone.set_result(None)
 
     def _read(self) -> None:
         try:
@@ -117,17 +197,19 @@ class Zygote:
         except OSError:
             data = b""
         if not data:
-            self._loop.remove_reader(self._control)
-            if not self.gone.done():
-                self.gone.set_result(None)
+            self._note_gone()
             return
         for kind, payload in self._splitter.feed(data):
             if kind == Kind.LOADED and not self.loaded.done():
                 self.loaded.set_result(host_pb2.Loaded.FromString(payload))
             elif kind == Kind.EXITED:
-                self._note_exit(*EXITED.unpack(payload))
+                number, status = EXITED.unpack(payload)
+                self._note_exit(number, describe_exit(status))
+            elif kind == Kind.UNFORKED:
+                number, code = UNFORKED.unpack(payload)
+                self._note_exit(number, f"could not be started: {os.strerror(code)}")
 
-    def _note_exit(self, number: int, status: int) -> None:
+    def _note_exit(self, number: int, how: str) -> None:
         child = self._children.pop(number, None)
         if child is None:
             return
@@ -135,4 +217,4 @@ class Zygote:
             self._ahead.remove(child)
             child.close()
         if not child.exited.done():
-            child.exited.set_result(status)
+            child.exited.set_result(how)

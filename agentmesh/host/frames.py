@@ -1,10 +1,11 @@
 """Frames on the sockets between a host and its children: length, kind, payload.
 
 A frame is a 4-byte big-endian length of what follows, one byte of kind, and a payload, mostly a protobuf message of
-`mesh.runner.v1`.  Children write synchronously: what was emitted has left the process, even if the next line
-kills it.
+`mesh.runner.v1`.  On the socket of a worker that jobs share, the payload is behind the job's number (`NUMBER`).
+A job's own process writes synchronously: what was emitted has left it, even if the next line kills it.
 """
 
+import collections
 import enum
 import socket
 import struct
@@ -12,6 +13,8 @@ import threading
 from collections.abc import Iterator
 
 LENGTH = struct.Struct("!I")
+NUMBER = struct.Struct("!Q")
+GRACE = struct.Struct("!d")
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -21,6 +24,13 @@ class Kind(enum.IntEnum):
     # From a child.
     LOADED = 1  # Loaded, from the zygote
     EXITED = 2  # 8 bytes of child id, 4 of waitpid status, from the zygote
+    UNFORKED = 17  # 8 bytes of child id, 4 of errno, from the zygote
+    # From a worker.
+    BACK = 20  # nothing: the job was not taken up, another worker may
+    BLOCKED = 21  # nothing: the job has kept the loop for too long
+    UNBLOCKED = 22  # nothing, number 0: the loop goes on, or has begun to
+    LEFT = 23  # nothing: the job has ended, but left something that goes on
+    GONE = 24  # nothing: that has ended too
     RUNNING = 3  # nothing: the job's process has taken it up
     EVENT = 4  # Event, from a job
     OUTCOME = 5  # Outcome, the last frame of a job
@@ -36,6 +46,9 @@ class Kind(enum.IntEnum):
     LOCK_END = 14  # LockEnd, to a job
     ASK = 15  # Ask, to the handler
     CHECK_LOCK = 16  # CheckLock, to the handler
+    CANCEL = 30  # 8 bytes of grace in seconds (IEEE 754), to a worker
+    HOLD = 31  # nothing, to a worker: send no more of the job's for now
+    GO_ON = 32  # nothing, to a worker: send again
 
 
 class BrokenFrame(Exception):
@@ -45,6 +58,11 @@ class BrokenFrame(Exception):
 def pack(kind: Kind, payload: bytes = b"") -> bytes:
     """Return a frame as bytes."""
     return LENGTH.pack(len(payload) + 1) + bytes((kind,)) + payload
+
+
+def pack_for(number: int, kind: Kind, payload: bytes = b"") -> bytes:
+    """Return one frame about the job of that number."""
+    return pack(kind, NUMBER.pack(number) + payload)
 
 
 class Pieces:
@@ -81,29 +99,45 @@ class Pieces:
 class Splitter:
     """Cuts a byte stream into frames."""
 
-    def __init__(self) -> None:
-        self._pieces = Pieces()
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._pieces = Pieces(bytes_max)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (kind, payload) of every frame that is complete with `data`."""
+        """Yield (kind, payload) of every frame that is complete with `data`.  Raises `BrokenFrame`."""
         for piece in self._pieces.feed(data):
             yield piece[0], piece[1:]
 
 
 class Channel:
-    """A blocking socket that frames are written to and read from, for children.  Writing is thread-safe."""
+    """A blocking socket that frames are written to and read from, for children.  Writing is thread-safe.
+
+    A signal handler that writes while its own thread is writing does not cut the frame in two: what it says goes out
+    behind it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self._lock = threading.Lock()
+        self._writer = 0
+        """The thread that writes now; 0 if none does."""
+        self._unsent: collections.deque[bytes] = collections.deque()
         self._splitter = Splitter()
         self._ready: list[tuple[int, bytes]] = []
 
     def send(self, kind: Kind, payload: bytes = b"") -> None:
         """Write one frame; blocks while the host is behind (backpressure)."""
         data = pack(kind, payload)
+        if self._writer == threading.get_ident():  # a signal handler has interrupted a send: that one goes on for us
+            self._unsent.append(data)
+            return
         with self._lock:
-            self.socket.sendall(data)
+            self._unsent.append(data)
+            self._writer = threading.get_ident()
+            try:
+                while self._unsent:
+                    self.socket.sendall(self._unsent.popleft())
+            finally:
+                self._writer = 0
 
     def receive(self) -> tuple[int, bytes] | None:
         """Return the next frame, or `None` when the host has closed its end."""

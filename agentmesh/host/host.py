@@ -16,20 +16,21 @@ from typing import Any, NoReturn
 
 import grpc
 import uvloop
-from mesh.runner.v1 import host_pb2, host_pb2_grpc
+from mesh.runner.v1 import app_pb2, host_pb2, host_pb2_grpc
 from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.host import environment, zygote
 from agentmesh.host.calls import Handler
 from agentmesh.host.children import Zygote
 from agentmesh.host.frames import Channel, Kind
-from agentmesh.host.processes import die_with_parent
+from agentmesh.host.limits import MESSAGE_BYTES_MAX
+from agentmesh.host.process_job import ProcessJob
+from agentmesh.host.processes import die_with_parent, raise_descriptor_limit
 from agentmesh.host.running import RunningJob
+from agentmesh.host.uplink import Uplink
+from agentmesh.host.workers import Workers
 
-_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
-_BATCH_BYTES_MAX = 4 * 1024 * 1024
 _RECONNECT_S = 0.2
-_REPORT_GAP_S = 0.002
 # What the runner answers to a host that it has replaced or never knew.
 _UNWANTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
@@ -46,6 +47,7 @@ def main(spec: HostSpec) -> NoReturn:
         finally:
             os._exit(1)
     theirs.close()
+    raise_descriptor_limit()  # ours alone: what the app's processes may open is the operator's to say
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(Host(spec, ours).serve())
@@ -70,18 +72,16 @@ class Host:
         self._spec = spec
         self._control = control
         self._jobs: dict[str, RunningJob] = {}
-        self._outbox: list[host_pb2.HostMessage] = []
-        self._talking: dict[RunningJob, None] = {}
-        """Jobs with something to report, in the order in which they began to."""
-        self._wake = asyncio.Event()
         self._heartbeat_s = 3.0
         self._draining = False
         self._loaded: host_pb2.Loaded | None = None
 
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
+        self._uplink = Uplink()
         self._zygote = Zygote(self._control)
-        self._handler = Handler(self._zygote, self._post)
+        self._handler = Handler(self._zygote, self._uplink.post)
+        self._workers = Workers(self._zygote)
         stopping = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
         tasks: list[asyncio.Task[Any]] = [
@@ -98,26 +98,39 @@ class Host:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._zygote.close()
 
     async def _load(self) -> None:
         """Wait for the app, then serve it."""
         self._loaded = await self._zygote.loaded
         if not self._loaded.error:
             await self._handler.start()
+            self._be_ready(self._loaded)
+        self._uplink.post(host_pb2.HostMessage(loaded=self._loaded))
+
+    def _be_ready(self, loaded: host_pb2.Loaded) -> None:
+        """Have what the app's jobs will run in."""
+        isolations = {self._spec.isolation or flow.isolation for flow in loaded.flows}
+        if app_pb2.ISOLATION_SHARED in isolations:
+            with contextlib.suppress(OSError):  # no descriptors: the first job says so, if it is still true then
+                self._workers.start()
+        if isolations != {app_pb2.ISOLATION_SHARED}:
             self._zygote.fork_ahead()
-        self._post(host_pb2.HostMessage(loaded=self._loaded))
 
     async def _report_broken_app(self) -> None:
         """The zygote is gone, and with it every job.  Our own end says so; a load failure is given time to arrive."""
         if self._loaded is None and self._zygote.loaded.done():
-            self._post(host_pb2.HostMessage(loaded=self._zygote.loaded.result()))
+            self._uplink.post(host_pb2.HostMessage(loaded=self._zygote.loaded.result()))
         elif self._loaded is None:
-            self._post(host_pb2.HostMessage(loaded=host_pb2.Loaded(error="the app ended its process while loading")))
+            loaded = host_pb2.Loaded(error="the app ended its process while loading")
+            self._uplink.post(host_pb2.HostMessage(loaded=loaded))
         for _ in range(50):
-            if not self._outbox:
+            if self._uplink.empty:
                 break
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.05)
+
+    # -- the stream ----------------------------------------------------------------------------------------------
 
     async def _stay_attached(self) -> None:
         """Dial, work, and dial again."""
@@ -134,8 +147,8 @@ class Host:
 
     async def _attach(self) -> None:
         options = [
-            ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
-            ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.use_local_subchannel_pool", 1),
@@ -149,6 +162,7 @@ class Host:
                 while (response := await stream.read()) is not grpc.aio.EOF:
                     for message in response.messages:
                         self._take(message)
+                    await self._workers.room()
                     if self._draining and not self._jobs:
                         return
             finally:
@@ -157,58 +171,24 @@ class Host:
                 stream.cancel()
 
     def _hello(self) -> list[host_pb2.HostMessage]:
-        """Say what we hold, then everything that has not been acknowledged."""
-        leases = [host_pb2.Lease(job=job.run.job, epoch=job.run.epoch) for job in self._jobs.values()]
+        """Say what we hold; everything that has not been acknowledged follows, in pieces."""
+        jobs = list(self._jobs.values())
+        leases = [host_pb2.Lease(job=job.job, epoch=job.epoch) for job in jobs]
         spec = self._spec
         hello = host_pb2.Hello(host_id=spec.host_id, expose=spec.expose, leases=leases, protocol=1)
-        messages = [host_pb2.HostMessage(hello=hello)]
-        if self._loaded is not None:
-            messages.append(host_pb2.HostMessage(loaded=self._loaded))
-        # Reports are taken from the jobs, and answers nobody waits for: questions end with the stream they came by.
-        self._outbox.clear()
+        loaded = [] if self._loaded is None else [host_pb2.HostMessage(loaded=self._loaded)]
         self._handler.forget()
-        for job in self._jobs.values():
-            messages += [host_pb2.HostMessage(report=report) for report in job.reports.unacked()]
-        return messages
+        self._uplink.begin(loaded, jobs)
+        return [host_pb2.HostMessage(hello=hello)]
 
     async def _write(self, stream: grpc.aio.StreamStreamCall) -> None:
-        """Send what gathers in the outbox, and a heartbeat when nothing does."""
-        loop = asyncio.get_running_loop()
-        sent_at = loop.time() - _REPORT_GAP_S
+        """Send what there is to say, and a heartbeat when there is nothing."""
         while True:
-            if not self._outbox and not self._talking:
-                try:
-                    async with asyncio.timeout(self._heartbeat_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    self._outbox.append(host_pb2.HostMessage(heartbeat=host_pb2.Heartbeat()))
-            # A job that talks without pause is heard in large pieces: each costs the runner a write of its own.  The
-            # first word after a silence, and the last, go out at once.
-            pause_s = sent_at + _REPORT_GAP_S - loop.time()
-            if pause_s > 0 and not any(job.reported for job in self._talking):
-                await asyncio.sleep(pause_s)
-            self._wake.clear()
-            messages, self._outbox = self._outbox, []
-            size = sum(message.ByteSize() for message in messages)
-            while self._talking and size < _BATCH_BYTES_MAX:
-                job = next(iter(self._talking))
-                report = job.reports.take()
-                if report is None:
-                    del self._talking[job]
-                    continue
-                size += report.ByteSize()
-                messages.append(host_pb2.HostMessage(report=report))
+            messages = await self._uplink.take(self._heartbeat_s)
             if messages:
                 await stream.write(host_pb2.AttachRequest(messages=messages))
-                sent_at = loop.time()
 
-    def _post(self, message: host_pb2.HostMessage) -> None:
-        self._outbox.append(message)
-        self._wake.set()
-
-    def _note_talk(self, job: RunningJob) -> None:
-        self._talking[job] = None
-        self._wake.set()
+    # -- what the runner says ------------------------------------------------------------------------------------
 
     def _take(self, message: host_pb2.RunnerMessage) -> None:
         match message.WhichOneof("message"):
@@ -223,34 +203,41 @@ class Host:
             case "check_lock":
                 self._handler.ask(Kind.CHECK_LOCK, message.check_lock)
             case "cancel":
-                job = self._jobs.get(message.cancel.job)
-                if job is not None and job.run.epoch == message.cancel.epoch:
+                if (job := self._held(message.cancel.job, message.cancel.epoch)) is not None:
                     job.cancel(message.cancel.grace_s)
             case "lock_end":
-                job = self._jobs.get(message.lock_end.job)
-                if job is not None and job.run.epoch == message.lock_end.epoch:
+                if (job := self._held(message.lock_end.job, message.lock_end.epoch)) is not None:
                     job.end_lock(message.lock_end)
             case "welcome":
                 self._heartbeat_s = message.welcome.heartbeat_s or self._heartbeat_s
             case "drain":
                 self._draining = True
 
+    def _held(self, name: str, epoch: int) -> RunningJob | None:
+        job = self._jobs.get(name)
+        return job if job is not None and job.epoch == epoch else None
+
     def _run(self, run: host_pb2.Run) -> None:
         known = self._jobs.get(run.job)
-        if known is not None and known.run.epoch >= run.epoch:
+        if known is not None and known.epoch >= run.epoch:
             return  # sent again after a reconnect
         if known is not None:
-            known.kill()
-        job = RunningJob(run, self._zygote.take_job(len(self._jobs)), self._zygote, self._note_talk)
-        self._jobs[run.job] = job
-        job.start()
+            known.drop()
+        job = self._jobs[run.job] = RunningJob(run, self._uplink.talk)
+        try:
+            if run.isolation == app_pb2.ISOLATION_SHARED:
+                self._workers.run(job, run)
+            else:
+                job.way = ProcessJob(job, run, self._zygote.take_job(), self._zygote)
+        except OSError as error:  # no descriptors left
+            job.gone(f"the job's process could not be started: {error.strerror}")
 
     def _acknowledge(self, ack: host_pb2.Ack) -> None:
         job = self._jobs.get(ack.job)
         if job is None:
             return
         if ack.stale:
-            job.kill()
+            job.drop()
         else:
             job.acknowledge(ack.source_seq)
         if job.done:

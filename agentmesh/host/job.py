@@ -2,121 +2,160 @@
 
 It is a fork of the zygote, so the app is loaded already.  With `fork: false` it is a fresh interpreter
 (`python -m agentmesh.host.job`) that loads the app first.
+
+What a job needs is made before its Run is there: the event loop and, by a *rehearsal* of a job that does nothing, a
+copy of every page of memory that a job writes to.
 """
 
 import asyncio
 import contextlib
-import json
 import os
-import pickle
 import signal
 import socket
 import sys
-import time
-import traceback
+from collections.abc import Callable
 from typing import NoReturn
 
 from mesh.runner.v1 import host_pb2, job_pb2
 
-from agentmesh.errors import describe
 from agentmesh.execution import execute
+from agentmesh.host import carrying
 from agentmesh.host.capture import LineWriter
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.loading import LoadedApp, load
-from agentmesh.locks import LockExpired
 from agentmesh.progress import Throttle
 from agentmesh.tracer import Tracer
 
-PAYLOAD_CHARS_MAX = 4 * 1024 * 1024
+Send = Callable[[Kind, bytes], None]
 
 
 def main(channel: Channel, app: LoadedApp) -> NoReturn:
     """Take one Run from the channel and carry it out; ends the process."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    rehearse(loop)
+    stop = _Stop(loop)
     frame = channel.receive()
     if frame is None or frame[0] != Kind.RUN:
         os._exit(0)  # forked ahead and not needed
-    job = _Job(channel, host_pb2.Run.FromString(frame[1]), app)
-    outcome = job.carry_out()
+    run = host_pb2.Run.FromString(frame[1])
+    os.environ["KODOSUMI_FID"] = run.job.removeprefix("jobs/")
+    os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
+    questions = Questions(lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions))
+    job = _Job(loop, run, app, channel.send, questions)
+    sys.stdout, sys.stderr = job.out, job.err
+    outcome = job.carry_out(stop.take)
     # A host that has gone takes the job with it, so there is nobody to tell then.
     with contextlib.suppress(OSError):
         channel.send(Kind.OUTCOME, outcome.SerializeToString())
     os._exit(0)  # not sys.exit: threads of the flow and the zygote's exit handlers are not ours to wait for
 
 
+class _Stop:
+    """A cancel, which arrives as SIGTERM: the flow sees CancelledError and may clean up until the host loses patience.
+
+    One that comes before the flow's task is kept for it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._task: asyncio.Task[str] | None = None
+        self._asked = False
+        loop.add_signal_handler(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the hosts ignore it, flows need not
+        # What the flow forks is no job: the signals of its own are not to wake our loop.
+        os.register_at_fork(after_in_child=_restore_signals)
+
+    def take(self, task: "asyncio.Task[str]") -> None:
+        """Be the stop of `task`."""
+        self._task = task
+        if self._asked:
+            task.cancel()
+
+    def _ask(self) -> None:
+        self._asked = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _restore_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _listen(channel: Channel, questions: Questions) -> None:
+    """Take in answers to locks until the host has gone."""
+    while (frame := channel.receive()) is not None:
+        if frame[0] == Kind.LOCK_END:
+            questions.end(host_pb2.LockEnd.FromString(frame[1]))
+
+
 class _Job:
-    def __init__(self, channel: Channel, run: host_pb2.Run, app: LoadedApp) -> None:
-        self._channel = channel
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, run: host_pb2.Run, app: LoadedApp, send: Send, questions: Questions
+    ) -> None:
+        self._loop = loop
         self._run = run
         self._app = app
-        self._questions = Questions(channel)
+        self._send = send
+        self._questions = questions
+        drawn = Throttle(lambda payload: self.emit("progress", payload))
+        self.out = LineWriter(lambda line: self.emit("stdout", line), 1, drawn)
+        self.err = LineWriter(lambda line: self.emit("stderr", line), 2, drawn)
 
     def emit(self, kind: str, payload: str) -> None:
         """Send one event; what comes after this line cannot lose it.
 
         Raises `ValueError` for a payload over 4 MiB.
         """
-        if len(payload) > PAYLOAD_CHARS_MAX:
-            raise ValueError(
-                f"a {kind} event of {len(payload)} characters is too large: keep it under 4 MiB, or link to it"
-            )
-        event = job_pb2.Event(kind=kind, time=time.time(), payload=_encodable(payload))
-        self._channel.send(Kind.EVENT, event.SerializeToString())
+        self._send(Kind.EVENT, carrying.event(kind, payload))
 
-    def carry_out(self) -> host_pb2.Outcome:
-        """Run the flow to its end, whatever the end is."""
-        drawn = Throttle(lambda payload: self.emit("progress", payload))
-        out = LineWriter(lambda line: self.emit("stdout", line), 1, drawn)
-        err = LineWriter(lambda line: self.emit("stderr", line), 2, drawn)
-        sys.stdout, sys.stderr = out, err
-        self._channel.send(Kind.RUNNING)
+    def carry_out(self, begun: "Callable[[asyncio.Task[str]], None]") -> host_pb2.Outcome:
+        """Run the flow to its end, whatever the end is; `begun` gets its task."""
+        self._send(Kind.RUNNING, b"")
         try:
-            result = self._execute()
+            result = self._execute(begun)
         except asyncio.CancelledError:
             outcome = host_pb2.Outcome(state=job_pb2.JOB_STATE_CANCELLED)
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a flow are ends like any other
-            outcome = host_pb2.Outcome(
-                state=job_pb2.JOB_STATE_FAILED,
-                reason=job_pb2.JOB_REASON_INPUT_TIMEOUT if isinstance(error, LockExpired) else job_pb2.JOB_REASON_ERROR,
-                error=_encodable(describe(error)),
-                detail=_encodable("".join(traceback.format_exception(error))),
-            )
+            outcome = carrying.failure(error)
         else:
-            outcome = _too_large(result) or host_pb2.Outcome(
-                state=job_pb2.JOB_STATE_SUCCEEDED, result_json=_encodable(result)
-            )
+            outcome = carrying.success(result)
         with contextlib.suppress(OSError):
-            out.finish()
-            err.finish()
+            self.out.finish()
+            self.err.finish()
         return outcome
 
-    def _execute(self) -> str:
+    def _execute(self, begun: "Callable[[asyncio.Task[str]], None]") -> str:
         run = self._run
-        # Pickled only by the app's own handler, in this same app (see `LaunchSpec.inputs_blob`).
-        inputs = pickle.loads(run.inputs_blob) if run.inputs_blob else json.loads(run.inputs_json or "{}")
+        inputs = carrying.inputs_of(run)
         job_id = run.job.removeprefix("jobs/")
-        os.environ["KODOSUMI_FID"] = job_id
-        os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
         tracer = Tracer(job_id, self.emit, panel_url=run.base_url, app=self._app.asgi, ask=self._questions.ask)
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        task = loop.create_task(execute(run.entry_point, inputs, tracer), name="flow")
-        # A cancel arrives as SIGTERM: the flow sees CancelledError and may clean up until the host loses patience.
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the hosts ignore it, flows need not
-        return loop.run_until_complete(task)
+        task = self._loop.create_task(execute(run.entry_point, inputs, tracer), name="flow")
+        begun(task)
+        return self._loop.run_until_complete(task)
 
 
-def _too_large(result: str) -> host_pb2.Outcome | None:
-    if len(result) <= PAYLOAD_CHARS_MAX:
-        return None
-    error = f"the result has {len(result)} characters: keep it under 4 MiB, or link to it"
-    return host_pb2.Outcome(state=job_pb2.JOB_STATE_FAILED, reason=job_pb2.JOB_REASON_ERROR, error=error)
+def rehearse(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a job that does nothing and of which nobody hears."""
+    run = host_pb2.Run(job="jobs/rehearsal", entry_point=f"{__name__}:rehearsal", inputs_json='{"nobody": "hears"}')
+    run = host_pb2.Run.FromString(run.SerializeToString())
+    job = _Job(loop, run, LoadedApp(_no_app, []), _drop, Questions(lambda opening: None))
+    job.carry_out(lambda task: None).SerializeToString()
 
 
-def _encodable(text: str) -> str:
-    """Replace lone surrogates, which UTF-8 and so protobuf cannot carry."""
-    return text.encode("utf-8", "replace").decode()
+def _drop(kind: Kind, payload: bytes) -> None:
+    """Be the channel of a rehearsal."""
+
+
+async def rehearsal(inputs: object, tracer: Tracer) -> dict[str, int]:
+    """Be the flow of a rehearsal."""
+    await tracer.debug("in rehearsal")
+    return {"rehearsed": 1}
+
+
+async def _no_app(scope: object, receive: object, send: object) -> None:
+    """Be the app of a rehearsal."""
 
 
 def spawned() -> NoReturn:
@@ -126,13 +165,7 @@ def spawned() -> NoReturn:
         app = load(sys.argv[2])
     except BaseException as error:
         channel.receive()
-        outcome = host_pb2.Outcome(
-            state=job_pb2.JOB_STATE_FAILED,
-            reason=job_pb2.JOB_REASON_ERROR,
-            error=describe(error),
-            detail="".join(traceback.format_exception(error)),
-        )
-        channel.send(Kind.OUTCOME, outcome.SerializeToString())
+        channel.send(Kind.OUTCOME, carrying.failure(error).SerializeToString())
         os._exit(0)
     main(channel, app)
 

@@ -1,10 +1,13 @@
 """Small facts about processes: dying with the parent, and saying in words how one ended."""
 
+import contextlib
 import ctypes
 import os
+import resource
 import signal
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 # Looked up before any fork: dlopen in a child of a busy parent may wait for a lock that nobody holds any more.
 _libc = ctypes.CDLL(None, use_errno=True)
 # Not on other systems than Linux: there a closed channel ends the child instead.
@@ -20,6 +23,19 @@ def die_with_parent(parent: int) -> None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Be the parent of what a child of ours has started and left behind, so that we hear of its end."""
+    if _prctl is not None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process open as many files as it may: it has three for each job that is a process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names a hard limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def describe_exit(status: int) -> str:

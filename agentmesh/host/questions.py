@@ -1,54 +1,61 @@
-"""The locks that a job's process has open: questions go out on its channel, a thread takes the answers in.
+"""The locks that a job has open: questions go to the host, its answers come in.
 
-The thread exists from the first question on; a job without locks has none.
+In a process of its own, a job listens for answers in a thread that exists from the first question on; a worker that
+jobs share hands them over from its loop.
 """
 
 import concurrent.futures
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from mesh.runner.v1 import host_pb2
 
-from agentmesh.host.frames import Channel, Kind
+from agentmesh.host import limits
 from agentmesh.locks import LockExpired, Question
 
 
 class Questions:
-    """Open locks of one job."""
+    """Open locks of one job.
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    `send` takes an encoded `OpenLock` to the host.  `listen`, if given, runs in a thread from the first question on.
+    """
+
+    def __init__(self, send: Callable[[bytes], None], listen: Callable[[], None] | None = None) -> None:
+        self._send = send
+        self._listen = listen
         self._open: dict[str, tuple[str, concurrent.futures.Future[Any]]] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
 
     def ask(self, question: Question) -> "concurrent.futures.Future[Any]":
-        """Send a question; the future has its answer, or raises `LockExpired`."""
+        """Send a question; the future has its answer, or raises `LockExpired`.
+
+        Raises `ValueError` for a form that is too large to be sent.
+        """
+        elements_json = json.dumps(question.elements, ensure_ascii=False, separators=(",", ":"))
+        data_json = json.dumps(question.data, ensure_ascii=False, separators=(",", ":"))
+        limits.check(elements_json + data_json, f"the form of lock {question.title!r}")
         lock_id = str(uuid.uuid4())
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         with self._lock:
             self._open[lock_id] = (question.title, future)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._listen, name="lock-answers", daemon=True)
-                self._thread.start()
+            listen, self._listen = self._listen, None
+        if listen is not None:
+            threading.Thread(target=listen, name="lock-answers", daemon=True).start()
         opening = host_pb2.OpenLock(
             lock_id=lock_id,
-            title=question.title,
-            elements_json=json.dumps(question.elements, ensure_ascii=False, separators=(",", ":")),
-            data_json=json.dumps(question.data, ensure_ascii=False, separators=(",", ":")),
+            title=limits.encodable(question.title),
+            elements_json=limits.encodable(elements_json),
+            data_json=limits.encodable(data_json),
             timeout_s=question.timeout_s,
         )
-        self._channel.send(Kind.LOCK, opening.SerializeToString())
+        self._send(opening.SerializeToString())
         return future
 
-    def _listen(self) -> None:
-        while (frame := self._channel.receive()) is not None:
-            if frame[0] == Kind.LOCK_END:
-                self._end(host_pb2.LockEnd.FromString(frame[1]))
-
-    def _end(self, end: host_pb2.LockEnd) -> None:
+    def end(self, end: host_pb2.LockEnd) -> None:
+        """Hand over what became of a lock."""
         with self._lock:
             title, future = self._open.pop(end.lock_id, ("", None))
         if future is None or not future.set_running_or_notify_cancel():

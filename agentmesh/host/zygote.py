@@ -1,12 +1,15 @@
 """The zygote: imports the app once, then forks the processes that use it.
 
-It has one thread and no event loop, so a fork of it is safe.  The host sends it a FORK frame with the file
+It has one thread and no running event loop, so a fork of it is safe.  The host sends it a FORK frame with the file
 descriptors of the child (its channel and where its output goes) and SIGNAL frames; it sends an EXITED frame when a
-child has ended.  Only the zygote signals its children, because only their parent knows that a process id is still
-theirs.
+child has ended, and an UNFORKED one for a child that could not be had.  Only the zygote signals its children, because
+only their parent knows that a process id is still theirs.
 """
 
+import asyncio
+import collections
 import contextlib
+import errno
 import gc
 import os
 import select
@@ -14,27 +17,39 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from mesh.runner.v1 import host_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.errors import describe
-from agentmesh.host import handler, job
+from agentmesh.host import handler, job, streams, worker
 from agentmesh.host.frames import Channel, Kind, Splitter
-from agentmesh.host.processes import die_with_parent
+from agentmesh.host.processes import adopt_orphans, die_with_parent
 from agentmesh.loading import LoadedApp, load
 
 ROLE_HANDLER = 1
 ROLE_JOB = 2
+ROLE_WORKER = 3
 FORK = struct.Struct("!QB")
 """Child id and role."""
 SIGNAL = struct.Struct("!QB")
 """Child id and signal number."""
 EXITED = struct.Struct("!Qi")
 """Child id and `waitpid` status."""
-_FDS_MAX = 3
+UNFORKED = struct.Struct("!Qi")
+"""Child id and `errno`."""
+_REHEARSALS = 20
+# How long what a child has left behind may take to die, and how often that is looked at.
+_ORPHANS_S = 2.0
+_ORPHANS_LOOK_S = 0.02
+# Its channel, and where a job's output goes; that of the others goes where ours goes.
+_FDS = {ROLE_HANDLER: 1, ROLE_JOB: 3, ROLE_WORKER: 1}
+# What starts an interpreter of its own where the app cannot be forked.
+_MODULES = {ROLE_JOB: "agentmesh.host.job", ROLE_WORKER: "agentmesh.host.worker"}
+_FDS_MAX = max(_FDS.values())
 # What the app's own subprocesses must not inherit.
 _RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -42,6 +57,7 @@ _RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 def main(control: socket.socket, spec: HostSpec) -> NoReturn:
     """Load the app, tell the host, then fork on demand until the host closes the socket; ends the process."""
     channel = Channel(control)
+    streams.install()
     try:
         app = load(spec.import_path)
         loaded = host_pb2.Loaded(flows=handler.flow_infos(app))
@@ -50,6 +66,11 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
         channel.send(Kind.LOADED, host_pb2.Loaded(error=describe(error), detail=detail).SerializeToString())
         os._exit(1)
     channel.send(Kind.LOADED, loaded.SerializeToString())
+    # Code that has run often is not written to any more when a child runs it: Python adapts it in place.
+    loop = asyncio.new_event_loop()
+    for _ in range(_REHEARSALS):
+        job.rehearse(loop)
+    loop.close()
     # What is here now lives as long as we do: keep the collector's hands, and so the children's copies, off it.
     gc.collect()
     gc.freeze()
@@ -64,35 +85,40 @@ class _Zygote:
         self._app = app
         self._spec = spec
         self._children: dict[int, int] = {}
+        self._ending: dict[int, _Ending] = {}
         self._splitter = Splitter()
-        self._fds: list[int] = []
+        self._fds: collections.deque[list[int]] = collections.deque()
+        """Of children to be forked, in order; fewer than they need where the kernel could not hand them over."""
 
     def serve(self) -> None:
         """Fork and reap until the host has gone."""
+        adopt_orphans()
         wake, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
             sources: list[Any] = [self._control, wake]
-            ready, _, _ = select.select(sources, [], [])
+            ready, _, _ = select.select(sources, [], [], _ORPHANS_LOOK_S if self._ending else None)
             if wake in ready:
                 os.read(wake, 4096)
+            if wake in ready or self._ending:
                 self._reap()
             if self._control in ready and not self._take(wake, wakeup):
                 return
 
     def _take(self, wake: int, wakeup: int) -> bool:
         """Carry out what the host asks; return False when it has closed the socket."""
-        data, fds, _, _ = socket.recv_fds(self._control, 4096, 64 * _FDS_MAX, _RECEIVE_FLAGS)
-        self._fds += fds
+        # The kernel hands over the descriptors of one message at a time.
+        data, fds, flags, _ = socket.recv_fds(self._control, 4096, _FDS_MAX, _RECEIVE_FLAGS)
+        if fds or flags & socket.MSG_CTRUNC:
+            self._fds.append(fds)
         if not data:
             return False
         for kind, payload in self._splitter.feed(data):
             if kind == Kind.FORK:
                 child, role = FORK.unpack(payload)
-                fds, self._fds = self._fds[:_FDS_MAX], self._fds[_FDS_MAX:]
-                self._fork(child, role, fds, (wake, wakeup))
+                self._fork(child, role, self._fds.popleft(), (wake, wakeup))
             elif kind == Kind.SIGNAL:
                 self._signal(*SIGNAL.unpack(payload))
         return True
@@ -108,7 +134,14 @@ class _Zygote:
 
     def _fork(self, child: int, role: int, fds: list[int], ours: tuple[int, int]) -> None:
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            if len(fds) < _FDS[role]:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            pid = os.fork()
+        except OSError as error:  # no memory, too many processes: this child is not to be had, the others live
+            self._channel.send(Kind.UNFORKED, UNFORKED.pack(child, error.errno or 0))
+            self._close(fds)
+            return
         if pid == 0:
             try:
                 signal.set_wakeup_fd(-1)
@@ -119,6 +152,9 @@ class _Zygote:
             finally:  # never return into the zygote's loop
                 os._exit(1)
         self._children[pid] = child
+        self._close(fds)
+
+    def _close(self, fds: list[int]) -> None:
         for fd in fds:
             os.close(fd)
 
@@ -126,30 +162,55 @@ class _Zygote:
         die_with_parent(parent)
         os.setsid()  # its own group: what it starts can be ended with it
         self._control.close()
-        channel_fd, out, err = fds
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os.close(out)
-        os.close(err)
+        channel_fd, *output = fds
+        for fd, standard in zip(output, (1, 2), strict=False):
+            os.dup2(fd, standard)
+            os.close(fd)
         if role == ROLE_HANDLER:
             handler.main(socket.socket(fileno=channel_fd), self._app, self._spec.expose)
         if not self._spec.fork:
             os.set_inheritable(channel_fd, True)
-            command = [sys.executable, "-m", "agentmesh.host.job", str(channel_fd), self._spec.import_path]
+            command = [sys.executable, "-m", _MODULES[role], str(channel_fd), self._spec.import_path]
             os.execv(sys.executable, command)
+        if role == ROLE_WORKER:
+            worker.main(socket.socket(fileno=channel_fd), self._app)
         job.main(Channel(socket.socket(fileno=channel_fd)), self._app)
 
     def _reap(self) -> None:
-        while self._children:
+        """Take leave of children that have ended, and say so once what they have left behind has ended too."""
+        while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                break
             if pid == 0:
-                return
+                break
             child = self._children.pop(pid, None)
-            if child is not None:
+            if child is not None:  # else somebody's orphan
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)  # what it started and left behind
+                    os.killpg(pid, signal.SIGKILL)
+                self._ending[pid] = _Ending(child, status, time.monotonic() + _ORPHANS_S)
+        for pid, ending in list(self._ending.items()):
+            if not _is_group(pid) or time.monotonic() > ending.until:
+                del self._ending[pid]
                 with contextlib.suppress(BrokenPipeError):
-                    self._channel.send(Kind.EXITED, EXITED.pack(child, status))
+                    self._channel.send(Kind.EXITED, EXITED.pack(ending.child, ending.status))
+
+
+class _Ending(NamedTuple):
+    """A child that has ended, while processes that it has started have not."""
+
+    child: int
+    status: int
+    until: float
+    """When to wait no more (`time.monotonic`)."""
+
+
+def _is_group(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # some of it has another user's rights
+        pass
+    return True

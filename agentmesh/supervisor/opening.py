@@ -113,7 +113,7 @@ async def boot_examples(url: str) -> None:
                 )
         async for step in mesh.boot():
             if step.kind in ("warning", "error"):
-                print(f"examples: {step.target} {step.message}".strip(), file=sys.stderr)
+                print(f"examples: {step.expose} {step.message}".strip(), file=sys.stderr)
 
 
 async def main() -> int:

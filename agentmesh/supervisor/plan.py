@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import fcntl
-import ipaddress
 import os
 import pathlib
 import shutil
@@ -12,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import ports
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
@@ -152,7 +152,7 @@ def _address(host: str) -> str:
 
 
 def _refuse_open_door(typed: str, host: str) -> None:
-    if not ipaddress.ip_address(host).is_loopback and os.environ.get(ADMIN_PASSWORD) in (None, "", "admin"):
+    if not is_loopback(host) and os.environ.get(ADMIN_PASSWORD) in (None, "", "admin"):
         raise UsageError(
             f"--host {typed} can be reached from other machines, and the admin's password would be the default: "
             f"set {ADMIN_PASSWORD} (not to 'admin') first"

@@ -7,6 +7,7 @@ from typing import Any
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import states
+from gateway.http.answers import dumps
 
 _ID = re.compile(r"[0-9a-f]{24}\Z")
 
@@ -56,8 +57,3 @@ def failure(job: job_pb2.Job) -> str:
         return job.error
     reason = job_pb2.JobReason.Name(job.reason).removeprefix("JOB_REASON_").lower().replace("_", " ")
     return reason if job.reason else "no reason was given"
-
-
-def dumps(value: Any) -> str:
-    """Return compact JSON; characters beyond ASCII stay as they are."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

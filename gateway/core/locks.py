@@ -6,13 +6,15 @@ from typing import Any
 from mesh.runner.v1 import job_pb2, lock_pb2, lock_pb2_grpc
 
 from gateway.core import jobs, values
-from gateway.core.forms import GLOBAL
 from gateway.core.peers import Peers
+from gateway.http.exchange import IDEMPOTENCY_KEY
 from meshkit.errors import FailedPrecondition, Invalid, NotFound, from_rpc
 from meshkit.principal import caller
 
 PENDING = lock_pb2.LOCK_STATE_PENDING
 ANSWERED = lock_pb2.LOCK_STATE_ANSWERED
+GLOBAL = "_global_"
+"""In the place of a field: what concerns none of a form."""
 _ANSWER_TIMEOUT_S = 65.0  # the runner gives a lease handler 60
 _PAGE_MAX = 1000
 _GONE = {
@@ -75,12 +77,12 @@ class Locks:
             name=lock.name, inputs=values.struct(inputs, "input_data"), request_id=request_id
         )
         try:
-            with from_rpc():
+            with values.fields(request_id=IDEMPOTENCY_KEY), from_rpc():
                 answered: lock_pb2.Lock = await self._locks.AnswerLock(request, timeout=_ANSWER_TIMEOUT_S)
                 return answered
         except Invalid as error:
-            if request_id and list(error.fields) == ["request_id"]:
-                raise Invalid(str(error), {"Idempotency-Key": error.fields["request_id"]}) from None
+            if request_id and list(error.fields) == [IDEMPOTENCY_KEY]:
+                raise
             raise Refused(str(error), _complete(error)) from None
         except FailedPrecondition as error:
             with from_rpc():

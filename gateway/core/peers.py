@@ -11,6 +11,7 @@ from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
 
 from gateway.config import Config
 from meshkit import client
+from meshkit.flows import FollowedFlows
 from meshkit.identity import ServiceIdentity
 
 
@@ -29,6 +30,8 @@ class Peers:
     payments: payments_pb2_grpc.PaymentServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
     ledger_control: ledger_pb2_grpc.LedgerControlServiceStub
+    followed: FollowedFlows
+    """The registry's catalogue, as far as it is known here without asking."""
     hashes: str
     """How inputs of locks are hashed (`Config.hashes`)."""
 
@@ -38,26 +41,29 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
     """Open a channel to each service for the length of the block; they reconnect by themselves."""
     who = ServiceIdentity(config.secret, "gateway")
     async with contextlib.AsyncExitStack() as stack:
-        auth, registry, runner, payments = [
+        auth, registry, runner, payments, ledger = [
             await stack.enter_async_context(client.connect(address, who))
             for address in (
                 config.auth_address,
                 config.registry_address,
                 config.runner_address,
                 config.payments_address,
+                config.ledger_address,
             )
         ]
+        flows = registry_pb2_grpc.FlowServiceStub(registry)
         yield Peers(
             auth=auth_pb2_grpc.AuthServiceStub(auth),
             users=auth_pb2_grpc.UserServiceStub(auth),
             exposes=registry_pb2_grpc.ExposeServiceStub(registry),
             boot=registry_pb2_grpc.BootServiceStub(registry),
-            flows=registry_pb2_grpc.FlowServiceStub(registry),
+            flows=flows,
             jobs=job_pb2_grpc.JobServiceStub(runner),
             apps=app_pb2_grpc.AppServiceStub(runner),
             locks=lock_pb2_grpc.LockServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),
-            ledger=ledger_pb2_grpc.LedgerServiceStub(payments),
-            ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(payments),
+            ledger=ledger_pb2_grpc.LedgerServiceStub(ledger),
+            ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(ledger),
+            followed=await stack.enter_async_context(FollowedFlows.following(flows)),
             hashes=config.hashes,
         )

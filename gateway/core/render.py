@@ -12,29 +12,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import jinja2
 import markdown_it
 import markupsafe
 import nh3
 import yaml
 
-CSP = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src http: https: data:; media-src http: https:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-)
-"""The Content-Security-Policy of the pages made here: they need no script."""
-
 MARKDOWN_CHARS_MAX = 200_000
 """Longer text is shown as it is: parsing it would hold up every other call."""
 _DEPTH_MAX = 20
 
-_pages = jinja2.Environment(
-    loader=jinja2.PackageLoader("gateway.dialects.kodosumi", "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 _markdown = markdown_it.MarkdownIt("commonmark", {"html": True, "breaks": True}).enable(["table", "strikethrough"])
 
 _TAGS = nh3.ALLOWED_TAGS | {"video"}
@@ -45,11 +31,6 @@ _ATTRIBUTES = {
 }
 _IGNORED_IN_URLS = re.compile(r"[\x00-\x20]+")
 _IMAGE_DATA = re.compile(r"data:image/(png|jpeg|gif|webp);base64,[a-z0-9+/=]*\Z")
-
-
-def page(template: str, **values: Any) -> bytes:
-    """Render `gateway/templates/{template}`; values are escaped, unless they are `safe`."""
-    return _pages.get_template(template).render(**values).encode()
 
 
 def safe(fragment: str) -> markupsafe.Markup:
@@ -202,6 +183,17 @@ def _video(content: dict[str, Any]) -> str | None:
     return sanitise(f'<video controls src="{html.escape(url)}"></video>') if isinstance(url, str) else None
 
 
+def _table(content: dict[str, Any]) -> str | None:
+    columns, rows, more = content.get("columns"), content.get("rows"), content.get("more")
+    if not isinstance(columns, list) or not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        return None
+    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in columns)
+    lines = ["".join(f"<td>{'' if cell is None else html.escape(str(cell))}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    rest = f"<p>… {more} more rows</p>" if isinstance(more, int) and more > 0 else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{rest}"
+
+
 _RENDERERS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "Text": _text,
     "Markdown": _markdown_body,
@@ -210,6 +202,7 @@ _RENDERERS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "Link": _link,
     "Image": _image,
     "Video": _video,
+    "Table": _table,
 }
 
 

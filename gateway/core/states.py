@@ -1,8 +1,8 @@
-"""The states of a job in the words of every dialect, and back: one table.
+"""The states of a job in the words of a dialect, and back.
 
-Source: the seeds' status words, laid out in one table (canonical state per row, dialect per column).  Every state has a
-word in every dialect.  Back, a word names the set of states that are shown as it; the sets of a dialect's words
-cover each state exactly once, so a filter by word neither misses a job nor shows it twice.
+A dialect brings a column: its word for each `JobState`, by name.  Back, a word names the set of states that are shown
+as it; the sets of a dialect's words cover each state exactly once, so a filter by word neither misses a job nor shows
+it twice.  `Words` takes no column that leaves a state out, or has one that there is not.
 """
 
 from collections.abc import Mapping
@@ -11,53 +11,35 @@ from mesh.runner.v1 import job_pb2
 
 from meshkit.errors import Invalid
 
-PENDING = job_pb2.JOB_STATE_PENDING
-QUEUED = job_pb2.JOB_STATE_QUEUED
-STARTING = job_pb2.JOB_STATE_STARTING
+_PREFIX = "JOB_STATE_"
+STATES: dict[str, int] = {name.removeprefix(_PREFIX): number for name, number in job_pb2.JobState.items() if number}
+"""Every state that is ever stored, by name."""
+
 RUNNING = job_pb2.JOB_STATE_RUNNING
-RETRYING = job_pb2.JOB_STATE_RETRYING
-PAUSED = job_pb2.JOB_STATE_PAUSED
-AWAITING_INPUT = job_pb2.JOB_STATE_AWAITING_INPUT
-AWAITING_PAYMENT = job_pb2.JOB_STATE_AWAITING_PAYMENT
-STOPPING = job_pb2.JOB_STATE_STOPPING
 SUCCEEDED = job_pb2.JOB_STATE_SUCCEEDED
 FAILED = job_pb2.JOB_STATE_FAILED
 CANCELLED = job_pb2.JOB_STATE_CANCELLED
 
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 
-_COLUMNS = ("codex", "kasal", "koda", "kodosumi", "sumi")
-_TABLE: dict[int, tuple[str, str, str, str, str]] = {
-    # state            codex        kasal        koda         kodosumi    sumi (MIP-003)
-    PENDING: ("Pending", "queued", "queued", "starting", "running"),
-    QUEUED: ("Pending", "queued", "queued", "starting", "running"),
-    STARTING: ("Pending", "queued", "queued", "starting", "running"),
-    RUNNING: ("Running", "running", "running", "running", "running"),
-    RETRYING: ("Running", "running", "retrying", "running", "running"),
-    PAUSED: ("Running", "running", "paused", "running", "running"),
-    AWAITING_INPUT: ("Running", "running", "paused", "awaiting", "awaiting_input"),
-    AWAITING_PAYMENT: ("Pending", "queued", "queued", "running", "awaiting_payment"),
-    STOPPING: ("Running", "running", "running", "running", "running"),
-    SUCCEEDED: ("Completed", "completed", "completed", "finished", "completed"),
-    FAILED: ("Failed", "failed", "failed", "error", "failed"),
-    CANCELLED: ("Cancelled", "stopped", "failed", "error", "failed"),
-}
 
+class Words:
+    """One dialect's column, read in both directions."""
 
-class Dialect:
-    """One column of the table, read in both directions."""
-
-    def __init__(self, name: str, words: Mapping[int, str]) -> None:
-        """`words` has a word for every state."""
+    def __init__(self, name: str, column: Mapping[str, str]) -> None:
+        """`column` has a word for every state, by the state's name.  Raises `ValueError` if it does not."""
+        if wrong := STATES.keys() ^ column.keys():
+            raise ValueError(f"{name}: these are no states, or have no word: {', '.join(sorted(wrong))}")
         self.name = name
-        self._words = dict(words)
+        self.column = dict(column)
+        self._words = {STATES[state]: word for state, word in column.items()}
         self._states: dict[str, frozenset[int]] = {
-            word: frozenset(state for state, other in words.items() if other == word) for word in words.values()
+            word: frozenset(state for state, other in self._words.items() if other == word) for word in column.values()
         }
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Every word of the dialect, in the table's order."""
+        """Every word of the dialect, in the column's order."""
         return tuple(self._states)
 
     def word(self, state: int) -> str:
@@ -74,25 +56,35 @@ class Dialect:
 
     def of_event(self, payload: str) -> str:
         """Return the word for a status event's payload (`queued`); an unknown payload, of a newer runner, as it is."""
-        state = _BY_NAME.get(payload)
+        state = STATES.get(payload.upper())
         return payload if state is None else self._words[state]
-
-
-_BY_NAME = {job_pb2.JobState.Name(state).removeprefix("JOB_STATE_").lower(): state for state in _TABLE}  # type: ignore[arg-type]
-
-
-def _column(name: str) -> Dialect:
-    index = _COLUMNS.index(name)
-    return Dialect(name, {state: row[index] for state, row in _TABLE.items()})
-
-
-CODEX = _column("codex")
-KASAL = _column("kasal")
-KODA = _column("koda")
-KODOSUMI = _column("kodosumi")
-SUMI = _column("sumi")
 
 
 def from_name(payload: str) -> int:
     """Return the `JobState` of a status event's payload, such as `queued`.  Raises `KeyError` for any other text."""
-    return _BY_NAME[payload]
+    return STATES[payload.upper()]
+
+
+def _table(dialects: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> dict[str, Words]:
+    columns = {dialect: {state: row[n] for state, row in rows.items()} for n, dialect in enumerate(dialects)}
+    return {dialect: Words(dialect, column) for dialect, column in columns.items()}
+
+
+COMING = _table(
+    ("codex", "kasal", "koda"),
+    {
+        "PENDING": ("Pending", "queued", "queued"),
+        "QUEUED": ("Pending", "queued", "queued"),
+        "STARTING": ("Pending", "queued", "queued"),
+        "RUNNING": ("Running", "running", "running"),
+        "RETRYING": ("Running", "running", "retrying"),
+        "PAUSED": ("Running", "running", "paused"),
+        "AWAITING_INPUT": ("Running", "running", "paused"),
+        "AWAITING_PAYMENT": ("Pending", "queued", "queued"),
+        "STOPPING": ("Running", "running", "running"),
+        "SUCCEEDED": ("Completed", "completed", "completed"),
+        "FAILED": ("Failed", "failed", "failed"),
+        "CANCELLED": ("Cancelled", "stopped", "failed"),
+    },
+)
+"""The words of dialects whose folders are still to come: each takes its column along."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from meshkit.errors import Invalid
 
@@ -66,16 +65,6 @@ def _check(item: Any, field: str, depth: int) -> None:
             _check(inner, field, depth - 1)
     elif isinstance(item, int) and abs(item) > _INT_MAX:
         raise Invalid(f"{field} has a number that is too large", {field: ["send integers beyond 2**53 as text"]})
-
-
-def millis(time: Timestamp) -> int:
-    """Return milliseconds since 1970."""
-    return time.ToMilliseconds()
-
-
-def epoch(time: Timestamp) -> float:
-    """Return seconds since 1970, with microseconds."""
-    return round(time.seconds + time.nanos / 1e9, 6)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""The dialects: foreign REST APIs, one proto file and one thin servicer per noun.
+"""The dialects: foreign REST APIs, each a folder of protos and a folder of thin servicers.
 
-To add a servicer:
+To add a dialect:
 
 1. Describe it in `protos/mesh/dialects/<dialect>/v1/<noun>.proto`: `google.api.http` says the path, and
    `option (mesh.gateway.v1.rule) = {access: …, success: 201}` says who may call it and the status of a success.
@@ -8,51 +8,28 @@ To add a servicer:
    A JSON `null` is a `google.protobuf.Value` that holds one; an array at the top is a `ListValue`; numbers that clients
    read are `double` or `int32`, as int64 prints as text.  Requests whose errors the dialect words itself take
    `google.api.HttpBody` (bind it with `body: "…"`) and parse it with `gateway.http.bodies`; SSE and plain text are
-   streams of `HttpBody`.  A GET with an `HttpBody` in its request must not share an RPC with a POST.
-2. Write the servicer in `gateway/dialects/<dialect>/<noun>.py`: `__init__(self, peers: Peers)`, then one method per
-   RPC that makes typed calls inside `with from_rpc():` and raises `meshkit.errors` (or `gateway.http`'s `HttpError`).
-   It checks no role.  `gateway.http.exchange.exchange()` has the request's path, query, headers and base URL, and takes
-   another status, headers or an empty body for the answer.  End the module with `SERVICE = Service(…)`.
-3. Add that `SERVICE` to `SERVICES` below.  A new dialect also needs a `Dialect` in `gateway/http/dialect.py`.
+   streams of `HttpBody`.  A GET with an `HttpBody` in its request must not share an RPC with a POST.  `make generate`.
+2. Write the servicers in `gateway/dialects/<dialect>/<noun>.py`: `__init__(self, peers: Peers)`, then one method per
+   RPC that makes typed calls inside `with from_rpc():`, or asks `gateway.core`, and raises `meshkit.errors` (or
+   `gateway.http.errors.HttpError`).  It checks no role.  `gateway.http.exchange.exchange()` has the request's path,
+   query, headers and base URL, and takes another status, headers or an empty body for the answer;
+   `gateway.http.answers` makes JSON.  End the module with `SERVICE = Service(…)`.
+3. Export `DIALECT` from `gateway/dialects/<dialect>/__init__.py`: the services, how errors are rendered, a word for
+   each state of a job, and, where they are not the mesh's, credentials, rates and WebSockets (`gateway.http.dialect`).
+4. Add it to `DIALECTS` below.
 
-Envoy's routes and transcoder read the descriptors, so there is nothing to configure; `tests/gateway/test_table.py`
-fails if a service of the descriptors is missing here.
+Everything else follows from the DIALECT and the descriptors: Envoy's routes, transcoders, rate buckets and own replies,
+which paths are the dialect's, and who may call.  `tests/gateway/dialects/test_dialects.py` holds every dialect to that,
+and `.importlinter` keeps them apart.
 """
 
-from gateway.dialects.kodosumi import boot as kodosumi_boot
-from gateway.dialects.kodosumi import expose as kodosumi_expose
-from gateway.dialects.kodosumi import flows as kodosumi_flows
-from gateway.dialects.kodosumi import inputs as kodosumi_inputs
-from gateway.dialects.kodosumi import locks as kodosumi_locks
-from gateway.dialects.kodosumi import login as kodosumi_login
-from gateway.dialects.kodosumi import outputs as kodosumi_outputs
-from gateway.dialects.kodosumi import pages as kodosumi_pages
-from gateway.dialects.kodosumi import proxy as kodosumi_proxy
-from gateway.dialects.kodosumi import roles as kodosumi_roles
-from gateway.dialects.kodosumi import timeline as kodosumi_timeline
-from gateway.dialects.masumi import dev as masumi_dev
-from gateway.dialects.masumi import ledger as masumi
-from gateway.dialects.sumi import locks as sumi_locks
-from gateway.dialects.sumi import services as sumi
-from gateway.http.table import Service
+from gateway.dialects import kodosumi, masumi, mesh, sumi
+from gateway.http.dialect import Dialect
 
-SERVICES: tuple[Service, ...] = (
-    kodosumi_login.SERVICE,
-    kodosumi_roles.SERVICE,
-    kodosumi_flows.SERVICE,
-    kodosumi_proxy.SERVICE,
-    kodosumi_expose.SERVICE,
-    kodosumi_boot.SERVICE,
-    kodosumi_outputs.SERVICE,
-    kodosumi_timeline.SERVICE,
-    kodosumi_inputs.SERVICE,
-    kodosumi_locks.SERVICE,
-    kodosumi_pages.SERVICE,
-    sumi.SERVICE,
-    sumi_locks.SERVICE,
-    masumi.SERVICE,
-    masumi_dev.SERVICE,
+DIALECTS: tuple[Dialect, ...] = (
+    kodosumi.DIALECT,
+    sumi.DIALECT,
+    masumi.DIALECT,
+    mesh.DIALECT,
 )
-"""Every dialect service that the gateway answers."""
-
-__all__ = ["SERVICES", "Service"]
+"""Every dialect; the first one's shape is for paths that are nobody else's."""

@@ -8,12 +8,15 @@ import functools
 import importlib
 import importlib.resources
 import re
+from collections.abc import Iterable
 
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from mesh.gateway.v1 import options_pb2
 
 _DIALECTS = "mesh.dialects."
+TYPED = "mesh"
+"""The name of our own API among the dialects."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +40,23 @@ class Service:
     name: str
     package: str
     camel: bool
-    """Whether its JSON names are lower camel case."""
+    """Whether its JSON names are lower camel case: those of our own API are, as proto3 JSON has it."""
     methods: tuple[Method, ...]
 
     @property
     def is_dialect(self) -> bool:
         """Whether the gateway answers it."""
         return self.package.startswith(_DIALECTS)
+
+    @property
+    def dialect(self) -> str:
+        """The name of the dialect that it is a part of; `mesh` for our own API, which no foreign one has a part in."""
+        return self.package.removeprefix(_DIALECTS).partition(".")[0] if self.is_dialect else TYPED
+
+    @property
+    def has_paths(self) -> bool:
+        """Whether REST reaches it."""
+        return any(method.bindings for method in self.methods)
 
 
 @functools.cache
@@ -66,7 +79,8 @@ def services(data: bytes) -> tuple[Service, ...]:
     for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
         if not file.package.startswith("mesh."):
             continue
-        camel = file.options.Extensions[options_pb2.json_naming] == options_pb2.JSON_NAMING_CAMEL
+        naming = file.options.Extensions[options_pb2.json_naming]
+        camel = naming == options_pb2.JSON_NAMING_CAMEL or not file.package.startswith(_DIALECTS)
         for service in file.service:
             name = f"{file.package}.{service.name}"
             methods = tuple(_method(name, method) for method in service.method)
@@ -98,30 +112,61 @@ def import_all(data: bytes) -> None:
             importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
 
 
+def templates(services: Iterable[Service], dialect: str) -> list[str]:
+    """Return the path templates of a dialect's methods."""
+    return [
+        template
+        for service in services
+        if service.dialect == dialect
+        for method in service.methods
+        for _, template in method.bindings
+    ]
+
+
 class Paths:
     """Which HTTP methods a path takes."""
 
-    def __init__(self, contract: tuple[Service, ...]) -> None:
+    def __init__(self, contract: Iterable[Service]) -> None:
         self._known = [
-            (_pattern(template), verb)
+            (re.compile(pattern(stem(template))), custom(template), verb)
             for service in contract
             for method in service.methods
             for verb, template in method.bindings
         ]
+        self._custom = {name for _, name, _ in self._known}
 
     def allowed(self, path: str) -> list[str]:
         """Return the methods of `path`, sorted; empty for an unknown path."""
         path = path.rstrip("/") or "/"
-        return sorted({verb for pattern, verb in self._known if pattern.fullmatch(path)})
+        # As Envoy does: a custom verb that any template ends in is one in every path.
+        if (wanted := custom(path)) in self._custom:
+            path = stem(path)
+        else:
+            wanted = ""
+        return sorted({verb for known, name, verb in self._known if name == wanted and known.fullmatch(path)})
 
 
-def _pattern(template: str) -> re.Pattern[str]:
-    # The templates we write: literals, {name} and {name=**} (google/api/http.proto has the whole grammar).
+def custom(template: str) -> str:
+    """Return the custom verb of a path or template: `cancel` of `/jobs/{job}:cancel`; empty if it has none."""
+    return template.rpartition("}")[2].rpartition("/")[2].partition(":")[2]
+
+
+def stem(template: str) -> str:
+    """Return a path or template without its custom verb."""
+    verb = custom(template)
+    return template.removesuffix(f":{verb}") if verb else template
+
+
+def pattern(template: str) -> str:
+    """Return a path template as a regular expression for a whole path."""
+    # The grammar of google/api/http.proto: `{name}` and `{name=jobs/*}`, where `**` is any number of segments.
     parts = re.split(r"(\{[^}]*\})", template)
-    return re.compile("".join(_segment(part) for part in parts))
+    return "".join(_variable(part[1:-1]) if part.startswith("{") else re.escape(part) for part in parts)
 
 
-def _segment(part: str) -> str:
-    if not part.startswith("{"):
-        return re.escape(part)
-    return ".*" if part.endswith("=**}") else "[^/]+"
+def _variable(text: str) -> str:
+    inner = text.partition("=")[2] or "*"
+    return "".join(_WILD.get(part) or re.escape(part) for part in re.split(r"(\*\*?)", inner))
+
+
+_WILD = {"*": "[^/]+", "**": ".*"}

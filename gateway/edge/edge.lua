@@ -2,9 +2,10 @@
 --
 -- Requests: remove the headers that only the mesh may set, and from REST those that gRPC would read as its own; remember
 -- the path as it was sent; drop a trailing slash (a path template cannot end in one); refuse a body that says it is far
--- too large before it is sent.
+-- too large before it is sent.  Under /mesh/v1, which goes straight to services that know no HTTP: answer HEAD as GET, and let
+-- no cookie count on pages of other sites.
 -- Answers: turn x-http-code and x-http-body, which only the gateway's servicers can send (routes to other clusters
--- remove them), into a status and a body.
+-- remove them), into a status and a body; name the type of streams under /mesh/v1.
 
 -- Twice what the gateway takes: a body that is a little too large is read to its end before it is refused, as a client that
 -- is cut off while it sends may not see the answer.
@@ -15,6 +16,8 @@ local OURS = {
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }
 local WITHOUT_BODY = { ["204"] = true, ["205"] = true, ["304"] = true }
+
+local TYPED = "/mesh/v1/"
 
 local function is_grpc(headers)
   local kind = headers:get("content-type")
@@ -31,6 +34,12 @@ local function remove_grpc(headers)
   for _, name in ipairs(found) do
     headers:remove(name)
   end
+end
+
+local function is_foreign(headers)
+  local origin = string.lower(headers:get("origin") or "")
+  local host = string.lower(headers:get(":authority") or "")
+  return origin ~= "" and origin ~= "http://" .. host and origin ~= "https://" .. host
 end
 
 function envoy_on_request(handle)
@@ -57,6 +66,16 @@ function envoy_on_request(handle)
     path = string.gsub(path, "/+$", "", 1)
     headers:replace(":path", (path == "" and "/" or path) .. query)
   end
+  if string.sub(path, 1, #TYPED) == TYPED then
+    if is_foreign(headers) and not headers:get("upgrade") then  -- the gateway judges those who want a WebSocket
+      headers:remove("cookie")
+    end
+    -- A stream has no head that could be known before its end.
+    if headers:get(":method") == "HEAD" and string.sub(path, -6) ~= ":watch" then
+      headers:replace(":method", "GET")
+      handle:streamInfo():dynamicMetadata():set("edge", "as_get", true)
+    end
+  end
 end
 
 function envoy_on_response(handle)
@@ -64,10 +83,16 @@ function envoy_on_response(handle)
   if is_grpc(headers) then
     return
   end
+  if headers:get("x-mesh-lines") then
+    headers:remove("x-mesh-lines")
+    if headers:get(":status") == "200" then
+      headers:replace("content-type", "application/x-ndjson")
+    end
+  end
   local code = headers:get("x-http-code")
   local body = headers:get("x-http-body")
   local head = handle:streamInfo():dynamicMetadata():get("edge")
-  if head and (code or body or headers:get("grpc-status")) then
+  if head and (head["as_get"] or code or body or headers:get("grpc-status")) then
     body = ""  -- a transcoded answer has a body, which the client of a HEAD would take for the next answer
   end
   for _, name in ipairs(GRPC) do

@@ -1,7 +1,5 @@
-"""What `python -m gateway.envoy` does: wait for the auth service's keys, write the bootstrap, and become Envoy."""
+"""Envoy's process: what it needs before it can start, and how it is started."""
 
-import asyncio
-import json
 import os
 import pathlib
 
@@ -10,8 +8,6 @@ import grpc
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from gateway.config import EdgeConfig
-from gateway.edge import contract
-from gateway.edge.bootstrap import render
 
 
 async def fetch_jwks(address: str, timeout_s: float) -> str:
@@ -42,14 +38,3 @@ def command(config: EdgeConfig, bootstrap: pathlib.Path, log_level: str = "error
         *("--parent-shutdown-time-s", "2"),
         "--disable-hot-restart",
     ]
-
-
-def main() -> None:
-    """Wait for the keys, write the bootstrap, and become Envoy."""
-    config = EdgeConfig()
-    jwks_json = asyncio.run(fetch_jwks(config.auth_address, config.start_timeout_s))
-    path = config.data_dir / "envoy" / "bootstrap.json"
-    descriptors = contract.without_comments(contract.descriptors())
-    write_private(path, json.dumps(render(config, jwks_json, descriptors)))
-    argv = command(config, path)
-    os.execv(argv[0], argv)

@@ -11,22 +11,22 @@ from urllib.parse import parse_qsl
 import pydantic
 from google.api import httpbody_pb2
 
-from gateway.http.dialect import HttpError
+from gateway.edge.limits import BODY_BYTES_MAX
+from gateway.http.errors import TOO_LARGE, HttpError
 from meshkit.errors import Invalid
 
-BYTES_MAX = 4 * 1024 * 1024
 _FIELDS_MAX = 1000
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 def too_large() -> HttpError:
-    """Return the error of a body that is larger than `BYTES_MAX`."""
-    return HttpError(413, "body is larger than 4 MiB: send less")
+    """Return the error of a body that is larger than `BODY_BYTES_MAX`."""
+    return HttpError(413, TOO_LARGE)
 
 
 def check_size(body: httpbody_pb2.HttpBody) -> None:
     """Raise `HttpError` 413 if the body is too large."""
-    if len(body.data) > BYTES_MAX:
+    if len(body.data) > BODY_BYTES_MAX:
         raise too_large()
 
 

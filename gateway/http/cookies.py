@@ -1,9 +1,10 @@
-"""The sign-in cookie, and where a sign-in may lead."""
+"""The sign-in cookie: how it is set, from where it counts, and where a sign-in may lead."""
 
 import re
+from collections.abc import Mapping
 
-from gateway.http.exchange import Exchange
-from meshkit.errors import Invalid
+from gateway.http.exchange import BASE_URL_HEADER, Exchange
+from meshkit.errors import Denied, Invalid
 from meshkit.verifier import COOKIE
 
 DELETED = f"{COOKIE}=; Path=/; Max-Age=0; SameSite=lax; HttpOnly"
@@ -25,8 +26,11 @@ def check_redirect(target: str) -> str:
     return target
 
 
-def redirect(exchange: Exchange, target: str) -> None:
-    """Answer 302 with an empty body."""
-    exchange.status = 302
-    exchange.body = ""
-    exchange.add_header("location", target)
+def check_origin(headers: Mapping[str, str]) -> None:
+    """Raise `Denied` if a browser sends the cookie from a page that is not ours.
+
+    Programs send no `Origin`, and have no cookies of somebody else.
+    """
+    origin = headers.get("origin", "")
+    if origin and origin.lower() != headers.get(BASE_URL_HEADER, "").lower():
+        raise Denied("a cookie counts on pages of this site only: send the token in a header")

@@ -1,44 +1,49 @@
-"""How each dialect says that something went wrong.
+"""What a dialect is: one foreign API, with everything of it in one object that its folder exports as `DIALECT`.
 
-A servicer raises a `meshkit.errors.MeshError`, as everywhere; a `Dialect` renders it into an HTTP status and a JSON
-body.  Envoy's own replies (unknown path, body too large, bad JSON, rate limit) get the same shape from
-`Dialect.envoy_body`.
+The kernel and the edge know dialects as these objects only.  What the contract says already (paths, who may call, the
+naming of JSON) is read from the descriptors of the package, and stands nowhere else.
 """
 
 import dataclasses
-import http
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import grpc
+from mesh.gateway.v1 import options_pb2
 
-from gateway.http import cookies
-from gateway.http.accept import prefers_html
+from gateway.edge import contract, prefixes
+from gateway.edge.front import Rates
 from gateway.http.exchange import Asked
-from meshkit.errors import (
-    AlreadyExists,
-    Conflict,
-    DeadlineExceeded,
-    Denied,
-    Exhausted,
-    FailedPrecondition,
-    Invalid,
-    MeshError,
-    NotFound,
-    Unauthenticated,
-    Unavailable,
-)
+from gateway.http.session import Session
+from meshkit.errors import MeshError
+from meshkit.verifier import MESH, Credentials
+
+ROOT = "mesh.dialects."
+"""How the packages of all dialects begin."""
 
 
-class HttpError(MeshError):
-    """For a dialect that must answer with one certain HTTP status, such as 413 or 502."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A gRPC service of a dialect and who answers it."""
 
-    code = grpc.StatusCode.UNKNOWN
-    reason = "HTTP"
+    name: str
+    """Its full name: `mesh.dialects.kodosumi.v1.SignInService`."""
+    add: Callable[[Any, Any], None]
+    """The generated `add_…Servicer_to_server`."""
+    servicer: Callable[[Any], Any]
+    """Makes the servicer of the mesh's stubs (`gateway.core.peers.Peers`); most often its class."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """A WebSocket of a dialect and who serves it."""
+
+    path: str
+    """Its path, with `{name}` for a variable segment."""
+    endpoint: Callable[[Any], Callable[[Session], Awaitable[None]]]
+    """Makes, of the mesh's stubs, what serves one session: a class with `__call__`.  When that returns the WebSocket is
+    closed; what it raises is said before."""
+    access: int = options_pb2.ACCESS_USER
+    """An `Access` of the options: who may open it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,163 +57,53 @@ class Rendered:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One foreign API: how it renders errors, and which paths are its."""
+    """One foreign API."""
 
     package: str
-    """Of its proto files: `mesh.dialects.kodosumi.v1`."""
-    prefixes: tuple[str, ...]
-    """Its paths begin so.  Empty: it answers for every path that is nobody else's."""
+    """Of its protos: `mesh.dialects.kodosumi.v1`."""
+    services: tuple[Service, ...] = ()
+    """Every service of the package."""
+    sockets: tuple[Socket, ...] = ()
     render: Callable[[MeshError, Asked], Rendered]
+    """How it says that something went wrong."""
     envoy_body: Callable[[int], Mapping[str, Any]]
     """The JSON of Envoy's own reply with this HTTP status, with Envoy's `%COMMAND%`s in it."""
+    states: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Its word for each `JobState` by name, such as `QUEUED`; empty if it shows no jobs."""
+    credentials: Credentials = MESH
+    """Where its callers put their token."""
+    rates: Rates = dataclasses.field(default_factory=dict)
+    """What its contract lets a user send, by tier, beside what the mesh does (`gateway.config.RATES`)."""
+
+    @property
+    def name(self) -> str:
+        """Its folder's: `kodosumi`."""
+        return self.package.removeprefix(ROOT).partition(".")[0]
+
+    @property
+    def socket_paths(self) -> tuple[str, ...]:
+        """The path templates of its WebSockets."""
+        return tuple(socket.path for socket in self.sockets)
 
 
-_STATUS: dict[type[MeshError], int] = {
-    Invalid: 400,
-    Unauthenticated: 401,
-    Denied: 403,
-    NotFound: 404,
-    AlreadyExists: 409,
-    Conflict: 409,
-    FailedPrecondition: 409,
-    Exhausted: 429,
-    Unavailable: 503,
-    DeadlineExceeded: 504,
-}
+class Dialects:
+    """Every dialect, found by what a request asks for.  The first one's shape is for paths that are nobody else's."""
 
+    def __init__(self, dialects: Sequence[Dialect], services: Iterable[contract.Service]) -> None:
+        self.all = tuple(dialects)
+        self._by_package = {dialect.package: dialect for dialect in dialects}
+        owned = prefixes.of_dialects(dialects, services)
+        self._prefixes = [(prefix, dialect) for dialect in dialects for prefix in owned[dialect.name]]
 
-def http_status(error: MeshError) -> int:
-    """Return the HTTP status that most dialects give this error."""
-    if isinstance(error, HttpError):
-        return error.status
-    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+    def of_method(self, method: str) -> Dialect | None:
+        """Return whose RPC `/package.Service/Method` is; None for what is no dialect's."""
+        return self._by_package.get(method[1:].rpartition("/")[0].rpartition(".")[0])
 
+    def of_path(self, path: str) -> Dialect:
+        """Return whose a path is."""
+        return next((dialect for prefix, dialect in self._prefixes if prefixes.covers(prefix, path)), self.all[0])
 
-# -- kodosumi (and sumi): spec §0 ------------------------------------------------------------------------------------
-
-_KODOSUMI_NAMES = {
-    400: "ValidationException",
-    401: "NotAuthorizedException",
-    403: "PermissionDeniedException",
-    404: "NotFoundException",
-    405: "MethodNotAllowedException",
-    429: "TooManyRequestsException",
-    500: "InternalServerException",
-    503: "ServiceUnavailableException",
-}
-_PLAIN = (400, 401, 404)  # the others have their status in front of the detail
-_ENVOY_DETAILS = {
-    400: "request is not valid: %LOCAL_REPLY_BODY% (%RESPONSE_CODE_DETAILS%)",
-    404: "Not Found",
-    413: "body is larger than 4 MiB: send less",
-    429: "too many requests: slow down",
-    503: "the service is not available: try again",
-    504: "the service took too long: try again",
-}
-# The path a client sent: the transcoder moves it aside.
-_ENVOY_PATH = "%REQ_WITHOUT_QUERY(X-MESH-PATH?:PATH)%"
-
-
-def kodosumi_body(status: int, detail: str, path: str) -> dict[str, Any]:
-    """Return the envelope of every error (spec: kodosumi §0), without the stack trace that the original leaks."""
-    return {
-        "error": _KODOSUMI_NAMES.get(status, "HTTPException"),
-        "path": path,
-        "detail": detail if status in _PLAIN else f"{status}: {detail}",
-        "status_code": status,
-    }
-
-
-def render_kodosumi(error: MeshError, asked: Asked) -> Rendered:
-    """Render as the kodosumi panel does; operators-only calls answer 401 to users (seed, spec §1.4)."""
-    status, detail = http_status(error), str(error)
-    headers: tuple[tuple[str, str], ...] = ()
-    if isinstance(error, Denied):
-        status, detail = 401, "User not authorized"
-    elif isinstance(error, Unauthenticated):
-        if asked.method == "GET" and prefers_html(asked.headers.get("accept", "")):  # a browser is sent to sign in
-            return Rendered(status=302, body={}, headers=(("location", "/"), ("set-cookie", cookies.DELETED)))
-        detail = _unauthenticated(detail)
-    elif isinstance(error, Invalid) and error.fields:
-        detail = _validation(error, asked)
-    elif isinstance(error, Exhausted):
-        headers = (("retry-after", str(max(1, round(error.retry_after_s)))),)
-    return Rendered(status=status, body=kodosumi_body(status, detail, asked.path), headers=headers)
-
-
-def _unauthenticated(detail: str) -> str:
-    # `meshkit.verifier` says what to do; the panel's clients look for the panel's words.
-    if detail.startswith("sign in first"):
-        return "Unauthorized"
-    return "Invalid token" if detail.startswith("token ") else detail
-
-
-def _validation(error: Invalid, asked: Asked) -> str:
-    problems = [{"message": text, "key": key} for key, texts in error.fields.items() for text in texts]
-    # A password in a query (GET /login) is not repeated.
-    target = asked.path if "password" in asked.query else asked.target
-    return f"Validation failed for {asked.method} {target}: {problems}"
-
-
-def _kodosumi_envoy(status: int) -> Mapping[str, Any]:
-    body = kodosumi_body(status, _ENVOY_DETAILS.get(status, "%LOCAL_REPLY_BODY%"), _ENVOY_PATH)
-    return {**body, "status_code": "%RESPONSE_CODE%"}
-
-
-KODOSUMI = Dialect(
-    package="mesh.dialects.kodosumi.v1",
-    prefixes=(),
-    render=render_kodosumi,
-    envoy_body=_kodosumi_envoy,
-)
-SUMI = dataclasses.replace(KODOSUMI, package="mesh.dialects.sumi.v1")
-"""The sumi API is part of the panel: the same envelope."""
-
-
-# -- masumi: spec §3.1 -------------------------------------------------------------------------------------------------
-
-
-class ObjectExists(AlreadyExists):
-    """409 with the record that there is."""
-
-    def __init__(self, message: str, record_id: str, record: Mapping[str, Any]) -> None:
-        super().__init__(message, http="409")
-        self.extra = {"id": record_id, "object": record}
-
-
-def masumi_body(message: str) -> dict[str, Any]:
-    """Return the envelope of every error (spec: masumi §3.1)."""
-    return {"status": "error", "error": {"message": message}}
-
-
-def render_masumi(error: MeshError, asked: Asked) -> Rendered:
-    """Render as the payment service does; the ledger has noted the HTTP status that goes with its words."""
-    noted = error.metadata.get("http", "")
-    status = int(noted) if noted.isdigit() and 400 <= int(noted) <= 599 else http_status(error)
-    message = str(error)
-    if isinstance(error, Invalid) and error.fields and not message.startswith(f"{next(iter(error.fields))}: "):
-        message = "; ".join(f"{field}: {text}" for field, texts in error.fields.items() for text in texts)
-    if status >= 500:
-        message = http.HTTPStatus(status).phrase if status in _REASONS else "Internal Server Error"
-    body = masumi_body(message)
-    return Rendered(status=status, body={**body, **error.extra} if isinstance(error, ObjectExists) else body)
-
-
-_REASONS = {status.value for status in http.HTTPStatus}
-MASUMI = Dialect(
-    package="mesh.dialects.masumi.v1",
-    # Each by itself: other dialects live under /api too.
-    prefixes=(
-        "/api/v1/health",
-        "/api/v1/api-key-status",
-        "/api/v1/payment",
-        "/api/v1/purchase",
-        "/api/v1/registry",
-        "/api/v1/dev/",
-    ),
-    render=render_masumi,
-    envoy_body=lambda status: masumi_body(_ENVOY_DETAILS.get(status, "%LOCAL_REPLY_BODY%")),
-)
-
-DIALECTS = (KODOSUMI, SUMI, MASUMI)
-"""Every dialect; the first one's shape is for paths that are nobody else's."""
+    def credentials(self, method: str) -> Credentials:
+        """Return where callers of an RPC put their token."""
+        dialect = self.of_method(method)
+        return MESH if dialect is None else dialect.credentials

@@ -6,30 +6,31 @@ refusals it renders.
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
 import structlog
 
+from gateway.edge.limits import BODY_BYTES_MAX
 from gateway.http import bodies
-from gateway.http.dialect import Dialect
+from gateway.http.dialect import Dialect, Dialects
 from gateway.http.exchange import BODY_HEADER, CODE_HEADER, Exchange, current
 from meshkit.errors import Internal, MeshError
 from meshkit.rules import rule_of
 
 log = structlog.get_logger()
-BODY_BYTES_MAX = 16 * 1024
+ERROR_BYTES_MAX = 16 * 1024
 """An error's JSON travels in a header; Envoy takes 60 KiB of headers from a service."""
 _MESSAGE_CHARS_MAX = 200
 _SLACK_BYTES = 64 * 1024
 
 
-class Dialects(grpc.aio.ServerInterceptor):
+class DialectCalls(grpc.aio.ServerInterceptor):
     """Gives each dialect call its `Exchange`, and renders what it raises."""
 
-    def __init__(self, dialects: Sequence[Dialect]) -> None:
-        self._dialects = {dialect.package: dialect for dialect in dialects}
+    def __init__(self, dialects: Dialects) -> None:
+        self._dialects = dialects
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(
@@ -43,7 +44,7 @@ class Dialects(grpc.aio.ServerInterceptor):
         if known is not None:
             return known
         handler = await continuation(handler_call_details)
-        dialect = self._dialects.get(method[1:].rpartition("/")[0].rpartition(".")[0])
+        dialect = self._dialects.of_method(method)
         if handler is None or dialect is None:  # unimplemented, or health and reflection
             return handler
         self._wrapped[method] = _wrap(method, handler, dialect)
@@ -87,7 +88,7 @@ def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
 
 def check_size(request: Any) -> None:
     """Raise `HttpError` 413 if a request is too large (a little is allowed for what is not the body)."""
-    if request.ByteSize() > bodies.BYTES_MAX + _SLACK_BYTES:
+    if request.ByteSize() > BODY_BYTES_MAX + _SLACK_BYTES:
         raise bodies.too_large()
 
 
@@ -123,7 +124,7 @@ async def _abort(context: Any, error: MeshError, dialect: Dialect, exchange: Exc
     await context.abort(error.code, str(error)[:_MESSAGE_CHARS_MAX], trailing_metadata=metadata)
 
 
-def bounded_json(body: Any, bytes_max: int = BODY_BYTES_MAX) -> str:
+def bounded_json(body: Any, bytes_max: int = ERROR_BYTES_MAX) -> str:
     """Return `body` as ASCII JSON of at most `bytes_max`, with its longest texts cut until it fits."""
     text = json.dumps(body)
     chars_max = bytes_max // 2

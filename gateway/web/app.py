@@ -1,49 +1,37 @@
 """The Starlette app, see the package."""
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import importlib.resources
 import platform
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from gateway.config import Config
 from gateway.edge import contract
-from gateway.edge.bootstrap import REQUEST_BYTES_MAX
+from gateway.edge.limits import REQUEST_BYTES_MAX
 from gateway.http.accept import prefers_html
-from gateway.http.dialect import DIALECTS, Dialect, HttpError
-from gateway.http.exchange import PATH_HEADER
+from gateway.http.dialect import Dialects
+from gateway.http.errors import HttpError
+from gateway.http.refusals import refuse
 from gateway.web.health import Health
-from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated
+from meshkit.errors import Internal, NotFound, Unauthenticated
 from meshkit.verifier import COOKIE
 
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Asked:
-    method: str
-    target: str
-    headers: Mapping[str, str]
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]
-
-    @property
-    def query(self) -> str:
-        return self.target.partition("?")[2]
-
-
-def create(config: Config) -> Starlette:
-    """Return the app.  Its lifespan holds the channels that /health asks through."""
+def create(
+    config: Config, dialects: Dialects, services: Iterable[contract.Service], sockets: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """Return the app.  Its lifespan holds the channels that /health asks through; `sockets` are its WebSockets."""
     health = Health(config)
-    paths = contract.Paths(contract.services(contract.descriptors()))
+    fallback = Fallback(dialects, services)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -69,60 +57,60 @@ def create(config: Config) -> Starlette:
             return HTMLResponse(
                 page, headers={"content-security-policy": "default-src 'self'; style-src 'unsafe-inline'"}
             )
-        return refuse(request, Unauthenticated("Login required"))
-
-    async def fall_back(request: Request) -> Response:
-        await drain(request)
-        return explain(request)
-
-    def explain(request: Request) -> Response:
-        allowed = ["GET"] if request.url.path in ("/", "/health") else paths.allowed(request.url.path)
-        if not allowed:
-            return refuse(request, NotFound("Not Found"))
-        response = refuse(request, HttpError(405, f"Method Not Allowed: use {' or '.join(allowed)}"))
-        response.headers["allow"] = ", ".join(allowed)
-        return response
-
-    async def refuse_method(request: Request, error: Exception) -> Response:
-        return explain(request)
-
-    async def fail(request: Request, error: Exception) -> Response:
-        return refuse(request, Internal("internal error"))
+        return refuse(request, Unauthenticated("Login required"), dialects)
 
     return Starlette(
         routes=[
             Route("/health", show_health, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
-            Route("/{path:path}", fall_back, methods=_METHODS),
+            Route("/{path:path}", fallback.answer, methods=_METHODS),
+            *sockets,
         ],
         lifespan=lifespan,
-        exception_handlers={405: refuse_method, Exception: fail},
+        exception_handlers={405: fallback.refuse_method, Exception: fallback.fail},
     )
 
 
-async def drain(request: Request) -> None:
+class Fallback:
+    """Answers what nobody else does, and says why."""
+
+    def __init__(self, dialects: Dialects, services: Iterable[contract.Service]) -> None:
+        self._dialects = dialects
+        self._paths = contract.Paths(services)
+        self._sockets = [
+            re.compile(contract.pattern(path)) for dialect in dialects.all for path in dialect.socket_paths
+        ]
+
+    async def answer(self, request: Request) -> Response:
+        """Read the request to its end, and refuse it."""
+        await _drain(request)
+        return self._explain(request)
+
+    async def refuse_method(self, request: Request, error: Exception) -> Response:
+        """Refuse a method that a page of the web app does not take."""
+        return self._explain(request)
+
+    async def fail(self, request: Request, error: Exception) -> Response:
+        """Say that it is ours to mend; Starlette has logged what."""
+        return refuse(request, Internal("internal error"), self._dialects)
+
+    def _explain(self, request: Request) -> Response:
+        path = request.url.path
+        allowed = ["GET"] if path in ("/", "/health") else self._paths.allowed(path)
+        if not allowed and any(pattern.fullmatch(path) for pattern in self._sockets):
+            return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
+        if not allowed:
+            return refuse(request, NotFound("Not Found"), self._dialects)
+        error = HttpError(405, f"Method Not Allowed: use {' or '.join(allowed)}")
+        response = refuse(request, error, self._dialects)
+        response.headers["allow"] = ", ".join(allowed)
+        return response
+
+
+async def _drain(request: Request) -> None:
     """Read the body and forget it: a client that is cut off while it sends may not see the answer."""
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > REQUEST_BYTES_MAX:
             return
-
-
-def refuse(request: Request, error: MeshError) -> Response:
-    """Render an error as the dialect does whose path was asked for."""
-    target = request.headers.get(PATH_HEADER) or request.url.path
-    asked = _Asked(request.method, target, request.headers)
-    rendered = dialect_of(asked.path).render(error, asked)
-    return JSONResponse(dict(rendered.body), status_code=rendered.status, headers=dict(rendered.headers))
-
-
-def dialect_of(path: str) -> Dialect:
-    """Return the dialect with the longest prefix of `path`; the first one, if there is none."""
-    matching = [
-        (len(prefix), index)
-        for index, dialect in enumerate(DIALECTS)
-        for prefix in dialect.prefixes
-        if path.startswith(prefix)
-    ]
-    return DIALECTS[max(matching)[1]] if matching else DIALECTS[0]

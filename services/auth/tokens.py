@@ -2,6 +2,8 @@
 
 Access tokens are ES256 JWTs (RFC 7519).  `iat` has a fraction, so that a token issued right after a revocation
 is told from one issued right before.  The key is made on first start and named by its thumbprint (RFC 7638).
+Signatures are deterministic (RFC 6979): the token of a create that is repeated is signed again, and the same, so that
+no store has to keep it.
 """
 
 import base64
@@ -12,13 +14,12 @@ import json
 import os
 import pathlib
 import secrets
-import threading
-from collections.abc import Callable
 
 import jwt
 import structlog
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.utils import der_to_raw_signature
 
 from meshkit.verifier import ISSUER
 from services.auth.config import ConfigError
@@ -27,11 +28,21 @@ from services.auth.domain import User
 log = structlog.get_logger()
 
 
+class _Deterministic(jwt.algorithms.ECAlgorithm):
+    """ES256 whose nonce comes from key and message, not from chance (RFC 6979)."""
+
+    def sign(self, msg: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+        signature = key.sign(msg, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        return der_to_raw_signature(signature, key.curve)
+
+
 class Signer:
     """Signs access tokens with one key."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
         self._key = key
+        self._jws = jwt.PyJWS(algorithms=[])
+        self._jws.register_algorithm("ES256", _Deterministic(jwt.algorithms.ECAlgorithm.SHA256))
         public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
         members = {name: public[name] for name in ("crv", "kty", "x", "y")}
         canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
@@ -42,7 +53,7 @@ class Signer:
     def sign(
         self, user: User, *, jti: str, session: str, issued_at: datetime.datetime, expires_at: datetime.datetime
     ) -> str:
-        """Return an access token.  `session` is empty for an API key."""
+        """Return an access token: the same for the same arguments.  `session` is empty for an API key."""
         claims = {
             "iss": ISSUER,
             "sub": user.user_id,
@@ -55,7 +66,8 @@ class Signer:
         }
         if session:
             claims["sid"] = session
-        return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": self.kid})
+        payload = json.dumps(claims, separators=(",", ":")).encode()
+        return self._jws.encode(payload, self._key, algorithm="ES256", headers={"kid": self.kid})
 
 
 def session_of(token: str) -> str:
@@ -113,27 +125,3 @@ def _make_key(path: pathlib.Path) -> None:
     with contextlib.suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()
-
-
-class Clock:
-    """Strictly increasing time, to the microsecond, for any thread.
-
-    Whether a token was issued before or after a revocation is decided by comparing these, so no two may be equal,
-    and none may be earlier than what a store has from before a restart.
-    """
-
-    def __init__(self, wall: Callable[[], datetime.datetime] | None = None) -> None:
-        self._wall = wall or (lambda: datetime.datetime.now(datetime.UTC))
-        self._last = datetime.datetime.min.replace(tzinfo=datetime.UTC)
-        self._lock = threading.Lock()
-
-    def __call__(self) -> datetime.datetime:
-        """Return the time, later than any before."""
-        with self._lock:
-            self._last = max(self._wall(), self._last + datetime.timedelta(microseconds=1))
-            return self._last
-
-    def advance(self, moment: datetime.datetime) -> None:
-        """Return nothing earlier than `moment` from now on."""
-        with self._lock:
-            self._last = max(self._last, moment)

@@ -1,15 +1,15 @@
 """Whether an escrow that a provider has made is the one that was agreed, down to the seller's signature."""
 
+from meshkit.masumi import identifiers
+from meshkit.masumi.identifiers import NotGenuine
 from services.payments.domain import Amount, Escrow, Payment, mismatch
-from services.payments.ledger import identifiers
-from services.payments.ledger.errors import BadRequest
 
 
 def disagreement(payment: Payment, escrow: Escrow, price: tuple[Amount, ...] = ()) -> str:
     """Return in what the escrow differs from the payment's terms; empty if in nothing.
 
     For an escrow that is new to us: the terms, the agent's `price` where it is known, and everything the
-    blockchainIdentifier says and signs (masumi.md §3.8): agent, purchaser, hash, times, funds, and the seller's key.
+    blockchainIdentifier says and signs: agent, purchaser, hash, times, funds, and the seller's key.
     """
     wrong = mismatch(payment, escrow)
     if wrong:
@@ -34,6 +34,6 @@ def disagreement(payment: Payment, escrow: Escrow, price: tuple[Amount, ...] = (
             external_dispute_unlock_time=escrow.external_dispute_unlock_time,
         )
         identifiers.verify(parsed, terms, escrow.seller_vkey)
-    except BadRequest as error:
+    except NotGenuine as error:
         return f"blockchain_identifier ({error})"
     return ""

@@ -3,34 +3,35 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
-import structlog
+from mesh.payments.v1 import ledger_pb2_grpc
 from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
-from meshkit import observability
+from meshkit import client, observability
+from meshkit.bus import MemoryBus
+from meshkit.databases import Memory
+from meshkit.identity import ServiceIdentity
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import background
 from services.payments.config import Config, MasumiNetwork
 from services.payments.domain import Windows
-from services.payments.hub import Hub
-from services.payments.ledger import servicer as ledger_servicer
-from services.payments.ledger.ledger import Ledger, opened
-from services.payments.ledger_provider import LedgerProvider
-from services.payments.masumi import MasumiProvider
-from services.payments.pace import Pace
+from services.payments.domain.pace import Pace
 from services.payments.payments import Payments
-from services.payments.provider import Provider
-from services.payments.servicer import PaymentServicer
-from services.payments.store import MIGRATIONS, PaymentStore, SqliteStore
+from services.payments.ports.provider import Provider
+from services.payments.ports.store import PaymentStore
+from services.payments.providers.ledger import LedgerProvider
+from services.payments.providers.masumi import MasumiProvider
+from services.payments.servicers.payments import PaymentServicer
+from services.payments.stores.memory import MemoryStore
+from services.payments.stores.sqlite import MIGRATIONS, SqliteStore
 from services.payments.tracker import Tracker
+from services.payments.watches import Watches
 
-log = structlog.get_logger()
-SERVICES = ("mesh.payments.v1.PaymentService", *ledger_servicer.SERVICES)
+SERVICES = ("mesh.payments.v1.PaymentService",)
 LEDGER_PACE = Pace(poll_s=0.5, idle_poll_s=2.0, retry_s=0.25, retry_max_s=10.0, overlap_ms=0)
-"""The ledger is in this process: asking costs a query."""
+"""The ledger is a process of this mesh: asking costs a millisecond."""
 
 
 async def main() -> None:
@@ -46,31 +47,26 @@ async def main() -> None:
 async def running(
     config: Config,
     *,
-    store: PaymentStore | None = None,
     providers: Mapping[str, tuple[Provider, Pace]] | None = None,
     stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[int]:
     """Run the payments service for the length of the block; yield its port.
 
-    `store` replaces the SQLite file, and `providers`, by network, those of the configuration.
+    `providers`, by network, replaces those of the configuration.  `stopping` is set if a part of the service is lost.
     """
-    stopping = stopping or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
-        if store is None:
-            database = Database(config.data_dir / "payments.db", MIGRATIONS)
-            database.open()
-            stack.push_async_callback(database.close)
-            store = SqliteStore(database)
-        hub = Hub(store)
-        ledger: Ledger | None = None
+        store = _store(config, stack)
+        bus = MemoryBus()
+        watches = Watches(store, bus)
         if providers is None:
-            providers, ledger = await _providers(config, stack)
+            providers = await _providers(config, stack)
         trackers = {
-            network: Tracker(network, provider, store, hub, pace) for network, (provider, pace) in providers.items()
+            network: Tracker(network, provider, store, watches, bus, pace)
+            for network, (provider, pace) in providers.items()
         }
         windows = Windows(pay_ms=config.pay_window_s * 1000, submit_ms=config.submit_window_s * 1000)
-        payments = Payments(store, hub, trackers, windows=windows, ask_wait_s=config.ask_wait_s)
-        servicer = PaymentServicer(payments, heartbeat_s=config.heartbeat_s, stopping=stopping)
+        payments = Payments(store, watches, trackers, windows=windows, ask_wait_s=config.ask_wait_s)
+        servicer = PaymentServicer(payments, watches, heartbeat_s=config.heartbeat_s)
         auth = await stack.enter_async_context(authenticated(config, "payments"))
         for tracker in trackers.values():
             await stack.enter_async_context(background(tracker.run(), f"tracker-{tracker.network}", stopping))
@@ -78,26 +74,29 @@ async def running(
             serve(
                 config.payments_address,
                 SERVICES,
-                lambda server: _register(server, servicer, ledger),
+                lambda server: pb_grpc.add_PaymentServiceServicer_to_server(servicer, server),
                 auth,
                 grace_s=config.grace_s,
             )
         )
-        stack.callback(stopping.set)  # streams watch it: set before the server waits for them
+        stack.callback(bus.close)  # streams end before the server waits for them
         yield port
 
 
-def _register(server: Any, servicer: PaymentServicer, ledger: Ledger | None) -> None:
-    pb_grpc.add_PaymentServiceServicer_to_server(servicer, server)
-    ledger_servicer.register(server, ledger)
+def _store(config: Config, stack: contextlib.AsyncExitStack) -> PaymentStore:
+    place = config.database
+    if isinstance(place, Memory):
+        return MemoryStore()
+    database = Database(place.file("payments"), MIGRATIONS)
+    database.open()
+    stack.push_async_callback(database.close)
+    return SqliteStore(database)
 
 
-async def _providers(
-    config: Config, stack: contextlib.AsyncExitStack
-) -> tuple[dict[str, tuple[Provider, Pace]], Ledger | None]:
+async def _providers(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, tuple[Provider, Pace]]:
     """Open the provider of each network; there is one ledger for all networks that are on it."""
     providers: dict[str, tuple[Provider, Pace]] = {}
-    ledger: Ledger | None = None
+    ledger: ledger_pb2_grpc.LedgerServiceStub | None = None
     for network, settings in config.networks.items():
         if isinstance(settings, MasumiNetwork):
             masumi = MasumiProvider(network, settings)
@@ -105,6 +104,8 @@ async def _providers(
             providers[network] = (masumi, Pace(poll_s=settings.poll_s, idle_poll_s=settings.idle_poll_s))
             continue
         if ledger is None:
-            ledger = await stack.enter_async_context(opened(config.data_dir / "ledger.db", config.ledger_options))
+            who = ServiceIdentity(config.secret, "payments")
+            channel = await stack.enter_async_context(client.connect(config.ledger_address, who))
+            ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         providers[network] = (LedgerProvider(network, ledger), LEDGER_PACE)
-    return providers, ledger
+    return providers

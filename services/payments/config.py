@@ -1,6 +1,5 @@
 """What the payments service reads from the environment: who keeps the escrows of each network."""
 
-import ipaddress
 import json
 import urllib.parse
 from typing import Annotated, Any, Literal
@@ -8,12 +7,13 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from meshkit.hosts import is_loopback
+from meshkit.service import Settings
 from services.payments.domain import NETWORKS
-from services.payments.ledger.config import LedgerConfig
 
 
 class LedgerNetwork(pydantic.BaseModel):
-    """The embedded ledger: genuine identifiers, no chain, no money of anybody's."""
+    """The mesh's own ledger: genuine identifiers, no chain, no money of anybody's."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -48,7 +48,7 @@ class MasumiNetwork(pydantic.BaseModel):
             raise ValueError("must look like https://host/api/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must have no user, password, query or fragment: the key goes into `token`")
-        if parts.scheme == "http" and not loopback(parts.hostname):
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
             raise ValueError("must be https, unless the host is this machine: the token would go in the clear")
         path = parts.path.rstrip("/") or "/api/v1"
         return urllib.parse.urlunsplit((parts.scheme, parts.netloc, path, "", ""))
@@ -65,8 +65,8 @@ class MasumiNetwork(pydantic.BaseModel):
 NetworkConfig = Annotated[LedgerNetwork | MasumiNetwork, pydantic.Field(discriminator="provider")]
 
 
-class Config(LedgerConfig):
-    """The shared settings, the ledger's, and payments."""
+class Config(Settings):
+    """The shared settings, and who keeps the escrows."""
 
     model_config = SettingsConfigDict(env_prefix="AGENTMESH_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -109,16 +109,6 @@ class Config(LedgerConfig):
         """Who keeps the escrows of each network that has somebody."""
         if self.payments is not None:
             return {str(network): config for network, config in self.payments.items()}
-        if self.development:
+        if self.loopback:
             return {network: LedgerNetwork(provider="ledger") for network in NETWORKS}
         return {}
-
-
-def loopback(host: str) -> bool:
-    """Return whether the host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

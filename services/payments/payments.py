@@ -1,15 +1,16 @@
 """What the service does with payments: records what is wanted, and hands it to the network's tracker."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 
+from meshkit import clock
 from meshkit.errors import Invalid, NotFound
-from services.payments import domain, planning
-from services.payments.domain import NETWORKS, Payment, Terms, Windows
-from services.payments.hub import Hub
-from services.payments.store import PaymentStore
+from meshkit.idempotency import Request, once
+from services.payments import domain
+from services.payments.domain import NETWORKS, Payment, Terms, Windows, planning
+from services.payments.ports.store import PaymentStore
 from services.payments.tracker import Tracker
+from services.payments.watches import Watches
 
 _READY_S = 5.0
 
@@ -18,43 +19,70 @@ class Payments:
     """Payments of every network that has a provider."""
 
     def __init__(
-        self, store: PaymentStore, hub: Hub, trackers: Mapping[str, Tracker], *, windows: Windows, ask_wait_s: float
+        self,
+        store: PaymentStore,
+        watches: Watches,
+        trackers: Mapping[str, Tracker],
+        *,
+        windows: Windows,
+        ask_wait_s: float,
     ) -> None:
-        self.store = store
-        self.hub = hub
+        self._store = store
+        self._watches = watches
         self._trackers = trackers
         self._windows = windows
         self._ask_wait_s = ask_wait_s
 
-    async def create(self, job: str, owner: str, terms: Terms) -> Payment:
+    async def get(self, payment_id: str) -> Payment:
+        """Return a payment, or raise `NotFound`."""
+        return await self._store.get(payment_id)
+
+    async def page(self, owner: str, before: int, limit: int) -> list[tuple[int, Payment]]:
+        """Return up to `limit` payments with their numbers, newest first; see `PaymentStore.page`."""
+        return await self._store.page(owner, before, limit)
+
+    async def create(self, job: str, owner: str, terms: Terms, request: Request | None = None) -> Payment:
         """Record the intent, then have the provider asked; return the payment as it is after a short wait.
 
-        The answer means: on disk.  Whether the provider has answered is in the state.
+        The answer means: on disk.  Whether the provider has answered is in the state.  The same job, or the same
+        `request`, again returns the payment there is.
         """
         terms = dataclasses.replace(terms, job_id=job.removeprefix("jobs/"))
-        try:
-            recorded = await self.store.get(terms.job_id)
-        except NotFound:
-            recorded = await self._record(job, owner, terms)
-        else:
-            domain.check_same(recorded, owner, terms)
-        return await self.hub.until(recorded.payment_id, _answered, self._ask_wait_s)
 
-    async def _record(self, job: str, owner: str, terms: Terms) -> Payment:
+        async def make() -> bytes:
+            try:
+                recorded = await self._store.get(terms.job_id)
+            except NotFound:
+                recorded = await self._intend(job, owner, terms, request)
+            else:
+                domain.check_same(recorded, owner, terms)
+                if request is not None:
+                    await self._store.record(recorded, terms, _answered_by(request, recorded))
+            return recorded.payment_id.encode()
+
+        payment_id = (await once(self._store, request, make)).decode()
+        return await self._watches.until(payment_id, _answered, self._ask_wait_s)
+
+    async def _intend(self, job: str, owner: str, terms: Terms, request: Request | None) -> Payment:
         tracker = self._tracker(terms.network)
-        payment = domain.new_payment(
-            job=job,
-            owner=owner,
-            terms=terms,
-            provider=tracker.provider.name,
-            windows=self._windows,
-            now=tracker.provider.now(),
-        )
+
+        def intent(now: int) -> Payment:
+            return domain.new_payment(
+                job=job,
+                owner=owner,
+                terms=terms,
+                provider=tracker.provider.name,
+                windows=self._windows,
+                now=now,
+            )
+
+        intent(tracker.provider.now())  # what no provider can take is refused although nobody can be asked
         await tracker.readiness.require(_READY_S)
-        recorded = await self.store.record(payment, terms)
+        payment = intent(await tracker.provider.time())
+        recorded = await self._store.record(payment, terms, _answered_by(request, payment))
         if recorded == payment:
-            self.hub.push(recorded)
-        tracker.begin(recorded, fresh=recorded == payment)
+            await self._watches.tell(recorded)
+        await tracker.begin(recorded, fresh=recorded == payment)
         return recorded
 
     async def submit_result(self, payment_id: str, result_hash: str) -> Payment:
@@ -68,14 +96,14 @@ class Payments:
         return await self._change(payment_id, domain.with_refund)
 
     async def _change(self, payment_id: str, rule: Callable[[Payment, int], Payment]) -> Payment:
-        tracker = self._trackers.get((await self.store.get(payment_id)).network)
+        tracker = self._trackers.get((await self._store.get(payment_id)).network)
         if tracker is not None:
             now = tracker.provider.now()
             return await tracker.change(payment_id, lambda old: rule(old, now))
         # Its network has no provider any more: kept for when it has one again.
-        before, after = await self.store.update(payment_id, lambda old: rule(old, int(time.time() * 1000)))
+        before, after = await self._store.update(payment_id, lambda old: rule(old, clock.now_ms()))
         if after != before:
-            self.hub.push(after)
+            await self._watches.tell(after)
         return after
 
     def _tracker(self, network: str) -> Tracker:
@@ -88,6 +116,10 @@ class Payments:
         else:
             text = f"must be one of {', '.join(NETWORKS)}"
         raise Invalid(f"network {network[:40] or 'is empty and'} {text}", {"network": [text]})
+
+
+def _answered_by(request: Request | None, payment: Payment) -> Request | None:
+    return None if request is None else request.answered(payment.payment_id.encode())
 
 
 def _answered(payment: Payment) -> bool:

@@ -1,6 +1,6 @@
 """Reads a provider's changes once each, in order, whatever page they came on.
 
-A page begins with what the last one ended with (masumi.md §3.1), and a poll reaches back a little, because a change may
+A page begins with what the last one ended with , and a poll reaches back a little, because a change may
 become visible after a later one.  So what was seen is remembered for as long as it can come again.
 """
 
@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from services.payments.domain import MINUTE_MS, Escrow
-from services.payments.provider import PAGE, Provider
-from services.payments.store import PaymentStore
+from services.payments.ports.provider import PAGE, Provider
+from services.payments.ports.store import PaymentStore
 
 log = structlog.get_logger()
 _PAGES_MAX = 1000
@@ -25,14 +25,18 @@ class Poller:
         self._store = store
         self._overlap_ms = overlap_ms
         self._cursor = f"{network}/{provider.name}"
-        # A provider whose clock has been set back (a new ledger, say) must not be asked about its future only.
-        self._since = min(store.cursor(self._cursor), provider.now())
+        self._since = 0
+        self._begun = False
         self._seen: dict[str, Escrow] = {}
 
     async def poll(self, take: Callable[[Escrow], Awaitable[None]]) -> None:
         """Give `take` everything that has changed since the last poll.  Raises what the provider raises."""
+        if not self._begun:
+            # A provider whose clock has been set back (a new ledger, say) must not be asked about its future only.
+            self._since = min(await self._store.cursor(self._cursor), await self._provider.time())
+            self._begun = True
         if not self._since:
-            self._since = self._oldest()
+            self._since = await self._oldest()
         start = self._since
         since, cursor = max(0, start - self._overlap_ms), ""
         for _ in range(_PAGES_MAX):
@@ -57,7 +61,7 @@ class Poller:
         if self._since > start:
             await self._store.save_cursor(self._cursor, self._since)
 
-    def _oldest(self) -> int:
+    async def _oldest(self) -> int:
         """Return from when on the first poll ever must look."""
-        open_now = self._store.unended(self._network, limit=1)
+        open_now = await self._store.unended(self._network, limit=1)
         return max(0, open_now[0].created_at - MINUTE_MS) if open_now else 0

@@ -6,8 +6,8 @@ import contextlib
 import structlog
 
 from meshkit.errors import DeadlineExceeded, FailedPrecondition, Internal, MeshError, Unavailable
-from services.payments.pace import Pace
-from services.payments.provider import Provider
+from services.payments.domain.pace import Pace
+from services.payments.ports.provider import Provider
 
 log = structlog.get_logger()
 

@@ -7,27 +7,29 @@ two lines leaves a payment that the next start carries on with.
 """
 
 import asyncio
-import contextlib
 import heapq
 
 import structlog
 
+from meshkit.bus import Bus
 from meshkit.errors import Conflict, Invalid, MeshError, NotFound, Unauthenticated
-from services.payments import domain, planning
+from services.payments import domain
 from services.payments.agenda import Agenda
 from services.payments.agreement import disagreement
-from services.payments.domain import Escrow, Payment
-from services.payments.hub import Hub
-from services.payments.pace import Pace
-from services.payments.planning import NEVER, Step
+from services.payments.domain import Escrow, Payment, planning
+from services.payments.domain.pace import Pace
+from services.payments.domain.planning import NEVER, Step
 from services.payments.poller import Poller
-from services.payments.provider import Provider
+from services.payments.ports.provider import Provider
+from services.payments.ports.store import PaymentStore, Rule
 from services.payments.readiness import Readiness
-from services.payments.store import PaymentStore, Rule
+from services.payments.watches import Watches
 
 log = structlog.get_logger()
 _WORKERS = 8
 _RECOVERIES_MAX = 6
+_LOOK_AGAIN_S = 60.0
+"""How long to sleep while nothing is open, unless woken."""
 _FIND_SLACK_MS = 10 * domain.MINUTE_MS
 """How far the provider's clock may be behind ours when we look for what we asked for."""
 
@@ -35,15 +37,18 @@ _FIND_SLACK_MS = 10 * domain.MINUTE_MS
 class Tracker:
     """Works on the payments of one network.  `run` must run."""
 
-    def __init__(self, network: str, provider: Provider, store: PaymentStore, hub: Hub, pace: Pace) -> None:
+    def __init__(
+        self, network: str, provider: Provider, store: PaymentStore, watches: Watches, bus: Bus, pace: Pace
+    ) -> None:
         self.network = network
         self.provider = provider
         self._store = store
-        self._hub = hub
+        self._watches = watches
+        self._bus = bus
+        self._topic = f"trackers/{network}"
         self._pace = pace
         self._agenda = Agenda()
         self._poller = Poller(network, provider, store, pace.overlap_ms)
-        self._wake = asyncio.Event()
         self._open: set[str] = set()
         self._urgent: set[str] = set()
         self._deadlines: dict[str, int] = {}
@@ -54,35 +59,35 @@ class Tracker:
         self._recoveries: dict[str, int] = {}
         self.readiness = Readiness(network, provider, pace)
 
-    def begin(self, payment: Payment, *, fresh: bool) -> None:
+    async def begin(self, payment: Payment, *, fresh: bool) -> None:
         """Work on a payment that is in the store.
 
         `fresh` promises that its provider has never been asked for it: then it need not be searched for first.
         """
         if fresh:
             self._fresh.add(payment.payment_id)
-        self._arrange(payment)
+        await self._arrange(payment)
 
     async def change(self, payment_id: str, rule: Rule) -> Payment:
         """Apply a rule to a payment, tell who watches, and do what follows from it."""
         before, after = await self._store.update(payment_id, rule)
         if after != before:
-            self._hub.push(after)
+            await self._watches.tell(after)
             if after.result_hash != before.result_hash:
                 self._recoveries.pop(payment_id, None)  # there is more to recover for
             if after.state is not before.state:
                 log.info("payment", payment=payment_id, state=after.state.value, network=self.network)
-        self._arrange(after)
+        await self._arrange(after)
         return after
 
     async def run(self) -> None:
         """Work until cancelled."""
         after = ""
-        while page := self._store.unended(self.network, after):
+        while page := await self._store.unended(self.network, after):
             for payment in page:
                 if payment.provider != self.provider.name:
                     log.warning("payment is of another provider", payment=payment.payment_id, provider=payment.provider)
-                self._arrange(payment)
+                await self._arrange(payment)
             after = page[-1].payment_id
             await asyncio.sleep(0)
         async with asyncio.TaskGroup() as group:
@@ -97,19 +102,20 @@ class Tracker:
         """Poll while anything is open, and start work at deadlines exactly."""
         loop = asyncio.get_running_loop()
         poll_at, failures = loop.time(), 0
-        while True:
-            self._wake.clear()
-            if self._open and loop.time() >= poll_at:
-                failures = await self._poll(failures)
-                retry_s = self._pace.retry_delay_s(failures)
-                poll_at = loop.time() + (retry_s if failures else self._pace.poll_delay_s(urgent=bool(self._urgent)))
-            elif not failures:  # somebody may be in more of a hurry than when we last looked
-                poll_at = min(poll_at, loop.time() + self._pace.poll_delay_s(urgent=bool(self._urgent)))
-            deadline_s = (self._start_due() - self.provider.now()) / 1000
-            wait_s = max(0.0, min(poll_at - loop.time(), deadline_s)) if self._open else None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._wake.wait()
+        async with self._bus.subscribe(self._topic) as waker:
+            while not waker.closed:
+                if self._open and loop.time() >= poll_at:
+                    failures = await self._poll(failures)
+                    retry_s = self._pace.retry_delay_s(failures)
+                    poll_at = loop.time() + (retry_s if failures else self._poll_delay_s())
+                elif not failures:  # somebody may be in more of a hurry than when we last looked
+                    poll_at = min(poll_at, loop.time() + self._poll_delay_s())
+                deadline_s = (self._start_due() - self.provider.now()) / 1000
+                wait_s = max(0.0, min(poll_at - loop.time(), deadline_s)) if self._open else _LOOK_AGAIN_S
+                await waker.wait(wait_s)
+
+    def _poll_delay_s(self) -> float:
+        return self._pace.poll_delay_s(urgent=bool(self._urgent))
 
     async def _poll(self, failures: int) -> int:
         """Take in what has changed; return how many times in a row that has failed."""
@@ -129,7 +135,7 @@ class Tracker:
         return 0
 
     async def _take(self, escrow: Escrow) -> None:
-        payment = self._store.by_identifier(self.network, escrow.blockchain_identifier)
+        payment = await self._store.by_identifier(self.network, escrow.blockchain_identifier)
         if payment is None:
             if escrow.job_id in self._open:  # the answer that was lost, perhaps: the worker looks for it
                 self._agenda.put(escrow.job_id)
@@ -154,7 +160,7 @@ class Tracker:
 
         return await self.change(payment_id, rule)
 
-    def _arrange(self, payment: Payment) -> None:
+    async def _arrange(self, payment: Payment) -> None:
         """Note what comes next for the payment; wake who must know."""
         payment_id = payment.payment_id
         if payment.provider != self.provider.name:
@@ -170,11 +176,11 @@ class Tracker:
             self._urgent.discard(payment_id)
         todo = planning.plan(payment, self.provider.now())
         if todo.step is Step.WAIT:
-            self._deadline(payment_id, todo.at)
+            await self._deadline(payment_id, todo.at)
         elif payment_id not in self._attempts:  # else its retry has its time
             self._agenda.put(payment_id)
         if was_idle and self._urgent:
-            self._wake.set()
+            await self._bus.publish(self._topic)
 
     def _forget(self, payment_id: str) -> None:
         for held in (self._open, self._urgent, self._looks, self._fresh):
@@ -182,13 +188,13 @@ class Tracker:
         for counted in (self._deadlines, self._attempts, self._recoveries):
             counted.pop(payment_id, None)
 
-    def _deadline(self, payment_id: str, at: int) -> None:
+    async def _deadline(self, payment_id: str, at: int) -> None:
         if self._deadlines.get(payment_id) == at or at >= NEVER:
             return
         self._deadlines[payment_id] = at
         heapq.heappush(self._deadline_heap, (at, payment_id))
         if self._deadline_heap[0] == (at, payment_id):
-            self._wake.set()
+            await self._bus.publish(self._topic)
 
     def _start_due(self) -> int:
         """Start what is due by the provider's time; return when the next is."""
@@ -241,13 +247,13 @@ class Tracker:
             return
         planned = planning.plan(payment, self.provider.now())
         if planned.step is Step.RECOVER and self._recoveries.get(payment_id, 0) > _RECOVERIES_MAX:
-            self._deadline(payment_id, planning.next_deadline(payment, self.provider.now()))
+            await self._deadline(payment_id, planning.next_deadline(payment, self.provider.now()))
         elif planned.step is step and step is not Step.WAIT:
             self._retry(payment_id, None)  # it has changed nothing: not at once again
             return
         self._attempts.pop(payment_id, None)
         if planned.step is not Step.RECOVER or step is not Step.RECOVER:
-            self._arrange(payment)
+            await self._arrange(payment)
 
     async def _do(self, step: Step, payment: Payment) -> Payment:
         match step:

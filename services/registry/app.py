@@ -10,16 +10,29 @@ from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
 from mesh.runner.v1 import app_pb2_grpc
 
 from meshkit import client, observability, server
+from meshkit.bus import MemoryBus
+from meshkit.clock import utc_now
+from meshkit.databases import Memory
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from services.registry.apps import Apps
-from services.registry.boot import Booter, Limits
-from services.registry.catalogue import Catalogue
+from meshkit.tasks import Tasks, background
+from services.registry.boot.booter import Booter, Limits
+from services.registry.boot.records import Records
+from services.registry.boot.runs import Runs
+from services.registry.catalogue.board import Board
+from services.registry.catalogue.exposes import Exposes
+from services.registry.catalogue.flows import Flows
 from services.registry.config import Config
-from services.registry.runs import Runs
-from services.registry.servicer import BootServicer, ExposeServicer, FlowServicer
-from services.registry.store import MIGRATIONS, ExposeStore, SqliteStore
+from services.registry.peers.runner import RunnerApps
+from services.registry.ports.exposes import ExposeStore
+from services.registry.servicers.boots import BootServicer
+from services.registry.servicers.exposes import ExposeServicer
+from services.registry.servicers.flows import FlowServicer
+from services.registry.standings import Standings
+from services.registry.stores.announcing import AnnouncingStore
+from services.registry.stores.memory import MemoryStore
+from services.registry.stores.sqlite import MIGRATIONS, SqliteStore
 
 SERVICES = (
     "mesh.registry.v1.ExposeService",
@@ -28,54 +41,61 @@ SERVICES = (
 )
 
 
-def utc_now() -> datetime.datetime:
-    """Return the time."""
-    return datetime.datetime.now(datetime.UTC)
-
-
 @contextlib.asynccontextmanager
 async def running(
     config: Config,
     *,
-    store: ExposeStore | None = None,
     now: Callable[[], datetime.datetime] = utc_now,
+    stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[int]:
-    """Run the registry for the length of the block; yield its port."""
+    """Run the registry for the length of the block; yield its port.  `stopping` is set if a part of it is lost."""
     async with contextlib.AsyncExitStack() as stack:
-        if store is None:
-            database = Database(config.data_dir / "registry.db", MIGRATIONS)
-            stack.push_async_callback(database.close)
-            database.open()
-            store = SqliteStore(database)
+        bus, tasks = MemoryBus(), Tasks()
+        store = AnnouncingStore(_store(config, stack), bus, tasks)
+        stack.push_async_callback(tasks.close)
         who = ServiceIdentity(config.secret, "registry")
         channel = await stack.enter_async_context(client.connect(config.runner_address, who))
-        stub = app_pb2_grpc.AppServiceStub(channel)
-        apps = Apps(stub, now, fresh_s=config.state_fresh_s, patience_s=config.runner_patience_s)
-        stack.push_async_callback(apps.close)
+        runner = RunnerApps(app_pb2_grpc.AppServiceStub(channel), now, patience_s=config.runner_patience_s)
+        apps = Standings(runner, bus, tasks, fresh_s=config.state_fresh_s)
         runs = Runs(now)
         limits = Limits(
             deploy_timeout_s=config.boot_timeout_s,
             deploys_at_once=config.boot_parallel,
             probe_timeout_s=config.probe_timeout_s,
         )
-        booter = Booter(store, apps, runs, now, limits)
-        catalogue = Catalogue(store, apps, now)
+        booter = Booter(apps, Records(store, now), runs, limits)
+        exposes, flows = Exposes(store, apps, now), Flows(store, apps)
+        board = Board(store, apps, bus, look_s=config.state_fresh_s, heartbeat_s=config.heartbeat_s)
+        await stack.enter_async_context(background(board.run(), "flow-board", stopping))
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 
         def register(to: grpc.aio.Server) -> None:
-            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(catalogue), to)
+            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes, config.secret), to)
             pb_grpc.add_BootServiceServicer_to_server(BootServicer(booter, runs), to)
-            pb_grpc.add_FlowServiceServicer_to_server(FlowServicer(catalogue), to)
+            pb_grpc.add_FlowServiceServicer_to_server(FlowServicer(flows, board), to)
 
         served = server.serve(config.registry_address, SERVICES, register, auth, grace_s=config.grace_s)
         port = await stack.enter_async_context(served)
-        stack.push_async_callback(runs.close)  # before the server stops: it waits for streams, they wait for the boot
+        # Before the server stops: it waits for streams, and those wait for the boot and the bus.
+        stack.push_async_callback(runs.close)
+        stack.callback(bus.close)
         yield port
+
+
+def _store(config: Config, stack: contextlib.AsyncExitStack) -> ExposeStore:
+    place = config.database
+    if isinstance(place, Memory):
+        return MemoryStore()
+    database = Database(place.file("registry"), MIGRATIONS)
+    database.open()
+    stack.push_async_callback(database.close)
+    return SqliteStore(database)
 
 
 async def main() -> None:
     """Serve until told to stop."""
     config = from_environment(Config)
     observability.configure("registry", config.log_level)
-    async with running(config):
-        await server.until_signal(asyncio.Event())
+    stopping = asyncio.Event()
+    async with running(config, stopping=stopping):
+        await server.until_signal(stopping)

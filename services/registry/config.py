@@ -20,3 +20,6 @@ class Config(Settings):
 
     state_fresh_s: float = 1.0
     """How old may be what readers are told of an app's state."""
+
+    heartbeat_s: float = 10.0
+    """How often a stream of flows says that it lives when it has nothing else to say."""

@@ -3,7 +3,6 @@
 Texts are read with PyYAML's safe loader in pure Python, where one nested too deeply is an error and not a crash.
 """
 
-import dataclasses
 import functools
 import json
 from collections.abc import Mapping
@@ -12,7 +11,10 @@ from typing import Any
 import yaml
 
 from meshkit.errors import Invalid
-from services.registry.domain import Definition, FoundFlow
+from services.registry.domain import prices
+from services.registry.domain.deploying import Isolation, Plan
+from services.registry.domain.exposes import Definition, FoundFlow
+from services.registry.domain.flows import About
 
 TEXT_MAX = 64 * 1024
 """Characters of one YAML text."""
@@ -20,28 +22,6 @@ _ALL_TEXTS_MAX = 4 * 1024 * 1024
 """Characters of all meta texts of an expose."""
 _NODES_MAX = 20_000
 """Values a text may stand for once its aliases are followed: ten short lines of YAML can stand for billions."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A bootstrap, ready to be deployed."""
-
-    import_path: str
-    runtime_env_json: str
-    deployments_json: str
-    fork: bool | None
-    """None if the bootstrap does not say."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class About:
-    """What a meta text says for people to read; None where it says nothing."""
-
-    display: str | None = None
-    description: str | None = None
-    tags: tuple[str, ...] | None = None
-    author: str | None = None
-    organization: str | None = None
 
 
 class _Loader(yaml.SafeLoader):
@@ -56,7 +36,7 @@ class _Loader(yaml.SafeLoader):
 def check(definition: Definition) -> None:
     """Raise `Invalid`, with field, line and column, if a text of the definition is not YAML.
 
-    What the texts say is not checked: a bootstrap is judged by the boot (spec/kodosumi.md §6.1).
+    What the texts say is not checked: a bootstrap is judged by the boot.
     """
     if sum(len(entry.data) for entry in definition.meta or ()) > _ALL_TEXTS_MAX:
         raise Invalid("meta data are too long", {"expose.meta": [f"at most {_ALL_TEXTS_MAX} characters together"]})
@@ -88,6 +68,19 @@ def plan(bootstrap: str) -> Plan:
         runtime_env_json=json.dumps(runtime_env),
         deployments_json=json.dumps(deployments),
         fork=fork,
+        isolation=_isolation(document.get("isolation")),
+    )
+
+
+def _isolation(value: Any) -> Isolation | None:
+    if value is None:
+        return None
+    for isolation in Isolation:
+        if value == isolation.name.lower():
+            return isolation
+    raise Invalid(
+        "isolation of the bootstrap must be process (each job is a process of its own) or shared (jobs are tasks in "
+        "one process)"
     )
 
 
@@ -109,6 +102,8 @@ def about(text: str) -> About:
         tags=_tags(document.get("tags")),
         author=_text(author.get("name")),
         organization=_text(author.get("organization")),
+        agent_identifier=_text(document.get("agentIdentifier")),
+        amounts=_amounts(document.get("agentPricing")),
     )
 
 
@@ -222,6 +217,18 @@ def _tags(value: Any) -> tuple[str, ...] | None:
         return None
     items = value if isinstance(value, list) else [value]
     return tuple(sorted({text for item in items if (text := _text(item)) is not None}))
+
+
+def _amounts(value: Any) -> tuple[prices.Amount, ...]:
+    """Return the amounts of `[{fixedPricing: [{amount, unit}]}]`; what is not of that shape is left out."""
+    fixed = [price.get("fixedPricing") for price in _items(value) if isinstance(price, dict)]
+    entries = [entry for amounts in fixed for entry in _items(amounts) if isinstance(entry, dict)]
+    found = (prices.amount(_text(entry.get("amount")), _text(entry.get("unit"))) for entry in entries)
+    return tuple(amount for amount in found if amount is not None)
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _scalar(value: str | None) -> str:

@@ -124,6 +124,7 @@ async def running(
             ("payments", billing.run()),
             ("payment-news", billing.tell()),
             ("requests", requests.forget()),
+            ("search-index", store.indexer.run()),
         ):
             await stack.enter_async_context(background(work, name, stopping))
         yield port

@@ -16,7 +16,6 @@ from meshkit import errors, identity
 from meshkit.identity import SERVICE_HEADER
 from services.auth import app
 from services.auth.config import Config
-from services.auth.store import MemoryStore
 from services.auth.throttle import Throttle
 
 Metadata = tuple[tuple[str, str], ...]
@@ -61,9 +60,9 @@ async def auth_mesh(
     data_dir: pathlib.Path, *, memory: bool = True, throttle: Throttle | None = None, **settings: Any
 ) -> AsyncIterator[AuthMesh]:
     """Run the auth service for the length of the block."""
-    settled = config(data_dir, **settings)
+    settled = config(data_dir, **({"database_url": "memory:"} if memory else {}), **settings)
     async with (
-        app.running(settled, make_store=MemoryStore if memory else None, throttle=throttle) as port,
+        app.running(settled, throttle=throttle) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         yield AuthMesh(channel, port, settled.secret)

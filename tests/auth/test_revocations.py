@@ -3,18 +3,31 @@
 import asyncio
 import datetime
 
+from meshkit.bus import MemoryBus
+from meshkit.clock import utc_now
 from meshkit.principal import Principal
 from services.auth import revocations
-from services.auth.domain import Revocation
+from services.auth.clock import StrictClock
+from services.auth.domain import Revocation, User, UserChange
 from services.auth.revocations import Feed
+from services.auth.stores.memory import MemoryStore
 
-NOON = datetime.datetime.now(datetime.UTC)
 HOUR = datetime.timedelta(hours=1)
 
 
-def token(jti: str, hours: int = 1) -> Revocation:
-    """Return the revocation of a token that lives so long."""
-    return Revocation(jti=jti, issued_at=NOON, expires_at=NOON + hours * HOUR)
+class Stand:
+    """A feed on a store of its own; `revoke` does what the rooms do."""
+
+    def __init__(self) -> None:
+        self.ahead = datetime.timedelta()
+        self.store = MemoryStore(StrictClock(lambda: utc_now() + self.ahead))
+        self.bus = MemoryBus()
+        self.feed = Feed(self.store, self.bus)
+
+    async def revoke(self, *jtis: str, hours: int = 1) -> None:
+        """Revoke tokens that live so long."""
+        for jti in jtis:
+            await self.feed.announce(await self.store.end_session("", jti, utc_now() + self.ahead + hours * HOUR))
 
 
 def ids(batch: list[Revocation]) -> list[str]:
@@ -24,17 +37,16 @@ def ids(batch: list[Revocation]) -> list[str]:
 
 async def test_a_follower_gets_all_then_what_is_new() -> None:
     """Nothing twice, nothing missed."""
-    feed = Feed(lambda: NOON)
-    feed.add([token("a"), token("b")])
-    follower = feed.follow(60)
+    stand = Stand()
+    await stand.revoke("a", "b")
+    follower = stand.feed.follow(60)
     async with asyncio.timeout(5):
         first = await anext(follower)
-        feed.add([token("c")])
-        feed.add([token("d")])
+        await stand.revoke("c", "d")
         second = await anext(follower)
         waiting = asyncio.ensure_future(anext(follower))
         await asyncio.sleep(0)
-        feed.add([token("e")])
+        await stand.revoke("e")
         third = await waiting
     await follower.aclose()
 
@@ -43,7 +55,7 @@ async def test_a_follower_gets_all_then_what_is_new() -> None:
 
 async def test_silence_is_filled_with_heartbeats() -> None:
     """An empty batch at first, and again and again."""
-    follower = Feed(lambda: NOON).follow(0.001)
+    follower = Stand().feed.follow(0.001)
     async with asyncio.timeout(5):
         beats = [await anext(follower) for _ in range(3)]
     await follower.aclose()
@@ -51,41 +63,53 @@ async def test_silence_is_filled_with_heartbeats() -> None:
     assert beats == [[], [], []]
 
 
+async def test_a_lost_message_costs_a_heartbeat() -> None:
+    """Whoever has not been woken looks by itself."""
+    stand = Stand()
+    follower = stand.feed.follow(0.001)
+    async with asyncio.timeout(5):
+        assert await anext(follower) == []
+        await stand.store.end_session("", "a", utc_now() + HOUR)  # by another replica, whose message got lost
+        while not (found := await anext(follower)):
+            pass
+    await follower.aclose()
+
+    assert ids(found) == ["a"]
+
+
 async def test_stopping_ends_every_follower() -> None:
     """Those who wait, and those who come later."""
-    feed = Feed(lambda: NOON)
+    stand = Stand()
 
     async def follow() -> int:
-        return len([batch async for batch in feed.follow(60)])
+        return len([batch async for batch in stand.feed.follow(60)])
 
     followers = [asyncio.create_task(follow()) for _ in range(3)]
     await asyncio.sleep(0)
-    feed.stop()
+    stand.bus.close()
     async with asyncio.timeout(5):
         assert await asyncio.gather(*followers, follow()) == [1, 1, 1, 0]
 
 
 async def test_what_has_expired_is_dropped() -> None:
-    """From memory, and from the snapshot of those who come later."""
-    time = [NOON]
-    feed = Feed(lambda: time[0])
-    feed.add([token(f"{number}", hours=1) for number in range(100)])
-    time[0] += 2 * HOUR
-    feed.add([token("new", hours=5)])
-    follower = feed.follow(60)
+    """From the snapshot of those who come later."""
+    stand = Stand()
+    await stand.revoke(*(f"{number}" for number in range(100)), hours=1)
+    stand.ahead = 2 * HOUR
+    await stand.revoke("new", hours=5)
+    follower = stand.feed.follow(60)
     snapshot = await anext(follower)
     await follower.aclose()
 
     assert ids(snapshot) == ["new"]
-    assert len(feed._log) == 1
 
 
 async def test_a_long_snapshot_comes_in_parts() -> None:
     """No message grows beyond what gRPC takes."""
-    feed = Feed(lambda: NOON)
-    feed.add([token(f"{number}") for number in range(revocations.CHUNK_MAX + 1)])
-    follower = feed.follow(60)
-    async with asyncio.timeout(10):
+    stand = Stand()
+    await stand.revoke(*(f"{number}" for number in range(revocations.CHUNK_MAX + 1)))
+    follower = stand.feed.follow(60)
+    async with asyncio.timeout(30):
         parts = [len(await anext(follower)), len(await anext(follower))]
     await follower.aclose()
 
@@ -94,10 +118,35 @@ async def test_a_long_snapshot_comes_in_parts() -> None:
 
 async def test_the_services_own_verifier_knows_at_once() -> None:
     """A user up to a moment, and single tokens."""
-    feed = Feed(lambda: NOON)
-    feed.add([token("a"), Revocation(user_id="u", issued_at=NOON, expires_at=NOON + HOUR)])
+    stand = Stand()
+    made = utc_now()
+    user = User(user_id="u", login="u", email="u@example.com", password_hash="h", created_at=made)
+    await stand.store.add_user(user)
+    await stand.revoke("a")
+    _, revocation = await stand.store.update_user("u", UserChange(password_hash="new"))
+    assert revocation is not None
+    await stand.feed.announce([revocation])
+    at = revocation.issued_at.timestamp()
 
-    assert feed.revoked.hit(Principal(jti="a"))
-    assert feed.revoked.hit(Principal(jti="b", user="users/u", issued_at=NOON.timestamp()))
-    assert not feed.revoked.hit(Principal(jti="b", user="users/u", issued_at=NOON.timestamp() + 0.001))
-    assert not feed.revoked.hit(Principal(jti="b", user="users/v", issued_at=0))
+    assert stand.feed.revoked.hit(Principal(jti="a"))
+    assert stand.feed.revoked.hit(Principal(jti="b", user="users/u", issued_at=at))
+    assert not stand.feed.revoked.hit(Principal(jti="b", user="users/u", issued_at=at + 0.001))
+    assert not stand.feed.revoked.hit(Principal(jti="b", user="users/v", issued_at=0))
+
+
+async def test_a_verifier_knows_what_was_written_before_and_elsewhere() -> None:
+    """Before the first call what the store has, and from then on what others write into it."""
+    stand = Stand()
+    await stand.revoke("before")
+    replica = Feed(stand.store, stand.bus)
+    await replica.load()
+    assert replica.revoked.hit(Principal(jti="before"))
+
+    keeping = asyncio.create_task(replica.keep())
+    async with asyncio.timeout(5):
+        await stand.revoke("after")
+        async for _ in replica.follow(0.01):
+            if replica.revoked.hit(Principal(jti="after")):
+                break
+        stand.bus.close()
+        await keeping

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -140,19 +141,26 @@ def test_interrupting_a_run_leaves_the_job_and_says_so(cli: Cli, cli_mesh: Mesh,
 
 
 def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
-    """A broken app is a warning of the boot; the others run on."""
+    """A broken app fails the boot, on a line of its own; the others run on."""
     assert 0 == cli("expose", "add", "lost", "no_such_module:app", "--env", "A=1", "--display", "Lost").code
     booted = cli("boot")
+    lines = booted.out.splitlines()
     rows = {line.split("\t")[0]: line.split("\t") for line in cli("expose", "list").out.splitlines()}
 
-    assert 0 == booted.code
-    assert "no_such_module" in booted.out
+    assert 1 == booted.code
+    assert "✗ lost  ModuleNotFoundError: No module named 'no_such_module'" in lines
+    assert [line for line in lines if re.fullmatch(r"✓ greeter  \d+ flows  \d+\.\d s", line)]
+    assert 1 == len([line for line in lines if "lost" in line])
     assert "running" == rows["greeter"][1]
     assert "deploy_failed" == rows["lost"][1]
     assert "ModuleNotFoundError" in rows["lost"][3]
 
     assert 0 == cli("expose", "rm", "lost").code
-    assert 0 == cli("boot").code
+    again = cli("boot", "--json")
+    steps = [json.loads(line) for line in again.out.splitlines()]
+    assert 0 == again.code
+    assert ["boot_started", "boot_completed"] == [steps[0]["fact"], steps[-1]["fact"]]
+    assert "running" == next(step["details"]["state"] for step in steps if step["fact"] == "app_settled")
     assert "lost" not in cli("expose", "list").out
     assert 2 == cli("expose", "rm", "lost").code
 

@@ -35,6 +35,8 @@ SUMMARIES = {
     ("hymn", "/"): "Hymn Creator",
     ("jkx", "/serve"): "jKx Knowledge Graph",
     ("noop", "/"): "Noop",
+    ("noop", "/declared"): "Echo",
+    ("noop", "/shared"): "Echo (shared)",
     ("paid", "/"): "Telegram Office",
     ("prime", "/"): "Prime Gap Distribution",
     ("prime", "/async"): "Prime Gap Distribution (async)",
@@ -89,7 +91,7 @@ async def run(spec: LaunchSpec) -> tuple[Any, list[tuple[str, str]]]:
 
 
 def test_the_flows_are_those_of_the_documents() -> None:
-    """Every flow has the path and the summary that the seeds print."""
+    """Every flow has the path and the summary that the seeds print; one of ours is declared, in both isolations."""
     loaded: dict[str, LoadedApp] = {name: load(path) for name, path in APPS.items()}
     found = {(name, flow.path): flow.summary for name, app in loaded.items() for flow in app.flows}
     assert found == SUMMARIES

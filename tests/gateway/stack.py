@@ -7,17 +7,21 @@ import dataclasses
 import json
 import pathlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import httpx
 
 from gateway import app as gateway_app
 from gateway.config import EdgeConfig
+from gateway.dialects import DIALECTS
 from gateway.edge import contract, envoy
 from gateway.edge.bootstrap import render
+from gateway.http.dialect import Dialect
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
+from services.ledger import app as ledger_app
+from services.ledger.config import Config as LedgerConfig
 from services.payments import app as payments_app
 from services.payments.config import Config as PaymentsConfig
 from services.registry import app as registry_app
@@ -92,10 +96,12 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def enveloped(config: EdgeConfig, jwks_json: str, folder: pathlib.Path) -> AsyncIterator[httpx.AsyncClient]:
+async def enveloped(
+    config: EdgeConfig, jwks_json: str, folder: pathlib.Path, dialects: Sequence[Dialect] = DIALECTS
+) -> AsyncIterator[httpx.AsyncClient]:
     """Run Envoy in front of a gateway for the length of the block; yield a client of it."""
     path = folder / f"bootstrap-{config.port}.json"
-    envoy.write_private(path, json.dumps(render(config, jwks_json, contract.descriptors())))
+    envoy.write_private(path, json.dumps(render(config, jwks_json, contract.descriptors(), dialects)))
     process = await asyncio.create_subprocess_exec(
         *envoy.command(config, path, log_level="info"),
         stderr=asyncio.subprocess.PIPE,
@@ -132,12 +138,14 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
         port = await run(auth_app.running(AuthConfig(auth_address=ANY, **common)))
         common["auth_address"] = f"127.0.0.1:{port}"
         chain: dict[str, Any] = {"ledger_worker_delay_s": 0.05, "ledger_confirm_delay_s": 0.1}
-        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **chain, **common)))
+        port = await run(ledger_app.running(LedgerConfig(ledger_address=ANY, **chain, **common)))
+        common["ledger_address"] = f"127.0.0.1:{port}"
+        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **common)))
         common["payments_address"] = f"127.0.0.1:{port}"
+        common["registry_address"] = f"127.0.0.1:{free_port()}"  # each of the two follows the other
         port = await run(runner_app.running(RunnerConfig(runner_address=ANY, **common)))
         common["runner_address"] = f"127.0.0.1:{port}"
-        port = await run(registry_app.running(RegistryConfig(registry_address=ANY, **common)))
-        common["registry_address"] = f"127.0.0.1:{port}"
+        await run(registry_app.running(RegistryConfig(**common)))
         unplaced = EdgeConfig(gateway_address=ANY, web_address=ANY, port=free_port(), **common, **overrides)
         ports = await run(gateway_app.running(unplaced))
         placed = {"gateway_address": f"127.0.0.1:{ports.grpc}", "web_address": f"127.0.0.1:{ports.web}"}

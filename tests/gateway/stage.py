@@ -178,6 +178,7 @@ class Registry(registry_pb2_grpc.FlowServiceServicer, registry_pb2_grpc.ExposeSe
 class Stage:
     """What a test acts on."""
 
+    config: EdgeConfig
     url: str
     runner: Runner
     registry: Registry
@@ -257,6 +258,7 @@ async def staged(folder: pathlib.Path) -> AsyncIterator[Stage]:
             assert made.status_code == 201, made.text
             client.headers.update(await sign_in(nobody, name, role["password"]))
         yield Stage(
+            config=config,
             url=f"http://127.0.0.1:{config.port}",
             runner=runner,
             registry=registry,

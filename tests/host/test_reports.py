@@ -33,20 +33,45 @@ def test_events_gather_into_one_report() -> None:
     assert 1.5 == report.events[0].time
 
 
+def running() -> host_pb2.Outcome:
+    """Return what says that a job was taken up."""
+    return host_pb2.Outcome(state=job_pb2.JOB_STATE_RUNNING)
+
+
 def test_outcomes_and_locks_end_a_report_and_count() -> None:
     """The next report's number follows from all that came before."""
     log = Reports("jobs/1", 1)
-    log.add(host_pb2.Outcome(state=job_pb2.JOB_STATE_RUNNING))
+    log.add(running())
+    first = log.take()
     log.add_event(event(1))
     log.add(host_pb2.OpenLock(lock_id="l"))
     log.add_event(event(2))
 
-    first, second, third = taken(log)
+    second, third = taken(log)
 
+    assert first is not None
     assert [1, 2, 4] == [report.source_seq for report in (first, second, third)]
     assert job_pb2.JOB_STATE_RUNNING == first.outcome.state
     assert ("l", ["1"]) == (second.lock.lock_id, [item.payload for item in second.events])
     assert ["2"] == [item.payload for item in third.events]
+
+
+def test_a_first_report_with_something_in_it_says_by_itself_that_the_job_runs() -> None:
+    """That it runs is neither sent nor counted then."""
+    log = Reports("jobs/1", 1)
+    log.add(running())
+    begun = log.only_begun
+    log.add_event(event(1))
+    log.add(host_pb2.Outcome(state=job_pb2.JOB_STATE_SUCCEEDED))
+
+    (report,) = taken(log)
+
+    assert begun
+    assert (1, job_pb2.JOB_STATE_SUCCEEDED) == (report.source_seq, report.outcome.state)
+    assert ["1"] == [item.payload for item in report.events]
+    log.acknowledge(2)
+    assert log.empty
+    assert 0 == log.held_bytes
 
 
 @pytest.mark.parametrize("size", [0, reports._BYTES_MAX // 3])

@@ -24,7 +24,13 @@ from tests.mesh_wide import meshes
 T = TypeVar("T")
 
 STAGES = ("created", "awaiting payment", "locked", "running", "awaiting input", "submitting")
-PARTS = {"payments": "services.payments", "runner": "services.runner", "gateway": "gateway", "host": ""}
+PARTS = {
+    "payments": "services.payments",
+    "ledger": "services.ledger",
+    "runner": "services.runner",
+    "gateway": "gateway",
+    "host": "",
+}
 HELD = ("running", "awaiting input")
 """When the host holds the job: with the host it is lost."""
 NETWORK = "Preprod"

@@ -1,14 +1,18 @@
-"""Page tokens are opaque, bound to their filter, and cannot hurt."""
+"""Every item is on one page, and page tokens are opaque, bound to their filter, and cannot hurt."""
 
 import base64
 import json
+from collections.abc import Sequence
+from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mesh.auth.v1 import auth_pb2 as pb
 
 from meshkit import paging
-from meshkit.errors import Invalid
+from meshkit.errors import Invalid, Unavailable
 
 
 @pytest.mark.parametrize(("asked", "given"), [(0, 50), (1, 1), (1000, 1000), (5000, 1000), (2**31 - 1, 1000)])
@@ -71,3 +75,68 @@ def test_tokens_are_url_safe() -> None:
     token = paging.encode("ÿþý" * 20 + json.dumps({"a": "?&="}))
 
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+class Logins:
+    """A List RPC over these logins, and how much it had to fetch for each page."""
+
+    def __init__(self, count: int) -> None:
+        self.logins = [f"user{number:03}" for number in range(count)]
+        self.fetched: list[int] = []
+
+    async def __call__(self, request: pb.ListUsersRequest) -> pb.ListUsersResponse:
+        """Answer as a servicer does."""
+        found = await paging.page(request, self._fetch, lambda login: login, "users")
+        return pb.ListUsersResponse(users=[pb.User(login=login) for login in found.items], next_page_token=found[1])
+
+    async def _fetch(self, after: str, limit: int) -> Sequence[str]:
+        found = [login for login in self.logins if login > after][:limit]
+        self.fetched.append(len(found))
+        return found
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 25, 30])
+async def test_a_walk_meets_every_item_once(count: int) -> None:
+    """In order, whether the last page is full or not; no page is fetched for nothing."""
+    listed = Logins(count)
+    request = pb.ListUsersRequest(page_size=10)
+    found = [user.login async for user in paging.walk(listed, request)]
+
+    assert listed.logins == found
+    assert max(1, -(-count // 10)) == len(listed.fetched)
+    assert not request.page_token
+
+
+async def test_a_walk_says_what_went_wrong() -> None:
+    """An RPC that fails on the way raises its `MeshError`, as everywhere."""
+
+    async def broken(request: Any) -> Any:
+        nothing = grpc.aio.Metadata()
+        raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing, details="not now")
+
+    with pytest.raises(Unavailable):
+        _ = [user async for user in paging.walk(broken, pb.ListUsersRequest())]
+
+
+async def test_a_page_refuses_what_is_not_its_own() -> None:
+    """A token of another list, a negative size."""
+    listed = Logins(5)
+    for request in (
+        pb.ListUsersRequest(page_token=paging.encode("user001", "apiKeys")),
+        pb.ListUsersRequest(page_size=-1),
+    ):
+        with pytest.raises(Invalid):
+            await listed(request)
+
+
+@pytest.mark.parametrize(("key", "number"), [("", 0), ("17", 17), ("-3", -3)])
+def test_a_key_may_be_a_number(key: str, number: int) -> None:
+    """And none is 0."""
+    assert number == paging.number(key)
+
+
+@pytest.mark.parametrize("key", ["x", "1.5", "9" * 30, "9" * 3000])
+def test_a_key_that_is_no_number_is_refused(key: str) -> None:
+    """Services of the mesh can make tokens of their own; nobody gets an internal error by it."""
+    with pytest.raises(Invalid):
+        paging.number(key)

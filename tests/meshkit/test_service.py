@@ -34,9 +34,9 @@ async def test_a_token_is_verified_and_its_revocation_followed(tmp_path: pathlib
     """A peer knows who calls, and learns of a sign-out without asking."""
     async with auth_mesh(tmp_path) as mesh, authenticated(settings(tmp_path, mesh.port), "runner") as auth:
         tokens = await mesh.sign_in()
-        got: Principal = await auth._verifier.verify(tokens.access_token)
+        got: Principal = await auth.verifier.verify(tokens.access_token)
         await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
-        await revoked(auth._verifier, tokens.access_token)
+        await revoked(auth.verifier, tokens.access_token)
 
     assert (got.user, got.operator) == (tokens.user.name, True)
 
@@ -48,7 +48,7 @@ async def test_what_was_revoked_before_we_started_fails(tmp_path: pathlib.Path) 
         await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
         async with authenticated(settings(tmp_path, mesh.port), "runner") as auth:
             with pytest.raises(Unauthenticated, match="revoked"):
-                await auth._verifier.verify(tokens.access_token)
+                await auth.verifier.verify(tokens.access_token)
 
 
 async def test_a_restart_of_the_auth_service_is_followed(tmp_path: pathlib.Path) -> None:
@@ -58,11 +58,11 @@ async def test_a_restart_of_the_auth_service_is_followed(tmp_path: pathlib.Path)
             address = f"127.0.0.1:{mesh.port}"
             auth = await stack.enter_async_context(authenticated(settings(tmp_path, mesh.port), "runner"))
             tokens = await mesh.sign_in()
-            await auth._verifier.verify(tokens.access_token)
-        await auth._verifier.verify(tokens.access_token)
+            await auth.verifier.verify(tokens.access_token)
+        await auth.verifier.verify(tokens.access_token)
         async with auth_mesh(tmp_path, memory=False, auth_address=address) as mesh:
             await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
-            await revoked(auth._verifier, tokens.access_token)
+            await revoked(auth.verifier, tokens.access_token)
 
 
 async def test_without_the_auth_service_nobody_gets_in(tmp_path: pathlib.Path) -> None:
@@ -72,4 +72,4 @@ async def test_without_the_auth_service_nobody_gets_in(tmp_path: pathlib.Path) -
         port = mesh.port
     async with authenticated(settings(tmp_path, port), "runner") as auth, asyncio.timeout(15):
         with pytest.raises(Unavailable):
-            await auth._verifier.verify(tokens.access_token)
+            await auth.verifier.verify(tokens.access_token)

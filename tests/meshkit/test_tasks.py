@@ -2,7 +2,12 @@
 
 import asyncio
 
-from meshkit.tasks import background, either
+import pytest
+import structlog
+
+from meshkit.errors import NotFound
+from meshkit.principal import Principal, acting, caller
+from meshkit.tasks import Tasks, background, either
 
 DEADLINE_S = 10.0
 
@@ -46,3 +51,109 @@ async def test_a_wait_ends_by_change_stop_or_time() -> None:
     changed.clear()
     stop.set()
     assert await either(changed, stopped, DEADLINE_S)
+
+
+async def test_a_task_is_known_by_its_name_until_it_ends() -> None:
+    """So that a room can see whether something is under way already."""
+    tasks = Tasks()
+    end = asyncio.Event()
+
+    async def work() -> str:
+        await end.wait()
+        return "done"
+
+    task = tasks.spawn(work(), "settle-1")
+    assert "settle-1" in tasks
+    assert "settle-2" not in tasks
+    assert len(tasks) == 1
+    end.set()
+
+    assert await task == "done"
+    assert "settle-1" not in tasks
+    await tasks.close()
+
+
+async def test_a_task_acts_for_who_began_it() -> None:
+    """The caller of the moment is kept."""
+    tasks = Tasks()
+
+    async def work() -> Principal:
+        return caller()
+
+    with acting(Principal(user="users/u1")):
+        task = tasks.spawn(work(), "work")
+
+    assert (await task).user == "users/u1"
+    await tasks.close()
+
+
+async def test_a_crash_is_logged_and_harms_no_other() -> None:
+    """Nobody awaits it, so the log is where one hears of it."""
+    tasks = Tasks()
+
+    async def broken() -> None:
+        raise RuntimeError("broken")
+
+    async def sound() -> str:
+        return "done"
+
+    with structlog.testing.capture_logs() as lines:
+        crashed = tasks.spawn(broken(), "broken")
+        assert await tasks.spawn(sound(), "sound") == "done"
+        await asyncio.wait([crashed])
+        await asyncio.sleep(0)
+
+    assert [(line["event"], line["task"]) for line in lines] == [("task crashed", "broken")]
+    await tasks.close()
+
+
+async def test_what_is_run_goes_on_when_its_caller_leaves() -> None:
+    """What is stored must also be announced; its result and its error are the caller's."""
+    tasks = Tasks()
+    stored, announced = asyncio.Event(), asyncio.Event()
+
+    async def step() -> None:
+        stored.set()
+        await asyncio.sleep(0)
+        announced.set()
+
+    async def refused() -> None:
+        raise NotFound("no such thing")
+
+    leaving = asyncio.create_task(tasks.complete(step(), "step"))
+    await stored.wait()
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await asyncio.wait_for(announced.wait(), DEADLINE_S)
+    with structlog.testing.capture_logs() as lines, pytest.raises(NotFound):
+        await tasks.complete(refused(), "refused")
+
+    assert lines == []
+    await tasks.close()
+
+
+async def test_a_close_leaves_nothing_behind() -> None:
+    """What can finish in time does, the rest is cancelled, and so is what comes later, before it begins."""
+    tasks = Tasks()
+    ended: list[str] = []
+
+    async def quick() -> None:
+        await asyncio.sleep(0)
+        ended.append("quick")
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("endless")
+
+    tasks.spawn(quick(), "quick")
+    tasks.spawn(endless(), "endless")
+    await tasks.close(patience_s=0.05)
+
+    assert ended == ["quick", "endless"]
+    assert len(tasks) == 0
+    with pytest.raises(asyncio.CancelledError):
+        await tasks.spawn(quick(), "late")
+    assert ended == ["quick", "endless"]

@@ -6,24 +6,27 @@ import pathlib
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
+import grpc
 import httpx
 import pydantic
+from mesh.payments.v1 import ledger_pb2 as pb
+from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
 
+from meshkit import client
+from meshkit.clock import stamp_ms
+from meshkit.identity import ServiceIdentity
+from services.ledger import app as ledger_app
+from services.ledger.config import Config
 from services.payments.config import MasumiNetwork
 from services.payments.domain import MINUTE_MS, Escrow, Terms
-from services.payments.ledger.accounts import HOUSE
-from services.payments.ledger.buying import PurchaseAsk
-from services.payments.ledger.control import Tampering
-from services.payments.ledger.ledger import Ledger, opened
-from services.payments.ledger.options import Options
-from services.payments.ledger.steps import Pace
-from services.payments.ledger_provider import LedgerProvider
-from services.payments.masumi import MasumiProvider
-from services.payments.provider import Provider
+from services.payments.ports.provider import Provider
+from services.payments.providers.ledger import LedgerProvider
+from services.payments.providers.masumi import MasumiProvider
 from tests.gateway import stack
 from tests.payments.escrows import Escrows
 
 NETWORK = "Preprod"
+DEADLINE_S = 20.0
 
 
 class Bench(Protocol):
@@ -93,41 +96,69 @@ class MemoryBench:
 
 
 class LedgerBench:
-    """The ledger in this process, on a clock that stands still between steps."""
+    """The mesh's own ledger as a service, on a clock that tests set ahead."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.provider = LedgerProvider(NETWORK, ledger)
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.stub = pb_grpc.LedgerServiceStub(channel)
+        self.control = pb_grpc.LedgerControlServiceStub(channel)
+        self.provider = LedgerProvider(NETWORK, self.stub)
 
     async def pay(self, escrow: Escrow, terms: Terms) -> None:
-        """As the house."""
-        await self._ledger.create_purchase(
-            HOUSE,
-            PurchaseAsk(
+        """As the mesh itself."""
+        await self.stub.LockFunds(
+            pb.LockFundsRequest(
                 blockchain_identifier=escrow.blockchain_identifier,
                 network=NETWORK,
                 input_hash=terms.input_hash,
                 seller_vkey=escrow.seller_vkey,
                 agent_identifier=terms.agent_identifier,
                 purchaser_identifier=terms.purchaser_identifier,
-                pay_by_time=escrow.pay_by_time,
-                submit_result_time=escrow.submit_result_time,
-                unlock_time=escrow.unlock_time,
-                external_dispute_unlock_time=escrow.external_dispute_unlock_time,
+                pay_by_time=stamp_ms(escrow.pay_by_time),
+                submit_result_time=stamp_ms(escrow.submit_result_time),
+                unlock_time=stamp_ms(escrow.unlock_time),
+                external_dispute_unlock_time=stamp_ms(escrow.external_dispute_unlock_time),
             ),
+            timeout=DEADLINE_S,
         )
 
     async def request_refund(self, blockchain_identifier: str) -> None:
-        """As the house."""
-        await self._ledger.request_refund(HOUSE, NETWORK, blockchain_identifier)
+        """As the mesh itself."""
+        request = pb.CommandRecordRequest(
+            network=NETWORK,
+            blockchain_identifier=blockchain_identifier,
+            command=pb.LEDGER_COMMAND_REQUEST_REFUND,
+        )
+        await self.stub.CommandRecord(request, timeout=DEADLINE_S)
 
     async def break_next(self, blockchain_identifier: str) -> None:
         """Tamper."""
-        await self._ledger.tamper(blockchain_identifier, Tampering(stuck="broken"))
+        request = pb.TamperRecordRequest(
+            blockchain_identifier=blockchain_identifier, side=pb.LEDGER_SIDE_PAYMENT, stuck="broken"
+        )
+        await self.control.TamperRecord(request, timeout=DEADLINE_S)
 
     async def advance(self, ms: int) -> None:
         """Set the clock ahead."""
-        await self._ledger.advance(ms)
+        await self.control.SetLedgerClock(pb.SetLedgerClockRequest(advance_s=ms / 1000), timeout=DEADLINE_S)
+        await self.provider.time()
+
+
+@contextlib.asynccontextmanager
+async def ledger_bench(folder: pathlib.Path) -> AsyncIterator[LedgerBench]:
+    """Run a ledger with a fast chain for the length of the block; the payments service calls it."""
+    config = Config(
+        data_dir=folder,
+        auth_address="127.0.0.1:1",  # nobody signs in: those who call are services
+        ledger_address="127.0.0.1:0",
+        ledger_worker_delay_s=0.01,
+        ledger_confirm_delay_s=0.01,
+        grace_s=0.0,
+    )
+    async with (
+        ledger_app.running(config) as port,
+        client.connect(f"127.0.0.1:{port}", ServiceIdentity(config.secret, "payments")) as channel,
+    ):
+        yield LedgerBench(channel)
 
 
 class HttpBench:
@@ -186,6 +217,10 @@ class _Behind:
         """Return the ledger's time."""
         return self._provider.now() + self.ahead_ms
 
+    async def time(self) -> int:
+        """Return the same."""
+        return self.now()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)
 
@@ -203,8 +238,7 @@ async def bench(kind: str, folder: pathlib.Path) -> AsyncIterator[Bench]:
         if kind == "memory":
             yield MemoryBench()
         elif kind == "ledger":
-            options = Options(development=True, pace=Pace(worker_delay_ms=10, confirm_delay_ms=10))
-            yield LedgerBench(await held.enter_async_context(opened(folder / "ledger.db", options)))
+            yield await held.enter_async_context(ledger_bench(folder))
         else:
             edge = await held.enter_async_context(stack.edge(folder))
             provider = masumi(f"http://{edge.address}/api/v1")

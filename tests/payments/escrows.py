@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from meshkit.errors import Invalid, MeshError, NotFound
+from meshkit.masumi import identifiers
 from services.payments.domain import MINUTE_MS, Amount, Escrow, Terms
-from services.payments.ledger import identifiers
-from services.payments.provider import PAGE
+from services.payments.ports.provider import PAGE
 
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "ab" * 32
 PRICE: tuple[Amount, ...] = ((10_000_000, ""),)
@@ -67,6 +67,10 @@ class Escrows:
     def now(self) -> int:
         """Return the time."""
         return int(time.time() * 1000) + self._ahead_ms
+
+    async def time(self) -> int:
+        """Return the same."""
+        return self.now()
 
     async def check(self) -> None:
         """Pass, unless told to fail."""

@@ -12,7 +12,7 @@ from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from services.payments import app
 from services.payments.config import Config
-from services.payments.pace import Pace
+from services.payments.domain.pace import Pace
 from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer
 from tests.payments.escrows import AGENT, Escrows
 

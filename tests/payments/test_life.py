@@ -18,7 +18,7 @@ from meshkit.errors import (
     Unavailable,
 )
 from services.payments.domain import MINUTE_MS, Escrow
-from services.payments.pace import Pace
+from services.payments.domain.pace import Pace
 from tests.auth.helpers import AuthMesh
 from tests.payments.escrows import Escrows, Fault
 from tests.payments.stand import PACE, Stand, standing

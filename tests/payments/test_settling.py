@@ -21,7 +21,7 @@ from meshkit.errors import (
     Unavailable,
 )
 from services.payments.domain import MINUTE_MS
-from services.payments.pace import Pace
+from services.payments.domain.pace import Pace
 from tests.auth.helpers import AuthMesh, refused
 from tests.payments.escrows import SEED, WAITING, Escrows, Fault
 from tests.payments.stand import PACE, Stand, standing

@@ -2,14 +2,15 @@
 
 import pathlib
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from agentmesh.testing import Mesh, running_mesh
-from tests.readme.snippets import ROOT, Snippet, run_python, run_shell, snippets
+from tests.readme.snippets import ROOT, Snippet, run, run_python, run_shell, snippets
 
-PAGES = ("locks.md", "payments.md")
+PAGES = ("flows.md", "locks.md", "payments.md")
 ALL = {page: snippets(f"docs/{page}") for page in PAGES}
 
 pytestmark = pytest.mark.xdist_group("readme")
@@ -47,6 +48,25 @@ def test_no_snippet_is_left_out(page: str) -> None:
 
     assert all([files, shell, python])
     assert len(ALL[page]) == len([*files, *shell, *python])
+
+
+def test_a_flow_declares_what_it_takes(mesh: Mesh, folder: pathlib.Path) -> None:
+    """The form, a run, a refusal; then by the Python client."""
+    shown = run_shell(of("flows.md", "sh"), folder, mesh)
+
+    assert "--top\tnumber\tTop (3)" in shown
+    assert "word\tcount\nthe\t3\nsea\t3" in shown
+    assert "100 % counting" in shown
+    assert "refused: no job was started" in shown
+    (program,) = of("flows.md", "python")
+    assert "['top']\nword\tcount\nto\t2\nbe\t2\n" == run_python(program, folder, mesh)
+
+
+def test_the_test_of_a_flow_passes(folder: pathlib.Path) -> None:
+    """It needs no mesh."""
+    shown = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_words.py"], folder)
+
+    assert "2 passed" in shown
 
 
 def test_a_human_answers(mesh: Mesh, folder: pathlib.Path) -> None:

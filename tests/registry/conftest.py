@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from mesh.registry.v1 import registry_pb2 as pb
 from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
@@ -56,6 +58,7 @@ class Mesh:
         network: str | None = None,
         display_name: str | None = None,
         original_name: str = "",
+        request_id: str = "",
     ) -> pb.Expose:
         """Save an expose as an operator."""
         expose = pb.Expose(
@@ -68,7 +71,7 @@ class Mesh:
             network=network,
             display_name=display_name,
         )
-        request = pb.SaveExposeRequest(expose=expose, original_name=original_name)
+        request = pb.SaveExposeRequest(expose=expose, original_name=original_name, request_id=request_id)
         saved: pb.Expose = await self.exposes.SaveExpose(request, metadata=self.operator, timeout=20)
         return saved
 
@@ -110,20 +113,29 @@ class Mesh:
         return flow
 
 
-def line(event: pb.BootEvent) -> str:
-    """Write an event as the kodosumi panel does (spec/kodosumi.md §6.2)."""
-    target = f"[{event.target}] " if event.target else ""
-    result = f" → {event.result}" if event.result else ""
-    return {
-        pb.BootEvent.KIND_STEP_START: f"▶ [{event.step}] {event.message}",
-        pb.BootEvent.KIND_STEP_END: f"✓ {event.message}",
-        pb.BootEvent.KIND_ACTIVITY: f"  • {target}{event.message}{result}",
-        pb.BootEvent.KIND_RESULT: f"  {target}{event.message}{result}",
-        pb.BootEvent.KIND_INFO: f"ℹ {target}{event.message}",
-        pb.BootEvent.KIND_WARNING: f"⚠ {target}{event.message}",
-        pb.BootEvent.KIND_COMPLETE: f"✔ {event.message}",
-        pb.BootEvent.KIND_ERROR: f"✗ {event.message}",
-    }[event.kind]
+def said(event: pb.BootEvent) -> str:
+    """Return a fact in short: its name and fields, but neither zeros nor how long anything took.
+
+    `flow_checked expose=shop url=/shop/ http_status=200 alive=True`
+    """
+    field = event.WhichOneof("fact")
+    assert field is not None
+    return " ".join([field, *_fields(getattr(event, field))])
+
+
+def _fields(message: Message) -> Iterator[str]:
+    for field, value in message.ListFields():
+        if isinstance(value, pb.BootCounts):
+            yield from _fields(value)
+        elif isinstance(value, Duration):
+            continue
+        elif field.enum_type is not None:
+            name = field.enum_type.values_by_number[value].name
+            yield f"{field.name}={name.rpartition('STATE_' if 'STATE_' in name else '_')[2]}"
+        elif field.is_repeated:
+            yield f"{field.name}={','.join(value)}"
+        else:
+            yield f"{field.name}={str(value).removeprefix('exposes/')}"
 
 
 @dataclasses.dataclass

@@ -79,6 +79,9 @@ class Module:
     """Set once a load has begun."""
 
 
+_SERVING = (app_pb2.APP_STATE_RUNNING, app_pb2.APP_STATE_OUTDATED)
+
+
 class Runner(app_pb2_grpc.AppServiceServicer):
     """A runner whose apps are entries in a table: no code is loaded, but the protocol is the real one."""
 
@@ -102,6 +105,7 @@ class Runner(app_pb2_grpc.AppServiceServicer):
         """Load from the table."""
         self._see(context)
         self.deployed.append(request)
+        before = self.apps.get(request.name)
         app = app_pb2.App(name=request.name, import_path=request.import_path, state=app_pb2.APP_STATE_STARTING)
         app.heartbeat_time.GetCurrentTime()
         self.apps[request.name] = app
@@ -112,6 +116,9 @@ class Runner(app_pb2_grpc.AppServiceServicer):
             if module is None:
                 app.state = app_pb2.APP_STATE_FAILED
                 app.message = f"ModuleNotFoundError: No module named {request.import_path.partition(':')[0]!r}"
+                if before is not None and before.state in _SERVING:
+                    before.state, before.message = app_pb2.APP_STATE_OUTDATED, app.message
+                    app = self.apps[request.name] = before
                 return app
             module.loading.set()
             if module.gate is not None:
@@ -140,7 +147,7 @@ class Runner(app_pb2_grpc.AppServiceServicer):
         """Answer with the status in the table."""
         self._see(context)
         app = self.apps.get(request.name)
-        if app is None or app.state != app_pb2.APP_STATE_RUNNING:
+        if app is None or app.state not in _SERVING:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "app does not run")
         assert app is not None
         return app_pb2.CallAppResponse(status=self.modules[app.import_path].statuses.get(request.path, 200))

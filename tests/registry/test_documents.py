@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from meshkit.errors import Invalid
 from services.registry import documents
-from services.registry.domain import Definition, FoundFlow
+from services.registry.domain.deploying import Isolation, Plan
+from services.registry.domain.exposes import Definition, FoundFlow
 
 # What YAML can hold: PyYAML refuses other control characters, and no author can type half a surrogate pair.
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t", exclude_characters="￾￿"))
@@ -58,6 +59,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("import_path: a:b\nruntime_env: [x]", "runtime_env"),
         ("import_path: a:b\ndeployments: {x: 1}", "deployments"),
         ("import_path: a:b\nfork: perhaps", "fork"),
+        ("import_path: a:b\nisolation: none", "process (each job"),
+        ("import_path: a:b\nisolation: [shared]", "shared (jobs"),
         ("import_path: a:b\nruntime_env: &a {x: *a}", "alias"),
     ],
 )
@@ -67,6 +70,20 @@ def test_a_bootstrap_that_cannot_be_deployed_says_why(bootstrap: str, remedy: st
         documents.plan(bootstrap)
 
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "isolation"),
+    [
+        ("", None),
+        ("isolation: ~", None),
+        ("isolation: shared", Isolation.SHARED),
+        ("isolation: process", Isolation.PROCESS),
+    ],
+)
+def test_a_bootstrap_may_say_what_separates_jobs(text: str, isolation: Isolation | None) -> None:
+    """One that does not leaves it to the flows' author."""
+    assert isolation is documents.plan(f"import_path: a:b\n{text}").isolation
 
 
 def test_a_small_text_cannot_stand_for_billions_of_values() -> None:
@@ -91,7 +108,7 @@ def test_values_that_json_does_not_know_become_texts() -> None:
     """Dates and numbers as keys arrive as people wrote them."""
     plan = documents.plan("import_path: ' a:b '\nruntime_env: {env_vars: {1: 2026-01-02}, set: !!set {x}}")
 
-    assert dataclasses.replace(plan, runtime_env_json="") == documents.Plan(
+    assert dataclasses.replace(plan, runtime_env_json="") == Plan(
         import_path="a:b", runtime_env_json="", deployments_json="[]", fork=None
     )
     assert json.loads(plan.runtime_env_json) == {"env_vars": {"1": "2026-01-02"}, "set": ["x"]}

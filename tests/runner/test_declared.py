@@ -54,7 +54,12 @@ async def test_a_job_shows_what_its_flow_said_of_itself(mesh: Stack) -> None:
 
 @pytest.mark.parametrize(
     ("inputs", "field"),
-    [({}, "name"), ({"name": "A"}, "name"), ({"name": "Ada", "times": "many"}, "times"), ({"name": "Ada", "x": 1}, "x")],
+    [
+        ({}, "name"),
+        ({"name": "A"}, "name"),
+        ({"name": "Ada", "times": "many"}, "times"),
+        ({"name": "Ada", "x": 1}, "x"),
+    ],
 )
 async def test_what_the_schema_refuses_makes_no_job(mesh: Stack, inputs: dict[str, Any], field: str) -> None:
     """The error names the field."""

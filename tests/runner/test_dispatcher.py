@@ -38,7 +38,7 @@ class Runner:
         job = new(number, owner)
         await self.store.create([Birth(job=job)], None)
         await self.dispatcher.enqueue(job)
-        await self.tasks.close()  # what that began is done
+        await self.tasks.settle()  # what that began is done
         return await self.store.get(job.job_id)
 
 
@@ -138,7 +138,7 @@ async def test_a_lease_that_its_host_never_heard_of_is_given_to_another(runner: 
     runner.serve("h2", Capacity(processes=1))
 
     await runner.dispatcher.enqueue(await runner.store.get(job.job_id))
-    await runner.tasks.close()
+    await runner.tasks.settle()
     found = await runner.store.get(job.job_id)
 
     assert (State.STARTING, "h2", 2) == (found.state, found.host_id, found.epoch)

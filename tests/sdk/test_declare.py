@@ -59,9 +59,9 @@ def test_a_handlers_flow_tells_its_form() -> None:
         shown.isolation,
     )
     assert ["text"] == [element["type"] for element in elements("/enter")]
-    app = ServeAPI()
+    app = ServeAPI(isolation="shared")
     app.get("/plain", entry=True)(lambda: None)
-    assert [FlowInfo(path="/plain", summary="<Lambda>")] == flows_of(app)
+    assert [FlowInfo(path="/plain", summary="<Lambda>", isolation="shared")] == flows_of(app)
 
 
 def test_the_schema_is_that_of_the_model() -> None:

@@ -16,6 +16,7 @@ EXPORTS = [
     "Link",
     "Markdown",
     "ServeAPI",
+    "Table",
     "Templates",
     "Text",
     "Tracer",

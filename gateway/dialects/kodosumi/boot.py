@@ -1,6 +1,6 @@
-"""The boot of the kodosumi panel (seed: notebook, "Boot Ray Serve", "shutdown", "Refresh"; spec §6.2).
+"""The boot of the kodosumi panel (demonstration notebook: "Boot Ray Serve", "shutdown", "Refresh").
 
-What the registry says is streamed as text/plain, a message per line; each kind of message has its glyph.
+The registry streams facts; they are put into the panel's lines here.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,10 +12,11 @@ from mesh.dialects.kodosumi.v1 import boot_pb2 as pb
 from mesh.dialects.kodosumi.v1 import boot_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 
-from gateway.core import values
+from gateway.core import times, values
 from gateway.core.peers import Peers
+from gateway.dialects.kodosumi.boot_lines import Words, lines_of
 from gateway.http import bodies
-from gateway.http.table import Service
+from gateway.http.dialect import Service
 from meshkit.errors import FailedPrecondition, NotFound, from_rpc
 
 _TIMEOUT_S = 6 * 3600
@@ -24,7 +25,6 @@ _BUSY = "[ERROR] Boot already in progress. Use force=true to override."
 _IDLE = "No boot in progress"
 _CONTENT_TYPE = "text/plain; charset=utf-8"
 
-Event = registry_pb2.BootEvent
 Lines = AsyncIterator[httpbody_pb2.HttpBody]
 
 
@@ -35,7 +35,7 @@ class Force(pydantic.BaseModel):
 
 
 class BootServicer(pb_grpc.BootServiceServicer):
-    """Passes the registry's events on, as lines."""
+    """Passes on what the registry says, in the panel's words."""
 
     def __init__(self, peers: Peers) -> None:
         self._boot = peers.boot
@@ -56,8 +56,8 @@ class BootServicer(pb_grpc.BootServiceServicer):
             boot = await self._boot.GetBoot(registry_pb2.GetBootRequest())
         return pb.GetBootResponse(
             locked=boot.running,
-            lock_time=values.value(values.epoch(boot.start_time) if boot.running else None),
-            messages=[line_of(event) for event in boot.events],
+            lock_time=values.value(times.epoch(boot.start_time) if boot.running else None),
+            messages=lines_of(boot.events),
         )
 
     async def WatchBoot(self, request: pb.WatchBootRequest, context: Any) -> Lines:
@@ -77,7 +77,7 @@ class BootServicer(pb_grpc.BootServiceServicer):
             yield _line(_BUSY)
 
     async def RefreshExpose(self, request: pb.RefreshExposeRequest, context: Any) -> Lines:
-        """POST /boot/refresh/{name}: 200 even if there is no such expose (seed)."""
+        """POST /boot/refresh/{name}: 200 even if there is no such expose."""
         refresh = registry_pb2.RefreshExposeRequest(name=f"exposes/{request.name}")
         try:
             async for line in _lines(self._boot.RefreshExpose(refresh, timeout=_TIMEOUT_S)):
@@ -89,34 +89,15 @@ class BootServicer(pb_grpc.BootServiceServicer):
 
 
 async def _lines(events: Any) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
+    words = Words()
     with from_rpc():
         async for event in events:
-            yield _line(line_of(event))
+            for line in words.lines(event):
+                yield _line(line)
 
 
 def _line(text: str) -> httpbody_pb2.HttpBody:
     return httpbody_pb2.HttpBody(content_type=_CONTENT_TYPE, data=f"{text}\n".encode())
-
-
-def line_of(event: registry_pb2.BootEvent) -> str:
-    """Return what the panel prints for an event."""
-    message = event.message.replace("\n", " ")
-    target = f"[{event.target}] " if event.target else ""
-    result = f" → {event.result}" if event.result else ""
-    if event.kind == Event.KIND_STEP_START:
-        return f"▶ [{event.step}] {message}"
-    if event.kind == Event.KIND_STEP_END:
-        return f"✓ {message}"
-    if event.kind == Event.KIND_COMPLETE:
-        return f"✔ {message}"
-    if event.kind == Event.KIND_ERROR:
-        return f"✗ {message}"
-    if event.kind == Event.KIND_WARNING:
-        return f"⚠ {target}{message}"
-    if event.kind == Event.KIND_INFO:
-        return f"ℹ {target}{message}"
-    bullet = "• " if event.kind == Event.KIND_ACTIVITY else ""
-    return f"  {bullet}{target}{message}{result}"
 
 
 SERVICE = Service(

@@ -1,6 +1,5 @@
-"""Exposes of the kodosumi panel (seed: notebook "Create Exposes", "Update Exposes"; spec §6.1)."""
+"""Exposes of the kodosumi panel (demonstration notebook: "Create Exposes", "Update Exposes")."""
 
-import datetime
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +12,17 @@ from mesh.dialects.kodosumi.v1 import expose_pb2 as pb
 from mesh.dialects.kodosumi.v1 import expose_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 
-from gateway.core import values
+from gateway.core import times, values
+from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
-from gateway.http.table import Service
-from meshkit.errors import from_rpc
+from gateway.http.dialect import Service
+from meshkit.errors import Conflict, from_rpc
 
-_PAGE_SIZE = 1000
 _STATE_PREFIX = "EXPOSE_STATE_"
+_FOREIGN_STATES = {registry_pb2.EXPOSE_STATE_OUTDATED: "DEPLOY_FAILED"}
+"""What Ray Serve calls an app whose new version did not load while the one before serves on."""
+_MODIFIED = "This record has been modified by another user. Please reload the page and try again."
 _WANTED = (
     ("name", ("display",)),
     ("description", ("description",)),
@@ -75,10 +77,12 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
             ],
         )
         original = f"exposes/{saved.original_name}" if saved.original_name else ""
-        with values.fields("expose", display_name="display"), from_rpc():
-            return _expose(
-                await self._exposes.SaveExpose(registry_pb2.SaveExposeRequest(expose=expose, original_name=original))
-            )
+        with values.fields("expose", display_name="display"):
+            save = registry_pb2.SaveExposeRequest(expose=expose, original_name=original)
+            try:
+                return _expose(await self._save(save))
+            except Conflict:
+                raise Conflict(_MODIFIED) from None
 
     async def ListExposes(self, request: pb.ListExposesRequest, context: Any) -> struct_pb2.ListValue:
         """GET /expose."""
@@ -106,6 +110,11 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         results = [_health(await self._get(request.name))]
         return values.value({"checked": 1, "timestamp": time.time(), "results": results}).struct_value
 
+    async def _save(self, request: registry_pb2.SaveExposeRequest) -> registry_pb2.Expose:
+        with from_rpc():
+            expose: registry_pb2.Expose = await self._exposes.SaveExpose(request)
+        return expose
+
     async def _get(self, name: str) -> registry_pb2.Expose:
         with from_rpc():
             expose: registry_pb2.Expose = await self._exposes.GetExpose(
@@ -114,15 +123,7 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         return expose
 
     async def _all(self) -> list[registry_pb2.Expose]:
-        exposes: list[registry_pb2.Expose] = []
-        asked = registry_pb2.ListExposesRequest(page_size=_PAGE_SIZE)
-        while True:
-            with from_rpc():
-                page = await self._exposes.ListExposes(asked)
-            exposes.extend(page.exposes)
-            if not page.next_page_token:
-                return exposes
-            asked.page_token = page.next_page_token
+        return await every(self._exposes.ListExposes, registry_pb2.ListExposesRequest(), lambda page: page.exposes)
 
 
 def _expose(expose: registry_pb2.Expose) -> pb.Expose:
@@ -133,7 +134,7 @@ def _expose(expose: registry_pb2.Expose) -> pb.Expose:
         network=values.optional(expose, "network"),
         enabled=expose.enabled,
         state=_state(expose),
-        heartbeat=values.epoch(heartbeat),
+        heartbeat=times.epoch(heartbeat),
         bootstrap=values.value(expose.bootstrap or None),
         meta=values.value([_meta(meta) for meta in expose.meta] if expose.has_meta else None),
         created=_local_iso(expose.create_time),
@@ -146,7 +147,8 @@ def _expose(expose: registry_pb2.Expose) -> pb.Expose:
 
 
 def _state(expose: registry_pb2.Expose) -> str:
-    return str(registry_pb2.ExposeState.Name(expose.state)).removeprefix(_STATE_PREFIX)
+    name = str(registry_pb2.ExposeState.Name(expose.state)).removeprefix(_STATE_PREFIX)
+    return _FOREIGN_STATES.get(expose.state, name)
 
 
 def _meta(meta: registry_pb2.FlowMeta) -> dict[str, Any]:
@@ -155,13 +157,13 @@ def _meta(meta: registry_pb2.FlowMeta) -> dict[str, Any]:
         "data": meta.data or None,
         "enabled": meta.enabled,
         "state": meta.state or None,
-        "heartbeat": values.epoch(meta.heartbeat_time) if meta.HasField("heartbeat_time") else None,
+        "heartbeat": times.epoch(meta.heartbeat_time) if meta.HasField("heartbeat_time") else None,
     }
 
 
-def _local_iso(time: Timestamp) -> str:
+def _local_iso(moment: Timestamp) -> str:
     """Return local time without a zone, always with microseconds: `2025-12-10T08:02:38.992394`."""
-    return datetime.datetime.fromtimestamp(values.epoch(time)).isoformat(timespec="microseconds")
+    return times.local(moment).isoformat(timespec="microseconds")
 
 
 # -- health ----------------------------------------------------------------------------------------------------------

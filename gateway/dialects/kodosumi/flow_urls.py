@@ -6,7 +6,7 @@ Host and port were those of the app's own HTTP server; apps have none here, so t
 from urllib.parse import quote, unquote
 
 HOST = "localhost/8005"
-"""What we write in the place of host and port (seed: the panel's default app server)."""
+"""What we write in the place of host and port (the panel's default app server)."""
 
 
 def app_url(expose: str) -> str:

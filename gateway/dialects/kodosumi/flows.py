@@ -1,4 +1,4 @@
-"""Flow Control of the kodosumi panel (seed: panel API; spec §2.1): which flows there are.
+"""Flow Control of the kodosumi panel (panel API document, "Flow Control"): which flows there are.
 
 Flows come from exposes when they boot, so registering is asking whether a source is one of them.
 """
@@ -14,15 +14,13 @@ from mesh.dialects.kodosumi.v1 import flow_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 
 from gateway.core import values
+from gateway.core.catalogue import Catalogue
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls
 from gateway.http import bodies
+from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
-from gateway.http.table import Service
 from meshkit.errors import NotFound, from_rpc
-
-_PAGE_SIZE = 1000
-_FLOWS_MAX = 10_000
 
 
 class Page(pydantic.BaseModel):
@@ -46,7 +44,7 @@ class FlowServicer(pb_grpc.FlowServiceServicer):
     """Lists the registry's flows in the panel's shape."""
 
     def __init__(self, peers: Peers) -> None:
-        self._flows = peers.flows
+        self._catalogue = Catalogue(peers)
         self._exposes = peers.exposes
 
     async def ListFlows(self, request: pb.ListFlowsRequest, context: Any) -> pb.ListFlowsResponse:
@@ -60,11 +58,9 @@ class FlowServicer(pb_grpc.FlowServiceServicer):
 
     async def ListTags(self, request: pb.ListTagsRequest, context: Any) -> struct_pb2.Struct:
         """GET /flow/tags."""
-        with from_rpc():
-            tags = await self._flows.ListFlowTags(registry_pb2.ListFlowTagsRequest())
         counts = struct_pb2.Struct()
-        for tag in sorted(tags.counts):
-            counts.fields[tag].number_value = tags.counts[tag]
+        for tag, count in sorted((await self._catalogue.tags()).items()):
+            counts.fields[tag].number_value = count
         return counts
 
     async def ListRegisters(self, request: pb.ListRegistersRequest, context: Any) -> pb.ListRegistersResponse:
@@ -104,17 +100,8 @@ class FlowServicer(pb_grpc.FlowServiceServicer):
         return pb.UnregisterFlowsResponse(deletes=urls)
 
     async def _endpoints(self, query: str = "") -> list[pb.Endpoint]:
-        found: list[registry_pb2.Flow] = []
-        asked = registry_pb2.ListFlowsRequest(page_size=_PAGE_SIZE, query=query)
-        while len(found) < _FLOWS_MAX:
-            with from_rpc():
-                page = await self._flows.ListFlows(asked)
-            found.extend(page.flows)
-            if not page.next_page_token:
-                break
-            asked.page_token = page.next_page_token
         base = exchange().base_url
-        endpoints = [endpoint_of(flow, base) for flow in found]
+        endpoints = [endpoint_of(flow, base) for flow in await self._catalogue.all(query)]
         return sorted(endpoints, key=lambda endpoint: (endpoint.summary, endpoint.url))
 
 

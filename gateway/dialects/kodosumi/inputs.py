@@ -11,15 +11,16 @@ from google.api import httpbody_pb2
 from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 
-from gateway.core import forms, jobs, locks, render
+from gateway.core import jobs, locks
 from gateway.core.launch import Answer, Launcher, NotLaunched, Place, Refused
 from gateway.core.peers import Peers
-from gateway.dialects.kodosumi import flow_urls
-from gateway.dialects.kodosumi.outputs import html_body
+from gateway.dialects.kodosumi import flow_urls, forms
+from gateway.dialects.kodosumi.html import html_answer, page
 from gateway.http import bodies
-from gateway.http.dialect import http_status
+from gateway.http.answers import redirect
+from gateway.http.dialect import Service
+from gateway.http.errors import http_status
 from gateway.http.exchange import exchange
-from gateway.http.table import Service
 from meshkit.errors import MeshError, NotFound
 
 # A page that an app made itself may act, but not as this site: no cookies, no storage, no calls in the user's name.
@@ -49,7 +50,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         """Take a flow's form: cancel, launch, or show it again."""
         sent = bodies.parse_form(request.form_body)
         if forms.CANCEL in sent:
-            return _redirect("/")
+            return redirect("/")
         place = _place(request.proxy_path)
         try:
             form = await self._form(place)
@@ -61,7 +62,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             return _refused(error.status, str(error))
         except MeshError as error:
             return _trouble(error)
-        return _redirect(f"/outputs/html/{jobs.id_of(job)}")
+        return redirect(f"/outputs/html/{jobs.id_of(job)}")
 
     async def GetLockForm(self, request: pb.GetLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Show the form of a lock."""
@@ -80,7 +81,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         try:
             lock = await self._locks.get(request.fid, request.lid)
             if forms.CANCEL in sent:
-                return _redirect(execution)
+                return redirect(execution)
             elements = locks.elements_of(lock)
             try:
                 await self._locks.answer(lock, forms.inputs(elements, sent))
@@ -88,7 +89,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
                 return _page(elements, lock.title, sent, error.fields)
         except MeshError as error:
             return _trouble(error)
-        return _redirect(execution)
+        return redirect(execution)
 
     async def _form(self, place: Place) -> Answer:
         answer = await self._launcher.form(place, exchange().base_url)
@@ -115,7 +116,7 @@ def _page(
 ) -> httpbody_pb2.HttpBody:
     """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields."""
     errors = errors or {}
-    page = render.page(
+    form = page(
         "form.html",
         title=title,
         show_title=not _has_heading(elements),
@@ -123,7 +124,7 @@ def _page(
         problems=_problems(elements, errors),
         fields=forms.fields(elements, sent, errors),
     )
-    return html_body(page)
+    return html_answer(form)
 
 
 def _has_heading(elements: Sequence[Mapping[str, Any]]) -> bool:
@@ -140,31 +141,23 @@ def _problems(elements: Sequence[Mapping[str, Any]], errors: Mapping[str, list[s
     return texts
 
 
-def _redirect(location: str) -> httpbody_pb2.HttpBody:
-    call = exchange()
-    call.status = 302
-    call.body = ""
-    call.add_header("location", location)
-    return httpbody_pb2.HttpBody(content_type="text/html; charset=utf-8")
-
-
 def _trouble(error: MeshError) -> httpbody_pb2.HttpBody:
     exchange().status = http_status(error)
-    return html_body(render.page("message.html", title="This form is not available", message=str(error)))
+    return html_answer(page("message.html", title="This form is not available", message=str(error)))
 
 
 def _refused(status: int, detail: str) -> httpbody_pb2.HttpBody:
     """Say that the app failed, with the app's status."""
     exchange().status = status if status >= 400 else 502
     title = "Server Error" if status >= 500 else "The app refuses this"
-    return html_body(render.page("message.html", title=title, message=f"{status}: {detail}"))
+    return html_answer(page("message.html", title=title, message=f"{status}: {detail}"))
 
 
 def _foreign(answer: Answer) -> httpbody_pb2.HttpBody:
     """Pass on a page that the app made itself; what is no page is shown as text."""
     if answer.content_type.partition(";")[0].strip().lower() == "text/html":
-        return html_body(answer.body, _SANDBOX)
-    return html_body(f"<!doctype html><pre>{html.escape(answer.body.decode(errors='replace'))}</pre>".encode())
+        return html_answer(answer.body, _SANDBOX)
+    return html_answer(f"<!doctype html><pre>{html.escape(answer.body.decode(errors='replace'))}</pre>".encode())
 
 
 SERVICE = Service(

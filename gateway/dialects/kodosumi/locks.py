@@ -11,10 +11,10 @@ from mesh.dialects.kodosumi.v1 import lock_pb2_grpc as pb_grpc
 
 from gateway.core import jobs, locks
 from gateway.core.peers import Peers
-from gateway.dialects.kodosumi.outputs import json_body
 from gateway.http import bodies
+from gateway.http.answers import json_answer, json_text
+from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
-from gateway.http.table import Service
 from meshkit.errors import Invalid, NotFound
 
 
@@ -29,7 +29,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
         lock = await self._locks.get(request.fid, request.lid)
         if lock.state != locks.PENDING:
             raise NotFound(locks.gone(lock), resource="locks")
-        return json_body(lock.elements_json or "[]")
+        return json_text(lock.elements_json or "[]")
 
     async def AnswerLock(self, request: pb.AnswerLockRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Answer a lock; what its form refuses is an answer, not an error."""
@@ -39,10 +39,10 @@ class LockServicer(pb_grpc.LockServiceServicer):
         lock = await self._locks.get(request.fid, request.lid)
         elements = locks.elements_of(lock)
         try:
-            answered = await self._locks.answer(lock, inputs, exchange().headers.get("idempotency-key", ""))
+            answered = await self._locks.answer(lock, inputs, exchange().idempotency_key)
         except locks.Refused as error:
-            return json_body(jobs.dumps({"errors": error.fields, "elements": elements}))
-        return json_body(jobs.dumps({"result": jobs.json_value(answered.result_json), "elements": elements}))
+            return json_answer({"errors": error.fields, "elements": elements})
+        return json_answer({"result": jobs.json_value(answered.result_json), "elements": elements})
 
 
 SERVICE = Service(

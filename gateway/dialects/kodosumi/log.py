@@ -10,6 +10,7 @@ from typing import Any
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs
+from gateway.http.answers import dumps
 
 _PAYMENT_NAMES = {
     "agent_identifier": "agentIdentifier",
@@ -25,7 +26,7 @@ _PAYMENT_NAMES = {
 }
 
 
-class Words:
+class Payloads:
     """Translates the payloads of one job's events."""
 
     def __init__(self, job: job_pb2.Job) -> None:
@@ -41,7 +42,7 @@ class Words:
         if translate is None:
             return payload
         said = jobs.json_object(payload).get("dict")
-        return jobs.dumps({"dict": translate(said)}) if isinstance(said, dict) else payload
+        return dumps({"dict": translate(said)}) if isinstance(said, dict) else payload
 
     def _meta(self, said: dict[str, Any]) -> dict[str, Any]:
         meta = {

@@ -1,4 +1,4 @@
-"""Sign-in and sign-out of the kodosumi panel (seed: panel API, "Authentication"; spec §1.1 to §1.3)."""
+"""Sign-in and sign-out of the kodosumi panel (panel API document, "Authentication")."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from mesh.dialects.kodosumi.v1 import auth_pb2 as pb
 from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core.peers import Peers
-from gateway.http import bodies, cookies
+from gateway.http import answers, bodies, cookies
+from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
-from gateway.http.table import Service
 from meshkit.errors import from_rpc
 
 ACCESS_TTL_S = 24 * 3600
@@ -54,7 +54,7 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
             tokens = await self._auth.Login(login)
         asked.add_header("set-cookie", cookies.signed_in(tokens.access_token, asked))
         if credentials.redirect:
-            cookies.redirect(asked, credentials.redirect)
+            answers.redirect(credentials.redirect)
         return pb.SignedIn(
             name=tokens.user.login,
             id=tokens.user.name.removeprefix("users/"),
@@ -79,7 +79,7 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
         asked.add_header("set-cookie", cookies.DELETED)
         asked.body = ""
         if redirect:
-            cookies.redirect(asked, redirect)
+            answers.redirect(redirect)
         return empty_pb2.Empty()
 
 

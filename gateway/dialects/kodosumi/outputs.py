@@ -16,15 +16,18 @@ from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, locks, render, values
+from gateway.core import joblog, jobs, locks, render, times
 from gateway.core.peers import Peers
-from gateway.core.states import KODOSUMI, RUNNING, TERMINAL
-from gateway.dialects.kodosumi import flow_urls
-from gateway.dialects.kodosumi.log import Words, app_url
+from gateway.core.states import RUNNING, TERMINAL
+from gateway.dialects.kodosumi import flow_urls, stream
+from gateway.dialects.kodosumi.html import html_answer, page
+from gateway.dialects.kodosumi.log import Payloads, app_url
+from gateway.dialects.kodosumi.words import WORDS
 from gateway.http import bodies, sse
+from gateway.http.answers import json_answer, json_text
+from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
-from gateway.http.table import Service
-from meshkit.errors import Invalid, NotFound, from_rpc
+from meshkit.errors import NotFound, from_rpc
 
 _PATIENCE = '{"Markdown":{"body":"no result, yet. please be patient."}}'
 _DELETE_MAX = 1000
@@ -45,7 +48,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return where an execution stands."""
         job = await self._get(request.fid)
-        return json_body(jobs.dumps(status_of(job, exchange().base_url)))
+        return json_answer(status_of(job, exchange().base_url))
 
     def StreamEvents(self, request: pb.StreamEventsRequest, context: Any) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Stream every event as it is."""
@@ -53,26 +56,26 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
 
     def StreamMain(self, request: pb.StreamEventsRequest, context: Any) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Stream what an execution does and says."""
-        return self._stream(request, sse.MAIN)
+        return self._stream(request, stream.MAIN)
 
     def StreamStdio(self, request: pb.StreamEventsRequest, context: Any) -> AsyncIterator[httpbody_pb2.HttpBody]:
         """Stream what an execution prints."""
-        return self._stream(request, sse.STDIO)
+        return self._stream(request, stream.STDIO)
 
     async def GetRaw(self, request: pb.GetRawRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return the result as JSON."""
-        return json_body(jobs.result_text(await self._get(request.fid)) or _PATIENCE)
+        return json_text(jobs.result_text(await self._get(request.fid)) or _PATIENCE)
 
     async def GetHtml(self, request: pb.GetHtmlRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return the result as a page."""
         job = await self._get(request.fid)
         title = jobs.json_object(job.meta_json).get("summary") or f"Execution {request.fid}"
         result = render.safe(render.from_typed(jobs.result_text(job) or _PATIENCE))
-        return html_body(
-            render.page(
+        return html_answer(
+            page(
                 "result.html",
                 title=str(title),
-                status=KODOSUMI.word(job.state),
+                status=WORDS.word(job.state),
                 result=result,
                 refresh=job.state not in TERMINAL,
                 questions=[f"/inputs/lock/{request.fid}/{lid}" for lid in locks.ids(job)],
@@ -103,23 +106,18 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
         self, request: pb.StreamEventsRequest, kinds: frozenset[str] | None
     ) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         """Yield an execution's log; `kinds` chooses events, and has them formatted unless `raw` is given."""
-        after_seq = _after_seq(request)
+        after_seq = joblog.seq(exchange().headers.get("last-event-id") or request.last_event_id, "last_event_id")
         html = kinds is not None and not _raw(request)
         call = exchange()
         for header in sse.HEADERS:
             call.add_header(*header)
 
-        words = Words(await self._get(request.fid))
+        translate = Payloads(await self._get(request.fid)).payload
         with _execution(request.fid) as name:
-
-            def watch(seq: int) -> Any:
-                return self._jobs.WatchJob(job_pb2.WatchJobRequest(name=name, after_seq=seq))
-
-            async def is_over() -> bool:
-                return (await self._jobs.GetJob(job_pb2.GetJobRequest(name=name))).state in TERMINAL
-
-            encode = functools.partial(sse.encode, kinds=kinds, html=html, translate=words.payload)
-            async with contextlib.aclosing(sse.stream(sse.resumed(watch, is_over, after_seq), encode)) as chunks:
+            log = joblog.follow(self._jobs, name, after_seq)
+            encode = functools.partial(stream.encode, kinds=kinds, html=html, translate=translate)
+            warm = sse.stream(log, encode, alive=stream.alive, end=stream.EOF)
+            async with contextlib.aclosing(warm) as chunks:
                 async for chunk in chunks:
                     yield httpbody_pb2.HttpBody(content_type=sse.CONTENT_TYPE, data=chunk)
 
@@ -137,8 +135,8 @@ def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
     elif job.state == RUNNING and job.HasField("start_time"):
         changed = job.start_time
     return {
-        "status": KODOSUMI.word(job.state),
-        "timestamp": values.epoch(changed),
+        "status": WORDS.word(job.state),
+        "timestamp": times.epoch(changed),
         "final": jobs.result_text(job),
         "fid": jobs.id_of(job),
         "summary": meta.get("summary"),
@@ -157,20 +155,6 @@ def status_of(job: job_pb2.Job, base_url: str) -> dict[str, Any]:
     }
 
 
-def json_body(text: str) -> httpbody_pb2.HttpBody:
-    """Return an answer in JSON."""
-    return httpbody_pb2.HttpBody(content_type="application/json", data=text.encode())
-
-
-def html_body(page: bytes, policy: str = render.CSP) -> httpbody_pb2.HttpBody:
-    """Return a page, and tell the browser to let it do nothing else."""
-    call = exchange()
-    call.add_header("content-security-policy", policy)
-    call.add_header("x-content-type-options", "nosniff")
-    call.add_header("cache-control", "no-store")
-    return httpbody_pb2.HttpBody(content_type="text/html; charset=utf-8", data=page)
-
-
 @contextlib.contextmanager
 def _execution(fid: str) -> Iterator[str]:
     """Around calls about an execution: yield the job's name; what is unknown is so in kodosumi's words.
@@ -185,16 +169,6 @@ def _execution(fid: str) -> Iterator[str]:
             yield f"jobs/{fid}"
     except NotFound:
         raise missing from None
-
-
-def _after_seq(request: pb.StreamEventsRequest) -> int:
-    """Return where to resume, from the header `Last-Event-ID` or the query.  Raises `Invalid`."""
-    text = exchange().headers.get("last-event-id") or request.last_event_id
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdecimal() or len(text) > 18:
-        raise Invalid("Last-Event-ID is no number", {"last_event_id": ["send the id of the last event, such as 12"]})
-    return int(text)
 
 
 def _raw(request: pb.StreamEventsRequest) -> bool:

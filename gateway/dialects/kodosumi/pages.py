@@ -6,16 +6,15 @@ from typing import Any
 from google.api import httpbody_pb2
 from mesh.dialects.kodosumi.v1 import page_pb2 as pb
 from mesh.dialects.kodosumi.v1 import page_pb2_grpc as pb_grpc
-from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2, lock_pb2
 
-from gateway.core import render
+from gateway.core.catalogue import Catalogue
 from gateway.core.peers import Peers
-from gateway.core.values import epoch
+from gateway.core.times import epoch
 from gateway.dialects.kodosumi import flow_urls
-from gateway.dialects.kodosumi.outputs import html_body
+from gateway.dialects.kodosumi.html import html_answer, page
 from gateway.dialects.kodosumi.timeline import item_of
-from gateway.http.table import Service
+from gateway.http.dialect import Service
 from meshkit.errors import from_rpc
 
 _FLOWS_MAX = 200
@@ -27,7 +26,7 @@ class PageServicer(pb_grpc.PageServiceServicer):
     """Unpack, ask three services at once, render."""
 
     def __init__(self, peers: Peers) -> None:
-        self._flows = peers.flows
+        self._catalogue = Catalogue(peers)
         self._jobs = peers.jobs
         self._locks = peers.locks
 
@@ -35,19 +34,19 @@ class PageServicer(pb_grpc.PageServiceServicer):
         """GET /admin/flow."""
         with from_rpc():
             flows, locks, jobs = await asyncio.gather(
-                self._flows.ListFlows(registry_pb2.ListFlowsRequest(page_size=_FLOWS_MAX, query=request.q)),
+                self._catalogue.all(request.q, most=_FLOWS_MAX),
                 self._locks.ListLocks(lock_pb2.ListLocksRequest(page_size=_LOCKS_MAX)),
                 self._jobs.ListJobs(job_pb2.ListJobsRequest(page_size=_JOBS_MAX)),
             )
-        page = render.page(
+        start = page(
             "start.html",
             title="Flows",
             query=request.q,
-            flows=[{"flow": flow, "url": f"/inputs{flow_urls.flow_url(flow.name)}"} for flow in flows.flows],
+            flows=[{"flow": flow, "url": f"/inputs{flow_urls.flow_url(flow.name)}"} for flow in flows],
             locks=[{"title": lock.title, "url": _lock_url(lock.name)} for lock in locks.locks],
             jobs=[{**item_of(job, epoch(job.update_time)), "flow": job.flow.partition("/")[2]} for job in jobs.jobs],
         )
-        return html_body(page)
+        return html_answer(start)
 
 
 def _lock_url(name: str) -> str:

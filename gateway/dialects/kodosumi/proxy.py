@@ -1,4 +1,4 @@
-"""The way through to apps: `/-/…` (seed: panel API, "Retrieve Inputs Scheme" and "Launch"; spec §2.2).
+"""The way through to apps: `/-/…` (panel API document, "Retrieve Inputs Scheme" and "Launch").
 
 The app's status, headers and body are passed on.  What would let the one pose as the other is not: credentials and
 `x-kodosumi…` headers of the client, our cookie and control headers of the app.
@@ -19,14 +19,13 @@ from gateway.core import values
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls
 from gateway.http import bodies
-from gateway.http.exchange import Exchange, exchange
-from gateway.http.table import Service
+from gateway.http.dialect import Service
+from gateway.http.exchange import IDEMPOTENCY_KEY, Exchange, exchange
 from meshkit.errors import Invalid, NotFound, Unavailable, from_rpc
 from meshkit.principal import on_own_behalf
 from meshkit.verifier import API_KEY_HEADER, COOKIE
 
 TIMEOUT_S = 60.0
-_KEY_CHARS_MAX = 255
 _HEADERS_BYTES_MAX = 16 * 1024
 _HOP_BY_HOP = frozenset(
     (
@@ -77,7 +76,7 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
             query=asked.query,
             headers=list(_request_headers(asked, body)),
             body=body.data,
-            request_id=_request_id(asked),
+            request_id=asked.idempotency_key,
             base_url=asked.base_url,
         )
         response = await self._answer(call)
@@ -95,7 +94,7 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
 
     async def _answer(self, call: app_pb2.CallAppRequest) -> app_pb2.CallAppResponse:
         try:
-            with values.fields(request_id="Idempotency-Key"), from_rpc():
+            with values.fields(request_id=IDEMPOTENCY_KEY), from_rpc():
                 response: app_pb2.CallAppResponse = await self._apps.CallApp(call, timeout=TIMEOUT_S)
         except (NotFound, Unavailable) as error:  # not running, or never heard of?
             expose = call.name.removeprefix("apps/")
@@ -115,13 +114,6 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
             except (NotFound, Invalid):
                 return False
         return True
-
-
-def _request_id(asked: Exchange) -> str:
-    key = asked.headers.get("idempotency-key", "")
-    if len(key) > _KEY_CHARS_MAX:
-        raise Invalid("key is too long", {"Idempotency-Key": [f"at most {_KEY_CHARS_MAX} characters"]})
-    return key
 
 
 def _request_headers(asked: Exchange, body: httpbody_pb2.HttpBody) -> Iterator[app_pb2.Header]:

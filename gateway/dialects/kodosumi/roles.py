@@ -1,4 +1,4 @@
-"""Roles of the kodosumi panel (spec §1.4): the mesh's users, in the panel's words."""
+"""Roles of the kodosumi panel (its `/role` routes): the mesh's users, in the panel's words."""
 
 from typing import Any
 
@@ -9,12 +9,11 @@ from mesh.dialects.kodosumi.v1 import auth_pb2 as pb
 from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core import values
+from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
-from gateway.http.table import Service
+from gateway.http.dialect import Service
 from meshkit.errors import from_rpc
-
-_PAGE_SIZE = 1000
 
 
 class NewRole(pydantic.BaseModel):
@@ -54,15 +53,10 @@ class RoleServicer(pb_grpc.RoleServiceServicer):
 
     async def ListRoles(self, request: pb.ListRolesRequest, context: Any) -> struct_pb2.ListValue:
         """GET /role: all of them."""
-        users: list[auth_pb2.User] = []
-        asked = auth_pb2.ListUsersRequest(page_size=_PAGE_SIZE)
-        while True:
-            with from_rpc():
-                page = await self._users.ListUsers(asked)
-            users.extend(page.users)
-            if not page.next_page_token:
-                return values.array(_role(user) for user in sorted(users, key=lambda user: str(user.login)))
-            asked.page_token = page.next_page_token
+        users: list[auth_pb2.User] = await every(
+            self._users.ListUsers, auth_pb2.ListUsersRequest(), lambda page: page.users
+        )
+        return values.array(_role(user) for user in sorted(users, key=lambda user: str(user.login)))
 
     async def GetProfile(self, request: pb.GetProfileRequest, context: Any) -> pb.Role:
         """GET /role/profile."""

@@ -3,22 +3,21 @@
 Source: the timeline routes of the kodosumi panel (`/timeline/list`, `/timeline/changes`).
 """
 
-import datetime
 import math
 import time
 from typing import Any
 
 from google.api import httpbody_pb2
-from google.protobuf import timestamp_pb2
 from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, locks, values
+from gateway.core import jobs, locks, times
 from gateway.core.peers import Peers
-from gateway.core.states import KODOSUMI, TERMINAL
-from gateway.dialects.kodosumi.outputs import json_body
-from gateway.http.table import Service
+from gateway.core.states import TERMINAL
+from gateway.dialects.kodosumi.words import WORDS
+from gateway.http.answers import json_answer
+from gateway.http.dialect import Service
 from meshkit.errors import Invalid, from_rpc
 
 _PAGE_MAX = 1000
@@ -44,7 +43,7 @@ class TimelineServicer(pb_grpc.TimelineServiceServicer):
             )
         items = [item_of(job, now) for job in page.jobs]
         offset = items[-1]["fid"] if items and page.next_page_token else None
-        return json_body(jobs.dumps({"items": items, "query": request.q or None, "offset": offset}))
+        return json_answer({"items": items, "query": request.q or None, "offset": offset})
 
     async def ListChanges(self, request: pb.ListChangesRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return which of the newest executions changed."""
@@ -54,31 +53,27 @@ class TimelineServicer(pb_grpc.TimelineServiceServicer):
             since = _moment(request.since)
             with from_rpc():
                 page = await self._jobs.ListJobs(job_pb2.ListJobsRequest(page_size=_PAGE_MAX, query=request.q))
-            update = [item_of(job, now) for job in page.jobs if values.epoch(job.update_time) >= since]
+            update = [item_of(job, now) for job in page.jobs if times.epoch(job.update_time) >= since]
         answer = {"update": update, "delete": [], "timestamp": now, "query": request.q or None}
-        return json_body(jobs.dumps(answer))
+        return json_answer(answer)
 
 
 def item_of(job: job_pb2.Job, now: float) -> dict[str, Any]:
     """Return an execution as the timeline shows it; `runtime` of one that runs is until `now`."""
     meta = jobs.json_object(job.meta_json)
     ended = job.state in TERMINAL and job.HasField("finish_time")
-    until = values.epoch(job.finish_time) if ended else now
+    until = times.epoch(job.finish_time) if ended else now
     return {
         "fid": jobs.id_of(job),
         "tags": meta.get("tags") or [],
         "summary": meta.get("summary"),
         "inputs": {"dict": jobs.json_object(job.inputs_json)},
-        "status": KODOSUMI.word(job.state),
-        "startup": _iso(job.create_time),
-        "finish": _iso(job.finish_time) if ended else None,
-        "runtime": max(0.0, round(until - values.epoch(job.create_time), 6)),
+        "status": WORDS.word(job.state),
+        "startup": times.utc(job.create_time).isoformat(),
+        "finish": times.utc(job.finish_time).isoformat() if ended else None,
+        "runtime": max(0.0, round(until - times.epoch(job.create_time), 6)),
         "locks": locks.ids(job),
     }
-
-
-def _iso(moment: timestamp_pb2.Timestamp) -> str:
-    return datetime.datetime.fromtimestamp(values.epoch(moment), datetime.UTC).isoformat()
 
 
 def _page_size(text: str) -> int:

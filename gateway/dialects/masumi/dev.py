@@ -8,10 +8,11 @@ from mesh.dialects.masumi.v1 import masumi_pb2_grpc as pb_grpc
 from mesh.payments.v1 import ledger_pb2
 
 from gateway.core.peers import Peers
+from gateway.core.times import from_millis, millis
 from gateway.dialects.masumi import views
-from gateway.dialects.masumi.ledger import PAYMENT, PURCHASE, moment, money, success
-from gateway.dialects.masumi.schema import Schema
-from gateway.http.table import Service
+from gateway.dialects.masumi.ledger import money, read, success
+from gateway.dialects.masumi.records import PAYMENT, PURCHASE
+from gateway.http.dialect import Service
 from meshkit.errors import from_rpc
 
 _KINDS = {
@@ -36,7 +37,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
     async def SetClock(self, request: pb.SetClockRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Set it ahead, or let it run at another speed."""
-        schema = Schema.of_body(request.json_body)
+        schema = read(request)
         scale = schema.number("scale", 0, 1_000_000, -1)
         asked = ledger_pb2.SetLedgerClockRequest(
             advance_s=schema.number("advanceSeconds", 0, _SECONDS_MAX, 0),
@@ -44,7 +45,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
         )
         at = schema.iso("time")
         if at is not None:
-            asked.time.CopyFrom(moment(at))
+            asked.time.CopyFrom(from_millis(at))
         schema.check()
         with from_rpc():
             return _clock(await self._control.SetLedgerClock(asked))
@@ -56,7 +57,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
     async def InjectFault(self, request: pb.InjectFaultRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Let a call go wrong."""
-        schema = Schema.of_body(request.json_body)
+        schema = read(request)
         fault = ledger_pb2.LedgerFault(
             call=schema.text("call", least=1, most=100),
             kind=_KINDS[schema.choice("kind", tuple(_KINDS))],
@@ -75,7 +76,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
     async def TamperRecord(self, request: pb.TamperRecordRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Do something to an escrow."""
-        schema = Schema.of_body(request.json_body)
+        schema = read(request)
         asked = ledger_pb2.TamperRecordRequest(
             blockchain_identifier=schema.text("blockchainIdentifier"),
             side=PAYMENT if schema.choice("side", ("payment", "purchase"), "payment") == "payment" else PURCHASE,
@@ -93,7 +94,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
     async def SettleDispute(self, request: pb.SettleDisputeRequest, context: Any) -> httpbody_pb2.HttpBody:
         """End a dispute."""
-        schema = Schema.of_body(request.json_body)
+        schema = read(request)
         asked = ledger_pb2.SettleDisputeRequest(
             blockchain_identifier=schema.text("blockchainIdentifier"), seller=money(schema.funds("seller"))
         )
@@ -108,7 +109,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
     async def FundWallet(self, request: pb.FundWalletRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Give a wallet imitated money."""
-        schema = Schema.of_body(request.json_body)
+        schema = read(request)
         asked = ledger_pb2.FundWalletRequest(
             vkey=schema.text("walletVkey", most=250), funds=money(schema.funds("funds"))
         )
@@ -118,7 +119,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
     async def MoveAgent(self, request: pb.MoveAgentRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Let another wallet hold an agent."""
-        schema = Schema.of_body(request.json_body)
+        schema = read(request)
         asked = ledger_pb2.MoveAgentRequest(
             network=schema.network(),
             agent_identifier=schema.text("agentIdentifier", least=57, most=250),
@@ -130,7 +131,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
 
 def _clock(clock: ledger_pb2.LedgerClock) -> httpbody_pb2.HttpBody:
-    return success({"time": views.iso(clock.time), "timeMs": str(views.ms(clock.time)), "scale": clock.scale})
+    return success({"time": views.iso(clock.time), "timeMs": str(millis(clock.time)), "scale": clock.scale})
 
 
 def _faults(answer: ledger_pb2.ListFaultsResponse) -> httpbody_pb2.HttpBody:

@@ -4,7 +4,6 @@ All that is wrong is said at once: `network: Invalid option: …; payByTime: Inv
 """
 
 import datetime
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -202,8 +201,3 @@ def _kind(value: Any) -> str:
     if isinstance(value, int | float):
         return "number"
     return {str: "string", list: "array", dict: "object", type(None): "null"}.get(type(value), "unknown")
-
-
-def dumps(data: Any) -> bytes:
-    """Return JSON as it is sent."""
-    return json.dumps(data, ensure_ascii=False).encode()

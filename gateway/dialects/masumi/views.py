@@ -1,4 +1,4 @@
-"""How the ledger's records look in the masumi dialect: every key of the original, and none more (masumi.md §3.2)."""
+"""How the ledger's records look in the masumi dialect: every key of the original, and none more."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,6 +6,8 @@ from typing import Any
 
 from google.protobuf import json_format, timestamp_pb2
 from mesh.payments.v1 import ledger_pb2, payments_pb2
+
+from gateway.core.times import millis, utc
 
 SOURCE_TYPE = "Web3CardanoV1"
 POLICY_CHARS = 56
@@ -20,14 +22,9 @@ def stable_id(*parts: str) -> str:
     return "c" + hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
 
 
-def ms(moment: timestamp_pb2.Timestamp) -> int:
-    """Return a time in ms since 1970."""
-    return int(moment.ToMilliseconds())
-
-
 def iso(moment: timestamp_pb2.Timestamp) -> str:
     """Return a time as JavaScript writes it."""
-    return moment.ToDatetime().isoformat(timespec="milliseconds") + "Z"
+    return utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def funds(items: Iterable[payments_pb2.Money]) -> list[dict[str, str]]:
@@ -93,8 +90,8 @@ def _next(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
 
 
 def _common(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
-    either = max(ms(item.action_change_time), ms(item.state_change_time))
-    changed = item.action_change_time if either == ms(item.action_change_time) else item.state_change_time
+    either = max(millis(item.action_change_time), millis(item.state_change_time))
+    changed = item.action_change_time if either == millis(item.action_change_time) else item.state_change_time
     return {
         "id": item.id,
         "createdAt": iso(item.create_time),
@@ -104,10 +101,10 @@ def _common(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
         "agentName": item.agent_name,
         "pricingType": item.pricing_type,
         "lastCheckedAt": iso(item.update_time),
-        "payByTime": str(ms(item.pay_by_time)),
-        "submitResultTime": str(ms(item.submit_result_time)),
-        "unlockTime": str(ms(item.unlock_time)),
-        "externalDisputeUnlockTime": str(ms(item.external_dispute_unlock_time)),
+        "payByTime": str(millis(item.pay_by_time)),
+        "submitResultTime": str(millis(item.submit_result_time)),
+        "unlockTime": str(millis(item.unlock_time)),
+        "externalDisputeUnlockTime": str(millis(item.external_dispute_unlock_time)),
         "collateralReturnLovelace": str(item.collateral) if item.state else None,
         "buyerReturnAddress": _given(item, "buyer_return_address"),
         "sellerReturnAddress": _given(item, "seller_return_address"),
@@ -122,8 +119,8 @@ def _common(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
         "metadata": _given(item, "metadata"),
         "totalBuyerCardanoFees": 0,
         "totalSellerCardanoFees": 0,
-        "cooldownTime": ms(item.cooldown_time),
-        "cooldownTimeOtherParty": ms(item.other_cooldown_time),
+        "cooldownTime": millis(item.cooldown_time),
+        "cooldownTimeOtherParty": millis(item.other_cooldown_time),
         "nextActionLastChangedAt": iso(item.action_change_time),
         "onChainStateOrResultLastChangedAt": iso(item.state_change_time),
         "nextActionOrOnChainStateOrResultLastChangedAt": iso(changed),
@@ -151,7 +148,7 @@ def _transaction(tx: ledger_pb2.LedgerTransaction) -> dict[str, Any]:
         "status": tx.status,
         "fees": "0" if confirmed else None,
         "blockHeight": None,
-        "blockTime": ms(tx.block_time) // 1000 if confirmed else None,
+        "blockTime": millis(tx.block_time) // 1000 if confirmed else None,
         "confirmations": 1 if confirmed else 0,
         "previousOnChainState": tx.previous_state or None,
         "newOnChainState": tx.new_state or None,

@@ -14,16 +14,16 @@ from mesh.dialects.sumi.v1 import lock_pb2_grpc as pb_grpc
 from mesh.dialects.sumi.v1 import sumi_pb2
 from mesh.runner.v1 import job_pb2, lock_pb2
 
-from gateway.core import jobs, locks, values
-from gateway.core.forms import GLOBAL
+from gateway.core import jobs, locks, times
 from gateway.core.hashes import input_hash
 from gateway.core.peers import Peers
 from gateway.dialects.sumi import views
+from gateway.dialects.sumi.answers import answer, wants_later
 from gateway.dialects.sumi.schema import by_name, input_schema
-from gateway.dialects.sumi.services import SumiServicer, json_body, no_job, wants_later
+from gateway.dialects.sumi.services import SumiServicer, no_job
 from gateway.http import bodies
+from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
-from gateway.http.table import Service
 from meshkit.errors import (
     DeadlineExceeded,
     Exhausted,
@@ -80,10 +80,10 @@ class LockServicer(pb_grpc.LockServiceServicer):
             "status_id": locks.id_of(lock),
             "status": _STATES.get(lock.state, "expired"),
             "input_schema": input_schema(locks.elements_of(lock), later=later),
-            "expires_at": values.epoch(lock.expire_time),
+            "expires_at": times.epoch(lock.expire_time),
             "prompt": lock.title or None,
         }
-        return json_body(body, later=later)
+        return answer(body, later=later)
 
     async def AnswerLock(self, request: pb.AnswerLockRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Answer a lock; what goes wrong is an answer, not an error."""
@@ -98,14 +98,14 @@ class LockServicer(pb_grpc.LockServiceServicer):
             lock = await self._locks.get(request.fid, request.lid)
             job = await self._services.job(request.fid)
             digest = self._hash(job, f"{request.fid}:{request.lid}", data)
-            await self._locks.answer(lock, by_name(locks.elements_of(lock), data), _request_id())
+            await self._locks.answer(lock, by_name(locks.elements_of(lock), data), exchange().idempotency_key)
         except (locks.Refused, NotFound, FailedPrecondition, Unavailable, DeadlineExceeded, Internal) as error:
             if later:
                 raise
             return _error(error)
         if later:
-            return json_body({"input_hash": digest, "signature": digest}, later=True)
-        return json_body({"status": "success", "input_hash": digest})
+            return answer({"input_hash": digest, "signature": digest}, later=True)
+        return answer({"status": "success", "input_hash": digest})
 
     async def ProvideInput(self, request: pb.ProvideInputRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Answer the locks that the fields belong to."""
@@ -117,7 +117,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
             raise no_job(body.job_id)
         digest = self._hash(job, body.job_id, body.input_data)
         answers = await self._by_lock(job, body)
-        key = _request_id()
+        key = exchange().idempotency_key
         if not key:  # with one, a lock that is answered may have been so by this very request
             for lock, _ in answers:
                 if lock.state != locks.PENDING:
@@ -130,7 +130,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
             except MeshError as error:
                 raise _told(error, lid, done) from None
             done.append(lid)
-        return json_body({"input_hash": digest, "signature": digest}, later=wants_later())
+        return answer({"input_hash": digest, "signature": digest}, later=wants_later())
 
     def _hash(self, job: job_pb2.Job, legacy: str, data: Mapping[str, Any]) -> str:
         """Return the hash of an answer, as it was sent; `legacy` is the identifier in the notebook's hashes."""
@@ -170,14 +170,10 @@ class LockServicer(pb_grpc.LockServiceServicer):
             return None
 
 
-def _request_id() -> str:
-    return exchange().headers.get("idempotency-key", "")
-
-
 def _error(error: MeshError) -> httpbody_pb2.HttpBody:
-    fields = error.fields if isinstance(error, locks.Refused) else {GLOBAL: [str(error)]}
+    fields = error.fields if isinstance(error, locks.Refused) else {locks.GLOBAL: [str(error)]}
     text = views.refusal(fields) if isinstance(error, locks.Refused) else str(error)
-    return json_body({"status": "error", "input_hash": None, "error": text, "errors": fields})
+    return answer({"status": "error", "input_hash": None, "error": text, "errors": fields})
 
 
 def _told(error: MeshError, lid: str, done: list[str]) -> MeshError:

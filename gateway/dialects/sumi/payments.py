@@ -1,7 +1,7 @@
 """Paid services of Sumi: what a job is paid for with, and what the purchaser needs to know to pay.
 
-A flow is paid for if the operator's meta of it has an `agentIdentifier`.  Source: the "Payment Integration Demo" of the
-notebook; MIP-003 (`start_job`); the payment service's rules of `identifierFromPurchaser`.
+A flow is paid for if the registry says that it has a price.  Source: the "Payment Integration Demo" of the notebook;
+MIP-003 (`start_job`); the payment service's rules of `identifierFromPurchaser`.
 """
 
 import asyncio
@@ -14,14 +14,11 @@ from mesh.payments.v1 import payments_pb2
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2, payment_terms_pb2
 
-from gateway.core import jobs, values
+from gateway.core import jobs, times
 from gateway.core.peers import Peers
-from gateway.dialects.sumi import views
 from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, from_rpc
 
 log = structlog.get_logger()
-NETWORK = "Preprod"
-"""Of an expose that names none."""
 _IDENTIFIER_CHARS = range(14, 27)
 _HEX = re.compile(r"[0-9a-fA-F]*\Z")
 _PATIENCE_S = 2.0
@@ -34,8 +31,7 @@ def terms(flow: registry_pb2.Flow, identifier: str | None, input_hash: str) -> p
 
     Raises `Invalid`, naming `identifier_from_purchaser`, for an identifier that no escrow takes.
     """
-    agent = views.agent_of(flow)
-    if not agent:
+    if not flow.HasField("pricing"):
         return None
     if identifier is None:
         raise Invalid("request is not valid", {_FIELD: ["Field required"]})
@@ -44,8 +40,8 @@ def terms(flow: registry_pb2.Flow, identifier: str | None, input_hash: str) -> p
             "request is not valid", {_FIELD: [f"{problem}: send 14 to 26 hex digits, an even number of them"]}
         )
     return payment_terms_pb2.PaymentTerms(
-        agent_identifier=agent,
-        network=flow.network or NETWORK,
+        agent_identifier=flow.pricing.agent_identifier,
+        network=flow.pricing.network,
         purchaser_identifier=identifier,
         input_hash=input_hash,
     )
@@ -109,4 +105,4 @@ class Purchases:
 
 
 def _millis(payment: payments_pb2.Payment, field: Any) -> int | None:
-    return values.millis(getattr(payment, field)) if payment.HasField(field) else None
+    return times.millis(getattr(payment, field)) if payment.HasField(field) else None

@@ -14,23 +14,22 @@ from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, launch, locks, values
+from gateway.core import jobs, launch, locks, times, values
+from gateway.core.catalogue import Catalogue
 from gateway.core.hashes import input_hash
 from gateway.core.launch import Place
 from gateway.core.peers import Peers
 from gateway.dialects.sumi import payments as sumi_payments
 from gateway.dialects.sumi import views
+from gateway.dialects.sumi.answers import answer, availability, failed, wants_later
 from gateway.dialects.sumi.schema import awaited, by_name, input_schema
 from gateway.http import bodies
-from gateway.http.exchange import exchange
-from gateway.http.table import Service
+from gateway.http.dialect import Service
+from gateway.http.exchange import IDEMPOTENCY_KEY, exchange
 from meshkit.errors import DeadlineExceeded, Denied, Internal, Invalid, MeshError, NotFound, Unavailable, from_rpc
 
-LATER = "application/vnd.mip-003+json"
-"""Ask for this, and the shapes are the later MIP-003 text's."""
 _PAGE = 10
 _PAGE_MAX = 100
-_FLOWS_A_CALL = 1000
 _CHECK_TIMEOUT_S = 5.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _STATES = registry_pb2.ExposeState
@@ -53,7 +52,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
     """Unpack, find the flow, ask its app or the runner, show the answer as Sumi does."""
 
     def __init__(self, peers: Peers) -> None:
-        self._flows = peers.flows
+        self._catalogue = Catalogue(peers)
         self._exposes = peers.exposes
         self._jobs = peers.jobs
         self._launcher = launch.Launcher(peers)
@@ -66,7 +65,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         expose = _name("expose", request.expose) if request.expose else ""
         flows = {
             views.id_of(flow): flow
-            for flow in reversed(await self._all_flows())  # of two with one id the first wins
+            for flow in reversed(await self._catalogue.all())  # of two with one id the first wins
             if flow.alive and expose in ("", views.expose_of(flow))
         }
         if expose and not flows:
@@ -75,12 +74,12 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         base_url = exchange().base_url
         items = [views.item_of(flows[service], base_url) for service in ids[:page_size]]
         offset = items[-1]["id"] if len(ids) > page_size else None
-        return json_body({"items": items, "offset": offset})
+        return answer({"items": items, "offset": offset})
 
     async def GetService(self, request: pb.GetServiceRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return one service's metadata."""
         flow = await self._flow(request.expose, request.name)
-        return json_body(views.item_of(flow, exchange().base_url))
+        return answer(views.item_of(flow, exchange().base_url))
 
     async def GetAvailability(self, request: pb.GetAvailabilityRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Say whether a service takes jobs."""
@@ -94,7 +93,8 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         """Start a job; what the app says against it is an answer, not an error."""
         later = wants_later()
         body = bodies.parse_model(request.json_body, _StartLater if later else _StartJob)
-        flow = await self._flow(request.expose, request.name)
+        name = f"flows/{request.expose}/{request.name}".rstrip("/")
+        flow = self._catalogue.known(name) or await self._flow(request.expose, request.name)
         identifier, data = body.identifier_from_purchaser, body.input_data or {}
         digest = input_hash(identifier or "", data)
         terms = sumi_payments.terms(flow, identifier, digest)
@@ -109,21 +109,21 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         try:
             if later:
                 data = await self._by_name(flow, data)
-            with values.fields(request_id="Idempotency-Key"):
+            with values.fields(request_id=IDEMPOTENCY_KEY):
                 job = await self._launcher.start(
                     flow.name,
                     call.base_url,
                     data,
                     extra=extra,
                     payment=terms,
-                    request_id=call.headers.get("idempotency-key", ""),
+                    request_id=call.idempotency_key,
                 )
         except launch.Refused as error:
-            return _failed(views.refusal(error.fields))
+            return failed(views.refusal(error.fields))
         except launch.NotLaunched as error:
-            return _failed(_not_launched(error))
+            return failed(_not_launched(error))
         except (Unavailable, DeadlineExceeded, Internal) as error:
-            return _failed(f"Failed to submit job: {type(error).__name__}: {error}")
+            return failed(f"Failed to submit job: {type(error).__name__}: {error}")
         if later and job.payment:
             await self._purchases.asked(job)
             return await self._status(await self.job(jobs.id_of(job)))
@@ -150,7 +150,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
                 return await self._availability("status", "")
             if name == "input_schema":
                 return await self._input_schema("status", "")
-            return json_body(views.item_of(await self._flow("status", name), exchange().base_url))
+            return answer(views.item_of(await self._flow("status", name), exchange().base_url))
         except (NotFound, Invalid):
             raise no_job(name) from None
 
@@ -160,66 +160,49 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             job = await self.job(jobs.id_of(job))
             waiting = await self._locks.pending(job)
         asked = [
-            (locks.id_of(lock), lock.title, values.epoch(lock.expire_time), locks.elements_of(lock)) for lock in waiting
+            (locks.id_of(lock), lock.title, times.epoch(lock.expire_time), locks.elements_of(lock)) for lock in waiting
         ]
         return await self._job_json(views.status_of(job, awaited(asked, later=wants_later())), job)
 
     async def _job_json(self, body: dict[str, Any], job: job_pb2.Job) -> httpbody_pb2.HttpBody:
         if not wants_later():
-            return json_body(body)
-        return json_body(views.later(body, job, await self._purchases.of(job)), later=True)
+            return answer(body)
+        return answer(views.later(body, job, await self._purchases.of(job)), later=True)
 
     async def _availability(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         service = f"{expose}/{name}".rstrip("/")
         try:
             flow = await self._flow(expose, name)
         except (NotFound, Invalid):
-            return _availability("unavailable", f"Service '{service[:200]}' not found or not available")
+            return availability("unavailable", f"Service '{service[:200]}' not found or not available")
         try:
-            answer = await self._launcher.form(_place(flow), exchange().base_url, timeout_s=_CHECK_TIMEOUT_S)
+            form = await self._launcher.form(_place(flow), exchange().base_url, timeout_s=_CHECK_TIMEOUT_S)
         except MeshError as error:
-            return _availability("unavailable", f"Service endpoint is not responding: {type(error).__name__}")
-        if answer.status >= 400:
-            return _availability("unavailable", f"Service returned status {answer.status}")
-        return _availability("available", f"{views.display_of(flow)} is ready to accept jobs")
+            return availability("unavailable", f"Service endpoint is not responding: {type(error).__name__}")
+        if form.status >= 400:
+            return availability("unavailable", f"Service returned status {form.status}")
+        return availability("available", f"{views.display_of(flow)} is ready to accept jobs")
 
     async def _input_schema(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         flow = await self._flow(expose, name)
-        answer = await self._launcher.form(_place(flow), exchange().base_url)
+        form = await self._launcher.form(_place(flow), exchange().base_url)
         later = wants_later()
-        return json_body(input_schema(answer.elements if answer.ok else None, later=later), later=later)
+        return answer(input_schema(form.elements if form.ok else None, later=later), later=later)
 
     async def _flow(self, expose: str, name: str) -> registry_pb2.Flow:
         """Return the flow behind a service id.  Raises `NotFound`, or `Invalid` for what can be no id."""
         expose = _name("expose", expose)
         name = _name("name", name) if name else ""
-        flow: registry_pb2.Flow
         try:
-            with from_rpc():
-                full = f"flows/{expose}/{name}".rstrip("/")
-                flow = await self._flows.GetFlow(registry_pb2.GetFlowRequest(name=full))
-                return flow
+            return await self._catalogue.get(f"flows/{expose}/{name}".rstrip("/"))
         except NotFound:
             pass
         if name:  # the last segment of a longer path, or one that is written in another way
-            for flow in await self._all_flows():
+            for flow in await self._catalogue.all():
                 if views.expose_of(flow) == expose and views.name_of(flow) == name:
                     return flow
         service = f"{expose}/{name}".rstrip("/")
         raise NotFound(f"Service '{service}' not found", resource="flows")
-
-    async def _all_flows(self) -> list[registry_pb2.Flow]:
-        found: list[registry_pb2.Flow] = []
-        token = ""
-        while True:
-            with from_rpc():
-                page = await self._flows.ListFlows(
-                    registry_pb2.ListFlowsRequest(page_size=_FLOWS_A_CALL, page_token=token)
-                )
-            found += page.flows
-            token = page.next_page_token
-            if not token:
-                return found
 
     async def _check_running(self, expose: str) -> None:
         """Say why an expose has no services.  Raises `NotFound`, unless it runs and simply has none."""
@@ -230,7 +213,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             raise NotFound(f"Expose '{expose}' not found", resource="exposes") from None
         if not found.enabled:
             raise NotFound(f"Expose '{expose}' is not enabled", resource="exposes")
-        if found.state != _STATES.EXPOSE_STATE_RUNNING:
+        if found.state not in (_STATES.EXPOSE_STATE_RUNNING, _STATES.EXPOSE_STATE_OUTDATED):
             raise NotFound(f"Expose '{expose}' is not running", resource="exposes")
 
     async def job(self, job_id: str) -> job_pb2.Job:
@@ -275,24 +258,6 @@ def _page_size(text: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,9}", text):
         raise Invalid("pp is no page size", {"pp": [f"send a number from 1 to {_PAGE_MAX}"]})
     return max(1, min(int(text), _PAGE_MAX))
-
-
-def wants_later() -> bool:
-    """Return whether the client asks for the shapes of the later MIP-003 text."""
-    return LATER in exchange().headers.get("accept", "").lower()
-
-
-def json_body(body: Any, *, later: bool = False) -> httpbody_pb2.HttpBody:
-    """Return an answer in JSON."""
-    return httpbody_pb2.HttpBody(content_type=LATER if later else "application/json", data=jobs.dumps(body).encode())
-
-
-def _failed(error: str) -> httpbody_pb2.HttpBody:
-    return json_body({"status": "failed", "error": error})
-
-
-def _availability(status: str, message: str) -> httpbody_pb2.HttpBody:
-    return json_body({"status": status, "type": "masumi-agent", "message": message})
 
 
 SERVICE = Service(

@@ -14,8 +14,11 @@ from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs
-from gateway.core.states import CANCELLED, FAILED, SUCCEEDED, SUMI
-from gateway.core.values import epoch
+from gateway.core.locks import GLOBAL
+from gateway.core.states import CANCELLED, FAILED, SUCCEEDED
+from gateway.core.times import epoch
+from gateway.dialects.sumi.words import WORDS
+from gateway.http.answers import dumps
 
 _SPACES = re.compile(r"\s+")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -43,11 +46,6 @@ def service_of(flow: str) -> str:
     """Return the service id of a flow by its name: `flows/prime/async` -> `prime/async`."""
     expose, _, path = flow.removeprefix("flows/").partition("/")
     return id_of(registry_pb2.Flow(expose=f"exposes/{expose}", path=f"/{path}"))
-
-
-def agent_of(flow: registry_pb2.Flow) -> str:
-    """Return the registered agent that the operator says a flow is, in the meta's `agentIdentifier`; empty for none."""
-    return (_text(_meta(flow.meta_yaml).get("agentIdentifier")) or "").strip()
 
 
 def display_of(flow: registry_pb2.Flow) -> str:
@@ -142,7 +140,7 @@ def status_of(job: job_pb2.Job, input_schema: Any = None) -> dict[str, Any]:
     began, updated = epoch(job.create_time), epoch(job.update_time)
     return _job(
         job,
-        SUMI.word(job.state),
+        WORDS.word(job.state),
         input_schema=input_schema,
         result=json.loads(job.result_json) if job.state == SUCCEEDED and job.result_json else None,
         error=jobs.failure(job) if job.state in (FAILED, CANCELLED) else None,
@@ -178,8 +176,8 @@ def _job(
 
 def refusal(errors: Mapping[str, list[str]]) -> str:
     """Return what a form refuses as one line, as the notebook prints it; what concerns no field comes last."""
-    ordered = {field: texts for field, texts in errors.items() if field != "_global_"}
-    ordered["_global_"] = list(errors.get("_global_", ()))
+    ordered = {field: texts for field, texts in errors.items() if field != GLOBAL}
+    ordered[GLOBAL] = list(errors.get(GLOBAL, ()))
     return "; ".join(f"{field}: {texts}" for field, texts in ordered.items())
 
 
@@ -207,4 +205,4 @@ def _as_text(result: Any) -> str | None:
         ((kind, content),) = result.items()
         if kind in ("Markdown", "HTML", "Text") and isinstance(content, dict) and isinstance(content.get("body"), str):
             return str(content["body"])
-    return jobs.dumps(result)
+    return dumps(result)

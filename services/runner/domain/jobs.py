@@ -122,33 +122,31 @@ def report(
 ) -> Change:
     """Take what a lease's holder says: `events` are numbered from `source_seq`, outcome or lock count as one more.
 
-    What was taken before is dropped.  Raises `Stale` if the lease is over.
+    The first report of a lease says that the job runs, whatever is in it; one with nothing else in it has the outcome
+    RUNNING.  What was taken before is dropped.  Raises `Stale` if the lease is over.
     """
     if job.ended or epoch != job.epoch:
         raise Stale
     known = job.source_seq - source_seq + 1
     fresh = _in_order(events[max(known, 0) :], job.updated_at)
-    updated_at = fresh[-1].time if fresh else job.updated_at
-    now = max(now, updated_at)
     last = source_seq + len(events) - 1
     if outcome is not None or opening is not None:
         last += 1
         if job.source_seq >= last:
             outcome = opening = None
-    taken = dataclasses.replace(
-        job, source_seq=max(job.source_seq, last), updated_at=updated_at, **_measured(job, fresh)
-    )
+    taken = dataclasses.replace(job, source_seq=max(job.source_seq, last), **_measured(job, fresh))
+    said = bool(fresh) or outcome is not None or opening is not None
+    if said and job.state == State.STARTING:  # else it is being stopped: the process has not heard of it yet
+        at = fresh[0].time if fresh else max(now, job.updated_at)
+        taken = dataclasses.replace(taken, state=State.RUNNING, started_at=at, updated_at=at, attempt=job.attempt + 1)
+        fresh = (Event(kind="status", payload=State.RUNNING, time=at), *fresh)
+    if fresh:
+        taken = dataclasses.replace(taken, updated_at=fresh[-1].time)
+    now = max(now, taken.updated_at)
     if opening is not None:
         return locks.open_lock(taken, fresh, opening, now)
-    if outcome is None:
+    if outcome is None or outcome.state == State.RUNNING:
         return Change(job=taken, events=fresh)
-    if outcome.state == State.RUNNING:
-        if job.state != State.STARTING:  # it is being stopped: the process has not heard of it yet
-            return Change(job=taken, events=fresh)
-        running = dataclasses.replace(
-            taken, state=State.RUNNING, started_at=now, updated_at=now, attempt=taken.attempt + 1
-        )
-        return Change(job=running, events=(*fresh, Event(kind="status", payload=State.RUNNING, time=now)))
     ended = finish(taken, _stopped_outcome(job, outcome), now)
     return dataclasses.replace(ended, events=(*fresh, *ended.events))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from meshkit.errors import AlreadyExists, NotFound
 from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, Request
 from services.runner.ports.store import LockQuery, Written
+from services.runner.stores.texts import folded, text_of
 
 
 class MemoryStore:
@@ -69,7 +70,7 @@ class MemoryStore:
             for job_id, job in sorted(self._jobs.items(), reverse=True)
             if (owner is None or job.owner == owner)
             and (not before or job_id < before)
-            and query.lower() in searched(job).lower()
+            and folded(query) in text_of(job)
         ]
         return found[:limit]
 
@@ -162,8 +163,3 @@ class MemoryStore:
         if key in self._requests:
             raise AlreadyExists("request was made before", resource=request.request_id)
         self._requests[key] = (at, request)
-
-
-def searched(job: Job) -> str:
-    """Return the text of a job that a query is looked for in."""
-    return " ".join((job.job_id, job.flow, job.state, job.inputs_json, job.result_json, job.error, job.meta_json))

@@ -58,5 +58,14 @@ MIGRATIONS = [
     CREATE INDEX locks_open ON locks (owner, expires_at) WHERE state = 'pending';
     ALTER TABLE apps ADD COLUMN isolation TEXT NOT NULL DEFAULT '';
     ALTER TABLE apps RENAME COLUMN host_id TO host_ids;
+    -- The search: `stores.index` says what these are.  Merging is its own business (automerge, crisismerge).
+    CREATE TABLE unindexed_jobs (job_id TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE indexed_jobs (number INTEGER PRIMARY KEY, job_id TEXT NOT NULL);
+    CREATE VIRTUAL TABLE job_texts USING fts5 (
+      text, content = '', detail = none, columnsize = 0, tokenize = 'trigram case_sensitive 1'
+    );
+    INSERT INTO job_texts (job_texts, rank) VALUES ('automerge', 0);
+    INSERT INTO job_texts (job_texts, rank) VALUES ('crisismerge', 500);
+    INSERT INTO unindexed_jobs SELECT job_id FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled');
     """,
 ]

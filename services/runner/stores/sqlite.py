@@ -8,7 +8,6 @@ from typing import Any
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.sqlite import Database
 from services.runner.domain import (
-    TERMINAL,
     Birth,
     Change,
     Event,
@@ -16,45 +15,15 @@ from services.runner.domain import (
     Job,
     Lock,
     LockState,
-    PaymentStep,
     PlacedApp,
-    Reason,
     Request,
-    State,
 )
 from services.runner.ports.store import LockQuery, Written
+from services.runner.stores import index, search
+from services.runner.stores.indexer import Indexer
+from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
+from services.runner.stores.texts import folded
 
-_FIELDS = [field.name for field in dataclasses.fields(Job)]
-_COLUMNS = ", ".join(_FIELDS)
-_INSERT = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
-# What never changes after the create is not written again.
-_FIXED = {
-    "job_id",
-    "flow",
-    "target",
-    "owner",
-    "inputs_json",
-    "meta_json",
-    "extra_json",
-    "entry_point",
-    "base_url",
-    "isolation",
-    "labels_json",
-    "conversation",
-    "created_at",
-    "payment_json",
-}
-_MOVING = [name for name in _FIELDS if name not in _FIXED]
-_UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _MOVING)} WHERE job_id = ?"
-_SELECT = f"SELECT {_COLUMNS} FROM jobs"
-# How the columns that are not plain text or numbers are read.
-_READERS: dict[int, Callable[[Any], Any]] = {
-    _FIELDS.index("state"): State,
-    _FIELDS.index("reason"): Reason,
-    _FIELDS.index("payment_step"): PaymentStep,
-    _FIELDS.index("isolation"): Isolation,
-    _FIELDS.index("pending_locks"): lambda text: tuple(text.split()),
-}
 _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids"
@@ -70,6 +39,8 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cache: dict[str, Job] = {}
+        self.indexer = Indexer(database)
+        """Makes jobs that have ended fast to find; they are found without it, too."""
 
     async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
         """As `JobStore.create`."""
@@ -80,10 +51,12 @@ class SqliteStore:
                 numbered = [event.numbered(seq) for seq, event in enumerate(birth.events, start=1)]
                 job = dataclasses.replace(birth.job, last_seq=len(numbered))
                 try:
-                    connection.execute(_INSERT, _row(job))
+                    connection.execute(INSERT, inserted(job))
                 except sqlite3.IntegrityError:
                     raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
                 _append(connection, job.job_id, numbered)
+                if job.ended:
+                    index.enlist(connection, job.job_id)
                 written.append((job, numbered))
             if request is not None:
                 _insert_request(connection, request, births[0].job.created_at)
@@ -116,7 +89,7 @@ class SqliteStore:
             change = rule(job)
             if request is not None:
                 _insert_request(connection, request, change.job.updated_at)
-            return _apply(connection, job.last_seq, change)
+            return _apply(connection, job, change)
 
         return self._remember(await self._database.write(work))
 
@@ -142,33 +115,19 @@ class SqliteStore:
 
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
         """As `JobStore.find`."""
-        clauses, values = ["1"], []
-        if owner is not None:
-            clauses.append("owner = ?")
-            values.append(owner)
-        if before:
-            clauses.append("job_id < ?")
-            values.append(before)
-        if query:
-            text = "job_id || ' ' || flow || ' ' || state || ' ' || inputs_json || ' ' || result_json || ' ' || error"
-            clauses.append(f"instr(lower({text} || ' ' || meta_json), ?) > 0")
-            values.append(query.lower())
-        statement = f"{_SELECT} WHERE {' AND '.join(clauses)} ORDER BY job_id DESC LIMIT ?"
-        return await self._database.query(
-            lambda connection: [_job(row) for row in connection.execute(statement, (*values, limit))]
-        )
+        wanted = search.Wanted(owner=owner, query=folded(query), before=before, limit=limit)
+        return await search.find(self._database, wanted)
 
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""
-        ended = ", ".join(f"'{state}'" for state in sorted(TERMINAL))
-        statement = f"{_SELECT} WHERE state NOT IN ({ended}) ORDER BY job_id"
-        return await self._database.query(lambda connection: [_job(row) for row in connection.execute(statement)])
+        statement = f"{SELECT} INDEXED BY jobs_open WHERE {OPEN} ORDER BY job_id"
+        return await self._database.query(lambda connection: [job_of(row) for row in connection.execute(statement)])
 
     async def todo_jobs(self) -> list[Job]:
         """As `JobStore.todo_jobs`."""
         unasked = "state = 'awaiting_payment' AND payment_step = ''"
-        statement = f"{_SELECT} WHERE payment_todo <> '' UNION ALL {_SELECT} WHERE {unasked} ORDER BY job_id"
-        return await self._database.read(lambda connection: [_job(row) for row in connection.execute(statement)])
+        statement = f"{SELECT} WHERE payment_todo <> '' UNION ALL {SELECT} WHERE {unasked} ORDER BY job_id"
+        return await self._database.read(lambda connection: [job_of(row) for row in connection.execute(statement)])
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
@@ -230,6 +189,7 @@ class SqliteStore:
         """As `JobStore.delete`."""
 
         def work(connection: sqlite3.Connection) -> None:
+            index.withdraw(connection, job_id)
             if connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount == 0:
                 raise NotFound("job not found", resource=f"jobs/{job_id}")
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
@@ -283,11 +243,9 @@ class SqliteStore:
             self._cache.pop(next(iter(self._cache)))
         self._cache.pop(job.job_id, None)
         self._cache[job.job_id] = job
+        if job.ended:
+            self.indexer.job_ended()
         return written
-
-
-def _row(job: Job, names: Sequence[str] = _FIELDS) -> list[Any]:
-    return [" ".join(job.pending_locks) if name == "pending_locks" else getattr(job, name) for name in names]
 
 
 def _lock(row: Sequence[Any]) -> Lock:
@@ -295,25 +253,20 @@ def _lock(row: Sequence[Any]) -> Lock:
     return Lock(**{**values, "state": LockState(values["state"])})
 
 
-def _job(row: Sequence[Any]) -> Job:
-    values = list(row)
-    for index, read in _READERS.items():
-        values[index] = read(values[index])
-    return Job(**dict(zip(_FIELDS, values, strict=True)))
-
-
 def _get(connection: sqlite3.Connection, job_id: str) -> Job:
-    row = connection.execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
+    row = connection.execute(f"{SELECT} WHERE job_id = ?", (job_id,)).fetchone()
     if row is None:
         raise NotFound("job not found", resource=f"jobs/{job_id}")
-    return _job(row)
+    return job_of(row)
 
 
-def _apply(connection: sqlite3.Connection, last_seq: int, change: Change) -> Written:
-    numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=last_seq + 1)]
-    job = dataclasses.replace(change.job, last_seq=last_seq + len(numbered))
-    connection.execute(_UPDATE, (*_row(job, _MOVING), job.job_id))
+def _apply(connection: sqlite3.Connection, before: Job, change: Change) -> Written:
+    numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=before.last_seq + 1)]
+    job = dataclasses.replace(change.job, last_seq=before.last_seq + len(numbered))
+    connection.execute(UPDATE, updated(job))
     _append(connection, job.job_id, numbered)
+    if job.ended and not before.ended:  # from here on nothing changes of it that is searched
+        index.enlist(connection, job.job_id)
     for lock in change.opened:
         values = [getattr(lock, name) for name in _LOCK_FIELDS]
         connection.execute(f"INSERT INTO locks ({_LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)

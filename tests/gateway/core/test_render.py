@@ -127,9 +127,15 @@ def test_long_markdown_is_shown_as_text() -> None:
     assert rendered.startswith("<pre>***")
 
 
-def test_a_page_escapes_its_values() -> None:
-    """Values in a page are text unless this module made them."""
-    page = render.page("result.html", title="<t>", status="<s>", refresh=False, result=render.safe("<b>r</b>")).decode()
-    assert "<title>&lt;t&gt;</title>" in page
-    assert "&lt;s&gt;" in page
-    assert "<b>r</b>" in page
+def test_a_table_is_a_table() -> None:
+    """Its cells are text, whatever they hold; what was left out is counted."""
+    rows = [["<b>Ada</b>", 36], [None, {"a": 1}]]
+
+    shown = typed(Table={"columns": ["name", "<i>"], "rows": rows, "more": 3})
+
+    assert "<thead><tr><th>name</th><th>&lt;i&gt;</th></tr></thead>" in shown
+    assert "<tr><td>&lt;b&gt;Ada&lt;/b&gt;</td><td>36</td></tr><tr><td></td>" in shown
+    assert shown.endswith("<p>… 3 more rows</p>")
+    cases: list[dict[str, Any]] = [{"columns": 1, "rows": []}, {"columns": [], "rows": [1]}, {"columns": []}]
+    for broken in cases:
+        assert typed(Table=broken).startswith("<h4>Table</h4><pre>")

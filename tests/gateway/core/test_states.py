@@ -1,13 +1,16 @@
-"""The table of states, tried row by row and column by column."""
+"""The words of every dialect for the states of a job, forth and back."""
 
 import pytest
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import states
+from gateway.core.states import Words
+from gateway.dialects import DIALECTS
 from meshkit.errors import Invalid
 
 ALL = {value for value in job_pb2.JobState.values() if value != job_pb2.JOB_STATE_UNSPECIFIED}
-DIALECTS = [states.CODEX, states.KASAL, states.KODA, states.KODOSUMI, states.SUMI]
+OURS = {dialect.name: Words(dialect.name, dialect.states) for dialect in DIALECTS if dialect.states}
+WORDS = {**states.COMING, **OURS}
 
 
 def named(*names: str) -> frozenset[int]:
@@ -55,8 +58,8 @@ BACK = {
 }
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_every_state_has_a_word_and_every_word_its_states(dialect: states.Dialect) -> None:
+@pytest.mark.parametrize("dialect", WORDS.values(), ids=WORDS)
+def test_every_state_has_a_word_and_every_word_its_states(dialect: Words) -> None:
     """Forth and back agree with the specification for every state and every word, and with each other."""
     back = BACK[dialect.name]
     assert set(dialect.words) == set(back)
@@ -67,8 +70,8 @@ def test_every_state_has_a_word_and_every_word_its_states(dialect: states.Dialec
     assert sorted(covered) == sorted(ALL), "each state is covered exactly once"
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-def test_an_event_s_payload_is_translated_like_its_state(dialect: states.Dialect) -> None:
+@pytest.mark.parametrize("dialect", WORDS.values(), ids=WORDS)
+def test_an_event_s_payload_is_translated_like_its_state(dialect: Words) -> None:
     """The lower-case name in a status event gives the same word as the state; unknown text passes."""
     for state in ALL:
         payload = job_pb2.JobState.Name(state).removeprefix("JOB_STATE_").lower()
@@ -80,11 +83,23 @@ def test_an_event_s_payload_is_translated_like_its_state(dialect: states.Dialect
 def test_an_unknown_word_is_refused_with_the_words_there_are() -> None:
     """A filter with a foreign word names the field and what it may be."""
     with pytest.raises(Invalid) as caught:
-        states.KODOSUMI.states("queued")
+        OURS["kodosumi"].states("queued")
     assert caught.value.fields == {"status": ["must be one of starting, running, awaiting, finished, error"]}
 
 
 def test_the_unspecified_state_has_no_word() -> None:
     """JOB_STATE_UNSPECIFIED is never stored, so asking for its word is a bug that shows."""
     with pytest.raises(KeyError):
-        states.SUMI.word(job_pb2.JOB_STATE_UNSPECIFIED)
+        OURS["sumi"].word(job_pb2.JOB_STATE_UNSPECIFIED)
+
+
+def test_every_dialect_is_tried_here() -> None:
+    """One that is added says what its words are, a second time."""
+    assert set(BACK) == set(WORDS)
+
+
+@pytest.mark.parametrize("column", [{}, {**OURS["sumi"].column, "DREAMING": "running"}])
+def test_a_column_is_complete(column: dict[str, str]) -> None:
+    """One that leaves states out, or has others, is refused when it is made."""
+    with pytest.raises(ValueError, match="no states, or have no word"):
+        Words("new", column)

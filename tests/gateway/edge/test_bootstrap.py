@@ -1,5 +1,6 @@
 """Envoy's bootstrap, rendered from the contract."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -12,7 +13,9 @@ from google.protobuf import descriptor_pb2
 from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
-from gateway.edge import bootstrap, contract, envoy
+from gateway.dialects import DIALECTS
+from gateway.edge import bootstrap, contract, envoy, limits
+from meshkit.verifier import Credentials
 
 JWKS = '{"keys": []}'
 CONFIG = EdgeConfig(port=13370)
@@ -21,7 +24,7 @@ CONFIG = EdgeConfig(port=13370)
 def rendered(descriptors: bytes = b"", **changes: Any) -> dict[str, Any]:
     """Render with our own contract unless another is given."""
     config = CONFIG.model_copy(update=changes)
-    return bootstrap.render(config, JWKS, descriptors or contract.descriptors())
+    return bootstrap.render(config, JWKS, descriptors or contract.descriptors(), DIALECTS)
 
 
 def manager(config: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def test_envoy_accepts_it(tmp_path: pathlib.Path, changes: dict[str, Any]) -> No
         "kid": "1",
     }
     config = CONFIG.model_copy(update=changes)
-    text = json.dumps(bootstrap.render(config, json.dumps({"keys": [key]}), contract.descriptors()))
+    text = json.dumps(bootstrap.render(config, json.dumps({"keys": [key]}), contract.descriptors(), DIALECTS))
     envoy.write_private(path, text)
     command = [*envoy.command(config, path), "--mode", "validate"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -95,6 +98,33 @@ def test_every_stream_has_a_route_without_a_timeout() -> None:
     assert streams <= open_ended
 
 
+def test_a_websocket_has_a_route_of_its_own() -> None:
+    """To the web app, without a timeout, and past the transcoders: its path may be an RPC's without an upgrade."""
+    paths = [path for dialect in DIALECTS for path in dialect.socket_paths]
+    sockets = {
+        route["match"]["safe_regex"]["regex"]: route for route in routes(rendered()) if "safe_regex" in route["match"]
+    }
+
+    assert {contract.pattern(path) for path in paths} == set(sockets)
+    for route in sockets.values():
+        assert ("web", "0s") == (route["route"]["cluster"], route["route"]["timeout"])
+        assert {"transcoder_snake", "transcoder_camel"} == set(route["typed_per_filter_config"])
+        assert [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}] == route["match"][
+            "headers"
+        ]
+
+
+def test_a_token_is_looked_for_wherever_a_dialect_has_it() -> None:
+    """A dialect that is added brings its places along."""
+    more = dataclasses.replace(DIALECTS[0], credentials=Credentials(headers=("x-api-key",), cookies=("session",)))
+    config = bootstrap.render(CONFIG, JWKS, contract.descriptors(), [*DIALECTS, more])
+    provider = filters(config)["jwt_authn"]["providers"]["mesh"]
+
+    bearer = {"name": "authorization", "value_prefix": "Bearer "}
+    assert [{"name": "kodosumi_api_key"}, {"name": "x-api-key"}, bearer] == provider["from_headers"]
+    assert ["kodosumi_jwt", "session"] == provider["from_cookies"]
+
+
 def test_only_the_gateway_says_what_the_http_answer_is() -> None:
     """Answers of other clusters lose the control headers before the edge reads them."""
     for route in routes(rendered()):
@@ -110,6 +140,18 @@ def test_the_typed_api_goes_to_its_service() -> None:
     for name in ("auth", "registry", "runner", "payments"):
         assert clusters[f"/mesh.{name}."] == name
     assert routes(rendered())[-1]["route"]["cluster"] == "web"
+
+
+def test_the_typed_api_is_transcoded_in_camel_case() -> None:
+    """Only what has paths; streams over REST are marked for the script, those of gRPC clients are not."""
+    services = filters(rendered())["transcoder_camel"]["services"]
+    marked = [route for route in routes(rendered()) if "response_headers_to_add" in route]
+    (watch,) = [route for route in marked if route["match"]["path"] == "/mesh.runner.v1.JobService/WatchJob"]
+
+    assert "mesh.runner.v1.JobService" in services
+    assert "mesh.runner.v1.HostService" not in services
+    assert {"name": "x-envoy-original-method", "present_match": True} in watch["match"]["headers"]
+    assert ("runner", "0s") == (watch["route"]["cluster"], watch["route"]["timeout"])
 
 
 def test_each_naming_has_a_transcoder_if_somebody_uses_it() -> None:
@@ -172,4 +214,4 @@ def test_the_script_has_the_same_limit() -> None:
     limit = re.search(r"^local BODY_BYTES_MAX = (\d+)$", script, re.MULTILINE)
 
     assert limit is not None
-    assert int(limit[1]) == bootstrap.REQUEST_BYTES_MAX
+    assert int(limit[1]) == limits.REQUEST_BYTES_MAX

@@ -15,7 +15,7 @@ from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from mesh.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
 from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as kodosumi_pb2_grpc
 
-from gateway.http import bodies
+from gateway.edge import limits
 from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -113,7 +113,7 @@ async def test_a_body_that_is_too_large_is_refused_clearly(edge: Edge, path: str
 async def test_a_body_of_just_the_limit_arrives(edge: Edge) -> None:
     """4 MiB are read, and then refused for what they say."""
     start, end = b'{"name": "admin", "password": "', b'"}'
-    body = start + b"a" * (bodies.BYTES_MAX - len(start) - len(end)) + end
+    body = start + b"a" * (limits.BODY_BYTES_MAX - len(start) - len(end)) + end
     response = await edge.http.post("/api/login", content=body, headers={"content-type": "application/json"})
 
     assert response.status_code == 400
@@ -259,27 +259,6 @@ async def test_browsers_may_speak_grpc_web(edge: Edge) -> None:
     assert response.status_code == 200
     assert jwks.jwks_json == edge.jwks_json
     assert b"grpc-status:0" in response.content[5 + length :]
-
-
-async def test_a_caller_has_a_limit_of_their_own(edge: Edge, tmp_path: pathlib.Path) -> None:
-    """Past it 429 in the panel's shape; another user and nobody are not touched."""
-    config = edge.config.model_copy(update={"port": free_port(), "rate_limit_rps": 3})
-    other = await edge.new_user("patient")
-    async with enveloped(config, edge.jwks_json, tmp_path) as http:
-        answers = [await http.get("/role/profile", headers=edge.operator) for _ in range(12)]
-        others = await http.get("/role/profile", headers=other)
-        nobody = await http.get("/flow")
-    limited = [answer for answer in answers if answer.status_code == 429]
-
-    assert limited
-    assert limited[0].headers["retry-after"] == "1"
-    assert limited[0].json() == {
-        "error": "TooManyRequestsException",
-        "path": "/role/profile",
-        "detail": "429: too many requests: slow down",
-        "status_code": 429,
-    }
-    assert (others.status_code, nobody.status_code) == (200, 401)
 
 
 async def test_a_service_that_is_away_is_said_so(edge: Edge, tmp_path: pathlib.Path) -> None:

@@ -120,7 +120,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateApiKey(self, request, context):
-        """Creates a long-lived API key of the caller.  The token is shown this once.
+        """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

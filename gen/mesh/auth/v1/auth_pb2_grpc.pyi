@@ -55,7 +55,7 @@ class AuthServiceStub:
     message is a heartbeat.
     """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]
-    """Creates a long-lived API key of the caller.  The token is shown this once."""
+    """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]
     """Lists the caller's API keys, newest first, without their tokens."""
     DeleteApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]
@@ -81,7 +81,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     message is a heartbeat.
     """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
-    """Creates a long-lived API key of the caller.  The token is shown this once."""
+    """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """Lists the caller's API keys, newest first, without their tokens."""
     DeleteApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -140,7 +140,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.CreateApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.CreateApiKeyResponse, _abc.Awaitable[_auth_pb2.CreateApiKeyResponse]]:
-        """Creates a long-lived API key of the caller.  The token is shown this once."""
+        """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
 
     @_abc_1.abstractmethod
     def ListApiKeys(

@@ -4,7 +4,8 @@ isort:skip_file
 The embedded ledger: what a Masumi payment service offers, typed.
 
 The dialect `mesh.dialects.masumi.v1` shows it in the words of the original.  Callers name themselves by an API key, the
-`token` of each request; errors carry the HTTP status of the original as `http` in their ErrorInfo.
+`token` of each request; the payments service of the mesh needs none and acts for the mesh itself.  Errors carry the
+HTTP status of the original as `http` in their ErrorInfo.
 """
 
 from collections import abc as _abc
@@ -775,6 +776,7 @@ class RequestFundsRequest(_message.Message):
     SELLER_RETURN_ADDRESS_FIELD_NUMBER: _builtins.int
     SOURCE_TYPE_FIELD_NUMBER: _builtins.int
     SOURCE_INDEX_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The API key."""
     network: _builtins.str
@@ -793,6 +795,8 @@ class RequestFundsRequest(_message.Message):
     """Web3CardanoV1, or empty for the same."""
     source_index: _builtins.int
     """V2 only, so refused."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: the same id and body give the same answer for a day.  At most 256 characters."""
     @_builtins.property
     def pay_by_time(self) -> _timestamp_pb2.Timestamp:
         """Required."""
@@ -830,10 +834,11 @@ class RequestFundsRequest(_message.Message):
         seller_return_address: _builtins.str | None = ...,
         source_type: _builtins.str = ...,
         source_index: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_metadata", b"_metadata", "_seller_return_address", b"_seller_return_address", "_source_index", b"_source_index", "external_dispute_unlock_time", b"external_dispute_unlock_time", "metadata", b"metadata", "pay_by_time", b"pay_by_time", "seller_return_address", b"seller_return_address", "source_index", b"source_index", "submit_result_time", b"submit_result_time", "unlock_time", b"unlock_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_metadata", b"_metadata", "_seller_return_address", b"_seller_return_address", "_source_index", b"_source_index", "agent_identifier", b"agent_identifier", "external_dispute_unlock_time", b"external_dispute_unlock_time", "funds", b"funds", "input_hash", b"input_hash", "metadata", b"metadata", "network", b"network", "pay_by_time", b"pay_by_time", "purchaser_identifier", b"purchaser_identifier", "seller_return_address", b"seller_return_address", "source_index", b"source_index", "source_type", b"source_type", "submit_result_time", b"submit_result_time", "token", b"token", "unlock_time", b"unlock_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_metadata", b"_metadata", "_seller_return_address", b"_seller_return_address", "_source_index", b"_source_index", "agent_identifier", b"agent_identifier", "external_dispute_unlock_time", b"external_dispute_unlock_time", "funds", b"funds", "input_hash", b"input_hash", "metadata", b"metadata", "network", b"network", "pay_by_time", b"pay_by_time", "purchaser_identifier", b"purchaser_identifier", "request_id", b"request_id", "seller_return_address", b"seller_return_address", "source_index", b"source_index", "source_type", b"source_type", "submit_result_time", b"submit_result_time", "token", b"token", "unlock_time", b"unlock_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__metadata: _TypeAlias = _typing.Literal["metadata"]  # noqa: Y015
     _WhichOneofArgType__metadata: _TypeAlias = _typing.Literal["_metadata", b"_metadata"]  # noqa: Y015
@@ -872,6 +877,7 @@ class LockFundsRequest(_message.Message):
     BUYER_RETURN_ADDRESS_FIELD_NUMBER: _builtins.int
     SOURCE_TYPE_FIELD_NUMBER: _builtins.int
     SOURCE_INDEX_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The API key."""
     blockchain_identifier: _builtins.str
@@ -894,6 +900,8 @@ class LockFundsRequest(_message.Message):
     """Web3CardanoV1, or empty for the same."""
     source_index: _builtins.int
     """V2 only, so refused."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: the same id and body give the same answer for a day.  At most 256 characters."""
     @_builtins.property
     def pay_by_time(self) -> _timestamp_pb2.Timestamp:
         """As signed."""
@@ -933,10 +941,11 @@ class LockFundsRequest(_message.Message):
         buyer_return_address: _builtins.str | None = ...,
         source_type: _builtins.str = ...,
         source_index: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_buyer_return_address", b"_buyer_return_address", "_metadata", b"_metadata", "_source_index", b"_source_index", "buyer_return_address", b"buyer_return_address", "external_dispute_unlock_time", b"external_dispute_unlock_time", "metadata", b"metadata", "pay_by_time", b"pay_by_time", "source_index", b"source_index", "submit_result_time", b"submit_result_time", "unlock_time", b"unlock_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_return_address", b"_buyer_return_address", "_metadata", b"_metadata", "_source_index", b"_source_index", "agent_identifier", b"agent_identifier", "blockchain_identifier", b"blockchain_identifier", "buyer_return_address", b"buyer_return_address", "external_dispute_unlock_time", b"external_dispute_unlock_time", "funds", b"funds", "input_hash", b"input_hash", "metadata", b"metadata", "network", b"network", "pay_by_time", b"pay_by_time", "purchaser_identifier", b"purchaser_identifier", "seller_vkey", b"seller_vkey", "source_index", b"source_index", "source_type", b"source_type", "submit_result_time", b"submit_result_time", "token", b"token", "unlock_time", b"unlock_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_buyer_return_address", b"_buyer_return_address", "_metadata", b"_metadata", "_source_index", b"_source_index", "agent_identifier", b"agent_identifier", "blockchain_identifier", b"blockchain_identifier", "buyer_return_address", b"buyer_return_address", "external_dispute_unlock_time", b"external_dispute_unlock_time", "funds", b"funds", "input_hash", b"input_hash", "metadata", b"metadata", "network", b"network", "pay_by_time", b"pay_by_time", "purchaser_identifier", b"purchaser_identifier", "request_id", b"request_id", "seller_vkey", b"seller_vkey", "source_index", b"source_index", "source_type", b"source_type", "submit_result_time", b"submit_result_time", "token", b"token", "unlock_time", b"unlock_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__buyer_return_address: _TypeAlias = _typing.Literal["buyer_return_address"]  # noqa: Y015
     _WhichOneofArgType__buyer_return_address: _TypeAlias = _typing.Literal["_buyer_return_address", b"_buyer_return_address"]  # noqa: Y015
@@ -1055,6 +1064,7 @@ class ListRecordsRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     NEEDS_MANUAL_ACTION_FIELD_NUMBER: _builtins.int
     QUERY_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The API key."""
     network: _builtins.str
@@ -1073,6 +1083,8 @@ class ListRecordsRequest(_message.Message):
     """Only what waits for a person."""
     query: _builtins.str
     """Only with this text."""
+    metadata: _builtins.str
+    """Only what was asked for with exactly this metadata, at or after `since_time`, oldest first; `order` is not looked at."""
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
         """For changes: from then on."""
@@ -1090,10 +1102,11 @@ class ListRecordsRequest(_message.Message):
         state: _builtins.str = ...,
         needs_manual_action: _builtins.bool = ...,
         query: _builtins.str = ...,
+        metadata: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "needs_manual_action", b"needs_manual_action", "network", b"network", "order", b"order", "page_size", b"page_size", "query", b"query", "side", b"side", "since_time", b"since_time", "state", b"state", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "metadata", b"metadata", "needs_manual_action", b"needs_manual_action", "network", b"network", "order", b"order", "page_size", b"page_size", "query", b"query", "side", b"side", "since_time", b"since_time", "state", b"state", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1106,22 +1119,45 @@ class ListRecordsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECORDS_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerRecord]:
         """A page of records."""
+
+    @_builtins.property
+    def clock(self) -> Global___LedgerClock:
+        """The ledger's time."""
 
     def __init__(
         self,
         *,
         records: _abc.Iterable[Global___LedgerRecord] | None = ...,
+        clock: Global___LedgerClock | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "records", b"records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRecordsResponse: _TypeAlias = ListRecordsResponse  # noqa: Y015
+
+@_typing.final
+class GetLedgerTimeRequest(_message.Message):
+    """For GetLedgerTime."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLedgerTimeRequest: _TypeAlias = GetLedgerTimeRequest  # noqa: Y015
 
 @_typing.final
 class CountRecordsRequest(_message.Message):
@@ -1229,8 +1265,11 @@ class RegisterAgentRequest(_message.Message):
 
     TOKEN_FIELD_NUMBER: _builtins.int
     AGENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """The API key."""
+    request_id: _builtins.str
+    """Makes the call safe to repeat: the same id and body give the same answer for a day.  At most 256 characters."""
     @_builtins.property
     def agent(self) -> Global___LedgerAgent:
         """`network`, `holder_vkey`, `display_name` and `pricing_type` are required."""
@@ -1240,10 +1279,11 @@ class RegisterAgentRequest(_message.Message):
         *,
         token: _builtins.str = ...,
         agent: Global___LedgerAgent | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "request_id", b"request_id", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1379,6 +1419,9 @@ class CreateLedgerKeyRequest(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     FUNDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the call safe to repeat: the same id and body give the same answer for a day.  At most 256 characters."""
     @_builtins.property
     def key(self) -> Global___LedgerKey:
         """`display_name` is required; no networks means both."""
@@ -1392,10 +1435,11 @@ class CreateLedgerKeyRequest(_message.Message):
         *,
         key: Global___LedgerKey | None = ...,
         funds: _abc.Iterable[_payments_pb2.Money] | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["funds", b"funds", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["funds", b"funds", "key", b"key", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,6 +65,11 @@ class LedgerServiceStub:
                 request_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.ListRecordsRequest.SerializeToString,
                 response_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.ListRecordsResponse.FromString,
                 _registered_method=True)
+        self.GetLedgerTime = channel.unary_unary(
+                '/mesh.payments.v1.LedgerService/GetLedgerTime',
+                request_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.GetLedgerTimeRequest.SerializeToString,
+                response_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.LedgerClock.FromString,
+                _registered_method=True)
         self.CountRecords = channel.unary_unary(
                 '/mesh.payments.v1.LedgerService/CountRecords',
                 request_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.CountRecordsRequest.SerializeToString,
@@ -109,7 +114,7 @@ class LedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RequestFunds(self, request, context):
-        """Asks to be paid.  Every call makes another request.
+        """Asks to be paid.  Every call makes another request, unless it repeats a `request_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +143,13 @@ class LedgerServiceServicer:
 
     def ListRecords(self, request, context):
         """Lists records, newest first, or changes, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLedgerTime(self, request, context):
+        """Returns the ledger's time, which in development may be ahead of everybody else's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,6 +229,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ListRecords,
                     request_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.ListRecordsRequest.FromString,
                     response_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.ListRecordsResponse.SerializeToString,
+            ),
+            'GetLedgerTime': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLedgerTime,
+                    request_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.GetLedgerTimeRequest.FromString,
+                    response_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.LedgerClock.SerializeToString,
             ),
             'CountRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.CountRecords,
@@ -412,6 +429,33 @@ class LedgerService:
             '/mesh.payments.v1.LedgerService/ListRecords',
             mesh_dot_payments_dot_v1_dot_ledger__pb2.ListRecordsRequest.SerializeToString,
             mesh_dot_payments_dot_v1_dot_ledger__pb2.ListRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLedgerTime(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.payments.v1.LedgerService/GetLedgerTime',
+            mesh_dot_payments_dot_v1_dot_ledger__pb2.GetLedgerTimeRequest.SerializeToString,
+            mesh_dot_payments_dot_v1_dot_ledger__pb2.LedgerClock.FromString,
             options,
             channel_credentials,
             insecure,
@@ -667,7 +711,7 @@ class LedgerControlServiceServicer:
     """
 
     def CreateLedgerKey(self, request, context):
-        """Makes an API key with wallets of its own.  The token is in this answer and nowhere else.
+        """Makes an API key with wallets of its own.  The token is in this answer, in that to who repeats it, and nowhere else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

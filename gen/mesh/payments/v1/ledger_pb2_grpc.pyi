@@ -4,7 +4,8 @@ isort:skip_file
 The embedded ledger: what a Masumi payment service offers, typed.
 
 The dialect `mesh.dialects.masumi.v1` shows it in the words of the original.  Callers name themselves by an API key, the
-`token` of each request; errors carry the HTTP status of the original as `http` in their ErrorInfo.
+`token` of each request; the payments service of the mesh needs none and acts for the mesh itself.  Errors carry the
+HTTP status of the original as `http` in their ErrorInfo.
 """
 
 from collections import abc as _abc
@@ -40,7 +41,7 @@ class LedgerServiceStub:
     GetLedgerKey: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetLedgerKeyRequest, _ledger_pb2.LedgerKey]
     """Returns the key of a token."""
     RequestFunds: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RequestFundsRequest, _ledger_pb2.LedgerRecord]
-    """Asks to be paid.  Every call makes another request."""
+    """Asks to be paid.  Every call makes another request, unless it repeats a `request_id`."""
     LockFunds: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.LockFundsRequest, _ledger_pb2.LedgerRecord]
     """Pays for what a seller has signed.  ALREADY_EXISTS if it is paid for."""
     CommandRecord: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CommandRecordRequest, _ledger_pb2.LedgerRecord]
@@ -49,6 +50,8 @@ class LedgerServiceStub:
     """Returns the record of a blockchain identifier."""
     ListRecords: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListRecordsRequest, _ledger_pb2.ListRecordsResponse]
     """Lists records, newest first, or changes, oldest first."""
+    GetLedgerTime: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetLedgerTimeRequest, _ledger_pb2.LedgerClock]
+    """Returns the ledger's time, which in development may be ahead of everybody else's."""
     CountRecords: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CountRecordsRequest, _ledger_pb2.CountRecordsResponse]
     """Counts records."""
     ListPaymentSources: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListPaymentSourcesRequest, _ledger_pb2.ListPaymentSourcesResponse]
@@ -70,7 +73,7 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     GetLedgerKey: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetLedgerKeyRequest, _ledger_pb2.LedgerKey]  # type: ignore[assignment]
     """Returns the key of a token."""
     RequestFunds: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RequestFundsRequest, _ledger_pb2.LedgerRecord]  # type: ignore[assignment]
-    """Asks to be paid.  Every call makes another request."""
+    """Asks to be paid.  Every call makes another request, unless it repeats a `request_id`."""
     LockFunds: _aio.UnaryUnaryMultiCallable[_ledger_pb2.LockFundsRequest, _ledger_pb2.LedgerRecord]  # type: ignore[assignment]
     """Pays for what a seller has signed.  ALREADY_EXISTS if it is paid for."""
     CommandRecord: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CommandRecordRequest, _ledger_pb2.LedgerRecord]  # type: ignore[assignment]
@@ -79,6 +82,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Returns the record of a blockchain identifier."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListRecordsRequest, _ledger_pb2.ListRecordsResponse]  # type: ignore[assignment]
     """Lists records, newest first, or changes, oldest first."""
+    GetLedgerTime: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetLedgerTimeRequest, _ledger_pb2.LedgerClock]  # type: ignore[assignment]
+    """Returns the ledger's time, which in development may be ahead of everybody else's."""
     CountRecords: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CountRecordsRequest, _ledger_pb2.CountRecordsResponse]  # type: ignore[assignment]
     """Counts records."""
     ListPaymentSources: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListPaymentSourcesRequest, _ledger_pb2.ListPaymentSourcesResponse]  # type: ignore[assignment]
@@ -109,7 +114,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.RequestFundsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.LedgerRecord, _abc.Awaitable[_ledger_pb2.LedgerRecord]]:
-        """Asks to be paid.  Every call makes another request."""
+        """Asks to be paid.  Every call makes another request, unless it repeats a `request_id`."""
 
     @_abc_1.abstractmethod
     def LockFunds(
@@ -142,6 +147,14 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.ListRecordsResponse, _abc.Awaitable[_ledger_pb2.ListRecordsResponse]]:
         """Lists records, newest first, or changes, oldest first."""
+
+    @_abc_1.abstractmethod
+    def GetLedgerTime(
+        self,
+        request: _ledger_pb2.GetLedgerTimeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.LedgerClock, _abc.Awaitable[_ledger_pb2.LedgerClock]]:
+        """Returns the ledger's time, which in development may be ahead of everybody else's."""
 
     @_abc_1.abstractmethod
     def CountRecords(
@@ -201,7 +214,7 @@ class LedgerControlServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerControlServiceAsyncStub: ...
     CreateLedgerKey: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CreateLedgerKeyRequest, _ledger_pb2.CreateLedgerKeyResponse]
-    """Makes an API key with wallets of its own.  The token is in this answer and nowhere else."""
+    """Makes an API key with wallets of its own.  The token is in this answer, in that to who repeats it, and nowhere else."""
     ListLedgerKeys: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.ListLedgerKeysRequest, _ledger_pb2.ListLedgerKeysResponse]
     """Lists the API keys."""
     RevokeLedgerKey: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RevokeLedgerKeyRequest, _ledger_pb2.LedgerKey]
@@ -233,7 +246,7 @@ class LedgerControlServiceAsyncStub(LedgerControlServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateLedgerKey: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CreateLedgerKeyRequest, _ledger_pb2.CreateLedgerKeyResponse]  # type: ignore[assignment]
-    """Makes an API key with wallets of its own.  The token is in this answer and nowhere else."""
+    """Makes an API key with wallets of its own.  The token is in this answer, in that to who repeats it, and nowhere else."""
     ListLedgerKeys: _aio.UnaryUnaryMultiCallable[_ledger_pb2.ListLedgerKeysRequest, _ledger_pb2.ListLedgerKeysResponse]  # type: ignore[assignment]
     """Lists the API keys."""
     RevokeLedgerKey: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RevokeLedgerKeyRequest, _ledger_pb2.LedgerKey]  # type: ignore[assignment]
@@ -268,7 +281,7 @@ class LedgerControlServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_pb2.CreateLedgerKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.CreateLedgerKeyResponse, _abc.Awaitable[_ledger_pb2.CreateLedgerKeyResponse]]:
-        """Makes an API key with wallets of its own.  The token is in this answer and nowhere else."""
+        """Makes an API key with wallets of its own.  The token is in this answer, in that to who repeats it, and nowhere else."""
 
     @_abc_1.abstractmethod
     def ListLedgerKeys(

@@ -237,6 +237,11 @@ class CreatePaymentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PAYMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the call safe to repeat, also with times that were left to us: the same id and body give the same payment for a
+    day.  At most 256 characters.
+    """
     @_builtins.property
     def payment(self) -> Global___Payment:
         """`job`, `owner`, `network`, `agent_identifier`, `purchaser_identifier` and `input_hash` are required."""
@@ -245,10 +250,11 @@ class CreatePaymentRequest(_message.Message):
         self,
         *,
         payment: Global___Payment | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

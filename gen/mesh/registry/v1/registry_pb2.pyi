@@ -518,10 +518,6 @@ class BootEvent(_message.Message):
     """It was broken off, or did not reach its aim.  Last event."""
 
     KIND_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    RESULT_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     BOOT_STARTED_FIELD_NUMBER: _builtins.int
     BOOT_COMPLETED_FIELD_NUMBER: _builtins.int
@@ -547,14 +543,6 @@ class BootEvent(_message.Message):
     EXPOSE_STOPPED_FIELD_NUMBER: _builtins.int
     kind: Global___BootEvent.Kind.ValueType
     """What sort of fact it is."""
-    step: _builtins.str
-    """To be removed with the text below: the step's name."""
-    target: _builtins.str
-    """To be removed."""
-    message: _builtins.str
-    """To be removed."""
-    result: _builtins.str
-    """To be removed."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -651,10 +639,6 @@ class BootEvent(_message.Message):
         self,
         *,
         kind: Global___BootEvent.Kind.ValueType = ...,
-        step: _builtins.str = ...,
-        target: _builtins.str = ...,
-        message: _builtins.str = ...,
-        result: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
         boot_started: Global___BootStarted | None = ...,
         boot_completed: Global___BootCompleted | None = ...,
@@ -681,7 +665,7 @@ class BootEvent(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "kind", b"kind", "message", b"message", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "result", b"result", "step", b"step", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "target", b"target", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "kind", b"kind", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["boot_started", "boot_completed", "refresh_started", "refresh_completed", "stop_started", "stop_completed", "boot_failed", "step_started", "step_ended", "expose_prepared", "expose_skipped", "app_removed", "app_remove_failed", "app_deploying", "app_settled", "flows_found", "flows_probed", "flow_checked", "meta_merged", "expose_gone", "flows_withdrawn", "expose_stopped"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015

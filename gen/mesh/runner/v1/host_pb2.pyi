@@ -208,7 +208,7 @@ Global___Loaded: _TypeAlias = Loaded  # noqa: Y015
 
 @_typing.final
 class Report(_message.Message):
-    """What a job did since the last report."""
+    """What a job did since the last report.  The first of a lease says that the job runs, whatever is in it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -304,7 +304,7 @@ class Outcome(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     RESULT_JSON_FIELD_NUMBER: _builtins.int
     state: _job_pb2.JobState.ValueType
-    """SUCCEEDED, FAILED or CANCELLED; RUNNING says that the process took the job up."""
+    """SUCCEEDED, FAILED or CANCELLED; RUNNING in a first report with nothing else to say."""
     reason: _job_pb2.JobReason.ValueType
     """Why."""
     error: _builtins.str
@@ -783,7 +783,6 @@ class Call(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
-    EXTRA_JSON_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
     call_id: _builtins.int
     """Chosen by the runner."""
@@ -799,8 +798,6 @@ class Call(_message.Message):
     """`users/{uuid}` of the caller."""
     base_url: _builtins.str
     """The address people reach the mesh at."""
-    extra_json: _builtins.str
-    """What a dialect noted for jobs of this call: a JSON object, or empty."""
     timeout_s: _builtins.float
     """How long the app may take, in seconds."""
     @_builtins.property
@@ -818,12 +815,11 @@ class Call(_message.Message):
         body: _builtins.bytes = ...,
         user: _builtins.str = ...,
         base_url: _builtins.str = ...,
-        extra_json: _builtins.str = ...,
         timeout_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "call_id", b"call_id", "extra_json", b"extra_json", "headers", b"headers", "method", b"method", "path", b"path", "query", b"query", "timeout_s", b"timeout_s", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "call_id", b"call_id", "headers", b"headers", "method", b"method", "path", b"path", "query", b"query", "timeout_s", b"timeout_s", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -548,7 +548,9 @@ class ListJobsRequest(_message.Message):
     page_token: _builtins.str
     """From the last answer."""
     query: _builtins.str
-    """Substring of id, flow, state, inputs, result or what the author said; case does not matter."""
+    """Substring of id, flow, state, inputs, result, error or what the author said.  Case does not matter for A to Z.  Of
+    inputs, result, error and what the author said, the first 16,000 characters each are searched.
+    """
     all_owners: _builtins.bool
     """Operators: the jobs of every owner."""
     before: _builtins.str

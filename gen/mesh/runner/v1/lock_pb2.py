@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mesh/runner/v1/lock.proto\x12\x0emesh.runner.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\xc3\x02\n\x04Lock\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.mesh.runner.v1.LockState\x12\r\n\x05title\x18\x03 \x01(\t\x12\x15\n\relements_json\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\t\x12\r\n\x05owner\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61nswer_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61nswered_by\x18\n \x01(\t\x12\x13\n\x0bresult_json\x18\x0b \x01(\t\"\x1e\n\x0eGetLockRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x10ListLocksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12\x12\n\nshow_ended\x18\x04 \x01(\x08\x12\x12\n\nall_owners\x18\x05 \x01(\x08\"Q\n\x11ListLocksResponse\x12#\n\x05locks\x18\x01 \x03(\x0b\x32\x14.mesh.runner.v1.Lock\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x11\x41nswerLockRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\'\n\x11WatchLocksRequest\x12\x12\n\nall_owners\x18\x01 \x01(\x08\"9\n\x12WatchLocksResponse\x12#\n\x05locks\x18\x01 \x03(\x0b\x32\x14.mesh.runner.v1.Lock*\x87\x01\n\tLockState\x12\x1a\n\x16LOCK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12LOCK_STATE_PENDING\x10\x01\x12\x17\n\x13LOCK_STATE_ANSWERED\x10\x02\x12\x16\n\x12LOCK_STATE_EXPIRED\x10\x03\x12\x15\n\x11LOCK_STATE_CLOSED\x10\x04\x32\xe4\x02\n\x0bLockService\x12J\n\x07GetLock\x12\x1e.mesh.runner.v1.GetLockRequest\x1a\x14.mesh.runner.v1.Lock\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x12[\n\tListLocks\x12 .mesh.runner.v1.ListLocksRequest\x1a!.mesh.runner.v1.ListLocksResponse\"\t\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x12M\n\nAnswerLock\x12!.mesh.runner.v1.AnswerLockRequest\x1a\x14.mesh.runner.v1.Lock\"\x06\xea\xe0\x18\x02\x08\x02\x12]\n\nWatchLocks\x12!.mesh.runner.v1.WatchLocksRequest\x1a\".mesh.runner.v1.WatchLocksResponse\"\x06\xea\xe0\x18\x02\x08\x02\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mesh/runner/v1/lock.proto\x12\x0emesh.runner.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\xc3\x02\n\x04Lock\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.mesh.runner.v1.LockState\x12\r\n\x05title\x18\x03 \x01(\t\x12\x15\n\relements_json\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\t\x12\r\n\x05owner\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61nswer_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x61nswered_by\x18\n \x01(\t\x12\x13\n\x0bresult_json\x18\x0b \x01(\t\"\x1e\n\x0eGetLockRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"n\n\x10ListLocksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12\x12\n\nshow_ended\x18\x04 \x01(\x08\x12\x12\n\nall_owners\x18\x05 \x01(\x08\"Q\n\x11ListLocksResponse\x12#\n\x05locks\x18\x01 \x03(\x0b\x32\x14.mesh.runner.v1.Lock\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x11\x41nswerLockRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\'\n\x11WatchLocksRequest\x12\x12\n\nall_owners\x18\x01 \x01(\x08\"9\n\x12WatchLocksResponse\x12#\n\x05locks\x18\x01 \x03(\x0b\x32\x14.mesh.runner.v1.Lock*\x87\x01\n\tLockState\x12\x1a\n\x16LOCK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12LOCK_STATE_PENDING\x10\x01\x12\x17\n\x13LOCK_STATE_ANSWERED\x10\x02\x12\x16\n\x12LOCK_STATE_EXPIRED\x10\x03\x12\x15\n\x11LOCK_STATE_CLOSED\x10\x04\x32\x8c\x04\n\x0bLockService\x12p\n\x07GetLock\x12\x1e.mesh.runner.v1.GetLockRequest\x1a\x14.mesh.runner.v1.Lock\"/\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02 \x12\x1e/mesh/v1/{name=jobs/*/locks/*}\x12\x90\x01\n\tListLocks\x12 .mesh.runner.v1.ListLocksRequest\x1a!.mesh.runner.v1.ListLocksResponse\">\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02/\x12\x0e/mesh/v1/locksZ\x1d\x12\x1b/mesh/v1/{job=jobs/*}/locks\x12}\n\nAnswerLock\x12!.mesh.runner.v1.AnswerLockRequest\x1a\x14.mesh.runner.v1.Lock\"6\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02*\"%/mesh/v1/{name=jobs/*/locks/*}:answer:\x01*\x12y\n\nWatchLocks\x12!.mesh.runner.v1.WatchLocksRequest\x1a\".mesh.runner.v1.WatchLocksResponse\"\"\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/mesh/v1/locks:watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,29 +36,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.runner.v1.lock_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LOCKSERVICE'].methods_by_name['GetLock']._loaded_options = None
-  _globals['_LOCKSERVICE'].methods_by_name['GetLock']._serialized_options = b'\220\002\001\352\340\030\002\010\002'
+  _globals['_LOCKSERVICE'].methods_by_name['GetLock']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002 \022\036/mesh/v1/{name=jobs/*/locks/*}'
   _globals['_LOCKSERVICE'].methods_by_name['ListLocks']._loaded_options = None
-  _globals['_LOCKSERVICE'].methods_by_name['ListLocks']._serialized_options = b'\220\002\001\352\340\030\002\010\002'
+  _globals['_LOCKSERVICE'].methods_by_name['ListLocks']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002/\022\016/mesh/v1/locksZ\035\022\033/mesh/v1/{job=jobs/*}/locks'
   _globals['_LOCKSERVICE'].methods_by_name['AnswerLock']._loaded_options = None
-  _globals['_LOCKSERVICE'].methods_by_name['AnswerLock']._serialized_options = b'\352\340\030\002\010\002'
+  _globals['_LOCKSERVICE'].methods_by_name['AnswerLock']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002*\"%/mesh/v1/{name=jobs/*/locks/*}:answer:\001*'
   _globals['_LOCKSERVICE'].methods_by_name['WatchLocks']._loaded_options = None
-  _globals['_LOCKSERVICE'].methods_by_name['WatchLocks']._serialized_options = b'\352\340\030\002\010\002'
-  _globals['_LOCKSTATE']._serialized_start=889
-  _globals['_LOCKSTATE']._serialized_end=1024
-  _globals['_LOCK']._serialized_start=140
-  _globals['_LOCK']._serialized_end=463
-  _globals['_GETLOCKREQUEST']._serialized_start=465
-  _globals['_GETLOCKREQUEST']._serialized_end=495
-  _globals['_LISTLOCKSREQUEST']._serialized_start=497
-  _globals['_LISTLOCKSREQUEST']._serialized_end=607
-  _globals['_LISTLOCKSRESPONSE']._serialized_start=609
-  _globals['_LISTLOCKSRESPONSE']._serialized_end=690
-  _globals['_ANSWERLOCKREQUEST']._serialized_start=692
-  _globals['_ANSWERLOCKREQUEST']._serialized_end=786
-  _globals['_WATCHLOCKSREQUEST']._serialized_start=788
-  _globals['_WATCHLOCKSREQUEST']._serialized_end=827
-  _globals['_WATCHLOCKSRESPONSE']._serialized_start=829
-  _globals['_WATCHLOCKSRESPONSE']._serialized_end=886
-  _globals['_LOCKSERVICE']._serialized_start=1027
-  _globals['_LOCKSERVICE']._serialized_end=1383
+  _globals['_LOCKSERVICE'].methods_by_name['WatchLocks']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002\026\022\024/mesh/v1/locks:watch'
+  _globals['_LOCKSTATE']._serialized_start=919
+  _globals['_LOCKSTATE']._serialized_end=1054
+  _globals['_LOCK']._serialized_start=170
+  _globals['_LOCK']._serialized_end=493
+  _globals['_GETLOCKREQUEST']._serialized_start=495
+  _globals['_GETLOCKREQUEST']._serialized_end=525
+  _globals['_LISTLOCKSREQUEST']._serialized_start=527
+  _globals['_LISTLOCKSREQUEST']._serialized_end=637
+  _globals['_LISTLOCKSRESPONSE']._serialized_start=639
+  _globals['_LISTLOCKSRESPONSE']._serialized_end=720
+  _globals['_ANSWERLOCKREQUEST']._serialized_start=722
+  _globals['_ANSWERLOCKREQUEST']._serialized_end=816
+  _globals['_WATCHLOCKSREQUEST']._serialized_start=818
+  _globals['_WATCHLOCKSREQUEST']._serialized_end=857
+  _globals['_WATCHLOCKSRESPONSE']._serialized_start=859
+  _globals['_WATCHLOCKSRESPONSE']._serialized_end=916
+  _globals['_LOCKSERVICE']._serialized_start=1057
+  _globals['_LOCKSERVICE']._serialized_end=1581
 # @@protoc_insertion_point(module_scope)

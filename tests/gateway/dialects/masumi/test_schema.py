@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from google.api import httpbody_pb2
 
+from gateway.dialects.masumi.errors import ObjectExists, render
 from gateway.dialects.masumi.schema import Schema, iso_ms
-from gateway.http.dialect import HttpError, ObjectExists, render_masumi
+from gateway.http.errors import HttpError
 from meshkit.errors import Internal, Invalid, MeshError, Unavailable
 
 
@@ -126,7 +127,7 @@ def test_a_body_is_an_object(data: bytes, kind: str) -> None:
 )
 def test_an_error_keeps_its_status_and_hides_what_is_ours(error: MeshError, status: int, message: str) -> None:
     """5xx have the reason phrase only, as in the original's production."""
-    rendered = render_masumi(error, Asked())
+    rendered = render(error, Asked())
 
     assert status == rendered.status
     assert {"status": "error", "error": {"message": message}} == rendered.body
@@ -134,7 +135,7 @@ def test_an_error_keeps_its_status_and_hides_what_is_ours(error: MeshError, stat
 
 def test_a_conflict_shows_the_record() -> None:
     """At the top level, beside the error."""
-    rendered = render_masumi(ObjectExists("Purchase exists", "c1", {"id": "c1"}), Asked())
+    rendered = render(ObjectExists("Purchase exists", "c1", {"id": "c1"}), Asked())
 
     assert 409 == rendered.status
     assert ("c1", {"id": "c1"}) == (rendered.body["id"], rendered.body["object"])

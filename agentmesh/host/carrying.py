@@ -1,0 +1,51 @@
+"""From a Run to its Outcome: what a job's own process and the worker that jobs share do alike."""
+
+import json
+import pickle
+import time
+import traceback
+from typing import Any
+
+from mesh.runner.v1 import host_pb2, job_pb2
+
+from agentmesh.errors import describe
+from agentmesh.host import limits
+from agentmesh.locks import LockExpired
+
+
+def inputs_of(run: host_pb2.Run) -> Any:
+    """Return what the flow gets."""
+    # Pickled only by the app's own handler, in this same app (see `LaunchSpec.inputs_blob`).
+    return pickle.loads(run.inputs_blob) if run.inputs_blob else json.loads(run.inputs_json or "{}")
+
+
+def event(kind: str, payload: str) -> bytes:
+    """Return an event of now, encoded.  Raises `ValueError` for a payload that is too large."""
+    limits.check(payload, f"a {kind} event")
+    return job_pb2.Event(kind=kind, time=time.time(), payload=limits.encodable(payload)).SerializeToString()
+
+
+def success(result: str) -> host_pb2.Outcome:
+    """Return the outcome of a flow that returned `result`, as typed JSON; one that is too large is a failure."""
+    try:
+        limits.check(result, "a result")
+    except ValueError as error:
+        return host_pb2.Outcome(state=job_pb2.JOB_STATE_FAILED, reason=job_pb2.JOB_REASON_ERROR, error=str(error))
+    return host_pb2.Outcome(state=job_pb2.JOB_STATE_SUCCEEDED, result_json=limits.encodable(result))
+
+
+def failure(error: BaseException) -> host_pb2.Outcome:
+    """Return the outcome of a flow that raised."""
+    return host_pb2.Outcome(
+        state=job_pb2.JOB_STATE_FAILED,
+        reason=job_pb2.JOB_REASON_INPUT_TIMEOUT if isinstance(error, LockExpired) else job_pb2.JOB_REASON_ERROR,
+        error=limits.encodable(describe(error)),
+        detail=limits.shortened("".join(traceback.format_exception(error))),
+    )
+
+
+def lost(why: str) -> host_pb2.Outcome:
+    """Return the outcome of a job whose process has gone, or never was."""
+    return host_pb2.Outcome(
+        state=job_pb2.JOB_STATE_FAILED, reason=job_pb2.JOB_REASON_WORKER_LOST, error=limits.shortened(why)
+    )

@@ -1,0 +1,161 @@
+"""A job in a process of its own, as its host runs it: frames and output in, cancels and lock answers out."""
+
+import asyncio
+import codecs
+import contextlib
+import os
+import signal
+
+from google.protobuf.message import DecodeError
+from mesh.runner.v1 import host_pb2
+
+from agentmesh.host import limits
+from agentmesh.host.capture import LineWriter
+from agentmesh.host.children import Child, Zygote
+from agentmesh.host.frames import BrokenFrame, Kind, Splitter, pack
+from agentmesh.host.running import RunningJob
+from agentmesh.host.unsent import Unsent
+from agentmesh.progress import Throttle
+
+_HELD_BYTES_MAX = 8 * 1024 * 1024
+_READ_BYTES = 512 * 1024
+_OUTPUT_BYTES = 64 * 1024
+
+
+class ProcessJob:
+    """The process of `job`: a child of the zygote that has waited for it."""
+
+    def __init__(self, job: RunningJob, run: host_pb2.Run, child: Child, zygote: Zygote) -> None:
+        self._job = job
+        self._child = child
+        self._zygote = zygote
+        self._loop = asyncio.get_running_loop()
+        self._splitter = Splitter(limits.FRAME_BYTES_MAX)
+        self._unsent = Unsent()
+        self._send(pack(Kind.RUN, run.SerializeToString()))
+        drawn = Throttle(self._progress, later=self._loop.call_later)
+        self._out = LineWriter(lambda line: job.say("stdout", line), 1, drawn)
+        self._err = LineWriter(lambda line: job.say("stderr", line), 2, drawn)
+        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+        self.go_on()
+        child.exited.add_done_callback(lambda done: self._finish(done.result()))
+
+    @property
+    def held_bytes_max(self) -> int:
+        """How much of it may be unacknowledged."""
+        return _HELD_BYTES_MAX
+
+    # -- to the process ------------------------------------------------------------------------------------------
+
+    def end_lock(self, end: host_pb2.LockEnd) -> None:
+        """Tell the process what became of a lock."""
+        self._send(pack(Kind.LOCK_END, end.SerializeToString()))
+
+    def cancel(self, grace_s: float) -> None:
+        """Ask the process to end, and kill it after `grace_s`."""
+        self._zygote.signal(self._child, signal.SIGTERM)
+        self._loop.call_later(grace_s, self._zygote.signal, self._child, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._zygote.signal(self._child, signal.SIGKILL)
+
+    def hold(self) -> None:
+        """Read no more: the process blocks on its next event or line."""
+        for source in (self._child.sock, self._child.out, self._child.err):
+            self._loop.remove_reader(source)
+
+    def go_on(self) -> None:
+        """Read, or read again."""
+        child = self._child
+        if child.sock.fileno() >= 0:
+            self._loop.add_reader(child.sock, self._read)
+            for index, fd in enumerate((child.out, child.err)):
+                self._loop.add_reader(fd, self._read_output, index, fd)
+
+    def _send(self, data: bytes) -> None:
+        """Write to the process: at once what its socket takes, the rest in order from the loop."""
+        self._unsent.add(data)
+        if self._unsent.bytes_count == len(data):
+            self._write()
+            if self._unsent.bytes_count and self._child.sock.fileno() >= 0:
+                self._loop.add_writer(self._child.sock, self._write)
+
+    def _write(self) -> None:
+        sock = self._child.sock
+        try:
+            self._unsent.write(sock)
+        except OSError:  # it has died: its exit is on the way
+            self._unsent.clear()
+        if not self._unsent.bytes_count and sock.fileno() >= 0:
+            self._loop.remove_writer(sock)
+
+    # -- from the process ----------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        try:
+            data = self._child.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._child.sock)  # its exit tells how it ended
+            return
+        self._feed(data)
+        self._job.tell()
+
+    def _feed(self, data: bytes) -> None:
+        job = self._job
+        try:
+            for kind, payload in self._splitter.feed(data):
+                if kind != Kind.OUTCOME:
+                    job.take(kind, payload)
+                elif not job.cancelling:  # a job that is being stopped has ended when its process has
+                    outcome = host_pb2.Outcome.FromString(payload)
+                    self._drain_output()
+                    job.end(outcome)
+        except (BrokenFrame, DecodeError):
+            job.break_off("sent what is no frame")
+
+    def _read_output(self, index: int, fd: int) -> None:
+        try:
+            data = os.read(fd, _OUTPUT_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(fd)
+            return
+        self._write_line(index, data)
+        self._job.tell()
+
+    def _write_line(self, index: int, data: bytes) -> None:
+        (self._out, self._err)[index].write(self._decoders[index].decode(data))
+
+    def _progress(self, payload: str) -> None:
+        self._job.say("progress", payload)
+        self._job.tell()
+
+    def _drain_output(self) -> None:
+        """Take what native code wrote before the end."""
+        for index, fd in enumerate((self._child.out, self._child.err)):
+            if fd >= 0:
+                with contextlib.suppress(OSError):
+                    while data := os.read(fd, _OUTPUT_BYTES):
+                        self._write_line(index, data)
+        self._out.finish()
+        self._err.finish()
+
+    def _finish(self, how: str) -> None:
+        """The process has gone: take what it left, and say how it ended if it did not say so itself."""
+        child = self._child
+        self.hold()
+        self._loop.remove_writer(child.sock)
+        with contextlib.suppress(OSError):
+            while data := child.sock.recv(_READ_BYTES):
+                self._feed(data)
+        self._drain_output()
+        child.close()
+        self._job.gone(f"the job's process {how}")

@@ -1,0 +1,88 @@
+"""Compares the rounds of ours with those of a peer, and says what was promised."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from benchmarks.apps import DECLARED, FORM, SHARED
+from benchmarks.figures import Figure, median
+from benchmarks.peers import ways
+from benchmarks.peers.rounds import ACCEPTED, CPU, FEW, FINISHED, MANY, STATUSES, UNITS, Round
+from benchmarks.report import number
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What a ratio of ours to a peer's should be."""
+
+    way: str
+    figure: str
+    peer: str
+    ratio: float
+    at_least: bool = False
+
+
+_DBOS, _LANGGRAPH = ways.DBOS.name, ways.LANGGRAPH.name
+_DECLARED, _SHARED, _SUMI = ways.mesh(DECLARED).name, ways.mesh(SHARED).name, ways.sumi(FORM).name
+PROMISES = (
+    Promise(way=_DECLARED, figure=ACCEPTED, peer=_DBOS, ratio=1.0),
+    Promise(way=_DECLARED, figure=FINISHED, peer=_DBOS, ratio=0.7),
+    Promise(way=_DECLARED, figure=STATUSES, peer=_DBOS, ratio=2.0, at_least=True),
+    Promise(way=_SHARED, figure=FINISHED, peer=_DBOS, ratio=0.5),
+    Promise(way=_SHARED, figure=FEW, peer=_DBOS, ratio=4.0, at_least=True),
+    Promise(way=_SHARED, figure=MANY, peer=_DBOS, ratio=4.0, at_least=True),
+    Promise(way=_SUMI, figure=ACCEPTED, peer=_DBOS, ratio=1.5),
+    Promise(way=_DECLARED, figure=FINISHED, peer=_LANGGRAPH, ratio=1 / 30),
+    Promise(way=_SHARED, figure=FINISHED, peer=_LANGGRAPH, ratio=1 / 30),
+)
+_COMPARED = {_DBOS: tuple(UNITS), _LANGGRAPH: (FINISHED,)}
+"""What is compared with each peer, whether something was promised or not."""
+_WORTH_NAMING = 0.1
+
+
+def compare(rounds: Sequence[Round], way: str) -> list[Figure]:
+    """Return the ratios of one of our ways to each peer that took part."""
+    return [
+        _ratio(rounds, way, figure, peer)
+        for peer, figures in _COMPARED.items()
+        for figure in figures
+        if any(peer in each and way in each for each in rounds)
+    ]
+
+
+def absolute(rounds: Sequence[Round], way: str) -> list[Figure]:
+    """Return the figures of one way as they are: the median of all rounds."""
+    found = []
+    for figure, unit in UNITS.items():
+        values = [each[way][figure] for each in rounds if way in each]
+        if values:
+            note = f"{number(min(values))}..{number(max(values))} in {len(values)} rounds{_parts(rounds, way, figure)}"
+            found.append(Figure(name=f"{way}: {figure}", value=median(values), unit=unit, note=note))
+    return found
+
+
+def _ratio(rounds: Sequence[Round], way: str, figure: str, peer: str) -> Figure:
+    pairs = [(each[way][figure], each[peer][figure]) for each in rounds if way in each and peer in each]
+    ratios = [ours / theirs for ours, theirs in pairs]
+    ours, theirs = median([pair[0] for pair in pairs]), median([pair[1] for pair in pairs])
+    promise = next((p for p in PROMISES if (p.way, p.figure, p.peer) == (way, figure, peer)), None)
+    spread = f"{number(min(ratios))}..{number(max(ratios))} in {len(ratios)} rounds"
+    return Figure(
+        name=f"{way}: {figure}, to {peer}",
+        value=median(ratios),
+        unit="x",
+        target=promise.ratio if promise else None,
+        at_least=promise.at_least if promise else figure not in (ACCEPTED, FINISHED, CPU),
+        note=f"{spread}; {number(ours)} : {number(theirs)} {UNITS[figure]}",
+    )
+
+
+def _parts(rounds: Sequence[Round], way: str, figure: str) -> str:
+    """Return what a figure consists of, largest first, if it was measured in parts."""
+    start = f"{figure} in "
+    values: dict[str, list[float]] = {}
+    for each in rounds:
+        for name, value in each.get(way, {}).items():
+            if name.startswith(start):
+                values.setdefault(name.removeprefix(start), []).append(value)
+    parts = sorted(((median(found), name) for name, found in values.items()), reverse=True)
+    return "".join(f"; {name} {number(value)}" for value, name in parts if value >= _WORTH_NAMING)

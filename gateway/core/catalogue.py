@@ -1,0 +1,43 @@
+"""Which flows there are: the one place that dialects ask for them."""
+
+from mesh.registry.v1 import registry_pb2
+
+from gateway.core.paging import every
+from gateway.core.peers import Peers
+from meshkit.errors import from_rpc
+
+FLOWS_MAX = 10_000
+"""Of a list; who has more must search."""
+
+
+class Catalogue:
+    """The registry's flows, as the current caller may see them."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._flows = peers.flows
+        self._followed = peers.followed
+
+    async def all(self, query: str = "", *, most: int = FLOWS_MAX) -> list[registry_pb2.Flow]:
+        """Return the flows that `query` is found in, in the registry's order."""
+        asked = registry_pb2.ListFlowsRequest(query=query)
+        return await every(self._flows.ListFlows, asked, lambda page: page.flows, most=most)
+
+    async def get(self, name: str) -> registry_pb2.Flow:
+        """Return `flows/{expose}` or `flows/{expose}/{path}`.  Raises `NotFound`."""
+        with from_rpc():
+            flow: registry_pb2.Flow = await self._flows.GetFlow(registry_pb2.GetFlowRequest(name=name))
+        return flow
+
+    def known(self, name: str) -> registry_pb2.Flow | None:
+        """Return a flow by its name if that costs no call; it may be a moment old, or `None` though it is there.
+
+        For launches: the runner decides whether it may run and what it costs.
+        """
+        flow = self._followed.get(name)
+        return flow if flow is not None and flow.enabled else None
+
+    async def tags(self) -> dict[str, int]:
+        """Return how many flows have a tag, by tag."""
+        with from_rpc():
+            tags = await self._flows.ListFlowTags(registry_pb2.ListFlowTagsRequest())
+        return dict(tags.counts)

@@ -1,0 +1,11 @@
+"""Our own typed API for who speaks no gRPC: `/mesh/v1/…`, in proto3 JSON, with errors as AIP-193 has them."""
+
+from gateway.dialects.mesh import errors, jobs
+from gateway.http.dialect import Dialect
+
+DIALECT = Dialect(
+    package="mesh.dialects.mesh.v1",
+    sockets=(jobs.WATCH,),
+    render=errors.render,
+    envoy_body=errors.envoy_body,
+)

@@ -1,0 +1,37 @@
+"""`/mesh/v1/jobs/{job}:watch`: a job's events as they come, over a WebSocket."""
+
+import contextlib
+
+from google.protobuf import json_format
+from mesh.runner.v1 import job_pb2
+
+from gateway.core import joblog
+from gateway.core.peers import Peers
+from gateway.http.dialect import Socket
+from gateway.http.session import Session
+from meshkit.errors import from_rpc
+
+
+class WatchJob:
+    """Sends a frame per event, `mesh.runner.v1.Event` in JSON, and closes behind the last one.
+
+    `?afterSeq=12` (or `after_seq`) resumes behind an event, as in the RPC of that name.
+    """
+
+    def __init__(self, peers: Peers) -> None:
+        self._jobs = peers.jobs
+
+    async def __call__(self, session: Session) -> None:
+        """Send the log from where the client has it.  Raises `NotFound`, or `Invalid` for a wrong `after_seq`."""
+        after_seq = joblog.seq(session.query.get("afterSeq") or session.query.get("after_seq", ""), "after_seq")
+        name = f"jobs/{session.params['job']}"
+        with from_rpc():
+            await self._jobs.GetJob(job_pb2.GetJobRequest(name=name))  # says that there is none before we accept
+            await session.accept()
+            async with contextlib.aclosing(joblog.follow(self._jobs, name, after_seq)) as batches:
+                async for events in batches:
+                    for event in events:
+                        await session.send(json_format.MessageToDict(event))
+
+
+WATCH = Socket(path="/mesh/v1/jobs/{job}:watch", endpoint=WatchJob)

@@ -1,0 +1,93 @@
+"""The HTTP filters, outermost first: Lua (`edge.lua`), JWT, rate limit, gRPC-Web, transcoders, router."""
+
+import base64
+import importlib.resources
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.config import EdgeConfig
+from gateway.edge import contract, limits, ratelimit
+from gateway.edge.front import Front
+from meshkit.verifier import ISSUER
+
+CLAIM_HEADERS = (ratelimit.USER_HEADER, ratelimit.TIER_HEADER)
+"""What a verified token says, for the rate limiter only: services read the token themselves."""
+TRANSCODERS = {False: "transcoder_snake", True: "transcoder_camel"}
+"""The transcoder's name, by whether its JSON is camel case."""
+_RESPONSE_BYTES_MAX = 32 * 1024 * 1024
+
+
+def filters(
+    config: EdgeConfig,
+    jwks_json: str,
+    descriptors: bytes,
+    services: Sequence[contract.Service],
+    dialects: Sequence[Front],
+    prefixes: Mapping[str, Sequence[str]],
+) -> Iterator[dict[str, Any]]:
+    """Yield them in order."""
+    script = importlib.resources.files("gateway.edge").joinpath("edge.lua").read_text("utf-8")
+    yield _filter("lua.v3.Lua", default_source_code={"inline_string": script})
+    yield _jwt(jwks_json, dialects)
+    if config.rate_limit_rps:
+        policy = ratelimit.policy(ratelimit.of_mesh(config), dialects, prefixes)
+        yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
+    yield _filter("grpc_web.v3.GrpcWeb")
+    for camel, name in TRANSCODERS.items():
+        names = [service.name for service in services if service.has_paths and service.camel == camel]
+        if names:
+            yield {**_transcoder(descriptors, names, camel=camel), "name": name}
+    yield _filter("router.v3.Router")
+
+
+def _filter(name: str, **config: Any) -> dict[str, Any]:
+    kind = f"type.googleapis.com/envoy.extensions.filters.http.{name}"
+    return {"name": name.partition(".")[0], "typed_config": {"@type": kind, **config}}
+
+
+def _jwt(jwks_json: str, dialects: Sequence[Front]) -> dict[str, Any]:
+    """Tells the rate limiter who it is; the services decide, so a bad token passes as no token.
+
+    A token is looked for wherever any dialect has it: to count a caller twice harms nobody.
+    """
+    headers = dict.fromkeys(name for dialect in dialects for name in dialect.credentials.headers)
+    cookies = dict.fromkeys(name for dialect in dialects for name in dialect.credentials.cookies)
+    places: list[dict[str, Any]] = [{"name": name} for name in headers]
+    if any(dialect.credentials.bearer for dialect in dialects):
+        places.append({"name": "authorization", "value_prefix": "Bearer "})
+    provider = {
+        "issuer": ISSUER,
+        "local_jwks": {"inline_string": jwks_json},
+        "forward": True,
+        "from_headers": places,
+        "from_cookies": list(cookies),
+        "claim_to_headers": [
+            {"header_name": ratelimit.USER_HEADER, "claim_name": "sub"},
+            {"header_name": ratelimit.TIER_HEADER, "claim_name": "tier"},
+        ],
+        "jwt_cache_config": {"jwt_cache_size": 1000},
+    }
+    either = {"requirements": [{"provider_name": "mesh"}, {"allow_missing_or_failed": {}}]}
+    return _filter(
+        "jwt_authn.v3.JwtAuthentication",
+        providers={"mesh": provider},
+        rules=[{"match": {"prefix": "/"}, "requires": {"requires_any": either}}],
+    )
+
+
+def _transcoder(descriptors: bytes, services: Sequence[str], *, camel: bool) -> dict[str, Any]:
+    return _filter(
+        "grpc_json_transcoder.v3.GrpcJsonTranscoder",
+        proto_descriptor_bin=base64.b64encode(descriptors).decode(),
+        services=list(services),
+        convert_grpc_status=True,
+        ignore_unknown_query_parameters=True,
+        max_request_body_size=limits.REQUEST_BYTES_MAX,
+        max_response_body_size=_RESPONSE_BYTES_MAX,
+        print_options={
+            "always_print_primitive_fields": True,
+            "preserve_proto_field_names": not camel,
+            "always_print_enums_as_ints": False,
+            "stream_newline_delimited": True,
+        },
+    )

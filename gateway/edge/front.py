@@ -1,0 +1,50 @@
+"""What the edge has to know of a dialect: `gateway.http.dialect.Dialect` has it all."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from meshkit.verifier import Credentials
+
+NOBODY = "nobody"
+"""In the place of a tier: callers without a token that holds, each address by itself."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests may come at once, and so many more every `per_s` seconds."""
+
+    requests: int
+    per_s: int = 1
+
+
+Rates = Mapping[str, tuple[Rate, ...]]
+"""What one user may send, by tier; all rates of a tier hold at once.  A tier without any has no limit here."""
+
+
+class Front(Protocol):
+    """One foreign API, seen from the front door."""
+
+    @property
+    def name(self) -> str:
+        """Such as `kodosumi`."""
+
+    @property
+    def package(self) -> str:
+        """Of its protos: `mesh.dialects.kodosumi.v1`."""
+
+    @property
+    def envoy_body(self) -> Callable[[int], Mapping[str, Any]]:
+        """Makes the JSON of Envoy's own reply with an HTTP status, with Envoy's `%COMMAND%`s in it."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """Where its callers put their token."""
+
+    @property
+    def rates(self) -> Rates:
+        """What its contract lets a user send, beside what the mesh does."""
+
+    @property
+    def socket_paths(self) -> tuple[str, ...]:
+        """The path templates of its WebSockets."""

@@ -1,0 +1,104 @@
+"""How much a caller may send, counted by Envoy (`local_ratelimit`): no Python is asked.
+
+Every caller has a bucket: a user one for all that they send, of the size that their token's `tier` gives it; a caller
+without a token that holds, one for the address.  A dialect whose contract has limits of its own adds a bucket for each,
+for its paths only; a request must find a token in all of its buckets.  Answers carry `x-ratelimit-limit`, `-remaining`
+and `-reset` of the bucket that is closest to its end, and a 429 `retry-after` too.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.config import RATES, EdgeConfig
+from gateway.edge import prefixes as paths
+from gateway.edge.front import NOBODY, Front, Rate, Rates
+
+USER_HEADER, TIER_HEADER = "x-mesh-user", "x-mesh-tier"
+_BUCKETS_MAX = 10_000
+"""Of one kind; of more callers those that were quiet longest are forgotten, and begin with a full bucket."""
+_UNLIMITED = 2**31
+
+_Actions = list[dict[str, Any]]
+
+
+def of_mesh(config: EdgeConfig) -> Rates:
+    """Return what a caller may send to the whole mesh, by tier."""
+    each = RATES | config.rate_limits
+    return {tier: (Rate(min(requests, config.rate_limit_rps)),) for tier, requests in each.items()}
+
+
+def policy(mesh: Rates, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the filter's configuration.
+
+    `mesh` are the rates of all requests together, and `prefixes` a dialect's paths by its name; without any, its are
+    those that are nobody else's.
+    """
+    kinds = list(_kinds("mesh", [], mesh))
+    others = [prefix for dialect in dialects for prefix in prefixes[dialect.name]]
+    for dialect in dialects:
+        own = prefixes[dialect.name]
+        kinds += _kinds(dialect.name, [_under(own) if own else _under(others, outside=True)], dialect.rates)
+    full = {"default_value": {"numerator": 100}}
+    return {
+        "stat_prefix": "rate",
+        "filter_enabled": full,
+        "filter_enforced": full,
+        "token_bucket": _bucket(Rate(_UNLIMITED)),
+        "max_dynamic_descriptors": _BUCKETS_MAX,
+        "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
+        "rate_limited_as_resource_exhausted": True,  # of gRPC, whose clients would take UNAVAILABLE for a failure
+        "rate_limits": [{"actions": actions} for actions, _ in kinds],
+        "descriptors": [descriptor for _, descriptor in kinds],
+        "response_headers_to_add": [{"header": {"key": "retry-after", "value": "1"}}],
+    }
+
+
+def _kinds(owner: str, where: _Actions, rates: Rates) -> Iterator[tuple[_Actions, dict[str, Any]]]:
+    """Yield, for each rate, what describes a request and the bucket of requests that are described so."""
+    for tier, each in rates.items():
+        for number, rate in enumerate(each):
+            key = f"{owner}/{tier}/{number}"
+            known = {"name": USER_HEADER, "present_match": True}
+            if tier == NOBODY:
+                who: _Actions = [_matched(key, known, expected=False), {"remote_address": {}}]
+                entry = "remote_address"
+            else:
+                who = [
+                    _matched(key, {"name": TIER_HEADER, "string_match": {"exact": tier}}, expected=True),
+                    {"request_headers": {"header_name": USER_HEADER, "descriptor_key": "user"}},
+                ]
+                entry = "user"
+            entries = [{"key": "paths", "value": "own"}] if where else []
+            yield (
+                [*where, *who],
+                {
+                    "entries": [*entries, {"key": "rate", "value": key}, {"key": entry}],
+                    "token_bucket": _bucket(rate),
+                },
+            )
+
+
+def _matched(value: str, header: Mapping[str, Any], *, expected: bool) -> dict[str, Any]:
+    match = {
+        "descriptor_key": "rate",
+        "descriptor_value": value,
+        "expect_match": expected,
+        "headers": [dict(header)],
+    }
+    return {"header_value_match": match}
+
+
+def _under(prefixes: Sequence[str], *, outside: bool = False) -> dict[str, Any]:
+    """Return what describes a request whose path is under one of the prefixes, or outside of all."""
+    either = "|".join(paths.regex(prefix) for prefix in prefixes)
+    match = {
+        "descriptor_key": "paths",
+        "descriptor_value": "own",
+        "expect_match": not outside,
+        "headers": [{"name": "x-mesh-path", "string_match": {"safe_regex": {"regex": either}}}],
+    }
+    return {"header_value_match": match}
+
+
+def _bucket(rate: Rate) -> dict[str, Any]:
+    return {"max_tokens": rate.requests, "tokens_per_fill": rate.requests, "fill_interval": f"{rate.per_s}s"}

@@ -1,0 +1,62 @@
+"""Envoy's own replies (body too large, bad JSON, rate limit) in the shape of the dialect that was asked."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.edge import prefixes as paths
+from gateway.edge.front import Front
+
+_STATUSES = (400, 401, 403, 404, 405, 408, 413, 415, 426, 429, 431, 500, 501, 502, 503, 504)
+_TRANSCODED = "x-envoy-original-method"
+
+
+def local_reply_config(dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return how Envoy words what it says itself; `prefixes` are a dialect's paths by its name."""
+    return {
+        "mappers": list(_mappers(dialects, prefixes)),
+        "body_format": json_format(dialects[0].envoy_body(500)),
+    }
+
+
+def _mappers(dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
+    """The first dialect's is for every path that is nobody else's.  gRPC clients keep Envoy's plain text."""
+    yield {
+        "filter": {
+            "and_filter": {
+                "filters": [
+                    _header("content-type", prefix="application/grpc"),
+                    # Set on what was transcoded: those clients speak REST.
+                    {"header_filter": {"header": {"name": _TRANSCODED, "present_match": True, "invert_match": True}}},
+                ]
+            }
+        },
+        "body_format_override": {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}},
+    }
+    default, *others = dialects
+    for dialect in (*[other for other in others if prefixes[other.name]], default):
+        either = "|".join(paths.regex(prefix) for prefix in prefixes[dialect.name])
+        where = [_header("x-mesh-path", safe_regex={"regex": either})] if either else []
+        for status in _STATUSES:
+            filters = [*where, _is(status)]
+            yield {
+                "filter": {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0],
+                "body_format_override": json_format(dialect.envoy_body(status)),
+            }
+
+
+def json_format(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object in which Envoy's `%COMMAND%`s are filled in."""
+    formatter = "type.googleapis.com/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"
+    return {
+        "json_format": dict(values),
+        "formatters": [{"name": "req_without_query", "typed_config": {"@type": formatter}}],
+    }
+
+
+def _is(status: int) -> dict[str, Any]:
+    value = {"default_value": status, "runtime_key": f"local_reply.{status}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+
+
+def _header(name: str, **match: Any) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, "string_match": match}}}

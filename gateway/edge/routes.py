@@ -1,0 +1,103 @@
+"""Which cluster answers a request.
+
+Typed gRPC goes to the service it names, a dialect's RPCs (which the transcoder makes of REST) to the gateway, a
+dialect's WebSockets and everything else to the web app.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.config import EdgeConfig
+from gateway.edge import clusters, contract, filters
+from gateway.edge.front import Front
+
+_UNARY_TIMEOUT_S = 660
+"""Longer than the longest wait a dialect offers (`/outputs/status?extended=true`: 600 s)."""
+_IDLE_TIMEOUT_S = 3600
+"""A stream may be silent for so long: a boot waits half an hour for an app."""
+_WEB_TIMEOUT_S = 60
+# gRPC-Web too: its filter comes behind the choice of a route.
+_GRPC = {"headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]}
+_UPGRADE = {"headers": [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}]}
+
+
+def route_config(config: EdgeConfig, services: Sequence[contract.Service], dialects: Sequence[Front]) -> dict[str, Any]:
+    """Return the one virtual host."""
+    base_url = config.public_url or "%REQ(X-FORWARDED-PROTO)%://%REQ(:AUTHORITY)%"
+    return {
+        "virtual_hosts": [
+            {
+                "name": "mesh",
+                "domains": ["*"],
+                "routes": list(_routes(services, dialects)),
+                "request_headers_to_remove": list(filters.CLAIM_HEADERS),
+                "request_headers_to_add": [
+                    {
+                        "header": {"key": "x-mesh-base-url", "value": base_url.rstrip("/")},
+                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                    }
+                ],
+            }
+        ]
+    }
+
+
+def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> Iterator[dict[str, Any]]:
+    for service in services:
+        if not service.is_dialect:
+            continue
+        for method in service.methods:
+            if method.streams:
+                yield _route({"path": method.name, **_GRPC}, clusters.GATEWAY, timeout_s=0)
+        yield _route({"prefix": f"/{service.name}/", **_GRPC}, clusters.GATEWAY, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
+    for prefix, cluster in clusters.PREFIXES.items():
+        for service in services:
+            if f"/{service.name}/".startswith(prefix):
+                yield from _lines(service, cluster)
+        yield _route({"prefix": prefix, **_GRPC}, cluster, timeout_s=0)
+    # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
+    yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
+    for dialect in dialects:
+        for template in dialect.socket_paths:
+            yield _socket(template)
+    yield _route({"prefix": "/"}, clusters.WEB, _WEB_TIMEOUT_S)
+
+
+def _lines(service: contract.Service, cluster: str) -> Iterator[dict[str, Any]]:
+    """Streams of our own API over REST: `edge.lua` gives the answer its content type, a JSON document on each line."""
+    transcoded = {"headers": [*_GRPC["headers"], {"name": "x-envoy-original-method", "present_match": True}]}
+    for method in service.methods:
+        if method.streams and method.bindings:
+            marked = {"header": {"key": "x-mesh-lines", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            route = _route({"path": method.name, **transcoded}, cluster, timeout_s=0)
+            yield {**route, "response_headers_to_add": [marked]}
+
+
+def _socket(template: str) -> dict[str, Any]:
+    match = {"safe_regex": {"regex": contract.pattern(template)}, **_UPGRADE}
+    # The same path may be an RPC to who does not ask for a WebSocket.
+    disabled = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+    return {
+        **_route(match, clusters.WEB, timeout_s=0),
+        "typed_per_filter_config": dict.fromkeys(filters.TRANSCODERS.values(), disabled),
+    }
+
+
+def _route(match: Mapping[str, Any], cluster: str, timeout_s: int, idle_s: int = _IDLE_TIMEOUT_S) -> dict[str, Any]:
+    route: dict[str, Any] = {
+        "match": dict(match),
+        "route": {
+            "cluster": cluster,
+            "timeout": f"{timeout_s}s",
+            "idle_timeout": f"{idle_s}s",
+            # Only what cannot have reached the service: it restarts in a second or two.
+            "retry_policy": {
+                "retry_on": "connect-failure,refused-stream",
+                "num_retries": 4,
+                "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},
+            },
+        },
+    }
+    if cluster != clusters.GATEWAY:  # only the gateway may say what the HTTP answer is
+        route["response_headers_to_remove"] = ["x-http-code", "x-http-body"]
+    return route

@@ -1,0 +1,69 @@
+"""The HTTP side of `meshkit.errors`: which status an error has, and what Envoy says in our place."""
+
+from collections.abc import Mapping
+
+import grpc
+
+from meshkit.errors import (
+    AlreadyExists,
+    Conflict,
+    DeadlineExceeded,
+    Denied,
+    Exhausted,
+    FailedPrecondition,
+    Invalid,
+    MeshError,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+
+
+class HttpError(MeshError):
+    """For what must be answered with one certain HTTP status, such as 413 or 502."""
+
+    code = grpc.StatusCode.UNKNOWN
+    reason = "HTTP"
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+_STATUS: dict[type[MeshError], int] = {
+    Invalid: 400,
+    Unauthenticated: 401,
+    Denied: 403,
+    NotFound: 404,
+    AlreadyExists: 409,
+    Conflict: 409,
+    FailedPrecondition: 409,
+    Exhausted: 429,
+    Unavailable: 503,
+    DeadlineExceeded: 504,
+}
+
+
+def http_status(error: MeshError) -> int:
+    """Return the HTTP status that most dialects give this error."""
+    if isinstance(error, HttpError):
+        return error.status
+    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
+
+
+TOO_LARGE = "body is larger than 4 MiB: send less"
+_ENVOY_DETAILS: Mapping[int, str] = {
+    400: "request is not valid: %LOCAL_REPLY_BODY% (%RESPONSE_CODE_DETAILS%)",
+    404: "Not Found",
+    413: TOO_LARGE,
+    429: "too many requests: slow down",
+    503: "the service is not available: try again",
+    504: "the service took too long: try again",
+}
+ENVOY_PATH = "%REQ_WITHOUT_QUERY(X-MESH-PATH?:PATH)%"
+"""The path a client sent, in Envoy's own replies: the transcoder moves it aside."""
+
+
+def envoy_detail(status: int) -> str:
+    """Return what Envoy says with a status of its own."""
+    return _ENVOY_DETAILS.get(status, "%LOCAL_REPLY_BODY%")

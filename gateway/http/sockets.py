@@ -1,0 +1,138 @@
+"""WebSockets: who may open one, and when one ends.
+
+Envoy passes the upgrade on for the paths that dialects list.  A caller is verified as for an RPC, by the credentials of
+the dialect; a token in a cookie counts only on pages of this site, as browsers send it along from everybody's.  The
+endpoint runs as that caller until it returns, the client hangs up, the token does not hold any more, or the gateway
+stops.
+
+What goes wrong before the WebSocket is accepted is answered in HTTP, in the dialect's shape; afterwards it is closed
+with 4000 plus the HTTP status and a short reason.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from mesh.gateway.v1 import options_pb2
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gateway.http.cookies import check_origin
+from gateway.http.dialect import Dialect, Dialects, Socket
+from gateway.http.errors import http_status
+from gateway.http.refusals import refuse
+from gateway.http.session import Session
+from meshkit.access import check_access, user_of
+from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated, Unavailable
+from meshkit.principal import Principal, acting
+from meshkit.verifier import REFUSED, TokenVerifier
+
+log = structlog.get_logger()
+_NORMAL, _GOING_AWAY = 1000, 1001
+_REASON_BYTES_MAX = 123
+"""Of a close frame (RFC 6455 §5.5)."""
+
+_Endpoint = Callable[[Session], Awaitable[None]]
+
+
+class Door:
+    """Lets callers in, and out."""
+
+    def __init__(self, dialects: Dialects, verifier: TokenVerifier) -> None:
+        self._dialects = dialects
+        self._verifier = verifier
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End every session; their clients are told to come again."""
+        self._stopping.set()
+
+    def routes(self, peers: Any) -> Sequence[WebSocketRoute]:
+        """Return the routes of all sockets.  `peers` are the mesh's stubs, for their endpoints."""
+        known = [
+            WebSocketRoute(socket.path, self._serve(dialect, socket, socket.endpoint(peers)))
+            for dialect in self._dialects.all
+            for socket in dialect.sockets
+        ]
+        return [*known, WebSocketRoute("/{path:path}", self._unknown)]
+
+    def _serve(self, dialect: Dialect, socket: Socket, endpoint: _Endpoint) -> Callable[[WebSocket], Awaitable[None]]:
+        async def serve(websocket: WebSocket) -> None:
+            try:
+                principal = await self._principal(websocket, dialect, socket.access)
+            except MeshError as error:
+                await self._refuse(websocket, error)
+                return
+            session = Session(websocket, principal)
+            with acting(principal):
+                ending = await self._until_ended(session, endpoint)
+            if isinstance(ending, WebSocketDisconnect):
+                return
+            if ending is not None and not session.accepted:
+                await self._refuse(websocket, ending)
+                return
+            await _close(websocket, ending, stopping=self._stopping.is_set())
+
+        return serve
+
+    async def _principal(self, websocket: WebSocket, dialect: Dialect, access: int) -> Principal:
+        token = dialect.credentials.in_headers(websocket.headers)
+        if not token and (token := dialect.credentials.in_cookies(websocket.headers)):
+            check_origin(websocket.headers)
+        principal = await user_of(token, self._verifier, optional=access == options_pb2.ACCESS_PUBLIC)
+        check_access(principal, access)
+        return principal
+
+    async def _until_ended(self, session: Session, endpoint: _Endpoint) -> MeshError | WebSocketDisconnect | None:
+        """Run the endpoint; return why the session ended, None if the endpoint was done."""
+        running = [
+            asyncio.ensure_future(wait)
+            for wait in (endpoint(session), _hung_up(session), self._revoked(session.principal), self._stopped())
+        ]
+        try:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            await next(task for task in running if task in done)
+        except (MeshError, WebSocketDisconnect) as error:
+            return error
+        except Exception:
+            log.exception("unhandled", path=session.path)
+            return Internal("internal error")
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        return None
+
+    async def _revoked(self, principal: Principal) -> None:
+        """Raise `Unauthenticated` when the caller's token does not hold any more."""
+        try:
+            async with asyncio.timeout(principal.expires_at - time.time() if principal.user else None):
+                await self._verifier.revocations.until_hit(principal)
+        except TimeoutError:
+            raise Unauthenticated("token has expired: sign in again", token=REFUSED) from None
+        raise Unauthenticated("token has been revoked: sign in again", token=REFUSED)
+
+    async def _stopped(self) -> None:
+        await self._stopping.wait()
+        raise Unavailable("the gateway stops: connect again")
+
+    async def _unknown(self, websocket: WebSocket) -> None:
+        await self._refuse(websocket, NotFound("Not Found"))
+
+    async def _refuse(self, websocket: WebSocket, error: MeshError) -> None:
+        await websocket.send_denial_response(refuse(websocket, error, self._dialects))
+
+
+async def _hung_up(session: Session) -> None:
+    await session.read()
+    raise WebSocketDisconnect
+
+
+async def _close(websocket: WebSocket, error: MeshError | None, *, stopping: bool) -> None:
+    code = _NORMAL if error is None else _GOING_AWAY if stopping else 4000 + http_status(error)
+    reason = "" if error is None else str(error)
+    with contextlib.suppress(WebSocketDisconnect):  # it was faster
+        await websocket.close(code, reason.encode()[:_REASON_BYTES_MAX].decode(errors="ignore"))

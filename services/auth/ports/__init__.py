@@ -1,0 +1,1 @@
+"""What the auth service needs from outside: protocols that adapters keep."""

@@ -1,0 +1,1 @@
+"""The auth service on the wire: unpack, call, pack."""

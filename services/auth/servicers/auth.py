@@ -1,0 +1,79 @@
+"""`mesh.auth.v1.AuthService`: sign-in, API keys, and what other services trust."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from google.protobuf import empty_pb2
+from mesh.auth.v1 import auth_pb2 as pb
+from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
+
+from meshkit import clock, names, paging
+from meshkit.idempotency import ask
+from meshkit.interceptors import Context
+from services.auth import wire
+from services.auth.domain import ApiKey
+from services.auth.keys import Keys
+from services.auth.revocations import Feed
+from services.auth.servicers.me import user_caller
+from services.auth.sessions import Sessions
+
+
+class AuthServicer(pb_grpc.AuthServiceServicer):
+    """Signs users in and out, and tells other services what to trust."""
+
+    def __init__(self, sessions: Sessions, keys: Keys, feed: Feed, jwks_json: str) -> None:
+        self._sessions = sessions
+        self._keys = keys
+        self._feed = feed
+        self._jwks = pb.Jwks(jwks_json=jwks_json)
+
+    async def Login(self, request: pb.LoginRequest, context: Context) -> pb.Tokens:
+        """Exchange a name and password for tokens."""
+        return wire.tokens_pb(await self._sessions.login(request.login, request.password, request.access_ttl_s))
+
+    async def RefreshTokens(self, request: pb.RefreshTokensRequest, context: Context) -> pb.Tokens:
+        """Exchange a refresh token for new tokens."""
+        return wire.tokens_pb(await self._sessions.refresh(request.refresh_token))
+
+    async def Logout(self, request: pb.LogoutRequest, context: Context) -> empty_pb2.Empty:
+        """Revoke the caller's own access token, with its session."""
+        _, me = user_caller()
+        await self._sessions.logout(me.token, me.jti, clock.moment_at(me.expires_at))
+        return empty_pb2.Empty()
+
+    async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.Jwks:
+        """Return the public keys."""
+        return self._jwks
+
+    async def WatchRevocations(
+        self, request: pb.WatchRevocationsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchRevocationsResponse]:
+        """Stream what must fail: all of it first, then as it happens."""
+        async for batch in self._feed.follow():
+            yield pb.WatchRevocationsResponse(revocations=[wire.revocation_pb(item) for item in batch])
+
+    async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
+        """Make a long-lived token of the caller."""
+        user_id, me = user_caller()
+        key, token = await self._keys.add(
+            user_id, request.display_name, request.ttl_days, clock.moment_at(me.issued_at), ask(request)
+        )
+        return pb.CreateApiKeyResponse(api_key=wire.api_key_pb(key), token=token)
+
+    async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
+        """List the caller's keys, newest first."""
+        user_id, _ = user_caller()
+
+        async def fetch(last: str, limit: int) -> Sequence[ApiKey]:
+            before = clock.from_micros(paging.number(last)) if last else None
+            return await self._keys.list(user_id, before, limit)
+
+        found = await paging.page(request, fetch, lambda key: str(clock.micros(key.created_at)), "apiKeys", user_id)
+        return pb.ListApiKeysResponse(
+            api_keys=[wire.api_key_pb(key) for key in found.items], next_page_token=found.next_token
+        )
+
+    async def DeleteApiKey(self, request: pb.DeleteApiKeyRequest, context: Context) -> empty_pb2.Empty:
+        """Revoke one of the caller's keys."""
+        user_id, _ = user_caller()
+        await self._keys.delete(user_id, names.parse(request.name, "apiKeys"))
+        return empty_pb2.Empty()

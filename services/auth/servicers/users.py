@@ -1,0 +1,60 @@
+"""`mesh.auth.v1.UserService`: the people who may sign in."""
+
+from google.protobuf import empty_pb2
+from mesh.auth.v1 import auth_pb2 as pb
+from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
+
+from meshkit import names, paging
+from meshkit.idempotency import ask
+from meshkit.interceptors import Context
+from services.auth import wire
+from services.auth.servicers.me import user_caller
+from services.auth.users import Users
+
+
+class UserServicer(pb_grpc.UserServiceServicer):
+    """Keeps users.  `secret` seals the hashes of requests that carry a password."""
+
+    def __init__(self, users: Users, secret: bytes) -> None:
+        self._users = users
+        self._secret = secret
+
+    async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.User:
+        """Add an active user."""
+        sent = request.user
+        user = await self._users.add(
+            login=sent.login,
+            email=sent.email,
+            password=sent.password,
+            operator=sent.operator,
+            tier=wire.tier_of(sent.tier),
+            request=ask(request, self._secret),
+        )
+        return wire.user_pb(user)
+
+    async def GetSelf(self, request: pb.GetSelfRequest, context: Context) -> pb.User:
+        """Return the caller."""
+        user_id, _ = user_caller()
+        return wire.user_pb(await self._users.get(user_id))
+
+    async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.User:
+        """Return a user by id or login."""
+        return wire.user_pb(await self._users.find(names.parse(request.name, "users")))
+
+    async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
+        """List users by login."""
+        found = await paging.page(request, self._users.list, lambda user: user.login, "users")
+        return pb.ListUsersResponse(
+            users=[wire.user_pb(user) for user in found.items], next_page_token=found.next_token
+        )
+
+    async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.User:
+        """Change the fields named by the mask."""
+        key = names.parse(request.user.name, "users", "user.name")
+        change, password = wire.change_of(request)
+        return wire.user_pb(await self._users.update(key, change, password))
+
+    async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> empty_pb2.Empty:
+        """Delete a user."""
+        await self._users.delete(names.parse(request.name, "users"))
+        return empty_pb2.Empty()

@@ -1,0 +1,154 @@
+"""Signing in, staying signed in, signing out."""
+
+import dataclasses
+import datetime
+
+import structlog
+
+from meshkit.clock import utc_now
+from meshkit.errors import Exhausted, Invalid, NotFound, Unauthenticated
+from meshkit.tasks import Tasks
+from services.auth import domain, tokens
+from services.auth.domain import Session, User
+from services.auth.passwords import Passwords
+from services.auth.ports.store import AuthStore, Issued, Reuse
+from services.auth.revocations import Feed
+from services.auth.throttle import Throttle
+
+audit = structlog.get_logger("audit")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a sign-in or a refresh gives."""
+
+    user: User
+    access_token: str
+    refresh_token: str
+    expires_at: datetime.datetime
+    """Of the access token."""
+
+
+class Sessions:
+    """Signs people in and out.
+
+    Steps that revoke run to their end though their caller goes away: what is stored must also be announced.
+    """
+
+    def __init__(
+        self,
+        store: AuthStore,
+        signer: tokens.Signer,
+        passwords: Passwords,
+        throttle: Throttle,
+        feed: Feed,
+        tasks: Tasks,
+    ) -> None:
+        self._store = store
+        self._signer = signer
+        self._passwords = passwords
+        self._throttle = throttle
+        self._feed = feed
+        self._tasks = tasks
+
+    async def login(self, login: str, password: str, access_ttl_s: int) -> Grant:
+        """Start a session.
+
+        Raises `Invalid` if a field is missing, `Unauthenticated` (in the same words and the same time for a wrong
+        name, a wrong password and an inactive user) and `Exhausted` after too many failures.
+        """
+        _check_present(login, password)
+        ttl_s = domain.access_ttl_s(access_ttl_s)
+        user = await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password)
+        session_id = tokens.new_id()
+        refresh_token = tokens.new_refresh_token(session_id)
+        now = utc_now()
+        session = Session(
+            session_id=session_id,
+            user_id=user.user_id,
+            token_hash=tokens.digest(refresh_token),
+            access_ttl_s=ttl_s,
+            issued_at=now,
+            expires_at=now,
+        )
+        return self._grant(await self._store.add_session(session, user, tokens.new_id()), refresh_token)
+
+    async def refresh(self, refresh_token: str) -> Grant:
+        """Exchange a refresh token; one that has been used before ends its session.  Raises `Unauthenticated`."""
+        if not refresh_token:
+            raise Invalid("refresh_token: is required", {"refresh_token": ["is required"]})
+        return await self._tasks.complete(self._refresh(refresh_token), "refresh")
+
+    async def _refresh(self, refresh_token: str) -> Grant:
+        session_id = refresh_token.partition(".")[0]
+        following = tokens.new_refresh_token(session_id)
+        outcome = await self._store.rotate(
+            session_id, tokens.digest(refresh_token), tokens.digest(following), tokens.new_id()
+        )
+        await self._feed.announce(outcome.revocations)
+        if isinstance(outcome, Reuse):
+            audit.warning("refresh token reused: session ended", user=f"users/{outcome.user_id}")
+            raise Unauthenticated("refresh token was used before: sign in again")
+        return self._grant(outcome, following)
+
+    async def logout(self, access_token: str, jti: str, expires_at: datetime.datetime) -> None:
+        """Revoke a verified access token, and end its session."""
+        session_id = tokens.session_of(access_token)
+
+        async def step() -> None:
+            await self._feed.announce(await self._store.end_session(session_id, jti, expires_at))
+
+        await self._tasks.complete(step(), "logout")
+
+    async def _authenticate(self, login: str, password: str) -> User:
+        async with self._passwords.slot():
+            # Asked with the slot held: attempts that wait together must not all pass before the first has failed.
+            try:
+                self._throttle.check(login)
+            except Exhausted:
+                _audit("throttled", await self._known(login))
+                raise
+            user = await self._known(login)
+            matches = await self._passwords.verify(user.password_hash if user is not None else None, password)
+            if user is None or not matches:
+                self._throttle.failed(login)
+                _audit("wrong password" if user is not None else "unknown user", user)
+                raise Unauthenticated("Invalid name or password")
+            if not user.active:
+                self._throttle.failed(login)
+                _audit("inactive", user)
+                raise Unauthenticated("Invalid name or password")
+            self._throttle.succeeded(login)
+            _audit("ok", user)
+            return user
+
+    async def _known(self, login: str) -> User | None:
+        try:
+            return await self._store.find_user(login)
+        except NotFound:
+            return None
+
+    def _grant(self, issued: Issued, refresh_token: str) -> Grant:
+        jti, expires_at = issued.session.access[-1]
+        access_token = self._signer.sign(
+            issued.user,
+            jti=jti,
+            session=issued.session.session_id,
+            issued_at=issued.session.issued_at,
+            expires_at=expires_at,
+        )
+        return Grant(user=issued.user, access_token=access_token, refresh_token=refresh_token, expires_at=expires_at)
+
+
+def _check_present(login: str, password: str) -> None:
+    wrong = {name: ["is required"] for name, text in (("login", login), ("password", password)) if not text}
+    if len(password.encode()) > domain.PASSWORD_BYTES_MAX:
+        wrong["password"] = [f"must have at most {domain.PASSWORD_BYTES_MAX} bytes"]
+    if wrong:
+        raise Invalid(f"{', '.join(wrong)}: {next(iter(wrong.values()))[0]}", wrong)
+
+
+def _audit(outcome: str, user: User | None) -> None:
+    # Of names that are not ours nothing is logged: people type passwords into the wrong field.
+    emit = audit.info if outcome == "ok" else audit.warning
+    emit("sign-in", outcome=outcome, user=f"users/{user.user_id}" if user is not None else "")

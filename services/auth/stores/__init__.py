@@ -1,0 +1,1 @@
+"""Adapters of `services.auth.ports.store`."""

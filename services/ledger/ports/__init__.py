@@ -1,0 +1,1 @@
+"""What the ledger needs from outside: protocols that adapters keep."""

@@ -1,0 +1,1 @@
+"""What the payments service needs from outside: protocols that adapters keep."""

@@ -1,0 +1,1 @@
+"""Adapters of `services.payments.ports.provider`: whoever keeps the escrows."""

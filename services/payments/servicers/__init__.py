@@ -1,0 +1,1 @@
+"""The payments service on the wire: unpack, call, pack."""

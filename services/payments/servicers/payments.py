@@ -1,0 +1,75 @@
+"""`mesh.payments.v1.PaymentService`."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from mesh.payments.v1 import payments_pb2 as pb
+from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
+
+from meshkit import names, paging
+from meshkit.idempotency import ask
+from meshkit.interceptors import Context
+from meshkit.principal import caller, check_owner
+from services.payments import wire
+from services.payments.domain import Payment
+from services.payments.payments import Payments
+from services.payments.watches import Watches
+
+
+class PaymentServicer(pb_grpc.PaymentServiceServicer):
+    """Keeps payments, one per job."""
+
+    def __init__(self, payments: Payments, watches: Watches, *, heartbeat_s: float) -> None:
+        self._payments = payments
+        self._watches = watches
+        self._heartbeat_s = heartbeat_s
+
+    async def CreatePayment(self, request: pb.CreatePaymentRequest, context: Context) -> pb.Payment:
+        """Record that a job is to be paid for, and have the provider asked."""
+        sent = request.payment
+        return wire.payment_pb(await self._payments.create(sent.job, sent.owner, wire.terms_of(sent), ask(request)))
+
+    async def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.Payment:
+        """Return a payment of the caller's."""
+        return wire.payment_pb(await self._own(request.name))
+
+    async def ListPayments(self, request: pb.ListPaymentsRequest, context: Context) -> pb.ListPaymentsResponse:
+        """List the caller's payments, newest first; of everybody for who sees all."""
+        me = caller()
+        owner = "" if me.sees_all else me.user
+
+        async def fetch(before: str, limit: int) -> Sequence[tuple[int, Payment]]:
+            return await self._payments.page(owner, paging.number(before), limit)
+
+        found = await paging.page(request, fetch, lambda item: str(item[0]), "payments", owner)
+        return pb.ListPaymentsResponse(
+            payments=[wire.payment_pb(payment) for _, payment in found.items], next_page_token=found.next_token
+        )
+
+    async def WatchPayment(
+        self, request: pb.WatchPaymentRequest, context: Context
+    ) -> AsyncIterator[pb.WatchPaymentResponse]:
+        """Stream a payment of the caller's, as it is and after each change."""
+        payment = await self._own(request.name)
+        async for batch in self._watches.watch(payment.payment_id, self._heartbeat_s):
+            yield wire.batch_pb(batch)
+
+    async def WatchPayments(
+        self, request: pb.WatchPaymentsRequest, context: Context
+    ) -> AsyncIterator[pb.WatchPaymentResponse]:
+        """Stream every payment that has not ended, then whatever changes."""
+        async for batch in self._watches.watch_all(self._heartbeat_s):
+            yield wire.batch_pb(batch)
+
+    async def SubmitResult(self, request: pb.SubmitResultRequest, context: Context) -> pb.Payment:
+        """Record the hash of a job's result."""
+        payment_id = names.parse(request.name, "payments")
+        return wire.payment_pb(await self._payments.submit_result(payment_id, request.result_hash))
+
+    async def AuthorizeRefund(self, request: pb.AuthorizeRefundRequest, context: Context) -> pb.Payment:
+        """Record that the money is to go back."""
+        return wire.payment_pb(await self._payments.authorize_refund(names.parse(request.name, "payments")))
+
+    async def _own(self, name: str) -> Payment:
+        payment = await self._payments.get(names.parse(name, "payments"))
+        check_owner(payment.owner, f"payments/{payment.payment_id}")
+        return payment

@@ -1,0 +1,1 @@
+"""Adapters of `services.payments.ports.store`."""

@@ -1,0 +1,1 @@
+"""The registry's three services: unpack, call, pack.  No rule of the registry lives here."""

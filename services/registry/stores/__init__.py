@@ -1,0 +1,1 @@
+"""Where exposes are kept: the adapters of `services.registry.ports.exposes`."""

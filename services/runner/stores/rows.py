@@ -1,0 +1,63 @@
+"""How a job is a row of the table `jobs`: the same columns as `Job` has fields."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.runner.domain import Isolation, Job, PaymentStep, Reason, State
+
+_FIELDS = [field.name for field in dataclasses.fields(Job)]
+# What never changes after the create is not written again.
+_FIXED = {
+    "job_id",
+    "flow",
+    "target",
+    "owner",
+    "inputs_json",
+    "meta_json",
+    "extra_json",
+    "entry_point",
+    "base_url",
+    "isolation",
+    "labels_json",
+    "conversation",
+    "created_at",
+    "payment_json",
+}
+_MOVING = [name for name in _FIELDS if name not in _FIXED]
+# How the columns that are not plain text or numbers are read.
+_READERS: dict[int, Callable[[Any], Any]] = {
+    _FIELDS.index("state"): State,
+    _FIELDS.index("reason"): Reason,
+    _FIELDS.index("payment_step"): PaymentStep,
+    _FIELDS.index("isolation"): Isolation,
+    _FIELDS.index("pending_locks"): lambda text: tuple(text.split()),
+}
+COLUMNS = ", ".join(_FIELDS)
+INSERT = f"INSERT INTO jobs ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
+UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _MOVING)} WHERE job_id = ?"
+SELECT = f"SELECT {COLUMNS} FROM jobs"
+# As the index `jobs_open` has it, word by word: it is not used for another order of the same states.
+OPEN = "state NOT IN ('succeeded', 'failed', 'cancelled')"
+
+
+def inserted(job: Job) -> list[Any]:
+    """Return the values for `INSERT`."""
+    return _values(job, _FIELDS)
+
+
+def updated(job: Job) -> list[Any]:
+    """Return the values for `UPDATE`."""
+    return [*_values(job, _MOVING), job.job_id]
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """Return the job of a row of `COLUMNS`."""
+    values = list(row)
+    for index, read in _READERS.items():
+        values[index] = read(values[index])
+    return Job(**dict(zip(_FIELDS, values, strict=True)))
+
+
+def _values(job: Job, names: Sequence[str]) -> list[Any]:
+    return [" ".join(job.pending_locks) if name == "pending_locks" else getattr(job, name) for name in names]

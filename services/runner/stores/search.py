@@ -1,0 +1,134 @@
+"""Finding jobs in SQLite, newest first, without holding up anybody.
+
+A query of three characters or more is looked for in three places: among the open jobs, among those that have ended and
+are not indexed yet, and in the index (`stores.index`).  A job only ever moves from one to the next, so whoever asks in
+this order misses none; what is seen twice counts once.  A shorter query has no trigram: it walks through the jobs.
+
+Whatever walks does so in slices on the reading threads (`Database.query`): between two slices come the queries of
+others, and a caller that has gone, or whose time is over, ends the walk.
+"""
+
+import dataclasses
+import functools
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from meshkit.sqlite import Database
+from services.runner.domain import Job
+from services.runner.domain.ids import is_job_id
+from services.runner.stores import index, texts
+from services.runner.stores.rows import COLUMNS, OPEN, job_of
+
+_SLICE = 1000
+"""Jobs that are looked at in one piece."""
+_CANDIDATES_MIN = 50
+_NEWEST = "\U0010ffff"
+"""Behind every id."""
+
+_ALL = "jobs WHERE 1"
+# The index is named: it is small, and an owner's may be large.
+_OPEN = f"jobs INDEXED BY jobs_open WHERE {OPEN}"
+_UNINDEXED = "unindexed_jobs CROSS JOIN jobs USING (job_id) WHERE 1"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is looked for."""
+
+    owner: str | None
+    query: str
+    """Folded."""
+    before: str
+    limit: int
+
+
+async def find(database: Database, wanted: Wanted) -> list[Job]:
+    """Return jobs as `JobStore.find`."""
+    if "\0" in wanted.query:
+        return []  # no text has one
+    if not wanted.query:
+        return await database.query(lambda connection: _matching(connection, _ALL, wanted, (wanted.before, "")))
+    if len(wanted.query) < index.GRAM:
+        return await _walk(database, _ALL, wanted)
+    found = {job.job_id: job for source in (_OPEN, _UNINDEXED) for job in await _walk(database, source, wanted)}
+    found |= {job.job_id: job for job in await _look_up(database, wanted)}
+    return _newest(found.values())[: wanted.limit]
+
+
+async def _walk(database: Database, source: str, wanted: Wanted) -> list[Job]:
+    """Look at every job of a source, from the newest on, until there are enough."""
+    found: list[Job] = []
+    below = wanted.before
+    while True:
+        below, some = await database.query(functools.partial(_slice, source=source, wanted=wanted, below=below))
+        found += some
+        if not below or len(found) >= wanted.limit:
+            return found[: wanted.limit]
+
+
+def _slice(connection: sqlite3.Connection, source: str, wanted: Wanted, below: str) -> tuple[str, list[Job]]:
+    """Look at some jobs below an id; return where to go on, empty at the end, and those that match."""
+    where, values = _scope(wanted, below)
+    last = connection.execute(
+        f"SELECT job_id FROM {source} {where} ORDER BY job_id DESC LIMIT 1 OFFSET {_SLICE - 1}", values
+    ).fetchone()
+    lowest = last[0] if last is not None else ""
+    return lowest, _matching(connection, source, wanted, (below, lowest))
+
+
+def _matching(connection: sqlite3.Connection, source: str, wanted: Wanted, span: tuple[str, str]) -> list[Job]:
+    """Return the jobs of a source that match, below the first id of the span and down to the second."""
+    where, values = _scope(wanted, span[0])
+    if wanted.query:
+        where += f" AND instr({texts.SQL}, ?) > 0"
+        values.append(wanted.query)
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM {source} {where} AND job_id >= ? ORDER BY job_id DESC LIMIT ?",
+        (*values, span[1], wanted.limit),
+    )
+    return [job_of(row) for row in rows]
+
+
+async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
+    """Check the candidates of the index, from the newest on, until there are enough."""
+    match = index.match_of(wanted.query, wanted.owner)
+    below = index.end_of(index.second(wanted.before)) if is_job_id(wanted.before) else index.NUMBER_MAX
+    size = max(_CANDIDATES_MIN, wanted.limit)
+    found: list[Job] = []
+    while True:
+        numbers, some = await database.query(
+            functools.partial(_candidates, wanted=wanted, match=match, below=below, size=size)
+        )
+        found = _newest([*found, *some])
+        if len(numbers) < size:
+            return found
+        below = numbers[-1]
+        # Jobs of one second are numbered as they ended: it is looked through to its end.
+        if len(found) >= wanted.limit and index.second(found[wanted.limit - 1].job_id) > index.second_of(below):
+            return found
+
+
+def _candidates(
+    connection: sqlite3.Connection, wanted: Wanted, match: str, below: int, limit: int
+) -> tuple[list[int], list[Job]]:
+    numbers = index.candidates(connection, match, below, limit)
+    chosen = "number IN (SELECT value FROM json_each(?))"
+    where, values = _scope(wanted, wanted.before)
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM indexed_jobs CROSS JOIN jobs USING (job_id) "
+        f"WHERE {chosen} {where} AND instr({texts.SQL}, ?) > 0",
+        (json.dumps(numbers), *values, wanted.query),
+    )
+    return numbers, [job_of(row) for row in rows]
+
+
+def _scope(wanted: Wanted, below: str) -> tuple[str, list[str]]:
+    """Return the rest of a condition, and its values."""
+    if wanted.owner is None:
+        return "AND job_id < ?", [below or _NEWEST]
+    return "AND job_id < ? AND owner = ?", [below or _NEWEST, wanted.owner]
+
+
+def _newest(jobs: Iterable[Job]) -> list[Job]:
+    return sorted(jobs, key=lambda job: job.job_id, reverse=True)

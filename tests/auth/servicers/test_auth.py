@@ -1,0 +1,326 @@
+"""Signing in and out, over the wire."""
+
+import asyncio
+import pathlib
+import statistics
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+import pytest_asyncio
+import structlog
+from google.protobuf import field_mask_pb2
+from mesh.auth.v1 import auth_pb2 as pb
+
+from meshkit.errors import Denied, Exhausted, Invalid, NotFound, Unauthenticated
+from services.auth import throttle
+from services.auth.throttle import Throttle
+from tests.auth.helpers import AuthMesh, auth_mesh, bearer, claims, refused
+
+
+@pytest_asyncio.fixture
+async def mesh(tmp_path: pathlib.Path) -> AsyncIterator[AuthMesh]:
+    """The auth service, as in production but for the store: `test_store.py` holds both to the same."""
+    # Waits do not end in the middle of a test on a busy machine: `test_throttle.py` tests their length.
+    async with auth_mesh(tmp_path, throttle=Throttle(lambda: 0.0)) as running:
+        yield running
+
+
+async def keys(mesh: AuthMesh) -> str:
+    """Return the public key set."""
+    return str((await mesh.auth.GetJwks(pb.GetJwksRequest(), timeout=5)).jwks_json)
+
+
+async def test_the_default_account_signs_in(mesh: AuthMesh) -> None:
+    """admin / admin, on a mesh that only this machine reaches; its token verifies with the public keys."""
+    before = time.time()
+    tokens = await mesh.sign_in()
+    found = claims(tokens.access_token, await keys(mesh))
+
+    assert (tokens.user.login, tokens.user.email, tokens.user.operator) == ("admin", "admin@example.com", True)
+    assert f"users/{found['sub']}" == tokens.user.name
+    assert (found["login"], found["operator"], found["tier"]) == ("admin", True, "enterprise")
+    assert before <= found["iat"] <= time.time()
+    assert isinstance(found["exp"], int)
+    assert 899 < found["exp"] - found["iat"] <= 901
+    assert found["exp"] == tokens.expire_time.seconds
+    assert tokens.user.password == ""
+
+
+async def test_a_caller_says_how_long_the_token_lives(mesh: AuthMesh) -> None:
+    """Up to a day; a refresh gives the same again."""
+    tokens = await mesh.sign_in(ttl_s=86_400)
+    fresh = await mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=tokens.refresh_token), timeout=5)
+    found = claims(fresh.access_token, await keys(mesh))
+
+    assert 86_399 < found["exp"] - found["iat"] <= 86_401
+    for ttl_s in (-1, 86_401):
+        error = await refused(Invalid, mesh.sign_in(ttl_s=ttl_s))
+        assert isinstance(error, Invalid)
+        assert "access_ttl_s" in error.fields
+
+
+@pytest.mark.parametrize(
+    ("login", "password"),
+    [("admin", "wrong"), ("nobody", "admin"), ("Admin", "admin"), ("x" * 5000, "y"), ("a\0", "b")],
+)
+async def test_wrong_names_and_passwords_get_the_same_answer(mesh: AuthMesh, login: str, password: str) -> None:
+    """Nobody learns which of the two was wrong."""
+    error = await refused(Unauthenticated, mesh.sign_in(login, password))
+
+    assert str(error) == "Invalid name or password"
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "fields"),
+    [("", "", {"login", "password"}), ("admin", "", {"password"}), ("admin", "ü" * 600, {"password"})],
+)
+async def test_a_sign_in_that_cannot_be_meant(mesh: AuthMesh, login: str, password: str, fields: set[str]) -> None:
+    """The missing or oversized field is named."""
+    error = await refused(Invalid, mesh.sign_in(login, password))
+
+    assert isinstance(error, Invalid)
+    assert fields == set(error.fields)
+
+
+async def test_unknown_names_take_as_long_as_wrong_passwords(mesh: AuthMesh) -> None:
+    """The time of an answer does not say whether a name exists: both hash once."""
+
+    async def took(login: str) -> float:
+        started = time.perf_counter()
+        await refused(Unauthenticated, mesh.sign_in(login, "wrong"))
+        return time.perf_counter() - started
+
+    known = [await took("admin") for _ in range(5)]
+    unknown = [await took(f"nobody{number}") for number in range(5)]
+
+    # A skipped hash would be a factor of twenty; a busy machine is not.
+    assert 0.2 < statistics.median(known) / statistics.median(unknown) < 5
+
+
+async def test_guessing_is_slowed_down(mesh: AuthMesh) -> None:
+    """After a few failures a name has to wait, the right password too; other names do not."""
+    await mesh.add_user("ada")
+    for _ in range(throttle.FREE_FAILURES):
+        await refused(Unauthenticated, mesh.sign_in("ada", "wrong"))
+    error = await refused(Exhausted, mesh.sign_in("ada", "pw"))
+
+    assert isinstance(error, Exhausted)
+    assert error.retry_after_s == 1
+    await mesh.sign_in()
+
+
+async def test_guesses_at_once_are_slowed_down_too(mesh: AuthMesh) -> None:
+    """Sending them all together does not help."""
+    attempts = (mesh.sign_in("nobody", f"guess{number}") for number in range(40))
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    codes = [outcome.code() for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError)]
+
+    assert len(codes) == 40
+    # As many as hash side by side may pass the check together.
+    assert codes.count(grpc.StatusCode.UNAUTHENTICATED) <= throttle.FREE_FAILURES + 4
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED in codes
+
+
+async def test_many_good_sign_ins_at_once_are_fine(mesh: AuthMesh) -> None:
+    """A crowd with the right password is no attack, and all get tokens of their own."""
+    tokens = await asyncio.gather(*(mesh.sign_in() for _ in range(30)))
+
+    assert len({grant.access_token for grant in tokens}) == 30
+    assert len({grant.refresh_token for grant in tokens}) == 30
+
+
+async def test_sign_ins_are_audited_without_secrets(mesh: AuthMesh) -> None:
+    """A line each, with who and what came of it; no password, no token, no name that is not ours."""
+    with structlog.testing.capture_logs() as lines:
+        tokens = await mesh.sign_in()
+        await refused(Unauthenticated, mesh.sign_in("admin", "wr0ng"))
+        await refused(Unauthenticated, mesh.sign_in("s3cret-in-the-wrong-field", "x"))
+
+    attempts = [(line["outcome"], line["user"]) for line in lines if line["event"] == "sign-in"]
+    assert attempts == [("ok", tokens.user.name), ("wrong password", tokens.user.name), ("unknown user", "")]
+    text = repr(lines)
+    assert "wr0ng" not in text
+    assert "s3cret" not in text
+    assert tokens.access_token not in text
+
+
+async def test_a_refresh_token_used_twice_ends_the_session(mesh: AuthMesh) -> None:
+    """Whoever came second, nothing of the session works from then on."""
+    first = await mesh.sign_in()
+    other = await mesh.sign_in()
+    request = pb.RefreshTokensRequest(refresh_token=first.refresh_token)
+    second = await mesh.auth.RefreshTokens(request, timeout=5)
+    assert (await mesh.me(bearer(second))).login == "admin"
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(request, timeout=5))
+
+    again = pb.RefreshTokensRequest(refresh_token=second.refresh_token)
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(again, timeout=5))
+    for tokens in (first, second):
+        await refused(Unauthenticated, mesh.me(bearer(tokens)))
+    await mesh.me(bearer(other))
+
+
+@pytest.mark.parametrize("token", ["x", "x.y", ".", "." * 3000, "ü.ß"])
+async def test_a_refresh_token_that_is_not_ours(mesh: AuthMesh, token: str) -> None:
+    """It is refused, whatever it looks like."""
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=token), timeout=5))
+
+
+async def test_signing_out_ends_the_session(mesh: AuthMesh) -> None:
+    """The access token and the refresh token fail; another session of the user goes on."""
+    tokens, other = await mesh.sign_in(), await mesh.sign_in()
+    await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
+
+    await refused(Unauthenticated, mesh.me(bearer(tokens)))
+    request = pb.RefreshTokensRequest(refresh_token=tokens.refresh_token)
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(request, timeout=5))
+    await mesh.me(bearer(other))
+
+
+async def test_an_api_key_works_until_it_is_deleted(mesh: AuthMesh) -> None:
+    """It is an access token of its owner; its token is shown once."""
+    ada = await mesh.add_user("ada", tier=pb.TIER_PRO)
+    me = bearer(await mesh.sign_in("ada", "pw"))
+    request = pb.CreateApiKeyRequest(display_name="laptop", ttl_days=30)
+    made = await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
+    listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=5)
+    found = claims(made.token, await keys(mesh))
+
+    assert list(listed.api_keys) == [made.api_key]
+    assert made.token not in str(listed)
+    assert f"apiKeys/{found['jti']}" == made.api_key.name
+    assert (found["tier"], found["exp"]) == ("pro", made.api_key.expire_time.seconds)
+    assert ada.name == (await mesh.me((("kodosumi_api_key", made.token),))).name
+
+    await mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=me, timeout=5)
+    await refused(Unauthenticated, mesh.me(bearer(made.token)))
+    deletion = mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=me, timeout=5)
+    await refused(NotFound, deletion)
+
+
+async def test_an_api_key_of_somebody_else_is_not_found(mesh: AuthMesh) -> None:
+    """Not even an operator deletes it; they can deactivate its user."""
+    await mesh.add_user("ada")
+    ada = bearer(await mesh.sign_in("ada", "pw"))
+    made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=ada, timeout=5)
+    admin = bearer(await mesh.sign_in())
+    request = pb.DeleteApiKeyRequest(name=made.api_key.name)
+
+    await refused(NotFound, mesh.auth.DeleteApiKey(request, metadata=admin, timeout=5))
+    await mesh.me(bearer(made.token))
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.CreateApiKeyRequest(), "display_name"),
+        (pb.CreateApiKeyRequest(display_name="x" * 129), "display_name"),
+        (pb.CreateApiKeyRequest(display_name="x", ttl_days=-1), "ttl_days"),
+        (pb.CreateApiKeyRequest(display_name="x", ttl_days=3651), "ttl_days"),
+    ],
+)
+async def test_a_bad_api_key_names_its_field(mesh: AuthMesh, request_: pb.CreateApiKeyRequest, field: str) -> None:
+    """As every bad request does."""
+    me = bearer(await mesh.sign_in())
+    error = await refused(Invalid, mesh.auth.CreateApiKey(request_, metadata=me, timeout=5))
+
+    assert isinstance(error, Invalid)
+    assert [field] == list(error.fields)
+
+
+async def test_api_keys_come_in_pages(mesh: AuthMesh) -> None:
+    """Newest first; a token of somebody else's list is refused."""
+    me = bearer(await mesh.sign_in())
+    for number in range(5):
+        request = pb.CreateApiKeyRequest(display_name=f"{number}")
+        await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
+    names, token = [], ""
+    while True:
+        listing = pb.ListApiKeysRequest(page_size=2, page_token=token)
+        page = await mesh.auth.ListApiKeys(listing, metadata=me, timeout=5)
+        names += [key.display_name for key in page.api_keys]
+        last, token = token, page.next_page_token
+        if not token:
+            break
+    await mesh.add_user("ada")
+    ada = bearer(await mesh.sign_in("ada", "pw"))
+
+    assert names == ["4", "3", "2", "1", "0"]
+    foreign = mesh.auth.ListApiKeys(pb.ListApiKeysRequest(page_token=last), metadata=ada, timeout=5)
+    await refused(Invalid, foreign)
+
+
+async def test_revocations_are_streamed(mesh: AuthMesh) -> None:
+    """What was revoked before comes first, then what is revoked while one listens."""
+    ada = await mesh.add_user("ada")
+    gone = bearer(await mesh.sign_in())
+    await mesh.auth.Logout(pb.LogoutRequest(), metadata=gone, timeout=5)
+    async with asyncio.timeout(10):
+        call = mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=mesh.badge)
+        snapshot = await call.read()
+        admin = bearer(await mesh.sign_in())
+        user = pb.User(name=ada.name)
+        mask = field_mask_pb2.FieldMask(paths=["active"])
+        await mesh.users.UpdateUser(pb.UpdateUserRequest(user=user, update_mask=mask), metadata=admin)
+        live = await call.read()
+        call.cancel()
+
+    assert [item.WhichOneof("target") for item in snapshot.revocations] == ["jti"]
+    assert [item.user for item in live.revocations] == [ada.name]
+    assert live.revocations[0].expire_time.seconds > live.revocations[0].issue_time.seconds
+
+
+async def test_an_empty_snapshot_comes_at_once(mesh: AuthMesh) -> None:
+    """Who listens knows that there is nothing to wait for."""
+    async with asyncio.timeout(5):
+        call = mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=mesh.badge)
+        first = await call.read()
+        call.cancel()
+
+    assert list(first.revocations) == []
+
+
+async def test_only_services_hear_of_revocations(mesh: AuthMesh) -> None:
+    """Not even an operator."""
+    admin = bearer(await mesh.sign_in())
+    await refused(Denied, mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=admin, timeout=5).read())
+
+
+async def test_a_service_alone_is_no_user(mesh: AuthMesh) -> None:
+    """What is about the caller needs one."""
+    for call in (
+        mesh.users.GetSelf(pb.GetSelfRequest(), metadata=mesh.badge, timeout=5),
+        mesh.auth.Logout(pb.LogoutRequest(), metadata=mesh.badge, timeout=5),
+        mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=mesh.badge, timeout=5),
+    ):
+        await refused(Unauthenticated, call)
+
+
+async def test_a_stream_ends_when_the_service_stops(tmp_path: pathlib.Path) -> None:
+    """Followers do not hold the service up."""
+    async with asyncio.timeout(10):
+        async with auth_mesh(tmp_path, grace_s=5.0) as stopping:
+            call = stopping.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=stopping.badge)
+            await call.read()
+            started = time.perf_counter()
+
+        assert time.perf_counter() - started < 3
+
+
+async def test_a_repeated_create_gives_the_same_api_key(mesh: AuthMesh) -> None:
+    """Thirty times at once, and later: one key, one token, though the token is kept nowhere."""
+    me = bearer(await mesh.sign_in())
+    request = pb.CreateApiKeyRequest(display_name="laptop", request_id="r1")
+    made = await asyncio.gather(*(mesh.auth.CreateApiKey(request, metadata=me, timeout=20) for _ in range(30)))
+    again = await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
+    listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=5)
+    other = pb.CreateApiKeyRequest(display_name="phone", request_id="r1")
+    error = await refused(Invalid, mesh.auth.CreateApiKey(other, metadata=me, timeout=5))
+
+    assert {answer.SerializeToString() for answer in (*made, again)} == {again.SerializeToString()}
+    assert [key.name for key in listed.api_keys] == [again.api_key.name]
+    assert (await mesh.me(bearer(again.token))).login == "admin"
+    assert isinstance(error, Invalid)
+    assert list(error.fields) == ["request_id"]

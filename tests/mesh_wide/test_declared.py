@@ -1,0 +1,157 @@
+"""Flows that declare their inputs, from every way in to what people see."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agentmesh.client import InvalidInputs
+from agentmesh.testing import Mesh
+from tests.mesh_wide.grpcapi import Jobs
+from tests.mesh_wide.panel import Panel
+
+APPS = {"declared": "tests.apps.declared:app"}
+TEXTS: dict[str, Any] = {"text": "hello", "count": "3", "loud": "on", "words": "a\nb"}
+VALUES = {"text": "hello", "count": 3, "loud": True, "tone": "warm", "words": ["a", "b"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _deployed(admin: Panel) -> None:
+    admin.deploy(APPS)
+
+
+def by_page(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
+    """Launch as a browser does, and come to the job's page."""
+    answer = admin.http.post(f"/inputs/-/localhost/8005/declared/-/{path}", data=inputs)
+    assert answer.status_code == 200, answer.text
+    return answer.url.path.rpartition("/")[2]
+
+
+def by_sumi(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
+    """Launch as a purchaser does."""
+    body = {"identifier_from_purchaser": "me", "input_data": inputs}
+    answer = admin.http.post(f"/sumi/declared/{path}/start_job" if path else "/sumi/declared/start_job", json=body)
+    assert answer.status_code in (200, 201), answer.text
+    return str(answer.json()["job_id"])
+
+
+def by_grpc(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
+    """Launch by the typed API."""
+    return mesh.client.create_job(f"declared/{path}".rstrip("/"), inputs).name.removeprefix("jobs/")
+
+
+Way = Callable[[Mesh, Panel, str, dict[str, Any]], str]
+
+
+@pytest.mark.parametrize("launch", [by_page, by_sumi, by_grpc])
+@pytest.mark.parametrize("path", ["untouched", "shared"])
+def test_every_way_in_checks_and_starts(mesh: Mesh, admin: Panel, launch: Way, path: str) -> None:
+    """Texts become what the model declares; of one flow the app would fail if it were asked."""
+    fid = launch(mesh, admin, path, TEXTS)
+    done = admin.wait(fid)
+
+    assert "finished" == done["status"], done
+    assert {"dict": VALUES} == json.loads(done["final"])
+    with Jobs(mesh.url, admin.token) as jobs:
+        assert json.loads(jobs.get(fid).inputs_json) == VALUES
+
+
+def test_the_way_through_to_the_app_starts_it_too(admin: Panel) -> None:
+    """As the panel's API has it: the app's own answer, with the job's id."""
+    done = admin.wait(admin.launch("declared", **{**TEXTS, "words": ["a", "b"]}))
+
+    assert {"dict": VALUES} == json.loads(done["final"])
+
+
+def test_a_form_declares_as_well(mesh: Mesh, admin: Panel) -> None:
+    """Its flow gets a dict in the schema's types, every field of it."""
+    done = admin.wait(by_grpc(mesh, admin, "form", {"name": "Ada", "age": "36"}))
+    empty = admin.wait(by_grpc(mesh, admin, "form", {"name": "Ada"}))
+
+    assert {"dict": {"name": "Ada", "age": 36}} == json.loads(done["final"])
+    assert {"dict": {"name": "Ada", "age": None}} == json.loads(empty["final"])
+
+
+def test_the_form_is_shown(admin: Panel) -> None:
+    """By the panel's API, and as a page."""
+    elements = admin.http.get(admin.flow_url("declared")).json()["elements"]
+    page = admin.http.get("/inputs/-/localhost/8005/declared/-/").text
+
+    assert ["markdown", "text", "number", "boolean", "select", "textarea", "submit", "cancel"] == [
+        element["type"] for element in elements
+    ]
+    assert 'name="count"' in page
+    assert "What to say, and how often." in page
+
+
+def test_what_is_wrong_is_told_by_field(mesh: Mesh, admin: Panel) -> None:
+    """In each dialect's shape; nothing starts."""
+    wrong = {"text": "", "count": 9, "tone": "hot", "colour": "red"}
+
+    with pytest.raises(InvalidInputs) as caught:
+        mesh.client.create_job("declared", wrong)
+    passed_on = admin.http.post(admin.flow_url("declared"), json=wrong).json()["errors"]
+    body = {"identifier_from_purchaser": "me", "input_data": {**TEXTS, "count": 9}}
+    sold = admin.http.post("/sumi/declared/start_job", json=body)
+    page = admin.http.post("/inputs/-/localhost/8005/declared/-/", data={**TEXTS, "count": "9"})
+
+    assert {
+        "text": ["is required"],
+        "count": ["must be at most 5"],
+        "tone": ["must be one of warm, cold"],
+        "colour": ["there is no such field; there is text, count, loud, tone, words"],
+    } == {name: list(texts) for name, texts in caught.value.fields.items()}
+    assert {"text", "count", "tone", "colour", "_global_"} == passed_on.keys()
+    assert "must be at most 5" in sold.text
+    assert "must be at most 5" in page.text
+
+
+def test_an_authors_validator_fails_the_job(mesh: Mesh, admin: Panel) -> None:
+    """What no schema says is said in the job, by field and without a traceback."""
+    done = admin.wait(by_grpc(mesh, admin, "", {"text": "forbidden"}))
+
+    assert "error" == done["status"]
+    assert "text: that word is not said" in done["final"]
+
+
+def test_how_far_a_job_is(mesh: Mesh, admin: Panel) -> None:
+    """A few events of progress, the last one among them; bars leave one line; usage is added up."""
+    fid = admin.launch("declared", "busy")
+    admin.wait(fid)
+
+    with Jobs(mesh.url, admin.token) as jobs:
+        job, events = jobs.get(fid), jobs.watch(fid)
+
+    told = [json.loads(event.payload) for event in events if event.kind == "progress"]
+    assert {"done": 200, "total": 200, "percent": 100.0, "text": "in words"} in told
+    assert "native 100%" in [item["text"] for item in told]
+    assert 60 > len(told)
+    lines = [event.payload for event in events if event.kind in ("stdout", "stderr")]
+    assert (1, True) == (len([line for line in lines if "it/s" in line]), len(lines) <= 2)
+    assert (100.0, 101, 10, 5) == (
+        job.progress.percent,
+        job.usage.input_tokens,
+        job.usage.output_tokens,
+        job.usage.cost_micros,
+    )
+
+
+def test_frames_and_pictures_are_shown(mesh: Mesh, admin: Panel) -> None:
+    """As a table that says how much it leaves out, and as an image."""
+    fid = admin.launch("declared", "shown")
+    done = admin.wait(fid)
+    page = admin.http.get(f"/outputs/html/{fid}").text
+
+    assert ["Table", "Image"] == [next(iter(item)) for item in json.loads(done["final"])["__list__"]]
+    assert "<td>999</td>" in page
+    assert "… 500 more rows" in page
+    assert 'src="data:image/png;base64,' in page
+
+
+def test_a_forgotten_return_fails_the_job(admin: Panel) -> None:
+    """With the remedy."""
+    done = admin.wait(admin.launch("declared", "forgot"))
+
+    assert "error" == done["status"]
+    assert "forgot returned nothing: end it with a `return`" in done["final"]

@@ -1,0 +1,164 @@
+"""What is decided at a birth: whether the flow may run, and what it costs.  Whoever launches, the same is decided."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import pytest
+from mesh.runner.v1 import host_pb2
+
+from meshkit.bus import MemoryBus
+from meshkit.errors import Denied, Internal, Invalid, NotFound
+from meshkit.tasks import Tasks
+from services.runner.births import Births, Order, input_hash
+from services.runner.dispatcher import Dispatcher
+from services.runner.domain import Isolation, Job, PaymentStep, State, payments
+from services.runner.journal import Journal
+from services.runner.links import Hosts
+from services.runner.peers.memory import MemoryCatalogue
+from services.runner.ports.catalogue import Offer
+from services.runner.stores.memory import MemoryStore
+from services.runner.tails import Tails
+
+PRICED = Offer(agent_identifier="agent-1", network="Preprod")
+
+
+class Nursery:
+    """The rooms that a birth goes through."""
+
+    def __init__(self) -> None:
+        self.store, self.catalogue = MemoryStore(), MemoryCatalogue()
+        hosts, bus = Hosts(), MemoryBus()
+        journal = Journal(self.store, Tails(self.store, bus), hosts, bus)
+        dispatcher = Dispatcher(journal, hosts, bus, Tasks(), time.time)
+        dispatcher.open("demo")
+        dispatcher.settle()
+        self.births = Births(dispatcher, self.catalogue, hashes="", now=lambda: 100.0)
+
+    async def bear(self, *launches: host_pb2.Launch, **order: Any) -> list[Job]:
+        """Bear jobs of one launch."""
+        asked = Order(owner="users/a", expose="demo", **order)
+        return await self.births.bear(launches, asked, lambda path: Isolation.PROCESS)
+
+
+def launch(number: int = 1, path: str = "/", **more: Any) -> host_pb2.Launch:
+    """Return a job that a handler asks for."""
+    fields: dict[str, Any] = {"job_id": f"{number:024x}", "inputs_json": '{"a":1}', "meta_json": "{}", **more}
+    return host_pb2.Launch(path=path, entry_point="m:f", **fields)
+
+
+@pytest.fixture
+async def nursery() -> Nursery:
+    """Return rooms without a host."""
+    return Nursery()
+
+
+async def test_a_free_flow_may_run_at_once(nursery: Nursery) -> None:
+    """It waits for a host only."""
+    nursery.catalogue.offer("flows/demo", Offer())
+
+    (job,) = await nursery.bear(launch(), payment=payments.Asked(purchaser_identifier="not even looked at"))
+
+    assert (State.QUEUED, "") == (job.state, job.payment_json)
+
+
+async def test_a_priced_flow_waits_for_its_payment(nursery: Nursery) -> None:
+    """Though nobody has asked for one: a nonce is drawn, and the inputs are hashed as a buyer would."""
+    nursery.catalogue.offer("flows/demo", PRICED)
+
+    (job,) = await nursery.bear(launch())
+    terms = payments.terms_of(job)
+
+    assert (State.AWAITING_PAYMENT, PaymentStep.NONE) == (job.state, job.payment_step)
+    assert ("agent-1", "Preprod") == (terms.agent_identifier, terms.network)
+    assert input_hash(terms.purchaser_identifier, {"a": 1}) == terms.input_hash
+    payments.check_identifier(terms.purchaser_identifier)
+
+
+async def test_a_buyer_says_how_it_is_paid_for_not_what_it_costs(nursery: Nursery) -> None:
+    """Nonce and hash are the buyer's, agent and network the operator's."""
+    nursery.catalogue.offer("flows/demo", PRICED)
+    asked = payments.Asked("agent-2", "Mainnet", "ab" * 8, "cd" * 32)
+
+    (job,) = await nursery.bear(launch(), payment=asked)
+    terms = payments.terms_of(job)
+
+    assert ("agent-1", "Preprod", "ab" * 8, "cd" * 32) == (
+        terms.agent_identifier,
+        terms.network,
+        terms.purchaser_identifier,
+        terms.input_hash,
+    )
+
+
+@pytest.mark.parametrize("identifier", ["xyz", "ab", "g" * 16, "a" * 27])
+async def test_a_nonce_that_no_escrow_takes_is_refused(nursery: Nursery, identifier: str) -> None:
+    """The error names the field; there is no job."""
+    nursery.catalogue.offer("flows/demo", PRICED)
+
+    with pytest.raises(Invalid) as caught:
+        await nursery.bear(launch(), payment=payments.Asked(purchaser_identifier=identifier))
+
+    assert ["payment.purchaser_identifier"] == list(caught.value.fields)
+    assert [] == await nursery.store.open_jobs()
+
+
+async def test_only_who_may_runs_free_of_charge(nursery: Nursery) -> None:
+    """An operator of a mesh on loopback."""
+    nursery.catalogue.offer("flows/demo", PRICED)
+
+    with pytest.raises(Denied):
+        await nursery.bear(launch(), free=True)
+    (job,) = await nursery.bear(launch(), free=True, may_free=True)
+
+    assert State.QUEUED == job.state
+
+
+async def test_each_job_of_a_launch_is_priced_by_its_own_flow(nursery: Nursery) -> None:
+    """A handler that starts another flow beside its own does not get it free of charge, nor on the same nonce."""
+    nursery.catalogue.offer("flows/demo/paid", PRICED)
+    asked = payments.Asked(purchaser_identifier="ab" * 8)
+
+    free, paid = await nursery.bear(launch(1), launch(2, "/paid"), payment=asked)
+
+    assert (State.QUEUED, State.AWAITING_PAYMENT) == (free.state, paid.state)
+    assert payments.terms_of(paid).purchaser_identifier != "ab" * 8
+
+
+async def test_a_flow_that_is_switched_off_or_unknown_does_not_run(nursery: Nursery) -> None:
+    """Both are not found, in different words."""
+    nursery.catalogue.offer("flows/demo/off", Offer(enabled=False))
+
+    with pytest.raises(NotFound, match="switched off"):
+        await nursery.births.offer("flows/demo/off")
+    with pytest.raises(NotFound, match="not a flow"):
+        await nursery.births.offer("flows/demo/none")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"job_id": "x"}, {"job_id": "A" * 24}, {"inputs_json": "[1]"}, {"meta_json": "nope"}, {"extra_json": "1"}],
+)
+async def test_a_host_that_does_not_keep_to_the_protocol_starts_nothing(
+    nursery: Nursery, wrong: dict[str, Any]
+) -> None:
+    """What it sends is wrapped into the log as it is, so it is looked at first."""
+    with pytest.raises(Internal):
+        await nursery.bear(launch(1), launch(2, **wrong))
+
+    assert [] == await nursery.store.open_jobs()
+
+
+async def test_what_a_dialect_notes_wins_over_the_authors(nursery: Nursery) -> None:
+    """Both are kept."""
+    (job,) = await nursery.bear(launch(extra_json='{"a": 1, "b": 1}'), extra={"b": 2})
+
+    assert {"a": 1, "b": 2} == json.loads(job.extra_json)
+
+
+def test_an_input_hash_is_the_buyers() -> None:
+    """MIP-004: the nonce, a semicolon, and RFC 8785."""
+    assert hashlib.sha256(b'n;{"a":1,"b":"\xc3\xa9"}').hexdigest() == input_hash("n", {"b": "é", "a": 1.0})
+    with pytest.raises(Invalid):
+        input_hash("n", {"a": 2**60})
