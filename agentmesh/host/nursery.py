@@ -22,12 +22,12 @@ from google.protobuf.message import DecodeError
 from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
-from agentmesh.host import host, job
+from agentmesh.host import host, job, rehearsal
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
 from agentmesh.host.processes import describe_exit, die_with_parent
 
 # Imported before the first fork, so that every app shares these pages.
-_PRELOAD = ("fastapi", "pydantic", "agentmesh", "agentmesh.serve", "agentmesh.forms", "agentmesh.tracer", "asyncio")
+_PRELOAD = ("fastapi", "pydantic", "agentmesh.serve", "agentmesh.forms", "agentmesh.templates", "agentmesh.tracer")
 _ORDER_BYTES_MAX = 1024 * 1024
 _CLIENT_S = 5.0
 _REHEARSALS = 20
@@ -41,6 +41,7 @@ def main() -> None:
     for module in _PRELOAD:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
+    rehearsal.rehearse()
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     listener = socket.socket(socket.AF_UNIX)
