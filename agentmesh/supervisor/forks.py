@@ -69,8 +69,11 @@ class Forkserver:
         order = json.dumps({"module": module, "environ": changes}).encode()
         reader, writer = os.pipe()
         try:
-            with open(os.devnull, "rb") as nothing:
-                answer = json.loads(await self._ask(order, [nothing.fileno(), writer]))
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            try:
+                answer = json.loads(await self._ask(order, [nothing, writer]))
+            finally:
+                os.close(nothing)
             if "pid" not in answer:
                 raise CannotStart(answer["error"])
             forked = Forked(answer["pid"])

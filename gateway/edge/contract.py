@@ -66,7 +66,7 @@ def descriptors() -> bytes:
 
 
 def without_comments(data: bytes) -> bytes:
-    """Return a serialised `FileDescriptorSet` without what the protos say to people: most of it, and Envoy keeps it all."""
+    """Return a serialised `FileDescriptorSet` without comments: they are most of it, and Envoy keeps it all."""
     found = descriptor_pb2.FileDescriptorSet.FromString(data)
     for file in found.file:
         file.ClearField("source_code_info")
