@@ -110,9 +110,9 @@ async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
 
 
 def _candidates(
-    connection: sqlite3.Connection, wanted: Wanted, match: str, below: int, limit: int
+    connection: sqlite3.Connection, wanted: Wanted, match: str, below: int, size: int
 ) -> tuple[list[int], list[Job]]:
-    numbers = index.candidates(connection, match, below, limit)
+    numbers = index.candidates(connection, match, below, size)
     chosen = "number IN (SELECT value FROM json_each(?))"
     where, values = _scope(wanted, wanted.before)
     rows = connection.execute(
