@@ -22,11 +22,11 @@ _EDGE = ("gateway.dialects", "gateway.edge.bootstrap", "gateway.edge.envoy")
 
 SERVICES = {
     "auth": Service(module="services.auth", preload=("services.auth.app",), stop_order=3),
-    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2),
-    "runner": Service(module="services.runner", preload=("services.runner.app",), stop_order=2),
     "registry": Service(module="services.registry", preload=("services.registry.app",), stop_order=3),
+    "runner": Service(module="services.runner", preload=("services.runner.app",), stop_order=2),
     "payments": Service(module="services.payments", preload=("services.payments.app",), stop_order=3),
     "ledger": Service(module="services.ledger", preload=("services.ledger.app",), stop_order=3),
+    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2),
     "nursery": Service(module="agentmesh.host", probe="socket", loads_apps=True, stop_order=3),
     "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1),
 }
