@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate bench bench-peers clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers clean
 
 setup: $(STAMP)
 
@@ -24,7 +24,7 @@ demo: setup  ## mesh up, examples booted, a real job streamed to its end, mesh d
 test: setup
 	$(BIN)/python -m pytest -q -n auto --dist loadgroup
 
-check: lint types imports protos checkgenerate test  ## what CI runs
+check: lint types imports protos checkgenerate checkopenapi test  ## what CI runs
 
 lint: setup
 	$(BIN)/ruff format --check $(PACKAGES)
@@ -46,6 +46,12 @@ generate: setup
 
 checkgenerate: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/checkgenerate.sh
+
+openapi: setup  ## the reference of each dialect, which the gateway serves
+	$(BIN)/python -m gateway.openapi gateway/web/openapi
+
+checkopenapi: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/checkopenapi.sh
 
 bench: setup  ## figures of a real mesh beside their targets
 	$(BIN)/python -m benchmarks

@@ -16,7 +16,8 @@ def main() -> None:
     config = EdgeConfig()
     jwks_json = asyncio.run(fetch_jwks(config.auth_address, config.start_timeout_s))
     path = config.data_dir / "envoy" / "bootstrap.json"
-    write_private(path, json.dumps(render(config, jwks_json, contract.descriptors(), DIALECTS)))
+    descriptors = contract.without_comments(contract.descriptors())
+    write_private(path, json.dumps(render(config, jwks_json, descriptors, DIALECTS)))
     argv = command(config, path)
     os.execv(argv[0], argv)
 

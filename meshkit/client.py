@@ -6,6 +6,7 @@ waits (`meshkit.deadlines`).
 """
 
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -31,25 +32,27 @@ _RETRY = {
 }
 
 
-def _reads() -> list[dict[str, str]]:
-    """Return the methods that the contract marks as free of side effects, of every proto this process has imported.
+@functools.cache
+def _reads(modules: frozenset[str]) -> list[dict[str, str]]:
+    """Return the methods that the contract marks as free of side effects, of these generated modules.
 
     Only those are retried (gRFC A6): an UNAVAILABLE may come after the peer has acted, and a create must not happen
     twice.
     """
-    pools = [module for name, module in list(sys.modules.items()) if name.startswith("mesh.") and name.endswith("_pb2")]
     return [
         {"service": service.full_name, "method": method.name}
-        for module in pools
-        for service in module.DESCRIPTOR.services_by_name.values()
+        for module in sorted(modules)
+        for service in sys.modules[module].DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if method.GetOptions().idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
     ]
 
 
-def _options() -> list[tuple[str, Any]]:
+def options() -> list[tuple[str, Any]]:
+    """Return the options of a channel to a peer: what may be retried is read from the protos imported so far."""
+    imported = frozenset(name for name in list(sys.modules) if name.startswith("mesh.") and name.endswith("_pb2"))
     # A peer that restarts is back in a second or two.
-    config = {"methodConfig": [{"name": _reads(), "retryPolicy": _RETRY}]}
+    config = {"methodConfig": [{"name": _reads(imported), "retryPolicy": _RETRY}]}
     return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -101,5 +104,5 @@ class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):
 async def connect(target: str, identity: ServiceIdentity) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel to `host:port` for the length of the block; it reconnects by itself."""
     interceptors = [_UnaryUnary(identity), _UnaryStream(identity)]
-    async with grpc.aio.insecure_channel(target, options=_options(), interceptors=interceptors) as channel:
+    async with grpc.aio.insecure_channel(target, options=options(), interceptors=interceptors) as channel:
         yield channel

@@ -82,10 +82,6 @@ class Database:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a short query: one that an index answers in microseconds.  A longer one would hold up every caller."""
-        return self.read_now(work)
-
-    def read_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a short query on the caller's thread, for a caller who cannot wait."""
         assert self._reader is not None, "open the database first"
         return work(self._reader)
 

@@ -1,4 +1,4 @@
-"""Tasks that live as long as their service, and waits that a stop ends.
+"""Tasks that live as long as their service.
 
 A task that nobody owns may be collected half-way and dies unseen.  `background` owns one that must not end by itself;
 `Tasks` owns any number of those that do.
@@ -104,13 +104,3 @@ def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None = None
         log.error("task crashed", task=task.get_name(), exc_info=error)
         if stopping is not None:
             stopping.set()
-
-
-async def either(changed: asyncio.Event, stopped: "asyncio.Future[Any]", timeout_s: float) -> bool:
-    """Wait for a change or the stop; return False after `timeout_s`."""
-    waiter = asyncio.ensure_future(changed.wait())
-    try:
-        done, _ = await asyncio.wait((waiter, stopped), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        return bool(done)
-    finally:
-        waiter.cancel()

@@ -179,9 +179,9 @@ class AsyncClient:
             pass
         return await self.job(job)
 
-    async def run(self, flow: str, inputs: Mapping[str, Any] | None = None) -> Job:
-        """Start a job and wait for its end."""
-        return await self.wait((await self.create_job(flow, inputs)).name)
+    async def run(self, flow: str, inputs: Mapping[str, Any] | None = None, *, free: bool = False) -> Job:
+        """Start a job and wait for its end; `free` as in `create_job`."""
+        return await self.wait((await self.create_job(flow, inputs, free=free)).name)
 
     async def cancel(self, job: str) -> Job:
         """Stop a job; its process is gone when this returns.  A job that has ended is returned as it is."""

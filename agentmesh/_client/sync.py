@@ -104,9 +104,9 @@ class Client:
         """Wait for a job's end and return it.  Raises `TimeoutError` after `timeout_s`; the job runs on."""
         return self._call(asyncio.wait_for(self._client.wait(job), timeout_s))
 
-    def run(self, flow: str, inputs: Mapping[str, Any] | None = None) -> Job:
+    def run(self, flow: str, inputs: Mapping[str, Any] | None = None, *, free: bool = False) -> Job:
         """Start a job and wait for its end."""
-        return self._call(self._client.run(flow, inputs))
+        return self._call(self._client.run(flow, inputs, free=free))
 
     def cancel(self, job: str) -> Job:
         """Stop a job; its process is gone when this returns."""

@@ -1,12 +1,14 @@
 """`agentmesh up` and `agentmesh serve`: the processes of a mesh.
 
-Nothing heavy is imported here: `up` has its children started before anything else happens.
+Nothing heavy is imported here: `up` has its children started before anything else happens, and goes on without what
+has read its command line.
 """
 
+import json
 import os
 import pathlib
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -36,13 +38,16 @@ def up(
 
     Apps are imported from the directory this is started in.
     """
-    from agentmesh.supervisor import plan
-    from agentmesh.supervisor import up as supervisor
-
     if log_level.lower() not in _LEVELS:
         raise typer.BadParameter(f"--log-level must be one of {', '.join(_LEVELS)}")
-    options = plan.Options(host=host, port=port, data_dir=data_dir, examples=examples, log_level=log_level.lower())
-    raise typer.Exit(supervisor.run(options))
+    options = {
+        "host": host,
+        "port": port,
+        "data_dir": str(data_dir),
+        "examples": examples,
+        "log_level": log_level.lower(),
+    }
+    _become("agentmesh.supervisor", json.dumps(options))
 
 
 def serve(
@@ -55,10 +60,15 @@ def serve(
 
     Its addresses come from the environment: AGENTMESH_AUTH_ADDRESS, AGENTMESH_RUNNER_ADDRESS and so on.
     """
-    module = SERVICES.get(service)
-    if module is None:
+    chosen = SERVICES.get(service)
+    if chosen is None:
         raise typer.BadParameter(f"there is no service {service!r}: choose one of {', '.join(SERVICES)}")
     if data_dir is not None:
         os.environ["AGENTMESH_DATA_DIR"] = str(data_dir)
+    _become(chosen.module)
+
+
+def _become(module: str, *arguments: str) -> NoReturn:
+    """Go on as `python -m MODULE`, in this process and without anything that was imported to read the command line."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])

@@ -5,6 +5,7 @@ It listens on a unix socket: it is told `NurseryOrder`s and says `NurseryEvent`s
 still working.  A client that does not keep to the protocol, or does not listen, loses its connection.
 """
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -21,14 +22,15 @@ from google.protobuf.message import DecodeError
 from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
-from agentmesh.host import host
+from agentmesh.host import host, job, rehearsal
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
 from agentmesh.host.processes import describe_exit, die_with_parent
 
 # Imported before the first fork, so that every app shares these pages.
-_PRELOAD = ("fastapi", "pydantic", "agentmesh", "agentmesh.serve", "agentmesh.forms", "agentmesh.tracer", "asyncio")
+_PRELOAD = ("fastapi", "pydantic", "agentmesh.serve", "agentmesh.forms", "agentmesh.templates", "agentmesh.tracer")
 _ORDER_BYTES_MAX = 1024 * 1024
 _CLIENT_S = 5.0
+_REHEARSALS = 20
 _STOP_GRACE_S = 2.0
 
 
@@ -39,6 +41,7 @@ def main() -> None:
     for module in _PRELOAD:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
+    rehearsal.rehearse()
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     listener = socket.socket(socket.AF_UNIX)
@@ -46,9 +49,18 @@ def main() -> None:
     listener.bind(str(path))
     os.umask(old)
     listener.listen(4)
+    _warm_up()
     gc.collect()
     gc.freeze()
     _Nursery(listener).serve()
+
+
+def _warm_up() -> None:
+    """Run what every job runs, often enough that Python has adapted the code in place: no fork writes to it then."""
+    loop = asyncio.new_event_loop()
+    for _ in range(_REHEARSALS):
+        job.rehearse(loop)
+    loop.close()
 
 
 class _Nursery:

@@ -54,6 +54,14 @@ class Questions:
         self._send(opening.SerializeToString())
         return future
 
+    def abandon(self) -> None:
+        """Let nobody wait any more: the job is to stop, and a thread that waits would not hear of it."""
+        with self._lock:
+            waiting = [future for _, future in self._open.values()]
+            self._open.clear()
+        for future in waiting:
+            future.cancel()
+
     def end(self, end: host_pb2.LockEnd) -> None:
         """Hand over what became of a lock."""
         with self._lock:

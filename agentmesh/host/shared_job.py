@@ -1,6 +1,7 @@
 """One job among others in a worker: its task, all that the task starts, and what it says."""
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
@@ -100,14 +101,20 @@ class SharedJob:
         """Cancel its task, and again once the grace is over, with all else that is its own."""
         if not self._cancelled and not self.over:
             self._cancelled = True
-            if self._main is not None and not self._main.done():
-                self._main.cancel()
+            self._cancel_main()
+            if self._questions is not None:
+                self._questions.abandon()
             self._worker.loop.call_later(grace_s, self._cancel_again)
 
     def _cancel_again(self) -> None:
         if not self.over:
+            self._cancel_main()
             self._cancel_parts()
             self._worker.loop.call_later(_CANCEL_AGAIN_S, self._cancel_again)
+
+    def _cancel_main(self) -> None:
+        if self._main is not None:
+            self._main.cancel()
 
     def end_lock(self, end: host_pb2.LockEnd) -> None:
         """Hand over what became of a lock."""
@@ -222,7 +229,8 @@ class SharedJob:
         if self.over:
             return
         for writer in (self._writers or {}).values():
-            writer.finish()
+            with contextlib.suppress(KodosumiError):  # it has said too much already
+                writer.finish()
         self.go_on()
         self.over = True
         # Without an outcome it was cancelled ahead of its first step.

@@ -75,7 +75,8 @@ class Uplink:
     @property
     def empty(self) -> bool:
         """Whether everything was taken."""
-        return not self._messages and not self._again and not self._talking and not self._begun
+        begun = any(job.reports.only_begun for job in self._begun)
+        return not (self._messages or self._again or self._talking or begun)
 
     async def take(self, patience_s: float) -> list[host_pb2.HostMessage]:
         """Wait for what is to be said, and take a message's worth of it; a heartbeat after `patience_s` of silence."""

@@ -82,6 +82,8 @@ class Worker:
         """Whether it does not take up what it was sent, and cannot even say why."""
         self._has_begun = False
         """Whether it has said that it takes jobs up; one that has not is starting."""
+        self._is_broken = False
+        """Whether it has said what is no frame."""
         self._child = child
         self._zygote = zygote
         self._pool = pool
@@ -95,7 +97,7 @@ class Worker:
         self._runs: dict[int, bytes] = {}
         """What was sent and not taken up, in case it comes back."""
         self._stuck: set[int] = set()
-        """Jobs that were to stop, and do not."""
+        """Jobs that were to stop, and do not; all of them are among `jobs`."""
         self._left: set[int] = set()
         """Jobs that have ended, but left something that goes on."""
         self._take_up: asyncio.TimerHandle | None = None
@@ -183,6 +185,7 @@ class Worker:
                 else:
                     self._note(kind, number)
         except (BrokenFrame, DecodeError):  # nothing that it says can be told from the rest any more
+            self._is_broken = True
             self.kill()
             self._loop.remove_reader(self._child.sock)
         for job in told.values():
@@ -200,6 +203,7 @@ class Worker:
         match kind:
             case Kind.BACK:
                 job, run = self.jobs.pop(number, None), self._runs.pop(number, b"")
+                self._stuck.discard(number)
                 self._settle()
                 if job is not None:
                     self._pool.again(job, run)
@@ -243,14 +247,19 @@ class Worker:
 
     def _settle(self) -> None:
         """End the worker if all that runs in it should not, or if it is not needed."""
-        if not self.jobs.keys() - self._stuck and (self.is_draining or self._pool.can_spare(self)):
+        if len(self.jobs) == len(self._stuck) and (self.is_draining or self._pool.can_spare(self)):
             self.is_draining = True
             self.kill()
 
     def _finish(self, how: str) -> None:
-        """The worker has gone, and every job in it."""
-        self._loop.remove_reader(self._child.sock)
-        self._loop.remove_writer(self._child.sock)
+        """The worker has gone, and every job in it: take what it has said before."""
+        sock = self._child.sock
+        self._loop.remove_reader(sock)
+        self._loop.remove_writer(sock)
+        self.is_draining = True
+        with contextlib.suppress(OSError):
+            while not self._is_broken and (data := sock.recv(_READ_BYTES)):
+                self._feed(data)
         for timer in (self._take_up, self._drain):
             if timer is not None:
                 timer.cancel()

@@ -6,7 +6,6 @@ child has ended, and an UNFORKED one for a child that could not be had.  Only th
 only their parent knows that a process id is still theirs.
 """
 
-import asyncio
 import collections
 import contextlib
 import errno
@@ -41,7 +40,6 @@ EXITED = struct.Struct("!Qi")
 """Child id and `waitpid` status."""
 UNFORKED = struct.Struct("!Qi")
 """Child id and `errno`."""
-_REHEARSALS = 20
 # How long what a child has left behind may take to die, and how often that is looked at.
 _ORPHANS_S = 2.0
 _ORPHANS_LOOK_S = 0.02
@@ -66,11 +64,6 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
         channel.send(Kind.LOADED, host_pb2.Loaded(error=describe(error), detail=detail).SerializeToString())
         os._exit(1)
     channel.send(Kind.LOADED, loaded.SerializeToString())
-    # Code that has run often is not written to any more when a child runs it: Python adapts it in place.
-    loop = asyncio.new_event_loop()
-    for _ in range(_REHEARSALS):
-        job.rehearse(loop)
-    loop.close()
     # What is here now lives as long as we do: keep the collector's hands, and so the children's copies, off it.
     gc.collect()
     gc.freeze()

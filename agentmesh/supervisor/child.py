@@ -7,6 +7,8 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from agentmesh.supervisor import plan
 from agentmesh.supervisor.logs import LogPump
@@ -22,7 +24,32 @@ class GaveUp(Exception):
     """A child crashed again and again before the mesh was ready."""
 
 
-async def spawn(name: str, argv: list[str], env: dict[str, str], logs: LogPump) -> asyncio.subprocess.Process:
+class CannotStart(Exception):
+    """A child could not be started; another try may do."""
+
+
+class Process(Protocol):
+    """A process that was started: spawned, or forked."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or the negative number of a signal; None while it runs."""
+
+    async def wait(self) -> int:
+        """Wait until it ends; return its `returncode`."""
+
+
+Fork = Callable[[str, str, dict[str, str]], Awaitable[Process]]
+"""Start a name's module in an environment, from what is imported already.  Raises `CannotStart`."""
+
+
+async def spawn(
+    name: str, argv: list[str], env: dict[str, str], logs: LogPump, *, stdin: int = asyncio.subprocess.DEVNULL
+) -> asyncio.subprocess.Process:
     """Start a program that dies with us, in a session of its own: Ctrl-C at the terminal reaches only us.
 
     What it prints goes to `logs`.
@@ -31,7 +58,7 @@ async def spawn(name: str, argv: list[str], env: dict[str, str], logs: LogPump) 
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *argv),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=writer,
             stderr=writer,
             env=env,
@@ -47,13 +74,14 @@ async def spawn(name: str, argv: list[str], env: dict[str, str], logs: LogPump) 
 
 
 class Child:
-    """Keeps one program of the plan running."""
+    """Keeps one program of the plan running; it is forked if there is a way to, or else a program of its own."""
 
-    def __init__(self, spec: plan.ChildSpec, env: dict[str, str], logs: LogPump) -> None:
+    def __init__(self, spec: plan.ChildSpec, env: dict[str, str], logs: LogPump, fork: Fork | None = None) -> None:
         self.spec = spec
         self._env = env
         self._logs = logs
-        self._process: asyncio.subprocess.Process | None = None
+        self._fork = fork
+        self._process: Process | None = None
         self._stopping = asyncio.Event()
 
     @property
@@ -69,20 +97,34 @@ class Child:
         crashes = 0
         while not self._stopping.is_set():
             started = time.monotonic()
-            self._process = await spawn(self.spec.name, plan.command(self.spec), self._env, self._logs)
-            if self._stopping.is_set():  # told to end while it was being started
-                self.end()
-            code = await self._process.wait()
+            how = await self._run_once()
             if self._stopping.is_set():
                 return
-            kill_group(self._process.pid)  # what it has left behind would hold its ports and files
             crashes = 1 if time.monotonic() - started > _STEADY_S else crashes + 1
             if crashes >= _CRASHES_MAX and not ready.is_set():
-                raise GaveUp(f"{self.spec.name} ended {crashes} times ({_how(code)}); its last lines are above")
+                raise GaveUp(f"{self.spec.name} ended {crashes} times ({how}); its last lines are above")
             delay_s = min(_BACKOFF_FIRST_S * 2 ** (crashes - 1), _BACKOFF_MAX_S)
-            self._logs.say(f"{self.spec.name} ended ({_how(code)}): starting it again in {delay_s:g} s")
+            self._logs.say(f"{self.spec.name} ended ({how}): starting it again in {delay_s:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
+
+    async def _run_once(self) -> str:
+        """Run the program until it ends; say how."""
+        try:
+            self._process = await self._start()
+        except CannotStart as error:
+            return str(error)
+        if self._stopping.is_set():  # told to end while it was being started
+            self.end()
+        code = await self._process.wait()
+        if not self._stopping.is_set():
+            kill_group(self._process.pid)  # what it has left behind would hold its ports and files
+        return how_it_ended(code)
+
+    async def _start(self) -> Process:
+        if self._fork is not None:
+            return await self._fork(self.spec.name, self.spec.service.module, self._env)
+        return await spawn(self.spec.name, plan.command(self.spec), self._env, self._logs)
 
     def end(self) -> None:
         """Ask the program to end, and do not start it again."""
@@ -104,7 +146,8 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _how(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """Return the name of the signal that has ended a process, or its exit code."""
     if code >= 0:
         return f"exit code {code}"
     with contextlib.suppress(ValueError):

@@ -13,15 +13,20 @@ PR_SET_PDEATHSIG = 1
 EXIT_ORPHAN = 75
 
 
-def main() -> None:
-    """Set the leash, then exec."""
-    parent, command = int(sys.argv[1]), sys.argv[2:]
+def die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent ends; exit with `EXIT_ORPHAN` if `parent` is that no more."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before we asked: no signal will come
             sys.exit(EXIT_ORPHAN)
+
+
+def main() -> None:
+    """Set the leash, then exec."""
+    parent, command = int(sys.argv[1]), sys.argv[2:]
+    die_with(parent)
     os.execv(command[0], command)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import ports
-from agentmesh.supervisor.services import SERVICES
+from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
 ADMIN_PASSWORD = "AGENTMESH_ADMIN_PASSWORD"
 
@@ -24,6 +24,8 @@ IMPORT_ALIASES = {
     "kodosumi_examples.prime.app": "examples.prime.app",
     "tests.test_masumi": "examples.sumi_test.app",
 }
+
+_LISTENING = [name for name, service in SERVICES.items() if service.probe == "grpc"]
 
 
 class UsageError(Exception):
@@ -48,19 +50,12 @@ class Options:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """One child: how it is started and how one sees that it is ready."""
+    """One child: which service it is, and where one asks whether it is ready."""
 
     name: str
-    module: str
-    """Started as `python -m MODULE`."""
-    probe: str
-    """`grpc` asks grpc.health, `http` gets /health, `socket` looks for a unix socket (it has one user, the runner)."""
+    service: Service
     address: str
-    """What the probe asks: `host:port`, or a path."""
-    stop_order: int
-    """Children with a lower number are ended first."""
-    loads_apps: bool = False
-    """Whether the directory the mesh was started in is on its import path."""
+    """What the probe asks: `host:port`, a URL, or a path."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +81,7 @@ def settled(options: Options) -> Iterator[Plan]:
     with contextlib.ExitStack() as stack:
         run_dir = stack.enter_context(_owned(options.data_dir))
         try:
-            free, holds = ports.reserve(7)
+            free, holds = ports.reserve(len(_LISTENING) + 1)
             for hold in holds:
                 stack.callback(hold.close)
             port = _front_port(options, host, stack)
@@ -96,33 +91,21 @@ def settled(options: Options) -> Iterator[Plan]:
 
 
 def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: list[int]) -> Plan:
-    """Return the plan for these settled addresses.  The one table of what a mesh is made of."""
-    auth, registry, runner, payments, ledger, gateway, web = (f"127.0.0.1:{number}" for number in free)
-    nursery = str(run_dir / "nursery.sock")
+    """Return the plan for these settled addresses: a free port for each service, and one for the web app."""
+    *inner, web = (f"127.0.0.1:{number}" for number in free)
+    listening = dict(zip(_LISTENING, inner, strict=True))
     probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
-    children = (
-        _child("auth", "grpc", auth, stop_order=3),
-        _child("gateway", "grpc", gateway, stop_order=2),
-        _child("runner", "grpc", runner, stop_order=2),
-        _child("registry", "grpc", registry, stop_order=3),
-        _child("payments", "grpc", payments, stop_order=3),
-        _child("ledger", "grpc", ledger, stop_order=3),
-        _child("nursery", "socket", nursery, stop_order=3, loads_apps=True),
-        _child("edge", "http", f"{probe_url}/health", stop_order=1),
+    addresses = {**listening, "nursery": str(run_dir / "nursery.sock"), "edge": f"{probe_url}/health"}
+    children = tuple(
+        ChildSpec(name=name, service=service, address=addresses[name]) for name, service in SERVICES.items()
     )
     env = dict(
         os.environ,
         AGENTMESH_DATA_DIR=str(options.data_dir.resolve()),
-        AGENTMESH_AUTH_ADDRESS=auth,
-        AGENTMESH_REGISTRY_ADDRESS=registry,
-        AGENTMESH_RUNNER_ADDRESS=runner,
-        AGENTMESH_PAYMENTS_ADDRESS=payments,
-        AGENTMESH_LEDGER_ADDRESS=ledger,
-        AGENTMESH_GATEWAY_ADDRESS=gateway,
         AGENTMESH_WEB_ADDRESS=web,
         AGENTMESH_HOST=host,
         AGENTMESH_PORT=str(port),
-        AGENTMESH_NURSERY=nursery,
+        AGENTMESH_NURSERY=addresses["nursery"],
         AGENTMESH_LOG_LEVEL=options.log_level,
         AGENTMESH_GRACE_S="1.5",
         # glibc raises this by itself after the first large block, and then keeps in its heap what argon2 needs for a
@@ -130,21 +113,11 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         MALLOC_MMAP_THRESHOLD_=os.environ.get("MALLOC_MMAP_THRESHOLD_", "1048576"),
         PYTHONUNBUFFERED="1",
     )
+    env.update({f"AGENTMESH_{name.upper()}_ADDRESS": address for name, address in listening.items()})
     if options.examples:
         env["AGENTMESH_IMPORT_ALIASES"] = ",".join(f"{old}={new}" for old, new in IMPORT_ALIASES.items())
     url = f"http://{_bracketed(options.host)}:{port}"
     return Plan(children=children, env=env, url=url, probe_url=probe_url)
-
-
-def _child(name: str, probe: str, address: str, *, stop_order: int, loads_apps: bool = False) -> ChildSpec:
-    return ChildSpec(
-        name=name,
-        module=SERVICES[name],
-        probe=probe,
-        address=address,
-        stop_order=stop_order,
-        loads_apps=loads_apps,
-    )
 
 
 def command(spec: ChildSpec) -> list[str]:
@@ -153,12 +126,18 @@ def command(spec: ChildSpec) -> list[str]:
     `-P` keeps the directory we were started in off the import path: a folder there that happens to be called
     `gateway` is not ours.
     """
-    return [sys.executable, "-P", "-m", spec.module]
+    return [sys.executable, "-P", "-m", spec.service.module]
+
+
+def preloads(plan: Plan) -> list[str]:
+    """Return what the forkserver imports, for all that are forked from it."""
+    modules = dict.fromkeys(module for spec in plan.children for module in spec.service.preload)
+    return [*modules, REHEARSAL]
 
 
 def child_env(spec: ChildSpec, env: dict[str, str]) -> dict[str, str]:
     """Return the environment of a child."""
-    if not spec.loads_apps:
+    if not spec.service.loads_apps:
         return env
     path = [os.getcwd(), *filter(None, [env.get("PYTHONPATH")])]
     return {**env, "PYTHONPATH": os.pathsep.join(path)}

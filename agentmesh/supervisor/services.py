@@ -1,13 +1,36 @@
-"""The programs a mesh is made of, by the names people use."""
+"""The programs a mesh is made of, by the names people use: the one table of them."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One program, started as `python -m MODULE`."""
+
+    module: str
+    probe: str = "grpc"
+    """How one sees that it is ready: `grpc` asks grpc.health, `http` gets /health, `socket` looks for a unix socket."""
+    stop_order: int
+    """Those with a lower number are ended first."""
+    preload: tuple[str, ...] = ()
+    """What the forkserver imports for it.  Without, it is not forked: it starts an interpreter of its own."""
+    loads_apps: bool = False
+    """Whether the directory the mesh was started in is on its import path."""
+
+
+_EDGE = ("gateway.dialects", "gateway.edge.bootstrap", "gateway.edge.envoy")
 
 SERVICES = {
-    "auth": "services.auth",
-    "registry": "services.registry",
-    "runner": "services.runner",
-    "payments": "services.payments",
-    "ledger": "services.ledger",
-    "gateway": "gateway",
-    "nursery": "agentmesh.host",
-    "edge": "gateway.envoy",
+    "auth": Service(module="services.auth", preload=("services.auth.app",), stop_order=3),
+    "registry": Service(module="services.registry", preload=("services.registry.app",), stop_order=3),
+    "runner": Service(module="services.runner", preload=("services.runner.app",), stop_order=2),
+    "payments": Service(module="services.payments", preload=("services.payments.app",), stop_order=3),
+    "ledger": Service(module="services.ledger", preload=("services.ledger.app",), stop_order=3),
+    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2),
+    "nursery": Service(module="agentmesh.host", probe="socket", loads_apps=True, stop_order=3),
+    "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1),
 }
-"""Name: module, started as `python -m MODULE`."""
+"""In the order in which they are started.  One that is probed by gRPC listens at AGENTMESH_{NAME}_ADDRESS."""
+
+REHEARSAL = "meshkit.rehearsal:rehearse"
+"""What the forkserver calls when it has imported them all."""

@@ -7,8 +7,9 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 
-from agentmesh.supervisor import orphans, plan
+from agentmesh.supervisor import forks, orphans, plan
 from agentmesh.supervisor.child import Child, GaveUp, kill_group, spawn
+from agentmesh.supervisor.forks import Forkserver
 from agentmesh.supervisor.logs import LogPump
 
 EXIT_FAILED = 1
@@ -34,18 +35,32 @@ def run(options: plan.Options) -> int:
 async def _run(settled: plan.Plan, options: plan.Options) -> int:
     logs = LogPump()
     stopping = asyncio.Event()
-    children = [Child(spec, plan.child_env(spec, settled.env), logs) for spec in settled.children]
     orphans.adopt()
+    forkserver = Forkserver(plan.preloads(settled), settled.env, logs)
+    children = [
+        Child(
+            spec,
+            plan.child_env(spec, settled.env),
+            logs,
+            fork=forkserver.fork if spec.service.preload and forks.POSSIBLE else None,
+        )
+        for spec in settled.children
+    ]
     with _signals(stopping, children):
         try:
-            return await _supervise(settled, options, children, logs, stopping)
+            return await _supervise(settled, options, children, forkserver, logs, stopping)
         finally:
             orphans.kill_all()
             logs.close()
 
 
 async def _supervise(
-    settled: plan.Plan, options: plan.Options, children: list[Child], logs: LogPump, stopping: asyncio.Event
+    settled: plan.Plan,
+    options: plan.Options,
+    children: list[Child],
+    forkserver: Forkserver,
+    logs: LogPump,
+    stopping: asyncio.Event,
 ) -> int:
     ready = asyncio.Event()
     tasks = [asyncio.create_task(child.run(ready), name=child.spec.name) for child in children]
@@ -66,6 +81,7 @@ async def _supervise(
         for task in (opening, reaper, stop):
             task.cancel()
         await asyncio.gather(opening, reaper, stop, return_exceptions=True)
+        forkserver.end()
         await _end(children, tasks)
     return code
 
@@ -80,7 +96,7 @@ def _why(tasks: Iterable[asyncio.Task[None]]) -> str:
 async def _open(settled: plan.Plan, options: plan.Options, logs: LogPump) -> int:
     """Run `opening.py` to its end; its exit code is 0 when the mesh is ready."""
     argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
-    argv += [f"{spec.name}={spec.probe}={spec.address}" for spec in settled.children]
+    argv += [f"{spec.name}={spec.service.probe}={spec.address}" for spec in settled.children]
     argv += ["--examples"] if options.examples else []
     process = await spawn("mesh", argv, settled.env, logs)
     try:
@@ -100,17 +116,17 @@ async def _end(children: list[Child], tasks: list[asyncio.Task[None]]) -> None:
     """End the children in their order, the front door first, so that nobody is told half a story."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _END_S
-    orders = sorted({child.spec.stop_order for child in children})
+    orders = sorted({child.spec.service.stop_order for child in children})
     for order in orders:
         for child in children:
-            if child.spec.stop_order == order:
+            if child.spec.service.stop_order == order:
                 child.end()
         wait_s = deadline - loop.time()
         if order == orders[0]:
             wait_s = _EDGE_END_S
         elif order != orders[-1]:
             wait_s *= 0.6  # leave the rest a chance to end by themselves
-        ending = [task for child, task in zip(children, tasks, strict=True) if child.spec.stop_order <= order]
+        ending = [task for child, task in zip(children, tasks, strict=True) if child.spec.service.stop_order <= order]
         await asyncio.wait(ending, timeout=max(wait_s, 0.1))
     for child in children:
         child.kill()

@@ -14,6 +14,7 @@ from gateway.edge import contract, prefixes
 from gateway.edge.front import Rates
 from gateway.http.exchange import Asked
 from gateway.http.session import Session
+from gateway.http.shapes import Reference
 from meshkit.errors import MeshError
 from meshkit.verifier import MESH, Credentials
 
@@ -68,6 +69,8 @@ class Dialect:
     """How it says that something went wrong."""
     envoy_body: Callable[[int], Mapping[str, Any]]
     """The JSON of Envoy's own reply with this HTTP status, with Envoy's `%COMMAND%`s in it."""
+    reference: Reference
+    """What its reference says beyond the contract."""
     states: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Its word for each `JobState` by name, such as `QUEUED`; empty if it shows no jobs."""
     credentials: Credentials = MESH

@@ -19,11 +19,12 @@ from gateway.http.accept import prefers_html
 from gateway.http.dialect import Dialects
 from gateway.http.errors import HttpError
 from gateway.http.refusals import refuse
+from gateway.web import reference
 from gateway.web.health import Health
 from meshkit.errors import Internal, NotFound, Unauthenticated
 from meshkit.verifier import COOKIE
 
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_PAGES = re.compile(rf"/|/health|{reference.PATHS}")
 
 
 def create(
@@ -63,11 +64,11 @@ def create(
         routes=[
             Route("/health", show_health, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
-            Route("/{path:path}", fallback.answer, methods=_METHODS),
+            *reference.routes(dialects),
             *sockets,
         ],
         lifespan=lifespan,
-        exception_handlers={405: fallback.refuse_method, Exception: fallback.fail},
+        exception_handlers={404: fallback.refuse, 405: fallback.refuse, Exception: fallback.fail},
     )
 
 
@@ -81,13 +82,9 @@ class Fallback:
             re.compile(contract.pattern(path)) for dialect in dialects.all for path in dialect.socket_paths
         ]
 
-    async def answer(self, request: Request) -> Response:
-        """Read the request to its end, and refuse it."""
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """Read the request to its end, and say that there is no such page, or no such method of it."""
         await _drain(request)
-        return self._explain(request)
-
-    async def refuse_method(self, request: Request, error: Exception) -> Response:
-        """Refuse a method that a page of the web app does not take."""
         return self._explain(request)
 
     async def fail(self, request: Request, error: Exception) -> Response:
@@ -96,7 +93,7 @@ class Fallback:
 
     def _explain(self, request: Request) -> Response:
         path = request.url.path
-        allowed = ["GET"] if path in ("/", "/health") else self._paths.allowed(path)
+        allowed = ["GET"] if _PAGES.fullmatch(path) else self._paths.allowed(path)
         if not allowed and any(pattern.fullmatch(path) for pattern in self._sockets):
             return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
         if not allowed:

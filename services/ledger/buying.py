@@ -1,4 +1,4 @@
-"""The buyer's calls: pay, ask for the money back, or no longer.  Checks, their order and words as in masumi.md §3.5."""
+"""The buyer's calls: pay, ask for the money back, or no longer.  Checks and words are Masumi's, in its order."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Reading records, and helping one that waits for a person: the same for payments and purchases (masumi.md §3.3)."""
+"""Reading records, and helping one that waits for a person: the same for payments and purchases."""
 
 from services.ledger.domain.accounts import Key
 from services.ledger.domain.actions import WORKS, Action, Side

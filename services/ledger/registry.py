@@ -1,4 +1,4 @@
-"""The registry on the ledger: agents, their prices, and the wallets that hold them (masumi.md §5)."""
+"""The registry on the ledger: agents, their prices, and the wallets that hold them."""
 
 import dataclasses
 import re

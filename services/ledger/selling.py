@@ -1,4 +1,4 @@
-"""The seller's calls: ask to be paid, submit the result, authorise a refund.  Checks as in masumi.md §3.2, §3.3."""
+"""The seller's calls: ask to be paid, submit the result, authorise a refund.  Checks and words of Masumi's API."""
 
 import dataclasses
 

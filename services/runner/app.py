@@ -10,6 +10,7 @@ from mesh.runner.v1 import app_pb2_grpc, host_pb2_grpc, job_pb2_grpc, lock_pb2_g
 
 from meshkit import client, identity, observability
 from meshkit.bus import MemoryBus
+from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
@@ -34,6 +35,7 @@ from services.runner.servicers.apps import AppServicer
 from services.runner.servicers.hosts import HostServicer
 from services.runner.servicers.jobs import JobServicer
 from services.runner.servicers.locks import LockServicer
+from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
 from services.runner.tails import Tails
@@ -69,10 +71,8 @@ async def running(
     """
     stopping = stopping or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
-        database = Database(config.data_dir / "runner.db", MIGRATIONS)
-        database.open()
-        stack.push_async_callback(database.close)
-        store, bus, tasks, hosts = SqliteStore(database), MemoryBus(), Tasks(), Hosts()
+        store = await _store(config, stack, stopping)
+        bus, tasks, hosts = MemoryBus(), Tasks(), Hosts()
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.payments_address, who))
@@ -124,10 +124,24 @@ async def running(
             ("payments", billing.run()),
             ("payment-news", billing.tell()),
             ("requests", requests.forget()),
-            ("search-index", store.indexer.run()),
         ):
             await stack.enter_async_context(background(work, name, stopping))
         yield port
+
+
+async def _store(
+    config: Config, stack: contextlib.AsyncExitStack, stopping: asyncio.Event
+) -> MemoryStore | SqliteStore:
+    """Open what `AGENTMESH_DATABASE_URL` names, for as long as the stack stands."""
+    place = config.database
+    if isinstance(place, Memory):
+        return MemoryStore()
+    database = Database(place.file("runner"), MIGRATIONS)
+    database.open()
+    stack.push_async_callback(database.close)
+    store = SqliteStore(database)
+    await stack.enter_async_context(background(store.indexer.run(), "search-index", stopping))
+    return store
 
 
 @contextlib.asynccontextmanager

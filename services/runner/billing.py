@@ -10,13 +10,13 @@ import functools
 import random
 import time
 from collections.abc import Callable
-from typing import Any
 
 import grpc
 import structlog
 from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
 
 from meshkit.bus import Bus
+from meshkit.clock import seconds_of
 from meshkit.errors import (
     AlreadyExists,
     Denied,
@@ -182,7 +182,7 @@ class Billing:
                 await self._journal.change(job_id, lambda job: domain.payments.note_request(job, said, self._now()))
             # A lock time says that the money was in escrow, though the state may have gone on since.
             if payment.state in _PAID or (payment.HasField("lock_time") and payment.state not in _OVER):
-                due_at = _seconds(payment.submit_result_time)
+                due_at = seconds_of(payment.submit_result_time)
                 job = await self._journal.change(
                     job_id, lambda job: domain.payments.note_funds(job, due_at, self._now())
                 )
@@ -217,13 +217,9 @@ def _said(payment: payments_pb2.Payment) -> dict[str, object]:
         "network": payment.network,
         "input_hash": payment.input_hash,
         "blockchain_identifier": payment.blockchain_identifier,
-        "pay_by_time": _seconds(payment.pay_by_time),
-        "submit_result_time": _seconds(payment.submit_result_time),
-        "external_dispute_unlock_time": _seconds(payment.external_dispute_unlock_time),
-        "unlock_time": _seconds(payment.unlock_time),
+        "pay_by_time": seconds_of(payment.pay_by_time),
+        "submit_result_time": seconds_of(payment.submit_result_time),
+        "external_dispute_unlock_time": seconds_of(payment.external_dispute_unlock_time),
+        "unlock_time": seconds_of(payment.unlock_time),
         "seller_vkey": payment.seller_vkey,
     }
-
-
-def _seconds(at: Any) -> float:
-    return float(at.seconds + at.nanos / 1e9)

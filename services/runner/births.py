@@ -16,8 +16,9 @@ import rfc8785
 from mesh.runner.v1 import host_pb2
 
 from meshkit.errors import Denied, Internal, Invalid, NotFound
+from meshkit.idempotency import Request
 from services.runner.dispatcher import Dispatcher
-from services.runner.domain import Isolation, Job, Request, State, Terms, ids, payments
+from services.runner.domain import Isolation, Job, State, Terms, ids, payments
 from services.runner.ports.catalogue import Catalogue, Offer
 
 

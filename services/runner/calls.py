@@ -8,9 +8,9 @@ import functools
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import AlreadyExists, Internal, Invalid
+from meshkit.idempotency import Request
 from services.runner.apps import Apps
 from services.runner.births import Births, Order
-from services.runner.domain import Request
 from services.runner.launches import isolation_of
 from services.runner.requests import Requests
 
@@ -38,7 +38,7 @@ class Calls:
         if len(request.body) > BODY_BYTES_MAX:
             raise Invalid("the body is larger than 4 MiB", {"body": ["must be at most 4 MiB"]})
         parts = (request.name, request.method, request.path, request.query, request.body)
-        once = self._requests.made(owner, request.request_id, parts, b"")
+        once = self._requests.made(owner, request.request_id, *parts)
         async with self._requests.one_at_a_time(once):
             if once is not None and (known := await self._requests.known(once)) is not None:
                 return app_pb2.CallAppResponse.FromString(known)
@@ -71,12 +71,7 @@ class Calls:
         if not result.launches:
             return response
         if once is not None:
-            once = Request(
-                owner=once.owner,
-                request_id=once.request_id,
-                body_hash=once.body_hash,
-                answer=response.SerializeToString(),
-            )
+            once = once.answered(response.SerializeToString())
         app = await self._apps.get(expose, self._patience_s)
         order = Order(owner=owner, expose=expose, base_url=request.base_url)
         try:

@@ -1,7 +1,6 @@
 """What the runner reads from its environment."""
 
-import ipaddress
-
+from meshkit.hosts import is_loopback
 from meshkit.service import Settings
 
 
@@ -44,7 +43,4 @@ class Config(Settings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches the mesh."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)

@@ -13,9 +13,10 @@ from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, MeshError, NotFound
+from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner import domain
-from services.runner.domain import Change, End, Isolation, Job, Request, State
+from services.runner.domain import Change, End, Isolation, Job, State
 from services.runner.journal import QUEUE, Journal
 from services.runner.links import Hosts, Link
 

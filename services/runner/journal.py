@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
-from services.runner.domain import Birth, Change, Event, Job, LockState, Request
+from meshkit.idempotency import Request
+from services.runner.domain import Birth, Change, Event, Job, LockState
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails

@@ -77,7 +77,7 @@ class Launches:
         order = launch.order
         if len(launch.inputs_json.encode()) > INPUTS_BYTES_MAX:
             raise Invalid("the inputs are larger than 4 MiB", {"inputs": ["must be at most 4 MiB"]})
-        request = self._requests.made(order.owner, launch.request_id, _body(launch), b"")
+        request = self._requests.made(order.owner, launch.request_id, *_body(launch))
         async with self._requests.one_at_a_time(request):
             if request is not None and (known := await self._requests.known(request)) is not None:
                 return await self._store.get(known.decode())
@@ -89,7 +89,7 @@ class Launches:
             else:
                 asked = await self._ask(launch)
             if request is not None:
-                request = dataclasses.replace(request, answer=asked[0].job_id.encode())
+                request = request.answered(asked[0].job_id.encode())
             try:
                 jobs = await self._births.bear(asked, order, functools.partial(isolation_of, app), request)
             except AlreadyExists:  # the same request, a moment earlier, by another runner

@@ -69,7 +69,7 @@ class Locks:
         Raises `Invalid` with the fields if the form or the app refuses it (the lock stays pending),
         `FailedPrecondition` if the lock is not pending any more, `Unavailable` while its app does not run.
         """
-        request = self._requests.made(user, request_id, (lock.name, inputs_json), lock.name.encode())
+        request = self._requests.made(user, request_id, lock.name, inputs_json)
         async with self._requests.one_at_a_time(request):
             if request is not None and await self._requests.known(request) is not None:
                 return await self._store.get_lock(lock.lock_id)
@@ -77,7 +77,7 @@ class Locks:
             result_json = await self._ask_app(lock, inputs_json, user)
             rule = functools.partial(_answer, lock=lock, result_json=result_json, user=user, now=self._now)
             try:
-                await self._journal.change(lock.job_id, rule, request)
+                await self._journal.change(lock.job_id, rule, request and request.answered(lock.name.encode()))
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or await self._requests.known(request) is None:
                     raise

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 from mesh.runner.v1 import app_pb2, host_pb2, job_pb2, lock_pb2
 
 from meshkit import names
+from meshkit.clock import stamp
 from meshkit.errors import Denied, Invalid
 from meshkit.principal import Principal
 from services.runner.apps import App, AppState
@@ -40,14 +40,6 @@ _ISOLATIONS = {app_pb2.ISOLATION_PROCESS: Isolation.PROCESS, app_pb2.ISOLATION_S
 _LABELS_MAX = 64
 _LABEL_CHARS_MAX = 63
 _APP_STATES = {state: app_pb2.AppState.Value(f"APP_STATE_{state.name}") for state in AppState}
-
-
-def stamp(at: float) -> Timestamp | None:
-    """Return a moment in seconds since 1970 as a message; absent for 0."""
-    if not at:
-        return None
-    nanos = int(at * 1e9)
-    return Timestamp(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
 
 
 def inputs_json(inputs: struct_pb2.Struct) -> str:

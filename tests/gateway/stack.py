@@ -28,6 +28,7 @@ from services.registry import app as registry_app
 from services.registry.config import Config as RegistryConfig
 from services.runner import app as runner_app
 from services.runner.config import Config as RunnerConfig
+from tests.conformance.reference import Checked
 
 ANY = "127.0.0.1:0"
 DEADLINE_S = 30.0
@@ -111,7 +112,7 @@ async def enveloped(
         await asyncio.wait_for(_started(process.stderr), DEADLINE_S)
         drain = asyncio.create_task(process.stderr.read())  # or the pipe fills up
         base = f"http://127.0.0.1:{config.port}"
-        async with httpx.AsyncClient(base_url=base, timeout=DEADLINE_S) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=DEADLINE_S, transport=Checked()) as client:
             yield client
         process.terminate()
         await drain

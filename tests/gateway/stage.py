@@ -26,6 +26,7 @@ from meshkit.server import serve
 from meshkit.service import authenticated
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
+from tests.conformance.reference import Checked
 from tests.gateway.stack import ANY, DEADLINE_S, enveloped, free_port, sign_in
 
 App = Callable[[app_pb2.CallAppRequest], app_pb2.CallAppResponse]
@@ -248,7 +249,7 @@ async def staged(folder: pathlib.Path) -> AsyncIterator[Stage]:
         jwks = await envoy.fetch_jwks(config.auth_address, DEADLINE_S)
         nobody = await run(enveloped(config, jwks, folder))
         admin, alice, bob = [
-            await run(httpx.AsyncClient(base_url=nobody.base_url, trust_env=False, timeout=DEADLINE_S))
+            await run(httpx.AsyncClient(base_url=nobody.base_url, timeout=DEADLINE_S, transport=Checked()))
             for _ in range(3)
         ]
         admin.headers.update(await sign_in(nobody, "admin", "admin"))

@@ -177,3 +177,8 @@ async def breed(inputs: dict[str, Any], tracer: Tracer) -> None:
     assert child.stdout is not None
     await tracer.debug((await child.stdout.readline()).decode())
     await asyncio.Event().wait()
+
+
+def ask_in_a_thread(inputs: dict[str, Any], tracer: Tracer) -> Any:
+    """Wait on a lock, in a thread."""
+    return tracer.lock_sync("ask")

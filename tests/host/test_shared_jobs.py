@@ -117,6 +117,18 @@ async def test_a_cancelled_job_cleans_up(host: Stage) -> None:
     assert host.outcome(jobs[0]) is None
 
 
+@pytest.mark.parametrize("flow", ["ask_once", "ask_in_a_thread"])
+async def test_a_cancelled_job_waits_no_more_for_an_answer(host: Stage, flow: str) -> None:
+    """Wherever it waits; its worker goes on."""
+    first = await pid(host)
+    job = start(host, flow)
+    await host.until(lambda: host.locks(job))
+    host.cancel(job)
+
+    assert CANCELLED == (await host.end(job)).state
+    assert first == await pid(host)
+
+
 @pytest.mark.parametrize("flow", ["stubborn", "in_a_thread"])
 async def test_a_job_that_does_not_stop_ends_with_its_worker(host: Stage, gate: pathlib.Path, flow: str) -> None:
     """Not before nothing else runs there; new jobs run in another worker meanwhile."""

@@ -42,7 +42,7 @@ ALLOWED: set[tuple[State | None, State]] = {
     (_S.DISPUTED, _S.REFUND_REQUESTED),
     (_S.DISPUTED, _S.DISPUTED_WITHDRAWN),
 }
-"""Written out from masumi.md §3.6, not taken from the code."""
+"""Written out from the contract's text, not taken from the code."""
 SENSIBLE: dict[State | None, tuple[str, ...]] = {
     _S.FUNDS_LOCKED: ("submit", "request"),
     _S.RESULT_SUBMITTED: ("request",),

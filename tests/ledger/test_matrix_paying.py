@@ -1,4 +1,4 @@
-"""The failure matrix of masumi.md §4.4, as far as it is about paying: rows 1-8, 14-18, 23, 25, 29, 30, 33 and 34.
+"""The failure matrix, as far as it is about paying: rows 1-8, 14-18, 23, 25, 29, 30, 33 and 34.
 
 Row 16 (forms of a time) is a matter of the HTTP schema: `tests/gateway/dialects/masumi/test_masumi.py`.  Rows 31 and
 32 (what is hashed) are no matter of the ledger, which is given hashes: `tests/gateway/core/test_hashes.py`.

@@ -1,4 +1,4 @@
-"""The failure matrix of masumi.md §4.4, from the lock on: rows 9-13, 19-22, 24 and 26-28."""
+"""The failure matrix, from the lock on: rows 9-13, 19-22, 24 and 26-28."""
 
 import pathlib
 

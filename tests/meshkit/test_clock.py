@@ -48,6 +48,14 @@ def test_what_never_was_is_absent() -> None:
     assert clock.millis_of(Timestamp()) == 0
 
 
+def test_parts_of_a_microsecond_are_cut() -> None:
+    """A message has nanoseconds, what we keep has not."""
+    message = Timestamp(seconds=1765350222, nanos=652_195_001)
+
+    assert clock.millis_of(message) == 1765350222652
+    assert clock.moment_of(message).isoformat() == "2025-12-10T07:03:42.652195+00:00"
+
+
 @pytest.mark.parametrize(("asked", "kept"), [(-5, 0), (2**62, 253_402_300_799_999)])
 def test_milliseconds_beyond_the_calendar_are_cut(asked: int, kept: int) -> None:
     """A caller's number is never an error of ours."""

@@ -7,7 +7,7 @@ import structlog
 
 from meshkit.errors import NotFound
 from meshkit.principal import Principal, acting, caller
-from meshkit.tasks import Tasks, background, either
+from meshkit.tasks import Tasks, background
 
 DEADLINE_S = 10.0
 
@@ -38,19 +38,6 @@ async def test_a_crash_stops_the_service() -> None:
 
     async with background(work(), "work", stopping), asyncio.timeout(DEADLINE_S):
         await stopping.wait()
-
-
-async def test_a_wait_ends_by_change_stop_or_time() -> None:
-    """Only the last of them is False."""
-    changed, stop = asyncio.Event(), asyncio.Event()
-    stopped = asyncio.ensure_future(stop.wait())
-
-    assert not await either(changed, stopped, 0.01)
-    changed.set()
-    assert await either(changed, stopped, DEADLINE_S)
-    changed.clear()
-    stop.set()
-    assert await either(changed, stopped, DEADLINE_S)
 
 
 async def test_a_task_is_known_by_its_name_until_it_ends() -> None:

@@ -1,4 +1,4 @@
-"""Rows of the failure matrix (masumi.md §4.4) through the masumi provider, over HTTP, in the other mesh's own time."""
+"""Rows of the failure matrix through the masumi provider, over HTTP, in the other mesh's own time."""
 
 import asyncio
 from typing import Any

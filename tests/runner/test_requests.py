@@ -1,13 +1,13 @@
 """The same request, however often and however concurrently, gives one answer."""
 
 import asyncio
-import dataclasses
 
 import pytest
 
 from meshkit.errors import Invalid
+from meshkit.idempotency import ID_CHARS_MAX
 from services.runner.domain import Birth, Job, State
-from services.runner.requests import ID_CHARS_MAX, Requests
+from services.runner.requests import Requests
 from services.runner.stores.memory import MemoryStore
 
 
@@ -21,7 +21,7 @@ class Desk:
 
     async def ask(self, request_id: str, body: str = "body", owner: str = "users/a") -> str:
         """Return the id of the job that the request made."""
-        request = self.requests.made(owner, request_id, (body,), b"")
+        request = self.requests.made(owner, request_id, body)
         async with self.requests.one_at_a_time(request):
             if request is not None and (known := await self.requests.known(request)) is not None:
                 return known.decode()
@@ -36,7 +36,7 @@ class Desk:
                 updated_at=1.0,
             )
             if request is not None:
-                request = dataclasses.replace(request, answer=job.job_id.encode())
+                request = request.answered(job.job_id.encode())
             await self.store.create([Birth(job=job)], request)
             return job.job_id
 
@@ -92,7 +92,7 @@ async def test_an_id_that_is_too_long_is_refused() -> None:
 async def test_a_request_that_failed_may_be_made_again() -> None:
     """Only what was done is remembered."""
     desk = Desk()
-    request = desk.requests.made("users/a", "r", ("body",), b"")
+    request = desk.requests.made("users/a", "r", "body")
 
     with pytest.raises(RuntimeError):
         async with desk.requests.one_at_a_time(request):

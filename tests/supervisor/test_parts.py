@@ -13,12 +13,13 @@ import pytest
 
 from agentmesh.supervisor import child, plan, ports
 from agentmesh.supervisor.logs import LogPump
+from agentmesh.supervisor.services import Service
 
 LEASH = pathlib.Path(child.__file__).with_name("leash.py")
 
 
 def _spec(module: str) -> plan.ChildSpec:
-    return plan.ChildSpec(name="part", module=module, probe="grpc", address="", stop_order=1)
+    return plan.ChildSpec(name="part", service=Service(module=module, stop_order=1), address="")
 
 
 def test_reserved_ports_are_free_for_tcp_and_held_against_other_meshes() -> None:

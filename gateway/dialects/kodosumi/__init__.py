@@ -16,6 +16,7 @@ from gateway.dialects.kodosumi import (
     pages,
     proxy,
     roles,
+    shapes,
     timeline,
 )
 from gateway.dialects.kodosumi.words import WORDS
@@ -39,6 +40,7 @@ DIALECT = Dialect(
     ),
     render=errors.render,
     envoy_body=errors.envoy_body,
+    reference=shapes.REFERENCE,
     states=WORDS.column,
     credentials=Credentials(headers=(API_KEY_HEADER,), cookies=(COOKIE,)),
 )

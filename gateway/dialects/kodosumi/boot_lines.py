@@ -6,7 +6,6 @@ been done by the mesh, whatever it is called there: "serve deploy" stands for th
 activity, ⚠ trouble, ℹ information, ✔ and ✗ the last line.
 """
 
-import datetime
 import http
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from mesh.registry.v1 import registry_pb2 as pb
+
+from meshkit.clock import moment_of
 
 _STEPS: dict[int, str] = {
     pb.BOOT_STEP_PREPARE: "DEPLOY",
@@ -299,4 +300,4 @@ def _seconds(duration: Duration) -> str:
 
 def _clock(time: Timestamp) -> str:
     """Return a time as the seeds write it, in local time: `2025-12-10 08:02:44`."""
-    return time.ToDatetime(datetime.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment_of(time).astimezone().strftime("%Y-%m-%d %H:%M:%S")

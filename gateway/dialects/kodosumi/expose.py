@@ -17,6 +17,7 @@ from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.dialect import Service
+from gateway.http.exchange import IDEMPOTENCY_KEY, exchange
 from meshkit.errors import Conflict, from_rpc
 
 _STATE_PREFIX = "EXPOSE_STATE_"
@@ -61,7 +62,7 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         self._exposes = peers.exposes
 
     async def SaveExpose(self, request: pb.SaveExposeRequest, context: Any) -> pb.Expose:
-        """POST /expose: add or replace; what is omitted becomes empty."""
+        """POST /expose: add or replace; what is omitted becomes empty.  An `Idempotency-Key` makes it repeatable."""
         saved = bodies.parse_model(request.json_body, SavedExpose)
         expose = registry_pb2.Expose(
             name=f"exposes/{saved.name}",
@@ -76,9 +77,12 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
                 for meta in saved.meta or ()
             ],
         )
-        original = f"exposes/{saved.original_name}" if saved.original_name else ""
-        with values.fields("expose", display_name="display"):
-            save = registry_pb2.SaveExposeRequest(expose=expose, original_name=original)
+        save = registry_pb2.SaveExposeRequest(
+            expose=expose,
+            original_name=f"exposes/{saved.original_name}" if saved.original_name else "",
+            request_id=exchange().idempotency_key,
+        )
+        with values.fields("expose", display_name="display", request_id=IDEMPOTENCY_KEY):
             try:
                 return _expose(await self._save(save))
             except Conflict:

@@ -33,7 +33,7 @@ _PATIENCE = '{"Markdown":{"body":"no result, yet. please be patient."}}'
 _DELETE_MAX = 1000
 
 
-class _Fids(pydantic.BaseModel):
+class Fids(pydantic.BaseModel):
     """The body of `DELETE /outputs`."""
 
     fid: list[str] = pydantic.Field(max_length=_DELETE_MAX)
@@ -89,7 +89,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
 
     async def DeleteOutputs(self, request: pb.DeleteOutputsRequest, context: Any) -> empty_pb2.Empty:
         """Do the same with many, in order."""
-        for fid in bodies.parse_model(request.json_body, _Fids).fid:
+        for fid in bodies.parse_model(request.json_body, Fids).fid:
             await self._delete(fid)
         return empty_pb2.Empty()
 

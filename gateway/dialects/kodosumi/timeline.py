@@ -18,6 +18,7 @@ from gateway.core.states import TERMINAL
 from gateway.dialects.kodosumi.words import WORDS
 from gateway.http.answers import json_answer
 from gateway.http.dialect import Service
+from meshkit.clock import moment_of
 from meshkit.errors import Invalid, from_rpc
 
 _PAGE_MAX = 1000
@@ -69,8 +70,8 @@ def item_of(job: job_pb2.Job, now: float) -> dict[str, Any]:
         "summary": meta.get("summary"),
         "inputs": {"dict": jobs.json_object(job.inputs_json)},
         "status": WORDS.word(job.state),
-        "startup": times.utc(job.create_time).isoformat(),
-        "finish": times.utc(job.finish_time).isoformat() if ended else None,
+        "startup": moment_of(job.create_time).isoformat(),
+        "finish": moment_of(job.finish_time).isoformat() if ended else None,
         "runtime": max(0.0, round(until - times.epoch(job.create_time), 6)),
         "locks": locks.ids(job),
     }

@@ -4,7 +4,7 @@ The payment service's own keys come in the header `token`, and the ledger knows 
 of the mesh.
 """
 
-from gateway.dialects.masumi import dev, errors, service
+from gateway.dialects.masumi import dev, errors, service, shapes
 from gateway.http.dialect import Dialect
 
 DIALECT = Dialect(
@@ -12,4 +12,5 @@ DIALECT = Dialect(
     services=(service.SERVICE, dev.SERVICE),
     render=errors.render,
     envoy_body=errors.envoy_body,
+    reference=shapes.REFERENCE,
 )

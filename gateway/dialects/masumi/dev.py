@@ -8,11 +8,11 @@ from mesh.dialects.masumi.v1 import masumi_pb2_grpc as pb_grpc
 from mesh.payments.v1 import ledger_pb2
 
 from gateway.core.peers import Peers
-from gateway.core.times import from_millis, millis
 from gateway.dialects.masumi import views
 from gateway.dialects.masumi.ledger import money, read, success
 from gateway.dialects.masumi.records import PAYMENT, PURCHASE
 from gateway.http.dialect import Service
+from meshkit.clock import millis_of, stamp_ms
 from meshkit.errors import from_rpc
 
 _KINDS = {
@@ -45,7 +45,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
         )
         at = schema.iso("time")
         if at is not None:
-            asked.time.CopyFrom(from_millis(at))
+            asked.time.CopyFrom(stamp_ms(at))
         schema.check()
         with from_rpc():
             return _clock(await self._control.SetLedgerClock(asked))
@@ -131,7 +131,7 @@ class DevServicer(pb_grpc.MasumiDevServiceServicer):
 
 
 def _clock(clock: ledger_pb2.LedgerClock) -> httpbody_pb2.HttpBody:
-    return success({"time": views.iso(clock.time), "timeMs": str(millis(clock.time)), "scale": clock.scale})
+    return success({"time": views.iso(clock.time), "timeMs": str(millis_of(clock.time)), "scale": clock.scale})
 
 
 def _faults(answer: ledger_pb2.ListFaultsResponse) -> httpbody_pb2.HttpBody:

@@ -6,12 +6,12 @@ from google.api import httpbody_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from mesh.payments.v1 import ledger_pb2
 
-from gateway.core.times import from_millis
 from gateway.dialects.masumi import views
 from gateway.dialects.masumi.errors import ObjectExists
 from gateway.dialects.masumi.ledger import Ledger, money, success
 from gateway.dialects.masumi.schema import Schema
 from gateway.http.exchange import exchange
+from meshkit.clock import stamp_ms
 from meshkit.errors import AlreadyExists, from_rpc
 
 PAYMENT, PURCHASE = ledger_pb2.LEDGER_SIDE_PAYMENT, ledger_pb2.LEDGER_SIDE_PURCHASE
@@ -46,7 +46,7 @@ class Records:
     async def diff(self, request: Any) -> httpbody_pb2.HttpBody:
         """Return a page of what changed, oldest first; the path says which change counts."""
         schema = await self._ledger.read(request)
-        since = from_millis(schema.iso("lastUpdate", 0) or 0)
+        since = stamp_ms(schema.iso("lastUpdate", 0) or 0)
         asked = self._listed(request, schema)
         asked.since_time.CopyFrom(since)
         asked.order = _ORDERS.get(exchange().path.rstrip("/").rpartition("/")[2], ledger_pb2.LEDGER_ORDER_CHANGED)
@@ -126,8 +126,8 @@ class Payments(Records):
             input_hash=schema.text("inputHash", most=250),
             network=schema.network(),
             agent_identifier=schema.text("agentIdentifier", least=57, most=250),
-            pay_by_time=from_millis(schema.iso("payByTime", _NOON_1970) or 0),
-            submit_result_time=from_millis(schema.iso("submitResultTime", _NOON_1970) or 0),
+            pay_by_time=stamp_ms(schema.iso("payByTime", _NOON_1970) or 0),
+            submit_result_time=stamp_ms(schema.iso("submitResultTime", _NOON_1970) or 0),
             funds=money(schema.funds("RequestedFunds")),
             metadata=schema.optional("metadata"),
             seller_return_address=schema.optional("sellerReturnAddress", most=250),
@@ -136,9 +136,9 @@ class Payments(Records):
             source_index=_index(schema),
         )
         if (unlock := schema.iso("unlockTime")) is not None:
-            asked.unlock_time.CopyFrom(from_millis(unlock))
+            asked.unlock_time.CopyFrom(stamp_ms(unlock))
         if (dispute := schema.iso("externalDisputeUnlockTime")) is not None:
-            asked.external_dispute_unlock_time.CopyFrom(from_millis(dispute))
+            asked.external_dispute_unlock_time.CopyFrom(stamp_ms(dispute))
         schema.check()
         with from_rpc():
             return success(views.payment(await self._ledger.stub.RequestFunds(asked)))
@@ -164,10 +164,10 @@ class Purchases(Records):
             purchaser_identifier=schema.text("identifierFromPurchaser", least=14, most=26),
             metadata=schema.optional("metadata"),
             buyer_return_address=schema.optional("buyerReturnAddress", most=250),
-            pay_by_time=from_millis(schema.ms("payByTime")),
-            submit_result_time=from_millis(schema.ms("submitResultTime")),
-            unlock_time=from_millis(schema.ms("unlockTime")),
-            external_dispute_unlock_time=from_millis(schema.ms("externalDisputeUnlockTime")),
+            pay_by_time=stamp_ms(schema.ms("payByTime")),
+            submit_result_time=stamp_ms(schema.ms("submitResultTime")),
+            unlock_time=stamp_ms(schema.ms("unlockTime")),
+            external_dispute_unlock_time=stamp_ms(schema.ms("externalDisputeUnlockTime")),
             source_type=schema.optional("paymentSourceType", most=100) or "",
             source_index=_index(schema),
         )
@@ -184,7 +184,7 @@ def _required(schema: Schema, name: str) -> Timestamp:
     given = schema.iso(name)
     if given is None:
         schema.refuse(name, "Invalid input")
-    return from_millis(given or 0)
+    return stamp_ms(given or 0)
 
 
 def _index(schema: Schema) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf import json_format, timestamp_pb2
 from mesh.payments.v1 import ledger_pb2, payments_pb2
 
-from gateway.core.times import millis, utc
+from meshkit.clock import millis_of, moment_of
 
 SOURCE_TYPE = "Web3CardanoV1"
 POLICY_CHARS = 56
@@ -24,7 +24,7 @@ def stable_id(*parts: str) -> str:
 
 def iso(moment: timestamp_pb2.Timestamp) -> str:
     """Return a time as JavaScript writes it."""
-    return utc(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment_of(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def funds(items: Iterable[payments_pb2.Money]) -> list[dict[str, str]]:
@@ -90,8 +90,8 @@ def _next(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
 
 
 def _common(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
-    either = max(millis(item.action_change_time), millis(item.state_change_time))
-    changed = item.action_change_time if either == millis(item.action_change_time) else item.state_change_time
+    either = max(millis_of(item.action_change_time), millis_of(item.state_change_time))
+    changed = item.action_change_time if either == millis_of(item.action_change_time) else item.state_change_time
     return {
         "id": item.id,
         "createdAt": iso(item.create_time),
@@ -101,10 +101,10 @@ def _common(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
         "agentName": item.agent_name,
         "pricingType": item.pricing_type,
         "lastCheckedAt": iso(item.update_time),
-        "payByTime": str(millis(item.pay_by_time)),
-        "submitResultTime": str(millis(item.submit_result_time)),
-        "unlockTime": str(millis(item.unlock_time)),
-        "externalDisputeUnlockTime": str(millis(item.external_dispute_unlock_time)),
+        "payByTime": str(millis_of(item.pay_by_time)),
+        "submitResultTime": str(millis_of(item.submit_result_time)),
+        "unlockTime": str(millis_of(item.unlock_time)),
+        "externalDisputeUnlockTime": str(millis_of(item.external_dispute_unlock_time)),
         "collateralReturnLovelace": str(item.collateral) if item.state else None,
         "buyerReturnAddress": _given(item, "buyer_return_address"),
         "sellerReturnAddress": _given(item, "seller_return_address"),
@@ -119,8 +119,8 @@ def _common(item: ledger_pb2.LedgerRecord) -> dict[str, Any]:
         "metadata": _given(item, "metadata"),
         "totalBuyerCardanoFees": 0,
         "totalSellerCardanoFees": 0,
-        "cooldownTime": millis(item.cooldown_time),
-        "cooldownTimeOtherParty": millis(item.other_cooldown_time),
+        "cooldownTime": millis_of(item.cooldown_time),
+        "cooldownTimeOtherParty": millis_of(item.other_cooldown_time),
         "nextActionLastChangedAt": iso(item.action_change_time),
         "onChainStateOrResultLastChangedAt": iso(item.state_change_time),
         "nextActionOrOnChainStateOrResultLastChangedAt": iso(changed),
@@ -148,7 +148,7 @@ def _transaction(tx: ledger_pb2.LedgerTransaction) -> dict[str, Any]:
         "status": tx.status,
         "fees": "0" if confirmed else None,
         "blockHeight": None,
-        "blockTime": millis(tx.block_time) // 1000 if confirmed else None,
+        "blockTime": millis_of(tx.block_time) // 1000 if confirmed else None,
         "confirmations": 1 if confirmed else 0,
         "previousOnChainState": tx.previous_state or None,
         "newOnChainState": tx.new_state or None,

@@ -1,6 +1,7 @@
 """Our own typed API for who speaks no gRPC: `/mesh/v1/…`, in proto3 JSON, with errors as AIP-193 has them."""
 
 from gateway.dialects.mesh import errors, jobs
+from gateway.dialects.mesh.reference import REFERENCE
 from gateway.http.dialect import Dialect
 
 DIALECT = Dialect(
@@ -8,4 +9,5 @@ DIALECT = Dialect(
     sockets=(jobs.WATCH,),
     render=errors.render,
     envoy_body=errors.envoy_body,
+    reference=REFERENCE,
 )

@@ -7,7 +7,7 @@ Demonstration", MIP-002 and MIP-003.
 import dataclasses
 
 from gateway.dialects import kodosumi
-from gateway.dialects.sumi import locks, services
+from gateway.dialects.sumi import locks, services, shapes
 from gateway.dialects.sumi.words import WORDS
 
 DIALECT = dataclasses.replace(
@@ -15,5 +15,12 @@ DIALECT = dataclasses.replace(
     package="mesh.dialects.sumi.v1",
     services=(services.SERVICE, locks.SERVICE),
     sockets=(),
+    reference=dataclasses.replace(
+        kodosumi.DIALECT.reference,
+        title=shapes.TITLE,
+        description=shapes.DESCRIPTION,
+        shapes=shapes.SHAPES,
+        values={},
+    ),
     states=WORDS.column,
 )

@@ -40,13 +40,13 @@ _SHAPE = "'{lock}:{field}', or send the lock as status_id"
 _STATES = {locks.PENDING: "pending", locks.ANSWERED: "released"}
 
 
-class _Answer(pydantic.BaseModel):
+class LockAnswer(pydantic.BaseModel):
     """The body of an answer to one lock."""
 
     input_data: dict[str, Any]
 
 
-class _ProvideInput(pydantic.BaseModel):
+class ProvidedInput(pydantic.BaseModel):
     """The body of `provide_input`."""
 
     job_id: str = pydantic.Field(max_length=100)
@@ -92,7 +92,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
             if request.lid == "start_job":
                 return await self._services.StartJob(sumi_pb2.StartJobRequest(**at), context)
             return await self.ProvideInput(pb.ProvideInputRequest(**at), context)
-        data = bodies.parse_model(request.json_body, _Answer).input_data
+        data = bodies.parse_model(request.json_body, LockAnswer).input_data
         later = wants_later()
         try:
             lock = await self._locks.get(request.fid, request.lid)
@@ -109,7 +109,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
 
     async def ProvideInput(self, request: pb.ProvideInputRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Answer the locks that the fields belong to."""
-        body = bodies.parse_model(request.json_body, _ProvideInput)
+        body = bodies.parse_model(request.json_body, ProvidedInput)
         if not jobs.is_id(body.job_id):
             raise no_job(body.job_id)
         job = await self._services.job(body.job_id)
@@ -137,7 +137,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
         purchaser = jobs.json_object(job.extra_json).get("identifier_from_purchaser") or ""
         return input_hash(legacy if self._hashes == "kodosumi" else str(purchaser), data)
 
-    async def _by_lock(self, job: job_pb2.Job, body: _ProvideInput) -> list[tuple[lock_pb2.Lock, dict[str, Any]]]:
+    async def _by_lock(self, job: job_pb2.Job, body: ProvidedInput) -> list[tuple[lock_pb2.Lock, dict[str, Any]]]:
         """Return which lock gets which values, in the order of the body.  Raises `Invalid`, naming the fields."""
         waiting = {locks.id_of(lock): lock for lock in await self._locks.pending(job)}
         found: dict[str, tuple[lock_pb2.Lock, dict[str, Any]]] = {}

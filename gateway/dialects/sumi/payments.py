@@ -14,8 +14,9 @@ from mesh.payments.v1 import payments_pb2
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2, payment_terms_pb2
 
-from gateway.core import jobs, times
+from gateway.core import jobs
 from gateway.core.peers import Peers
+from meshkit.clock import millis_of
 from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, from_rpc
 
 log = structlog.get_logger()
@@ -105,4 +106,4 @@ class Purchases:
 
 
 def _millis(payment: payments_pb2.Payment, field: Any) -> int | None:
-    return times.millis(getattr(payment, field)) if payment.HasField(field) else None
+    return millis_of(getattr(payment, field)) if payment.HasField(field) else None

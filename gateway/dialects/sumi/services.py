@@ -35,14 +35,14 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _STATES = registry_pb2.ExposeState
 
 
-class _StartJob(pydantic.BaseModel):
+class StartJob(pydantic.BaseModel):
     """The body of `start_job`."""
 
     identifier_from_purchaser: str = pydantic.Field(max_length=1000)
     input_data: dict[str, Any] | None = None
 
 
-class _StartLater(_StartJob):
+class StartJobLater(StartJob):
     """In the MIP-003 shape, where buyers of a free service send no identifier."""
 
     identifier_from_purchaser: str | None = pydantic.Field(default=None, max_length=1000)  # type: ignore[assignment]
@@ -92,7 +92,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
     async def StartJob(self, request: pb.StartJobRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Start a job; what the app says against it is an answer, not an error."""
         later = wants_later()
-        body = bodies.parse_model(request.json_body, _StartLater if later else _StartJob)
+        body = bodies.parse_model(request.json_body, StartJobLater if later else StartJob)
         name = f"flows/{request.expose}/{request.name}".rstrip("/")
         flow = self._catalogue.known(name) or await self._flow(request.expose, request.name)
         identifier, data = body.identifier_from_purchaser, body.input_data or {}

@@ -1,6 +1,6 @@
 """What each side's service does next (NextAction), and how a change on the chain moves it: two tables.
 
-Source: `transition-matrix.fixture.json` of masumi-payment-service, as masumi.md §3.7 gives it.  The API sets
+Source: `transition-matrix.fixture.json` of masumi-payment-service.  The API sets
 `…Requested`, a worker `…Initiated` when it sends the transaction; chain sync then looks up (action, new state).  A pair
 that is not in a table ends in WaitingForManualAction.
 """

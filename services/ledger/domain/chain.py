@@ -1,6 +1,6 @@
 """The escrow contract (V1): its states, and the arrows between them, as data.
 
-Source: the validator's text, as masumi.md §3.6 tabulates it.  "rh" is the hash of the result on the chain.
+Source: the text of Masumi's escrow validator (V1).  "rh" is the hash of the result on the chain.
 """
 
 import enum
@@ -75,7 +75,7 @@ def target(deed: Deed, state: State | None, has_result: bool) -> State | None:
 SELLERS = frozenset({Deed.SUBMIT_RESULT, Deed.AUTHORIZE_REFUND, Deed.WITHDRAW})
 BUYERS = frozenset({Deed.LOCK, Deed.REQUEST_REFUND, Deed.CANCEL_REFUND, Deed.WITHDRAW_REFUND})
 
-# -- the service's margins around the validator's deadlines (masumi.md §3.4, §3.6) -----------------------------------
+# -- the service's margins around the validator's deadlines ----------------------------------------------------------
 
 LOCK_PAY_MARGIN_MS = 57_000
 LOCK_SUBMIT_MARGIN_MS = 5 * MINUTE_MS

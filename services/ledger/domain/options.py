@@ -9,7 +9,7 @@ POLICIES: Mapping[str, str] = {
     "Preprod": "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77",
     "Mainnet": "ad6424e3ce9e47bbd8364984bd731b41de591f1d11f6d7d43d0da9b9",
 }
-"""The registry's policy id on each network (V1; masumi.md §5): the first 56 digits of an agentIdentifier."""
+"""The registry's policy id on each network (V1): the first 56 digits of an agentIdentifier."""
 CONTRACTS: Mapping[str, str] = {
     "Preprod": "addr_test1wz7j4kmg2cs7yf92uat3ed4a3u97kr7axxr4avaz0lhwdsqukgwfm",
     "Mainnet": "addr1wx7j4kmg2cs7yf92uat3ed4a3u97kr7axxr4avaz0lhwdsq87ujx7",

@@ -40,7 +40,7 @@ def times(pay_by: int, submit_result: int, unlock: int | None, external_dispute:
 
 
 def check_times(given: Times, now: int) -> None:
-    """Raise `BadRequest` for the first rule that the deadlines break (masumi.md §3.4, in its order)."""
+    """Raise `BadRequest` for the first rule that the deadlines break, in the order of Masumi's payment service."""
     broken = {
         "Pay by time must be before submit result time (min. 5 minutes)": given.pay_by
         > given.submit_result - 5 * MINUTE_MS,

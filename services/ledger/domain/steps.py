@@ -28,7 +28,7 @@ class Pace:
     confirm_delay_ms: int = 1500
     """From then until it is confirmed."""
     strict_datum: bool = False
-    """Whether the seller's side also compares the lock's input hash.  The original's does not: see masumi.md §3.6."""
+    """Whether the seller's side also compares the lock's input hash.  Masumi's does not."""
     fill_withdrawn: bool = True
     """Whether WithdrawnForSeller and -Buyer are filled at every end; the original fills them after disputes only."""
 

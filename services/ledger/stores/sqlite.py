@@ -312,7 +312,7 @@ class SqliteSession:
         self._one(
             "INSERT INTO agents (id, agent_identifier, network, doc) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET doc = excluded.doc",
-            (agent.id, agent.agent_identifier, agent.network, json.dumps(asdict(agent))),
+            (agent.id, agent.agent_identifier.lower(), agent.network, json.dumps(asdict(agent))),
         )
 
     def delete_agent(self, agent_id: str) -> None:

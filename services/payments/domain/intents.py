@@ -64,7 +64,7 @@ def _wrong_texts(job: str, owner: str, terms: Terms) -> dict[str, str]:
 
 
 def _wrong_times(terms: Terms, pay_by: int, submit_by: int, now: int) -> dict[str, str]:
-    """Apply the rules of masumi.md §3.4, so that terms no provider takes are refused before they are kept."""
+    """Apply the time rules of Masumi's service: terms that no provider takes are refused before they are kept."""
     unlock = terms.unlock_time or submit_by + 6 * 60 * MINUTE_MS
     dispute = terms.external_dispute_unlock_time or max(unlock + 15 * MINUTE_MS, submit_by + 12 * 60 * MINUTE_MS)
     if pay_by > submit_by - 5 * MINUTE_MS:

@@ -1,6 +1,6 @@
 """What to do about a payment now, and when to look at it again: pure, from the record and the provider's time.
 
-Margins are those of a real payment service (masumi.md §3.4): it submits no result in the last 5 minutes before
+Margins are those of a real payment service: it submits no result in the last 5 minutes before
 `submit_result_time`, gives up on an unpaid request 5 minutes after `pay_by_time`, and withdraws or refunds by itself
 10 minutes after the time for it.
 """
@@ -79,7 +79,7 @@ def may_submit(payment: Payment, now: int) -> bool:
 def noted(payment: Payment, now: int) -> Payment:
     """Return the payment, with a word if its result can no longer reach the chain.
 
-    A real service takes such a result and leaves it requested for ever (masumi.md §4.3): nobody else says so.
+    A real service takes such a result and leaves it requested for ever: nobody else says so.
     """
     overdue = (
         bool(payment.result_hash)

@@ -43,7 +43,7 @@ STATES: dict[str | None, State] = {
     "RefundWithdrawn": State.REFUNDED,
     "DisputedWithdrawn": State.DISPUTE_SETTLED,
 }
-"""`onChainState` (masumi.md §3.6), all of them."""
+"""`onChainState` of Masumi's escrow contracts, all of them."""
 
 Amount = tuple[int, str]
 """How much in the smallest denomination, and the unit: empty for lovelace, else policy id and asset name in hex."""
@@ -68,7 +68,7 @@ class Terms:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Escrow:
-    """The provider's view of one escrow (masumi.md §3.2, seller's side)."""
+    """The provider's view of one escrow, as the seller."""
 
     id: str
     blockchain_identifier: str

@@ -33,7 +33,7 @@ class Provider(Protocol):
         """
 
     async def request(self, terms: Terms) -> Escrow:
-        """Make an escrow.  Not idempotent (masumi.md §3.8): after a lost answer, `find` first."""
+        """Make an escrow.  Not idempotent: after a lost answer, `find` first."""
 
     async def find(self, job_id: str, since_ms: int) -> list[Escrow]:
         """Return every escrow that was asked for with this job id at or after `since_ms`, oldest first."""

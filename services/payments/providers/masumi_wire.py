@@ -1,4 +1,4 @@
-"""The Masumi payment service's JSON, as far as a seller needs it (masumi.md §3): read strictly, written exactly.
+"""The Masumi payment service's JSON, as far as a seller needs it: read strictly, written exactly.
 
 Times go out as ISO text ending in `Z`, because that is all `POST /payment` takes, and come back as epoch milliseconds
 in text.  What cannot be read raises `Unreadable`: a guess about money would be worse.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
+from meshkit.clock import moment_of
 from meshkit.errors import DeadlineExceeded, MeshError, NotFound, Unavailable, from_rpc
 from services.registry.domain.deploying import Deployed, DeployFailed, Isolation, Plan
 from services.registry.domain.exposes import FoundFlow
@@ -100,7 +101,7 @@ def _status(app: app_pb2.App) -> AppStatus:
     return AppStatus(
         state=state_of(app.state),
         message=app.message,
-        heartbeat_at=(app.heartbeat_time.ToDatetime(datetime.UTC) if app.HasField("heartbeat_time") else None),
+        heartbeat_at=moment_of(app.heartbeat_time) if app.HasField("heartbeat_time") else None,
     )
 
 

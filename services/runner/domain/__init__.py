@@ -22,7 +22,6 @@ from services.runner.domain.records import (
     PaymentStep,
     PlacedApp,
     Reason,
-    Request,
     State,
     Terms,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "PaymentStep",
     "PlacedApp",
     "Reason",
-    "Request",
     "Stale",
     "State",
     "Terms",

@@ -278,17 +278,6 @@ class Birth:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A create that a caller may repeat (AIP-155): the same id and body give the same answer."""
-
-    owner: str
-    request_id: str
-    body_hash: str
-    answer: bytes
-    """The answer to give again."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedApp:
     """An app that shall be served: what an operator deployed last for an expose."""
 

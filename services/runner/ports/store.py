@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from services.runner.domain import Birth, Change, Event, Job, Lock, PlacedApp, Request
+from meshkit.idempotency import Request
+from services.runner.domain import Birth, Change, Event, Job, Lock, PlacedApp
 
 Written = tuple[Job, list[Event]]
 """A job as it is kept now, and the events of the write as they were numbered."""

@@ -1,12 +1,14 @@
 """The index of the texts of jobs in SQLite: which jobs may hold a query, without looking at all.
 
-`job_texts` is an FTS5 table of trigrams: for each three characters that follow each other in the text of a job
-(`texts.SQL`) it keeps the job's number.  A job that holds a query holds all trigrams of it; the other way round is
-checked with the text itself.  The table keeps neither texts nor places in them, so it is about as large as the texts.
+`job_texts` is an FTS5 table of grams: for each five characters that follow each other in the text of a job
+(`texts.SQL`) it keeps the job's number, and by its prefix index also for each three.  A job that holds a query holds
+all grams of it; the other way round is checked with the text itself.  (Of three characters alone, as FTS5 can cut them
+by itself, each digit's are in a hundredth of all jobs: among a million, a number took three times as long to find.)
+The table keeps neither texts nor places in them, so it takes some bytes for each character: four in prose.
 
 - **Numbers** sort as jobs do, newest last, so that the newest candidates are read first and the others not at all: the
   second in which a job was born (the head of its id), then a count.  `indexed_jobs` tells whose number it is.
-- **An owner** is one more trigram, of characters that nobody types: the jobs of others are leapt over.
+- **An owner** is one more gram, longer than any other: the jobs of others are leapt over.
 - **Only jobs that have ended** are in it: their text is final.  A job that ends is put on the list `unindexed_jobs` in
   the same step, and leaves it in the step that indexes it; a crash in between loses nothing.
 
@@ -22,6 +24,7 @@ from services.runner.stores import texts
 
 GRAM = 3
 """Characters; a shorter query cannot be looked up."""
+_LONG_GRAM = 5
 BATCH_MAX = 50
 _BATCH_CHARS_MAX = 4 * texts.CHARS_MAX
 _MERGE_PAGES = 32
@@ -30,10 +33,12 @@ _GRAMS_MAX = 32
 _COUNT_BITS = 20
 """A million jobs a second: far beyond what one file can take."""
 NUMBER_MAX = (1 << 63) - 1
-_NOWHERE = "A" * GRAM
-"""Texts are folded: they have no capital A."""
-_PRIVATE = 0xF0000
-"""Where 65,536 code points begin that stand for nothing (Unicode, plane 15)."""
+_OWNER = "\ue000" * GRAM
+"""How the gram of an owner begins: with what nobody types, since the prefix index has it too."""
+_NOWHERE = "nowhere"
+"""Longer than a gram, and no owner: in no job."""
+# What the tokenizer would cut at is moved to where it cuts nothing.  What it thereby takes for one is told apart later.
+_UNCUT = {code: code + 0x80 for code in range(0x80) if not chr(code).isalnum()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +46,8 @@ class Entry:
     """A job that is to be indexed."""
 
     job_id: str
-    text: str
-    """Of its owner too."""
+    grams: str
+    """Of its text and owner, with blanks between them."""
 
 
 def second(job_id: str) -> int:
@@ -77,7 +82,7 @@ def waiting(connection: sqlite3.Connection) -> list[Entry]:
         chars += len(text)
         if found and chars > _BATCH_CHARS_MAX:
             break
-        found.append(Entry(job_id=job_id, text=text + _mark(owner)))
+        found.append(Entry(job_id=job_id, grams=_grams(text, owner)))
     return found
 
 
@@ -87,7 +92,7 @@ def index(connection: sqlite3.Connection, entries: list[Entry]) -> None:
         if connection.execute("DELETE FROM unindexed_jobs WHERE job_id = ?", (entry.job_id,)).rowcount:
             number = _free_number(connection, second(entry.job_id))
             connection.execute("INSERT INTO indexed_jobs (number, job_id) VALUES (?, ?)", (number, entry.job_id))
-            connection.execute("INSERT INTO job_texts (rowid, text) VALUES (?, ?)", (number, entry.text))
+            connection.execute("INSERT INTO job_texts (rowid, grams) VALUES (?, ?)", (number, entry.grams))
 
 
 def merge(connection: sqlite3.Connection) -> bool:
@@ -111,7 +116,7 @@ def withdraw(connection: sqlite3.Connection, job_id: str) -> None:
         number, text, owner = found
         connection.execute("DELETE FROM indexed_jobs WHERE number = ?", (number,))
         connection.execute(
-            "INSERT INTO job_texts (job_texts, rowid, text) VALUES ('delete', ?, ?)", (number, text + _mark(owner))
+            "INSERT INTO job_texts (job_texts, rowid, grams) VALUES ('delete', ?, ?)", (number, _grams(text, owner))
         )
 
 
@@ -126,17 +131,15 @@ def candidates(connection: sqlite3.Connection, match: str, below: int, limit: in
 
 def match_of(query: str, owner: str | None) -> str:
     """Return the expression that finds a folded query of `GRAM` or more characters, among an owner's jobs or all."""
-    grams = list(dict.fromkeys(query[start : start + GRAM] for start in range(len(query) - GRAM + 1)))
-    found = " AND ".join(map(_quoted, grams[:: -(-len(grams) // _GRAMS_MAX)]))
+    uncut = query.translate(_UNCUT)
+    size, suffix = (_LONG_GRAM, "") if len(uncut) >= _LONG_GRAM else (GRAM, "*")
+    grams = list(dict.fromkeys(uncut[start : start + size] for start in range(len(uncut) - size + 1)))
+    found = " AND ".join(f'"{gram}"{suffix}' for gram in grams[:: -(-len(grams) // _GRAMS_MAX)])
     if owner is None:
         return found
     # FTS5 makes one AND of nested ones, and would seek in the owner's long list for each job that has any of the
-    # trigrams.  The NOT keeps the two apart, so it only seeks for those that have all: ten times faster.
-    return f"({found} NOT {_quoted(_NOWHERE)}) AND {_quoted(_mark(owner))}"
-
-
-def _quoted(gram: str) -> str:
-    return '"' + gram.replace('"', '""') + '"'
+    # grams.  The NOT keeps the two apart, so it only seeks for those that have all: ten times faster.
+    return f"(({found}) NOT {_NOWHERE}) AND {_mark(owner)}"
 
 
 def _free_number(connection: sqlite3.Connection, moment_s: int) -> int:
@@ -147,7 +150,13 @@ def _free_number(connection: sqlite3.Connection, moment_s: int) -> int:
     return first if last is None else int(last) + 1
 
 
+def _grams(text: str, owner: str) -> str:
+    uncut = text.translate(_UNCUT)
+    # The last ones are shorter, for the prefix index.
+    grams = {uncut[start : start + _LONG_GRAM] for start in range(len(uncut) - GRAM + 1)}
+    return " ".join((*grams, _mark(owner)))
+
+
 def _mark(owner: str) -> str:
-    """Return the trigram of an owner: 48 bits of a hash; the owner's name itself is compared behind it."""
-    digest = hashlib.blake2b(owner.encode(), digest_size=2 * GRAM).digest()
-    return "".join(chr(_PRIVATE + int.from_bytes(digest[at : at + 2], "big")) for at in range(0, 2 * GRAM, 2))
+    """Return the gram of an owner: 48 bits of a hash; the owner's name itself is compared behind it."""
+    return _OWNER + hashlib.blake2b(owner.encode(), digest_size=6).hexdigest()

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from meshkit.errors import AlreadyExists, NotFound
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, Request
+from meshkit.idempotency import Request
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp
 from services.runner.ports.store import LockQuery, Written
 from services.runner.stores.texts import folded, text_of
 

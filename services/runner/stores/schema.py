@@ -62,7 +62,7 @@ MIGRATIONS = [
     CREATE TABLE unindexed_jobs (job_id TEXT PRIMARY KEY) WITHOUT ROWID;
     CREATE TABLE indexed_jobs (number INTEGER PRIMARY KEY, job_id TEXT NOT NULL);
     CREATE VIRTUAL TABLE job_texts USING fts5 (
-      text, content = '', detail = none, columnsize = 0, tokenize = 'trigram case_sensitive 1'
+      grams, content = '', detail = none, columnsize = 0, prefix = 3, tokenize = 'ascii'
     );
     INSERT INTO job_texts (job_texts, rank) VALUES ('automerge', 0);
     INSERT INTO job_texts (job_texts, rank) VALUES ('crisismerge', 500);

@@ -2,7 +2,7 @@
 
 A query of three characters or more is looked for in three places: among the open jobs, among those that have ended and
 are not indexed yet, and in the index (`stores.index`).  A job only ever moves from one to the next, so whoever asks in
-this order misses none; what is seen twice counts once.  A shorter query has no trigram: it walks through the jobs.
+this order misses none; what is seen twice counts once.  A shorter query has no gram: it walks through the jobs.
 
 Whatever walks does so in slices on the reading threads (`Database.query`): between two slices come the queries of
 others, and a caller that has gone, or whose time is over, ends the walk.
@@ -61,13 +61,13 @@ async def _walk(database: Database, source: str, wanted: Wanted) -> list[Job]:
     found: list[Job] = []
     below = wanted.before
     while True:
-        below, some = await database.query(functools.partial(_slice, source=source, wanted=wanted, below=below))
+        below, some = await database.query(functools.partial(_slice, source, wanted, below))
         found += some
         if not below or len(found) >= wanted.limit:
             return found[: wanted.limit]
 
 
-def _slice(connection: sqlite3.Connection, source: str, wanted: Wanted, below: str) -> tuple[str, list[Job]]:
+def _slice(source: str, wanted: Wanted, below: str, connection: sqlite3.Connection) -> tuple[str, list[Job]]:
     """Look at some jobs below an id; return where to go on, empty at the end, and those that match."""
     where, values = _scope(wanted, below)
     last = connection.execute(
@@ -97,9 +97,7 @@ async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
     size = max(_CANDIDATES_MIN, wanted.limit)
     found: list[Job] = []
     while True:
-        numbers, some = await database.query(
-            functools.partial(_candidates, wanted=wanted, match=match, below=below, size=size)
-        )
+        numbers, some = await database.query(functools.partial(_candidates, wanted, match, below, size))
         found = _newest([*found, *some])
         if len(numbers) < size:
             return found
@@ -110,7 +108,7 @@ async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
 
 
 def _candidates(
-    connection: sqlite3.Connection, wanted: Wanted, match: str, below: int, limit: int
+    wanted: Wanted, match: str, below: int, limit: int, connection: sqlite3.Connection
 ) -> tuple[list[int], list[Job]]:
     numbers = index.candidates(connection, match, below, limit)
     chosen = "number IN (SELECT value FROM json_each(?))"

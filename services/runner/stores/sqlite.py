@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshkit.errors import AlreadyExists, NotFound
+from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import (
     Birth,
@@ -16,7 +17,6 @@ from services.runner.domain import (
     Lock,
     LockState,
     PlacedApp,
-    Request,
 )
 from services.runner.ports.store import LockQuery, Written
 from services.runner.stores import index, search

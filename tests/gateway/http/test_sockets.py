@@ -72,6 +72,7 @@ ECHO = Dialect(
     ),
     render=mesh.DIALECT.render,
     envoy_body=mesh.DIALECT.envoy_body,
+    reference=mesh.DIALECT.reference,
 )
 
 

@@ -1,4 +1,4 @@
-"""The tables: every cell, written out from masumi.md §3.6 and §3.7 and not taken from the code."""
+"""The tables: every cell, written out from the originals and not taken from the code."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The time rules, in their order and words (masumi.md §3.4), and what a price must be."""
+"""The time rules, in their order and words, and what a price must be."""
 
 import pytest
 

@@ -75,7 +75,7 @@ def test_every_bad_field_is_named_at_once() -> None:
     ],
 )
 def test_times_that_no_provider_takes(field: str, minutes: dict[str, int]) -> None:
-    """Each margin of masumi.md §3.4."""
+    """Each margin of Masumi's payment service."""
     times: dict[str, Any] = {name: NOON + value * MINUTE_MS for name, value in minutes.items()}
     with pytest.raises(Invalid) as caught:
         payment(**times)

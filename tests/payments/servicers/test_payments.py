@@ -1,5 +1,6 @@
 """Payments over the wire, with a real auth service beside them: who may do what, and what is asked for wrongly."""
 
+import asyncio
 import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +12,7 @@ from mesh.payments.v1 import payments_pb2 as pb
 from meshkit.errors import AlreadyExists, Denied, FailedPrecondition, Invalid, NotFound, Unauthenticated
 from tests.auth.helpers import refused
 from tests.payments.escrows import PRICE
-from tests.payments.stand import Stand, standing
+from tests.payments.stand import DEADLINE_S, Stand, asked, standing
 
 
 @pytest_asyncio.fixture
@@ -205,3 +206,20 @@ async def _some(watch: Any, count: int) -> AsyncIterator[pb.WatchPaymentResponse
         if message.payments:
             count -= 1
             yield message
+
+
+async def test_a_repeated_create_gives_the_same_payment(stand: Stand) -> None:
+    """Thirty at once: one is asked for.  With another body the id is refused, and nothing is made of it."""
+    wanted = asked(1, stand.owners["ada"])
+    request = pb.CreatePaymentRequest(payment=wanted, request_id="r1")
+    calls = (stand.payments.CreatePayment(request, metadata=stand.badge, timeout=DEADLINE_S) for _ in range(30))
+    made = await asyncio.gather(*calls)
+    wanted.job = f"jobs/{2:024x}"
+    other = pb.CreatePaymentRequest(payment=wanted, request_id="r1")
+    error = await refused(Invalid, stand.payments.CreatePayment(other, metadata=stand.badge, timeout=DEADLINE_S))
+
+    assert {payment.blockchain_identifier for payment in made} == {made[0].blockchain_identifier} != {""}
+    assert len(stand.escrows.rows) == 1
+    assert isinstance(error, Invalid)
+    assert list(error.fields) == ["request_id"]
+    await refused(NotFound, stand.get(f"payments/{2:024x}"))

@@ -128,7 +128,7 @@ def test_what_payments_must_hear_is_written_with_the_end() -> None:
     ],
 )
 def test_results_are_hashed_as_buyers_do(result_json: str, digest: str) -> None:
-    """F2 of the shared specification, with its vectors (masumi.md §2.3)."""
+    """F2 with the vectors of its specification (MIP-004)."""
     assert digest == domain.payments.result_hash(TERMS, result_json)
 
 

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound
+from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import (
     Birth,
@@ -20,7 +21,6 @@ from services.runner.domain import (
     LockState,
     PaymentStep,
     PlacedApp,
-    Request,
     State,
 )
 from services.runner.ports.store import LockQuery, Written

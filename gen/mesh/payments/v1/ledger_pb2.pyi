@@ -284,7 +284,7 @@ class LedgerRecord(_message.Message):
     result_hash: _builtins.str
     """On the chain; empty for none."""
     state: _builtins.str
-    """As in masumi.md §3.6; empty before the lock."""
+    """Of the escrow on the chain, such as FundsLocked; empty before the lock."""
     action: _builtins.str
     """NextAction."""
     action_result_hash: _builtins.str

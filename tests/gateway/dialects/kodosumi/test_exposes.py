@@ -65,6 +65,17 @@ async def test_an_old_etag_is_a_conflict(panel: Panel) -> None:
     assert kept["display"] is None
 
 
+async def test_a_save_may_be_sent_twice(panel: Panel) -> None:
+    """With the same key the first answer comes again; the key with another body is refused, naming the header."""
+    once = {"headers": {"Idempotency-Key": "save-once"}, "json": {"name": "once", "enabled": False, "display": "1"}}
+    first, again = [await panel.call("POST", "/expose/", **once) for _ in range(2)]
+    other = await panel.call("POST", "/expose/", headers=once["headers"], json={"name": "once", "enabled": False})
+
+    assert (first.status_code, first.json()["etag"]) == (again.status_code, again.json()["etag"])
+    assert other.status_code == 400
+    assert "Idempotency-Key" in other.json()["detail"]
+
+
 async def test_an_expose_can_be_renamed_and_deleted(panel: Panel) -> None:
     """The old name is gone; a name that is taken is a conflict; deleting twice is 404."""
     await panel.save(name="before", enabled=False)
@@ -193,3 +204,25 @@ async def test_one_expose_can_be_refreshed(panel: Panel) -> None:
     assert known.status_code == unknown.status_code == 200
     assert known.text.splitlines()[-1].startswith("✔ Refresh complete at ")
     assert unknown.text == "[ERROR] Expose 'nobody' not found\n"
+
+
+async def test_a_version_that_does_not_load_leaves_the_one_before(panel: Panel) -> None:
+    """The state is Ray Serve's word for it, the boot says why, and the flows are listed and answer."""
+    await panel.save(name="kept", bootstrap="import_path: tests.gateway.raw_app:app")
+    await panel.call("POST", "/boot/refresh/kept")
+    await panel.save(name="kept", bootstrap="import_path: tests.gateway.no_such_module:app")
+
+    refreshed = await panel.call("POST", "/boot/refresh/kept")
+    kept = (await panel.call("GET", "/expose/kept")).json()
+    flows = (await panel.call("GET", "/flow/", params={"pp": 1000})).json()["items"]
+    form = await panel.call("GET", "/-/localhost/8005/kept/-/")
+
+    assert "  [kept] [Boot 2/2] Reached final state → DEPLOY_FAILED" in refreshed.text.splitlines()
+    assert "No module named 'tests.gateway.no_such_module' (the version before still serves)" in refreshed.text
+    assert refreshed.text.splitlines()[-1].startswith("✗ Refresh failed at ")
+    assert (kept["state"], kept["needs_reboot"]) == ("DEPLOY_FAILED", True)
+    assert kept["flow_stats"].split("/")[0] == kept["flow_stats"].split("/")[1] != "0"
+    assert [flow for flow in flows if "/kept/" in flow["url"]]
+    assert form.status_code == 200
+    await panel.call("DELETE", "/expose/kept")
+    await panel.call("POST", "/boot/?force=true")

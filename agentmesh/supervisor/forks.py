@@ -1,0 +1,125 @@
+"""The supervisor's side of the forkserver: start it when a program is to be forked, and wait for what it has forked."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+from agentmesh.supervisor.child import CannotStart, how_it_ended, kill_group, spawn
+from agentmesh.supervisor.logs import LogPump
+
+POSSIBLE = sys.platform == "linux"
+"""Whether programs can be forked here: it takes a parent that adopts orphans, and a descriptor to wait for them by."""
+
+_MODULE = "agentmesh.supervisor.forkserver"
+_ANSWER_BYTES_MAX = 4096
+
+
+class Forked:
+    """A program that was forked: a child of ours, though another process has started it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._loop = asyncio.get_running_loop()
+        self._code: asyncio.Future[int] = self._loop.create_future()
+        self._pidfd = os.pidfd_open(pid)
+        self._loop.add_reader(self._pidfd, self._reap)
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or the negative number of a signal; None while it runs."""
+        return self._code.result() if self._code.done() else None
+
+    async def wait(self) -> int:
+        """Wait until it ends; return its `returncode`."""
+        return await asyncio.shield(self._code)
+
+    def _reap(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        try:
+            _, status = os.waitpid(self.pid, 0)
+            self._code.set_result(os.waitstatus_to_exitcode(status))
+        except ChildProcessError:  # somebody has collected it before us: how it ended is not known
+            self._code.set_result(255)
+
+
+class Forkserver:
+    """Forks programs from one process that has imported `modules`; started on first use, and anew when it is gone."""
+
+    def __init__(self, modules: Sequence[str], env: Mapping[str, str], logs: LogPump) -> None:
+        self._modules = modules
+        self._env = dict(env)
+        self._logs = logs
+        self._turn = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._orders: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The running forkserver, if there is one."""
+        return None if self._process is None or self._process.returncode is not None else self._process.pid
+
+    async def fork(self, name: str, module: str, env: Mapping[str, str]) -> Forked:
+        """Fork a process that runs `module`; what it prints goes to the log as `name`'s.  Raises `CannotStart`."""
+        changes: dict[str, str | None] = dict.fromkeys(self._env.keys() - env.keys())
+        changes.update({key: value for key, value in env.items() if self._env.get(key) != value})
+        order = json.dumps({"module": module, "environ": changes}).encode()
+        reader, writer = os.pipe()
+        try:
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            try:
+                answer = json.loads(await self._ask(order, [nothing, writer]))
+            finally:
+                os.close(nothing)
+            if "pid" not in answer:
+                raise CannotStart(answer["error"])
+            forked = Forked(answer["pid"])
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        self._logs.attach(name, reader)
+        return forked
+
+    async def _ask(self, order: bytes, fds: list[int]) -> bytes:
+        async with self._turn:
+            orders = await self._running()
+            try:
+                socket.send_fds(orders, [order], fds)
+                answer = await asyncio.get_running_loop().sock_recv(orders, _ANSWER_BYTES_MAX)
+            except OSError:
+                answer = b""
+            except asyncio.CancelledError:  # its answer is nobody's now, and must not be taken for the next order's
+                self.end()
+                self._orders = None
+                raise
+            if answer:
+                return answer
+            raise CannotStart(f"the forkserver {await self._gone()}")
+
+    async def _running(self) -> socket.socket:
+        if self._orders is not None and self.pid is not None:
+            return self._orders
+        if self._orders is not None:
+            self._orders.close()
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._orders.setblocking(False)
+        with theirs:
+            command = [sys.executable, "-P", "-m", _MODULE, *self._modules]
+            self._process = await spawn("forks", command, self._env, self._logs, stdin=theirs.fileno())
+        return self._orders
+
+    async def _gone(self) -> str:
+        """Make an end of a forkserver that does not answer; say how it ended."""
+        assert self._process is not None, "it was asked"
+        kill_group(self._process.pid)
+        return how_it_ended(await self._process.wait())
+
+    def end(self) -> None:
+        """End the forkserver, whatever it is doing.  What it has forked stays."""
+        if self.pid is not None:
+            kill_group(self.pid)
