@@ -1,7 +1,7 @@
-"""What happens around every RPC: one base that hides gRPC's four handler shapes, and two interceptors.
+"""What happens around every RPC: one base that hides gRPC's four handler shapes, and three interceptors.
 
-`meshkit.server.serve` states the order, outermost first: Logging, Errors, `meshkit.deadlines.Deadlines`, then
-`meshkit.access.Auth`.
+`meshkit.server.serve` states the order, outermost first: Logging, Errors, `meshkit.deadlines.Deadlines`,
+`meshkit.access.Auth`, then Readable.
 """
 
 import asyncio
@@ -13,9 +13,10 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf import empty_pb2, message
 from grpc_status import rpc_status
 
-from meshkit.errors import MeshError
+from meshkit.errors import Invalid, MeshError
 
 Context = Any
 """A `grpc.aio.ServicerContext`; grpc ships no types."""
@@ -121,3 +122,64 @@ class Errors(AroundInterceptor):
         except Exception:
             log.exception("unhandled", method=method)
             await context.abort(grpc.StatusCode.INTERNAL, "internal error")
+
+
+class Readable(grpc.aio.ServerInterceptor):
+    """Raise `Invalid` for a request that is no message of its method; gRPC by itself would say UNKNOWN.
+
+    REST can bring one about: a query with bytes that are no UTF-8, or an object where a map has texts.  It stands
+    innermost, so that it is first asked whether the caller may, and a dialect words the refusal.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Wrap the handler of one method; those who stand around keep it."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming or handler.request_deserializer is None:
+            return handler
+        codec = {
+            "request_deserializer": _or_unreadable(handler.request_deserializer),
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(_readable(handler.unary_unary), **codec)
+        return grpc.unary_stream_rpc_method_handler(_readable(handler.unary_stream), **codec)
+
+
+_UNREADABLE = empty_pb2.Empty()
+"""In the place of a request that cannot be read."""
+
+
+def _or_unreadable(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except message.DecodeError:
+            return _UNREADABLE
+
+    return read
+
+
+def _readable(inner: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
+    def check(request: Any) -> None:
+        if request is _UNREADABLE:
+            raise Invalid("request cannot be read", {"request": ["send texts as UTF-8, and fields of their types"]})
+
+    if inspect.iscoroutinefunction(inner):  # unary, or, as gRPC's own health service does, written to the context
+
+        async def call(request: Any, context: Context) -> Any:
+            check(request)
+            return await inner(request, context)
+
+        return call
+
+    async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+        check(request)
+        async with contextlib.aclosing(inner(request, context)) as responses:
+            async for response in responses:
+                yield response
+
+    return stream

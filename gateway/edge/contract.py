@@ -65,6 +65,14 @@ def descriptors() -> bytes:
     return importlib.resources.files("mesh").joinpath("descriptors.binpb").read_bytes()
 
 
+def without_comments(data: bytes) -> bytes:
+    """Return a serialised `FileDescriptorSet` without its source info, which is most of it, and of no use to Envoy."""
+    found = descriptor_pb2.FileDescriptorSet.FromString(data)
+    for file in found.file:
+        file.ClearField("source_code_info")
+    return found.SerializeToString()
+
+
 def services(data: bytes) -> tuple[Service, ...]:
     """Return the mesh's services in a serialised `FileDescriptorSet`."""
     found = []

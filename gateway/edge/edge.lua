@@ -1,7 +1,7 @@
 -- What the edge does to every request and answer, ahead of all other filters.
 --
--- Requests: remove the headers that only the mesh may set, and from REST those that gRPC would read as its own; remember
--- the path as it was sent; drop a trailing slash (a path template cannot end in one); refuse a body that says it is far
+-- Requests: remove the headers that only the mesh may set, and from REST those that gRPC would read as its own or
+-- choke on; remember the path as it was sent; drop a trailing slash (a path template cannot end in one); refuse a body that says it is far
 -- too large before it is sent.  Under /mesh/v1, which goes straight to services that know no HTTP: answer HEAD as GET, and let
 -- no cookie count on pages of other sites.
 -- Answers: turn x-http-code and x-http-body, which only the gateway's servicers can send (routes to other clusters
@@ -27,7 +27,8 @@ end
 local function remove_grpc(headers)
   local found = {}
   for name, _ in pairs(headers) do
-    if string.sub(name, 1, 5) == "grpc-" or string.sub(name, -4) == "-bin" then
+    local speakable = string.match(name, "^:?[%w_%.%-]+$")  -- HTTP allows more in a name than gRPC does
+    if not speakable or string.sub(name, 1, 5) == "grpc-" or string.sub(name, -4) == "-bin" then
       found[#found + 1] = name
     end
   end

@@ -63,8 +63,8 @@ class Shape:
     answers: Body | None = None
     """The body of a success; None: as the contract says."""
     also: Mapping[int | str, Body] = dataclasses.field(default_factory=dict)
-    """What else may come, by status (`default`: any other), such as 302 without a body.  Of an error, what may come in
-    place of the dialect's usual body."""
+    """What else may come, by status, such as 302 without a body; of an error, what may come in place of the dialect's
+    usual body.  With `default` any other status may come, and the dialect's errors are not named."""
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Headers that it reads, and what they are for."""
 

@@ -25,7 +25,6 @@ from meshkit.errors import Internal, NotFound, Unauthenticated
 from meshkit.verifier import COOKIE
 
 _PAGES = re.compile(rf"/|/health|{reference.PATHS}")
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def create(
@@ -66,11 +65,10 @@ def create(
             Route("/health", show_health, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
             *reference.routes(dialects),
-            Route("/{path:path}", fallback.answer, methods=_METHODS),
             *sockets,
         ],
         lifespan=lifespan,
-        exception_handlers={405: fallback.refuse_method, Exception: fallback.fail},
+        exception_handlers={404: fallback.refuse, 405: fallback.refuse, Exception: fallback.fail},
     )
 
 
@@ -84,13 +82,9 @@ class Fallback:
             re.compile(contract.pattern(path)) for dialect in dialects.all for path in dialect.socket_paths
         ]
 
-    async def answer(self, request: Request) -> Response:
-        """Read the request to its end, and refuse it."""
+    async def refuse(self, request: Request, error: Exception) -> Response:
+        """Read the request to its end, and say that there is no such page, or no such method of it."""
         await _drain(request)
-        return self._explain(request)
-
-    async def refuse_method(self, request: Request, error: Exception) -> Response:
-        """Refuse a method that a page of the web app does not take."""
         return self._explain(request)
 
     async def fail(self, request: Request, error: Exception) -> Response:

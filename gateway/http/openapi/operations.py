@@ -13,7 +13,7 @@ from gateway.http.answers import JSON
 from gateway.http.openapi import models, paths
 from gateway.http.openapi.comments import first_sentence
 from gateway.http.openapi.messages import BY_HAND, Contract, Messages
-from gateway.http.shapes import ANYTHING, Body, Content, Many, Reference, Shape
+from gateway.http.shapes import ANYTHING, SSE, Body, Content, Many, Reference, Shape
 
 Schema = dict[str, Any]
 LINES = "application/x-ndjson"
@@ -84,7 +84,7 @@ class Operations:
             operation: Schema = {
                 **self._said(method, number),
                 "parameters": [*self._parameters(method, path, body), *_headers(shape)],
-                "responses": self._responses(method, shape, verb, path, has_body=bool(taken)),
+                "responses": self._responses(method, shape, verb, has_body=bool(taken)),
                 "security": self._security(method),
             }
             if taken:
@@ -148,12 +148,13 @@ class Operations:
 
     # -- what is answered
 
-    def _responses(self, method: Method, shape: Shape, verb: str, path: paths.Path, *, has_body: bool) -> Schema:
+    def _responses(self, method: Method, shape: Shape, verb: str, *, has_body: bool) -> Schema:
         found: dict[str, Schema] = {str(method.success): self._success(method, shape)}
         if verb == "head":
             found[str(method.success)].pop("content", None)
-        for status in self._errors(method, verb, path, has_body=has_body):
-            found[str(status)] = {"$ref": f"#/components/responses/{component(status)}"}
+        if "default" not in shape.also:  # or whatever comes is somebody else's
+            for status in self._errors(verb, has_body=has_body):
+                found[str(status)] = {"$ref": f"#/components/responses/{component(status)}"}
         if self._reference.browsers_sign_in and verb == "get" and method.access != options_pb2.ACCESS_PUBLIC:
             found["302"] = {"$ref": f"#/components/responses/{component(302)}"}
         for also, body in shape.also.items():
@@ -175,7 +176,7 @@ class Operations:
         lines: Schema = {"schema": {"type": "string", "description": "A JSON document on each line, as they happen."}}
         return {**said, "content": {LINES: {**lines, "x-item-schema": schema}}}
 
-    def _errors(self, method: Method, verb: str, path: paths.Path, *, has_body: bool) -> Iterator[int]:
+    def _errors(self, verb: str, *, has_body: bool) -> Iterator[int]:
         """Yield what may go wrong: what concerns a body only where there is one, and so on."""
         for status in self._reference.errors:
             if status == 413 and not has_body:
@@ -197,7 +198,7 @@ class Operations:
         return {content.media_type: self._media(content, answer=answer) for content in body}
 
     def _media(self, content: Content, *, answer: bool) -> Schema:
-        if content == ANYTHING:
+        if content in (ANYTHING, SSE):  # of events, a schema would be of each
             return {}
         schema = {"type": "string"} if content.model is None else self.schema_of(content.model, answer=answer)
         return {"schema": schema} if content.example is None else {"schema": schema, "example": content.example}
