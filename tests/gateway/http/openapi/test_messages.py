@@ -81,3 +81,12 @@ def test_two_messages_have_no_name_in_common() -> None:
 
     with pytest.raises(ValueError, match="have one name"):
         messages.ref("mesh.dialects.kodosumi.v1.Lock", answer=True)
+
+
+def test_what_is_never_shown_is_in_no_answer() -> None:
+    """The contract's comment says `Write-only`."""
+    answer = made("mesh.auth.v1.User", answer=True)["$defs"]["User"]
+    request = made("mesh.auth.v1.User", answer=False)["$defs"]["UserInput"]
+
+    assert "password" not in answer["properties"]
+    assert request["properties"]["password"]["writeOnly"] is True
