@@ -66,7 +66,7 @@ def descriptors() -> bytes:
 
 
 def without_comments(data: bytes) -> bytes:
-    """Return a serialised `FileDescriptorSet` without comments: they are most of it, and Envoy keeps it all."""
+    """Return a serialised `FileDescriptorSet` without its source info, which is most of it, and of no use to Envoy."""
     found = descriptor_pb2.FileDescriptorSet.FromString(data)
     for file in found.file:
         file.ClearField("source_code_info")

@@ -33,10 +33,11 @@ def filters(
         policy = ratelimit.policy(ratelimit.of_mesh(config), dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
+    bare = contract.without_comments(descriptors)
     for camel, name in TRANSCODERS.items():
         names = [service.name for service in services if service.has_paths and service.camel == camel]
         if names:
-            yield {**_transcoder(descriptors, names, camel=camel), "name": name}
+            yield {**_transcoder(bare, names, camel=camel), "name": name}
     yield _filter("router.v3.Router")
 
 

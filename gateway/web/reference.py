@@ -39,15 +39,15 @@ _pages = jinja2.Environment(
 
 
 def routes(dialects: Dialects) -> list[Route]:
-    """Return what answers `PATHS`."""
+    """Return what answers `PATHS`.  They are made in threads: the first look at a page takes 100 ms."""
 
-    async def show_document(request: Request) -> Response:
+    def show_document(request: Request) -> Response:
         return _answer(request, dialects, "application/json", _document(request.path_params["name"]))
 
-    async def show_index(request: Request) -> Response:
+    def show_index(request: Request) -> Response:
         return _answer(request, dialects, "text/html; charset=utf-8", index(tuple(one.name for one in dialects.all)))
 
-    async def show_page(request: Request) -> Response:
+    def show_page(request: Request) -> Response:
         return _answer(request, dialects, "text/html; charset=utf-8", page(request.path_params["name"]))
 
     return [

@@ -14,7 +14,7 @@ from meshkit.bus import Bus
 from services.ledger import control
 from services.ledger.domain import accounts, steps
 from services.ledger.domain.accounts import HOUSE, Key
-from services.ledger.domain.clock import Clock
+from services.ledger.domain.clock import LAST_MS, Clock
 from services.ledger.domain.errors import BadRequest
 from services.ledger.domain.options import Options
 from services.ledger.faults import Fault, Faults
@@ -109,11 +109,16 @@ class Ledger:
             session.save(deal)
 
     async def set_clock(self, *, at: int | None = None, scale: float | None = None) -> Clock:
-        """Set the clock ahead, or let it run at another speed.  Raises `BadRequest` if it would go back."""
+        """Set the clock ahead, or let it run at another speed.
+
+        Raises `BadRequest` if it would go back, or beyond its last moment.
+        """
 
         def work(session: Session) -> Clock:
             if at is not None and at < session.now:
                 raise BadRequest("the clock can only be set ahead: callers have seen later times")
+            if at is not None and at > LAST_MS:
+                raise BadRequest("the clock ends with the year 8999: set it to an earlier time")
             if scale is not None and not 0 <= scale <= 1_000_000:
                 raise BadRequest("scale must be from 0 to 1000000")
             session.set_clock(session.clock.set(at=at, scale=scale))

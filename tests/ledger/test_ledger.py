@@ -13,6 +13,7 @@ from services.ledger.control import Tampering
 from services.ledger.domain.accounts import DEV_KEY_ID, Key
 from services.ledger.domain.actions import Side
 from services.ledger.domain.chain import MINUTE_MS, State
+from services.ledger.domain.clock import LAST_MS
 from services.ledger.domain.deals import Deal
 from services.ledger.domain.errors import BadRequest, Exists, Missing, Unauthorized
 from services.ledger.domain.options import DEMO_VKEY, Options
@@ -48,6 +49,8 @@ async def test_the_clock_only_goes_ahead(bench: Bench) -> None:
 
     with pytest.raises(BadRequest, match="only be set ahead"):
         await bench.ledger.set_clock(at=before - 1)
+    with pytest.raises(BadRequest, match="ends with the year 8999"):
+        await bench.ledger.set_clock(at=LAST_MS + 1)
     with pytest.raises(BadRequest, match="scale must be"):
         await bench.ledger.set_clock(scale=-1)
     await bench.advance(HOUR_MS)

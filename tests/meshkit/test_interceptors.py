@@ -133,6 +133,20 @@ async def test_a_stream_can_be_written() -> None:
         assert mesh.recording.seen == ["/grpc.health.v1.Health/Watch"]
 
 
+async def test_a_request_that_is_no_message_is_the_callers_to_mend() -> None:
+    """INVALID_ARGUMENT, unary or not; who may not call learns nothing else."""
+    async with meshed() as mesh, asyncio.timeout(10):
+        codes = []
+        for name, metadata in (("GetJwks", ()), ("WatchRevocations", BADGE), ("WatchRevocations", ())):
+            method = f"/mesh.auth.v1.AuthService/{name}"
+            kind = mesh.channel.unary_unary if name == "GetJwks" else mesh.channel.unary_stream
+            call = kind(method, request_serializer=bytes, response_deserializer=bytes)(b"\xff", metadata=metadata)
+            codes.append(await call.code())
+
+        assert [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INVALID_ARGUMENT, Denied.code] == codes
+        assert [] == mesh.servicer.callers
+
+
 async def test_both_sides_can_stream() -> None:
     """Reflection works without a token."""
     async with meshed() as mesh, asyncio.timeout(10):

@@ -118,7 +118,11 @@ class Messages:
     def schema(self, full_name: str, *, answer: bool, without: frozenset[str] = frozenset()) -> Schema:
         """Return the schema of a message; `without` leaves fields out."""
         message = self._contract.messages[full_name]
-        fields = [field for field in message.field if field.name not in without]
+        fields = [
+            field
+            for field in message.field
+            if field.name not in without and not (answer and self._is_write_only(full_name, field))
+        ]
         made: Schema = {
             "type": "object",
             "properties": {self.json_name(field): self.field(full_name, field, answer=answer) for field in fields},
@@ -127,6 +131,9 @@ class Messages:
         if required:
             made["required"] = required
         return self._contract.described(full_name, made)
+
+    def _is_write_only(self, message: str, field: descriptor_pb2.FieldDescriptorProto) -> bool:
+        return self._contract.comments.get(f"{message}.{field.name}", "").startswith("Write-only")
 
     def _is_there(self, message: str, field: descriptor_pb2.FieldDescriptorProto) -> bool:
         """Return whether every answer has the field; a dialect says null where a value is none."""
@@ -147,6 +154,8 @@ class Messages:
                 one = {"type": "array", "items": one}
         if field.options.deprecated:
             one = {**one, "deprecated": True}
+        if self._is_write_only(message, field):
+            one = {**one, "writeOnly": True}
         return self._contract.described(f"{message}.{field.name}", one)
 
     def _one(self, field: descriptor_pb2.FieldDescriptorProto, *, answer: bool) -> Schema:

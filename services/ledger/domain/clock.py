@@ -3,6 +3,9 @@
 import dataclasses
 import time
 
+LAST_MS = 221_845_392_000_000
+"""The first moment of the year 9000, where every clock stands still: times reckoned from then must still be dates."""
+
 
 def wall_ms() -> int:
     """Return the machine's time in ms since 1970."""
@@ -20,14 +23,14 @@ class Clock:
 
     def now(self) -> int:
         """Return the ledger's time in ms since 1970."""
-        return self.at + int((wall_ms() - self.wall) * self.scale)
+        return min(LAST_MS, self.at + int((wall_ms() - self.wall) * self.scale))
 
     def wait_s(self, moment: int) -> float | None:
         """Return how many of the machine's seconds it is until `moment`; None if it never comes by itself."""
         ahead = moment - self.now()
         if ahead <= 0:
             return 0.0
-        return ahead / self.scale / 1000 if self.scale else None
+        return ahead / self.scale / 1000 if self.scale and moment <= LAST_MS else None
 
     def set(self, *, at: int | None = None, scale: float | None = None) -> "Clock":
         """Return a clock that says `at` now and runs `scale` as fast; what is None goes on as it is."""

@@ -7,12 +7,13 @@ from mesh.payments.v1 import ledger_pb2 as pb
 from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit.clock import millis_of
-from meshkit.errors import NotFound
+from meshkit.errors import Invalid, NotFound
 from meshkit.idempotency import ask
 from meshkit.interceptors import Context
 from services.ledger import control, registry, wire
 from services.ledger.control import Tampering
 from services.ledger.domain.actions import Side
+from services.ledger.domain.clock import LAST_MS
 from services.ledger.domain.deals import Deal
 from services.ledger.ledger import Ledger
 from services.ledger.ports.store import Session
@@ -64,7 +65,9 @@ class ControlServicer(Behind, pb_grpc.LedgerControlServiceServicer):
         return await self._dev.read(lambda session: wire.clock_pb(session.clock))
 
     async def SetLedgerClock(self, request: pb.SetLedgerClockRequest, context: Context) -> pb.LedgerClock:
-        """Set the clock."""
+        """Set the clock.  Raises `Invalid` for an `advance_s` that is no number of seconds that there are."""
+        if not abs(request.advance_s) <= LAST_MS / 1000:  # nor NaN
+            raise Invalid("advance_s is too large", {"advance_s": ["send seconds, at most some 7000 years"]})
         at = millis_of(request.time) if request.HasField("time") else None
         if request.advance_s:
             at = (self._dev.now() if at is None else at) + round(request.advance_s * 1000)

@@ -145,6 +145,30 @@ async def test_strange_requests_get_json(edge: Edge, request_bytes: bytes, statu
     assert b'"status_code":' in answer
 
 
+@pytest.mark.parametrize("path", ["/flow?q=%ff", "/sumi/%ff", "/mesh/v1/jobs/%ff", "/api/v1/payment/count?network=%ff"])
+async def test_what_is_no_text_is_the_callers_to_mend(edge: Edge, path: str) -> None:
+    """400 in the dialect's shape, for bytes that are no UTF-8."""
+    answer = await edge.http.get(path, headers={**edge.operator, "token": "dev"})
+
+    assert 400 == answer.status_code
+    assert "send texts as UTF-8" in answer.text
+
+
+async def test_a_map_of_the_wrong_type_is_the_callers_to_mend(edge: Edge) -> None:
+    """Envoy passes it on in a message that cannot be read."""
+    answer = await edge.http.post("/mesh/v1/jobs", json={"labels": {"a": {}}}, headers=edge.operator)
+
+    assert (400, 3) == (answer.status_code, answer.json()["code"])
+
+
+@pytest.mark.parametrize("path", ["/role/profile", "/mesh/v1/self"])
+async def test_a_header_that_grpc_cannot_name_stays_outside(edge: Edge, path: str) -> None:
+    """HTTP allows `&` and the like in names."""
+    answer = await edge.http.get(path, headers={**edge.operator, "a&b": "1", "x~'y": "2"})
+
+    assert 200 == answer.status_code
+
+
 async def test_a_client_cannot_set_what_only_the_mesh_may(edge: Edge) -> None:
     """Neither a status nor a body, nor the path of its errors, nor the badge of a service."""
     spoofed = {

@@ -1,0 +1,84 @@
+"""schemathesis against a whole mesh: whatever is sent, each API answers as its reference says.
+
+It reads the documents as they are served, and sends what they allow and what they do not.  No 500, no status and no
+media type that is not in the reference, no body of another shape.  `hooks.py` gives it real names.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+
+import httpx
+import pytest
+
+from agentmesh.testing import Mesh
+from gateway import openapi
+from tests.mesh_wide import meshes
+
+EXAMPLES = 5
+"""Of each operation, beside those that cover its parameters one by one."""
+CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+LEFT_OUT = (
+    # They would end what the others need: the session, the apps.
+    *("Auth_Logout", "SignIn_Logout", "SignIn_SubmitLogout", "Boot_StartBoot", "Boot_StopApps", "Boot_RefreshExpose"),
+    # They have no end.
+    *("Flow_WatchFlows", "Lock_WatchLocks"),
+)
+pytestmark = [pytest.mark.xdist_group("conformance"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """A mesh of its own, as it comes to harm."""
+    with meshes.running(tmp_path_factory.mktemp("mesh"), examples=True) as mesh:
+        yield mesh
+
+
+@pytest.fixture(scope="module")
+def token(mesh: Mesh) -> str:
+    """An operator's."""
+    answer = httpx.post(f"{mesh.url}/api/login", json={"name": "admin", "password": "admin"})
+    return str(answer.json()["KODOSUMI_API_KEY"])
+
+
+@pytest.fixture(scope="module")
+def real(mesh: Mesh, token: str) -> Mapping[str, str]:
+    """Names of what there is, by the parameters that take them."""
+    with httpx.Client(base_url=f"{mesh.url}/mesh/v1/", headers={"KODOSUMI_API_KEY": token}) as http:
+        job = http.post("jobs", json={"target": "flows/noop"}).raise_for_status().json()["name"].partition("/")[2]
+        victim = {"login": "victim", "email": "victim@example.com", "password": "secret-secret"}
+        user = http.post("users", json=victim).raise_for_status().json()["name"].partition("/")[2]
+    named = {"flow": "prime/async", "expose": "prime", "name": "prime"}
+    return {**dict.fromkeys(("job", "fid", "job_id"), job), **dict.fromkeys(("user", "role"), user), **named}
+
+
+@pytest.mark.parametrize("name", sorted(openapi.documents()))
+def test_answers_are_as_the_reference_says(
+    mesh: Mesh, token: str, real: Mapping[str, str], name: str, tmp_path: pathlib.Path
+) -> None:
+    """Whatever is asked; the same on every run."""
+    command = [
+        *(str(pathlib.Path(sys.executable).with_name("schemathesis")), "run", f"{mesh.url}/openapi/{name}.json"),
+        *("--header", f"KODOSUMI_API_KEY: {token}", "--header", "token: dev"),
+        *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES)),
+        *(
+            "--exclude-operation-id-regex",
+            f"^({'|'.join(LEFT_OUT)})$",
+            "--generation-with-security-parameters",
+            "false",
+        ),
+        *("--seed", "1", "--generation-database", "none", "--no-shrink", "--continue-on-failure"),
+        *("--request-timeout", "20", "--no-color"),
+    ]
+    env = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.conformance.hooks",
+        "PYTHONPATH": str(meshes.ROOT),
+        "REAL": json.dumps(real),
+    }
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
