@@ -4,7 +4,7 @@ from mesh.registry.v1 import registry_pb2
 
 from gateway.core.paging import every
 from gateway.core.peers import Peers
-from meshkit.errors import from_rpc
+from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, from_rpc
 
 FLOWS_MAX = 10_000
 """Of a list; who has more must search."""
@@ -35,6 +35,20 @@ class Catalogue:
         """
         flow = self._followed.get(name)
         return flow if flow is not None and flow.enabled else None
+
+    async def declared(self, name: str) -> registry_pb2.Flow | None:
+        """Return a flow whose inputs the mesh checks, switched off or not; `None` for whatever else has this name.
+
+        The registry is asked for what is not known here: a flow may have come a moment ago.  While it is away, what is
+        not known counts as nothing: an app may serve paths of its own.
+        """
+        flow = self._followed.get(name)
+        if flow is None:
+            try:
+                flow = await self.get(name)
+            except (NotFound, Invalid, Unavailable, DeadlineExceeded):
+                return None
+        return flow if flow.input_schema_json else None
 
     async def tags(self) -> dict[str, int]:
         """Return how many flows have a tag, by tag."""

@@ -83,7 +83,7 @@ class Locks:
         except Invalid as error:
             if request_id and list(error.fields) == [IDEMPOTENCY_KEY]:
                 raise
-            raise Refused(str(error), _complete(error)) from None
+            raise Refused(str(error), complete(error)) from None
         except FailedPrecondition as error:
             with from_rpc():
                 now = await self._locks.GetLock(lock_pb2.GetLockRequest(name=lock.name))
@@ -112,7 +112,8 @@ def elements_of(lock: lock_pb2.Lock) -> list[dict[str, Any]]:
     return jobs.json_objects(lock.elements_json)
 
 
-def _complete(error: Invalid) -> dict[str, list[str]]:
+def complete(error: Invalid) -> dict[str, list[str]]:
+    """Return what is wrong by field as clients show it: `_global_` is always there and last; something is said."""
     fields = {name: texts for name, texts in error.fields.items() if name != GLOBAL}
     overall = error.fields.get(GLOBAL, [])
     return {**fields, GLOBAL: overall or ([] if fields else [str(error)])}

@@ -16,8 +16,11 @@ from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import app_pb2
 
 from gateway.core import values
+from gateway.core.catalogue import Catalogue
+from gateway.core.launch import Place
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls
+from gateway.dialects.kodosumi.declared import DeclaredLaunches
 from gateway.http import bodies
 from gateway.http.dialect import Service
 from gateway.http.exchange import IDEMPOTENCY_KEY, Exchange, exchange
@@ -48,11 +51,16 @@ _VALUE = re.compile(r"[ -~]*")
 
 
 class ProxyServicer(pb_grpc.ProxyServiceServicer):
-    """Turns the request back into HTTP, for the runner to give to the app's host."""
+    """Turns the request back into HTTP, for the runner to give to the app's host.
+
+    What would only launch a flow that declares its inputs does not go there: the runner starts its job.
+    """
 
     def __init__(self, peers: Peers) -> None:
         self._apps = peers.apps
         self._exposes = peers.exposes
+        self._catalogue = Catalogue(peers)
+        self._launches = DeclaredLaunches(peers)
 
     async def ReadApp(self, request: pb.ReadAppRequest, context: Any) -> httpbody_pb2.HttpBody:
         """GET, HEAD and OPTIONS."""
@@ -69,6 +77,10 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
         expose, path = flow_urls.split(asked.path or f"/-/{proxy_path}")
         if not expose:
             raise NotFound(asked.path)
+        if asked.method == "POST":
+            flow = await self._catalogue.declared(Place(expose, path).flow)
+            if flow is not None:
+                return await self._launches.take(flow, body)
         call = app_pb2.CallAppRequest(
             name=f"apps/{expose}",
             method=asked.method,
