@@ -1,9 +1,11 @@
 """Which flows there are: the one place that dialects ask for them."""
 
+import contextlib
+
 from mesh.registry.v1 import registry_pb2
 
-from gateway.core.paging import every
 from gateway.core.peers import Peers
+from meshkit import paging
 from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, from_rpc
 
 FLOWS_MAX = 10_000
@@ -19,8 +21,14 @@ class Catalogue:
 
     async def all(self, query: str = "", *, most: int = FLOWS_MAX) -> list[registry_pb2.Flow]:
         """Return the flows that `query` is found in, in the registry's order."""
-        asked = registry_pb2.ListFlowsRequest(query=query)
-        return await every(self._flows.ListFlows, asked, lambda page: page.flows, most=most)
+        asked = registry_pb2.ListFlowsRequest(query=query, page_size=min(most, paging.MAX))
+        found: list[registry_pb2.Flow] = []
+        async with contextlib.aclosing(paging.walk(self._flows.ListFlows, asked)) as flows:
+            async for flow in flows:
+                found.append(flow)
+                if len(found) >= most:
+                    break
+        return found
 
     async def get(self, name: str) -> registry_pb2.Flow:
         """Return `flows/{expose}` or `flows/{expose}/{path}`.  Raises `NotFound`."""

@@ -10,13 +10,13 @@ from typing import Any
 from google.api import httpbody_pb2
 from mesh.registry.v1 import registry_pb2
 
-from gateway.core import jobs, values
+from gateway.core import jobs
 from gateway.core.launch import Launcher, Refused
 from gateway.core.locks import complete
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.answers import json_answer
-from gateway.http.exchange import IDEMPOTENCY_KEY, exchange
+from gateway.http.exchange import exchange
 from meshkit.errors import Invalid
 
 Element = Mapping[str, Any]
@@ -31,8 +31,8 @@ class DeclaredLaunches:
     async def take(self, flow: registry_pb2.Flow, body: httpbody_pb2.HttpBody) -> httpbody_pb2.HttpBody:
         """Answer a POST to a flow's form; a job is on disk then.
 
-        Raises `NotFound` if the flow is switched off, `Unavailable` while its app does not run, and `Invalid` for an
-        `Idempotency-Key` of another launch.
+        Raises `NotFound` if the flow is switched off, `Unavailable` while its app does not run, and `Invalid` for the
+        key of another launch.
         """
         call = exchange()
         elements = jobs.json_objects(flow.elements_json)
@@ -42,8 +42,7 @@ class DeclaredLaunches:
             call.status = 400
             return json_answer({"detail": _told(error)})
         try:
-            with values.fields(request_id=IDEMPOTENCY_KEY):
-                job = await self._launcher.start(flow.name, call.base_url, inputs, request_id=call.idempotency_key)
+            job = await self._launcher.start(flow.name, call.base_url, inputs)
         except Refused as error:
             return json_answer({"errors": complete(error), "elements": elements})
         return json_answer({"result": jobs.id_of(job), "elements": elements})

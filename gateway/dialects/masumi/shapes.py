@@ -4,12 +4,13 @@ The names and their case are the original's.  Bodies are read by `schema.Schema`
 words; the models here say the same to people and to generators of clients.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pydantic
 from pydantic import Field
 
-from gateway.http.shapes import Body, Reference, Shape, json
+from gateway.http.shapes import REPEATABLE, Body, Reference, Shape, json
 
 Network = Literal["Preprod", "Mainnet"]
 Text = Annotated[str, Field(max_length=8000)]
@@ -524,8 +525,8 @@ def _ok(model: Any) -> Body:
     return (json(Success[model]),)
 
 
-def _call(takes: Any, answers: Any, example: Any = None) -> Shape:
-    return Shape(takes=(json(takes, example),), answers=_ok(answers))
+def _call(takes: Any, answers: Any, headers: Mapping[str, str] | None = None) -> Shape:
+    return Shape(takes=(json(takes),), answers=_ok(answers), headers=headers or {})
 
 
 _PAID = {
@@ -545,7 +546,7 @@ SHAPES = {
     "MasumiService.GetHealth": Shape(answers=_ok(Ok)),
     "MasumiService.GetApiKeyStatus": Shape(answers=_ok(Key)),
     "MasumiService.ListPayments": Shape(answers=_ok(Payments)),
-    "MasumiService.CreatePayment": _call(NewPayment, Payment),
+    "MasumiService.CreatePayment": _call(NewPayment, Payment, REPEATABLE),
     "MasumiService.ResolvePayment": _call(Resolve, PaymentWithHistory),
     "MasumiService.SubmitResult": _call(SubmittedResult, Payment),
     "MasumiService.AuthorizeRefund": _call(OneRecord, Payment),
@@ -554,7 +555,10 @@ SHAPES = {
     "MasumiService.CountPayments": Shape(answers=_ok(Count)),
     "MasumiService.ListPurchases": Shape(answers=_ok(Purchases)),
     "MasumiService.CreatePurchase": Shape(
-        takes=(json(NewPurchase, _PAID),), answers=_ok(Purchase), also={409: (json(PurchaseExists),)}
+        takes=(json(NewPurchase, _PAID),),
+        answers=_ok(Purchase),
+        also={409: (json(PurchaseExists),)},
+        headers=REPEATABLE,
     ),
     "MasumiService.ResolvePurchase": _call(Resolve, PurchaseWithHistory),
     "MasumiService.RequestRefund": _call(OneRecord, Purchase),
@@ -564,7 +568,7 @@ SHAPES = {
     "MasumiService.CountPurchases": Shape(answers=_ok(Count)),
     "MasumiService.ListPaymentSources": Shape(answers=_ok(PaymentSources)),
     "MasumiService.ListRegistry": Shape(answers=_ok(Agents)),
-    "MasumiService.RegisterAgent": _call(NewAgent, Agent),
+    "MasumiService.RegisterAgent": _call(NewAgent, Agent, REPEATABLE),
     "MasumiService.DeleteRegistration": _call(AgentId, Agent),
     "MasumiService.DeregisterAgent": _call(OneAgent, Agent),
     "MasumiService.GetAgent": Shape(answers=_ok(ChainAgent)),
