@@ -101,8 +101,13 @@ class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):
 
 
 @contextlib.asynccontextmanager
-async def connect(target: str, identity: ServiceIdentity) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel to `host:port` for the length of the block; it reconnects by itself."""
-    interceptors = [_UnaryUnary(identity), _UnaryStream(identity)]
-    async with grpc.aio.insecure_channel(target, options=options(), interceptors=interceptors) as channel:
+async def connect(
+    target: str, identity: ServiceIdentity, *interceptors: grpc.aio.ClientInterceptor
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel to `host:port` for the length of the block; it reconnects by itself.
+
+    `interceptors` see each call before it gets identity and deadline.
+    """
+    around = [*interceptors, _UnaryUnary(identity), _UnaryStream(identity)]
+    async with grpc.aio.insecure_channel(target, options=options(), interceptors=around) as channel:
         yield channel

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from meshkit.access import Auth
 from meshkit.deadlines import Deadlines
-from meshkit.interceptors import Errors, Logging, Readable
+from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -52,7 +52,7 @@ async def serve(
         check_rules(service)
     # Outermost first: a failure inside is logged with the status that Errors chose.
     server = grpc.aio.server(
-        interceptors=[Logging(), Errors(), Deadlines(), *interceptors, auth, Readable()], options=OPTIONS
+        interceptors=[Logging(), Errors(), Deadlines(), *interceptors, auth, Readable(), Keyed()], options=OPTIONS
     )
     register(server)
     healthy = health.aio.HealthServicer()

@@ -113,19 +113,17 @@ class Launcher:
         *,
         extra: Mapping[str, Any] | None = None,
         payment: payment_terms_pb2.PaymentTerms | None = None,
-        request_id: str = "",
         timeout_s: float = 60.0,
     ) -> job_pb2.Job:
         """Start a job of `flow`; it is on disk when this returns.
 
-        `extra` is kept with the job.  What a flow costs, the runner knows; `payment` says how it is paid for.  With a
-        `request_id` the same call again gives the same job.  Raises `Refused` and `NotLaunched`, `Unavailable` while
-        the app does not run, `DeadlineExceeded`, and `Invalid` for a `request_id` of another call.
+        `extra` is kept with the job.  What a flow costs, the runner knows; `payment` says how it is paid for.  Raises
+        `Refused` and `NotLaunched`, `Unavailable` while the app does not run, `DeadlineExceeded`, and `Invalid` for a
+        key that was another call's.
         """
         request = job_pb2.CreateJobRequest(
             target=flow,
             inputs_json=json.dumps(inputs, ensure_ascii=False, separators=(",", ":")),
-            request_id=request_id,
             extra_json=json.dumps(extra) if extra else "",
             payment=payment,
             base_url=base_url,

@@ -7,8 +7,8 @@ from mesh.runner.v1 import job_pb2, lock_pb2, lock_pb2_grpc
 
 from gateway.core import jobs, values
 from gateway.core.peers import Peers
-from gateway.http.exchange import IDEMPOTENCY_KEY
 from meshkit.errors import FailedPrecondition, Invalid, NotFound, from_rpc
+from meshkit.idempotency import FIELD
 from meshkit.principal import caller
 
 PENDING = lock_pb2.LOCK_STATE_PENDING
@@ -70,20 +70,20 @@ class Locks:
         """Answer a lock; return it as it is then.
 
         Raises `Refused`; `FailedPrecondition` if it takes no answer any more (somebody was faster, or it is over);
-        `Unavailable` while its app does not run; `Invalid` for a `request_id` that was used for something else, and
-        for values that are too deep or too large to be sent.
+        `Unavailable` while its app does not run; `Invalid` for a `request_id` (or, without one, a key) that was used
+        for something else, and for values that are too deep or too large to be sent.
         """
         request = lock_pb2.AnswerLockRequest(
             name=lock.name, inputs=values.struct(inputs, "input_data"), request_id=request_id
         )
         try:
-            with values.fields(request_id=IDEMPOTENCY_KEY), from_rpc():
+            with from_rpc():
                 answered: lock_pb2.Lock = await self._locks.AnswerLock(request, timeout=_ANSWER_TIMEOUT_S)
                 return answered
         except Invalid as error:
-            if request_id and list(error.fields) == [IDEMPOTENCY_KEY]:
+            if list(error.fields) == [FIELD] and "refused_by" not in error.metadata:
                 raise
-            raise Refused(str(error), _complete(error)) from None
+            raise Refused(str(error), complete(error)) from None
         except FailedPrecondition as error:
             with from_rpc():
                 now = await self._locks.GetLock(lock_pb2.GetLockRequest(name=lock.name))
@@ -112,7 +112,8 @@ def elements_of(lock: lock_pb2.Lock) -> list[dict[str, Any]]:
     return jobs.json_objects(lock.elements_json)
 
 
-def _complete(error: Invalid) -> dict[str, list[str]]:
+def complete(error: Invalid) -> dict[str, list[str]]:
+    """Return what is wrong by field as clients show it: `_global_` is always there and last; something is said."""
     fields = {name: texts for name, texts in error.fields.items() if name != GLOBAL}
     overall = error.fields.get(GLOBAL, [])
     return {**fields, GLOBAL: overall or ([] if fields else [str(error)])}

@@ -10,6 +10,7 @@ from mesh.registry.v1 import registry_pb2_grpc
 from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
 
 from gateway.config import Config
+from gateway.http.repeats import Keys
 from meshkit import client
 from meshkit.flows import FollowedFlows
 from meshkit.identity import ServiceIdentity
@@ -42,7 +43,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
     who = ServiceIdentity(config.secret, "gateway")
     async with contextlib.AsyncExitStack() as stack:
         auth, registry, runner, payments, ledger = [
-            await stack.enter_async_context(client.connect(address, who))
+            await stack.enter_async_context(client.connect(address, who, Keys()))
             for address in (
                 config.auth_address,
                 config.registry_address,

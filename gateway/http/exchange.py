@@ -13,16 +13,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
-from meshkit.errors import Invalid
+from meshkit.idempotency import KEY_HEADER
 
 CODE_HEADER = "x-http-code"
 BODY_HEADER = "x-http-body"
 PATH_HEADER = "x-mesh-path"
 BASE_URL_HEADER = "x-mesh-base-url"
-IDEMPOTENCY_KEY = "Idempotency-Key"
-"""The header that lets a client send a request again without doing it twice (draft-ietf-httpapi-idempotency-key)."""
 _METHOD_HEADER = "x-envoy-original-method"
-_KEY_CHARS_MAX = 255
 
 
 class Asked(Protocol):
@@ -98,11 +95,8 @@ class Exchange:
 
     @property
     def idempotency_key(self) -> str:
-        """The client's `Idempotency-Key`, which goes on as a `request_id`; empty for none.  Raises `Invalid`."""
-        key = self.headers.get(IDEMPOTENCY_KEY.lower(), "")
-        if len(key) > _KEY_CHARS_MAX:
-            raise Invalid("key is too long", {IDEMPOTENCY_KEY: [f"at most {_KEY_CHARS_MAX} characters"]})
-        return key
+        """The client's `Idempotency-Key`, by which calls to services are named (`gateway.http.repeats`); or empty."""
+        return self.headers.get(KEY_HEADER.lower(), "")
 
     def add_header(self, name: str, value: str) -> None:
         """Add a header to the answer.  `name` in lower case; both must be ASCII."""

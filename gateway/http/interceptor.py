@@ -16,6 +16,7 @@ from gateway.edge.limits import BODY_BYTES_MAX
 from gateway.http import bodies
 from gateway.http.dialect import Dialect, Dialects
 from gateway.http.exchange import BODY_HEADER, CODE_HEADER, Exchange, current
+from gateway.http.repeats import in_our_words
 from meshkit.errors import Internal, MeshError
 from meshkit.rules import rule_of
 
@@ -101,7 +102,7 @@ async def _around(method: str, context: Any, dialect: Dialect, success: int) -> 
     except MeshError as error:
         if not exchange.is_rest:
             raise
-        await _abort(context, error, dialect, exchange)
+        await _abort(context, in_our_words(error, exchange), dialect, exchange)
     except grpc.aio.AbortError:  # somebody inside has already chosen the status
         raise
     except Exception:

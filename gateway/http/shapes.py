@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.http.answers import JSON
+from meshkit.idempotency import KEY_HEADER
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ def form(model: Any) -> Content:
     return Content(media_type="application/x-www-form-urlencoded", model=model)
 
 
+REPEATABLE = {KEY_HEADER: "The same key and body give the same answer, for a day; with another body it is refused."}
+"""The header of whatever may be sent twice."""
 HTML = Content(media_type="text/html")
 TEXT = Content(media_type="text/plain")
 SSE = Content(media_type="text/event-stream")

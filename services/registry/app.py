@@ -56,7 +56,7 @@ async def running(
         who = ServiceIdentity(config.secret, "registry")
         channel = await stack.enter_async_context(client.connect(config.runner_address, who))
         runner = RunnerApps(app_pb2_grpc.AppServiceStub(channel), now, patience_s=config.runner_patience_s)
-        apps = Standings(runner, bus, tasks, fresh_s=config.state_fresh_s)
+        apps = Standings(runner, bus)
         runs = Runs(now)
         limits = Limits(
             deploy_timeout_s=config.boot_timeout_s,
@@ -65,7 +65,8 @@ async def running(
         )
         booter = Booter(apps, Records(store, now), runs, limits)
         exposes, flows = Exposes(store, apps, now), Flows(store, apps)
-        board = Board(store, apps, bus, look_s=config.state_fresh_s, heartbeat_s=config.heartbeat_s)
+        board = Board(store, apps, bus, heartbeat_s=config.heartbeat_s)
+        await stack.enter_async_context(background(apps.run(), "standings", stopping))
         await stack.enter_async_context(background(board.run(), "flow-board", stopping))
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 

@@ -18,8 +18,5 @@ class Config(Settings):
     runner_patience_s: float = 10.0
     """How long a boot waits for a runner that does not answer, such as one that restarts."""
 
-    state_fresh_s: float = 1.0
-    """How old may be what readers are told of an app's state."""
-
     heartbeat_s: float = 10.0
     """How often a stream of flows says that it lives when it has nothing else to say."""

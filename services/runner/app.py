@@ -95,7 +95,7 @@ async def running(
         )
         hosting = Hosting(hosts, placement, terms)
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, catalogue, hashes=config.hashes, now=now)
+        births = Births(dispatcher, catalogue, hashes=config.hashes, share=config.jobs_per_owner, now=now)
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         launches = Launches(store, apps, births, requests, **patience, now=now)
         calls = Calls(apps, births, requests, **patience)

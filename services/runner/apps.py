@@ -29,7 +29,7 @@ _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
 APPS = "apps"
-"""An app has come or gone, or can be asked now."""
+"""An app has come or gone, stands elsewhere than before, or can be asked now."""
 
 
 class AppState(enum.Enum):
@@ -137,6 +137,16 @@ class Apps:
                     raise Unavailable(f"the app of {expose} is starting: try again", resource=f"apps/{expose}")
                 await waker.wait(left_s)
 
+    async def changes(self, quiet_s: float) -> AsyncIterator[None]:
+        """Yield when there is something to look at: once what was placed is known, and then whenever an app may have
+        changed, or nothing has for `quiet_s`.  Ends when the bus is closed.
+        """
+        async with self._bus.subscribe(APPS) as waker:
+            while not waker.closed:
+                if self._resumed.is_set():
+                    yield
+                await waker.wait(quiet_s)
+
     async def link(self, expose: str, patience_s: float) -> Link:
         """Return the host of an app to ask; wait up to `patience_s` for one that is being restarted.
 
@@ -175,6 +185,7 @@ class Apps:
                 self._apps[placed.expose] = app
                 self._dispatcher.open(placed.expose)
                 await self._store.save_app(app.placed)
+                await self._bus.publish(APPS)
             loads = [self._load(app, replica) for replica in range(plan.replicas)]
             loaded = await asyncio.gather(*loads)
             failed = next((answer for _, answer in loaded if answer.error), None)
@@ -186,6 +197,7 @@ class Apps:
                     await self._hosting.stop(link)
             if before is not None and serves:
                 before.state, before.message, before.detail = AppState.OUTDATED, failed.error, failed.detail
+                await self._bus.publish(APPS)
                 return before
             await self._fail(app, failed)
             return app
@@ -303,6 +315,7 @@ class Apps:
         if app is None or host_id not in app.placed.host_ids or (loading and not self._returning(app)):
             return
         self._lost(app, app.placed.host_ids.index(host_id), how)
+        await self._bus.publish(APPS)
 
     def _returning(self, app: App) -> bool:
         """Whether a host that has not said yet what it serves is one that lived through our own restart."""

@@ -110,10 +110,13 @@ class Dispatcher:
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
-    async def admit(self, jobs: Sequence[Job], request: Request | None = None) -> list[Job]:
-        """Keep new jobs and hand them out; one that must be paid for first is only kept.
+    async def admit(
+        self, jobs: Sequence[Job], request: Request | None = None, *, open_max: int | None = None
+    ) -> list[Job]:
+        """Keep new jobs of one owner and hand them out; one that must be paid for first is only kept.
 
-        They are on disk when this returns.  Raises `AlreadyExists` if `request` was made before.
+        They are on disk when this returns.  Raises `AlreadyExists` if `request` was made before, and `TooManyOpen` if
+        the owner would have more than `open_max` jobs that have not ended.
         """
         reserved: list[tuple[Link, str]] = []
         births = []
@@ -127,7 +130,7 @@ class Dispatcher:
                 birth = domain.Birth(job=domain.lease(job, link.host_id, job.created_at).job, events=birth.events)
             births.append(birth)
         try:
-            kept = await self._journal.create(births, request)
+            kept = await self._journal.create(births, request, open_max=open_max)
         finally:
             for link, job_id in reserved:
                 link.unreserve(job_id)

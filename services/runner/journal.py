@@ -32,12 +32,15 @@ class Journal:
         self._hosts = hosts
         self._bus = bus
 
-    async def create(self, births: Sequence[Birth], request: Request | None = None) -> list[Job]:
-        """Keep new jobs, all or none.  They are on disk when this returns.
+    async def create(
+        self, births: Sequence[Birth], request: Request | None = None, *, open_max: int | None = None
+    ) -> list[Job]:
+        """Keep new jobs of one owner, all or none.  They are on disk when this returns.
 
-        Raises `AlreadyExists` if `request` was made before.
+        Raises `AlreadyExists` if `request` was made before, and `TooManyOpen` if the owner would have more than
+        `open_max` jobs that have not ended.
         """
-        written = await self._store.create(births, request)
+        written = await self._store.create(births, request, open_max=open_max)
         for job, events in written:
             await self._announce(job, events, Change(job=job))
         return [job for job, _ in written]

@@ -13,11 +13,10 @@ from mesh.dialects.kodosumi.v1 import expose_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 
 from gateway.core import times, values
-from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from gateway.http.exchange import IDEMPOTENCY_KEY, exchange
+from meshkit import paging
 from meshkit.errors import Conflict, from_rpc
 
 _STATE_PREFIX = "EXPOSE_STATE_"
@@ -80,9 +79,8 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         save = registry_pb2.SaveExposeRequest(
             expose=expose,
             original_name=f"exposes/{saved.original_name}" if saved.original_name else "",
-            request_id=exchange().idempotency_key,
         )
-        with values.fields("expose", display_name="display", request_id=IDEMPOTENCY_KEY):
+        with values.fields("expose", display_name="display"):
             try:
                 return _expose(await self._save(save))
             except Conflict:
@@ -127,7 +125,8 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         return expose
 
     async def _all(self) -> list[registry_pb2.Expose]:
-        return await every(self._exposes.ListExposes, registry_pb2.ListExposesRequest(), lambda page: page.exposes)
+        asked = registry_pb2.ListExposesRequest(page_size=paging.MAX)
+        return [expose async for expose in paging.walk(self._exposes.ListExposes, asked)]
 
 
 def _expose(expose: registry_pb2.Expose) -> pb.Expose:

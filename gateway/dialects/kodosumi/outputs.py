@@ -18,6 +18,7 @@ from mesh.runner.v1 import job_pb2
 
 from gateway.core import joblog, jobs, locks, render, times
 from gateway.core.peers import Peers
+from gateway.core.prices import Prices
 from gateway.core.states import RUNNING, TERMINAL
 from gateway.dialects.kodosumi import flow_urls, stream
 from gateway.dialects.kodosumi.html import html_answer, page
@@ -44,6 +45,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
 
     def __init__(self, peers: Peers) -> None:
         self._jobs = peers.jobs
+        self._prices = Prices(peers)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return where an execution stands."""
@@ -78,6 +80,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
                 status=WORDS.word(job.state),
                 result=result,
                 refresh=job.state not in TERMINAL,
+                price=await self._prices.asked(job),
                 questions=[f"/inputs/lock/{request.fid}/{lid}" for lid in locks.ids(job)],
             )
         )

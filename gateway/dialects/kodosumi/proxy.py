@@ -15,12 +15,14 @@ from mesh.dialects.kodosumi.v1 import flow_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import app_pb2
 
-from gateway.core import values
+from gateway.core.catalogue import Catalogue
+from gateway.core.launch import Place
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls
+from gateway.dialects.kodosumi.declared import DeclaredLaunches
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from gateway.http.exchange import IDEMPOTENCY_KEY, Exchange, exchange
+from gateway.http.exchange import Exchange, exchange
 from meshkit.errors import Invalid, NotFound, Unavailable, from_rpc
 from meshkit.principal import on_own_behalf
 from meshkit.verifier import API_KEY_HEADER, COOKIE
@@ -48,11 +50,16 @@ _VALUE = re.compile(r"[ -~]*")
 
 
 class ProxyServicer(pb_grpc.ProxyServiceServicer):
-    """Turns the request back into HTTP, for the runner to give to the app's host."""
+    """Turns the request back into HTTP, for the runner to give to the app's host.
+
+    What would only launch a flow that declares its inputs does not go there: the runner starts its job.
+    """
 
     def __init__(self, peers: Peers) -> None:
         self._apps = peers.apps
         self._exposes = peers.exposes
+        self._catalogue = Catalogue(peers)
+        self._launches = DeclaredLaunches(peers)
 
     async def ReadApp(self, request: pb.ReadAppRequest, context: Any) -> httpbody_pb2.HttpBody:
         """GET, HEAD and OPTIONS."""
@@ -69,6 +76,10 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
         expose, path = flow_urls.split(asked.path or f"/-/{proxy_path}")
         if not expose:
             raise NotFound(asked.path)
+        if asked.method == "POST":
+            flow = await self._catalogue.declared(Place(expose, path).flow)
+            if flow is not None:
+                return await self._launches.take(flow, body)
         call = app_pb2.CallAppRequest(
             name=f"apps/{expose}",
             method=asked.method,
@@ -76,7 +87,6 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
             query=asked.query,
             headers=list(_request_headers(asked, body)),
             body=body.data,
-            request_id=asked.idempotency_key,
             base_url=asked.base_url,
         )
         response = await self._answer(call)
@@ -94,7 +104,7 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
 
     async def _answer(self, call: app_pb2.CallAppRequest) -> app_pb2.CallAppResponse:
         try:
-            with values.fields(request_id=IDEMPOTENCY_KEY), from_rpc():
+            with from_rpc():
                 response: app_pb2.CallAppResponse = await self._apps.CallApp(call, timeout=TIMEOUT_S)
         except (NotFound, Unavailable) as error:  # not running, or never heard of?
             expose = call.name.removeprefix("apps/")

@@ -10,8 +10,7 @@ from gateway.dialects.kodosumi.flows import Sources
 from gateway.dialects.kodosumi.login import Credentials
 from gateway.dialects.kodosumi.outputs import Fids
 from gateway.dialects.kodosumi.roles import NewRole, RoleChange
-from gateway.http.exchange import IDEMPOTENCY_KEY
-from gateway.http.shapes import ANYTHING, HTML, SSE, TEXT, Body, Many, Reference, Shape, form, json
+from gateway.http.shapes import ANYTHING, HTML, REPEATABLE, SSE, TEXT, Body, Many, Reference, Shape, form, json
 
 Texts = dict[str, list[str]]
 Element = dict[str, Any]
@@ -196,7 +195,6 @@ class LockRefused(_Model):
     elements: list[Element]
 
 
-_KEY = {IDEMPOTENCY_KEY: "The same key and body again give the same answer."}
 _RESUME = {"last-event-id": "Only events behind this one."}
 _ELSEWHERE: dict[int | str, Body] = {302: ()}
 _PAGES: dict[int | str, Body] = dict.fromkeys((400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504), (HTML,))
@@ -220,7 +218,9 @@ _STATUS = {
     "locks": [],
 }
 _REFUSED = {"errors": {"topic": ["Please give me a topic."], "_global_": []}, "elements": []}
-_APP = Shape(takes=(ANYTHING,), may_be_left_out=True, answers=(ANYTHING,), also={"default": (ANYTHING,)}, headers=_KEY)
+_APP = Shape(
+    takes=(ANYTHING,), may_be_left_out=True, answers=(ANYTHING,), also={"default": (ANYTHING,)}, headers=REPEATABLE
+)
 
 SHAPES = {
     "SignInService.SubmitLogin": Shape(takes=(form(Credentials),), also=_ELSEWHERE),
@@ -229,11 +229,12 @@ SHAPES = {
     ),
     "SignInService.Logout": Shape(answers=(), also=_ELSEWHERE),
     "SignInService.SubmitLogout": Shape(takes=(form(Redirect),), may_be_left_out=True, answers=(), also=_ELSEWHERE),
-    "RoleService.CreateRole": Shape(takes=(json(NewRole),)),
+    "RoleService.CreateRole": Shape(takes=(json(NewRole),), headers=REPEATABLE),
     "RoleService.ListRoles": Shape(answers=(json(Many(auth_pb2.Role)),)),
     "RoleService.UpdateRole": Shape(takes=(json(RoleChange),)),
     "ExposeService.SaveExpose": Shape(
-        takes=(json(SavedExpose, {"name": "jkx", "bootstrap": "import_path: examples.jkx.app:app"}),)
+        takes=(json(SavedExpose, {"name": "jkx", "bootstrap": "import_path: examples.jkx.app:app"}),),
+        headers=REPEATABLE,
     ),
     "ExposeService.ListExposes": Shape(answers=(json(Many(expose_pb2.Expose)),)),
     "ExposeService.CheckExposes": Shape(answers=(json(AllHealth),)),
@@ -249,7 +250,7 @@ SHAPES = {
     "ProxyService.WriteApp": _APP,
     "LockService.GetLock": Shape(answers=(json(list[Element]),)),
     "LockService.AnswerLock": Shape(
-        takes=(json(dict[str, Any]),), answers=(json(LockTaken | LockRefused, _REFUSED),), headers=_KEY
+        takes=(json(dict[str, Any]),), answers=(json(LockTaken | LockRefused, _REFUSED),), headers=REPEATABLE
     ),
     "OutputsService.GetStatus": Shape(answers=(json(Status, _STATUS),)),
     "OutputsService.StreamEvents": Shape(answers=(SSE,), headers=_RESUME),
@@ -263,9 +264,13 @@ SHAPES = {
     "TimelineService.ListTimeline": Shape(answers=(json(TimelinePage),)),
     "TimelineService.ListChanges": Shape(answers=(json(TimelineChanges),)),
     "InputsService.GetForm": Shape(answers=(HTML,), also=_PAGES),
-    "InputsService.PostForm": Shape(takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE),
+    "InputsService.PostForm": Shape(
+        takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
+    ),
     "InputsService.GetLockForm": Shape(answers=(HTML,), also=_PAGES),
-    "InputsService.PostLockForm": Shape(takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE),
+    "InputsService.PostLockForm": Shape(
+        takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
+    ),
     "PageService.GetStart": Shape(answers=(HTML,)),
 }
 

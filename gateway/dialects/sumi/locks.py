@@ -98,7 +98,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
             lock = await self._locks.get(request.fid, request.lid)
             job = await self._services.job(request.fid)
             digest = self._hash(job, f"{request.fid}:{request.lid}", data)
-            await self._locks.answer(lock, by_name(locks.elements_of(lock), data), exchange().idempotency_key)
+            await self._locks.answer(lock, by_name(locks.elements_of(lock), data))
         except (locks.Refused, NotFound, FailedPrecondition, Unavailable, DeadlineExceeded, Internal) as error:
             if later:
                 raise

@@ -14,7 +14,7 @@ from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, launch, locks, times, values
+from gateway.core import jobs, launch, locks, times
 from gateway.core.catalogue import Catalogue
 from gateway.core.hashes import input_hash
 from gateway.core.launch import Place
@@ -25,7 +25,7 @@ from gateway.dialects.sumi.answers import answer, availability, failed, wants_la
 from gateway.dialects.sumi.schema import awaited, by_name, input_schema
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from gateway.http.exchange import IDEMPOTENCY_KEY, exchange
+from gateway.http.exchange import exchange
 from meshkit.errors import DeadlineExceeded, Denied, Internal, Invalid, MeshError, NotFound, Unavailable, from_rpc
 
 _PAGE = 10
@@ -105,19 +105,10 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         }
         if terms is not None:
             extra |= {"agentIdentifier": terms.agent_identifier, "network": terms.network}
-        call = exchange()
         try:
             if later:
                 data = await self._by_name(flow, data)
-            with values.fields(request_id=IDEMPOTENCY_KEY):
-                job = await self._launcher.start(
-                    flow.name,
-                    call.base_url,
-                    data,
-                    extra=extra,
-                    payment=terms,
-                    request_id=call.idempotency_key,
-                )
+            job = await self._launcher.start(flow.name, exchange().base_url, data, extra=extra, payment=terms)
         except launch.Refused as error:
             return failed(views.refusal(error.fields))
         except launch.NotLaunched as error:

@@ -28,13 +28,20 @@ class LockQuery:
     """Only those behind this (created_at, lock_id) in the order of the list."""
 
 
+class TooManyOpen(Exception):
+    """An owner has as many jobs that have not ended as they may have."""
+
+
 class JobStore(Protocol):
     """Keeps jobs and their logs.  When a method returns, what it wrote is on disk."""
 
-    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
-        """Keep new jobs with the heads of their logs, numbered from 1, all or none.
+    async def create(
+        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+    ) -> list[Written]:
+        """Keep new jobs of one owner with the heads of their logs, numbered from 1, all or none.
 
-        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner.
+        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner, and `TooManyOpen` if the
+        owner would have more than `open_max` jobs that have not ended.
         """
 
     async def request(self, owner: str, request_id: str) -> Request | None:

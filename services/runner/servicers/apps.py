@@ -1,5 +1,7 @@
 """The runner's service of apps.  Unpack, call, pack."""
 
+from collections.abc import AsyncIterator
+
 from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
@@ -10,6 +12,9 @@ from meshkit.tasks import Tasks
 from services.runner.apps import App, Apps
 from services.runner.calls import Calls
 from services.runner.wire import app_from_pb, app_to_pb
+
+_QUIET_S = 5.0
+"""How long a stream may be silent."""
 
 
 class AppServicer(app_pb2_grpc.AppServiceServicer):
@@ -32,6 +37,22 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
     async def ListApps(self, request: app_pb2.ListAppsRequest, context: Context) -> app_pb2.ListAppsResponse:
         """Return every app that shall be served."""
         return app_pb2.ListAppsResponse(apps=[self._pb(app) for app in self._apps.list()])
+
+    async def WatchApps(
+        self, request: app_pb2.WatchAppsRequest, context: Context
+    ) -> AsyncIterator[app_pb2.WatchAppsResponse]:
+        """Send every app that shall be served, then what changes, until the runner ends."""
+        known: dict[str, app_pb2.App] | None = None
+        async for _ in self._apps.changes(_QUIET_S):
+            apps = {app.name: app for app in map(self._pb, self._apps.list())}
+            before = known or {}
+            changed = [app for name, app in apps.items() if before.get(name) != app]
+            for app in changed:  # one by one: each may have megabytes of forms
+                yield app_pb2.WatchAppsResponse(apps=[app])
+            removed = sorted(before.keys() - apps.keys())
+            if known is None or removed or not changed:
+                yield app_pb2.WatchAppsResponse(removed=removed, complete=known is None)
+            known = apps
 
     async def CallApp(self, request: app_pb2.CallAppRequest, context: Context) -> app_pb2.CallAppResponse:
         """Send an HTTP request to an app.  Raises `NotFound`, `Unavailable`, `DeadlineExceeded`, `Invalid`."""

@@ -1,12 +1,13 @@
 """The runner's store in memory: for tests, and for a mesh that shall forget."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp
-from services.runner.ports.store import LockQuery, Written
+from services.runner.ports.store import LockQuery, TooManyOpen, Written
 from services.runner.stores.texts import folded, text_of
 
 
@@ -20,9 +21,16 @@ class MemoryStore:
         self._requests: dict[tuple[str, str], tuple[float, Request]] = {}
         """By owner and id, with when they were made."""
         self._apps: dict[str, PlacedApp] = {}
+        self._open: collections.Counter[str] = collections.Counter()
+        """How many jobs of an owner have not ended."""
 
-    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+    async def create(
+        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+    ) -> list[Written]:
         """As `JobStore.create`."""
+        owner = births[0].job.owner
+        if open_max is not None and self._open[owner] + len(births) > open_max:
+            raise TooManyOpen
         ids = [birth.job.job_id for birth in births]
         for job_id in ids:
             if job_id in self._jobs or ids.count(job_id) > 1:
@@ -31,6 +39,7 @@ class MemoryStore:
         written = []
         for birth in births:
             self._jobs[birth.job.job_id] = birth.job
+            self._open[owner] += not birth.job.ended
             self._events[birth.job.job_id] = []
             written.append(self._apply(Change(job=birth.job, events=birth.events)))
         return written
@@ -122,7 +131,8 @@ class MemoryStore:
 
     async def delete(self, job_id: str) -> None:
         """As `JobStore.delete`."""
-        self._get(job_id)
+        job = self._get(job_id)
+        self._open[job.owner] -= not job.ended
         del self._jobs[job_id], self._events[job_id]
         self._locks = {lock_id: lock for lock_id, lock in self._locks.items() if lock.job_id != job_id}
 
@@ -139,7 +149,9 @@ class MemoryStore:
         return [app for _, app in sorted(self._apps.items())]
 
     def _apply(self, change: Change) -> Written:
-        first = self._jobs[change.job.job_id].last_seq + 1
+        before = self._jobs[change.job.job_id]
+        first = before.last_seq + 1
+        self._open[before.owner] -= change.job.ended and not before.ended
         numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=first)]
         job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered))
         self._jobs[job.job_id] = job

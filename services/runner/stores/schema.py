@@ -68,4 +68,25 @@ MIGRATIONS = [
     INSERT INTO job_texts (job_texts, rank) VALUES ('crisismerge', 500);
     INSERT INTO unindexed_jobs SELECT job_id FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled');
     """,
+    """
+    -- How many jobs of an owner have not ended: counted as they come and go, for a limit that costs the same with many.
+    CREATE TABLE open_counts (owner TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO open_counts SELECT owner, count(*) FROM jobs
+      WHERE state NOT IN ('succeeded', 'failed', 'cancelled') GROUP BY owner;
+    CREATE TRIGGER jobs_begin AFTER INSERT ON jobs
+      WHEN NEW.state NOT IN ('succeeded', 'failed', 'cancelled')
+      BEGIN
+        INSERT INTO open_counts VALUES (NEW.owner, 1) ON CONFLICT (owner) DO UPDATE SET count = count + 1;
+      END;
+    CREATE TRIGGER jobs_end AFTER UPDATE OF state ON jobs
+      WHEN OLD.state NOT IN ('succeeded', 'failed', 'cancelled') AND NEW.state IN ('succeeded', 'failed', 'cancelled')
+      BEGIN
+        UPDATE open_counts SET count = count - 1 WHERE owner = OLD.owner;
+      END;
+    CREATE TRIGGER jobs_forgotten AFTER DELETE ON jobs
+      WHEN OLD.state NOT IN ('succeeded', 'failed', 'cancelled')
+      BEGIN
+        UPDATE open_counts SET count = count - 1 WHERE owner = OLD.owner;
+      END;
+    """,
 ]

@@ -18,7 +18,7 @@ from services.runner.domain import (
     LockState,
     PlacedApp,
 )
-from services.runner.ports.store import LockQuery, Written
+from services.runner.ports.store import LockQuery, TooManyOpen, Written
 from services.runner.stores import index, search
 from services.runner.stores.indexer import Indexer
 from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
@@ -42,10 +42,14 @@ class SqliteStore:
         self.indexer = Indexer(database)
         """Makes jobs that have ended fast to find; they are found without it, too."""
 
-    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+    async def create(
+        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+    ) -> list[Written]:
         """As `JobStore.create`."""
 
         def work(connection: sqlite3.Connection) -> list[Written]:
+            if open_max is not None and _open_count(connection, births[0].job.owner) + len(births) > open_max:
+                raise TooManyOpen
             written = []
             for birth in births:
                 numbered = [event.numbered(seq) for seq, event in enumerate(birth.events, start=1)]
@@ -251,6 +255,11 @@ class SqliteStore:
 def _lock(row: Sequence[Any]) -> Lock:
     values = dict(zip(_LOCK_FIELDS, row, strict=True))
     return Lock(**{**values, "state": LockState(values["state"])})
+
+
+def _open_count(connection: sqlite3.Connection, owner: str) -> int:
+    row = connection.execute("SELECT count FROM open_counts WHERE owner = ?", (owner,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _get(connection: sqlite3.Connection, job_id: str) -> Job:

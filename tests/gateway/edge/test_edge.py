@@ -43,7 +43,7 @@ async def test_health_needs_no_login(edge: Edge) -> None:
 
     assert response.status_code == 200
     assert response.json()["status"] == "ok"
-    assert response.json()["services"] == dict.fromkeys(("auth", "registry", "runner", "payments"), "SERVING")
+    assert response.json()["services"] == dict.fromkeys(("auth", "registry", "runner", "payments", "ledger"), "SERVING")
 
 
 async def test_the_start_page_depends_on_who_asks(edge: Edge) -> None:

@@ -23,7 +23,7 @@ from services.runner.domain import (
     PlacedApp,
     State,
 )
-from services.runner.ports.store import LockQuery, Written
+from services.runner.ports.store import LockQuery, TooManyOpen, Written
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
@@ -175,6 +175,33 @@ async def test_open_jobs_are_those_that_have_not_ended(store: Store) -> None:
         await create(store, job(number, state=state), [], None)
 
     assert [1, 3] == [int(found.job_id, 16) for found in await store.open_jobs()]
+
+
+async def test_an_owners_open_jobs_are_limited(store: Store) -> None:
+    """All or none of a launch; what has ended or is forgotten counts no more, and nobody else's does."""
+
+    async def begin(*numbers: int, owner: str = "users/a") -> bool:
+        births = [Birth(job=job(number, owner=owner), events=()) for number in numbers]
+        try:
+            return bool(await store.create(births, None, open_max=3))
+        except TooManyOpen:
+            return False
+
+    taken = [await begin(1, 2), await begin(3, 4), await begin(3), await begin(4), await begin(5, owner="users/b")]
+    await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, state=State.STARTING)))
+    still = await begin(4)
+    await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, state=State.FAILED)))
+    await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, error="why")))
+    ended = [await begin(4), await begin(6)]
+    await store.delete(job(1).job_id)
+    await store.delete(job(2).job_id)
+    gone = [await begin(6), await begin(7)]
+
+    assert ([True, False, True, False, True], False) == (taken, still)
+    assert ([True, False], [True, False]) == (ended, gone)
+    assert await store.create([Birth(job=job(8), events=())], None)
+    with pytest.raises(NotFound):
+        await store.get(job(7).job_id)
 
 
 async def test_a_deleted_job_is_gone_with_its_log(store: Store) -> None:

@@ -51,6 +51,11 @@ class AppServiceStub:
                 request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsRequest.SerializeToString,
                 response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsResponse.FromString,
                 _registered_method=True)
+        self.WatchApps = channel.unary_stream(
+                '/mesh.runner.v1.AppService/WatchApps',
+                request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsResponse.FromString,
+                _registered_method=True)
         self.CallApp = channel.unary_unary(
                 '/mesh.runner.v1.AppService/CallApp',
                 request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppRequest.SerializeToString,
@@ -84,6 +89,15 @@ class AppServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchApps(self, request, context):
+        """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+        has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+        snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CallApp(self, request, context):
         """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
         before this answers.
@@ -109,6 +123,11 @@ def add_AppServiceServicer_to_server(servicer, server):
                     servicer.ListApps,
                     request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsRequest.FromString,
                     response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsResponse.SerializeToString,
+            ),
+            'WatchApps': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchApps,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsResponse.SerializeToString,
             ),
             'CallApp': grpc.unary_unary_rpc_method_handler(
                     servicer.CallApp,
@@ -198,6 +217,33 @@ class AppService:
             '/mesh.runner.v1.AppService/ListApps',
             mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsRequest.SerializeToString,
             mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchApps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.runner.v1.AppService/WatchApps',
+            mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsResponse.FromString,
             options,
             channel_credentials,
             insecure,

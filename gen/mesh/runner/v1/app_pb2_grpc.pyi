@@ -42,6 +42,11 @@ class AppServiceStub:
     """Stops an app's host and forgets it.  Jobs that still run on it end as CANCELLED, by shutdown."""
     ListApps: _grpc.UnaryUnaryMultiCallable[_app_pb2.ListAppsRequest, _app_pb2.ListAppsResponse]
     """Lists the apps that are placed."""
+    WatchApps: _grpc.UnaryStreamMultiCallable[_app_pb2.WatchAppsRequest, _app_pb2.WatchAppsResponse]
+    """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+    has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+    snapshot.
+    """
     CallApp: _grpc.UnaryUnaryMultiCallable[_app_pb2.CallAppRequest, _app_pb2.CallAppResponse]
     """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
     before this answers.
@@ -60,6 +65,11 @@ class AppServiceAsyncStub(AppServiceStub):
     """Stops an app's host and forgets it.  Jobs that still run on it end as CANCELLED, by shutdown."""
     ListApps: _aio.UnaryUnaryMultiCallable[_app_pb2.ListAppsRequest, _app_pb2.ListAppsResponse]  # type: ignore[assignment]
     """Lists the apps that are placed."""
+    WatchApps: _aio.UnaryStreamMultiCallable[_app_pb2.WatchAppsRequest, _app_pb2.WatchAppsResponse]  # type: ignore[assignment]
+    """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+    has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+    snapshot.
+    """
     CallApp: _aio.UnaryUnaryMultiCallable[_app_pb2.CallAppRequest, _app_pb2.CallAppResponse]  # type: ignore[assignment]
     """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
     before this answers.
@@ -93,6 +103,17 @@ class AppServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_app_pb2.ListAppsResponse, _abc.Awaitable[_app_pb2.ListAppsResponse]]:
         """Lists the apps that are placed."""
+
+    @_abc_1.abstractmethod
+    def WatchApps(
+        self,
+        request: _app_pb2.WatchAppsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_app_pb2.WatchAppsResponse], _abc.AsyncIterator[_app_pb2.WatchAppsResponse]]:
+        """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+        has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+        snapshot.
+        """
 
     @_abc_1.abstractmethod
     def CallApp(
