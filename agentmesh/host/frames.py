@@ -139,6 +139,10 @@ class Channel:
             finally:
                 self._writer = 0
 
+    def close(self) -> None:
+        """Close our end; a fork of this process closes its own alone."""
+        self.socket.close()
+
     def receive(self) -> tuple[int, bytes] | None:
         """Return the next frame, or `None` when the host has closed its end."""
         while not self._ready:

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from mesh.runner.v1 import app_pb2
 
 from agentmesh.errors import describe
-from agentmesh.host import answers, asgi
+from agentmesh.host import answers, asgi, limits
 from agentmesh.host.asked import SORTS, no_answer_within
 from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.loading import LoadedApp
@@ -58,6 +58,7 @@ class _Handler:
         try:
             async with asyncio.timeout(question.timeout_s or None):
                 answer = await _ANSWERS[kind](self._app, self._expose, question)
+                limits.check_message(answer, "the app's answer")
         except TimeoutError:
             answer = sort.failed(number, no_answer_within(question.timeout_s), True)
         except Exception as error:  # an app without an error handler of its own
