@@ -100,9 +100,14 @@ class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):
         return await continuation(self._dress(details), request)
 
 
+class _StreamStream(_Identify, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
+        return await continuation(self._dress(details), requests)
+
+
 @contextlib.asynccontextmanager
 async def connect(target: str, identity: ServiceIdentity) -> AsyncIterator[grpc.aio.Channel]:
     """Open a channel to `host:port` for the length of the block; it reconnects by itself."""
-    interceptors = [_UnaryUnary(identity), _UnaryStream(identity)]
+    interceptors = [_UnaryUnary(identity), _UnaryStream(identity), _StreamStream(identity)]
     async with grpc.aio.insecure_channel(target, options=options(), interceptors=interceptors) as channel:
         yield channel

@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -77,7 +78,7 @@ class _Stop:
         loop.add_signal_handler(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # the hosts ignore it, flows need not
         # What the flow forks is no job: the signals of its own are not to wake our loop.
-        os.register_at_fork(after_in_child=_restore_signals)
+        os.register_at_fork(before=_hold_signals, after_in_parent=_take_signals, after_in_child=_restore_signals)
 
     def take(self, task: "asyncio.Task[str]") -> None:
         """Be the stop of `task`."""
@@ -91,9 +92,22 @@ class _Stop:
             self._task.cancel()
 
 
+_held = threading.local()
+
+
+def _hold_signals() -> None:
+    """What is sent to a fork before it has its own handling must wait: ours would wake the loop of the job."""
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+
+def _take_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
 def _restore_signals() -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _take_signals()
 
 
 def _listen(channel: Channel, questions: Questions) -> None:
