@@ -100,6 +100,11 @@ class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):
         return await continuation(self._dress(details), request)
 
 
+class _StreamStream(_Identify, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
+        return await continuation(self._dress(details), requests)
+
+
 @contextlib.asynccontextmanager
 async def connect(
     target: str, identity: ServiceIdentity, *interceptors: grpc.aio.ClientInterceptor
@@ -108,6 +113,6 @@ async def connect(
 
     `interceptors` see each call before it gets identity and deadline.
     """
-    around = [*interceptors, _UnaryUnary(identity), _UnaryStream(identity)]
+    around = [*interceptors, _UnaryUnary(identity), _UnaryStream(identity), _StreamStream(identity)]
     async with grpc.aio.insecure_channel(target, options=options(), interceptors=around) as channel:
         yield channel

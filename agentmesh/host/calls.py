@@ -7,17 +7,19 @@ import signal
 import time
 from collections.abc import Callable
 
-from google.protobuf.message import Message
-from mesh.runner.v1 import host_pb2
+from google.protobuf.message import DecodeError, Message
+from mesh.runner.v1 import app_pb2, host_pb2
 
 from agentmesh.host.asked import SORT_OF_ANSWER, SORTS, Sort, no_answer_within
 from agentmesh.host.children import Child, Zygote
-from agentmesh.host.frames import Kind, Splitter, pack
+from agentmesh.host.frames import BrokenFrame, Kind, Splitter, pack
 from agentmesh.host.zygote import ROLE_HANDLER
 
 # The handler gives up by itself; a handler that blocks its own loop cannot, and is replaced this much later.
 _PATIENCE_S = 1.0
 _RESTART_S = 0.5
+_GOING_AWAY, _ERROR = 1001, 1011
+"""Of a WebSocket's close."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -29,6 +31,8 @@ class _Pending:
     """The runner's."""
     timer: asyncio.TimerHandle
     wanted: bool = True
+    streams: bool = False
+    """Whether the answer comes in parts, of which this is about the first."""
 
 
 class Handler:
@@ -42,6 +46,8 @@ class Handler:
         self._post = post
         self._loop = asyncio.get_running_loop()
         self._child: Child | None = None
+        self._streams: dict[int, int] = {}
+        """The runner's numbers of calls whose answers come in parts, by ours."""
         self._pending: dict[int, _Pending] = {}
         """By a number of our own: the runner counts from 1 again when it has been restarted."""
         self._numbers = itertools.count(1)
@@ -62,12 +68,37 @@ class Handler:
         """Send a question of the sort `kind`."""
         sort, ours = SORTS[kind], next(self._numbers)
         timer = self._loop.call_later(question.timeout_s + _PATIENCE_S, self._give_up, ours, question.timeout_s)
-        self._pending[ours] = _Pending(sort, sort.number_of(question), timer)
+        pending = self._pending[ours] = _Pending(sort, sort.number_of(question), timer)
+        if isinstance(question, host_pb2.Call) and question.streams:
+            pending.streams = True
+            self._streams[ours] = pending.number
         sort.renumber(question, ours)
         self._writes.put_nowait(pack(kind, question.SerializeToString()))
 
+    def hear(self, part: host_pb2.CallPart) -> None:
+        """Pass on what the client of a call says."""
+        ours = next((ours for ours, number in self._streams.items() if number == part.call_id), 0)
+        if ours:
+            self._pass_on(ours, part.part)
+            if part.part.HasField("close"):
+                del self._streams[ours]
+                self._settled(ours)
+
+    def _pass_on(self, ours: int, part: app_pb2.AppPart) -> None:
+        said = host_pb2.CallPart(call_id=ours, part=part)
+        self._writes.put_nowait(pack(Kind.CALL_PART, said.SerializeToString()))
+
+    def _settled(self, ours: int) -> None:
+        """An answer has begun, or is not wanted any more: nobody waits for its beginning."""
+        if (pending := self._pending.pop(ours, None)) is not None:
+            pending.timer.cancel()
+
     def forget(self) -> None:
         """Post no answer to what was asked so far: who asked has gone."""
+        for ours in self._streams:
+            self._pass_on(ours, app_pb2.AppPart(close=app_pb2.AppClose(code=_GOING_AWAY)))
+            self._settled(ours)
+        self._streams.clear()
         for pending in self._pending.values():
             pending.wanted = False
 
@@ -89,12 +120,33 @@ class Handler:
         if not data:
             self._loop.remove_reader(child.sock)
             return
-        for answer_kind, payload in self._splitter.feed(data):
-            sort = SORT_OF_ANSWER[Kind(answer_kind)]
-            answer = sort.answer.FromString(payload)
-            pending = self._pending.pop(sort.number_of(answer), None)
-            if pending is not None:
-                self._report(pending, answer)
+        try:
+            for kind, payload in self._splitter.feed(data):
+                self._take(kind, payload)
+        except (BrokenFrame, DecodeError):  # nothing that it says can be told from the rest any more
+            self._loop.remove_reader(child.sock)
+            self._zygote.signal(child, signal.SIGKILL)
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if kind == Kind.CALL_PART:
+            self._report_part(host_pb2.CallPart.FromString(payload))
+            return
+        sort = SORT_OF_ANSWER.get(kind)
+        if sort is None:
+            raise BrokenFrame(f"a frame of kind {kind}")
+        answer = sort.answer.FromString(payload)
+        pending = self._pending.pop(sort.number_of(answer), None)
+        if pending is not None:
+            self._report(pending, answer)
+
+    def _report_part(self, said: host_pb2.CallPart) -> None:
+        ours = said.call_id
+        self._settled(ours)
+        if (number := self._streams.get(ours)) is not None:
+            if said.part.HasField("close"):
+                del self._streams[ours]
+            said.call_id = number
+            self._post(host_pb2.HostMessage(call_part=said))
 
     def _report(self, pending: "_Pending", answer: Message) -> None:
         pending.timer.cancel()
@@ -104,13 +156,22 @@ class Handler:
             getattr(message, pending.sort.field).CopyFrom(answer)
             self._post(message)
 
+    def _break(self, ours: int, why: str, *, late: bool = False) -> None:
+        """End a call whose answer comes in parts."""
+        close = app_pb2.AppClose(code=_ERROR, error=why, timed_out=late)
+        self._report_part(host_pb2.CallPart(call_id=ours, part=app_pb2.AppPart(close=close)))
+
     def _fail(self, pending: "_Pending", why: str, *, late: bool) -> None:
         self._report(pending, pending.sort.failed(pending.number, why, late))
 
     def _give_up(self, ours: int, timeout_s: float) -> None:
         """The handler's loop is blocked: answer for it, and replace it."""
         pending = self._pending.pop(ours)
-        self._fail(pending, f"{no_answer_within(timeout_s)}; the app's handler was restarted", late=True)
+        why = f"{no_answer_within(timeout_s)}; the app's handler was restarted"
+        if pending.streams:
+            self._break(ours, why, late=True)
+        else:
+            self._fail(pending, why, late=True)
         if self._child is not None:
             self._zygote.signal(self._child, signal.SIGKILL)
 
@@ -121,6 +182,8 @@ class Handler:
         if self._writer is not None:
             self._writer.cancel()
         self._writes = asyncio.Queue()
+        for ours in list(self._streams):
+            self._break(ours, f"the app's handler {how}")
         lost, self._pending = self._pending, {}
         for pending in lost.values():
             self._fail(pending, f"the app's handler {how}", late=False)

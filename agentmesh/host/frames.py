@@ -38,6 +38,7 @@ class Kind(enum.IntEnum):
     LOCK = 7  # OpenLock, from a job
     ASK_RESULT = 8  # AskResult, from the handler
     LOCK_CHECK = 9  # LockCheck, from the handler
+    CALL_PART = 18  # CallPart, from the handler and to it
     # To a child.
     FORK = 10  # 8 bytes of child id, 1 of role, with file descriptors, to the zygote
     SIGNAL = 11  # 8 bytes of child id, 1 of signal number, to the zygote
@@ -138,6 +139,10 @@ class Channel:
                     self.socket.sendall(self._unsent.popleft())
             finally:
                 self._writer = 0
+
+    def close(self) -> None:
+        """Close our end; a fork of this process closes its own alone."""
+        self.socket.close()
 
     def receive(self) -> tuple[int, bytes] | None:
         """Return the next frame, or `None` when the host has closed its end."""

@@ -198,6 +198,8 @@ class Host:
                 self._acknowledge(message.ack)
             case "call":
                 self._handler.ask(Kind.CALL, message.call)
+            case "call_part":
+                self._handler.hear(message.call_part)
             case "ask":
                 self._handler.ask(Kind.ASK, message.ask)
             case "check_lock":

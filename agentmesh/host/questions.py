@@ -6,6 +6,7 @@ jobs share hands them over from its loop.
 
 import concurrent.futures
 import json
+import reprlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class Questions:
         """
         elements_json = json.dumps(question.elements, ensure_ascii=False, separators=(",", ":"))
         data_json = json.dumps(question.data, ensure_ascii=False, separators=(",", ":"))
-        limits.check(elements_json + data_json, f"the form of lock {question.title!r}")
+        limits.check(f"{question.title}{elements_json}{data_json}", f"the form of lock {reprlib.repr(question.title)}")
         lock_id = str(uuid.uuid4())
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         with self._lock:

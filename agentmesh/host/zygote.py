@@ -17,14 +17,13 @@ import socket
 import struct
 import sys
 import time
-import traceback
 from typing import Any, NamedTuple, NoReturn
 
 from mesh.runner.v1 import host_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.errors import describe
-from agentmesh.host import handler, job, streams, worker
+from agentmesh.host import carrying, ending, handler, job, limits, streams, worker
 from agentmesh.host.frames import Channel, Kind, Splitter
 from agentmesh.host.processes import adopt_orphans, die_with_parent
 from agentmesh.loading import LoadedApp, load
@@ -59,13 +58,15 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
     try:
         app = load(spec.import_path)
         loaded = host_pb2.Loaded(flows=handler.flow_infos(app))
+        limits.check_message(loaded, "what the app says of its flows")
     except BaseException as error:  # an app may even call sys.exit: it fails alone
-        detail = "".join(traceback.format_exception(error))
-        channel.send(Kind.LOADED, host_pb2.Loaded(error=describe(error), detail=detail).SerializeToString())
+        failed = host_pb2.Loaded(error=limits.encodable(describe(error)), detail=carrying.traceback_of(error))
+        channel.send(Kind.LOADED, failed.SerializeToString())
         os._exit(1)
     channel.send(Kind.LOADED, loaded.SerializeToString())
     # What is here now lives as long as we do: keep the collector's hands, and so the children's copies, off it.
     gc.collect()
+    ending.prepare()
     gc.freeze()
     _Zygote(control, channel, app, spec).serve()
     os._exit(0)
@@ -167,6 +168,7 @@ class _Zygote:
             os.execv(sys.executable, command)
         if role == ROLE_WORKER:
             worker.main(socket.socket(fileno=channel_fd), self._app)
+        ending.inherit_nothing()
         job.main(Channel(socket.socket(fileno=channel_fd)), self._app)
 
     def _reap(self) -> None:
@@ -183,11 +185,11 @@ class _Zygote:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
                 self._ending[pid] = _Ending(child, status, time.monotonic() + _ORPHANS_S)
-        for pid, ending in list(self._ending.items()):
-            if not _is_group(pid) or time.monotonic() > ending.until:
+        for pid, left in list(self._ending.items()):
+            if not _is_group(pid) or time.monotonic() > left.until:
                 del self._ending[pid]
                 with contextlib.suppress(BrokenPipeError):
-                    self._channel.send(Kind.EXITED, EXITED.pack(ending.child, ending.status))
+                    self._channel.send(Kind.EXITED, EXITED.pack(left.child, left.status))
 
 
 class _Ending(NamedTuple):

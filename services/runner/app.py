@@ -98,7 +98,7 @@ async def running(
         births = Births(dispatcher, catalogue, hashes=config.hashes, share=config.jobs_per_owner, now=now)
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         launches = Launches(store, apps, births, requests, **patience, now=now)
-        calls = Calls(apps, births, requests, **patience)
+        calls = Calls(apps, births, requests, tasks, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
 
         def register(server: object) -> None:

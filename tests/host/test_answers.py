@@ -76,7 +76,7 @@ async def ask(inputs: Any, path: str = "/", asgi: Asgi = app) -> host_pb2.AskRes
         base_url="http://mesh",
         extra_json='{"noted": "ü"}',
     )
-    return await answers.ask(LoadedApp(asgi, []), "demo", question)
+    return await answers.ask(answers.Served(app=LoadedApp(asgi, []), expose="demo"), question)
 
 
 async def check(inputs: dict[str, Any], title: str = "greeting") -> host_pb2.LockCheck:
@@ -90,7 +90,7 @@ async def check(inputs: dict[str, Any], title: str = "greeting") -> host_pb2.Loc
         user="users/ann",
         base_url="http://mesh",
     )
-    return await answers.check_lock(LoadedApp(app, []), "demo", question)
+    return await answers.check_lock(answers.Served(app=LoadedApp(app, []), expose="demo"), question)
 
 
 @pytest.mark.parametrize(("asgi", "path", "inputs"), [(app, "/", {"how": "two"}), (plain, "/plain", {"number": 2})])

@@ -29,6 +29,7 @@ from services.runner.domain.records import (
 
 _USAGE = ("input_tokens", "output_tokens", "cost_micros")
 _COUNT_MAX = 2**53
+_AHEAD_S = 86_400.0
 _PROGRESS_CHARS_MAX = 200
 
 
@@ -128,7 +129,7 @@ def report(
     if job.ended or epoch != job.epoch:
         raise Stale
     known = job.source_seq - source_seq + 1
-    fresh = _in_order(events[max(known, 0) :], job.updated_at)
+    fresh = _in_order(events[max(known, 0) :], job.updated_at, now)
     last = source_seq + len(events) - 1
     if outcome is not None or opening is not None:
         last += 1
@@ -177,11 +178,14 @@ def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
     return changed
 
 
-def _in_order(events: Sequence[Event], at: float) -> tuple[Event, ...]:
-    """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own."""
+def _in_order(events: Sequence[Event], at: float, now: float) -> tuple[Event, ...]:
+    """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own.
+
+    A time that is none, or a day ahead, is one of a flow that plays with its clock.
+    """
     ordered = []
     for event in events:
-        if event.time < at:
+        if not at <= event.time <= now + _AHEAD_S:
             event = dataclasses.replace(event, time=at)
         at = event.time
         ordered.append(event)

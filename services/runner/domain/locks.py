@@ -9,6 +9,8 @@ from services.runner.domain.records import Change, Event, Job, Lock, LockEnd, Lo
 
 TIMEOUT_S = 3 * 3600.0
 """How long an answer may take if the flow does not say (kodosumi's `LOCK_EXPIRES`)."""
+TIMEOUT_S_MAX = 366 * 86_400.0
+"""The longest that a flow may allow."""
 DUE_MARGIN_S = 15 * 60.0
 """A paid job's locks end this long before its result is due, so that the result can still be submitted."""
 PENDING_MAX = 100
@@ -18,7 +20,7 @@ PENDING_MAX = 100
 def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float) -> Change:
     """Open a lock behind `events`; one that is too many, or of a job that is being stopped, is closed at once."""
     wanted = opening.timeout_s if math.isfinite(opening.timeout_s) and opening.timeout_s > 0 else TIMEOUT_S
-    expires_at = now + wanted
+    expires_at = now + min(wanted, TIMEOUT_S_MAX)
     if job.due_at:
         expires_at = min(expires_at, max(now, job.due_at - DUE_MARGIN_S))
     lock = Lock(

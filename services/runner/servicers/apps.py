@@ -1,11 +1,14 @@
 """The runner's service of apps.  Unpack, call, pack."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit import names
+from meshkit.errors import Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from meshkit.tasks import Tasks
@@ -15,6 +18,7 @@ from services.runner.wire import app_from_pb, app_to_pb
 
 _QUIET_S = 5.0
 """How long a stream may be silent."""
+_CALL_S = 10.0
 
 
 class AppServicer(app_pb2_grpc.AppServiceServicer):
@@ -58,6 +62,24 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
         """Send an HTTP request to an app.  Raises `NotFound`, `Unavailable`, `DeadlineExceeded`, `Invalid`."""
         call = self._calls.call(request, names.parse(request.name, "apps"), caller().user)
         return await self._tasks.complete(call, "call-app")
+
+    async def StreamApp(
+        self, request_iterator: AsyncIterator[app_pb2.StreamAppRequest], context: Context
+    ) -> AsyncIterator[app_pb2.StreamAppResponse]:
+        """Send an HTTP request to an app, or open a WebSocket, and pass on what comes of it.
+
+        Raises as `CallApp` does, and `Invalid` for a stream that does not begin with a call.
+        """
+        requests = aiter(request_iterator)
+        async with asyncio.timeout(_CALL_S):
+            first = await anext(requests, app_pb2.StreamAppRequest())
+        if not first.HasField("call"):
+            raise Invalid("the first message must be a call", {"call": ["must come first"]})
+        expose = names.parse(first.call.name, "apps")
+        said = (request.part async for request in requests)
+        async with contextlib.aclosing(self._calls.stream(first, expose, caller().user, said)) as parts:
+            async for part in parts:
+                yield app_pb2.StreamAppResponse(part=part)
 
     def _pb(self, app: App) -> app_pb2.App:
         return app_to_pb(app, self._apps.ready_count(app))

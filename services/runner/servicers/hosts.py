@@ -124,6 +124,8 @@ class _Stream:
                 self._spawn(self._keep(message.report))
             case "call_result":
                 self._link.answer(message.call_result.call_id, message.call_result)
+            case "call_part":
+                self._link.hear(message.call_part)
             case "ask_result":
                 self._link.answer(message.ask_result.ask_id, message.ask_result)
             case "lock_check":

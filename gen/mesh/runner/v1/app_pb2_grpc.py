@@ -61,6 +61,11 @@ class AppServiceStub:
                 request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppRequest.SerializeToString,
                 response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppResponse.FromString,
                 _registered_method=True)
+        self.StreamApp = channel.stream_stream(
+                '/mesh.runner.v1.AppService/StreamApp',
+                request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppResponse.FromString,
+                _registered_method=True)
 
 
 class AppServiceServicer:
@@ -106,6 +111,15 @@ class AppServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamApp(self, request_iterator, context):
+        """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+        The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+        before what the app says next is passed on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AppServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +147,11 @@ def add_AppServiceServicer_to_server(servicer, server):
                     servicer.CallApp,
                     request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppRequest.FromString,
                     response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppResponse.SerializeToString,
+            ),
+            'StreamApp': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamApp,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -271,6 +290,33 @@ class AppService:
             '/mesh.runner.v1.AppService/CallApp',
             mesh_dot_runner_dot_v1_dot_app__pb2.CallAppRequest.SerializeToString,
             mesh_dot_runner_dot_v1_dot_app__pb2.CallAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamApp(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/mesh.runner.v1.AppService/StreamApp',
+            mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppResponse.FromString,
             options,
             channel_credentials,
             insecure,

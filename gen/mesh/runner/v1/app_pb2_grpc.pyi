@@ -51,6 +51,11 @@ class AppServiceStub:
     """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
     before this answers.
     """
+    StreamApp: _grpc.StreamStreamMultiCallable[_app_pb2.StreamAppRequest, _app_pb2.StreamAppResponse]
+    """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+    The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+    before what the app says next is passed on.
+    """
 
 @_typing.type_check_only
 class AppServiceAsyncStub(AppServiceStub):
@@ -73,6 +78,11 @@ class AppServiceAsyncStub(AppServiceStub):
     CallApp: _aio.UnaryUnaryMultiCallable[_app_pb2.CallAppRequest, _app_pb2.CallAppResponse]  # type: ignore[assignment]
     """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
     before this answers.
+    """
+    StreamApp: _aio.StreamStreamMultiCallable[_app_pb2.StreamAppRequest, _app_pb2.StreamAppResponse]  # type: ignore[assignment]
+    """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+    The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+    before what the app says next is passed on.
     """
 
 class AppServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -123,6 +133,17 @@ class AppServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_app_pb2.CallAppResponse, _abc.Awaitable[_app_pb2.CallAppResponse]]:
         """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
         before this answers.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamApp(
+        self,
+        request_iterator: _MaybeAsyncIterator[_app_pb2.StreamAppRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_app_pb2.StreamAppResponse], _abc.AsyncIterator[_app_pb2.StreamAppResponse]]:
+        """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+        The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+        before what the app says next is passed on.
         """
 
 def add_AppServiceServicer_to_server(servicer: AppServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

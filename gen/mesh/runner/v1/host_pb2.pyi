@@ -63,6 +63,7 @@ class HostMessage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     ASK_RESULT_FIELD_NUMBER: _builtins.int
     LOCK_CHECK_FIELD_NUMBER: _builtins.int
+    CALL_PART_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First on every stream."""
@@ -91,6 +92,10 @@ class HostMessage(_message.Message):
     def lock_check(self) -> Global___LockCheck:
         """The answer to a CheckLock."""
 
+    @_builtins.property
+    def call_part(self) -> Global___CallPart:
+        """A part of the answer to a Call that streams."""
+
     def __init__(
         self,
         *,
@@ -101,12 +106,13 @@ class HostMessage(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         ask_result: Global___AskResult | None = ...,
         lock_check: Global___LockCheck | None = ...,
+        call_part: Global___CallPart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check", "call_part"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -600,6 +606,7 @@ class RunnerMessage(_message.Message):
     LOCK_END_FIELD_NUMBER: _builtins.int
     ASK_FIELD_NUMBER: _builtins.int
     CHECK_LOCK_FIELD_NUMBER: _builtins.int
+    CALL_PART_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers the Hello."""
@@ -636,6 +643,10 @@ class RunnerMessage(_message.Message):
     def check_lock(self) -> Global___CheckLock:
         """Have the app check a lock's answer."""
 
+    @_builtins.property
+    def call_part(self) -> Global___CallPart:
+        """What the client says to a Call that streams."""
+
     def __init__(
         self,
         *,
@@ -648,12 +659,13 @@ class RunnerMessage(_message.Message):
         lock_end: Global___LockEnd | None = ...,
         ask: Global___Ask | None = ...,
         check_lock: Global___CheckLock | None = ...,
+        call_part: Global___CallPart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -784,6 +796,9 @@ class Call(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    SOCKET_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.int
     """Chosen by the runner."""
     method: _builtins.str
@@ -799,7 +814,13 @@ class Call(_message.Message):
     base_url: _builtins.str
     """The address people reach the mesh at."""
     timeout_s: _builtins.float
-    """How long the app may take, in seconds."""
+    """How long the app may take, in seconds; if it streams, until its answer begins."""
+    streams: _builtins.bool
+    """Whether it is answered by CallParts as they come, in place of one CallResult."""
+    socket: _builtins.bool
+    """Whether a WebSocket is to be opened; it streams then."""
+    client: _builtins.str
+    """The address of who asks; empty if it is not known."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[_app_pb2.Header]:
         """As sent."""
@@ -816,14 +837,51 @@ class Call(_message.Message):
         user: _builtins.str = ...,
         base_url: _builtins.str = ...,
         timeout_s: _builtins.float = ...,
+        streams: _builtins.bool = ...,
+        socket: _builtins.bool = ...,
+        client: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "call_id", b"call_id", "headers", b"headers", "method", b"method", "path", b"path", "query", b"query", "timeout_s", b"timeout_s", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "call_id", b"call_id", "client", b"client", "headers", b"headers", "method", b"method", "path", b"path", "query", b"query", "socket", b"socket", "streams", b"streams", "timeout_s", b"timeout_s", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Call: _TypeAlias = Call  # noqa: Y015
+
+@_typing.final
+class CallPart(_message.Message):
+    """A part of what passes between a client and an app that streams its answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    LAUNCHES_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """Of the Call."""
+    @_builtins.property
+    def part(self) -> _app_pb2.AppPart:
+        """What is said; a close ends the Call."""
+
+    @_builtins.property
+    def launches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Launch]:
+        """From the host: jobs to start before the part is passed on."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        part: _app_pb2.AppPart | None = ...,
+        launches: _abc.Iterable[Global___Launch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "launches", b"launches", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallPart: _TypeAlias = CallPart  # noqa: Y015
 
 @_typing.final
 class Ask(_message.Message):
