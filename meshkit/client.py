@@ -1,8 +1,8 @@
 """Call other services: one channel per peer, a deadline on every call, the caller's identity passed on.
 
 A call on behalf of a user carries the user's own token, so the callee checks the same person again; the service token
-beside it says which service asks.  A unary call takes no longer than the caller of the call that is being served
-waits (`meshkit.deadlines`).
+beside it says which service asks.  One for a guest, who has no token, says so.  A unary call takes no longer than the
+caller of the call that is being served waits (`meshkit.deadlines`).
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import grpc
 from google.protobuf import descriptor_pb2
 
 from meshkit.deadlines import cut
-from meshkit.identity import SERVICE_HEADER, ServiceIdentity
+from meshkit.identity import GUEST_HEADER, SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
 
@@ -74,7 +74,9 @@ class _Identify:
     def _dress(self, details: Any) -> Any:
         metadata = list(details.metadata or ())
         metadata.append((SERVICE_HEADER, self._identity.token()))
-        if token := caller().token:
+        if caller().is_guest:
+            metadata.append((GUEST_HEADER, "1"))
+        elif token := caller().token:
             metadata.append(("authorization", f"Bearer {token}"))
         return details._replace(metadata=grpc.aio.Metadata(*metadata))  # a named tuple
 

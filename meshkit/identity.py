@@ -18,6 +18,8 @@ from jwt.types import Options
 from meshkit.errors import Unauthenticated
 
 SERVICE_HEADER = "x-mesh-service"
+GUEST_HEADER = "x-mesh-guest"
+"""Beside a service token: the service calls for somebody without a login."""
 TTL_S = 300
 _ISSUER = "agentmesh-service"
 _SECRET_BYTES_MIN = 32  # RFC 7518 §3.2

@@ -1,7 +1,11 @@
 """Which flows there are: the one place that dialects ask for them."""
 
 import contextlib
+import functools
+from collections.abc import Mapping
+from typing import Any
 
+import yaml
 from mesh.registry.v1 import registry_pb2
 
 from gateway.core.peers import Peers
@@ -10,6 +14,20 @@ from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, fro
 
 FLOWS_MAX = 10_000
 """Of a list; who has more must search."""
+
+
+def meta_of(flow: registry_pb2.Flow) -> Mapping[str, Any]:
+    """Return what the operator's YAML says of a flow; empty if it says nothing usable."""
+    return _meta(flow.meta_yaml)
+
+
+@functools.lru_cache(maxsize=1024)
+def _meta(text: str) -> Mapping[str, Any]:
+    try:
+        value = yaml.safe_load(text) if text else {}
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 class Catalogue:

@@ -9,12 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import app_pb2, job_pb2, payment_terms_pb2
 
 from gateway.core.peers import Peers
 from meshkit.errors import Internal, Invalid, MeshError, from_rpc
 
 _DETAIL_CHARS_MAX = 2_000
+_CHECK_TIMEOUT_S = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +26,11 @@ class Place:
     expose: str
     path: str
     """Within the app: `/async`."""
+
+    @classmethod
+    def of(cls, flow: registry_pb2.Flow) -> "Place":
+        """Return where a flow of the registry is."""
+        return cls(flow.expose.removeprefix("exposes/"), flow.path)
 
     @property
     def flow(self) -> str:
@@ -104,6 +111,14 @@ class Launcher:
             response = await self._apps.CallApp(request, timeout=timeout_s)
         headers = {header.name.lower(): header.value for header in response.headers}
         return Answer(status=response.status, content_type=headers.get("content-type", ""), body=response.body)
+
+    async def problem(self, at: Place, base_url: str) -> str:
+        """Return why a flow takes no jobs now, in Sumi's words; empty if it answers."""
+        try:
+            form = await self.form(at, base_url, timeout_s=_CHECK_TIMEOUT_S)
+        except MeshError as error:
+            return f"Service endpoint is not responding: {type(error).__name__}"
+        return f"Service returned status {form.status}" if form.status >= 400 else ""
 
     async def start(
         self,

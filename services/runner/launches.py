@@ -66,7 +66,7 @@ class Launches:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._now = now
-        self._ids = ids.JobIds(secrets.token_bytes(5), secrets.randbits(24))
+        self._ids = ids.JobIds(secrets.randbits)
 
     async def create(self, launch: Launch) -> Job:
         """Start a job; it is on disk when this returns.

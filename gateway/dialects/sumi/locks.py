@@ -16,17 +16,16 @@ from mesh.runner.v1 import job_pb2, lock_pb2
 
 from gateway.core import jobs, locks, times
 from gateway.core.hashes import input_hash
+from gateway.core.mip003.schema import by_name, input_schema
 from gateway.core.peers import Peers
 from gateway.dialects.sumi import views
 from gateway.dialects.sumi.answers import answer, wants_later
-from gateway.dialects.sumi.schema import by_name, input_schema
 from gateway.dialects.sumi.services import SumiServicer, no_job
 from gateway.http import bodies
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
 from meshkit.errors import (
     DeadlineExceeded,
-    Exhausted,
     FailedPrecondition,
     Internal,
     Invalid,
@@ -117,19 +116,8 @@ class LockServicer(pb_grpc.LockServiceServicer):
             raise no_job(body.job_id)
         digest = self._hash(job, body.job_id, body.input_data)
         answers = await self._by_lock(job, body)
-        key = exchange().idempotency_key
-        if not key:  # with one, a lock that is answered may have been so by this very request
-            for lock, _ in answers:
-                if lock.state != locks.PENDING:
-                    raise FailedPrecondition(f"{locks.gone(lock)}: no answer was taken")
-        done: list[str] = []
-        for lock, data in answers:
-            lid = locks.id_of(lock)
-            try:
-                await self._locks.answer(lock, by_name(locks.elements_of(lock), data), f"{key}:{lid}" if key else "")
-            except MeshError as error:
-                raise _told(error, lid, done) from None
-            done.append(lid)
+        by_names = [(lock, by_name(locks.elements_of(lock), data)) for lock, data in answers]
+        await self._locks.answer_each(by_names, exchange().idempotency_key)
         return answer({"input_hash": digest, "signature": digest}, later=wants_later())
 
     def _hash(self, job: job_pb2.Job, legacy: str, data: Mapping[str, Any]) -> str:
@@ -174,17 +162,6 @@ def _error(error: MeshError) -> httpbody_pb2.HttpBody:
     fields = error.fields if isinstance(error, locks.Refused) else {locks.GLOBAL: [str(error)]}
     text = views.refusal(fields) if isinstance(error, locks.Refused) else str(error)
     return answer({"status": "error", "input_hash": None, "error": text, "errors": fields})
-
-
-def _told(error: MeshError, lid: str, done: list[str]) -> MeshError:
-    """Return the error with its fields named as they are sent, and with what was taken before it."""
-    before = f"{', '.join(done)} {'was' if len(done) == 1 else 'were'} answered before" if done else ""
-    if isinstance(error, locks.Refused):
-        fields = {f"{lid}:{name}": texts for name, texts in error.fields.items() if texts}
-        return Invalid(str(error), {**fields, **({"input_data": [before]} if done else {})})
-    if done and not isinstance(error, Invalid | Exhausted):
-        return type(error)(f"{error}; {before}", **error.metadata)
-    return error
 
 
 SERVICE = Service(

@@ -16,21 +16,21 @@ from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs, launch, locks, times
 from gateway.core.catalogue import Catalogue
-from gateway.core.hashes import input_hash
 from gateway.core.launch import Place
+from gateway.core.mip003 import purchases
+from gateway.core.mip003.schema import awaited, by_name, input_schema
 from gateway.core.peers import Peers
-from gateway.dialects.sumi import payments as sumi_payments
 from gateway.dialects.sumi import views
 from gateway.dialects.sumi.answers import answer, availability, failed, wants_later
-from gateway.dialects.sumi.schema import awaited, by_name, input_schema
 from gateway.http import bodies
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
-from meshkit.errors import DeadlineExceeded, Denied, Internal, Invalid, MeshError, NotFound, Unavailable, from_rpc
+from meshkit.errors import DeadlineExceeded, Denied, Internal, Invalid, NotFound, Unavailable, from_rpc
 
 _PAGE = 10
 _PAGE_MAX = 100
-_CHECK_TIMEOUT_S = 5.0
+_PATIENCE_S = 2.0
+"""How long the start of a paid job waits for what its purchaser must know."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _STATES = registry_pb2.ExposeState
 
@@ -57,7 +57,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         self._jobs = peers.jobs
         self._launcher = launch.Launcher(peers)
         self._locks = locks.Locks(peers)
-        self._purchases = sumi_payments.Purchases(peers)
+        self._purchases = purchases.Purchases(peers)
 
     async def ListServices(self, request: pb.ListServicesRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return a page of the services that answer, by id."""
@@ -96,19 +96,13 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         name = f"flows/{request.expose}/{request.name}".rstrip("/")
         flow = self._catalogue.known(name) or await self._flow(request.expose, request.name)
         identifier, data = body.identifier_from_purchaser, body.input_data or {}
-        digest = input_hash(identifier or "", data)
-        terms = sumi_payments.terms(flow, identifier, digest)
-        extra = {
-            "identifier_from_purchaser": identifier,
-            "input_hash": digest,
-            "sumi_endpoint": views.id_of(flow),
-        }
-        if terms is not None:
-            extra |= {"agentIdentifier": terms.agent_identifier, "network": terms.network}
+        order = purchases.order(flow, views.id_of(flow), identifier, data)
         try:
             if later:
                 data = await self._by_name(flow, data)
-            job = await self._launcher.start(flow.name, exchange().base_url, data, extra=extra, payment=terms)
+            job = await self._launcher.start(
+                flow.name, exchange().base_url, data, extra=order.extra, payment=order.terms
+            )
         except launch.Refused as error:
             return failed(views.refusal(error.fields))
         except launch.NotLaunched as error:
@@ -116,7 +110,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         except (Unavailable, DeadlineExceeded, Internal) as error:
             return failed(f"Failed to submit job: {type(error).__name__}: {error}")
         if later and job.payment:
-            await self._purchases.asked(job)
+            await self._purchases.asked(job, _PATIENCE_S)
             return await self._status(await self.job(jobs.id_of(job)))
         return await self._job_json(views.started(job), job)
 
@@ -124,7 +118,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         """Return the data with options by name; the form is asked for only if there may be indexes."""
         if not any(isinstance(value, list) for value in data.values()):
             return data
-        form = await self._launcher.form(_place(flow), exchange().base_url)
+        form = await self._launcher.form(Place.of(flow), exchange().base_url)
         return by_name(form.elements or (), data)
 
     async def GetJobStatus(self, request: pb.GetJobStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
@@ -166,17 +160,13 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             flow = await self._flow(expose, name)
         except (NotFound, Invalid):
             return availability("unavailable", f"Service '{service[:200]}' not found or not available")
-        try:
-            form = await self._launcher.form(_place(flow), exchange().base_url, timeout_s=_CHECK_TIMEOUT_S)
-        except MeshError as error:
-            return availability("unavailable", f"Service endpoint is not responding: {type(error).__name__}")
-        if form.status >= 400:
-            return availability("unavailable", f"Service returned status {form.status}")
+        if problem := await self._launcher.problem(Place.of(flow), exchange().base_url):
+            return availability("unavailable", problem)
         return availability("available", f"{views.display_of(flow)} is ready to accept jobs")
 
     async def _input_schema(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         flow = await self._flow(expose, name)
-        form = await self._launcher.form(_place(flow), exchange().base_url)
+        form = await self._launcher.form(Place.of(flow), exchange().base_url)
         later = wants_later()
         return answer(input_schema(form.elements if form.ok else None, later=later), later=later)
 
@@ -215,10 +205,6 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         except NotFound:
             raise no_job(job_id) from None
         return job
-
-
-def _place(flow: registry_pb2.Flow) -> Place:
-    return Place(views.expose_of(flow), flow.path)
 
 
 def _not_launched(error: launch.NotLaunched) -> str:

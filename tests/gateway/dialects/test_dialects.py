@@ -88,6 +88,8 @@ def test_an_error_is_one_in_every_dialect(dialect: Dialect, error: mesh.MeshErro
         ("/sumi", "sumi"),
         ("/sumi/x/y/z", "sumi"),
         ("/sumimasen", "kodosumi"),
+        ("/mip003/x/y/z", "mip003"),
+        ("/mip0030", "kodosumi"),
         ("/api/v1/payment", "masumi"),
         ("/api/v1/payment/nope", "masumi"),
         ("/api/v1/dev/nope", "masumi"),

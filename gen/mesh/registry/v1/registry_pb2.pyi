@@ -309,6 +309,7 @@ class Flow(_message.Message):
     ELEMENTS_JSON_FIELD_NUMBER: _builtins.int
     INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
+    PUBLIC_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`flows/{expose}` for the root flow, else `flows/{expose}/{path}`."""
     expose: _builtins.str
@@ -349,6 +350,8 @@ class Flow(_message.Message):
     """
     enabled: _builtins.bool
     """Whether its FlowMeta is enabled.  WatchFlows alone names flows that are not."""
+    public: _builtins.bool
+    """Whether anybody may run it, without a login: the meta's `public`, else whether it has an `agentIdentifier`."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Sorted."""
@@ -380,10 +383,11 @@ class Flow(_message.Message):
         elements_json: _builtins.str = ...,
         input_schema_json: _builtins.str = ...,
         enabled: _builtins.bool = ...,
+        public: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "network", b"network", "organization", b"organization", "pricing", b"pricing", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "alive", b"alive", "author", b"author", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "enabled", b"enabled", "expose", b"expose", "expose_state", b"expose_state", "input_schema_json", b"input_schema_json", "meta_yaml", b"meta_yaml", "method", b"method", "name", b"name", "network", b"network", "organization", b"organization", "path", b"path", "pricing", b"pricing", "summary", b"summary", "tags", b"tags", "url", b"url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "alive", b"alive", "author", b"author", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "enabled", b"enabled", "expose", b"expose", "expose_state", b"expose_state", "input_schema_json", b"input_schema_json", "meta_yaml", b"meta_yaml", "method", b"method", "name", b"name", "network", b"network", "organization", b"organization", "path", b"path", "pricing", b"pricing", "public", b"public", "summary", b"summary", "tags", b"tags", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__author: _TypeAlias = _typing.Literal["author"]  # noqa: Y015
     _WhichOneofArgType__author: _TypeAlias = _typing.Literal["_author", b"_author"]  # noqa: Y015

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.sumi.schema import awaited, by_name, input_schema
+from gateway.core.mip003.schema import awaited, by_name, input_schema
 
 
 def text(name: str, label: str, **given: Any) -> dict[str, Any]:
