@@ -62,8 +62,8 @@ class Catalogue:
         flow = self._followed.get(name)
         return flow if flow is not None and flow.enabled else None
 
-    async def declared(self, name: str) -> registry_pb2.Flow | None:
-        """Return a flow whose inputs the mesh checks, switched off or not; `None` for whatever else has this name.
+    async def find(self, name: str) -> registry_pb2.Flow | None:
+        """Return a flow, switched off or not; `None` for whatever else has this name.
 
         The registry is asked for what is not known here: a flow may have come a moment ago.  While it is away, what is
         not known counts as nothing: an app may serve paths of its own.
@@ -74,7 +74,12 @@ class Catalogue:
                 flow = await self.get(name)
             except (NotFound, Invalid, Unavailable, DeadlineExceeded):
                 return None
-        return flow if flow.input_schema_json else None
+        return flow
+
+    async def declared(self, name: str) -> registry_pb2.Flow | None:
+        """Return a flow, as `find` does, if the mesh checks its inputs."""
+        flow = await self.find(name)
+        return flow if flow is not None and flow.input_schema_json else None
 
     async def tags(self) -> dict[str, int]:
         """Return how many flows have a tag, by tag."""

@@ -24,7 +24,7 @@ from gateway.web.health import Health
 from meshkit.errors import Internal, NotFound, Unauthenticated
 from meshkit.verifier import COOKIE
 
-_PAGES = re.compile(rf"/|/health|{reference.PATHS}")
+_PAGES = re.compile(rf"/|/health|/favicon\.ico|{reference.PATHS}")
 
 
 def create(
@@ -62,6 +62,7 @@ def create(
 
     return Starlette(
         routes=[
+            Route("/favicon.ico", lambda _: Response(status_code=204), methods=["GET"]),
             Route("/health", show_health, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
             *reference.routes(dialects),

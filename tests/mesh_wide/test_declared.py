@@ -162,6 +162,7 @@ def test_the_panel_shows_what_a_job_costs(mesh: Mesh, admin: Panel) -> None:
         meta={"/untouched": f"agentIdentifier: {AGENT}\n"},
     )
     admin.boot()
+    form = admin.http.get("/inputs/-/localhost/8005/priced/-/untouched").text
     fid = admin.http.post("/-/localhost/8005/priced/-/untouched", json=TEXTS).json()["result"]
     asked = admin.first(fid, "payment").typed["dict"]
     page = admin.http.get(f"/outputs/html/{fid}").text
@@ -169,6 +170,7 @@ def test_the_panel_shows_what_a_job_costs(mesh: Mesh, admin: Panel) -> None:
         waiting = jobs.get(fid)
 
     assert (AGENT, "Preprod") == (asked["agentIdentifier"], asked["network"])
+    assert "A job costs what its seller asks (Preprod)" in form
     assert "It costs 10 ADA (Preprod) and runs when that is in escrow." in page
     assert job_pb2.JOB_STATE_AWAITING_PAYMENT == waiting.state
 

@@ -25,6 +25,7 @@ from gateway.dialects.kodosumi.html import html_answer, page
 from gateway.dialects.kodosumi.log import Payloads, app_url
 from gateway.dialects.kodosumi.words import WORDS
 from gateway.http import bodies, sse
+from gateway.http.accept import prefers_html
 from gateway.http.answers import json_answer, json_text
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
@@ -70,7 +71,13 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
 
     async def GetHtml(self, request: pb.GetHtmlRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return the result as a page."""
-        job = await self._get(request.fid)
+        try:
+            job = await self._get(request.fid)
+        except NotFound as error:
+            if not prefers_html(exchange().headers.get("accept", "")):
+                raise
+            exchange().status = 404
+            return html_answer(page("message.html", title="There is no such execution", message=str(error)))
         title = jobs.json_object(job.meta_json).get("summary") or f"Execution {request.fid}"
         result = render.safe(render.from_typed(jobs.result_text(job) or _PATIENCE))
         return html_answer(
