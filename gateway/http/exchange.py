@@ -25,6 +25,13 @@ _METHOD_HEADER = "x-envoy-original-method"
 _KEY_CHARS_MAX = 255
 
 
+def check_key(key: str) -> str:
+    """Return an idempotency key.  Raises `Invalid` if it is too long."""
+    if len(key) > _KEY_CHARS_MAX:
+        raise Invalid("key is too long", {IDEMPOTENCY_KEY: [f"at most {_KEY_CHARS_MAX} characters"]})
+    return key
+
+
 class Asked(Protocol):
     """What a client asked for: what a rendered error repeats."""
 
@@ -99,10 +106,7 @@ class Exchange:
     @property
     def idempotency_key(self) -> str:
         """The client's `Idempotency-Key`, which goes on as a `request_id`; empty for none.  Raises `Invalid`."""
-        key = self.headers.get(IDEMPOTENCY_KEY.lower(), "")
-        if len(key) > _KEY_CHARS_MAX:
-            raise Invalid("key is too long", {IDEMPOTENCY_KEY: [f"at most {_KEY_CHARS_MAX} characters"]})
-        return key
+        return check_key(self.headers.get(IDEMPOTENCY_KEY.lower(), ""))
 
     def add_header(self, name: str, value: str) -> None:
         """Add a header to the answer.  `name` in lower case; both must be ASCII."""
