@@ -43,11 +43,11 @@ class AppTalk:
                 heard = await stream.read()
                 if heard is grpc.aio.EOF:
                     raise Unavailable("the app went away while it was asked: try again")
-        except TimeoutError:
+        except BaseException as error:
+            said.put_nowait(None)  # or grpc would wait for more
             stream.cancel()
-            raise DeadlineExceeded(f"the app did not answer within {timeout_s:g} s") from None
-        except BaseException:
-            stream.cancel()
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(f"the app did not answer within {timeout_s:g} s") from None
             raise
         return cls(stream, said, heard.part.head)
 

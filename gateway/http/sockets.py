@@ -64,7 +64,8 @@ class Door:
         for dialect in self._dialects.all:
             for through in dialect.passages:
                 path, passage = f"{through.prefix}{{path:path}}", through.passage(peers)
-                passages.append(Route(path, self._pass(dialect, passage), methods=list(METHODS)))
+                for each in (path, through.prefix.rstrip("/")):  # the edge drops a trailing slash
+                    passages.append(Route(each, self._pass(dialect, passage), methods=list(METHODS)))
                 passages.append(WebSocketRoute(path, self._pass_socket(dialect, passage)))
         return [*known, *passages, WebSocketRoute("/{path:path}", self._unknown)]
 
