@@ -78,8 +78,8 @@ def in_order(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
 def describe(exc: BaseException, groups_max: int = 8) -> str:
     """Return what a user may see of `exc`: the message of a `KodosumiError`, else its type and text.
 
-    Absolute paths of this machine become `<path>`; the text is cut at `DESCRIPTION_CHARS_MAX` characters.  Of a group, in
-    up to `groups_max` others, the first exception is told as well.
+    Absolute paths of this machine become `<path>`; the text is cut at `DESCRIPTION_CHARS_MAX` characters.
+    Of a group, within at most `groups_max` others, the first exception is told as well.
     """
     try:
         text = str(exc)

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import Any, NoReturn
 
 import grpc
@@ -31,6 +32,8 @@ from agentmesh.host.uplink import Uplink
 from agentmesh.host.workers import Workers
 
 _RECONNECT_S = 0.2
+_ZYGOTE_END_S = 1.0
+_LOOK_S = 0.005
 # What the runner answers to a host that it has replaced or never knew.
 _UNWANTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
@@ -39,7 +42,7 @@ def main(spec: HostSpec) -> NoReturn:
     """Be the host that `spec` describes; ends the process."""
     ours, theirs = socket.socketpair()
     parent = os.getpid()
-    if os.fork() == 0:  # before gRPC starts: a fork of its threads would be broken
+    if (pid := os.fork()) == 0:  # before gRPC starts: a fork of its threads would be broken
         try:
             die_with_parent(parent)
             ours.close()
@@ -51,7 +54,16 @@ def main(spec: HostSpec) -> NoReturn:
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
         uvloop.run(Host(spec, ours).serve())
+    _see_off(pid)
     os._exit(0)
+
+
+def _see_off(pid: int) -> None:
+    """Wait a moment for the zygote, whose channel is closed: it ends what jobs have started, and dies if we do."""
+    until = time.monotonic() + _ZYGOTE_END_S
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(_LOOK_S)
 
 
 def _become_zygote(control: socket.socket, spec: HostSpec) -> NoReturn:

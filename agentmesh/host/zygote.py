@@ -68,7 +68,9 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
     gc.collect()
     ending.prepare()
     gc.freeze()
-    _Zygote(control, channel, app, spec).serve()
+    zygote = _Zygote(control, channel, app, spec)
+    zygote.serve()
+    zygote.end()
     os._exit(0)
 
 
@@ -100,6 +102,12 @@ class _Zygote:
                 self._reap()
             if self._control in ready and not self._take(wake, wakeup):
                 return
+
+    def end(self) -> None:
+        """End every child, and all that it has started in its group."""
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
     def _take(self, wake: int, wakeup: int) -> bool:
         """Carry out what the host asks; return False when it has closed the socket."""

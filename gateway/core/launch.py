@@ -128,6 +128,7 @@ class Launcher:
         *,
         extra: Mapping[str, Any] | None = None,
         payment: payment_terms_pb2.PaymentTerms | None = None,
+        request_id: str = "",
         timeout_s: float = 60.0,
     ) -> job_pb2.Job:
         """Start a job of `flow`; it is on disk when this returns.
@@ -142,6 +143,7 @@ class Launcher:
             extra_json=json.dumps(extra) if extra else "",
             payment=payment,
             base_url=base_url,
+            request_id=request_id,
         )
         try:
             with from_rpc():

@@ -48,3 +48,7 @@ class Front(Protocol):
     @property
     def socket_paths(self) -> tuple[str, ...]:
         """The path templates of its WebSockets."""
+
+    @property
+    def passage_prefixes(self) -> tuple[str, ...]:
+        """Below which paths HTTP is passed on as it is, by the web app."""

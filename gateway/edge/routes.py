@@ -1,7 +1,7 @@
 """Which cluster answers a request.
 
 Typed gRPC goes to the service it names, a dialect's RPCs (which the transcoder makes of REST) to the gateway, a
-dialect's WebSockets and everything else to the web app.
+dialect's WebSockets, its passages and everything else to the web app.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +55,9 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
             if f"/{service.name}/".startswith(prefix):
                 yield from _lines(service, cluster)
         yield _route({"prefix": prefix, **_GRPC}, cluster, timeout_s=0)
+    for dialect in dialects:
+        for prefix in dialect.passage_prefixes:
+            yield _untouched({"prefix": prefix})
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
     yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
     for dialect in dialects:
@@ -74,8 +77,11 @@ def _lines(service: contract.Service, cluster: str) -> Iterator[dict[str, Any]]:
 
 
 def _socket(template: str) -> dict[str, Any]:
-    match = {"safe_regex": {"regex": contract.pattern(template)}, **_UPGRADE}
     # The same path may be an RPC to who does not ask for a WebSocket.
+    return _untouched({"safe_regex": {"regex": contract.pattern(template)}, **_UPGRADE})
+
+
+def _untouched(match: Mapping[str, Any]) -> dict[str, Any]:
     disabled = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
     return {
         **_route(match, clusters.WEB, timeout_s=0),

@@ -13,6 +13,7 @@ from mesh.gateway.v1 import options_pb2
 from gateway.edge import contract, prefixes
 from gateway.edge.front import Rates
 from gateway.http.exchange import Asked
+from gateway.http.passages import Passage
 from gateway.http.session import Session
 from gateway.http.shapes import Reference
 from meshkit.errors import MeshError
@@ -48,6 +49,16 @@ class Socket:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Through:
+    """Paths of a dialect below which HTTP is passed on as it is."""
+
+    prefix: str
+    """Such as `/-/`."""
+    passage: Callable[[Any], Passage]
+    """Makes, of the mesh's stubs, what answers there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """An error as the dialect shows it."""
 
@@ -65,6 +76,7 @@ class Dialect:
     services: tuple[Service, ...] = ()
     """Every service of the package."""
     sockets: tuple[Socket, ...] = ()
+    passages: tuple[Through, ...] = ()
     render: Callable[[MeshError, Asked], Rendered]
     """How it says that something went wrong."""
     envoy_body: Callable[[int], Mapping[str, Any]]
@@ -87,6 +99,11 @@ class Dialect:
     def socket_paths(self) -> tuple[str, ...]:
         """The path templates of its WebSockets."""
         return tuple(socket.path for socket in self.sockets)
+
+    @property
+    def passage_prefixes(self) -> tuple[str, ...]:
+        """Below which paths HTTP is passed on as it is."""
+        return tuple(through.prefix for through in self.passages)
 
 
 class Dialects:

@@ -102,7 +102,7 @@ async def _around(method: str, context: Any, dialect: Dialect, success: int) -> 
     except MeshError as error:
         if not exchange.is_rest:
             raise
-        await _abort(context, in_our_words(error, exchange), dialect, exchange)
+        await _abort(context, in_our_words(error, exchange.idempotency_key), dialect, exchange)
     except grpc.aio.AbortError:  # somebody inside has already chosen the status
         raise
     except Exception:

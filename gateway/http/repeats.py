@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from gateway.http.exchange import Exchange, current
+from gateway.http.exchange import current
 from meshkit.errors import Invalid, MeshError
 from meshkit.idempotency import FIELD, KEY_HEADER, adopt
 
@@ -26,8 +26,8 @@ class Keys(grpc.aio.UnaryUnaryClientInterceptor):
         return await continuation(details, request)
 
 
-def in_our_words(error: MeshError, asked: Exchange) -> MeshError:
-    """Return an error about a call's name as one about the header that the client has sent."""
-    if isinstance(error, Invalid) and list(error.fields) == [FIELD] and asked.idempotency_key:
+def in_our_words(error: MeshError, key: str) -> MeshError:
+    """Return an error about a call's name as one about the header `key` that the client has sent, if it has."""
+    if isinstance(error, Invalid) and list(error.fields) == [FIELD] and key:
         return type(error)(str(error), {KEY_HEADER: error.fields[FIELD]}, **error.metadata)
     return error

@@ -93,6 +93,8 @@ class Calls:
                 async with asyncio.timeout(self._timeout_s + _ANSWER_MARGIN_S) as waiting:
                     while not talk.is_over:
                         heard = await talk.hear()
+                        if heard is None:
+                            return
                         if waiting.when() is not None:
                             waiting.reschedule(None)
                             _check_begun(heard.part, expose)

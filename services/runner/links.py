@@ -43,15 +43,18 @@ class Talk:
     def __init__(self, call_id: int, post: Callable[[host_pb2.RunnerMessage], None]) -> None:
         self._call_id = call_id
         self._post = post
-        self._heard: asyncio.Queue[host_pb2.CallPart | Unavailable] = asyncio.Queue()
+        self._heard: asyncio.Queue[host_pb2.CallPart | Unavailable | None] = asyncio.Queue()
         self.is_over = False
         """Whether either side has said its last word."""
 
     def say(self, part: app_pb2.AppPart) -> None:
         """Tell the app what its client says."""
-        if not self.is_over:
-            self.is_over = part.HasField("close")
-            self._post(host_pb2.RunnerMessage(call_part=host_pb2.CallPart(call_id=self._call_id, part=part)))
+        if self.is_over:
+            return
+        self._post(host_pb2.RunnerMessage(call_part=host_pb2.CallPart(call_id=self._call_id, part=part)))
+        if part.HasField("close"):
+            self.is_over = True
+            self._heard.put_nowait(None)
 
     def hang_up(self) -> None:
         """Tell the app that its client has gone, unless all is said."""
@@ -61,9 +64,11 @@ class Talk:
         """Take what the host says, or that it is gone."""
         self._heard.put_nowait(said)
 
-    async def hear(self) -> host_pb2.CallPart:
-        """Return the next part.  Raises `Unavailable` if the host is gone."""
+    async def hear(self) -> host_pb2.CallPart | None:
+        """Return the next part, None if nobody wants it.  Raises `Unavailable` if the host is gone."""
         said = await self._heard.get()
+        if said is None:
+            return None
         self.is_over = self.is_over or isinstance(said, Unavailable) or said.part.HasField("close")
         if isinstance(said, Unavailable):
             raise said

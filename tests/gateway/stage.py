@@ -142,6 +142,15 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
         self.called.append(request)
         return self.apps[request.name.removeprefix("apps/")](request)
 
+    async def StreamApp(
+        self, request_iterator: AsyncIterator[app_pb2.StreamAppRequest], context: Any
+    ) -> AsyncIterator[app_pb2.StreamAppResponse]:
+        """Send the whole answer in one piece."""
+        response = await self.CallApp((await anext(aiter(request_iterator))).call, context)
+        head = app_pb2.AppHead(status=response.status, headers=response.headers)
+        for part in ({"head": head}, {"data": response.body}, {"close": app_pb2.AppClose()}):
+            yield app_pb2.StreamAppResponse(part=app_pb2.AppPart(**part))  # type: ignore[arg-type]
+
 
 class Registry(registry_pb2_grpc.FlowServiceServicer, registry_pb2_grpc.ExposeServiceServicer):
     """Flows and exposes as a test wants them."""

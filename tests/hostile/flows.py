@@ -24,7 +24,9 @@ import weakref
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from agentmesh import ServeAPI, Tracer
+from fastapi import Request, Response
+
+from agentmesh import InputsError, Launch, ServeAPI, Tracer
 from agentmesh import forms as F  # noqa: N812
 
 MIB = 1024 * 1024
@@ -54,6 +56,37 @@ def ping() -> str:
     return "pong"
 
 
+@app.get("/page/{how}")
+def page(how: str) -> Response:
+    """Answer with more than anybody takes."""
+    answer = Response("x" * HUGE if how == "body" else "ok")
+    if how == "header":
+        answer.headers["x-huge"] = "x" * HUGE
+    if how == "headers":
+        answer.raw_headers.extend((b"x-many", b"x" * 1000) for _ in range(20_000))
+    return answer
+
+
+@app.enter("/form", model=F.Model(F.InputText(label="How", name="how"), F.Submit("Go")))
+async def form(request: Request, inputs: dict[str, Any]) -> Any:
+    """Answer as told."""
+    match inputs["how"]:
+        case "raise":
+            raise ValueError("x" * HUGE)
+        case "raise inputs error":
+            raise InputsError(how=["x" * 1000] * 20_000)
+        case "launch":
+            return Launch(request, "tests.hostile.flows:noop", inputs={"text": "x" * HUGE})
+        case "answer":
+            return Response("x" * HUGE, status_code=418)
+        case "deep":
+            return Response("[" * 1_000_000 + "]" * 1_000_000, status_code=418)
+        case "nan":
+            return Response('{"detail": "NaN", "number": NaN}', status_code=400)
+        case "exit":
+            sys.exit(3)
+
+
 # -- neighbours ------------------------------------------------------------------------------------------------------
 
 
@@ -67,9 +100,9 @@ async def neighbour(inputs: dict[str, Any], tracer: Tracer) -> None:
         await asyncio.to_thread(print, f"in a thread {word}")
 
 
-async def noop(inputs: dict[str, Any], tracer: Tracer) -> str:
+def noop(inputs: dict[str, Any], tracer: Tracer) -> str:
     """Do nothing wrong; use what the app made for all."""
-    return str(pathlib.Path(temporary.name).is_dir())
+    return str(os.path.isdir(temporary.name))
 
 
 # -- too much, or of the wrong sort ----------------------------------------------------------------------------------
@@ -204,10 +237,10 @@ def recurse(inputs: dict[str, Any], tracer: Tracer) -> int:
     return recurse(inputs, tracer) + 1
 
 
-def recurse_natively(inputs: dict[str, Any], tracer: Tracer) -> None:
+def recurse_natively(inputs: dict[str, Any], tracer: Tracer) -> int:
     """Do that through native code, with the limit removed."""
     sys.setrecursionlimit(10**9)
-    max((inputs,), key=lambda given: recurse_natively(given, tracer))
+    return max((0,), key=lambda _: recurse_natively(inputs, tracer))
 
 
 def hog(inputs: dict[str, Any], tracer: Tracer) -> None:
@@ -519,7 +552,7 @@ def write_from_programs(inputs: dict[str, Any], tracer: Tracer) -> None:
 
 async def leave_open(inputs: dict[str, Any], tracer: Tracer) -> str:
     """Close nothing, and leave the rest to exit handlers."""
-    kept = open(pathlib.Path(inputs["folder"], "open"), "w")  # noqa: SIM115, ASYNC230
+    kept = open(pathlib.Path(inputs["folder"], "open"), "w")  # noqa: SIM115
     kept.write("flushed")
     sys.modules["kept"] = types.ModuleType("kept")
     sys.modules["kept"].file = kept  # type: ignore[attr-defined]

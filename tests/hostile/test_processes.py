@@ -18,6 +18,11 @@ LOST, ERROR, NONE = (
 )
 
 
+def contents(folder: pathlib.Path) -> dict[str, str]:
+    """Return the texts of a folder's files."""
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
 def result(text: str) -> Any:
     """Return what a flow returned."""
     return json.loads(text)
@@ -204,9 +209,7 @@ async def test_a_job_ends_as_a_program_does(neighbourhood: Neighbourhood, tmp_pa
     job, outcome = await neighbourhood.run("leave_open", folder=str(tmp_path))
 
     assert (SUCCEEDED, "") == (outcome.state, outcome.error)
-    assert {"open": "flushed", "atexit": "ran", "finalized": "ran"} == {
-        path.name: path.read_text() for path in tmp_path.iterdir()
-    }
+    assert {"open": "flushed", "atexit": "ran", "finalized": "ran"} == contents(tmp_path)
     said = "\n".join(neighbourhood.host.events(job))
     assert ("ValueError: in a callback" in said, "an exit handler of the app" in said) == (True, False)
     await neighbourhood.assert_unharmed()

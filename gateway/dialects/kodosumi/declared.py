@@ -9,6 +9,7 @@ from typing import Any
 
 from google.api import httpbody_pb2
 from mesh.registry.v1 import registry_pb2
+from mesh.runner.v1 import app_pb2
 
 from gateway.core import jobs
 from gateway.core.launch import Launcher, Refused
@@ -16,7 +17,6 @@ from gateway.core.locks import complete
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.answers import json_answer
-from gateway.http.exchange import exchange
 from meshkit.errors import Invalid
 
 Element = Mapping[str, Any]
@@ -28,24 +28,30 @@ class DeclaredLaunches:
     def __init__(self, peers: Peers) -> None:
         self._launcher = Launcher(peers)
 
-    async def take(self, flow: registry_pb2.Flow, body: httpbody_pb2.HttpBody) -> httpbody_pb2.HttpBody:
+    async def take(
+        self, flow: registry_pb2.Flow, body: httpbody_pb2.HttpBody, base_url: str, request_id: str = ""
+    ) -> app_pb2.CallAppResponse:
         """Answer a POST to a flow's form; a job is on disk then.
 
         Raises `NotFound` if the flow is switched off, `Unavailable` while its app does not run, and `Invalid` for the
-        key of another launch.
+        `request_id` of another launch.
         """
-        call = exchange()
         elements = jobs.json_objects(flow.elements_json)
         try:
             inputs = _inputs(body, elements)
         except Invalid as error:
-            call.status = 400
-            return json_answer({"detail": _told(error)})
+            return _answer({"detail": _told(error)}, 400)
         try:
-            job = await self._launcher.start(flow.name, call.base_url, inputs)
+            job = await self._launcher.start(flow.name, base_url, inputs, request_id=request_id)
         except Refused as error:
-            return json_answer({"errors": complete(error), "elements": elements})
-        return json_answer({"result": jobs.id_of(job), "elements": elements})
+            return _answer({"errors": complete(error), "elements": elements})
+        return _answer({"result": jobs.id_of(job), "elements": elements})
+
+
+def _answer(value: Any, status: int = 200) -> app_pb2.CallAppResponse:
+    answer = json_answer(value)
+    kind = app_pb2.Header(name="content-type", value=answer.content_type)
+    return app_pb2.CallAppResponse(status=status, headers=[kind], body=answer.data)
 
 
 def _inputs(body: httpbody_pb2.HttpBody, elements: Sequence[Element]) -> dict[str, Any]:
