@@ -94,7 +94,8 @@ async def test_the_content_type_of_json_is_not_asked_for() -> None:
         (b'"text"', "application/json", "not a string"),
         (b"name=%ff", "application/x-www-form-urlencoded", "is not valid application/x-www-form-urlencoded"),
         (b"a=&" * 2_000, "application/x-www-form-urlencoded", "is not valid application/x-www-form-urlencoded"),
-        (b"--x--", "multipart/form-data; boundary=x", "not multipart/form-data"),
+        (b"--x--", "multipart/mixed; boundary=x", "not multipart/mixed"),
+        (b"--x", "multipart/form-data", "is not valid multipart/form-data"),
     ],
 )
 async def test_a_body_that_is_no_object_is_refused(content: bytes, content_type: str, detail: str) -> None:
@@ -286,7 +287,7 @@ def test_a_handler_gets_inputs_and_request_and_nothing_else() -> None:
     def needs_more(inputs: dict[str, Any], database: Any) -> None:
         """Need more."""
 
-    with pytest.raises(TypeError, match="needs `database`, but only `inputs` and `request` are passed"):
+    with pytest.raises(TypeError, match="needs `database`, but only `inputs`, `data` and `request` are passed"):
         app.enter("/", model=forms.Model())(needs_more)
     with pytest.raises(TypeError, match=r"model must be a forms\.Model, got list"):
         app.enter("/", model=[])  # type: ignore[arg-type]
