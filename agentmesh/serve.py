@@ -180,6 +180,8 @@ class ServeAPI(FastAPI):
         given.pop("methods", None)
         given["openapi_extra"] = _openapi_extra(True, said, options.get("openapi_extra"))
         meta = {**{key: options[key] for key in ("tags", "summary", "description", "deprecated")}, **said}
+        # What the list of flows calls it, of which FastAPI makes the name where the author gives none.
+        meta["summary"] = meta["summary"] or launch.title(getattr(handler, "__name__", "form"))
         context = launch.FlowContext(path=path, module=getattr(handler, "__module__", ""), meta=meta)
         form = made(context, given)
 

@@ -65,6 +65,8 @@ class Dialect:
     services: tuple[Service, ...] = ()
     """Every service of the package."""
     sockets: tuple[Socket, ...] = ()
+    unserved: tuple[str, ...] = ()
+    """Paths of the original that are not served: who asks for them is told so in the dialect's words."""
     render: Callable[[MeshError, Asked], Rendered]
     """How it says that something went wrong."""
     envoy_body: Callable[[int], Mapping[str, Any]]

@@ -46,6 +46,11 @@ def form(model: Any) -> Content:
     return Content(media_type="application/x-www-form-urlencoded", model=model)
 
 
+def forms(model: Any) -> Body:
+    """Return a body as browsers send forms, with a file control or without."""
+    return (form(model), Content(media_type="multipart/form-data", model=model))
+
+
 HTML = Content(media_type="text/html")
 TEXT = Content(media_type="text/plain")
 SSE = Content(media_type="text/event-stream")

@@ -11,7 +11,7 @@ from gateway.dialects.kodosumi.login import Credentials
 from gateway.dialects.kodosumi.outputs import Fids
 from gateway.dialects.kodosumi.roles import NewRole, RoleChange
 from gateway.http.exchange import IDEMPOTENCY_KEY
-from gateway.http.shapes import ANYTHING, HTML, SSE, TEXT, Body, Many, Reference, Shape, form, json
+from gateway.http.shapes import ANYTHING, HTML, SSE, TEXT, Body, Many, Reference, Shape, forms, json
 
 Texts = dict[str, list[str]]
 Element = dict[str, Any]
@@ -223,12 +223,12 @@ _REFUSED = {"errors": {"topic": ["Please give me a topic."], "_global_": []}, "e
 _APP = Shape(takes=(ANYTHING,), may_be_left_out=True, answers=(ANYTHING,), also={"default": (ANYTHING,)}, headers=_KEY)
 
 SHAPES = {
-    "SignInService.SubmitLogin": Shape(takes=(form(Credentials),), also=_ELSEWHERE),
+    "SignInService.SubmitLogin": Shape(takes=forms(Credentials), also=_ELSEWHERE),
     "SignInService.PostLogin": Shape(
         takes=(json(Credentials, {"name": "admin", "password": "admin"}),), also=_ELSEWHERE
     ),
     "SignInService.Logout": Shape(answers=(), also=_ELSEWHERE),
-    "SignInService.SubmitLogout": Shape(takes=(form(Redirect),), may_be_left_out=True, answers=(), also=_ELSEWHERE),
+    "SignInService.SubmitLogout": Shape(takes=forms(Redirect), may_be_left_out=True, answers=(), also=_ELSEWHERE),
     "RoleService.CreateRole": Shape(takes=(json(NewRole),)),
     "RoleService.ListRoles": Shape(answers=(json(Many(auth_pb2.Role)),)),
     "RoleService.UpdateRole": Shape(takes=(json(RoleChange),)),
@@ -263,9 +263,9 @@ SHAPES = {
     "TimelineService.ListTimeline": Shape(answers=(json(TimelinePage),)),
     "TimelineService.ListChanges": Shape(answers=(json(TimelineChanges),)),
     "InputsService.GetForm": Shape(answers=(HTML,), also=_PAGES),
-    "InputsService.PostForm": Shape(takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE),
+    "InputsService.PostForm": Shape(takes=forms(dict[str, str]), answers=(HTML,), also=_PAGES | _ELSEWHERE),
     "InputsService.GetLockForm": Shape(answers=(HTML,), also=_PAGES),
-    "InputsService.PostLockForm": Shape(takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE),
+    "InputsService.PostLockForm": Shape(takes=forms(dict[str, str]), answers=(HTML,), also=_PAGES | _ELSEWHERE),
     "PageService.GetStart": Shape(answers=(HTML,)),
 }
 

@@ -227,6 +227,7 @@ class Key(_Model):
     """What an API key may do."""
 
     id: str
+    token: str
     permission: Literal["Read", "ReadAndPay", "Admin"]
     canRead: bool
     canPay: bool
@@ -235,6 +236,8 @@ class Key(_Model):
     NetworkLimit: list[str]
     RemainingUsageCredits: list[Funds]
     status: Literal["Active", "Revoked"]
+    walletScopeEnabled: bool
+    WalletScopes: list[Any]
 
 
 class Source(_Model):
@@ -263,12 +266,26 @@ class WalletWithAddress(Wallet):
 class HeldWallet(WalletWithAddress):
     """A wallet and what it holds."""
 
+    collectionAddress: None
+    note: None
     balances: list[Funds]
+
+
+class WalletAddress(_Model):
+    """Where a wallet is."""
+
+    walletAddress: str
 
 
 class PaymentSource(Source):
     """A network with the caller's wallets."""
 
+    createdAt: Iso
+    updatedAt: Iso
+    lastIdentifierChecked: None
+    lastCheckedAt: None
+    AdminWallets: list[Any]
+    FeeReceiverNetworkWallet: WalletAddress
     feeRatePermille: int
     SellingWallets: list[HeldWallet]
     PurchasingWallets: list[HeldWallet]
@@ -313,8 +330,19 @@ class SellerAction(Action):
 class PastAction(_Model):
     """What the service was about to do from some time on."""
 
+    id: str
     createdAt: Iso
+    updatedAt: Iso
+    submittedTxHash: str | None
     requestedAction: str
+    errorType: str | None
+    errorNote: str | None
+
+
+class SellersPastAction(PastAction):
+    """What was asked for in a payment, once."""
+
+    resultHash: str | None
 
 
 class _Record(_Model):
@@ -372,7 +400,7 @@ class Purchase(_Record):
 class PaymentWithHistory(Payment):
     """The seller's side of an escrow; the histories are null unless they were asked for."""
 
-    ActionHistory: list[PastAction] | None
+    ActionHistory: list[SellersPastAction] | None
     TransactionHistory: list[Transaction] | None
 
 
@@ -425,21 +453,34 @@ class AgentWallet(_Model):
 class Agent(_Model):
     """An entry of the registry."""
 
+    error: None
     id: str
     name: str
     description: Any
+    type: Literal["Standard"]
     apiBaseUrl: Any
-    Capability: Any
-    Author: Any
-    Legal: Any
+    openApiSpecUrl: None
+    x402ResourcesUrl: None
+    a2aAgentCardUrl: None
+    a2aProtocolVersions: list[str]
+    paymentSourceType: str
+    Capability: dict[str, Any]
+    Author: dict[str, Any]
+    Legal: dict[str, Any]
     state: str
     Tags: Any
     ExampleOutputs: Any
     createdAt: Iso
     updatedAt: Iso
+    lastCheckedAt: Iso
     agentIdentifier: str | None
     AgentPricing: AgentPrice
+    sendFundingLovelace: None
+    supportedPaymentSources: None
+    verifications: None
     SmartContractWallet: AgentWallet
+    RecipientWallet: None
+    CurrentTransaction: None
     PaymentSource: Source
 
 
