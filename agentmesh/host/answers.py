@@ -77,7 +77,7 @@ async def ask(served: Served, ask: host_pb2.Ask) -> host_pb2.AskResult:
     if noted and response.status < 400:
         returned = dict(response.headers).get(LAUNCH_HEADER) or said.get("result")
         result.launches.extend(_to_pb(spec) for spec in sorted(noted, key=lambda spec: spec.job_id != returned))
-    elif errors := _field_errors(said.get("errors")):
+    elif errors := _field_errors(said.get("errors") or _refusals(response.status, said)):
         result.errors.extend(errors)
     else:
         result.status = response.status
@@ -129,6 +129,18 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _refusals(status: int, said: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what FastAPI says of values that do not fit a handler's model, by field; empty for other answers."""
+    if status != 422 or not isinstance(said.get("detail"), list):
+        return {}
+    found: dict[str, list[str]] = {}
+    for problem in said["detail"]:
+        if isinstance(problem, Mapping) and isinstance(place := problem.get("loc"), list):
+            name = ".".join(str(part) for part in place[1:]) or GLOBAL
+            found.setdefault(name, []).append(str(problem.get("msg", "is not valid")))
+    return found
 
 
 def _field_errors(errors: Any) -> Sequence[host_pb2.FieldError]:

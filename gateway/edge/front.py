@@ -46,6 +46,10 @@ class Front(Protocol):
         """What its contract lets a user send, beside what the mesh does."""
 
     @property
+    def unserved(self) -> tuple[str, ...]:
+        """Paths that are its own although nothing is there."""
+
+    @property
     def socket_paths(self) -> tuple[str, ...]:
         """The path templates of its WebSockets."""
 

@@ -12,6 +12,7 @@ import pydantic
 from google.api import httpbody_pb2
 
 from gateway.edge.limits import BODY_BYTES_MAX
+from gateway.http import multipart
 from gateway.http.errors import TOO_LARGE, HttpError
 from meshkit.errors import Invalid
 
@@ -60,11 +61,16 @@ def parse_model(body: httpbody_pb2.HttpBody, model: type[Model]) -> Model:
 
 
 def parse_form(body: httpbody_pb2.HttpBody) -> dict[str, str]:
-    """Return the fields of an `application/x-www-form-urlencoded` body; of a repeated field, the last."""
+    """Return the fields of a form, `application/x-www-form-urlencoded` or `multipart/form-data`.
+
+    Of a repeated field, the last.  Raises `Invalid` for other bodies, and for a file.
+    """
     check_size(body)
     kind = body.content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return multipart.fields(body.data, body.content_type)
     if kind != FORM:
-        raise Invalid("body is not a form", {"content-type": [f"send the body as {FORM}"]})
+        raise Invalid("body is not a form", {"content-type": [f"send the body as {FORM} or multipart/form-data"]})
     return parse_query(body.data)
 
 

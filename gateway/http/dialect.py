@@ -77,6 +77,8 @@ class Dialect:
     """Every service of the package."""
     sockets: tuple[Socket, ...] = ()
     passages: tuple[Through, ...] = ()
+    unserved: tuple[str, ...] = ()
+    """Paths of the original that are not served: who asks for them is told so in the dialect's words."""
     render: Callable[[MeshError, Asked], Rendered]
     """How it says that something went wrong."""
     envoy_body: Callable[[int], Mapping[str, Any]]

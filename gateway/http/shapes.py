@@ -49,6 +49,13 @@ def form(model: Any) -> Content:
 
 REPEATABLE = {KEY_HEADER: "The same key and body give the same answer, for a day; with another body it is refused."}
 """The header of whatever may be sent twice."""
+
+
+def forms(model: Any) -> Body:
+    """Return a body as browsers send forms, with a file control or without."""
+    return (form(model), Content(media_type="multipart/form-data", model=model))
+
+
 HTML = Content(media_type="text/html")
 TEXT = Content(media_type="text/plain")
 SSE = Content(media_type="text/event-stream")

@@ -59,7 +59,7 @@ async def running(
         await feed.load()
         await stack.enter_async_context(background(feed.keep(), "keep-revocations", stopping))
         users = Users(store, passwords, feed, tasks, now)
-        await users.ensure_admin(admin_password)
+        await users.ensure_admin(admin_password, config.admin_email)
         sessions = Sessions(store, signer, passwords, throttle or Throttle(), feed, tasks)
         keys = Keys(store, signer, feed, tasks)
 

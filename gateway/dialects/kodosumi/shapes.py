@@ -10,7 +10,7 @@ from gateway.dialects.kodosumi.flows import Sources
 from gateway.dialects.kodosumi.login import Credentials
 from gateway.dialects.kodosumi.outputs import Fids
 from gateway.dialects.kodosumi.roles import NewRole, RoleChange
-from gateway.http.shapes import ANYTHING, HTML, REPEATABLE, SSE, TEXT, Body, Many, Reference, Shape, form, json
+from gateway.http.shapes import ANYTHING, HTML, REPEATABLE, SSE, TEXT, Body, Many, Reference, Shape, forms, json
 
 Texts = dict[str, list[str]]
 Element = dict[str, Any]
@@ -223,12 +223,12 @@ _APP = Shape(
 )
 
 SHAPES = {
-    "SignInService.SubmitLogin": Shape(takes=(form(Credentials),), also=_ELSEWHERE),
+    "SignInService.SubmitLogin": Shape(takes=forms(Credentials), also=_ELSEWHERE),
     "SignInService.PostLogin": Shape(
         takes=(json(Credentials, {"name": "admin", "password": "admin"}),), also=_ELSEWHERE
     ),
     "SignInService.Logout": Shape(answers=(), also=_ELSEWHERE),
-    "SignInService.SubmitLogout": Shape(takes=(form(Redirect),), may_be_left_out=True, answers=(), also=_ELSEWHERE),
+    "SignInService.SubmitLogout": Shape(takes=forms(Redirect), may_be_left_out=True, answers=(), also=_ELSEWHERE),
     "RoleService.CreateRole": Shape(takes=(json(NewRole),), headers=REPEATABLE),
     "RoleService.ListRoles": Shape(answers=(json(Many(auth_pb2.Role)),)),
     "RoleService.UpdateRole": Shape(takes=(json(RoleChange),)),
@@ -265,11 +265,11 @@ SHAPES = {
     "TimelineService.ListChanges": Shape(answers=(json(TimelineChanges),)),
     "InputsService.GetForm": Shape(answers=(HTML,), also=_PAGES),
     "InputsService.PostForm": Shape(
-        takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
+        takes=forms(dict[str, str]), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
     ),
     "InputsService.GetLockForm": Shape(answers=(HTML,), also=_PAGES),
     "InputsService.PostLockForm": Shape(
-        takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
+        takes=forms(dict[str, str]), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
     ),
     "PageService.GetStart": Shape(answers=(HTML,)),
 }

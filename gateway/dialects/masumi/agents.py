@@ -96,7 +96,8 @@ class Agents:
         """Return the agents that a wallet holds."""
         schema = await self._ledger.read(request)
         asked = self._asked(schema)
-        asked.holder_vkey = schema.text("walletVKey", least=1, most=250)
+        # Older releases of the service spell it with a capital K.
+        asked.holder_vkey = schema.text("walletVKey" if request.walletVKey else "walletVkey", least=1, most=250)
         return success(
             {"Assets": [views.agent_on_chain(self._at_home(item)) for item in await self._found(asked, schema)]}
         )

@@ -34,7 +34,7 @@ class MasumiServicer(pb_grpc.MasumiServiceServicer):
 
     async def GetApiKeyStatus(self, request: pb.GetApiKeyStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return what the token may do."""
-        return success(views.key(await self._ledger.key()))
+        return success(views.key(await self._ledger.key(), self._ledger.token))
 
     # -- the seller's
 

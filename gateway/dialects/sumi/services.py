@@ -139,6 +139,18 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         except (NotFound, Invalid):
             raise no_job(name) from None
 
+    async def GetServiceJobStatus(self, request: pb.GetServiceJobStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return where a job of this service stands."""
+        if not request.job_id and not request.name:  # a flow may be called `status`
+            return await self.GetService(pb.GetServiceRequest(expose=request.expose, name="status"), context)
+        if not jobs.is_id(request.job_id):
+            raise no_job(request.job_id)
+        flow = await self._flow(request.expose, request.name)
+        job = await self.job(request.job_id)
+        if flow.name not in (job.target, job.flow):
+            raise no_job(request.job_id)
+        return await self._status(job)
+
     async def _status(self, job: job_pb2.Job) -> httpbody_pb2.HttpBody:
         waiting = await self._locks.pending(job)
         if job.locks and not waiting:  # answered between the two looks

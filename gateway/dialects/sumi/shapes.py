@@ -334,6 +334,7 @@ SHAPES = {
         answers=_both(Job | Item | Availability | InputSchema, PaidJobLater | JobLater | InputSchemaLater, _JOB),
         headers=_ACCEPT,
     ),
+    "SumiService.GetServiceJobStatus": Shape(answers=_both(Job | Item, PaidJobLater | JobLater, _JOB), headers=_ACCEPT),
     "LockService.GetLock": Shape(
         answers=_both(Lock | Availability | InputSchema, LockLater | InputSchemaLater, _LOCK), headers=_ACCEPT
     ),

@@ -93,6 +93,8 @@ def test_an_error_is_one_in_every_dialect(dialect: Dialect, error: mesh.MeshErro
         ("/api/v1/payment", "masumi"),
         ("/api/v1/payment/nope", "masumi"),
         ("/api/v1/dev/nope", "masumi"),
+        ("/api/v1/webhooks", "masumi"),
+        ("/api/v1/wallet/low-balance", "masumi"),
         ("/mesh/v1/nope", "mesh"),
     ],
 )

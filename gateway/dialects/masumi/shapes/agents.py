@@ -63,21 +63,34 @@ class AgentWallet(Model):
 class Agent(Model):
     """An entry of the registry."""
 
+    error: None
     id: str
     name: str
     description: Any
+    type: Literal["Standard"]
     apiBaseUrl: Any
-    Capability: Any
-    Author: Any
-    Legal: Any
+    openApiSpecUrl: None
+    x402ResourcesUrl: None
+    a2aAgentCardUrl: None
+    a2aProtocolVersions: list[str]
+    paymentSourceType: str
+    Capability: dict[str, Any]
+    Author: dict[str, Any]
+    Legal: dict[str, Any]
     state: str
     Tags: Any
     ExampleOutputs: Any
     createdAt: Iso
     updatedAt: Iso
+    lastCheckedAt: Iso
     agentIdentifier: str | None
     AgentPricing: AgentPrice
+    sendFundingLovelace: None
+    supportedPaymentSources: None
+    verifications: None
     SmartContractWallet: AgentWallet
+    RecipientWallet: None
+    CurrentTransaction: None
     PaymentSource: Source
 
 

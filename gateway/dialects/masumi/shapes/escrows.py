@@ -119,8 +119,19 @@ class SellerAction(Action):
 class PastAction(Model):
     """What the service was about to do from some time on."""
 
+    id: str
     createdAt: Iso
+    updatedAt: Iso
+    submittedTxHash: str | None
     requestedAction: str
+    errorType: str | None
+    errorNote: str | None
+
+
+class SellersPastAction(PastAction):
+    """What was asked for in a payment, once."""
+
+    resultHash: str | None
 
 
 class _Record(Model):
@@ -178,7 +189,7 @@ class Purchase(_Record):
 class PaymentWithHistory(Payment):
     """The seller's side of an escrow; the histories are null unless they were asked for."""
 
-    ActionHistory: list[PastAction] | None
+    ActionHistory: list[SellersPastAction] | None
     TransactionHistory: list[Transaction] | None
 
 

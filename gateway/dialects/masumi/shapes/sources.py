@@ -1,8 +1,8 @@
 """The service itself, what a key may do, and the networks with their wallets."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from gateway.dialects.masumi.shapes.common import Funds, Model, Network, ok
+from gateway.dialects.masumi.shapes.common import Funds, Iso, Model, Network, ok
 from gateway.http.shapes import Shape
 
 
@@ -16,6 +16,7 @@ class Key(Model):
     """What an API key may do."""
 
     id: str
+    token: str
     permission: Literal["Read", "ReadAndPay", "Admin"]
     canRead: bool
     canPay: bool
@@ -24,6 +25,8 @@ class Key(Model):
     NetworkLimit: list[str]
     RemainingUsageCredits: list[Funds]
     status: Literal["Active", "Revoked"]
+    walletScopeEnabled: bool
+    WalletScopes: list[Any]
 
 
 class Source(Model):
@@ -52,12 +55,26 @@ class WalletWithAddress(Wallet):
 class HeldWallet(WalletWithAddress):
     """A wallet and what it holds."""
 
+    collectionAddress: None
+    note: None
     balances: list[Funds]
+
+
+class WalletAddress(Model):
+    """Where a wallet is."""
+
+    walletAddress: str
 
 
 class PaymentSource(Source):
     """A network with the caller's wallets."""
 
+    createdAt: Iso
+    updatedAt: Iso
+    lastIdentifierChecked: None
+    lastCheckedAt: None
+    AdminWallets: list[Any]
+    FeeReceiverNetworkWallet: WalletAddress
     feeRatePermille: int
     SellingWallets: list[HeldWallet]
     PurchasingWallets: list[HeldWallet]

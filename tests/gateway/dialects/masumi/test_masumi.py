@@ -32,12 +32,13 @@ async def test_health_is_open(edge: Edge) -> None:
 
 
 async def test_a_key_says_what_it_may(edge: Edge) -> None:
-    """Without showing the token."""
+    """With the fields of the service's own OpenAPI; the token is what its holder has sent."""
     key = await data(edge, "GET", "api-key-status")
 
     assert ["Preprod", "Mainnet"] == key["NetworkLimit"]
     assert (True, True, False) == (key["canRead"], key["canPay"], key["canAdmin"])
-    assert "dev" not in key.values()
+    assert key["token"] == DEV["token"]
+    assert (key["walletScopeEnabled"], key["WalletScopes"], key["status"]) == (False, [], "Active")
 
 
 async def test_no_token_and_a_wrong_one_are_401(edge: Edge) -> None:
@@ -172,6 +173,11 @@ async def test_a_payment_goes_its_way(edge: Edge) -> None:
     assert "ResultSubmitted" == full["CurrentTransaction"]["newOnChainState"]
     assert full["cooldownTime"] > 0
     assert HISTORY_KEYS <= set(full)
+    past = full["ActionHistory"][0]
+    assert set(past) == {
+        *("id", "createdAt", "updatedAt", "submittedTxHash", "requestedAction", "errorType", "errorNote", "resultHash")
+    }
+    assert len({action["id"] for action in full["ActionHistory"]}) == len(full["ActionHistory"])
 
 
 async def test_lists_are_inclusive_and_bounded(edge: Edge) -> None:
@@ -210,6 +216,15 @@ async def test_an_agent_is_registered_read_and_removed(edge: Edge) -> None:
     free = await refused(edge, 400, "POST", "payment", payment_body(agentIdentifier=made["agentIdentifier"]))
     listed = await data(edge, "GET", "registry", network="Preprod")
     held = await data(edge, "GET", "registry/wallet", network="Preprod", walletVKey=body["sellingWalletVkey"])
+    later = await data(edge, "GET", "registry/wallet", network="Preprod", walletVkey=body["sellingWalletVkey"])
+    assert later == held
+    assert made["Legal"] == {"privacyPolicy": None, "terms": None, "other": None}
+    assert made["Author"] == {"name": "", "contactEmail": None, "contactOther": None, "organization": None}
+    assert (made["error"], made["type"], made["paymentSourceType"]) == (None, "Standard", "Web3CardanoV1")
+    assert source["AdminWallets"] == []
+    assert source["FeeReceiverNetworkWallet"]["walletAddress"].startswith("addr_test1")
+    assert {"createdAt", "updatedAt", "lastIdentifierChecked", "lastCheckedAt"} <= set(source)
+    assert (source["SellingWallets"][0]["collectionAddress"], source["SellingWallets"][0]["note"]) == (None, None)
     await refused(edge, 400, "DELETE", "registry", {"id": made["id"]})
     gone = await data(edge, "POST", "registry/deregister", where)
     await data(edge, "DELETE", "registry", {"id": made["id"]})
@@ -302,3 +317,14 @@ async def test_balances_sum_to_zero(edge: Edge) -> None:
     balances = response.json()["data"]["Balances"]
     assert 0 == sum(int(item["amount"]) for item in balances if item["unit"] == "")
     assert any(item["account"].startswith("escrow:") for item in balances)
+
+
+@pytest.mark.parametrize("path", ["webhooks", "wallet/low-balance", "api-key", "payment/nope", "x402/networks"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_is_not_served_is_told_in_the_service_s_words(edge: Edge, method: str, path: str) -> None:
+    """404 in the payment service's envelope, not in the panel's."""
+    response = await call(edge, method, path, {} if method == "POST" else None)
+
+    assert response.status_code == 404
+    assert set(response.json()) == {"status", "error"}
+    assert (response.json()["status"], list(response.json()["error"])) == ("error", ["message"])
