@@ -149,7 +149,7 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
         response = await self.CallApp((await anext(aiter(request_iterator))).call, context)
         head = app_pb2.AppHead(status=response.status, headers=response.headers)
         for part in ({"head": head}, {"data": response.body}, {"close": app_pb2.AppClose()}):
-            yield app_pb2.StreamAppResponse(part=app_pb2.AppPart(**part))  # type: ignore[arg-type]
+            yield app_pb2.StreamAppResponse(part=app_pb2.AppPart(**part))
 
 
 class Registry(registry_pb2_grpc.FlowServiceServicer, registry_pb2_grpc.ExposeServiceServicer):

@@ -24,7 +24,7 @@ import weakref
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 
 from agentmesh import InputsError, Launch, ServeAPI, Tracer
 from agentmesh import forms as F  # noqa: N812
@@ -78,11 +78,14 @@ async def form(request: Request, inputs: dict[str, Any]) -> Any:
         case "launch":
             return Launch(request, "tests.hostile.flows:noop", inputs={"text": "x" * HUGE})
         case "answer":
-            return Response("x" * HUGE, status_code=418)
+            raise HTTPException(418, detail="x" * HUGE)
         case "deep":
-            return Response("[" * 1_000_000 + "]" * 1_000_000, status_code=418)
+            deep: list[Any] = []
+            for _ in range(100_000):
+                deep = [deep]
+            raise HTTPException(418, detail=deep)
         case "nan":
-            return Response('{"detail": "NaN", "number": NaN}', status_code=400)
+            raise HTTPException(400, detail=[float("nan"), 10**10_000])
         case "exit":
             sys.exit(3)
 

@@ -181,6 +181,20 @@ async def test_an_answer_that_is_not_whole_breaks_off(panel: stack.Panel) -> Non
     assert (await get(panel, "scope")).status_code == 200
 
 
+async def test_who_is_let_in_no_more_is_gone_from_open_answers(panel: stack.Panel) -> None:
+    """Within the second that every stream has, and the app hears of it."""
+    guest = await panel.edge.new_user("guest")
+    name = (await panel.call("GET", "/role/guest")).json()["id"]
+    async with panel.http.stream("GET", f"{BASE}/stream", headers=guest) as answer:
+        pieces = answer.aiter_raw()
+        first = await anext(pieces)
+        gone = await panel.call("DELETE", f"/role/{name}")
+        with pytest.raises(httpx.RemoteProtocolError):
+            await anext(pieces)
+
+    assert (b"first", 204) == (first, gone.status_code)
+
+
 async def test_messages_in_the_wrong_order_are_refused(panel: stack.Panel) -> None:
     """To the app, in words; what follows the end is nothing."""
     assert "expected 'http.response.start', got 'http.response.body'" == (await get(panel, "wrong_order")).json()

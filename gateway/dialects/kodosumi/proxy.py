@@ -113,16 +113,16 @@ class Apps:
         if passing.idempotency_key:
             return _as_response(await self._asked(passing))
         call = _call_of(passing)
-        talk = await self._talk(call)
+        talk = await self._talk(call, passing.path)
         if elsewhere := _slash_redirect(call.path, talk.head):
             talk.hang_up()
             call.path = elsewhere
-            talk = await self._talk(call)
+            talk = await self._talk(call, passing.path)
         return Streamed(talk.head.status, list(_response_headers(talk.head.headers)), talk.pieces())
 
     async def converse(self, passing: Passing, websocket: WebSocket) -> None:
         """Connect a WebSocket with the app, which may refuse it."""
-        talk = await self._talk(_call_of(passing), socket=True)
+        talk = await self._talk(_call_of(passing), passing.path, socket=True)
         headers = list(_response_headers(talk.head.headers))
         if talk.head.status != _SWITCHING:
             refusal = Response(b"".join([piece async for piece in talk.pieces()]), talk.head.status)
@@ -154,24 +154,24 @@ class Apps:
 
     async def _asked(self, passing: Passing) -> app_pb2.CallAppResponse:
         call = _call_of(passing)
-        response = await self._whole(call)
+        response = await self._whole(call, passing.path)
         if elsewhere := _slash_redirect(call.path, response):
             call.path = elsewhere
-            response = await self._whole(call)
+            response = await self._whole(call, passing.path)
         return response
 
-    async def _whole(self, call: app_pb2.CallAppRequest) -> app_pb2.CallAppResponse:
-        async with self._explained(call):
+    async def _whole(self, call: app_pb2.CallAppRequest, path: str) -> app_pb2.CallAppResponse:
+        async with self._explained(call, path):
             response: app_pb2.CallAppResponse = await self._apps.CallApp(call, timeout=TIMEOUT_S)
         return response
 
-    async def _talk(self, call: app_pb2.CallAppRequest, *, socket: bool = False) -> AppTalk:
-        async with self._explained(call):
+    async def _talk(self, call: app_pb2.CallAppRequest, path: str, *, socket: bool = False) -> AppTalk:
+        async with self._explained(call, path):
             return await AppTalk.begin(self._apps, app_pb2.StreamAppRequest(call=call, socket=socket), TIMEOUT_S)
 
     @contextlib.asynccontextmanager
-    async def _explained(self, call: app_pb2.CallAppRequest) -> AsyncIterator[None]:
-        """Around a call: say whether an app does not run or was never heard of."""
+    async def _explained(self, call: app_pb2.CallAppRequest, path: str) -> AsyncIterator[None]:
+        """Around a call for `path`: say whether an app does not run or was never heard of."""
         try:
             with from_rpc():
                 yield
@@ -180,7 +180,7 @@ class Apps:
         except (NotFound, Unavailable) as error:  # not running, or never heard of?
             expose = call.name.removeprefix("apps/")
             if not await self._is_known(expose):
-                raise NotFound(call.path) from None
+                raise NotFound(path) from None  # as the panel words it
             if isinstance(error, Unavailable):
                 raise
             raise Unavailable(f"the app of expose '{expose}' does not run: boot it first") from None

@@ -474,7 +474,7 @@ class CallAppRequest(_message.Message):
     base_url: _builtins.str
     """The address people reach the mesh at, such as `http://127.0.0.1:3370`; goes into the job's meta."""
     client: _builtins.str
-    """The address of who asks, such as `192.0.2.7`; empty if it is not known."""
+    """The address of who asks, such as `192.0.2.7`; empty if it is not known.  Services only."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
         """Without credentials."""

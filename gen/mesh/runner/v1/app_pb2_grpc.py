@@ -114,7 +114,7 @@ class AppServiceServicer:
     def StreamApp(self, request_iterator, context):
         """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
         The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
-        before what the app says next is passed on.
+        before what the app says next is passed on.  Services only; whose token they send along is who calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

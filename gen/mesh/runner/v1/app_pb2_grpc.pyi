@@ -54,7 +54,7 @@ class AppServiceStub:
     StreamApp: _grpc.StreamStreamMultiCallable[_app_pb2.StreamAppRequest, _app_pb2.StreamAppResponse]
     """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
     The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
-    before what the app says next is passed on.
+    before what the app says next is passed on.  Services only; whose token they send along is who calls.
     """
 
 @_typing.type_check_only
@@ -82,7 +82,7 @@ class AppServiceAsyncStub(AppServiceStub):
     StreamApp: _aio.StreamStreamMultiCallable[_app_pb2.StreamAppRequest, _app_pb2.StreamAppResponse]  # type: ignore[assignment]
     """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
     The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
-    before what the app says next is passed on.
+    before what the app says next is passed on.  Services only; whose token they send along is who calls.
     """
 
 class AppServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,7 +143,7 @@ class AppServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_app_pb2.StreamAppResponse], _abc.AsyncIterator[_app_pb2.StreamAppResponse]]:
         """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
         The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
-        before what the app says next is passed on.
+        before what the app says next is passed on.  Services only; whose token they send along is who calls.
         """
 
 def add_AppServiceServicer_to_server(servicer: AppServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
