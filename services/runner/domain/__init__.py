@@ -4,7 +4,7 @@ A rule is a pure function from the stored job to a `Change`; nothing here knows 
 """
 
 from services.runner.domain import locks, payments
-from services.runner.domain.jobs import SHUT_DOWN, Stale, born, end, finish, lease, lost, move, report, stop
+from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, finish, lease, lost, move, report, stop
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
@@ -35,6 +35,7 @@ __all__ = [
     "Change",
     "End",
     "Event",
+    "Gap",
     "Isolation",
     "Job",
     "Lock",

@@ -62,12 +62,13 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
         """Stop a job; it is gone when this returns.  Raises `NotFound`, `Unavailable` if it does not end in time."""
         job = await self._own(request.name)
-        return job_to_pb(await self._jobs.cancel(job.job_id, _stop_reason(job)))
+        # To its end though the caller hangs up: what is written must be told to the job's host, too.
+        return job_to_pb(await self._tasks.complete(self._jobs.cancel(job.job_id, _stop_reason(job)), "cancel-job"))
 
     async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Context) -> empty_pb2.Empty:
         """Stop a job if it runs, and forget it.  Raises `NotFound`, `Unavailable`."""
         job = await self._own(request.name)
-        await self._jobs.delete(job.job_id, _stop_reason(job))
+        await self._tasks.complete(self._jobs.delete(job.job_id, _stop_reason(job)), "delete-job")
         return empty_pb2.Empty()
 
     async def WatchJob(
