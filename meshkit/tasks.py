@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 
 from meshkit.deadlines import unbound_context
-from meshkit.errors import Unavailable
+from meshkit.errors import MeshError, Unavailable
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -86,7 +86,7 @@ class Tasks:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(_note_crash)  # nobody else will look at it
+            task.add_done_callback(_note_unheard)
             raise
 
     async def settle(self) -> None:
@@ -113,6 +113,12 @@ class Tasks:
         if self._closed:
             task.cancel()
         return task
+
+
+def _note_unheard(task: "asyncio.Task[Any]") -> None:
+    """Note what became of work whose caller has gone: a refusal is nobody's any more, a crash is ours."""
+    if not task.cancelled() and not isinstance(task.exception(), MeshError):
+        _note_crash(task)
 
 
 def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None = None) -> None:

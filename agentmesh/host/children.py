@@ -58,10 +58,14 @@ class Child:
 class Zygote:
     """Asks the zygote for children and hears of their ends."""
 
-    def __init__(self, control: socket.socket, pid: int = 0) -> None:
-        """`pid` is the process at the other end, a child of ours; 0 if it is not to be killed when it hangs."""
+    def __init__(self, control: socket.socket, pid: int = 0, *, look_s: float = _LOOK_S) -> None:
+        """`pid` is the process at the other end, a child of ours; 0 if it is not to be killed when it hangs.
+
+        `look_s` is how often one that has been told something is looked at.
+        """
         control.setblocking(False)
         self._pid = pid
+        self._look_s = look_s
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._splitter = Splitter()
@@ -166,7 +170,7 @@ class Zygote:
         if self._look is None:  # no answer is due yet
             self._unsent.append((pack(Kind.PING), ()))
             self._looks = 0
-            self._look = self._loop.call_later(_LOOK_S, self._look_at)
+            self._look = self._loop.call_later(self._look_s, self._look_at)
         if not self._is_flushing:
             self._flush()
 
@@ -177,7 +181,7 @@ class Zygote:
         """
         self._looks += 1
         if self._looks < _LOOKS_MAX:
-            self._look = self._loop.call_later(_LOOK_S, self._look_at)
+            self._look = self._loop.call_later(self._look_s, self._look_at)
             return
         print("host: the app's zygote does nothing of what it is told: it is ended", file=sys.stderr)
         if self._pid:

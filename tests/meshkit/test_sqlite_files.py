@@ -1,4 +1,4 @@
-"""A database whose file is in trouble: what was answered is kept, what cannot be kept is refused, and it mends itself."""
+"""A database whose file is in trouble: what was answered is kept, what cannot be is refused, and it mends itself."""
 
 import asyncio
 import pathlib
@@ -43,7 +43,9 @@ async def test_a_full_disk_refuses_and_goes_on(database: Database) -> None:
     await database.write(limit(1))  # type: ignore[arg-type]
     with structlog.testing.capture_logs() as logs:
         outcomes = [
-            *await asyncio.gather(*(database.write(insert("x" * 9000 + str(n))) for n in range(3)), return_exceptions=True),
+            *await asyncio.gather(
+                *(database.write(insert("x" * 9000 + str(n))) for n in range(3)), return_exceptions=True
+            ),
             *await asyncio.gather(database.write(insert("y" * 9000)), return_exceptions=True),
         ]
         assert ["first"] == await database.read(texts)
@@ -81,8 +83,10 @@ async def test_what_is_deleted_comes_back_though_nobody_writes(database: Databas
     folder = tmp_path / "data"
     shutil.rmtree(folder)
     async with asyncio.timeout(30):
-        while not (folder / "notes.db").exists():
-            await asyncio.sleep(0.01)
+        while True:
+            if (folder / "notes.db").exists():
+                break
+            await asyncio.sleep(0.01)  # a thread's work, which wakes nobody
 
     assert ["first"] == on_disk(folder / "notes.db")
 
