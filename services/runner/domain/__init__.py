@@ -3,7 +3,7 @@
 A rule is a pure function from the stored job to a `Change`; nothing here knows transport, storage or the clock.
 """
 
-from services.runner.domain import locks, payments
+from services.runner.domain import locks, pages, payments
 from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, finish, lease, lost, move, report, stop
 from services.runner.domain.records import (
     ALLOWED,
@@ -55,6 +55,7 @@ __all__ = [
     "locks",
     "lost",
     "move",
+    "pages",
     "payments",
     "report",
     "stop",

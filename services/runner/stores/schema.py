@@ -68,4 +68,15 @@ MIGRATIONS = [
     INSERT INTO job_texts (job_texts, rank) VALUES ('crisismerge', 500);
     INSERT INTO unindexed_jobs SELECT job_id FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled');
     """,
+    """
+    -- In the order of their writing, with an index beside: as a tree of its key each event of 1 kB took 4.7 kB, and rows
+    -- went into its midst.
+    ALTER TABLE events RENAME TO keyed_events;
+    CREATE TABLE events (
+      job_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, payload TEXT NOT NULL,
+      detail TEXT NOT NULL, PRIMARY KEY (job_id, seq)
+    );
+    INSERT INTO events SELECT * FROM keyed_events ORDER BY job_id, seq;
+    DROP TABLE keyed_events;
+    """,
 ]
