@@ -128,7 +128,9 @@ async def stack(
             grace_s=0,
             **config,
         )
-        port = await exits.enter_async_context(runner_app.running(settings, catalogue=MemoryCatalogue(Offer()), now=now))
+        port = await exits.enter_async_context(
+            runner_app.running(settings, catalogue=MemoryCatalogue(Offer()), now=now)
+        )
         auth_channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{auth_port}"))
         channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         auth = auth_pb2_grpc.AuthServiceStub(auth_channel)
