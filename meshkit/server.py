@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import signal
+import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -12,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from meshkit.access import Auth
 from meshkit.deadlines import Deadlines
+from meshkit.errors import Unavailable
 from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
 
@@ -79,7 +82,14 @@ async def until_signal(stopping: asyncio.Event) -> None:
 
 
 def run(main: Callable[[], Any]) -> None:
-    """Run a service's `main` to its end, on uvloop: the entry of every `__main__`."""
+    """Run a service's `main` to its end, on uvloop: the entry of every `__main__`.
+
+    A place for its data that cannot be used is one line on stderr, and exit code 1.
+    """
     import uvloop
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    except (Unavailable, OSError, sqlite3.Error) as error:
+        print(f"agentmesh: cannot start: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

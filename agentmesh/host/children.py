@@ -9,6 +9,7 @@ import itertools
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 
 from mesh.runner.v1 import host_pb2
@@ -24,6 +25,9 @@ _QUIET_S = 5.0
 # A fork costs some milliseconds of a core: the job that has just been taken gets them first, unless others wait.
 _FORK_LATER_S = 0.005
 _TRY_AGAIN_S = 0.02
+# How often a zygote that has been told something is looked at, and how many looks without a sign of life are too many.
+_LOOK_S = 4.0
+_LOOKS_MAX = 3
 # The kernel is out of something for the moment.
 _BUSY = (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
@@ -54,19 +58,30 @@ class Child:
 class Zygote:
     """Asks the zygote for children and hears of their ends."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, pid: int = 0, *, look_s: float = _LOOK_S) -> None:
+        """`pid` is the process at the other end, a child of ours; 0 if it is not to be killed when it hangs.
+
+        `look_s` is how often one that has been told something is looked at.
+        """
         control.setblocking(False)
+        self._pid = pid
+        self._look_s = look_s
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._splitter = Splitter()
         self._unsent: collections.deque[tuple[bytes, Sequence[int]]] = collections.deque()
         """What is to be said, in order, with file descriptors that are closed once they are sent."""
+        self._is_flushing = False
+        """Whether the loop writes what is unsent, as soon as that can be."""
         self._numbers = itertools.count(1)
         self._children: dict[int, Child] = {}
         self._ahead: collections.deque[Child] = collections.deque()
         self._wanted = _AHEAD
         self._refill: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._looks = 0
+        """Since the last sign of life, while an answer is due."""
         self.loaded: asyncio.Future[host_pb2.Loaded] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(control, self._read)
@@ -140,7 +155,7 @@ class Zygote:
 
     def close(self) -> None:
         """Let the zygote end, and what waits there."""
-        for timer in (self._refill, self._quiet):
+        for timer in (self._refill, self._quiet, self._look):
             if timer is not None:
                 timer.cancel()
         self._note_gone()
@@ -152,11 +167,30 @@ class Zygote:
 
     def _send(self, data: bytes, fds: Sequence[int] = ()) -> None:
         self._unsent.append((data, fds))
-        if len(self._unsent) == 1:
+        if self._look is None:  # no answer is due yet
+            self._unsent.append((pack(Kind.PING), ()))
+            self._looks = 0
+            self._look = self._loop.call_later(self._look_s, self._look_at)
+        if not self._is_flushing:
             self._flush()
+
+    def _look_at(self) -> None:
+        """See that the zygote does as it is told; one that hangs is ended, and we end with it.
+
+        Counted in looks and not in seconds: we may have stood still ourselves.
+        """
+        self._looks += 1
+        if self._looks < _LOOKS_MAX:
+            self._look = self._loop.call_later(self._look_s, self._look_at)
+            return
+        print("host: the app's zygote does nothing of what it is told: it is ended", file=sys.stderr)
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+        self._note_gone()
 
     def _flush(self) -> None:
         """Write what the socket takes; the rest follows in order, and nobody waits for it here."""
+        self._is_flushing = True
         while self._unsent:
             data, fds = self._unsent[0]
             try:
@@ -171,16 +205,20 @@ class Zygote:
                     return
                 self._note_gone()
                 return
+            self._looks = 0
             self._unsent.popleft()
             for fd in fds:
                 os.close(fd)
             if sent < len(data):
                 self._unsent.appendleft((data[sent:], ()))
+        self._is_flushing = False
         if self._control.fileno() >= 0:
             self._loop.remove_writer(self._control)
 
     def _note_gone(self) -> None:
         """The zygote has ended; the host ends too."""
+        if self._look is not None:
+            self._look.cancel()
         self._loop.remove_reader(self._control)
         self._loop.remove_writer(self._control)
         while self._unsent:
@@ -199,8 +237,12 @@ class Zygote:
         if not data:
             self._note_gone()
             return
+        self._looks = 0
         for kind, payload in self._splitter.feed(data):
-            if kind == Kind.LOADED and not self.loaded.done():
+            if kind == Kind.PONG and self._look is not None:
+                self._look.cancel()
+                self._look = None
+            elif kind == Kind.LOADED and not self.loaded.done():
                 self.loaded.set_result(host_pb2.Loaded.FromString(payload))
             elif kind == Kind.EXITED:
                 number, status = EXITED.unpack(payload)

@@ -25,6 +25,7 @@ class Kind(enum.IntEnum):
     LOADED = 1  # Loaded, from the zygote
     EXITED = 2  # 8 bytes of child id, 4 of waitpid status, from the zygote
     UNFORKED = 17  # 8 bytes of child id, 4 of errno, from the zygote
+    PONG = 41  # nothing: what was sent before the PING has been done
     # From a worker.
     BACK = 20  # nothing: the job was not taken up, another worker may
     BLOCKED = 21  # nothing: the job has kept the loop for too long
@@ -42,6 +43,7 @@ class Kind(enum.IntEnum):
     # To a child.
     FORK = 10  # 8 bytes of child id, 1 of role, with file descriptors, to the zygote
     SIGNAL = 11  # 8 bytes of child id, 1 of signal number, to the zygote
+    PING = 40  # nothing, to the zygote
     RUN = 12  # Run, to a job
     CALL = 13  # Call, to the handler
     LOCK_END = 14  # LockEnd, to a job

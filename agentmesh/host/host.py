@@ -32,6 +32,8 @@ from agentmesh.host.uplink import Uplink
 from agentmesh.host.workers import Workers
 
 _RECONNECT_S = 0.2
+_RECONNECT_MAX_S = 2.0
+_STEADY_S = 5.0
 _ZYGOTE_END_S = 1.0
 _LOOK_S = 0.005
 # What the runner answers to a host that it has replaced or never knew.
@@ -42,7 +44,8 @@ def main(spec: HostSpec) -> NoReturn:
     """Be the host that `spec` describes; ends the process."""
     ours, theirs = socket.socketpair()
     parent = os.getpid()
-    if (pid := os.fork()) == 0:  # before gRPC starts: a fork of its threads would be broken
+    child = os.fork()
+    if child == 0:  # before gRPC starts: a fork of its threads would be broken
         try:
             die_with_parent(parent)
             ours.close()
@@ -53,8 +56,8 @@ def main(spec: HostSpec) -> NoReturn:
     raise_descriptor_limit()  # ours alone: what the app's processes may open is the operator's to say
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(Host(spec, ours).serve())
-    _see_off(pid)
+        uvloop.run(Host(spec, ours, child).serve())
+    _see_off(child)
     os._exit(0)
 
 
@@ -80,8 +83,9 @@ def _become_zygote(control: socket.socket, spec: HostSpec) -> NoReturn:
 class Host:
     """Everything a host does on its event loop."""
 
-    def __init__(self, spec: HostSpec, control: socket.socket) -> None:
+    def __init__(self, spec: HostSpec, control: socket.socket, zygote_pid: int) -> None:
         self._spec = spec
+        self._zygote_pid = zygote_pid
         self._control = control
         self._jobs: dict[str, RunningJob] = {}
         self._heartbeat_s = 3.0
@@ -91,7 +95,7 @@ class Host:
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
         self._uplink = Uplink()
-        self._zygote = Zygote(self._control)
+        self._zygote = Zygote(self._control, self._zygote_pid)
         self._handler = Handler(self._zygote, self._uplink.post)
         self._workers = Workers(self._zygote)
         stopping = asyncio.Event()
@@ -145,8 +149,10 @@ class Host:
     # -- the stream ----------------------------------------------------------------------------------------------
 
     async def _stay_attached(self) -> None:
-        """Dial, work, and dial again."""
+        """Dial, work, and dial again: more slowly where that does not last, as each time what is unheard is resent."""
+        pause_s = _RECONNECT_S
         while True:
+            begun = time.monotonic()
             try:
                 await self._attach()
             except grpc.aio.AioRpcError as error:
@@ -155,7 +161,8 @@ class Host:
                     return
             if self._draining and not self._jobs:
                 return
-            await asyncio.sleep(_RECONNECT_S)
+            pause_s = _RECONNECT_S if time.monotonic() - begun > _STEADY_S else min(2 * pause_s, _RECONNECT_MAX_S)
+            await asyncio.sleep(pause_s)
 
     async def _attach(self) -> None:
         options = [

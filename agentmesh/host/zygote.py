@@ -2,7 +2,8 @@
 
 It has one thread and no running event loop, so a fork of it is safe.  The host sends it a FORK frame with the file
 descriptors of the child (its channel and where its output goes) and SIGNAL frames; it sends an EXITED frame when a
-child has ended, and an UNFORKED one for a child that could not be had.  Only the zygote signals its children, because
+child has ended, an UNFORKED one for a child that could not be had, and a PONG for a PING: a host that hears nothing
+ends it.  Only the zygote signals its children, because
 only their parent knows that a process id is still theirs.
 """
 
@@ -123,6 +124,8 @@ class _Zygote:
                 self._fork(child, role, self._fds.popleft(), (wake, wakeup))
             elif kind == Kind.SIGNAL:
                 self._signal(*SIGNAL.unpack(payload))
+            elif kind == Kind.PING:
+                self._channel.send(Kind.PONG)
         return True
 
     def _signal(self, child: int, number: int) -> None:

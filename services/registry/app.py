@@ -16,7 +16,7 @@ from meshkit.databases import Memory
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import Tasks, background
+from meshkit.tasks import Tasks, background, lasting
 from services.registry.boot.booter import Booter, Limits
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Runs
@@ -67,7 +67,7 @@ async def running(
         exposes, flows = Exposes(store, apps, now), Flows(store, apps)
         board = Board(store, apps, bus, heartbeat_s=config.heartbeat_s)
         await stack.enter_async_context(background(apps.run(), "standings", stopping))
-        await stack.enter_async_context(background(board.run(), "flow-board", stopping))
+        await stack.enter_async_context(background(lasting(board.run), "flow-board", stopping))
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 
         def register(to: grpc.aio.Server) -> None:

@@ -14,7 +14,7 @@ from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import Tasks, background
+from meshkit.tasks import Tasks, background, lasting
 from services.runner.apps import Apps
 from services.runner.billing import Billing
 from services.runner.births import Births
@@ -120,10 +120,10 @@ async def running(
             ("placement", apps.run(address, placement.events())),
             ("queue", dispatcher.run()),
             ("leases", apps.expire_leases()),
-            ("locks", locks.expire()),
-            ("payments", billing.run()),
-            ("payment-news", billing.tell()),
-            ("requests", requests.forget()),
+            ("locks", lasting(locks.expire)),
+            ("payments", lasting(billing.run)),
+            ("payment-news", lasting(billing.tell)),
+            ("requests", lasting(requests.forget)),
         ):
             await stack.enter_async_context(background(work, name, stopping))
         yield port

@@ -28,6 +28,7 @@ log = structlog.get_logger()
 _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
+_SAVE_AGAIN_S = 0.5
 APPS = "apps"
 """An app has come or gone, stands elsewhere than before, or can be asked now."""
 
@@ -171,7 +172,8 @@ class Apps:
         """Load an app on hosts of its own; return it RUNNING, FAILED or OUTDATED.
 
         The hosts it replaces finish what they run.  Code that does not load replaces nothing: while a version before
-        serves, it goes on, and the app is OUTDATED.  Raises `Invalid` for JSON that cannot be used.
+        serves, it goes on, and the app is OUTDATED.  Raises `Invalid` for JSON that cannot be used, `Unavailable` if it
+        cannot be written down now.
         """
         _check_object(placed.runtime_env_json, "runtime_env_json")
         plan = deployments.parse(placed.deployments_json)
@@ -182,25 +184,34 @@ class Apps:
             before = self._apps.get(placed.expose)
             serves = before is not None and bool(self._hosts.serving.get(placed.expose))
             if not serves:
+                await self._store.save_app(app.placed)
                 self._apps[placed.expose] = app
                 self._dispatcher.open(placed.expose)
-                await self._store.save_app(app.placed)
                 await self._bus.publish(APPS)
             loads = [self._load(app, replica) for replica in range(plan.replicas)]
             loaded = await asyncio.gather(*loads)
             failed = next((answer for _, answer in loaded if answer.error), None)
             if failed is None:
+                try:
+                    await self._store.save_app(app.placed)
+                except Unavailable:
+                    await self._stop(loaded)
+                    raise
                 await self._replace(app, loaded)
                 return app
-            for link, answer in loaded:
-                if not answer.error:
-                    await self._hosting.stop(link)
+            await self._stop(loaded)
             if before is not None and serves:
                 before.state, before.message, before.detail = AppState.OUTDATED, failed.error, failed.detail
                 await self._bus.publish(APPS)
                 return before
             await self._fail(app, failed)
             return app
+
+    async def _stop(self, loaded: Sequence[tuple[Link, host_pb2.Loaded]]) -> None:
+        """End hosts that have loaded an app and shall not serve it."""
+        for link, answer in loaded:
+            if not answer.error:
+                await self._hosting.stop(link)
 
     async def _load(self, app: App, replica: int) -> tuple[Link, host_pb2.Loaded]:
         return await self._hosting.start(app.placed, replica, self._address, app.resources_json)
@@ -211,7 +222,6 @@ class Apps:
         old = [link for link in self._hosts.of(app.expose) if link not in new]
         self._apps[app.expose] = app
         self._dispatcher.open(app.expose)
-        await self._store.save_app(app.placed)
         for replica, (link, answer) in enumerate(loaded):
             self._note_loaded(app, replica, link, answer)
         for link in old:
@@ -225,9 +235,10 @@ class Apps:
         """Stop an app and forget it; its jobs end as CANCELLED.  Raises `NotFound`."""
         await self._until_resumed()
         async with self._lock(expose):
-            if self._apps.pop(expose, None) is None:
+            if expose not in self._apps:
                 raise NotFound(f"no app is placed for {expose}", resource=f"apps/{expose}")
             await self._store.delete_app(expose)
+            del self._apps[expose]
             await self._dispatcher.close(expose, domain.SHUT_DOWN)
             for link in self._hosts.of(expose):
                 held = link.jobs
@@ -330,12 +341,18 @@ class Apps:
 
     async def _restart(self, app: App, replica: int) -> None:
         await asyncio.sleep(_BACKOFF_S[min(app.losses.get(replica, 0), len(_BACKOFF_S) - 1)])
-        if self._apps.get(app.expose) is not app:
-            return  # deployed anew or removed meanwhile
-        host_ids = list(app.placed.host_ids)
-        host_ids[replica] = self._new_id(app.expose)
-        app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
-        await self._store.save_app(app.placed)
+        host_id = self._new_id(app.expose)
+        while True:
+            if self._apps.get(app.expose) is not app:
+                return  # deployed anew or removed meanwhile
+            host_ids = list(app.placed.host_ids)
+            host_ids[replica] = host_id
+            app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
+            try:
+                await self._store.save_app(app.placed)
+                break
+            except Unavailable:  # it cannot be written down now; a host that nobody has written down would be lost
+                await asyncio.sleep(_SAVE_AGAIN_S)
         link, loaded = await self._load(app, replica)
         await self._settle(app, replica, link, loaded)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import FailedPrecondition, MeshError, NotFound
+from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner import domain
@@ -172,10 +172,13 @@ class Dispatcher:
     async def _lease(self, line: _Line, owner: str, job_id: str, link: Link) -> None:
         try:
             job = await self._journal.change(job_id, lambda job: self._leased(job, link))
+        except Unavailable:  # it cannot be written down now: it waits on, until the queue is looked at again
+            line.put_back(owner, job_id)
+            return
         except MeshError:  # stopped or deleted while it waited
             await self._bus.publish(QUEUE)
             return
-        except Exception:  # it could not be written down now: it waits on
+        except Exception:
             line.put_back(owner, job_id)
             raise
         finally:
@@ -210,4 +213,4 @@ class Dispatcher:
 
     async def _end(self, job_id: str, end: End) -> None:
         with contextlib.suppress(NotFound):
-            await self._journal.change(job_id, lambda job: domain.end(job, end, self._now()))
+            await self._journal.insist(job_id, lambda job: domain.end(job, end, self._now()))

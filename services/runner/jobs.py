@@ -54,7 +54,10 @@ class Jobs:
         outcome: End | None,
         opening: OpenLock | None = None,
     ) -> bool:
-        """Keep what a host reports; return False if its lease is over."""
+        """Keep what a host reports; return False if its lease is over.
+
+        Raises `domain.Gap` if a report before it has not been kept, and `Unavailable` if it cannot be kept now.
+        """
         try:
             job = await self._journal.change(
                 job_id, lambda job: domain.report(job, epoch, source_seq, events, outcome, self._now(), opening)
@@ -112,7 +115,7 @@ class Jobs:
     async def _end(self, job_ids: Iterable[str], how: End) -> None:
         for job_id in job_ids:
             with contextlib.suppress(NotFound):
-                await self._journal.change(job_id, lambda job: domain.end(job, how, self._now()))
+                await self._journal.insist(job_id, lambda job: domain.end(job, how, self._now()))
 
     async def cancel(self, job_id: str, reason: Reason) -> Job:
         """Stop a job; return it when its process is gone.  One that has ended is returned as it is.

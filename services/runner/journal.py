@@ -4,17 +4,20 @@ Watchers are woken, the job's host hears of locks that ended, its room is free a
 looks after something by itself is woken on a topic: it reads the store, which is the truth.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
+from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
 from services.runner.domain import Birth, Change, Event, Job, LockState
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails
 
+_AGAIN_S = 0.5
 QUEUE = "queue"
 """A host has room, or jobs wait: the dispatcher looks."""
 LOCKS = "locks"
@@ -59,6 +62,14 @@ class Journal:
         job, events = await self._store.update(job_id, decide, request)
         await self._announce(job, events, decided[-1])
         return job
+
+    async def insist(self, job_id: str, rule: Callable[[Job], Change]) -> Job:
+        """As `change`, again and again until it can be written: for what nobody will ask for a second time."""
+        while True:
+            try:
+                return await self.change(job_id, rule)
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_S)
 
     async def delete(self, job_id: str) -> None:
         """Forget a job that has ended.  Raises `NotFound`."""

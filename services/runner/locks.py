@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
+from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, NotFound
 from services.runner import domain
 from services.runner.domain import Change, Job, Lock, LockState
 from services.runner.journal import LOCKS, Journal, locks_of
@@ -22,7 +22,7 @@ from services.runner.ports.store import JobStore
 from services.runner.refusals import refused
 from services.runner.requests import Requests
 
-_LOOK_AGAIN_S = 30.0
+_LOOK_AGAIN_S = 5.0
 _DUE_MAX = 500
 _MANY = 500
 _PAUSE_S = 0.25
@@ -51,11 +51,15 @@ class Locks:
         self._now = now
 
     async def expire(self) -> None:
-        """End locks at their time, until cancelled: sleeps to the next one, or until the locks change."""
+        """End locks at their time, until cancelled: sleeps to the next one, or until the locks change.
+
+        Raises `Unavailable` if that cannot be written now: begin anew.
+        """
         async with self._bus.subscribe(LOCKS) as waker:
             while not waker.closed:
                 for lock in await self._store.due_locks(self._now(), _DUE_MAX):
-                    with contextlib.suppress(MeshError):  # answered at the last moment, or its job has ended
+                    # Answered at the last moment, or its job has ended.
+                    with contextlib.suppress(FailedPrecondition, NotFound):
                         rule = functools.partial(_expire, lock=lock, now=self._now)
                         await self._journal.change(lock.job_id, rule)
                 next_at = await self._store.next_expiry()

@@ -14,6 +14,8 @@ from services.runner.ports.store import JobStore
 
 _RECENT_MAX = 4096
 _RECENT_CHARS_MAX = 4 * 1024 * 1024
+_ALL_CHARS_MAX = 64 * 1024 * 1024
+"""Of all jobs together: what is not at hand is read from the store."""
 _BATCH_MAX = 500
 _BATCH_CHARS_MAX = 1024 * 1024
 
@@ -28,8 +30,7 @@ class _Tail:
 
     def push(self, events: Sequence[Event]) -> None:
         if self.recent and self.recent[-1].seq + 1 != events[0].seq:  # somebody else wrote in between
-            self.recent.clear()
-            self.chars = 0
+            self.cool()
         for event in events:
             self.recent.append(event)
             self.chars += len(event.payload) + len(event.detail)
@@ -37,6 +38,11 @@ class _Tail:
             gone = self.recent.popleft()
             self.chars -= len(gone.payload) + len(gone.detail)
         self.last_seq = max(self.last_seq, events[-1].seq)
+
+    def cool(self) -> None:
+        """Have nothing at hand."""
+        self.recent.clear()
+        self.chars = 0
 
     def after(self, seq: int) -> list[Event] | None:
         """Return the next events behind `seq`, or `None` if they are not all at hand."""
@@ -59,6 +65,10 @@ class Tails:
         self._store = store
         self._bus = bus
         self._tails: dict[str, _Tail] = {}
+        self._warm: collections.OrderedDict[str, _Tail] = collections.OrderedDict()
+        """Those that have events at hand, the one that moved last at the end."""
+        self._chars = 0
+        """At hand, of all."""
 
     async def push(self, job: Job, events: Sequence[Event]) -> None:
         """Tell watchers of events that are on disk now."""
@@ -67,19 +77,20 @@ class Tails:
             tail = self._tails[job.job_id] = _Tail(job.last_seq - len(events))
         if tail is not None:
             if events:
-                tail.push(events)
+                self._keep(job.job_id, tail, events)
             if job.ended:
                 tail.over = True
                 if not tail.watchers:
-                    del self._tails[job.job_id]
+                    self._drop(job.job_id)
         if events or job.ended:
             await self._bus.publish(topic(job.job_id))
 
     async def forget(self, job_id: str) -> None:
         """End every watch of a job that has been deleted."""
-        tail = self._tails.pop(job_id, None)
+        tail = self._tails.get(job_id)
         if tail is not None:
             tail.over = True
+            self._drop(job_id)
         await self._bus.publish(topic(job_id))
 
     async def watch(self, job: Job, after_seq: int, heartbeat_s: float) -> AsyncIterator[list[Event]]:
@@ -112,7 +123,24 @@ class Tails:
             finally:
                 tail.watchers -= 1
                 if tail.over and not tail.watchers and self._tails.get(job.job_id) is tail:
-                    del self._tails[job.job_id]
+                    self._drop(job.job_id)
+
+    def _keep(self, job_id: str, tail: _Tail, events: Sequence[Event]) -> None:
+        """Have events at hand; those of the jobs that have said nothing for longest make room."""
+        self._chars -= tail.chars
+        tail.push(events)
+        self._chars += tail.chars
+        self._warm[job_id] = tail
+        self._warm.move_to_end(job_id)
+        while self._chars > _ALL_CHARS_MAX and len(self._warm) > 1:
+            _, coldest = self._warm.popitem(last=False)
+            self._chars -= coldest.chars
+            coldest.cool()
+
+    def _drop(self, job_id: str) -> None:
+        tail = self._tails.pop(job_id)
+        if self._warm.pop(job_id, None) is not None:
+            self._chars -= tail.chars
 
 
 def _bounded(events: list[Event]) -> list[Event]:

@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -109,10 +110,12 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: Any) -> AsyncIterator[Stack]:
+async def stack(
+    data_dir: pathlib.Path, address: str = "127.0.0.1:0", now: Callable[[], float] = time.time, **config: Any
+) -> AsyncIterator[Stack]:
     """Run auth and the runner, with a nursery of its own unless `nursery` names one.
 
-    `address` is the runner's: hosts come back to where they were started from.
+    `address` is the runner's: hosts come back to where they were started from; `now` is its clock.
     """
     async with contextlib.AsyncExitStack() as exits:
         auth_port = await exits.enter_async_context(
@@ -125,7 +128,9 @@ async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: 
             grace_s=0,
             **config,
         )
-        port = await exits.enter_async_context(runner_app.running(settings, catalogue=MemoryCatalogue(Offer())))
+        port = await exits.enter_async_context(
+            runner_app.running(settings, catalogue=MemoryCatalogue(Offer()), now=now)
+        )
         auth_channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{auth_port}"))
         channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         auth = auth_pb2_grpc.AuthServiceStub(auth_channel)

@@ -3,8 +3,8 @@
 A rule is a pure function from the stored job to a `Change`; nothing here knows transport, storage or the clock.
 """
 
-from services.runner.domain import locks, payments
-from services.runner.domain.jobs import SHUT_DOWN, Stale, born, end, finish, lease, lost, move, report, stop
+from services.runner.domain import locks, pages, payments
+from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, finish, lease, lost, move, report, stop
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
@@ -35,6 +35,7 @@ __all__ = [
     "Change",
     "End",
     "Event",
+    "Gap",
     "Isolation",
     "Job",
     "Lock",
@@ -54,6 +55,7 @@ __all__ = [
     "locks",
     "lost",
     "move",
+    "pages",
     "payments",
     "report",
     "stop",

@@ -37,6 +37,10 @@ class Stale(Exception):
     """A report of a lease that is over, or of a job that has ended: refuse it."""
 
 
+class Gap(Exception):
+    """A report that leaves out what should have come before it: refuse it, the host still has that."""
+
+
 def move(job: Job, state: State) -> None:
     """Raise `FailedPrecondition` unless `job` may go to `state`."""
     if state not in ALLOWED[job.state]:
@@ -124,10 +128,12 @@ def report(
     """Take what a lease's holder says: `events` are numbered from `source_seq`, outcome or lock count as one more.
 
     The first report of a lease says that the job runs, whatever is in it; one with nothing else in it has the outcome
-    RUNNING.  What was taken before is dropped.  Raises `Stale` if the lease is over.
+    RUNNING.  What was taken before is dropped.  Raises `Stale` if the lease is over, `Gap` if something is missing.
     """
     if job.ended or epoch != job.epoch:
         raise Stale
+    if source_seq > job.source_seq + 1:
+        raise Gap
     known = job.source_seq - source_seq + 1
     fresh = _in_order(events[max(known, 0) :], job.updated_at, now)
     last = source_seq + len(events) - 1

@@ -61,10 +61,16 @@ class JobStore(Protocol):
         """Return a job, or raise `NotFound`."""
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
-        """Return up to `limit` events behind `after_seq`, in order; none for a job that is not there."""
+        """Return up to `limit` events behind `after_seq`, in order; none for a job that is not there.
+
+        Fewer where they are large: up to the one that is too much for a page (`domain.pages`).
+        """
 
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
-        """Return jobs, newest first: of `owner` or all, older than the id `before` if given, holding `query`."""
+        """Return jobs, newest first: of `owner` or all, older than the id `before` if given, holding `query`.
+
+        Fewer than `limit` where they are large: up to the one that is too much for a page (`domain.pages`).
+        """
 
     async def open_jobs(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""

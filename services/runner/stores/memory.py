@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, pages
 from services.runner.ports.store import LockQuery, TooManyOpen, Written
 from services.runner.stores.texts import folded, text_of
 
@@ -71,7 +71,8 @@ class MemoryStore:
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
         """As `JobStore.events`."""
-        return self._events.get(job_id, [])[after_seq : after_seq + limit]
+        found = self._events.get(job_id, [])[after_seq : after_seq + limit]
+        return list(pages.until_full(found, pages.bytes_of_event))
 
     async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
         """As `JobStore.find`."""
@@ -82,7 +83,7 @@ class MemoryStore:
             and (not before or job_id < before)
             and folded(query) in text_of(job)
         ]
-        return found[:limit]
+        return list(pages.until_full(found[:limit], pages.bytes_of_job))
 
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""

@@ -17,6 +17,7 @@ from services.runner.domain import (
     Lock,
     LockState,
     PlacedApp,
+    pages,
 )
 from services.runner.ports.store import LockQuery, TooManyOpen, Written
 from services.runner.stores import index, search
@@ -28,6 +29,7 @@ _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids"
 _CACHE_MAX = 10_000
+_CACHE_BYTES_MAX = 64 * 1024 * 1024
 
 
 class SqliteStore:
@@ -39,6 +41,7 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cache: dict[str, Job] = {}
+        self._cached_bytes = 0
         self.indexer = Indexer(database)
         """Makes jobs that have ended fast to find; they are found without it, too."""
 
@@ -113,7 +116,8 @@ class SqliteStore:
                 "SELECT seq, kind, time, payload, detail FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (job_id, after_seq, limit),
             )
-            return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
+            found = (Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows)
+            return list(pages.until_full(found, pages.bytes_of_event))
 
         return await self._database.read(work)
 
@@ -199,9 +203,9 @@ class SqliteStore:
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM locks WHERE job_id = ?", (job_id,))
 
-        self._cache.pop(job_id, None)
+        self._forget(job_id)
         await self._database.write(work)
-        self._cache.pop(job_id, None)
+        self._forget(job_id)
 
     async def save_app(self, app: PlacedApp) -> None:
         """As `AppStore.save_app`."""
@@ -243,13 +247,19 @@ class SqliteStore:
     def _remember(self, written: Written) -> Written:
         job = written[0]
         # Answers arrive in the order of their commits, so the last one is the newest.
-        if len(self._cache) >= _CACHE_MAX:
-            self._cache.pop(next(iter(self._cache)))
-        self._cache.pop(job.job_id, None)
+        self._forget(job.job_id)
         self._cache[job.job_id] = job
+        self._cached_bytes += pages.bytes_of_job(job)
+        while len(self._cache) > _CACHE_MAX or (self._cached_bytes > _CACHE_BYTES_MAX and self._cache):
+            self._forget(next(iter(self._cache)))
         if job.ended:
             self.indexer.job_ended()
         return written
+
+    def _forget(self, job_id: str) -> None:
+        known = self._cache.pop(job_id, None)
+        if known is not None:
+            self._cached_bytes -= pages.bytes_of_job(known)
 
 
 def _lock(row: Sequence[Any]) -> Lock:

@@ -336,7 +336,7 @@ async def test_the_indexer_follows_what_ends(database: Database) -> None:
             task.cancel()
             await asyncio.wait([task])
 
-    assert ("jobs cannot be indexed now", 0) == (logs[0]["event"], before)
+    assert ("database in trouble", 0) == (logs[0]["event"], before)
 
 
 def test_open_jobs_are_named_in_one_order() -> None:

@@ -169,6 +169,23 @@ async def test_lists_are_newest_first_and_narrowed(store: Store) -> None:
     assert [2, 1] == await ids("users/a", "", job(3).job_id, 10)
 
 
+async def test_pages_are_bounded_by_bytes(store: Store) -> None:
+    """A list ends with the job that makes it too large, a log with the event that does; both go on behind it."""
+    large = "é" * 1_000_000  # a little less than 2 MiB
+    for number in range(1, 7):
+        await create(store, job(number, inputs_json=large), [event(large)] * 6, None)
+
+    jobs = await store.find(None, "", "", 100)
+    more = await store.find("users/a", "", jobs[-1].job_id, 100)
+    events = await store.events(jobs[0].job_id, 0, 100)
+    rest = await store.events(jobs[0].job_id, events[-1].seq, 100)
+
+    assert [6, 5, 4] == [int(job.job_id, 16) for job in jobs]
+    assert [3, 2, 1] == [int(job.job_id, 16) for job in more]
+    assert [1, 2, 3] == [event.seq for event in events]
+    assert [4, 5, 6] == [event.seq for event in rest]
+
+
 async def test_open_jobs_are_those_that_have_not_ended(store: Store) -> None:
     """Oldest first."""
     for number, state in enumerate((State.RUNNING, State.SUCCEEDED, State.QUEUED, State.CANCELLED, State.FAILED), 1):
