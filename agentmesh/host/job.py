@@ -42,7 +42,9 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     run = host_pb2.Run.FromString(frame[1])
     os.environ["KODOSUMI_FID"] = run.job.removeprefix("jobs/")
     os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
-    questions = Questions(lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions))
+    questions = Questions(
+        lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions), asked=run.asked
+    )
     job = _Job(loop, run, app, channel.send, questions)
     sys.stdout, sys.stderr = job.out, job.err
     outcome = job.carry_out(stop.take)

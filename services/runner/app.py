@@ -86,7 +86,7 @@ async def running(
         dispatcher = Dispatcher(journal, hosts, bus, tasks, now)
         jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
         requests = Requests(store, now)
-        locks = Locks(store, journal, hosts, requests, bus, timeout_s=config.call_timeout_s, now=now)
+        locks = Locks(store, journal, dispatcher, hosts, requests, bus, timeout_s=config.call_timeout_s, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
         terms = Terms(
             secret=config.secret,

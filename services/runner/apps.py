@@ -265,7 +265,7 @@ class Apps:
             if job.host_id in living or job.host_id in self._hosts.links:
                 self._expect_job(job)
             elif job.host_id:
-                await self._jobs.lose([job.job_id], "its host was lost while the runner was down")
+                await self._jobs.orphaned(job, "its host was lost while the runner was down")
             elif job.state == State.QUEUED:
                 await self._dispatcher.enqueue(job)
 

@@ -10,7 +10,7 @@ from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, LockState
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails
@@ -57,9 +57,13 @@ class Journal:
         await self._announce(job, events, decided[-1])
         return job
 
-    async def delete(self, job_id: str) -> None:
+    async def locks(self, job: Job) -> list[Lock]:
+        """Return every lock that attempts of a job have opened, oldest first."""
+        return await self._store.job_locks(job.job_id) if job.attempt else []
+
+    async def delete(self, job_id: str, at: float) -> None:
         """Forget a job that has ended.  Raises `NotFound`."""
-        await self._store.delete(job_id)
+        await self._store.delete(job_id, at)
         await self._tails.forget(job_id)
 
     async def _announce(self, job: Job, events: Sequence[Event], change: Change) -> None:

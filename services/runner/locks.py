@@ -15,7 +15,8 @@ from mesh.runner.v1 import host_pb2
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
 from services.runner import domain
-from services.runner.domain import Change, Job, Lock, LockState
+from services.runner.dispatcher import Dispatcher
+from services.runner.domain import Change, Job, Lock, LockState, State
 from services.runner.journal import LOCKS, Journal, locks_of
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore
@@ -35,6 +36,7 @@ class Locks:
         self,
         store: JobStore,
         journal: Journal,
+        dispatcher: Dispatcher,
         hosts: Hosts,
         requests: Requests,
         bus: Bus,
@@ -44,6 +46,7 @@ class Locks:
     ) -> None:
         self._store = store
         self._journal = journal
+        self._dispatcher = dispatcher
         self._hosts = hosts
         self._requests = requests
         self._bus = bus
@@ -57,7 +60,7 @@ class Locks:
                 for lock in await self._store.due_locks(self._now(), _DUE_MAX):
                     with contextlib.suppress(MeshError):  # answered at the last moment, or its job has ended
                         rule = functools.partial(_expire, lock=lock, now=self._now)
-                        await self._journal.change(lock.job_id, rule)
+                        await self._go_on(await self._journal.change(lock.job_id, rule))
                 next_at = await self._store.next_expiry()
                 wait_s = _LOOK_AGAIN_S if next_at is None else next_at - self._now()
                 # The clock may be set: it is looked at now and then, however far away the next lock is.
@@ -77,11 +80,17 @@ class Locks:
             result_json = await self._ask_app(lock, inputs_json, user)
             rule = functools.partial(_answer, lock=lock, result_json=result_json, user=user, now=self._now)
             try:
-                await self._journal.change(lock.job_id, rule, request and request.answered(lock.name.encode()))
+                done = request and request.answered(lock.name.encode())
+                await self._go_on(await self._journal.change(lock.job_id, rule, done))
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or await self._requests.known(request) is None:
                     raise
         return await self._store.get_lock(lock.lock_id)
+
+    async def _go_on(self, job: Job) -> None:
+        """Start another attempt of a job that waited without a process."""
+        if job.state == State.QUEUED:
+            await self._dispatcher.enqueue(job)
 
     def _check_open(self, lock: Lock) -> None:
         if lock.state != LockState.PENDING or lock.expires_at <= self._now():

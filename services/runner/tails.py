@@ -13,29 +13,29 @@ from services.runner.domain import Event, Job
 from services.runner.ports.store import JobStore
 
 _RECENT_MAX = 4096
-_RECENT_CHARS_MAX = 4 * 1024 * 1024
+_RECENT_BYTES_MAX = 4 * 1024 * 1024
 _BATCH_MAX = 500
-_BATCH_CHARS_MAX = 1024 * 1024
+_BATCH_BYTES_MAX = 32 * 1024
+"""A watcher that does not read holds one batch here and one in each process on the way."""
 
 
 class _Tail:
     def __init__(self, last_seq: int) -> None:
         self.last_seq = last_seq
         self.recent: collections.deque[Event] = collections.deque()
-        self.chars = 0
+        self.bytes = 0
         self.watchers = 0
         self.over = False
 
     def push(self, events: Sequence[Event]) -> None:
         if self.recent and self.recent[-1].seq + 1 != events[0].seq:  # somebody else wrote in between
             self.recent.clear()
-            self.chars = 0
+            self.bytes = 0
         for event in events:
             self.recent.append(event)
-            self.chars += len(event.payload) + len(event.detail)
-        while len(self.recent) > _RECENT_MAX or self.chars > _RECENT_CHARS_MAX:
-            gone = self.recent.popleft()
-            self.chars -= len(gone.payload) + len(gone.detail)
+            self.bytes += _size(event)
+        while len(self.recent) > _RECENT_MAX or self.bytes > _RECENT_BYTES_MAX:
+            self.bytes -= _size(self.recent.popleft())
         self.last_seq = max(self.last_seq, events[-1].seq)
 
     def after(self, seq: int) -> list[Event] | None:
@@ -97,14 +97,17 @@ class Tails:
                     self._tails[job.job_id] = tail
             tail.watchers += 1
             try:
-                seq = after_seq
+                seq, most = after_seq, _BATCH_MAX
                 while not waker.closed:
                     if seq < tail.last_seq:
-                        batch = _bounded(tail.after(seq) or await self._store.events(job.job_id, seq, _BATCH_MAX))
-                        if not batch:
+                        found = tail.after(seq) or await self._store.events(job.job_id, seq, most)
+                        if not found:
                             return  # deleted while we read
-                        yield batch
+                        batch = _bounded(found)
+                        most = min(_BATCH_MAX, 2 * len(batch))  # of large events few are sent at once: read no more
                         seq = batch[-1].seq
+                        del found  # it may be held for as long as the watcher does not read
+                        yield batch
                     elif tail.over:
                         return
                     elif not await waker.wait(heartbeat_s):
@@ -117,9 +120,14 @@ class Tails:
 
 def _bounded(events: list[Event]) -> list[Event]:
     """Cut a batch that would make too large a message; at least one event stays."""
-    chars = 0
+    size = 0
     for index, event in enumerate(events):
-        chars += len(event.payload) + len(event.detail)
-        if index and chars > _BATCH_CHARS_MAX:
+        size += _size(event)
+        if index and size > _BATCH_BYTES_MAX:
             return events[:index]
     return events
+
+
+def _size(event: Event) -> int:
+    """Return the bytes of what an event says."""
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in (event.payload, event.detail))

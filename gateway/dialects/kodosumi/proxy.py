@@ -42,6 +42,7 @@ _HOP_BY_HOP = frozenset(
     )
 )
 _CREDENTIALS = frozenset(("authorization", API_KEY_HEADER, "cookie"))
+_OF_BODY = frozenset(("content-type", "content-encoding"))  # what was encoded has been decoded
 _OURS = ("x-kodosumi", "x-mesh-", "x-envoy-", "x-http-", "x-forwarded-", "grpc-", ":")
 _NAME = re.compile(r"[0-9a-z_.-]+")
 _VALUE = re.compile(r"[ -~]*")
@@ -118,7 +119,7 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
 
 def _request_headers(asked: Exchange, body: httpbody_pb2.HttpBody) -> Iterator[app_pb2.Header]:
     for name, value in asked.headers.items():
-        if name in _HOP_BY_HOP or name in _CREDENTIALS or name == "content-type" or name.startswith(_OURS):
+        if name in _HOP_BY_HOP or name in _CREDENTIALS or name in _OF_BODY or name.startswith(_OURS):
             continue
         yield app_pb2.Header(name=name, value=value)
     cookies = [part.strip() for part in asked.headers.get("cookie", "").split(";")]

@@ -68,4 +68,9 @@ MIGRATIONS = [
     INSERT INTO job_texts (job_texts, rank) VALUES ('crisismerge', 500);
     INSERT INTO unindexed_jobs SELECT job_id FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled');
     """,
+    """
+    CREATE TABLE deleted_jobs (job_id TEXT PRIMARY KEY, owner TEXT NOT NULL, deleted_at REAL NOT NULL) WITHOUT ROWID;
+    CREATE INDEX deleted_jobs_by_owner ON deleted_jobs (owner, deleted_at);
+    CREATE INDEX deleted_jobs_by_time ON deleted_jobs (deleted_at);
+    """,
 ]
