@@ -19,7 +19,7 @@ from services.runner.dispatcher import Dispatcher
 from services.runner.domain import PlacedApp, State, deployments
 from services.runner.hosting import Hosting
 from services.runner.jobs import Jobs
-from services.runner.journal import QUEUE
+from services.runner.journal import APPS, QUEUE
 from services.runner.links import HostLost, Hosts, Link
 from services.runner.ports.placement import Exited, Present
 from services.runner.ports.store import AppStore, JobStore
@@ -28,8 +28,6 @@ log = structlog.get_logger()
 _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
-APPS = "apps"
-"""An app has come or gone, or can be asked now."""
 
 
 class AppState(enum.Enum):

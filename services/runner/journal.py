@@ -17,6 +17,8 @@ from services.runner.tails import Tails
 
 QUEUE = "queue"
 """A host has room, or jobs wait: the dispatcher looks."""
+APPS = "apps"
+"""An app has come or gone, or can be asked now."""
 LOCKS = "locks"
 """Locks have been opened or have ended: their timer and watchers look."""
 PAYMENTS = "payments"

@@ -17,8 +17,8 @@ from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid,
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Change, Job, Lock, LockState, State
-from services.runner.journal import LOCKS, Journal, locks_of
-from services.runner.links import Hosts
+from services.runner.journal import APPS, LOCKS, Journal, locks_of
+from services.runner.links import Hosts, Link
 from services.runner.ports.store import JobStore
 from services.runner.refusals import refused
 from services.runner.requests import Requests
@@ -42,6 +42,7 @@ class Locks:
         bus: Bus,
         *,
         timeout_s: float,
+        patience_s: float,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -51,6 +52,7 @@ class Locks:
         self._requests = requests
         self._bus = bus
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
         self._now = now
 
     async def expire(self) -> None:
@@ -97,10 +99,19 @@ class Locks:
             how = "expired" if lock.state == LockState.PENDING else lock.state
             raise FailedPrecondition(f"the lock is {how}: it takes no answer any more", state=how)
 
+    async def _serving(self, expose: str) -> Link:
+        """Return a host of an app; wait a moment for one that is being restarted.  Raises `Unavailable`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience_s
+        async with self._bus.subscribe(APPS) as waker:
+            while not self._hosts.serving.get(expose) and not waker.closed and (left_s := until - loop.time()) > 0:
+                await waker.wait(left_s)
+        return self._hosts.asked_least(expose)
+
     async def _ask_app(self, lock: Lock, inputs_json: str, user: str) -> str:
         """Have the app parse, check and lease the answer; return what the flow gets, as JSON."""
         job = await self._store.get(lock.job_id)
-        link = self._hosts.links.get(job.host_id) or self._hosts.asked_least(job.expose)
+        link = self._hosts.links.get(job.host_id) or await self._serving(job.expose)
         checked = await link.check_lock(
             host_pb2.CheckLock(
                 lock=lock.name,

@@ -23,13 +23,13 @@ async def test_what_was_answered_before_is_not_asked_again(
     tmp_path: pathlib.Path, isolation: app_pb2.Isolation.ValueType
 ) -> None:
     """Of two questions one was answered before the restart, the other is after it."""
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await deploy(mesh, isolation)
         job = await mesh.create(how="two")
         greeting, plain = await mesh.open_locks(job, 2)
         await mesh.answer(greeting.name, greeting="hello")
 
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         waiting = await mesh.get(job)
         await mesh.answer(plain.name, a="x")
         events = await mesh.events(job)
@@ -45,12 +45,12 @@ async def test_what_was_answered_before_is_not_asked_again(
 
 async def test_the_first_of_two_answers_starts_the_job_which_waits_for_the_other(tmp_path: pathlib.Path) -> None:
     """It may have waited for any of them; the one that is still open keeps its id."""
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await deploy(mesh)
         job = await mesh.create(how="two")
         greeting, plain = await mesh.open_locks(job, 2)
 
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await mesh.answer(greeting.name, greeting="hello")
         await mesh.until(job, "status", "queued")
         await mesh.answer(plain.name, a="x")
@@ -62,12 +62,12 @@ async def test_the_first_of_two_answers_starts_the_job_which_waits_for_the_other
 
 async def test_many_wait_and_all_go_on(tmp_path: pathlib.Path) -> None:
     """Answers that come at once, before the app serves again or after."""
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await deploy(mesh, SHARED)
         jobs = [await mesh.create() for _ in range(20)]
         locks = [(await mesh.open_locks(job))[0] for job in jobs]
 
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await asyncio.gather(*(mesh.answer(lock.name, greeting="hi") for lock in locks))
         logs = [await mesh.events(job) for job in jobs]
 
@@ -76,12 +76,12 @@ async def test_many_wait_and_all_go_on(tmp_path: pathlib.Path) -> None:
 
 async def test_a_question_that_nobody_answers_expires_as_ever(tmp_path: pathlib.Path) -> None:
     """The job hears of it in its next attempt."""
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await deploy(mesh)
         job = await mesh.create(timeout=3)
         await mesh.open_locks(job)
 
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         events = await mesh.events(job)
         done = await mesh.get(job)
 
@@ -92,12 +92,12 @@ async def test_a_question_that_nobody_answers_expires_as_ever(tmp_path: pathlib.
 
 async def test_a_parked_job_can_be_stopped_at_once(tmp_path: pathlib.Path) -> None:
     """Nobody has to be told; its lock is closed."""
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await deploy(mesh)
         job = await mesh.create()
         (lock,) = await mesh.open_locks(job)
 
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         stopped = await mesh.jobs.CancelJob(job_pb2.CancelJobRequest(name=job.name), metadata=mesh.operator, timeout=30)
         request = lock_pb2.ListLocksRequest(job=job.name)
         left = await mesh.locks.ListLocks(request, metadata=mesh.operator, timeout=30)
@@ -109,12 +109,12 @@ async def test_a_parked_job_can_be_stopped_at_once(tmp_path: pathlib.Path) -> No
 
 async def test_a_job_that_ran_is_lost_as_before(tmp_path: pathlib.Path) -> None:
     """It may have been in the middle of anything."""
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await mesh.deploy()
         job = await mesh.create(end="sleep")
         await mesh.until(job, "status", "running")
 
-    async with stack(tmp_path) as mesh:
+    async with stack(tmp_path, app_patience_s=20) as mesh:
         await mesh.events(job)
         done = await mesh.get(job)
 
