@@ -20,6 +20,8 @@ from meshkit.identity import GUEST_HEADER, SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
 
+STREAM_BYTES_MAX = 64 * 1024
+"""How much of a stream is taken in ahead of who reads it."""
 DEADLINE_S = 30.0
 """How long a unary call may take that is given no timeout."""
 
@@ -57,6 +59,9 @@ def options() -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
         ("grpc.service_config", json.dumps(config)),
+        # Left to itself gRPC takes in megabytes of every stream that we do not read on with.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", STREAM_BYTES_MAX),
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1_000),

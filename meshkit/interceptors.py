@@ -95,7 +95,7 @@ class Logging(AroundInterceptor):
         code = "OK"
         try:
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter of a stream that waits for its reader
             code = "CANCELLED"  # gRPC leaves the code unset: without this a cancelled stream logs as OK
             raise
         except BaseException:

@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
+from meshkit import reflection
 from meshkit.access import Auth
 from meshkit.deadlines import Deadlines
 from meshkit.errors import Unavailable
@@ -60,8 +60,7 @@ async def serve(
     register(server)
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    names = (*services, *reflect, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(tuple(dict.fromkeys(names)), server)
+    server.add_generic_rpc_handlers(reflection.handlers((*services, *reflect, health.SERVICE_NAME)))
     port = server.add_insecure_port(address)
     await server.start()
     for service in ("", *services):

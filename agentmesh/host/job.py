@@ -47,6 +47,9 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     pid = os.getpid()
     os.register_at_fork(after_in_child=channel.close)  # what a flow forks is no job, wherever it returns to
     questions = Questions(lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions))
+    questions = Questions(
+        lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions), asked=run.asked
+    )
     job = _Job(loop, run, app, channel.send, questions)
     sys.stdout, sys.stderr = job.out, job.err
     outcome = job.carry_out(stop.take)

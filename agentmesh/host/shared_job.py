@@ -79,7 +79,8 @@ class SharedJob:
         self._parts: set[Any] = set()
         """What it has started: tasks, and calls in threads, that are not done."""
         self._main: asyncio.Task[None] | None = None
-        self._questions: Questions | None = None
+        # What became of a lock that was open before may come ahead of the question.
+        self._questions = Questions(self._open_lock, asked=run.asked) if run.asked else None
         self._streams: dict[str, TextIO] | None = None
         self._lines: list[LineWriter] = []
         """Below the streams."""

@@ -2,8 +2,9 @@
 
 Envoy turns REST into gRPC by the annotations in the dialect's proto.  What gets lost on the way it keeps in headers
 that no client can set (`edge.lua` removes them): `x-mesh-path`, the path and query as they were sent;
-`x-mesh-base-url`, the address the client used; `x-envoy-original-method`.  The answer's status, and a body that is
-not the message, travel back in `x-http-code` and `x-http-body`, which `edge.lua` turns into HTTP.
+`x-mesh-base-url`, the address the client used; `x-mesh-head`, that only the head is wanted; `x-envoy-original-method`.
+The answer's status, and a body that is not the message, travel back in `x-http-code` and `x-http-body`, which
+`edge.lua` turns into HTTP.
 
 A call that came as gRPC has none of this: it gets a plain gRPC answer.
 """
@@ -19,6 +20,7 @@ CODE_HEADER = "x-http-code"
 BODY_HEADER = "x-http-body"
 PATH_HEADER = "x-mesh-path"
 BASE_URL_HEADER = "x-mesh-base-url"
+HEAD_HEADER = "x-mesh-head"
 _METHOD_HEADER = "x-envoy-original-method"
 
 
@@ -72,6 +74,11 @@ class Exchange:
     def method(self) -> str:
         """The HTTP method, such as `GET`; `POST` for a gRPC call."""
         return self.headers.get(_METHOD_HEADER, "POST")
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the client asked with HEAD, where it shows as GET: the edge sends the body nowhere."""
+        return HEAD_HEADER in self.headers
 
     @property
     def target(self) -> str:

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gateway.edge.limits import BODY_BYTES_MAX
-from gateway.http import bodies
+from gateway.http import bodies, encodings
 from gateway.http.exchange import BASE_URL_HEADER, PATH_HEADER
 from meshkit.errors import MeshError
 from meshkit.idempotency import KEY_HEADER
@@ -77,7 +77,8 @@ class Passage(Protocol):
 
 def passing_of(connection: HTTPConnection, body: bytes = b"") -> Passing:
     """Return what a client has sent."""
-    lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in connection.headers.raw]
+    sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in connection.headers.raw]
+    lines = [line for line in sent if line[0] != encodings.HEADER]  # what was encoded has been decoded
     return Passing(
         method=connection.scope.get("method", "GET"),
         target=connection.headers.get(PATH_HEADER) or connection.url.path,
@@ -88,13 +89,13 @@ def passing_of(connection: HTTPConnection, body: bytes = b"") -> Passing:
 
 
 async def read(request: Request) -> bytes:
-    """Return a request's body.  Raises `HttpError` 413 if it is too large."""
+    """Return a request's body, decoded.  Raises `HttpError` 413 if it is too large, and as `encodings.decoded` does."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
             raise bodies.too_large()
-    return bytes(body)
+    return encodings.decoded(bytes(body), request.headers.get(encodings.HEADER, ""))
 
 
 class Streamed(Response):

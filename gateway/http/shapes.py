@@ -92,7 +92,7 @@ class Reference:
     """By `Service.Method`."""
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What a field of type `google.protobuf.Value` holds, by `Message.field`: a type that pydantic knows."""
-    errors: tuple[int, ...] = (400, 401, 404, 409, 413, 429, 500, 503, 504)
+    errors: tuple[int, ...] = (400, 401, 404, 409, 413, 415, 429, 500, 503, 504)
     """The statuses that errors may have."""
     browsers_sign_in: bool = False
     """Whether a browser without a token is sent to sign in (302) by methods that want one."""

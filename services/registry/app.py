@@ -18,6 +18,7 @@ from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import Tasks, background, lasting
 from services.registry.boot.booter import Booter, Limits
+from services.registry.boot.probes import Probes, Rounds
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Runs
 from services.registry.catalogue.board import Board
@@ -63,7 +64,10 @@ async def running(
             deploys_at_once=config.boot_parallel,
             probe_timeout_s=config.probe_timeout_s,
         )
-        booter = Booter(apps, Records(store, now), runs, limits)
+        records = Records(store, now)
+        booter = Booter(apps, records, runs, limits)
+        rounds = Rounds(records, apps, Probes(apps, timeout_s=config.look_timeout_s), every_s=config.look_s)
+        await stack.enter_async_context(background(rounds.run(), "flow-rounds", stopping))
         exposes, flows = Exposes(store, apps, now), Flows(store, apps)
         board = Board(store, apps, bus, heartbeat_s=config.heartbeat_s)
         await stack.enter_async_context(background(apps.run(), "standings", stopping))
@@ -71,7 +75,7 @@ async def running(
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 
         def register(to: grpc.aio.Server) -> None:
-            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes, config.secret), to)
+            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes, rounds, config.secret), to)
             pb_grpc.add_BootServiceServicer_to_server(BootServicer(booter, runs), to)
             pb_grpc.add_FlowServiceServicer_to_server(FlowServicer(flows, board), to)
 

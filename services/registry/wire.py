@@ -169,4 +169,5 @@ def _meta_pb(entry: FlowMeta) -> pb.FlowMeta:
         enabled=entry.enabled,
         state=entry.state,
         heartbeat_time=stamp_at(entry.heartbeat_at),
+        seen=entry.seen,
     )

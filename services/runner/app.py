@@ -86,7 +86,8 @@ async def running(
         dispatcher = Dispatcher(journal, hosts, bus, tasks, now)
         jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
         requests = Requests(store, now)
-        locks = Locks(store, journal, hosts, requests, bus, timeout_s=config.call_timeout_s, now=now)
+        patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
+        locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
         terms = Terms(
             secret=config.secret,
@@ -96,7 +97,6 @@ async def running(
         hosting = Hosting(hosts, placement, terms)
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
         births = Births(dispatcher, catalogue, hashes=config.hashes, share=config.jobs_per_owner, now=now)
-        patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         launches = Launches(store, apps, births, requests, **patience, now=now)
         calls = Calls(apps, births, requests, tasks, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))

@@ -19,7 +19,7 @@ from services.runner.dispatcher import Dispatcher
 from services.runner.domain import PlacedApp, State, deployments
 from services.runner.hosting import Hosting
 from services.runner.jobs import Jobs
-from services.runner.journal import QUEUE
+from services.runner.journal import APPS, QUEUE
 from services.runner.links import HostLost, Hosts, Link
 from services.runner.ports.placement import Exited, Present
 from services.runner.ports.store import AppStore, JobStore
@@ -29,8 +29,6 @@ _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
 _SAVE_AGAIN_S = 0.5
-APPS = "apps"
-"""An app has come or gone, stands elsewhere than before, or can be asked now."""
 
 
 class AppState(enum.Enum):
@@ -288,7 +286,7 @@ class Apps:
             if job.host_id in living or job.host_id in self._hosts.links:
                 self._expect_job(job)
             elif job.host_id:
-                await self._jobs.lose([job.job_id], "its host was lost while the runner was down")
+                await self._jobs.orphaned(job, "its host was lost while the runner was down")
             elif job.state == State.QUEUED:
                 await self._dispatcher.enqueue(job)
 

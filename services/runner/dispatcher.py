@@ -16,11 +16,13 @@ from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner import domain
-from services.runner.domain import Change, End, Isolation, Job, State
+from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, State
 from services.runner.journal import QUEUE, Journal
 from services.runner.links import Hosts, Link
 
 _LOOK_AGAIN_S = 5.0
+_ASKED_BYTES_MAX = 4 * 1024 * 1024
+"""Of what a job has asked before and was answered: it is told in one message, with its inputs."""
 ISOLATIONS = {
     Isolation.PROCESS: app_pb2.ISOLATION_PROCESS,
     Isolation.SHARED: app_pb2.ISOLATION_SHARED,
@@ -161,7 +163,8 @@ class Dispatcher:
 
     async def lease_again(self, job_id: str, link: Link) -> None:
         """Hand a job to a host that never received its lease.  Raises `NotFound`."""
-        self._hand_over(await self._journal.change(job_id, lambda job: domain.lease(job, link.host_id, self._now())))
+        job = await self._journal.change(job_id, lambda job: domain.lease(job, link.host_id, self._now()))
+        await self._hand_over_again(job)
 
     def _feed(self, expose: str, isolation: Isolation, line: _Line) -> None:
         while line and (link := self._hosts.roomiest(expose, isolation)) is not None:
@@ -183,14 +186,23 @@ class Dispatcher:
             raise
         finally:
             link.unreserve(job_id)
-        self._hand_over(job)
+        await self._hand_over_again(job)
 
     def _leased(self, job: Job, link: Link) -> Change:
         if job.state == State.STARTING and job.host_id in self._hosts.links:
             raise FailedPrecondition("the job has been handed out")
         return domain.lease(job, link.host_id, self._now())
 
-    def _hand_over(self, job: Job) -> None:
+    async def _hand_over_again(self, job: Job) -> None:
+        """Do as `_hand_over` with a job that may have had attempts, and asked something in them."""
+        asked = [lock for lock in await self._journal.locks(job) if lock.state != LockState.CLOSED]
+        size = sum(len(lock.data_json.encode()) + len(lock.result_json.encode()) for lock in asked)
+        if size > _ASKED_BYTES_MAX:
+            await self._end(job.job_id, domain.lost("its questions and answers are too large to be told again"))
+            return
+        self._hand_over(job, asked)
+
+    def _hand_over(self, job: Job, asked: Sequence[Lock] = ()) -> None:
         """Tell the host to run a job whose lease to it is on disk."""
         link = self._hosts.links.get(job.host_id)
         if link is None:  # it ended a moment ago, and has never heard of the job: another may run it
@@ -208,9 +220,20 @@ class Dispatcher:
             isolation=ISOLATIONS[job.isolation],
             attempt=job.attempt + 1,
             conversation=job.conversation,
+            asked=[_asked(lock) for lock in asked],
         )
         link.post(host_pb2.RunnerMessage(run=run))
 
     async def _end(self, job_id: str, end: End) -> None:
         with contextlib.suppress(NotFound):
             await self._journal.insist(job_id, lambda job: domain.end(job, end, self._now()))
+
+
+def _asked(lock: Lock) -> host_pb2.AskedLock:
+    return host_pb2.AskedLock(
+        lock_id=lock.lock_id,
+        title=lock.title,
+        data_json=lock.data_json,
+        result_json=lock.result_json,
+        expired=lock.state == LockState.EXPIRED,
+    )

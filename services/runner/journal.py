@@ -12,7 +12,7 @@ from mesh.runner.v1 import host_pb2
 from meshkit.bus import Bus
 from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, LockState
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails
@@ -20,6 +20,8 @@ from services.runner.tails import Tails
 _AGAIN_S = 0.5
 QUEUE = "queue"
 """A host has room, or jobs wait: the dispatcher looks."""
+APPS = "apps"
+"""An app has come or gone, stands elsewhere than before, or can be asked now."""
 LOCKS = "locks"
 """Locks have been opened or have ended: their timer and watchers look."""
 PAYMENTS = "payments"
@@ -71,9 +73,13 @@ class Journal:
             except Unavailable:
                 await asyncio.sleep(_AGAIN_S)
 
-    async def delete(self, job_id: str) -> None:
+    async def locks(self, job: Job) -> list[Lock]:
+        """Return every lock that attempts of a job have opened, oldest first."""
+        return await self._store.job_locks(job.job_id) if job.attempt else []
+
+    async def delete(self, job_id: str, at: float) -> None:
         """Forget a job that has ended.  Raises `NotFound`."""
-        await self._store.delete(job_id)
+        await self._store.delete(job_id, at)
         await self._tails.forget(job_id)
 
     async def _announce(self, job: Job, events: Sequence[Event], change: Change) -> None:

@@ -150,6 +150,7 @@ def opening_from_pb(report: host_pb2.Report) -> OpenLock | None:
         return None
     lock = report.lock
     return OpenLock(
+        again=lock.again,
         lock_id=lock.lock_id,
         title=lock.title,
         elements_json=lock.elements_json or "[]",

@@ -77,6 +77,8 @@ class Module:
     """HTTP status by path; 200 if not named."""
     gate: asyncio.Event | None = None
     """If given, the app is not loaded before this is set."""
+    answering: asyncio.Event | None = None
+    """If given, no flow answers before this is set."""
     loading: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     """Set once a load has begun."""
 
@@ -178,4 +180,6 @@ class Runner(app_pb2_grpc.AppServiceServicer):
         if app is None or app.state not in _SERVING:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "app does not run")
         assert app is not None
+        if (answering := self.modules[app.import_path].answering) is not None:
+            await answering.wait()
         return app_pb2.CallAppResponse(status=self.modules[app.import_path].statuses.get(request.path, 200))

@@ -174,7 +174,7 @@ async def test_an_owner_has_a_share(nursery: Nursery) -> None:
     ) as caught:
         await nursery.bear(launch(3), launch(4))
     await nursery.bear(launch(3))
-    await nursery.store.delete(f"{1:024x}")
+    await nursery.store.delete(f"{1:024x}", 0.0)
     (job,) = await nursery.bear(launch(4))
 
     assert "3" == caught.value.metadata["limit"]

@@ -119,14 +119,22 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
         after_seq = joblog.seq(exchange().headers.get("last-event-id") or request.last_event_id, "last_event_id")
         html = kinds is not None and not _raw(request)
         call = exchange()
+        job = await self._get(request.fid)
+        resumes = stream.resumes(call.headers.get("accept", ""))
+        if (
+            resumes and job.state in TERMINAL and after_seq >= job.last_seq
+        ):  # it has seen the end and would come for ever
+            call.status = 204
+            return
         for header in sse.HEADERS:
             call.add_header(*header)
 
-        translate = Payloads(await self._get(request.fid)).payload
+        translate = Payloads(job).payload
         with _execution(request.fid) as name:
             log = joblog.follow(self._jobs, name, after_seq)
-            encode = functools.partial(stream.encode, kinds=kinds, html=html, translate=translate)
-            warm = sse.stream(log, encode, alive=stream.alive, end=stream.EOF)
+            encode = functools.partial(stream.encode, kinds=kinds, html=html, marks=resumes, translate=translate)
+            alive = functools.partial(stream.alive, resumes=resumes)
+            warm = sse.stream(log, encode, alive=alive, end=stream.eof(resumes=resumes))
             async with contextlib.aclosing(warm) as chunks:
                 async for chunk in chunks:
                     yield httpbody_pb2.HttpBody(content_type=sse.CONTENT_TYPE, data=chunk)

@@ -196,6 +196,8 @@ class LockRefused(_Model):
 
 
 _RESUME = {"last-event-id": "Only events behind this one."}
+_SEEN: dict[int | str, Body] = {204: ()}
+"""An EventSource that comes back behind the end."""
 _ELSEWHERE: dict[int | str, Body] = {302: ()}
 _PAGES: dict[int | str, Body] = dict.fromkeys((400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504), (HTML,))
 _STATUS = {
@@ -253,9 +255,9 @@ SHAPES = {
         takes=(json(dict[str, Any]),), answers=(json(LockTaken | LockRefused, _REFUSED),), headers=REPEATABLE
     ),
     "OutputsService.GetStatus": Shape(answers=(json(Status, _STATUS),)),
-    "OutputsService.StreamEvents": Shape(answers=(SSE,), headers=_RESUME),
-    "OutputsService.StreamMain": Shape(answers=(SSE,), headers=_RESUME),
-    "OutputsService.StreamStdio": Shape(answers=(SSE,), headers=_RESUME),
+    "OutputsService.StreamEvents": Shape(answers=(SSE,), also=_SEEN, headers=_RESUME),
+    "OutputsService.StreamMain": Shape(answers=(SSE,), also=_SEEN, headers=_RESUME),
+    "OutputsService.StreamStdio": Shape(answers=(SSE,), also=_SEEN, headers=_RESUME),
     "OutputsService.GetRaw": Shape(
         answers=(json(dict[str, Any], {"Text": {"body": "Processing completed successfully."}}),)
     ),

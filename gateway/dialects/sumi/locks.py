@@ -14,7 +14,7 @@ from mesh.dialects.sumi.v1 import lock_pb2_grpc as pb_grpc
 from mesh.dialects.sumi.v1 import sumi_pb2
 from mesh.runner.v1 import job_pb2, lock_pb2
 
-from gateway.core import jobs, locks, times
+from gateway.core import jobs, locks, service_names, times
 from gateway.core.hashes import input_hash
 from gateway.core.mip003.schema import by_name, input_schema
 from gateway.core.peers import Peers
@@ -112,7 +112,8 @@ class LockServicer(pb_grpc.LockServiceServicer):
         if not jobs.is_id(body.job_id):
             raise no_job(body.job_id)
         job = await self._services.job(body.job_id)
-        if views.service_of(job.flow) != f"{request.expose}/{request.name}".rstrip("/").lower():
+        expose, _, path = job.flow.removeprefix("flows/").partition("/")
+        if request.expose.lower() != expose or request.name.lower() not in service_names.names(path):
             raise no_job(body.job_id)
         digest = self._hash(job, body.job_id, body.input_data)
         answers = await self._by_lock(job, body)

@@ -14,7 +14,7 @@ from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, launch, locks, times
+from gateway.core import jobs, launch, locks, service_names, times
 from gateway.core.catalogue import Catalogue
 from gateway.core.launch import Place
 from gateway.core.mip003 import purchases
@@ -31,7 +31,6 @@ _PAGE = 10
 _PAGE_MAX = 100
 _PATIENCE_S = 2.0
 """How long the start of a paid job waits for what its purchaser must know."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 _STATES = registry_pb2.ExposeState
 
 
@@ -64,22 +63,22 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         page_size = _page_size(request.pp)
         expose = _name("expose", request.expose) if request.expose else ""
         flows = {
-            views.id_of(flow): flow
-            for flow in reversed(await self._catalogue.all())  # of two with one id the first wins
-            if flow.alive and expose in ("", views.expose_of(flow))
+            service: flow
+            for service, flow in service_names.by_id(await self._catalogue.all()).items()
+            if flow.alive and expose in ("", service_names.expose_of(flow))
         }
         if expose and not flows:
             await self._check_running(expose)
         ids = sorted(service for service in flows if service > request.offset)
         base_url = exchange().base_url
-        items = [views.item_of(flows[service], base_url) for service in ids[:page_size]]
+        items = [views.item_of(flows[service], service, base_url) for service in ids[:page_size]]
         offset = items[-1]["id"] if len(ids) > page_size else None
         return answer({"items": items, "offset": offset})
 
     async def GetService(self, request: pb.GetServiceRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return one service's metadata."""
-        flow = await self._flow(request.expose, request.name)
-        return answer(views.item_of(flow, exchange().base_url))
+        service, flow = await self._service(request.expose, request.name)
+        return answer(views.item_of(flow, service, exchange().base_url))
 
     async def GetAvailability(self, request: pb.GetAvailabilityRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Say whether a service takes jobs."""
@@ -94,9 +93,12 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         later = wants_later()
         body = bodies.parse_model(request.json_body, StartJobLater if later else StartJob)
         name = f"flows/{request.expose}/{request.name}".rstrip("/")
-        flow = self._catalogue.known(name) or await self._flow(request.expose, request.name)
+        service = name.removeprefix("flows/")
+        flow = self._catalogue.known(name)
+        if flow is None:
+            service, flow = await self._service(request.expose, request.name)
         identifier, data = body.identifier_from_purchaser, body.input_data or {}
-        order = purchases.order(flow, views.id_of(flow), identifier, data)
+        order = purchases.order(flow, service, identifier, data)
         try:
             if later:
                 data = await self._by_name(flow, data)
@@ -135,7 +137,8 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
                 return await self._availability("status", "")
             if name == "input_schema":
                 return await self._input_schema("status", "")
-            return answer(views.item_of(await self._flow("status", name), exchange().base_url))
+            service, flow = await self._service("status", name)
+            return answer(views.item_of(flow, service, exchange().base_url))
         except (NotFound, Invalid):
             raise no_job(name) from None
 
@@ -174,7 +177,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             return availability("unavailable", f"Service '{service[:200]}' not found or not available")
         if problem := await self._launcher.problem(Place.of(flow), exchange().base_url):
             return availability("unavailable", problem)
-        return availability("available", f"{views.display_of(flow)} is ready to accept jobs")
+        return availability("available", f"{flow.summary or service} is ready to accept jobs")
 
     async def _input_schema(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         flow = await self._flow(expose, name)
@@ -183,18 +186,26 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         return answer(input_schema(form.elements if form.ok else None, later=later), later=later)
 
     async def _flow(self, expose: str, name: str) -> registry_pb2.Flow:
-        """Return the flow behind a service id.  Raises `NotFound`, or `Invalid` for what can be no id."""
+        """Return the flow behind a service id.  Raises as `_service` does."""
+        return (await self._service(expose, name))[1]
+
+    async def _service(self, expose: str, name: str) -> tuple[str, registry_pb2.Flow]:
+        """Return a service's id and flow.  Raises `NotFound`, or `Invalid` for what can be no id."""
         expose = _name("expose", expose)
         name = _name("name", name) if name else ""
+        service = service_names.service_id(expose, name)
         try:
-            return await self._catalogue.get(f"flows/{expose}/{name}".rstrip("/"))
+            return service, await self._catalogue.get(f"flows/{service}")
         except NotFound:
             pass
-        if name:  # the last segment of a longer path, or one that is written in another way
-            for flow in await self._catalogue.all():
-                if views.expose_of(flow) == expose and views.name_of(flow) == name:
-                    return flow
-        service = f"{expose}/{name}".rstrip("/")
+        if name:  # not the flow's whole path
+            flows = [flow for flow in await self._catalogue.all() if service_names.expose_of(flow) == expose]
+            known = service_names.by_id(flows)
+            if service in known:
+                return service, known[service]
+            for listed, flow in known.items():
+                if service_names.lasting(flow.path) == name:
+                    return listed, flow
         raise NotFound(f"Service '{service}' not found", resource="flows")
 
     async def _check_running(self, expose: str) -> None:
@@ -233,7 +244,7 @@ def no_job(job_id: str) -> NotFound:
 
 def _name(field: str, text: str) -> str:
     lower = text.lower()
-    if not _NAME.match(lower):
+    if not service_names.NAME.match(lower):
         raise Invalid(
             f"{field} is not a name",
             {field: [f"{text[:80]!r} must contain only a-z, 0-9, - and _, and begin with a letter or digit"]},

@@ -187,7 +187,7 @@ class Operations:
     def _errors(self, verb: str, *, has_body: bool) -> Iterator[int]:
         """Yield what may go wrong: what concerns a body only where there is one, and so on."""
         for status in self._reference.errors:
-            if status == 413 and not has_body:
+            if status in (413, 415) and not has_body:
                 continue
             if status == 409 and verb in ("get", "head", "options"):
                 continue

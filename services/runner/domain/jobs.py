@@ -75,7 +75,7 @@ def stop(job: Job, reason: Reason, now: float) -> Change:
     """Begin to stop a job: one that no host holds ends at once."""
     if job.ended or job.state == State.STOPPING:
         return Change(job=job)
-    if job.state not in HELD:
+    if job.state not in HELD or job.parked:
         return finish(job, End(state=State.CANCELLED, reason=reason, error=_STOPPED[reason]), now)
     return Change(job=dataclasses.replace(job, state=State.STOPPING, reason=reason, updated_at=now))
 

@@ -10,6 +10,8 @@ from typing import Protocol
 from meshkit.idempotency import Request
 from services.runner.domain import Birth, Change, Event, Job, Lock, PlacedApp
 
+DELETED_KEPT_S = 7 * 86400.0
+"""How long it is remembered that a job was deleted."""
 Written = tuple[Job, list[Event]]
 """A job as it is kept now, and the events of the write as they were numbered."""
 
@@ -96,8 +98,11 @@ class JobStore(Protocol):
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """Return locks, newest first."""
 
-    async def delete(self, job_id: str) -> None:
-        """Forget a job, its log and its locks.  Raises `NotFound`."""
+    async def delete(self, job_id: str, at: float) -> None:
+        """Forget a job, its log and its locks, but for `DELETED_KEPT_S` that there was one.  Raises `NotFound`."""
+
+    async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
+        """Return the ids of an owner's jobs that were deleted at or after a moment, the last first."""
 
 
 class AppStore(Protocol):

@@ -6,6 +6,7 @@ from google.protobuf import empty_pb2
 from mesh.runner.v1 import job_pb2, job_pb2_grpc
 
 from meshkit import names, paging
+from meshkit.clock import seconds_of
 from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller, check_owner
@@ -18,6 +19,7 @@ from services.runner.tails import Tails
 from services.runner.wire import events_to_pb, job_to_pb, launch_from_pb
 
 _HEARTBEAT_S = 10.0
+_DELETED_MAX = 1000
 
 
 class JobServicer(job_pb2_grpc.JobServiceServicer):
@@ -58,6 +60,10 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         response = job_pb2.ListJobsResponse(jobs=[job_to_pb(job) for job in shown])
         if len(jobs) > len(shown):
             response.next_page_token = paging.encode(shown[-1].job_id, *filters)
+        if request.HasField("deleted_since"):
+            since = seconds_of(request.deleted_since)
+            deleted = await self._store.deleted(caller().user, since, _DELETED_MAX)
+            response.deleted.extend(f"jobs/{job_id}" for job_id in deleted)
         return response
 
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:

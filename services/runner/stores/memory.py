@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, pages
-from services.runner.ports.store import LockQuery, TooManyOpen, Written
+from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, Written
 from services.runner.stores.texts import folded, text_of
 
 
@@ -17,6 +17,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._events: dict[str, list[Event]] = {}
+        self._deleted: dict[str, tuple[str, float]] = {}
         self._locks: dict[str, Lock] = {}
         self._requests: dict[tuple[str, str], tuple[float, Request]] = {}
         """By owner and id, with when they were made."""
@@ -130,12 +131,19 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id), reverse=True)[:limit]
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
         job = self._get(job_id)
         self._open[job.owner] -= not job.ended
+        self._deleted = {key: kept for key, kept in self._deleted.items() if kept[1] >= at - DELETED_KEPT_S}
+        self._deleted[job_id] = (job.owner, at)
         del self._jobs[job_id], self._events[job_id]
         self._locks = {lock_id: lock for lock_id, lock in self._locks.items() if lock.job_id != job_id}
+
+    async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
+        """As `JobStore.deleted`."""
+        found = [(at, job_id) for job_id, (of, at) in self._deleted.items() if of == owner and at >= since]
+        return [job_id for _, job_id in sorted(found, reverse=True)[:limit]]
 
     async def save_app(self, app: PlacedApp) -> None:
         """As `AppStore.save_app`."""

@@ -100,4 +100,9 @@ MIGRATIONS = [
     INSERT INTO events SELECT * FROM keyed_events ORDER BY job_id, seq;
     DROP TABLE keyed_events;
     """,
+    """
+    CREATE TABLE deleted_jobs (job_id TEXT PRIMARY KEY, owner TEXT NOT NULL, deleted_at REAL NOT NULL) WITHOUT ROWID;
+    CREATE INDEX deleted_jobs_by_owner ON deleted_jobs (owner, deleted_at);
+    CREATE INDEX deleted_jobs_by_time ON deleted_jobs (deleted_at);
+    """,
 ]

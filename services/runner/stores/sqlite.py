@@ -19,7 +19,7 @@ from services.runner.domain import (
     PlacedApp,
     pages,
 )
-from services.runner.ports.store import LockQuery, TooManyOpen, Written
+from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, Written
 from services.runner.stores import index, search
 from services.runner.stores.indexer import Indexer
 from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
@@ -193,19 +193,33 @@ class SqliteStore:
             lambda connection: [_lock(row) for row in connection.execute(statement, (*values, limit))]
         )
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
 
         def work(connection: sqlite3.Connection) -> None:
             index.withdraw(connection, job_id)
-            if connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount == 0:
+            gone = connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING owner", (job_id,)).fetchall()
+            if not gone:
                 raise NotFound("job not found", resource=f"jobs/{job_id}")
+            connection.execute("DELETE FROM deleted_jobs WHERE deleted_at < ?", (at - DELETED_KEPT_S,))
+            connection.execute("INSERT OR REPLACE INTO deleted_jobs VALUES (?, ?, ?)", (job_id, gone[0][0], at))
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM locks WHERE job_id = ?", (job_id,))
 
         self._forget(job_id)
         await self._database.write(work)
         self._forget(job_id)
+
+    async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
+        """As `JobStore.deleted`."""
+        statement = (
+            "SELECT job_id FROM deleted_jobs WHERE owner = ? AND deleted_at >= ?"
+            " ORDER BY deleted_at DESC, job_id DESC LIMIT ?"
+        )
+        rows = await self._database.read(
+            lambda connection: connection.execute(statement, (owner, since, limit)).fetchall()
+        )
+        return [row[0] for row in rows]
 
     async def save_app(self, app: PlacedApp) -> None:
         """As `AppStore.save_app`."""

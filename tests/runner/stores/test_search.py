@@ -237,13 +237,13 @@ async def test_a_deleted_job_leaves_the_index(database: Database, settled: bool)
     if settled:
         await store.indexer.settle()
 
-    await store.delete(job(1).job_id)
+    await store.delete(job(1).job_id, 0.0)
     await store.indexer.settle()
 
     assert (0, 1) == (await looked_up(database, "one"), await looked_up(database, "two"))
     assert ([], [job(2).job_id]) == (await ids(store, "one"), await ids(store, "two"))
     with pytest.raises(NotFound):
-        await store.delete(job(1).job_id)
+        await store.delete(job(1).job_id, 0.0)
     await keep(store, job(1, result_json="new"))
     await store.indexer.settle()
     assert ([], [job(1).job_id]) == (await ids(store, "one"), await ids(store, "new"))
@@ -254,7 +254,7 @@ async def test_a_job_deleted_while_it_is_being_indexed_stays_away(database: Data
     store = SqliteStore(database)
     await keep(store, job(1), job(2))
     entries = await database.query(index.waiting)
-    await store.delete(job(1).job_id)
+    await store.delete(job(1).job_id, 0.0)
 
     await database.write(lambda connection: index.index(connection, entries))
 

@@ -23,7 +23,7 @@ from services.runner.domain import (
     PlacedApp,
     State,
 )
-from services.runner.ports.store import LockQuery, TooManyOpen, Written
+from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, Written
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
@@ -149,7 +149,7 @@ async def test_what_is_not_there_is_not_found(store: Store) -> None:
     with pytest.raises(NotFound):
         await store.update("f" * 24, lambda found: Change(job=found))
     with pytest.raises(NotFound):
-        await store.delete("f" * 24)
+        await store.delete("f" * 24, 0.0)
 
     assert [] == await store.events("f" * 24, 0, 10)
 
@@ -210,8 +210,8 @@ async def test_an_owners_open_jobs_are_limited(store: Store) -> None:
     await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, state=State.FAILED)))
     await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, error="why")))
     ended = [await begin(4), await begin(6)]
-    await store.delete(job(1).job_id)
-    await store.delete(job(2).job_id)
+    await store.delete(job(1).job_id, 0.0)
+    await store.delete(job(2).job_id, 0.0)
     gone = [await begin(6), await begin(7)]
 
     assert ([True, False, True, False, True], False) == (taken, still)
@@ -225,11 +225,28 @@ async def test_a_deleted_job_is_gone_with_its_log(store: Store) -> None:
     """Nothing of it is left."""
     await create(store, job(1), [event("a")], None)
 
-    await store.delete(job(1).job_id)
+    await store.delete(job(1).job_id, 0.0)
 
     with pytest.raises(NotFound):
         await store.get(job(1).job_id)
     assert [] == await store.events(job(1).job_id, 0, 10)
+
+
+async def test_a_deleted_job_is_remembered_for_a_while(store: Store) -> None:
+    """To its owner, from a moment on, the last first; after a week nothing is left of it."""
+    for number, owner in enumerate(("users/a", "users/a", "users/b", "users/a"), 1):
+        await create(store, job(number, owner=owner), [], None)
+    for number in (1, 2, 3):
+        await store.delete(job(number).job_id, 100.0 + number)
+
+    assert [job(2).job_id, job(1).job_id] == await store.deleted("users/a", 0.0, 10)
+    assert [job(2).job_id] == await store.deleted("users/a", 102.0, 10)
+    assert [job(2).job_id] == await store.deleted("users/a", 0.0, 1)
+
+    await store.delete(job(4).job_id, 102.5 + DELETED_KEPT_S)
+
+    assert [job(4).job_id] == await store.deleted("users/a", 0.0, 10)
+    assert [job(3).job_id] == await store.deleted("users/b", 0.0, 10)
 
 
 async def test_apps_are_kept_by_expose(store: Store) -> None:
@@ -278,7 +295,7 @@ async def test_locks_go_with_their_job(store: Store) -> None:
     await create(store, job(1), [], None)
     await store.update(job(1).job_id, lambda found: Change(job=found, opened=(lock(1),)))
 
-    await store.delete(job(1).job_id)
+    await store.delete(job(1).job_id, 0.0)
 
     assert [] == await store.pending_locks()
 

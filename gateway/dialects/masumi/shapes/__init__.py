@@ -16,6 +16,6 @@ REFERENCE = Reference(
     "in development mode only, and ask for a token of the mesh.",
     error=Error,
     shapes={**sources.SHAPES, **escrows.SHAPES, **agents.SHAPES, **controls.SHAPES},
-    errors=(400, 401, 403, 404, 409, 413, 429, 500, 503, 504),
+    errors=(400, 401, 403, 404, 409, 413, 415, 429, 500, 503, 504),
     keys={"token": "An API key of the ledger; in development `dev` is one."},
 )

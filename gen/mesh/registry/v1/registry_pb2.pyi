@@ -153,6 +153,7 @@ class FlowMeta(_message.Message):
     ENABLED_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
+    SEEN_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """The flow's path with the expose in front: `/prime/async`; the root flow is `/prime/`."""
     data: _builtins.str
@@ -161,6 +162,10 @@ class FlowMeta(_message.Message):
     """Disabled flows are not listed."""
     state: _builtins.str
     """`alive` or `dead` after a boot; empty before."""
+    seen: _builtins.str
+    """What its flow answered then: an HTTP status, or the reason why there was none, such as `DEADLINE_EXCEEDED`.  Empty if
+    it was not asked.
+    """
     @_builtins.property
     def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
         """When `state` was last seen to be true."""
@@ -173,10 +178,11 @@ class FlowMeta(_message.Message):
         enabled: _builtins.bool = ...,
         state: _builtins.str = ...,
         heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
+        seen: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "enabled", b"enabled", "heartbeat_time", b"heartbeat_time", "state", b"state", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "enabled", b"enabled", "heartbeat_time", b"heartbeat_time", "seen", b"seen", "state", b"state", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1429,6 +1435,28 @@ class SaveExposeRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SaveExposeRequest: _TypeAlias = SaveExposeRequest  # noqa: Y015
+
+@_typing.final
+class CheckExposeRequest(_message.Message):
+    """For CheckExpose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`exposes/{expose}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckExposeRequest: _TypeAlias = CheckExposeRequest  # noqa: Y015
 
 @_typing.final
 class GetExposeRequest(_message.Message):

@@ -271,6 +271,7 @@ class OpenLock(_message.Message):
     ELEMENTS_JSON_FIELD_NUMBER: _builtins.int
     DATA_JSON_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
     lock_id: _builtins.str
     """A UUID that the job chose."""
     title: _builtins.str
@@ -281,6 +282,8 @@ class OpenLock(_message.Message):
     """What the flow handed to the form, as a JSON object."""
     timeout_s: _builtins.float
     """How long an answer may take, in seconds; 0 takes the runner's default."""
+    again: _builtins.bool
+    """An attempt before this one opened it: the job waits on it again."""
     def __init__(
         self,
         *,
@@ -289,10 +292,11 @@ class OpenLock(_message.Message):
         elements_json: _builtins.str = ...,
         data_json: _builtins.str = ...,
         timeout_s: _builtins.float = ...,
+        again: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_json", b"data_json", "elements_json", b"elements_json", "lock_id", b"lock_id", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "data_json", b"data_json", "elements_json", b"elements_json", "lock_id", b"lock_id", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -709,6 +713,7 @@ class Run(_message.Message):
     ISOLATION_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """`jobs/{id}`."""
     epoch: _builtins.int
@@ -729,6 +734,10 @@ class Run(_message.Message):
     """Counts its starts, from 1."""
     conversation: _builtins.str
     """The conversation it belongs to; empty if none."""
+    @_builtins.property
+    def asked(self) -> _containers.RepeatedCompositeFieldContainer[Global___AskedLock]:
+        """What attempts before this one asked, in order.  The job asks again, and is told what became of it."""
+
     def __init__(
         self,
         *,
@@ -742,14 +751,53 @@ class Run(_message.Message):
         isolation: _app_pb2.Isolation.ValueType = ...,
         attempt: _builtins.int = ...,
         conversation: _builtins.str = ...,
+        asked: _abc.Iterable[Global___AskedLock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "owner", b"owner"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class AskedLock(_message.Message):
+    """A lock that an attempt before this one opened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCK_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DATA_JSON_FIELD_NUMBER: _builtins.int
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    lock_id: _builtins.str
+    """As in OpenLock."""
+    title: _builtins.str
+    """As in OpenLock.  The same title and data are the same question."""
+    data_json: _builtins.str
+    """As in OpenLock."""
+    result_json: _builtins.str
+    """What the flow gets, as JSON; empty if nobody has answered."""
+    expired: _builtins.bool
+    """Whether nobody answered in time."""
+    def __init__(
+        self,
+        *,
+        lock_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        data_json: _builtins.str = ...,
+        result_json: _builtins.str = ...,
+        expired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_json", b"data_json", "expired", b"expired", "lock_id", b"lock_id", "result_json", b"result_json", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedLock: _TypeAlias = AskedLock  # noqa: Y015
 
 @_typing.final
 class Cancel(_message.Message):

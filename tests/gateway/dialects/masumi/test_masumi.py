@@ -197,6 +197,34 @@ async def test_lists_are_inclusive_and_bounded(edge: Edge) -> None:
     )
 
 
+async def test_filters_of_lists_narrow_them(edge: Edge) -> None:
+    """By state, by text, by contract and by kind; what is no state or kind is refused."""
+    await data(edge, "POST", "payment", payment_body())
+    locked = await paid(edge)
+    contract = locked["PaymentSource"]["smartContractAddress"]
+
+    async def ids(**query: str) -> set[str]:
+        found = await data(edge, "GET", "payment", network="Preprod", limit=100, **query)
+        return {record["blockchainIdentifier"] for record in found["Payments"]}
+
+    everything = await ids()
+    mine = locked["blockchainIdentifier"]
+
+    assert mine in await ids(filterOnChainState="FundsLocked") < everything
+    assert set() == await ids(filterOnChainState="Disputed")
+    assert {mine} == await ids(searchQuery=mine[10:90].upper())
+    assert set() == await ids(searchQuery="no_such%thing")
+    assert set() == await ids(searchQuery="blockchain_identifier")
+    assert set() == await ids(filterNeedsManualAction="true")
+    assert everything == await ids(filterNeedsManualAction="false")
+    assert everything == await ids(filterSmartContractAddress=contract, filterPaymentSourceType="Web3CardanoV1")
+    assert set() == await ids(filterSmartContractAddress=contract[:-1])
+    assert set() == await ids(filterPaymentSourceType="Web3CardanoV2")
+    for field in ("filterOnChainState", "filterPaymentSourceType"):
+        said = await refused(edge, 400, "GET", "payment", network="Preprod", **{field: "Nonsense"})
+        assert f"{field}: Invalid option" in said
+
+
 async def test_an_agent_is_registered_read_and_removed(edge: Edge) -> None:
     """With the price it was given; a free one is never paid for (row 18)."""
     source = (await data(edge, "GET", "payment-source"))["PaymentSources"][0]

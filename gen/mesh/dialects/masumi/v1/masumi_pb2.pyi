@@ -83,9 +83,9 @@ class ListPaymentsRequest(_message.Message):
     filterNeedsManualAction: _builtins.str
     """`true`: only what waits for a person."""
     filterSmartContractAddress: _builtins.str
-    """Ignored: there is one contract."""
+    """Only records of this contract: there is one of each network."""
     filterPaymentSourceType: _builtins.str
-    """Ignored: there is one kind."""
+    """Web3CardanoV1 or Web3CardanoV2; there are none of the latter."""
     searchQuery: _builtins.str
     """Only records with this text."""
     includeHistory: _builtins.str
@@ -317,9 +317,9 @@ class ListPurchasesRequest(_message.Message):
     filterNeedsManualAction: _builtins.str
     """`true`: only what waits for a person."""
     filterSmartContractAddress: _builtins.str
-    """Ignored: there is one contract."""
+    """Only records of this contract: there is one of each network."""
     filterPaymentSourceType: _builtins.str
-    """Ignored: there is one kind."""
+    """Web3CardanoV1 or Web3CardanoV2; there are none of the latter."""
     searchQuery: _builtins.str
     """Only records with this text."""
     includeHistory: _builtins.str
