@@ -18,6 +18,8 @@ from agentmesh.host.zygote import ROLE_HANDLER
 # The handler gives up by itself; a handler that blocks its own loop cannot, and is replaced this much later.
 _PATIENCE_S = 1.0
 _RESTART_S = 0.5
+# A handler that only the mesh itself has asked (does the flow answer?) is not kept longer than this.
+_REST_S = 2.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -32,9 +34,10 @@ class _Pending:
 
 
 class Handler:
-    """The app's handler process, replaced when it dies.
+    """The app's handler process: there from the first question on, replaced when it dies.
 
-    `post` gets exactly one answer for each question.
+    Once a user has asked it something it stays, for the app may keep in memory what it has learned.  `post` gets
+    exactly one answer for each question.
     """
 
     def __init__(self, zygote: Zygote, post: Callable[[host_pb2.HostMessage], None]) -> None:
@@ -48,10 +51,32 @@ class Handler:
         self._writes: asyncio.Queue[bytes] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._splitter = Splitter()
+        self._restart: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
+        self._is_kept = False
 
-    async def start(self) -> None:
-        """Fork the process."""
-        child = self._child = self._zygote.fork(ROLE_HANDLER)
+    def keep(self) -> None:
+        """Have the process now, and for good."""
+        self._is_kept = True
+        self._have()
+
+    def _have(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = None if self._is_kept else self._loop.call_later(_REST_S, self._end)
+        if self._child is None and self._restart is None:
+            self._start()
+
+    def _start(self) -> None:
+        """Fork the process; again in a moment, if there are no descriptors for it now."""
+        self._restart = None
+        if self._zygote.gone.done():
+            return
+        try:
+            child = self._child = self._zygote.fork(ROLE_HANDLER)
+        except OSError:
+            self._restart = self._loop.call_later(_RESTART_S, self._start)
+            return
         self._started_at = time.monotonic()
         self._splitter = Splitter()
         self._loop.add_reader(child.sock, self._read, child)
@@ -65,6 +90,8 @@ class Handler:
         self._pending[ours] = _Pending(sort, sort.number_of(question), timer)
         sort.renumber(question, ours)
         self._writes.put_nowait(pack(kind, question.SerializeToString()))
+        self._is_kept = self._is_kept or kind != Kind.CALL or bool(question.user)
+        self._have()
 
     def forget(self) -> None:
         """Post no answer to what was asked so far: who asked has gone."""
@@ -114,19 +141,35 @@ class Handler:
         if self._child is not None:
             self._zygote.signal(self._child, signal.SIGKILL)
 
-    def _replace(self, child: Child, how: str) -> None:
-        """The process has gone: fail what it had, fork another."""
-        self._loop.remove_reader(child.sock)
+    def _end(self) -> None:
+        """Let the process go, unless it is at work."""
+        self._rest = None
+        if self._pending:
+            self._have()
+            return
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+        child, self._child = self._child, None
+        if child is not None:
+            self._leave(child)
+
+    def _leave(self, child: Child) -> None:
+        """Close our ends: a process that lives yet ends then."""
+        if child.sock.fileno() >= 0:
+            self._loop.remove_reader(child.sock)
         child.close()
         if self._writer is not None:
             self._writer.cancel()
+
+    def _replace(self, child: Child, how: str) -> None:
+        """The process has gone: fail what it had, fork another."""
+        if child is not self._child:
+            return
+        self._leave(child)
         self._writes = asyncio.Queue()
         lost, self._pending = self._pending, {}
         for pending in lost.values():
             self._fail(pending, f"the app's handler {how}", late=False)
         soon = 0.0 if time.monotonic() - self._started_at > _RESTART_S else _RESTART_S
-        self._loop.call_later(soon, self._start_again)
-
-    def _start_again(self) -> None:
-        if not self._zygote.gone.done():
-            self._restart = self._loop.create_task(self.start(), name="handler-start")
+        self._restart = self._loop.call_later(soon, self._start)

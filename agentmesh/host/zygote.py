@@ -63,6 +63,8 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
         detail = "".join(traceback.format_exception(error))
         channel.send(Kind.LOADED, host_pb2.Loaded(error=describe(error), detail=detail).SerializeToString())
         os._exit(1)
+    if not getattr(app.asgi, "starts_idle", False):
+        channel.send(Kind.STARTS)
     channel.send(Kind.LOADED, loaded.SerializeToString())
     # What is here now lives as long as we do: keep the collector's hands, and so the children's copies, off it.
     gc.collect()
