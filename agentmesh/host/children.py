@@ -17,8 +17,8 @@ from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.host.processes import describe_exit
 from agentmesh.host.zygote import EXITED, FORK, ROLE_JOB, SIGNAL, UNFORKED
 
-# Forked ahead and waiting: none for an app that nobody uses, so that idle memory stays small, one from its first job on,
-# more while jobs come faster than forks.
+# Forked ahead and waiting: none for an app that nobody uses, so that idle memory stays small, one from its first job
+# on, more while jobs come faster than forks.
 _AHEAD = 1
 _AHEAD_MAX = 8
 _QUIET_S = 5.0

@@ -103,9 +103,8 @@ class Host:
     async def _load(self) -> None:
         """Wait for the app, then serve it."""
         self._loaded = await self._zygote.loaded
-        if not self._loaded.error:
-            if self._zygote.starts:
-                self._handler.keep()
+        if not self._loaded.error and self._zygote.starts:
+            self._handler.keep()
         self._uplink.post(host_pb2.HostMessage(loaded=self._loaded))
 
     async def _report_broken_app(self) -> None:

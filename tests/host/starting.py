@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 from collections.abc import AsyncIterator
 
 from agentmesh import ServeAPI
@@ -11,7 +10,8 @@ from agentmesh import ServeAPI
 @contextlib.asynccontextmanager
 async def _lifespan(app: ServeAPI) -> AsyncIterator[None]:
     """Say at the named pipe of the test that the app has been started."""
-    pathlib.Path(os.environ["AM_TEST_STARTED"]).write_text("started", encoding="utf-8")
+    with open(os.environ["AM_TEST_STARTED"], "w", encoding="utf-8") as gate:  # noqa: ASYNC230
+        gate.write("started")
     yield
 
 
