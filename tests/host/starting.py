@@ -10,7 +10,7 @@ from agentmesh import ServeAPI
 @contextlib.asynccontextmanager
 async def _lifespan(app: ServeAPI) -> AsyncIterator[None]:
     """Say at the named pipe of the test that the app has been started."""
-    with open(os.environ["AM_TEST_STARTED"], "w", encoding="utf-8") as gate:  # noqa: ASYNC230
+    with open(os.environ["AM_TEST_STARTED"], "w", encoding="utf-8") as gate:
         gate.write("started")
     yield
 
