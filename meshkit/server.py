@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from meshkit.access import Auth
 from meshkit.deadlines import Deadlines
@@ -60,7 +60,8 @@ async def serve(
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, by_name)
     names = (*services, *reflect, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(tuple(dict.fromkeys(names)), by_name)
+    reflecting = reflection.aio.ReflectionServicer(dict.fromkeys(names))
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflecting, by_name)
     port = server.add_insecure_port(address)
     await server.start()
     for service in ("", *services):
