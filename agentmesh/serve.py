@@ -72,6 +72,7 @@ class ServeAPI(FastAPI):
     def __init__(self, *args: Any, isolation: Isolation | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.isolation = _checked(isolation)
+        self._bare_lifespan = None if options.get("lifespan") else self.router.lifespan_context
         self.offers: dict[str, Offer] = {}
         """By path."""
         self.servable: Any = None
@@ -79,6 +80,12 @@ class ServeAPI(FastAPI):
         self.lock_handlers: dict[str, Callable[..., Any]] = {}
         self.lease_handlers: dict[str, Callable[..., Any]] = {}
         self.exception_handlers.setdefault(Exception, _internal_error)
+
+    @property
+    def starts_idle(self) -> bool:
+        """Whether the app does nothing until it is asked: it has no start-up and no shutdown of its own."""
+        router = self.router
+        return router.lifespan_context is self._bare_lifespan and not router.on_startup and not router.on_shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""

@@ -63,7 +63,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
 
         def register(server: Any) -> None:
             for service in services:
-                service.add(service.servicer(stubs), _ByName(server))
+                service.add(service.servicer(stubs), server)
 
         # Reflection shows what any service of the mesh answers at the edge.
         contract.import_all(contract.descriptors())
@@ -80,20 +80,6 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         )
         stack.callback(door.stop)  # the first to happen when the block ends
         yield Ports(grpc=grpc_port, web=web_port)
-
-
-class _ByName:
-    """A server that looks its methods up by name.
-
-    grpc.aio also waits for each method that is registered by itself, all of them anew at every call: with a hundred
-    methods that is a tenth of a call's cost.
-    """
-
-    def __init__(self, server: Any) -> None:
-        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
-
-    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
-        """Leave it at the lookup by name."""
 
 
 class _WithoutFalseAlarms(logging.Filter):

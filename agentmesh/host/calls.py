@@ -20,6 +20,8 @@ _PATIENCE_S = 1.0
 _RESTART_S = 0.5
 _GOING_AWAY, _ERROR = 1001, 1011
 """Of a WebSocket's close."""
+# A handler that only the mesh itself has asked (does the flow answer?) is not kept longer than this.
+_REST_S = 2.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -36,9 +38,10 @@ class _Pending:
 
 
 class Handler:
-    """The app's handler process, replaced when it dies.
+    """The app's handler process: there from the first question on, replaced when it dies.
 
-    `post` gets exactly one answer for each question.
+    Once a user has asked it something it stays, for the app may keep in memory what it has learned.  `post` gets
+    exactly one answer for each question.
     """
 
     def __init__(self, zygote: Zygote, post: Callable[[host_pb2.HostMessage], None]) -> None:
@@ -54,10 +57,32 @@ class Handler:
         self._writes: asyncio.Queue[bytes] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
         self._splitter = Splitter()
+        self._restart: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
+        self._is_kept = False
 
-    async def start(self) -> None:
-        """Fork the process."""
-        child = self._child = self._zygote.fork(ROLE_HANDLER)
+    def keep(self) -> None:
+        """Have the process now, and for good."""
+        self._is_kept = True
+        self._have()
+
+    def _have(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+        self._rest = None if self._is_kept else self._loop.call_later(_REST_S, self._end)
+        if self._child is None and self._restart is None:
+            self._start()
+
+    def _start(self) -> None:
+        """Fork the process; again in a moment, if there are no descriptors for it now."""
+        self._restart = None
+        if self._zygote.gone.done():
+            return
+        try:
+            child = self._child = self._zygote.fork(ROLE_HANDLER)
+        except OSError:
+            self._restart = self._loop.call_later(_RESTART_S, self._start)
+            return
         self._started_at = time.monotonic()
         self._splitter = Splitter()
         self._loop.add_reader(child.sock, self._read, child)
@@ -74,6 +99,8 @@ class Handler:
             self._streams[ours] = pending.number
         sort.renumber(question, ours)
         self._writes.put_nowait(pack(kind, question.SerializeToString()))
+        self._is_kept = self._is_kept or kind != Kind.CALL or bool(question.user)
+        self._have()
 
     def hear(self, part: host_pb2.CallPart) -> None:
         """Pass on what the client of a call says."""
@@ -175,12 +202,32 @@ class Handler:
         if self._child is not None:
             self._zygote.signal(self._child, signal.SIGKILL)
 
-    def _replace(self, child: Child, how: str) -> None:
-        """The process has gone: fail what it had, fork another."""
-        self._loop.remove_reader(child.sock)
+    def _end(self) -> None:
+        """Let the process go, unless it is at work."""
+        self._rest = None
+        if self._pending:
+            self._have()
+            return
+        if self._restart is not None:
+            self._restart.cancel()
+            self._restart = None
+        child, self._child = self._child, None
+        if child is not None:
+            self._leave(child)
+
+    def _leave(self, child: Child) -> None:
+        """Close our ends: a process that lives yet ends then."""
+        if child.sock.fileno() >= 0:
+            self._loop.remove_reader(child.sock)
         child.close()
         if self._writer is not None:
             self._writer.cancel()
+
+    def _replace(self, child: Child, how: str) -> None:
+        """The process has gone: fail what it had, fork another."""
+        if child is not self._child:
+            return
+        self._leave(child)
         self._writes = asyncio.Queue()
         for ours in list(self._streams):
             self._break(ours, f"the app's handler {how}")
@@ -188,8 +235,4 @@ class Handler:
         for pending in lost.values():
             self._fail(pending, f"the app's handler {how}", late=False)
         soon = 0.0 if time.monotonic() - self._started_at > _RESTART_S else _RESTART_S
-        self._loop.call_later(soon, self._start_again)
-
-    def _start_again(self) -> None:
-        if not self._zygote.gone.done():
-            self._restart = self._loop.create_task(self.start(), name="handler-start")
+        self._restart = self._loop.call_later(soon, self._start)

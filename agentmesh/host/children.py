@@ -18,10 +18,12 @@ from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.host.processes import describe_exit
 from agentmesh.host.zygote import EXITED, FORK, ROLE_JOB, SIGNAL, UNFORKED
 
-# Forked ahead and waiting: one in quiet times, so that idle memory stays small, more while jobs come faster than forks.
+# Forked ahead and waiting: none for an app that nobody uses, so that idle memory stays small, one from its first job
+# on, more while jobs come faster than forks.
 _AHEAD = 1
 _AHEAD_MAX = 8
 _QUIET_S = 5.0
+_UNUSED_S = 600.0
 # A fork costs some milliseconds of a core: the job that has just been taken gets them first, unless others wait.
 _FORK_LATER_S = 0.005
 _TRY_AGAIN_S = 0.02
@@ -76,13 +78,15 @@ class Zygote:
         self._numbers = itertools.count(1)
         self._children: dict[int, Child] = {}
         self._ahead: collections.deque[Child] = collections.deque()
-        self._wanted = _AHEAD
+        self._wanted = 0
         self._refill: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._looks = 0
         """Since the last sign of life, while an answer is due."""
         self.loaded: asyncio.Future[host_pb2.Loaded] = self._loop.create_future()
+        self.starts = False
+        """Whether the app does something when it starts; known when it is loaded."""
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(control, self._read)
 
@@ -103,26 +107,26 @@ class Zygote:
         if self._ahead:
             child = self._ahead.popleft()
         else:
-            self._wanted = min(self._wanted * 2, _AHEAD_MAX)
+            self._wanted = min(self._wanted * 2 or _AHEAD, _AHEAD_MAX)
             child = self._fork_job()
         if self._quiet is not None:
             self._quiet.cancel()
-        self._quiet = self._loop.call_later(_QUIET_S, self._relax)
+        self._quiet = self._loop.call_later(_QUIET_S, self._relax, _AHEAD)
         if self._refill is None:
-            self._refill = self._loop.call_later(_FORK_LATER_S, self.fork_ahead)
+            self._refill = self._loop.call_later(_FORK_LATER_S, self._fork_ahead)
         return child
 
-    def fork_ahead(self) -> None:
+    def _fork_ahead(self) -> None:
         """Fork until as many processes wait as shall."""
         self._refill = None
         with contextlib.suppress(OSError):  # no descriptors: the next job says so, if it is still true then
             while len(self._ahead) < self._wanted and not self.gone.done():
                 self._ahead.append(self._fork_job())
 
-    def _relax(self) -> None:
-        """It has been quiet: keep as few waiting as at the start."""
-        self._quiet = None
-        self._wanted = _AHEAD
+    def _relax(self, wanted: int) -> None:
+        """It has been quiet: keep only so many waiting, and none after much longer."""
+        self._quiet = self._loop.call_later(_UNUSED_S, self._relax, 0) if wanted else None
+        self._wanted = wanted
         while len(self._ahead) > self._wanted:
             self._ahead.pop().close()  # it ends when its channel does
 
@@ -244,6 +248,8 @@ class Zygote:
                 self._look = None
             elif kind == Kind.LOADED and not self.loaded.done():
                 self.loaded.set_result(host_pb2.Loaded.FromString(payload))
+            elif kind == Kind.STARTS:
+                self.starts = True
             elif kind == Kind.EXITED:
                 number, status = EXITED.unpack(payload)
                 self._note_exit(number, describe_exit(status))

@@ -119,19 +119,9 @@ class Host:
     async def _load(self) -> None:
         """Wait for the app, then serve it."""
         self._loaded = await self._zygote.loaded
-        if not self._loaded.error:
-            await self._handler.start()
-            self._be_ready(self._loaded)
+        if not self._loaded.error and self._zygote.starts:
+            self._handler.keep()
         self._uplink.post(host_pb2.HostMessage(loaded=self._loaded))
-
-    def _be_ready(self, loaded: host_pb2.Loaded) -> None:
-        """Have what the app's jobs will run in."""
-        isolations = {self._spec.isolation or flow.isolation for flow in loaded.flows}
-        if app_pb2.ISOLATION_SHARED in isolations:
-            with contextlib.suppress(OSError):  # no descriptors: the first job says so, if it is still true then
-                self._workers.start()
-        if isolations != {app_pb2.ISOLATION_SHARED}:
-            self._zygote.fork_ahead()
 
     async def _report_broken_app(self) -> None:
         """The zygote is gone, and with it every job.  Our own end says so; a load failure is given time to arrive."""

@@ -64,6 +64,8 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
         failed = host_pb2.Loaded(error=limits.encodable(describe(error)), detail=carrying.traceback_of(error))
         channel.send(Kind.LOADED, failed.SerializeToString())
         os._exit(1)
+    if not getattr(app.asgi, "starts_idle", False):
+        channel.send(Kind.STARTS)
     channel.send(Kind.LOADED, loaded.SerializeToString())
     # What is here now lives as long as we do: keep the collector's hands, and so the children's copies, off it.
     gc.collect()

@@ -1,6 +1,8 @@
 """The two routes of a form (spec: kodosumi §2.3, §2.4), called as a host calls them."""
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastapi
@@ -394,3 +396,23 @@ async def test_a_form_may_come_in_parts() -> None:
     assert "result" in empty.json()
     assert [json.loads(spec.inputs_json) for spec in launches] == [{"name": "Ada", "file": None}]
     assert "takes no uploads" in full.json()["errors"]["file"][0]
+
+
+def test_an_app_says_whether_it_starts_something() -> None:
+    """One that does not need not be there before somebody asks it."""
+    starting, stopping, given, including = ServeAPI(), ServeAPI(), ServeAPI(lifespan=_lifespan), ServeAPI()
+    starting.router.add_event_handler("startup", _nothing)
+    stopping.router.add_event_handler("shutdown", _nothing)
+    including.include_router(fastapi.APIRouter(lifespan=_lifespan))
+
+    assert flows.app.starts_idle
+    assert not any(app.starts_idle for app in (starting, stopping, given, including))
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+async def _nothing() -> None:
+    """Do nothing at a start or a stop."""
