@@ -13,7 +13,7 @@ from mesh.runner.v1 import app_pb2, host_pb2
 
 from agentmesh import locks
 from agentmesh.errors import GLOBAL
-from agentmesh.host import asgi
+from agentmesh.host import asgi, connections
 from agentmesh.launch import LAUNCH_HEADER, LaunchSpec, launches
 from agentmesh.loading import LoadedApp
 from agentmesh.serialize import to_json
@@ -53,10 +53,10 @@ async def call(served: Served, call: host_pb2.Call) -> host_pb2.CallResult:
     )
 
 
-def connect(served: Served, call: host_pb2.Call, put: asgi.Put) -> asgi.Connection:
+def connect(served: Served, call: host_pb2.Call, put: connections.Put) -> connections.Connection:
     """Connect who calls with the app; `put` gets what it says."""
     scope = _scope(served, call)
-    return asgi.Socket(asgi.socket_scope(scope), put) if call.socket else asgi.Http(scope, call.body, put)
+    return connections.Socket(asgi.socket_scope(scope), put) if call.socket else connections.Http(scope, call.body, put)
 
 
 def taken(noted: list[LaunchSpec]) -> list[host_pb2.Launch]:

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from agentmesh.errors import describe
-from agentmesh.host import answers, asgi, limits
+from agentmesh.host import answers, asgi, connections, limits
 from agentmesh.host.asked import SORTS, Sort, no_answer_within
 from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.launch import LaunchSpec, launches
@@ -35,7 +35,7 @@ class _Handler:
         self._sock = sock
         self._served = answers.Served(app=app, expose=expose)
         self._answering: set[asyncio.Task[None]] = set()
-        self._connected: dict[int, asgi.Connection] = {}
+        self._connected: dict[int, connections.Connection] = {}
         """Clients that take the answer as it comes, by the number of their call."""
         self._lock = asyncio.Lock()
 
@@ -81,7 +81,7 @@ class _Handler:
         return self._carry(call, connection, put, noted)
 
     async def _carry(
-        self, call: host_pb2.Call, connection: asgi.Connection, put: asgi.Put, noted: list[LaunchSpec]
+        self, call: host_pb2.Call, connection: connections.Connection, put: connections.Put, noted: list[LaunchSpec]
     ) -> None:
         launches.set(noted)
         running = asyncio.create_task(connection.run(self._served.app.asgi))

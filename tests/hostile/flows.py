@@ -327,6 +327,7 @@ def fork_in_a_thread(inputs: dict[str, Any], tracer: Tracer) -> str:
     if pid == 0:
         print("from the child", flush=True)
         raise ValueError("the child's")
+    os.waitpid(pid, 0)
     return "the parent's"
 
 

@@ -22,7 +22,8 @@ class Neighbourhood:
         """A neighbour in a process of its own."""
         self.sharing = ""
         """A neighbour in the worker."""
-        self._hellos = len(host.hellos)
+        self.hellos = len(host.hellos)
+        """How often the host may have dialled."""
         self._words = itertools.count(1)
         self._heard: dict[str, list[str]] = {}
         self._answered: dict[str, int] = {}
@@ -76,4 +77,4 @@ class Neighbourhood:
         host.say(host_pb2.RunnerMessage(call=call))
         found = await host.until(lambda: [a for a in host.answers if a.call_result.call_id == number])
         assert (200, b'"pong"') == (found[0].call_result.status, found[0].call_result.body)
-        assert self._hellos == len(host.hellos)
+        assert self.hellos == len(host.hellos)

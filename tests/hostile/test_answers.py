@@ -1,5 +1,6 @@
 """What an app answers is too much, or of the wrong sort: that question fails, and nobody else notices."""
 
+import itertools
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from mesh.runner.v1 import host_pb2
 from tests.host.stage import DEADLINE_S, stage
 from tests.hostile.neighbourhood import Neighbourhood
 
+_numbers = itertools.count(3_000_000)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -36,7 +38,7 @@ async def ask(neighbourhood: Neighbourhood, number: int, how: str) -> host_pb2.A
 )
 async def test_a_form_that_answers_too_much(neighbourhood: Neighbourhood, how: str, words: str) -> None:
     """In words that are short."""
-    result = await ask(neighbourhood, 3_000_000 + len(how), how)
+    result = await ask(neighbourhood, next(_numbers), how)
 
     assert not result.launches
     assert words in result.detail
@@ -47,8 +49,8 @@ async def test_a_form_that_answers_too_much(neighbourhood: Neighbourhood, how: s
 @pytest.mark.parametrize("how", ["header", "headers", "body"])
 async def test_a_page_that_is_too_much(neighbourhood: Neighbourhood, how: str) -> None:
     """Whole or in parts."""
-    for number, streams in ((2_000_001, False), (2_000_002, True)):
-        number += len(how) * 10
+    for streams in (False, True):
+        number = next(_numbers)
         call = host_pb2.Call(call_id=number, method="GET", path=f"/page/{how}", timeout_s=DEADLINE_S, streams=streams)
         neighbourhood.host.say(host_pb2.RunnerMessage(call=call))
         await neighbourhood.host.until(

@@ -103,7 +103,6 @@ async def test_a_process_that_is_gone_is_lost_in_words(
         ("run_program", {}, ["from a program"]),
         ("threads", {}, None),
         ("fork", {}, ["from the child"] * 5),
-        ("fork_in_a_thread", {}, ["from the child"]),
         ("close_descriptors", {}, ["before", "printed", "after 0"]),
         ("turn_descriptors", {}, ["printed"]),
         ("close_streams", {}, ["printed", "after"]),
@@ -134,6 +133,16 @@ async def test_what_a_process_may_do_to_itself(
     assert (SUCCEEDED, "") == (outcome.state, outcome.error)
     if events is not None:
         assert events == neighbourhood.host.events(job)
+    await neighbourhood.assert_unharmed()
+
+
+async def test_a_fork_that_comes_back_ends(neighbourhood: Neighbourhood) -> None:
+    """What it raised is there to be read, and is no end of the job."""
+    job, outcome = await neighbourhood.run("fork_in_a_thread")
+
+    assert (SUCCEEDED, {"str": "the parent's"}) == (outcome.state, result(outcome.result_json))
+    assert ["from the child"] == neighbourhood.host.events(job, "stdout")
+    assert "ValueError: the child's" == neighbourhood.host.events(job, "stderr")[-1]
     await neighbourhood.assert_unharmed()
 
 
@@ -232,7 +241,7 @@ async def test_jobs_that_say_much_survive_a_lost_runner(neighbourhood: Neighbour
         await host.until(lambda job=job: host.events(job))  # type: ignore[misc]
     host.acknowledging = True
     await host.hang_up()
-    neighbourhood._hellos = len(host.hellos)
+    neighbourhood.hellos = len(host.hellos)
 
     for job in jobs:
         outcome = await host.end(job)
