@@ -69,8 +69,8 @@ MIGRATIONS = [
     INSERT INTO unindexed_jobs SELECT job_id FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled');
     """,
     """
-    -- In the order of their writing, with an index beside: as a tree of its key each event of 1 kB took 4.7 kB, and rows
-    -- went into its midst.
+    -- In the order of their writing, with an index beside: as a tree of its key each event of 1 kB took 4.7 kB, and
+    -- rows went into its midst.
     ALTER TABLE events RENAME TO keyed_events;
     CREATE TABLE events (
       job_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, payload TEXT NOT NULL,
