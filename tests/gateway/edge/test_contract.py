@@ -41,15 +41,11 @@ def test_a_path_knows_its_methods(path: str, allowed: list[str]) -> None:
 
 
 def test_whoever_is_a_person_may_call_by_rest() -> None:
-    """Each method of our own API that users or operators may call has a path under /mesh/v1, and no other has one.
-
-    But StreamApp: what both sides stream is no REST call, and `/-/` is its way in.
-    """
+    """Each method of our own API that users or operators may call has a path under /mesh/v1, and no other has one."""
     people = (options_pb2.ACCESS_PUBLIC, options_pb2.ACCESS_USER, options_pb2.ACCESS_OPERATOR)
     for service in contract.services(contract.descriptors()):
         if service.dialect != contract.TYPED:
             continue
         for method in service.methods:
-            called = method.access in people and method.name != "/mesh.runner.v1.AppService/StreamApp"
-            assert bool(method.bindings) is called, method.name
+            assert bool(method.bindings) is (method.access in people), method.name
             assert all(template.startswith("/mesh/v1/") for _, template in method.bindings), method.name
