@@ -25,6 +25,7 @@ from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.loading import LoadedApp, load
 from agentmesh.progress import Throttle
+from agentmesh.redaction import Redactor
 from agentmesh.tracer import Tracer
 
 Send = Callable[[Kind, bytes], None]
@@ -42,7 +43,11 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     run = host_pb2.Run.FromString(frame[1])
     os.environ["KODOSUMI_FID"] = run.job.removeprefix("jobs/")
     os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
-    questions = Questions(lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions))
+    redactor = Redactor(run.secrets.values())
+    questions = Questions(
+        lambda opening: channel.send(Kind.LOCK, carrying.lock_without_secrets(opening, redactor)),
+        lambda: _listen(channel, questions),
+    )
     job = _Job(loop, run, app, channel.send, questions)
     sys.stdout, sys.stderr = job.out, job.err
     outcome = job.carry_out(stop.take)
@@ -99,6 +104,7 @@ class _Job:
         self._app = app
         self._send = send
         self._questions = questions
+        self._redactor = Redactor(run.secrets.values())
         drawn = Throttle(lambda payload: self.emit("progress", payload))
         self.out = LineWriter(lambda line: self.emit("stdout", line), 1, drawn)
         self.err = LineWriter(lambda line: self.emit("stderr", line), 2, drawn)
@@ -108,7 +114,7 @@ class _Job:
 
         Raises `ValueError` for a payload over 4 MiB.
         """
-        self._send(Kind.EVENT, carrying.event(kind, payload))
+        self._send(Kind.EVENT, carrying.event(kind, self._redactor.text(payload)))
 
     def carry_out(self, begun: "Callable[[asyncio.Task[str]], None]") -> host_pb2.Outcome:
         """Run the flow to its end, whatever the end is; `begun` gets its task."""
@@ -124,14 +130,22 @@ class _Job:
         with contextlib.suppress(OSError):
             self.out.finish()
             self.err.finish()
-        return outcome
+        return carrying.without_secrets(outcome, self._redactor)
 
     def _execute(self, begun: "Callable[[asyncio.Task[str]], None]") -> str:
         run = self._run
         inputs = carrying.inputs_of(run)
         job_id = run.job.removeprefix("jobs/")
-        tracer = Tracer(job_id, self.emit, panel_url=run.base_url, app=self._app.asgi, ask=self._questions.ask)
-        task = self._loop.create_task(execute(run.entry_point, inputs, tracer), name="flow")
+        tracer = Tracer(
+            job_id,
+            self.emit,
+            panel_url=run.base_url,
+            app=self._app.asgi,
+            ask=self._questions.ask,
+            finished=carrying.finished_of(run),
+        )
+        flow = execute(run.entry_point, inputs, tracer, carrying.assignment_of(run))
+        task = self._loop.create_task(flow, name="flow")
         begun(task)
         return self._loop.run_until_complete(task)
 

@@ -3,8 +3,9 @@
 A rule is a pure function from the stored job to a `Change`; nothing here knows transport, storage or the clock.
 """
 
-from services.runner.domain import locks, payments
-from services.runner.domain.jobs import SHUT_DOWN, Stale, born, end, finish, lease, lost, move, report, stop
+from services.runner.domain import attempts, conversations, locks, memories, payments, talk, traces
+from services.runner.domain.ends import finish, move
+from services.runner.domain.jobs import SHUT_DOWN, Stale, born, end, lease, lost, report, stop
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
@@ -15,13 +16,17 @@ from services.runner.domain.records import (
     Event,
     Isolation,
     Job,
+    Layer,
     Lock,
     LockEnd,
     LockState,
+    Memory,
     OpenLock,
     PaymentStep,
     PlacedApp,
     Reason,
+    Role,
+    Said,
     State,
     Terms,
 )
@@ -37,24 +42,33 @@ __all__ = [
     "Event",
     "Isolation",
     "Job",
+    "Layer",
     "Lock",
     "LockEnd",
     "LockState",
+    "Memory",
     "OpenLock",
     "PaymentStep",
     "PlacedApp",
     "Reason",
+    "Role",
+    "Said",
     "Stale",
     "State",
     "Terms",
+    "attempts",
     "born",
+    "conversations",
     "end",
     "finish",
     "lease",
     "locks",
     "lost",
+    "memories",
     "move",
     "payments",
     "report",
     "stop",
+    "talk",
+    "traces",
 ]

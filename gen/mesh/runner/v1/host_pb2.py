@@ -23,69 +23,80 @@ _sym_db = _symbol_database.Default()
 
 
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
+from mesh.registry.v1 import definition_pb2 as mesh_dot_registry_dot_v1_dot_definition__pb2
 from mesh.runner.v1 import app_pb2 as mesh_dot_runner_dot_v1_dot_app__pb2
+from mesh.runner.v1 import conversation_pb2 as mesh_dot_runner_dot_v1_dot_conversation__pb2
 from mesh.runner.v1 import job_pb2 as mesh_dot_runner_dot_v1_dot_job__pb2
+from mesh.runner.v1 import memory_pb2 as mesh_dot_runner_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mesh/runner/v1/host.proto\x12\x0emesh.runner.v1\x1a\x1dmesh/gateway/v1/options.proto\x1a\x18mesh/runner/v1/app.proto\x1a\x18mesh/runner/v1/job.proto\">\n\rAttachRequest\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.mesh.runner.v1.HostMessage\"\xd9\x02\n\x0bHostMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.mesh.runner.v1.HelloH\x00\x12(\n\x06loaded\x18\x02 \x01(\x0b\x32\x16.mesh.runner.v1.LoadedH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.ReportH\x00\x12\x31\n\x0b\x63\x61ll_result\x18\x04 \x01(\x0b\x32\x1a.mesh.runner.v1.CallResultH\x00\x12.\n\theartbeat\x18\x05 \x01(\x0b\x32\x19.mesh.runner.v1.HeartbeatH\x00\x12/\n\nask_result\x18\x06 \x01(\x0b\x32\x19.mesh.runner.v1.AskResultH\x00\x12/\n\nlock_check\x18\x07 \x01(\x0b\x32\x19.mesh.runner.v1.LockCheckH\x00\x42\t\n\x07message\"a\n\x05Hello\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12%\n\x06leases\x18\x03 \x03(\x0b\x32\x15.mesh.runner.v1.Lease\x12\x10\n\x08protocol\x18\x04 \x01(\x05\"#\n\x05Lease\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"P\n\x06Loaded\x12\'\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x18.mesh.runner.v1.FlowInfo\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xb1\x01\n\x06Report\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsource_seq\x18\x03 \x01(\x03\x12%\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x15.mesh.runner.v1.Event\x12(\n\x07outcome\x18\x05 \x01(\x0b\x32\x17.mesh.runner.v1.Outcome\x12&\n\x04lock\x18\x06 \x01(\x0b\x32\x18.mesh.runner.v1.OpenLock\"g\n\x08OpenLock\x12\x0f\n\x07lock_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x15\n\relements_json\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\"\x91\x01\n\x07Outcome\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.mesh.runner.v1.JobReason\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x13\n\x0bresult_json\x18\x05 \x01(\t\"\xb0\x01\n\nCallResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\x05\x12\'\n\x07headers\x18\x03 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12(\n\x08launches\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x11\n\ttimed_out\x18\x07 \x01(\x08\"-\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x03(\t\"\xa4\x01\n\tAskResult\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12(\n\x08launches\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06status\x18\x04 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x91\x01\n\tLockCheck\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x08\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x8c\x01\n\x06Launch\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\x11\n\tmeta_json\x18\x06 \x01(\t\x12\x12\n\nextra_json\x18\x07 \x01(\t\"\x0b\n\tHeartbeat\"A\n\x0e\x41ttachResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.mesh.runner.v1.RunnerMessage\"\x88\x03\n\rRunnerMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.WelcomeH\x00\x12\"\n\x03run\x18\x02 \x01(\x0b\x32\x13.mesh.runner.v1.RunH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.CancelH\x00\x12$\n\x04\x63\x61ll\x18\x04 \x01(\x0b\x32\x14.mesh.runner.v1.CallH\x00\x12\"\n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x13.mesh.runner.v1.AckH\x00\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x15.mesh.runner.v1.DrainH\x00\x12+\n\x08lock_end\x18\x07 \x01(\x0b\x32\x17.mesh.runner.v1.LockEndH\x00\x12\"\n\x03\x61sk\x18\x08 \x01(\x0b\x32\x13.mesh.runner.v1.AskH\x00\x12/\n\ncheck_lock\x18\t \x01(\x0b\x32\x19.mesh.runner.v1.CheckLockH\x00\x42\t\n\x07message\"\x1e\n\x07Welcome\x12\x13\n\x0bheartbeat_s\x18\x01 \x01(\x01\"\xd6\x01\n\x03Run\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\r\n\x05owner\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12,\n\tisolation\x18\x08 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x14\n\x0c\x63onversation\x18\n \x01(\t\"5\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07grace_s\x18\x03 \x01(\x01\"\xc0\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\'\n\x07headers\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x08 \x01(\t\x12\x11\n\ttimeout_s\x18\n \x01(\x01J\x04\x08\t\x10\nR\nextra_json\"\x7f\n\x03\x41sk\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0binputs_json\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x05 \x01(\t\x12\x12\n\nextra_json\x18\x06 \x01(\t\x12\x11\n\ttimeout_s\x18\x07 \x01(\x01\"\x95\x01\n\tCheckLock\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x0c\n\x04lock\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12\x11\n\ttimeout_s\x18\x08 \x01(\x01\"5\n\x03\x41\x63k\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x12\n\nsource_seq\x18\x02 \x01(\x03\x12\r\n\x05stale\x18\x03 \x01(\x08\"\x07\n\x05\x44rain\"\\\n\x07LockEnd\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07lock_id\x18\x03 \x01(\t\x12\x13\n\x0bresult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x08\x32\x62\n\x0bHostService\x12S\n\x06\x41ttach\x12\x1d.mesh.runner.v1.AttachRequest\x1a\x1e.mesh.runner.v1.AttachResponse\"\x06\xea\xe0\x18\x02\x08\x05(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mesh/runner/v1/host.proto\x12\x0emesh.runner.v1\x1a\x1dmesh/gateway/v1/options.proto\x1a!mesh/registry/v1/definition.proto\x1a\x18mesh/runner/v1/app.proto\x1a!mesh/runner/v1/conversation.proto\x1a\x18mesh/runner/v1/job.proto\x1a\x1bmesh/runner/v1/memory.proto\">\n\rAttachRequest\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.mesh.runner.v1.HostMessage\"\xd9\x02\n\x0bHostMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.mesh.runner.v1.HelloH\x00\x12(\n\x06loaded\x18\x02 \x01(\x0b\x32\x16.mesh.runner.v1.LoadedH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.ReportH\x00\x12\x31\n\x0b\x63\x61ll_result\x18\x04 \x01(\x0b\x32\x1a.mesh.runner.v1.CallResultH\x00\x12.\n\theartbeat\x18\x05 \x01(\x0b\x32\x19.mesh.runner.v1.HeartbeatH\x00\x12/\n\nask_result\x18\x06 \x01(\x0b\x32\x19.mesh.runner.v1.AskResultH\x00\x12/\n\nlock_check\x18\x07 \x01(\x0b\x32\x19.mesh.runner.v1.LockCheckH\x00\x42\t\n\x07message\"a\n\x05Hello\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12%\n\x06leases\x18\x03 \x03(\x0b\x32\x15.mesh.runner.v1.Lease\x12\x10\n\x08protocol\x18\x04 \x01(\x05\"#\n\x05Lease\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"P\n\x06Loaded\x12\'\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x18.mesh.runner.v1.FlowInfo\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xb1\x01\n\x06Report\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsource_seq\x18\x03 \x01(\x03\x12%\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x15.mesh.runner.v1.Event\x12(\n\x07outcome\x18\x05 \x01(\x0b\x32\x17.mesh.runner.v1.Outcome\x12&\n\x04lock\x18\x06 \x01(\x0b\x32\x18.mesh.runner.v1.OpenLock\"g\n\x08OpenLock\x12\x0f\n\x07lock_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x15\n\relements_json\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\"\x91\x01\n\x07Outcome\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.mesh.runner.v1.JobReason\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x13\n\x0bresult_json\x18\x05 \x01(\t\"\xb0\x01\n\nCallResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\x05\x12\'\n\x07headers\x18\x03 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12(\n\x08launches\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x11\n\ttimed_out\x18\x07 \x01(\x08\"-\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x03(\t\"\xa4\x01\n\tAskResult\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12(\n\x08launches\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06status\x18\x04 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x91\x01\n\tLockCheck\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x08\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x8c\x01\n\x06Launch\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\x11\n\tmeta_json\x18\x06 \x01(\t\x12\x12\n\nextra_json\x18\x07 \x01(\t\"\x0b\n\tHeartbeat\"A\n\x0e\x41ttachResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.mesh.runner.v1.RunnerMessage\"\x88\x03\n\rRunnerMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.WelcomeH\x00\x12\"\n\x03run\x18\x02 \x01(\x0b\x32\x13.mesh.runner.v1.RunH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.CancelH\x00\x12$\n\x04\x63\x61ll\x18\x04 \x01(\x0b\x32\x14.mesh.runner.v1.CallH\x00\x12\"\n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x13.mesh.runner.v1.AckH\x00\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x15.mesh.runner.v1.DrainH\x00\x12+\n\x08lock_end\x18\x07 \x01(\x0b\x32\x17.mesh.runner.v1.LockEndH\x00\x12\"\n\x03\x61sk\x18\x08 \x01(\x0b\x32\x13.mesh.runner.v1.AskH\x00\x12/\n\ncheck_lock\x18\t \x01(\x0b\x32\x19.mesh.runner.v1.CheckLockH\x00\x42\t\n\x07message\"\x1e\n\x07Welcome\x12\x13\n\x0bheartbeat_s\x18\x01 \x01(\x01\"\xc1\x04\n\x03Run\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\r\n\x05owner\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12,\n\tisolation\x18\x08 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x14\n\x0c\x63onversation\x18\n \x01(\t\x12\x30\n\ndefinition\x18\x0b \x01(\x0b\x32\x1c.mesh.registry.v1.Definition\x12\x31\n\x07secrets\x18\x0c \x03(\x0b\x32 .mesh.runner.v1.Run.SecretsEntry\x12&\n\x06\x62udget\x18\r \x01(\x0b\x32\x16.mesh.runner.v1.Budget\x12)\n\x05steps\x18\x0e \x03(\x0b\x32\x1a.mesh.runner.v1.StepResult\x12)\n\x08messages\x18\x0f \x03(\x0b\x32\x17.mesh.runner.v1.Message\x12\'\n\x07recalls\x18\x10 \x03(\x0b\x32\x16.mesh.runner.v1.Recall\x12\x15\n\rprivate_tools\x18\x11 \x01(\x08\x12\x16\n\x0eprivate_models\x18\x12 \x01(\x08\x1a.\n\x0cSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"/\n\nStepResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\"B\n\x06Recall\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\'\n\x04hits\x18\x02 \x03(\x0b\x32\x19.mesh.runner.v1.MemoryHit\"5\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07grace_s\x18\x03 \x01(\x01\"\xc0\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\'\n\x07headers\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x08 \x01(\t\x12\x11\n\ttimeout_s\x18\n \x01(\x01J\x04\x08\t\x10\nR\nextra_json\"\x7f\n\x03\x41sk\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0binputs_json\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x05 \x01(\t\x12\x12\n\nextra_json\x18\x06 \x01(\t\x12\x11\n\ttimeout_s\x18\x07 \x01(\x01\"\x95\x01\n\tCheckLock\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x0c\n\x04lock\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12\x11\n\ttimeout_s\x18\x08 \x01(\x01\"5\n\x03\x41\x63k\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x12\n\nsource_seq\x18\x02 \x01(\x03\x12\r\n\x05stale\x18\x03 \x01(\x08\"\x07\n\x05\x44rain\"\\\n\x07LockEnd\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07lock_id\x18\x03 \x01(\t\x12\x13\n\x0bresult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x08\x32\x62\n\x0bHostService\x12S\n\x06\x41ttach\x12\x1d.mesh.runner.v1.AttachRequest\x1a\x1e.mesh.runner.v1.AttachResponse\"\x06\xea\xe0\x18\x02\x08\x05(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.runner.v1.host_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RUN_SECRETSENTRY']._loaded_options = None
+  _globals['_RUN_SECRETSENTRY']._serialized_options = b'8\001'
   _globals['_HOSTSERVICE'].methods_by_name['Attach']._loaded_options = None
   _globals['_HOSTSERVICE'].methods_by_name['Attach']._serialized_options = b'\352\340\030\002\010\005'
-  _globals['_ATTACHREQUEST']._serialized_start=128
-  _globals['_ATTACHREQUEST']._serialized_end=190
-  _globals['_HOSTMESSAGE']._serialized_start=193
-  _globals['_HOSTMESSAGE']._serialized_end=538
-  _globals['_HELLO']._serialized_start=540
-  _globals['_HELLO']._serialized_end=637
-  _globals['_LEASE']._serialized_start=639
-  _globals['_LEASE']._serialized_end=674
-  _globals['_LOADED']._serialized_start=676
-  _globals['_LOADED']._serialized_end=756
-  _globals['_REPORT']._serialized_start=759
-  _globals['_REPORT']._serialized_end=936
-  _globals['_OPENLOCK']._serialized_start=938
-  _globals['_OPENLOCK']._serialized_end=1041
-  _globals['_OUTCOME']._serialized_start=1044
-  _globals['_OUTCOME']._serialized_end=1189
-  _globals['_CALLRESULT']._serialized_start=1192
-  _globals['_CALLRESULT']._serialized_end=1368
-  _globals['_FIELDERROR']._serialized_start=1370
-  _globals['_FIELDERROR']._serialized_end=1415
-  _globals['_ASKRESULT']._serialized_start=1418
-  _globals['_ASKRESULT']._serialized_end=1582
-  _globals['_LOCKCHECK']._serialized_start=1585
-  _globals['_LOCKCHECK']._serialized_end=1730
-  _globals['_LAUNCH']._serialized_start=1733
-  _globals['_LAUNCH']._serialized_end=1873
-  _globals['_HEARTBEAT']._serialized_start=1875
-  _globals['_HEARTBEAT']._serialized_end=1886
-  _globals['_ATTACHRESPONSE']._serialized_start=1888
-  _globals['_ATTACHRESPONSE']._serialized_end=1953
-  _globals['_RUNNERMESSAGE']._serialized_start=1956
-  _globals['_RUNNERMESSAGE']._serialized_end=2348
-  _globals['_WELCOME']._serialized_start=2350
-  _globals['_WELCOME']._serialized_end=2380
-  _globals['_RUN']._serialized_start=2383
-  _globals['_RUN']._serialized_end=2597
-  _globals['_CANCEL']._serialized_start=2599
-  _globals['_CANCEL']._serialized_end=2652
-  _globals['_CALL']._serialized_start=2655
-  _globals['_CALL']._serialized_end=2847
-  _globals['_ASK']._serialized_start=2849
-  _globals['_ASK']._serialized_end=2976
-  _globals['_CHECKLOCK']._serialized_start=2979
-  _globals['_CHECKLOCK']._serialized_end=3128
-  _globals['_ACK']._serialized_start=3130
-  _globals['_ACK']._serialized_end=3183
-  _globals['_DRAIN']._serialized_start=3185
-  _globals['_DRAIN']._serialized_end=3192
-  _globals['_LOCKEND']._serialized_start=3194
-  _globals['_LOCKEND']._serialized_end=3286
-  _globals['_HOSTSERVICE']._serialized_start=3288
-  _globals['_HOSTSERVICE']._serialized_end=3386
+  _globals['_ATTACHREQUEST']._serialized_start=227
+  _globals['_ATTACHREQUEST']._serialized_end=289
+  _globals['_HOSTMESSAGE']._serialized_start=292
+  _globals['_HOSTMESSAGE']._serialized_end=637
+  _globals['_HELLO']._serialized_start=639
+  _globals['_HELLO']._serialized_end=736
+  _globals['_LEASE']._serialized_start=738
+  _globals['_LEASE']._serialized_end=773
+  _globals['_LOADED']._serialized_start=775
+  _globals['_LOADED']._serialized_end=855
+  _globals['_REPORT']._serialized_start=858
+  _globals['_REPORT']._serialized_end=1035
+  _globals['_OPENLOCK']._serialized_start=1037
+  _globals['_OPENLOCK']._serialized_end=1140
+  _globals['_OUTCOME']._serialized_start=1143
+  _globals['_OUTCOME']._serialized_end=1288
+  _globals['_CALLRESULT']._serialized_start=1291
+  _globals['_CALLRESULT']._serialized_end=1467
+  _globals['_FIELDERROR']._serialized_start=1469
+  _globals['_FIELDERROR']._serialized_end=1514
+  _globals['_ASKRESULT']._serialized_start=1517
+  _globals['_ASKRESULT']._serialized_end=1681
+  _globals['_LOCKCHECK']._serialized_start=1684
+  _globals['_LOCKCHECK']._serialized_end=1829
+  _globals['_LAUNCH']._serialized_start=1832
+  _globals['_LAUNCH']._serialized_end=1972
+  _globals['_HEARTBEAT']._serialized_start=1974
+  _globals['_HEARTBEAT']._serialized_end=1985
+  _globals['_ATTACHRESPONSE']._serialized_start=1987
+  _globals['_ATTACHRESPONSE']._serialized_end=2052
+  _globals['_RUNNERMESSAGE']._serialized_start=2055
+  _globals['_RUNNERMESSAGE']._serialized_end=2447
+  _globals['_WELCOME']._serialized_start=2449
+  _globals['_WELCOME']._serialized_end=2479
+  _globals['_RUN']._serialized_start=2482
+  _globals['_RUN']._serialized_end=3059
+  _globals['_RUN_SECRETSENTRY']._serialized_start=3013
+  _globals['_RUN_SECRETSENTRY']._serialized_end=3059
+  _globals['_STEPRESULT']._serialized_start=3061
+  _globals['_STEPRESULT']._serialized_end=3108
+  _globals['_RECALL']._serialized_start=3110
+  _globals['_RECALL']._serialized_end=3176
+  _globals['_CANCEL']._serialized_start=3178
+  _globals['_CANCEL']._serialized_end=3231
+  _globals['_CALL']._serialized_start=3234
+  _globals['_CALL']._serialized_end=3426
+  _globals['_ASK']._serialized_start=3428
+  _globals['_ASK']._serialized_end=3555
+  _globals['_CHECKLOCK']._serialized_start=3558
+  _globals['_CHECKLOCK']._serialized_end=3707
+  _globals['_ACK']._serialized_start=3709
+  _globals['_ACK']._serialized_end=3762
+  _globals['_DRAIN']._serialized_start=3764
+  _globals['_DRAIN']._serialized_end=3771
+  _globals['_LOCKEND']._serialized_start=3773
+  _globals['_LOCKEND']._serialized_end=3865
+  _globals['_HOSTSERVICE']._serialized_start=3867
+  _globals['_HOSTSERVICE']._serialized_end=3965
 # @@protoc_insertion_point(module_scope)

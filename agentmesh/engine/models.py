@@ -1,0 +1,78 @@
+"""Which model answers: a provider's, or the offline model where none can be reached."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+from mesh.registry.v1 import agent_pb2
+from pydantic_ai.models import Model
+
+from agentmesh.engine import guard, offline
+
+CALL_S = 120.0
+"""How long a provider may be silent."""
+_ENDPOINTS = {
+    "deepseek": "https://api.deepseek.com/v1",
+    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "google": "https://generativelanguage.googleapis.com/v1beta/openai",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "openai": "https://api.openai.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "together": "https://api.together.xyz/v1",
+    "xai": "https://api.x.ai/v1",
+}
+"""Of providers that speak OpenAI's API, by the names people use."""
+_DEFAULTS = {"openai": "gpt-4o-mini", "anthropic": "claude-3-5-haiku-latest"}
+_NO_KEY = "none"
+"""Sent to endpoints of an operator's own that want no key."""
+
+
+@contextlib.asynccontextmanager
+async def opened(model: agent_pb2.Model, key: str, *, private: bool) -> AsyncIterator[Model]:
+    """Yield the model for the length of the block; `private` lets it be at an address that is not the Internet's."""
+    provider = model.provider.strip().lower()
+    name = model.model or _DEFAULTS.get(provider, "")
+    endpoint = model.endpoint or _ENDPOINTS.get(provider, "")
+    if provider == offline.NAME or not endpoint_or_key(provider, model.endpoint, key) or not name:
+        yield offline.model(name or offline.NAME, _reason(provider, name, model.endpoint))
+        return
+    async with guard.client(private=private, timeout_s=CALL_S) as http:
+        if provider == "anthropic":
+            from anthropic import AsyncAnthropic
+            from pydantic_ai.models.anthropic import AnthropicModel
+            from pydantic_ai.providers.anthropic import AnthropicProvider
+
+            # Retries are ours (`recorded`): they are counted, and seen in the trace.
+            base_url = model.endpoint or "https://api.anthropic.com"
+            claude = AsyncAnthropic(api_key=key or _NO_KEY, base_url=base_url, http_client=http, max_retries=0)
+            yield AnthropicModel(name, provider=AnthropicProvider(anthropic_client=claude))
+            return
+        from openai import AsyncOpenAI
+        from pydantic_ai.models.openai import OpenAIChatModel
+        from pydantic_ai.providers.openai import OpenAIProvider
+
+        openai = AsyncOpenAI(api_key=key or _NO_KEY, base_url=endpoint, http_client=http, max_retries=0)
+        yield OpenAIChatModel(name, provider=OpenAIProvider(openai_client=openai))
+
+
+def endpoint_or_key(provider: str, endpoint: str, key: str) -> bool:
+    """Return whether there is somebody to ask: an endpoint of one's own, or a known provider and a key for it."""
+    return bool(endpoint) or (bool(key) and (provider in _ENDPOINTS or provider == "anthropic"))
+
+
+def described(model: agent_pb2.Model) -> dict[str, str]:
+    """Return what a trace says of a model."""
+    host = urlsplit(model.endpoint).netloc if model.endpoint else ""
+    return {"provider": model.provider or offline.NAME, "model": model.model or offline.NAME, "endpoint": host}
+
+
+def _reason(provider: str, name: str, endpoint: str) -> str:
+    if provider in ("", offline.NAME):
+        return offline.NOTICE
+    if not name and endpoint:
+        return f"[offline model] No model is named for {provider}, so this answer was made without a language model."
+    return (
+        f"[offline model] No key is configured for {provider}{'/' + name if name else ''}, so this answer was made "
+        "without a language model."
+    )
