@@ -104,10 +104,10 @@ class Jobs:
 
     async def lose(self, job_ids: Iterable[str], why: str) -> None:
         """Take in that the host of jobs is gone: those that may be started again are, the others end."""
+        end = domain.lost(why)
         for job_id in job_ids:
             with contextlib.suppress(NotFound):
-                rule = domain.attempts.lose
-                await self._journal.change(job_id, lambda job: rule(job, domain.lost(why), self._now()))
+                await self._journal.change(job_id, lambda job: domain.attempts.lose(job, end, self._now()))
 
     async def shut_down(self, job_ids: Iterable[str]) -> None:
         """End jobs whose app is being removed."""

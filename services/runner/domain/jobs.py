@@ -10,18 +10,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from meshkit.errors import FailedPrecondition
 from services.runner.domain import attempts, ends, locks, memories, talk
 from services.runner.domain.records import (
-    ALLOWED,
     HELD,
     Birth,
     Change,
     End,
     Event,
     Job,
-    LockEnd,
-    LockState,
     OpenLock,
     Reason,
     State,

@@ -1,8 +1,8 @@
 """Traces: the spans of a job, as its log tells them.
 
 A flow tells of a span by events of kind `span`: one when it begins, one when it ends, of the same id; the second
-completes the first.  Ids are the flow's to choose, so that another attempt which takes up a span goes on with it.  Locks
-are spans of their own.  Nothing here is stored: a trace is a view of the log.
+completes the first.  Ids are the flow's to choose, so that another attempt which takes up a span goes on with it.
+Locks are spans of their own.  Nothing here is stored: a trace is a view of the log.
 """
 
 import dataclasses

@@ -157,7 +157,8 @@ def _graph(
           GROUP BY t.term HAVING count(*) BETWEEN 2 AND {_DEAD_END}
         )
         SELECT {_ALIASED} FROM shared JOIN memory_terms t USING (term) JOIN memories m USING (number)
-        WHERE m.owner = ?2 AND m.scope = ?3 AND m.number NOT IN (SELECT number FROM seeds) AND {layers.replace("?", "?4")}
+        WHERE m.owner = ?2 AND m.scope = ?3 AND m.number NOT IN (SELECT number FROM seeds)
+          AND {layers.replace("?", "?4")}
         GROUP BY m.number ORDER BY sum(shared.weight) DESC, m.number DESC LIMIT {_FOUND_MAX}
     """
     return [_memory(row) for row in connection.execute(statement, (json.dumps(seeds), owner, scope, *chosen))]

@@ -48,7 +48,7 @@ class Definition(_message.Message):
 
     @_builtins.property
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_tool_pb2.Tool]:
-        """Those that its agents and tasks name."""
+        """Those that its agents and tasks name, without those that are switched off."""
 
     def __init__(
         self,

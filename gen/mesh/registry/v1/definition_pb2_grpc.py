@@ -53,7 +53,8 @@ class DefinitionServiceServicer:
 
     def ResolveTarget(self, request, context):
         """Returns what `target` is now, for its owner or an operator.  NOT_FOUND for what the owner of the job may not see,
-        FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE for what cannot be run.  Secrets are not in it.
+        FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE (in the metadata, too) for what cannot be run: an agent that
+        is not ACTIVE, a crew with such an agent or with none, what names a tool that is archived.  Secrets are not in it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

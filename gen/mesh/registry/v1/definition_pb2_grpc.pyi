@@ -35,7 +35,8 @@ class DefinitionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DefinitionServiceAsyncStub: ...
     ResolveTarget: _grpc.UnaryUnaryMultiCallable[_definition_pb2.ResolveTargetRequest, _definition_pb2.Definition]
     """Returns what `target` is now, for its owner or an operator.  NOT_FOUND for what the owner of the job may not see,
-    FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE for what cannot be run.  Secrets are not in it.
+    FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE (in the metadata, too) for what cannot be run: an agent that
+    is not ACTIVE, a crew with such an agent or with none, what names a tool that is archived.  Secrets are not in it.
     """
     ResolveSecrets: _grpc.UnaryUnaryMultiCallable[_definition_pb2.ResolveSecretsRequest, _definition_pb2.Secrets]
     """Returns the keys and tokens that a definition needs, decrypted: asked when a job is handed to its host, and never
@@ -49,7 +50,8 @@ class DefinitionServiceAsyncStub(DefinitionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ResolveTarget: _aio.UnaryUnaryMultiCallable[_definition_pb2.ResolveTargetRequest, _definition_pb2.Definition]  # type: ignore[assignment]
     """Returns what `target` is now, for its owner or an operator.  NOT_FOUND for what the owner of the job may not see,
-    FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE for what cannot be run.  Secrets are not in it.
+    FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE (in the metadata, too) for what cannot be run: an agent that
+    is not ACTIVE, a crew with such an agent or with none, what names a tool that is archived.  Secrets are not in it.
     """
     ResolveSecrets: _aio.UnaryUnaryMultiCallable[_definition_pb2.ResolveSecretsRequest, _definition_pb2.Secrets]  # type: ignore[assignment]
     """Returns the keys and tokens that a definition needs, decrypted: asked when a job is handed to its host, and never
@@ -66,7 +68,8 @@ class DefinitionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_definition_pb2.Definition, _abc.Awaitable[_definition_pb2.Definition]]:
         """Returns what `target` is now, for its owner or an operator.  NOT_FOUND for what the owner of the job may not see,
-        FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE for what cannot be run.  Secrets are not in it.
+        FAILED_PRECONDITION with the reason TARGET_NOT_ACTIVE (in the metadata, too) for what cannot be run: an agent that
+        is not ACTIVE, a crew with such an agent or with none, what names a tool that is archived.  Secrets are not in it.
         """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmesh/registry/v1/tool.proto\x12\x10mesh.registry.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\xd7\x03\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12(\n\x04kind\x18\x05 \x01(\x0e\x32\x1a.mesh.registry.v1.ToolKind\x12\x10\n\x08\x65ndpoint\x18\x06 \x01(\t\x12(\n\x04\x61uth\x18\x07 \x01(\x0e\x32\x1a.mesh.registry.v1.ToolAuth\x12\x12\n\nauth_token\x18\x08 \x01(\t\x12\x16\n\x0ehas_auth_token\x18\t \x01(\x08\x12\x19\n\x11input_schema_json\x18\n \x01(\t\x12\x16\n\x0eneeds_approval\x18\x0b \x01(\x08\x12\x0f\n\x07\x65nabled\x18\x0c \x01(\x08\x12\r\n\x05owner\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x11 \x01(\t\"M\n\x11\x43reateToolRequest\x12$\n\x04tool\x18\x01 \x01(\x0b\x32\x16.mesh.registry.v1.Tool\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x1e\n\x0eGetToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0cshow_deleted\x18\x03 \x01(\x08\x12\x12\n\nall_owners\x18\x04 \x01(\x08\"g\n\x11ListToolsResponse\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.mesh.registry.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"j\n\x11UpdateToolRequest\x12$\n\x04tool\x18\x01 \x01(\x0b\x32\x16.mesh.registry.v1.Tool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"!\n\x11\x44\x65leteToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*c\n\x08ToolKind\x12\x19\n\x15TOOL_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11TOOL_KIND_BUILTIN\x10\x01\x12\x12\n\x0eTOOL_KIND_HTTP\x10\x02\x12\x11\n\rTOOL_KIND_MCP\x10\x03*;\n\x08ToolAuth\x12\x19\n\x15TOOL_AUTH_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_AUTH_BEARER\x10\x01\x32\xd1\x04\n\x0bToolService\x12m\n\nCreateTool\x12#.mesh.registry.v1.CreateToolRequest\x1a\x16.mesh.registry.v1.Tool\"\"\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x16\"\x0e/mesh/v1/tools:\x04tool\x12m\n\x07GetTool\x12 .mesh.registry.v1.GetToolRequest\x1a\x16.mesh.registry.v1.Tool\"(\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/mesh/v1/{name=tools/*}\x12u\n\tListTools\x12\".mesh.registry.v1.ListToolsRequest\x1a#.mesh.registry.v1.ListToolsResponse\"\x1f\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/mesh/v1/tools\x12{\n\nUpdateTool\x12#.mesh.registry.v1.UpdateToolRequest\x1a\x16.mesh.registry.v1.Tool\"0\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$2\x1c/mesh/v1/{tool.name=tools/*}:\x04tool\x12p\n\nDeleteTool\x12#.mesh.registry.v1.DeleteToolRequest\x1a\x16.mesh.registry.v1.Tool\"%\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19*\x17/mesh/v1/{name=tools/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmesh/registry/v1/tool.proto\x12\x10mesh.registry.v1\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\xe8\x03\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12(\n\x04kind\x18\x05 \x01(\x0e\x32\x1a.mesh.registry.v1.ToolKind\x12\x10\n\x08\x65ndpoint\x18\x06 \x01(\t\x12(\n\x04\x61uth\x18\x07 \x01(\x0e\x32\x1a.mesh.registry.v1.ToolAuth\x12\x12\n\nauth_token\x18\x08 \x01(\t\x12\x16\n\x0ehas_auth_token\x18\t \x01(\x08\x12\x19\n\x11input_schema_json\x18\n \x01(\t\x12\x16\n\x0eneeds_approval\x18\x0b \x01(\x08\x12\x14\n\x07\x65nabled\x18\x0c \x01(\x08H\x00\x88\x01\x01\x12\r\n\x05owner\x18\r \x01(\t\x12/\n\x0b\x63reate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x11 \x01(\tB\n\n\x08_enabled\"M\n\x11\x43reateToolRequest\x12$\n\x04tool\x18\x01 \x01(\x0b\x32\x16.mesh.registry.v1.Tool\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x1e\n\x0eGetToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"c\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0cshow_deleted\x18\x03 \x01(\x08\x12\x12\n\nall_owners\x18\x04 \x01(\x08\"g\n\x11ListToolsResponse\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.mesh.registry.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x05\"j\n\x11UpdateToolRequest\x12$\n\x04tool\x18\x01 \x01(\x0b\x32\x16.mesh.registry.v1.Tool\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"!\n\x11\x44\x65leteToolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*c\n\x08ToolKind\x12\x19\n\x15TOOL_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11TOOL_KIND_BUILTIN\x10\x01\x12\x12\n\x0eTOOL_KIND_HTTP\x10\x02\x12\x11\n\rTOOL_KIND_MCP\x10\x03*;\n\x08ToolAuth\x12\x19\n\x15TOOL_AUTH_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_AUTH_BEARER\x10\x01\x32\xd1\x04\n\x0bToolService\x12m\n\nCreateTool\x12#.mesh.registry.v1.CreateToolRequest\x1a\x16.mesh.registry.v1.Tool\"\"\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x16\"\x0e/mesh/v1/tools:\x04tool\x12m\n\x07GetTool\x12 .mesh.registry.v1.GetToolRequest\x1a\x16.mesh.registry.v1.Tool\"(\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\x12\x17/mesh/v1/{name=tools/*}\x12u\n\tListTools\x12\".mesh.registry.v1.ListToolsRequest\x1a#.mesh.registry.v1.ListToolsResponse\"\x1f\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/mesh/v1/tools\x12{\n\nUpdateTool\x12#.mesh.registry.v1.UpdateToolRequest\x1a\x16.mesh.registry.v1.Tool\"0\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$2\x1c/mesh/v1/{tool.name=tools/*}:\x04tool\x12p\n\nDeleteTool\x12#.mesh.registry.v1.DeleteToolRequest\x1a\x16.mesh.registry.v1.Tool\"%\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19*\x17/mesh/v1/{name=tools/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,24 +45,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLSERVICE'].methods_by_name['UpdateTool']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002$2\034/mesh/v1/{tool.name=tools/*}:\004tool'
   _globals['_TOOLSERVICE'].methods_by_name['DeleteTool']._loaded_options = None
   _globals['_TOOLSERVICE'].methods_by_name['DeleteTool']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002\031*\027/mesh/v1/{name=tools/*}'
-  _globals['_TOOLKIND']._serialized_start=1111
-  _globals['_TOOLKIND']._serialized_end=1210
-  _globals['_TOOLAUTH']._serialized_start=1212
-  _globals['_TOOLAUTH']._serialized_end=1271
+  _globals['_TOOLKIND']._serialized_start=1128
+  _globals['_TOOLKIND']._serialized_end=1227
+  _globals['_TOOLAUTH']._serialized_start=1229
+  _globals['_TOOLAUTH']._serialized_end=1288
   _globals['_TOOL']._serialized_start=178
-  _globals['_TOOL']._serialized_end=649
-  _globals['_CREATETOOLREQUEST']._serialized_start=651
-  _globals['_CREATETOOLREQUEST']._serialized_end=728
-  _globals['_GETTOOLREQUEST']._serialized_start=730
-  _globals['_GETTOOLREQUEST']._serialized_end=760
-  _globals['_LISTTOOLSREQUEST']._serialized_start=762
-  _globals['_LISTTOOLSREQUEST']._serialized_end=861
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=863
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=966
-  _globals['_UPDATETOOLREQUEST']._serialized_start=968
-  _globals['_UPDATETOOLREQUEST']._serialized_end=1074
-  _globals['_DELETETOOLREQUEST']._serialized_start=1076
-  _globals['_DELETETOOLREQUEST']._serialized_end=1109
-  _globals['_TOOLSERVICE']._serialized_start=1274
-  _globals['_TOOLSERVICE']._serialized_end=1867
+  _globals['_TOOL']._serialized_end=666
+  _globals['_CREATETOOLREQUEST']._serialized_start=668
+  _globals['_CREATETOOLREQUEST']._serialized_end=745
+  _globals['_GETTOOLREQUEST']._serialized_start=747
+  _globals['_GETTOOLREQUEST']._serialized_end=777
+  _globals['_LISTTOOLSREQUEST']._serialized_start=779
+  _globals['_LISTTOOLSREQUEST']._serialized_end=878
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=880
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=983
+  _globals['_UPDATETOOLREQUEST']._serialized_start=985
+  _globals['_UPDATETOOLREQUEST']._serialized_end=1091
+  _globals['_DELETETOOLREQUEST']._serialized_start=1093
+  _globals['_DELETETOOLREQUEST']._serialized_end=1126
+  _globals['_TOOLSERVICE']._serialized_start=1291
+  _globals['_TOOLSERVICE']._serialized_end=1884
 # @@protoc_insertion_point(module_scope)

@@ -115,7 +115,7 @@ class Tool(_message.Message):
     needs_approval: _builtins.bool
     """Whether a human must approve each call: a lock of the job."""
     enabled: _builtins.bool
-    """Whether agents may use it."""
+    """Whether agents may use it; those that name it work without it else.  Absent on creation: true."""
     owner: _builtins.str
     """`users/{uuid}`; empty for what comes with the mesh."""
     etag: _builtins.str
@@ -146,18 +146,20 @@ class Tool(_message.Message):
         has_auth_token: _builtins.bool = ...,
         input_schema_json: _builtins.str = ...,
         needs_approval: _builtins.bool = ...,
-        enabled: _builtins.bool = ...,
+        enabled: _builtins.bool | None = ...,
         owner: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "create_time", b"create_time", "delete_time", b"delete_time", "enabled", b"enabled", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "auth_token", b"auth_token", "category", b"category", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "enabled", b"enabled", "endpoint", b"endpoint", "etag", b"etag", "has_auth_token", b"has_auth_token", "input_schema_json", b"input_schema_json", "kind", b"kind", "name", b"name", "needs_approval", b"needs_approval", "owner", b"owner", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "auth", b"auth", "auth_token", b"auth_token", "category", b"category", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "display_name", b"display_name", "enabled", b"enabled", "endpoint", b"endpoint", "etag", b"etag", "has_auth_token", b"has_auth_token", "input_schema_json", b"input_schema_json", "kind", b"kind", "name", b"name", "needs_approval", b"needs_approval", "owner", b"owner", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
+    _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
 
 Global___Tool: _TypeAlias = Tool  # noqa: Y015
 
