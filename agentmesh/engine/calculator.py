@@ -92,6 +92,8 @@ def _power(base: Any, exponent: Any) -> Any:
 def _checked(value: Any) -> Any:
     if isinstance(value, complex):
         raise CannotReckon("the value is no real number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise CannotReckon("a number on the way is not finite")
     if isinstance(value, int) and value.bit_length() > _BITS_MAX:
         raise CannotReckon("a number on the way is too large")
     return value

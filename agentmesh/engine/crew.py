@@ -134,7 +134,7 @@ class _Crew:
         except KodosumiError as error:
             work.trace.end(task.name, error=str(error))
             raise
-        work.trace.end(task.name, result=result, agent=agent.name, agent_name=called(agent))
+        work.trace.end(task.name, result=result, agent=agent)
         if self._definition.crew.memory:
             await _remember(work, called(agent), task.description, result)
         return result
@@ -177,7 +177,8 @@ class _Crew:
         """Have the manager choose an agent."""
         agents = {called(agent): agent for agent in self._definition.agents}
         names = tuple(agents)
-        choice = pydantic.create_model("Choice", agent=(Literal[names], ...))  # type: ignore[valid-type]
+        kind: Any = Literal[names]  # type: ignore[valid-type]  # known only now
+        choice = pydantic.create_model("Choice", agent=(kind, ...))
         team = "\n".join(f"- {name}: {agent.goal or agent.description}" for name, agent in agents.items())
         question = f"Who of your team shall do this task?\n\n{prompt}\n\nYour team:\n{team}"
         answer: Any = await self._manager(task, question, choice, f"{task.name}.choice")

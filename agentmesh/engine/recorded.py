@@ -35,6 +35,8 @@ PAUSE_S_MAX = 60.0
 _AGAIN_STATUSES = (408, 409, 425, 429)
 _TOKEN_S = 0.02
 _TOKEN_CHARS = 256
+_PARTS = {"user-prompt": "user", "text": "assistant", "system-prompt": "system"}
+"""Who says what, by the kind of the part; a tool says the others."""
 
 
 class ModelFailed(KodosumiError):
@@ -217,24 +219,13 @@ def _cost_micros(response: ModelResponse) -> int:
 
 def _prompt(messages: list[ModelMessage]) -> list[dict[str, str]]:
     """Return what a model is told, as a trace shows it."""
-    shown = []
+    shown: list[dict[str, str]] = []
     for message in messages:
-        if message.kind == "request" and getattr(message, "instructions", None):
-            shown[:] = [
-                {"role": "system", "content": str(message.instructions)},
-                *shown[1 if _has_system(shown) else 0 :],
-            ]
         for part in message.parts:
-            content = getattr(part, "content", None)
             if isinstance(part, ToolCallPart):
                 shown.append({"role": "assistant", "content": f"{part.tool_name}({part.args_as_json_str()})"})
-            elif content is not None:
-                role = {"user-prompt": "user", "text": "assistant", "system-prompt": "system"}.get(
-                    part.part_kind, "tool"
-                )
+            elif (content := getattr(part, "content", None)) is not None:
+                role = _PARTS.get(part.part_kind, "tool")
                 shown.append({"role": role, "content": content if isinstance(content, str) else str(content)})
-    return shown
-
-
-def _has_system(shown: list[dict[str, str]]) -> bool:
-    return bool(shown) and shown[0]["role"] == "system"
+    told = [str(message.instructions) for message in messages if getattr(message, "instructions", None)]
+    return [*({"role": "system", "content": text} for text in told[-1:]), *shown]

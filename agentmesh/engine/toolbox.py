@@ -60,14 +60,14 @@ class Toolbox(AbstractToolset[Any]):
     async def _call(self, span_id: str, tool: Usable, arguments: dict[str, Any]) -> dict[str, str]:
         work, place = self._work, self._place
         work.purse.check()
-        about = {"parent": place.name, "agent": place.agent, "task_def": place.task_def}
+        about: dict[str, Any] = {"parent": place.name, "agent": place.agent, "task_def": place.task_def}
         work.trace.begin(span_id, "tool_call", tool.name, **about, arguments=arguments, tool=tool.definition)
         approval = await self._approved(span_id, tool, arguments) if tool.needs_approval else {}
         if approval and not approval["approve"]:
             refused = f"a human refused this call: {approval['comment'] or 'no reason was given'}"
             work.trace.end(span_id, error=refused, approval=approval)
             return {"result": refused}
-        shown = {"approval": approval} if approval else {}
+        shown: dict[str, Any] = {"approval": approval} if approval else {}
         try:
             result = (await tool.call(arguments))[:_RESULT_CHARS_MAX]
         except ToolError as error:

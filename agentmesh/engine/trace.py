@@ -44,9 +44,19 @@ class Trace:
             said |= {"agent": agent.name, "agent_name": called(agent)}
         self._tell(said, attributes)
 
-    def end(self, span_id: str, *, error: str = "", usage: Mapping[str, int] | None = None, **attributes: Any) -> None:
-        """Tell that a span has ended."""
+    def end(
+        self,
+        span_id: str,
+        *,
+        error: str = "",
+        usage: Mapping[str, int] | None = None,
+        agent: agent_pb2.Agent | None = None,
+        **attributes: Any,
+    ) -> None:
+        """Tell that a span has ended; `agent` did it, if that was not known when it began."""
         said: dict[str, Any] = {"id": span_id, "status": "error" if error else "ok", "end": time.time()}
+        if agent is not None:
+            said |= {"agent": agent.name, "agent_name": called(agent)}
         if usage:
             said["usage"] = dict(usage)
         self._tell(said, {**attributes, **({"error": error} if error else {})})

@@ -14,7 +14,7 @@ from agentmesh.locks import LockExpired
 from agentmesh.redaction import Redactor
 from agentmesh.steps import Steps
 
-_REASONS: tuple[tuple[type[BaseException], job_pb2.JobReason], ...] = (
+_REASONS: tuple[tuple[type[BaseException], Any], ...] = (
     (LockExpired, job_pb2.JOB_REASON_INPUT_TIMEOUT),
     (BudgetExceeded, job_pb2.JOB_REASON_BUDGET_EXCEEDED),
 )

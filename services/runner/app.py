@@ -109,10 +109,21 @@ async def running(
         tails = Tails(store, bus)
         turns = Turns()
         journal = Journal(store, tails, hosts, turns, bus)
-        briefs = Briefs(store, store.conversations, store.memories, definitions)
+        private = config.tools_private_endpoints == "allow"
+        briefs = Briefs(
+            store,
+            store.conversations,
+            store.memories,
+            definitions,
+            private_tools=private,
+            # Who reaches a mesh on loopback is on this machine already, and may run models on it.
+            private_models=private or config.is_loopback,
+        )
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
         retries = Retries(store, journal, dispatcher, bus, now)
         jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
+        if config.engine:
+            dispatcher.open(engine.EXPOSE)  # its jobs wait for it, from the first moment on
         requests = Requests(store, now)
         locks = Locks(store, journal, hosts, requests, bus, timeout_s=config.call_timeout_s, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)

@@ -42,6 +42,8 @@ class Order:
     """Whether the caller may ask for that."""
     is_operator: bool = False
     """Whether the caller may run what is not theirs."""
+    is_sandbox: bool = False
+    """Whether the caller tries the mesh out: agents run on the offline model."""
     plan: "Plan | None" = None
     """What an agent's or crew's job is born with."""
 

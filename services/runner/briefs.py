@@ -23,16 +23,27 @@ class Briefs:
     """Completes what hosts are told."""
 
     def __init__(
-        self, store: JobStore, conversations: ConversationStore, memories: MemoryRecords, definitions: Definitions
+        self,
+        store: JobStore,
+        conversations: ConversationStore,
+        memories: MemoryRecords,
+        definitions: Definitions,
+        *,
+        private_tools: bool = False,
+        private_models: bool = False,
     ) -> None:
+        """`private_tools` and `private_models` may be at addresses that are not the Internet's."""
         self._store = store
         self._conversations = conversations
         self._memories = memories
         self._definitions = definitions
+        self._private_tools = private_tools
+        self._private_models = private_models
 
     async def complete(self, job: Job, run: host_pb2.Run) -> None:
         """Add to a `Run` what an agent's or crew's job needs.  Raises `Unavailable` if its secrets cannot be told."""
         run.MergeFrom(host_pb2.Run.FromString(await self._store.brief(job.job_id)))
+        run.private_tools, run.private_models = self._private_tools, self._private_models
         definition = run.definition
         if names := list(_secretive(definition)):
             run.secrets.update(await self._definitions.secrets(names))

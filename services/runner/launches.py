@@ -90,13 +90,14 @@ class Launches:
                 order, planned = await self._targets.plan(order, launch.wish, _decode(launch.inputs_json))
                 planned.job_id = self._ids.new(self._now())
                 asked: Sequence[host_pb2.Launch] = [planned]
-                app = await self._apps.get(order.expose, self._patience_s)
+                isolation: Callable[[str], Isolation] = _shared
             else:
                 app, asked = await self._launch_flow(launch)
+                isolation = functools.partial(isolation_of, app)
             if request is not None:
                 request = request.answered(asked[0].job_id.encode())
             try:
-                jobs = await self._births.bear(asked, order, functools.partial(isolation_of, app), request)
+                jobs = await self._births.bear(asked, order, isolation, request)
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or (known := await self._requests.known(request)) is None:
                     raise Internal("the app used a job id twice") from None
@@ -163,6 +164,11 @@ def checked_inputs(schema: inputs.Schema, values: dict[str, Any]) -> dict[str, A
         return inputs.check(schema, values)
     except Invalid as error:
         raise Invalid(str(error), error.fields, **{**error.metadata, **BY_FORM}) from error
+
+
+def _shared(path: str) -> Isolation:
+    """Return what separates the jobs of agents and crews: they wait for others most of the time (ADR 6)."""
+    return Isolation.SHARED
 
 
 def isolation_of(app: App, path: str) -> Isolation:

@@ -1,5 +1,7 @@
 """Conversations, memories and spans as messages: for callers, and for hosts."""
 
+from typing import Any
+
 from google.protobuf import struct_pb2
 from mesh.runner.v1 import conversation_pb2, job_pb2, memory_pb2, trace_pb2
 
@@ -98,7 +100,7 @@ def span_to_pb(span: Span) -> trace_pb2.Span:
     )
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     """Return a JSON value as `Struct` takes it: whole numbers beyond a double's as text."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}

@@ -8,7 +8,7 @@ import dataclasses
 import json
 from typing import Any
 
-from mesh.registry.v1 import definition_pb2
+from mesh.registry.v1 import agent_pb2, definition_pb2, tool_pb2
 from mesh.runner.v1 import host_pb2, job_pb2
 
 from meshkit.errors import Invalid
@@ -25,6 +25,8 @@ ATTEMPTS_MAX = 3
 CONCURRENCY = 3
 """Jobs of an agent that run at once, if it does not say."""
 PROMPT_CHARS_MAX = 200_000
+_OFFLINE = "offline"
+"""The provider that is none (`agentmesh.engine.offline`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Targets:
         """
         _check_budget(wish.budget)
         definition = await self._definitions.resolve(order.target, order.owner, is_operator=order.is_operator)
+        if order.is_sandbox:
+            _be_offline(definition)
         is_crew = definition.HasField("crew")
         if not is_crew:
             _check_prompt(inputs)
@@ -72,6 +76,19 @@ class Targets:
         if name.startswith(talk.CONVERSATION):
             conversation = await self._conversations.get(name.removeprefix(talk.CONVERSATION))
             check_owner(conversation.owner, name)
+
+
+def _be_offline(definition: definition_pb2.Definition) -> None:
+    """Let every model of a definition be the offline one, and no key or token be asked for."""
+    for agent in definition.agents:
+        agent.model.CopyFrom(agent_pb2.Model(provider=_OFFLINE))
+        agent.has_api_key = False
+    if definition.HasField("crew"):
+        definition.crew.ClearField("manager")
+        definition.crew.has_manager_api_key = False
+    for tool in definition.tools:
+        tool.has_auth_token = False
+        tool.enabled = tool.enabled and tool.kind == tool_pb2.TOOL_KIND_BUILTIN
 
 
 def _check_prompt(inputs: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ _FROM_STATES = {number: state for state, number in _STATES.items()}
 _FROM_REASONS = {number: reason for reason, number in _REASONS.items()}
 _LOCK_STATES = {state: lock_pb2.LockState.Value(f"LOCK_STATE_{state.name}") for state in LockState}
 _ISOLATIONS = {app_pb2.ISOLATION_PROCESS: Isolation.PROCESS, app_pb2.ISOLATION_SHARED: Isolation.SHARED}
+_SANDBOX = "sandbox"
 _LABELS_MAX = 64
 _TARGETS_MAX = 100
 _WAITING = (State.PENDING, State.QUEUED, State.RETRYING, State.AWAITING_PAYMENT)
@@ -248,6 +249,7 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
         free=request.free,
         may_free=allow_free and caller.operator,
         is_operator=caller.operator,
+        is_sandbox=caller.tier == _SANDBOX,
     )
     given = request.inputs_json or inputs_json(request.inputs)
     return Launch(

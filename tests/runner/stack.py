@@ -9,13 +9,23 @@ from typing import Any
 import grpc
 from google.protobuf import struct_pb2
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
+from mesh.runner.v1 import (
+    app_pb2,
+    app_pb2_grpc,
+    conversation_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
+    lock_pb2,
+    lock_pb2_grpc,
+    memory_pb2_grpc,
+    trace_pb2_grpc,
+)
 
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.runner import app as runner_app
 from services.runner.config import Config
-from services.runner.peers.memory import MemoryCatalogue
+from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
 
 DEADLINE_S = 30.0
@@ -29,6 +39,9 @@ class Stack:
     jobs: Any
     apps: Any
     locks: Any
+    talk: Any
+    memory: Any
+    traces: Any
     users: Any
     auth: Any
     operator: Sequence[tuple[str, str]]
@@ -109,10 +122,16 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: Any) -> AsyncIterator[Stack]:
+async def stack(
+    data_dir: pathlib.Path,
+    address: str = "127.0.0.1:0",
+    definitions: MemoryDefinitions | None = None,
+    **config: Any,
+) -> AsyncIterator[Stack]:
     """Run auth and the runner, with a nursery of its own unless `nursery` names one.
 
-    `address` is the runner's: hosts come back to where they were started from.
+    `address` is the runner's: hosts come back to where they were started from.  With `definitions` the engine is
+    served, and runs those.
     """
     async with contextlib.AsyncExitStack() as exits:
         auth_port = await exits.enter_async_context(
@@ -123,9 +142,12 @@ async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: 
             auth_address=f"127.0.0.1:{auth_port}",
             runner_address=address,
             grace_s=0,
-            **config,
+            **{"engine": definitions is not None, **config},
         )
-        port = await exits.enter_async_context(runner_app.running(settings, catalogue=MemoryCatalogue(Offer())))
+        running = runner_app.running(
+            settings, catalogue=MemoryCatalogue(Offer()), definitions=definitions or MemoryDefinitions()
+        )
+        port = await exits.enter_async_context(running)
         auth_channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{auth_port}"))
         channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         auth = auth_pb2_grpc.AuthServiceStub(auth_channel)
@@ -137,6 +159,9 @@ async def stack(data_dir: pathlib.Path, address: str = "127.0.0.1:0", **config: 
             jobs=job_pb2_grpc.JobServiceStub(channel),
             apps=app_pb2_grpc.AppServiceStub(channel),
             locks=lock_pb2_grpc.LockServiceStub(channel),
+            talk=conversation_pb2_grpc.ConversationServiceStub(channel),
+            memory=memory_pb2_grpc.MemoryServiceStub(channel),
+            traces=trace_pb2_grpc.TraceServiceStub(channel),
             users=auth_pb2_grpc.UserServiceStub(auth_channel),
             auth=auth,
             operator=(("authorization", f"Bearer {tokens.access_token}"),),

@@ -17,75 +17,12 @@ TERMS_MAX = 40
 """Of a record, and of a query."""
 _RANK_OFFSET = 60
 _WORD = re.compile(r"[^\W_]{3,64}")
-_COMMON = frozenset(  # a list of one word a line would be longer than the module
-    [
-        "the",
-        "and",
-        "for",
-        "are",
-        "was",
-        "were",
-        "has",
-        "have",
-        "had",
-        "not",
-        "but",
-        "with",
-        "from",
-        "that",
-        "this",
-        "these",
-        "those",
-        "into",
-        "onto",
-        "about",
-        "over",
-        "under",
-        "than",
-        "then",
-        "there",
-        "their",
-        "they",
-        "them",
-        "you",
-        "your",
-        "our",
-        "its",
-        "his",
-        "her",
-        "she",
-        "who",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "will",
-        "would",
-        "can",
-        "could",
-        "should",
-        "may",
-        "might",
-        "must",
-        "shall",
-        "been",
-        "being",
-        "does",
-        "did",
-        "done",
-        "just",
-        "only",
-        "also",
-        "very",
-        "more",
-        "most",
-        "some",
-        "any",
-        "all",
-        "each",
-    ]
+_COMMON_WORDS = (
+    "the and for are was were has have had not but with from that this these those into onto about over under than "
+    "then there their they them you your our its his her she who what when where which while will would can could "
+    "should may might must shall been being does did done just only also very more most some any all each"
 )
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
