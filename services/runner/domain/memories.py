@@ -97,5 +97,6 @@ def fuse(lexical: Sequence[Memory], dense: Sequence[Memory], graph: Sequence[Mem
         Ranked(record=records[number], score=sum(1.0 / (_RANK_OFFSET + rank) for rank in places.values()), **places)
         for number, places in ranks.items()
     ]
-    ranked.sort(key=lambda hit: (-hit.score, -hit.record.importance, -hit.record.number))
+    # Of two with the same score, the one that holds words of the query: the other only resembles such a one.
+    ranked.sort(key=lambda hit: (-hit.score, not hit.lexical_rank, -hit.record.importance, -hit.record.number))
     return ranked[:limit]
