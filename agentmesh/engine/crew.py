@@ -177,7 +177,7 @@ class _Crew:
         """Have the manager choose an agent."""
         agents = {called(agent): agent for agent in self._definition.agents}
         names = tuple(agents)
-        kind: Any = Literal[names]  # type: ignore[valid-type]  # known only now
+        kind: Any = Literal[names]
         choice = pydantic.create_model("Choice", agent=(kind, ...))
         team = "\n".join(f"- {name}: {agent.goal or agent.description}" for name, agent in agents.items())
         question = f"Who of your team shall do this task?\n\n{prompt}\n\nYour team:\n{team}"

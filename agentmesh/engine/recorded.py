@@ -227,5 +227,5 @@ def _prompt(messages: list[ModelMessage]) -> list[dict[str, str]]:
             elif (content := getattr(part, "content", None)) is not None:
                 role = _PARTS.get(part.part_kind, "tool")
                 shown.append({"role": role, "content": content if isinstance(content, str) else str(content)})
-    told = [str(message.instructions) for message in messages if getattr(message, "instructions", None)]
+    told = [str(text) for message in messages if (text := getattr(message, "instructions", None))]
     return [*({"role": "system", "content": text} for text in told[-1:]), *shown]

@@ -13,8 +13,8 @@ from pydantic_core import SchemaValidator, core_schema
 
 from agentmesh.engine.app import APPROVAL
 from agentmesh.engine.place import Place
-from agentmesh.engine.tools import ToolError, Usable
 from agentmesh.engine.trace import called
+from agentmesh.engine.usable import ToolError, Usable
 from agentmesh.engine.work import Work
 from agentmesh.locks import LockExpired
 

@@ -1,44 +1,21 @@
 """What agents may call: the tools that come with the mesh, HTTP endpoints, and the tools of MCP servers."""
 
+import asyncio
 import contextlib
-import dataclasses
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import httpx2
-from mcp import ClientSession
-from mcp.client.streamable_http import streamable_http_client
 from mesh.registry.v1 import tool_pb2
 
-from agentmesh.engine import calculator, guard
+from agentmesh.engine import calculator, guard, mcp_tools
+from agentmesh.engine.usable import BYTES_MAX, SHOWN_CHARS, ToolError, Usable
 from agentmesh.engine.work import Work
 
 TIMEOUT_S = 30.0
 """Of a call of an HTTP tool, redirects included."""
-MCP_TIMEOUT_S = 60.0
-BYTES_MAX = 1024 * 1024
-"""Of what a tool may answer."""
 _REDIRECTS_MAX = 5
-_SHOWN_CHARS = 2_000
-
-
-class ToolError(Exception):
-    """Why a tool has no result: told to the model, which may try something else."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Usable:
-    """One thing that a model may call."""
-
-    name: str
-    description: str
-    schema: dict[str, Any]
-    needs_approval: bool
-    call: Callable[[dict[str, Any]], Awaitable[str]]
-    """Returns the result, or raises `ToolError`."""
-    definition: str = ""
-    """`tools/{id}`."""
 
 
 def _text(name: str, description: str) -> dict[str, Any]:
@@ -66,7 +43,7 @@ async def opened(tools: Iterable[tool_pb2.Tool], work: Work) -> AsyncIterator[li
             if not tool.enabled:
                 continue
             if tool.kind == tool_pb2.TOOL_KIND_MCP:
-                found += await _mcp_tools(tool, work, stack)
+                found += await mcp_tools.of(tool, work, stack)
             elif tool.kind == tool_pb2.TOOL_KIND_HTTP:
                 found.append(_http_tool(tool, work))
             elif tool.display_name in _BUILTIN_SCHEMAS or tool.name.removeprefix("tools/") in _BUILTIN_SCHEMAS:
@@ -119,7 +96,7 @@ def _http_tool(tool: tool_pb2.Tool, work: Work) -> Usable:
         try:
             async with (
                 guard.client(private=private, timeout_s=TIMEOUT_S, **options) as http,
-                _deadline(TIMEOUT_S),
+                asyncio.timeout(TIMEOUT_S),
                 http.stream("POST", tool.endpoint, json=arguments) as response,
             ):
                 body = await _bounded(response)
@@ -130,7 +107,7 @@ def _http_tool(tool: tool_pb2.Tool, work: Work) -> Usable:
         except httpx2.HTTPError as error:
             raise ToolError(f"it cannot be reached: {type(error).__name__}") from None
         if response.status_code >= 400:
-            raise ToolError(f"it answered with status {response.status_code}: {body[:_SHOWN_CHARS]}")
+            raise ToolError(f"it answered with status {response.status_code}: {body[:SHOWN_CHARS]}")
         return body
 
     return Usable(
@@ -160,77 +137,3 @@ def _schema(tool: tool_pb2.Tool) -> dict[str, Any]:
     return (
         schema if isinstance(schema, dict) and schema.get("type") == "object" else {"type": "object", "properties": {}}
     )
-
-
-@contextlib.asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
-    import asyncio
-
-    async with asyncio.timeout(seconds):
-        yield
-
-
-async def _mcp_tools(tool: tool_pb2.Tool, work: Work, stack: contextlib.AsyncExitStack) -> list[Usable]:
-    """Return the tools of an MCP server; a server that cannot be reached has one tool, which says so."""
-    token = work.run.secrets.get(tool.name, "")
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    inner = contextlib.AsyncExitStack()
-    try:
-        async with _deadline(TIMEOUT_S):
-            http = guard.client(private=work.run.private_tools, timeout_s=MCP_TIMEOUT_S, headers=headers)
-            await inner.enter_async_context(http)
-            streams = await inner.enter_async_context(streamable_http_client(tool.endpoint, http_client=http))
-            session = await inner.enter_async_context(ClientSession(streams[0], streams[1]))
-            await session.initialize()
-            listed = (await session.list_tools()).tools
-    except Exception as error:
-        with contextlib.suppress(Exception):
-            await inner.aclose()
-        why = f"its server cannot be used: {type(error).__name__}"
-
-        async def fail(arguments: dict[str, Any]) -> str:
-            raise ToolError(why)
-
-        schema = {"type": "object", "properties": {}}
-        return [
-            Usable(
-                name=tool.display_name, description=why, schema=schema, needs_approval=False, call=fail,
-                definition=tool.name,
-            )
-        ]  # fmt: skip
-    stack.push_async_callback(inner.aclose)
-
-    def caller(name: str) -> Callable[[dict[str, Any]], Awaitable[str]]:
-        async def call(arguments: dict[str, Any]) -> str:
-            try:
-                async with _deadline(MCP_TIMEOUT_S):
-                    result = await session.call_tool(name, arguments)
-            except Exception as error:
-                raise ToolError(f"its server did not answer: {type(error).__name__}") from None
-            text = "\n".join(str(getattr(part, "text", "")) for part in result.content)[:BYTES_MAX]
-            if _is_error(result):
-                raise ToolError(text[:_SHOWN_CHARS] or "it failed")
-            return text
-
-        return call
-
-    return [
-        Usable(
-            name=one.name,
-            description=one.description or "",
-            schema=_mcp_schema(one),
-            needs_approval=tool.needs_approval,
-            call=caller(one.name),
-            definition=tool.name,
-        )
-        for one in listed
-    ]
-
-
-def _mcp_schema(one: Any) -> dict[str, Any]:
-    schema = getattr(one, "input_schema", None) or getattr(one, "inputSchema", None)
-    return dict(schema) if isinstance(schema, dict) else {"type": "object", "properties": {}}
-
-
-def _is_error(result: Any) -> bool:
-    return bool(getattr(result, "is_error", False) or getattr(result, "isError", False))

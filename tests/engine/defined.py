@@ -78,8 +78,8 @@ def text_of(job: job_pb2.Job) -> str:
     return str(json.loads(job.result_json)["Markdown"]["body"])
 
 
-async def spans(mesh: Stack, job: job_pb2.Job) -> dict[str, trace_pb2.Span]:
-    """Return the spans of a job by id."""
+async def spans(mesh: Stack, job: job_pb2.Job) -> dict[str, Any]:
+    """Return the spans (`trace_pb2.Span`) of a job by id."""
     request = trace_pb2.ListSpansRequest(parent=job.name, page_size=1000)
     answer = await mesh.traces.ListSpans(request, metadata=mesh.operator, timeout=DEADLINE_S)
     return {span.id: span for span in answer.spans}

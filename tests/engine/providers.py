@@ -2,7 +2,8 @@
 
 `plain` answers; `tools` calls the first tool that it is offered, then repeats what it returned; `NAME-once` fails in
 the way of NAME the first time, then is `plain`: `limited` (429), `broken` (500), `cut` (in the middle of the stream),
-`garbage` (no JSON).  `denied` answers 401 with the key that it got; `hang` never answers.
+`garbage` (no JSON).  `denied` answers 401 with the key that it got; `hang` never answers; `gate` waits until the test
+opens it.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import collections
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import uvicorn
@@ -32,6 +34,8 @@ class Provider:
     """The bodies that it was sent, with the `key` of each."""
     counts: "collections.Counter[str]" = dataclasses.field(default_factory=collections.Counter)
     """Calls by model."""
+    gate: threading.Event = dataclasses.field(default_factory=threading.Event)
+    """Set when calls of `gate` may be answered."""
     tool_calls: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """What was sent to its HTTP tool, with the `authorization` of each."""
 
@@ -74,7 +78,8 @@ class Provider:
 
     async def messages(self, request: Request) -> Response:
         """Answer `POST /v1/messages`."""
-        body = await self._note(request, request.headers.get("x-api-key", ""))
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        body = await self._note(request, request.headers.get("x-api-key", bearer))
         if (failure := await self._failure(body)) is not None:
             return failure
         start = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "model": body["model"]}
@@ -118,6 +123,8 @@ class Provider:
     async def _failure(self, body: dict[str, Any]) -> Response | None:
         if body["model"] == "hang":
             await asyncio.sleep(600)
+        while body["model"] == "gate" and not self.gate.is_set():  # noqa: ASYNC110  # an event of another thread
+            await asyncio.sleep(0.02)
         if body["model"] == "denied":
             return JSONResponse({"error": {"message": f"the key {self.calls[-1]['key']} is not ours"}}, 401)
         if body["model"] == "broken":
@@ -195,3 +202,22 @@ async def provider() -> AsyncIterator[Provider]:
         server.should_exit = True
         server.force_exit = True
         await task
+
+
+@contextlib.contextmanager
+def provider_aside() -> Iterator[Provider]:
+    """Run a provider in a thread, for tests that are not `async`."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="provider")
+    thread.start()
+    running = provider()
+    try:
+        made = asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(10)
+        try:
+            yield made
+        finally:
+            asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

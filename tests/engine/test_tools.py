@@ -1,5 +1,11 @@
 """Tools: what comes with the mesh, HTTP endpoints with a token, and approval by a human."""
 
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
 from mesh.registry.v1 import tool_pb2
 from mesh.runner.v1 import job_pb2, trace_pb2
 
@@ -101,3 +107,45 @@ async def test_a_human_approves_a_call_or_refuses_it(mesh: Stack, known: MemoryD
 
     assert "calculator: 42" in texts[0]
     assert "a human refused this call: as I like" in texts[1]
+
+
+@pytest_asyncio.fixture
+async def mcp_server() -> AsyncIterator[str]:
+    """Run a real MCP server; yield its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tests.engine.mcp_server", str(port)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(60):
+            while b"running on" not in await process.stderr.readline():
+                assert process.returncode is None
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_the_tools_of_an_mcp_server_are_called(mesh: Stack, known: MemoryDefinitions, mcp_server: str) -> None:
+    """What the server offers is offered to the model; what it answers is what the model gets."""
+    server = tool_pb2.Tool(
+        name="tools/mcp", display_name="mcp", kind=tool_pb2.TOOL_KIND_MCP, endpoint=mcp_server, enabled=True
+    )
+
+    job, _ = await ended(mesh, await start(mesh, define(known, agent(), [server]), "shout 'hello there'"))
+
+    assert "shout: HELLO THERE!" in text_of(job)
+
+
+async def test_an_mcp_server_that_is_away_is_told_of(mesh: Stack, known: MemoryDefinitions, models: Provider) -> None:
+    """The agent goes on without its tools, and says why when it would use them."""
+    server = tool_pb2.Tool(
+        name="tools/mcp", display_name="mcp", kind=tool_pb2.TOOL_KIND_MCP, endpoint=models.at("/none"), enabled=True
+    )
+
+    job, _ = await ended(mesh, await start(mesh, define(known, agent(), [server]), "use mcp"))
+
+    assert job_pb2.JOB_STATE_SUCCEEDED == job.state
+    assert "its server cannot be used" in text_of(job)
