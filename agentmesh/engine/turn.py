@@ -49,7 +49,8 @@ async def take(
         task_def=place.task_def,
         prompt=prompt,
     )
-    recalled = await work.tracer.step(f"{place.name}.recall", _recall, work, place, subject)
+    hits = [hit for recall in work.run.recalls if recall.subject == subject for hit in recall.hits]
+    recalled = await work.tracer.step(f"{place.name}.recall", _recall, work, place, hits) if hits else []
     try:
         async with (
             models.opened(model, key, private=work.run.private_models) as wrapped,
@@ -84,11 +85,8 @@ def _why(error: AgentRunError, agent: str) -> str:
     return f"{agent} came to no answer: {error}"[:1000]
 
 
-async def _recall(work: Work, place: Place, subject: str) -> list[str]:
-    """Return what is remembered of a subject; each hit is a span."""
-    hits: list[memory_pb2.MemoryHit] = [
-        hit for recall in work.run.recalls if recall.subject == subject for hit in recall.hits
-    ]
+async def _recall(work: Work, place: Place, hits: Sequence[memory_pb2.MemoryHit]) -> list[str]:
+    """Return what is remembered; each hit is a span."""
     for number, hit in enumerate(hits, start=1):
         record = hit.record
         work.trace.mark(
