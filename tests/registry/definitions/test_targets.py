@@ -85,13 +85,13 @@ async def test_what_cannot_be_run_says_why(people: People) -> None:
     archived = await people.ada.crew()
     await people.ada("CrewService.DeleteCrew", crew_pb2.DeleteCrewRequest(name=archived.name))
     await people.ada("ToolService.DeleteTool", tool_pb2.DeleteToolRequest(name=tool.name))
-    targets = [draft, paused, gone, bare, *crews, archived]
-    told = [await refusal(resolve(people, target.name, draft.owner)) for target in targets]
+    targets = [*(agent.name for agent in (draft, paused, gone, bare)), *(crew.name for crew in (*crews, archived))]
+    told = [await refusal(resolve(people, target, draft.owner)) for target in targets]
 
     assert {(one.code, one.reason, one.metadata["reason"]) for one in told} == {
         ("FAILED_PRECONDITION", "TARGET_NOT_ACTIVE", "TARGET_NOT_ACTIVE")
     }
-    assert [one.metadata["resource"] for one in told] == [target.name for target in targets]
+    assert [one.metadata["resource"] for one in told] == targets
     assert [one.metadata["state"] for one in told] == [
         "DRAFT", "PAUSED", "ARCHIVED", "DRAFT", "CONFIGURING", "CONFIGURING", "CONFIGURING", "ARCHIVED",
     ]  # fmt: skip

@@ -111,9 +111,7 @@ WHOLE = (
 async def test_a_record_comes_back_whole(store: DefinitionStore, record: Record) -> None:
     """Every field of every kind; for its owner and for whoever sees all, and for nobody else."""
     await put(store, record)
-    found = [
-        await store.read(lambda tx, owner=owner: tx.find(type(record), record.id, owner)) for owner in (ADA, None, BOB)
-    ]
+    found = await store.read(lambda tx: [tx.find(type(record), record.id, owner) for owner in (ADA, None, BOB)])
     missing = await store.read(lambda tx: tx.find(type(record), "none", None))
 
     assert found == [record, record, None]
@@ -199,10 +197,8 @@ async def test_totals_follow_every_change(store: DefinitionStore) -> None:
     await put(store, agent("a", state=AgentState.ARCHIVED, deleted_at=NOON))
     await put(store, task("t", "c"), task("u"), task("v", "c", deleted_at=NOON))
     await put(store, task("u", "c"))
-    crew_counts = [
-        await store.read(lambda tx, of=of: tx.count_tasks("c", of))
-        for of in (("ACTIVE",), ("ARCHIVED",), ("ACTIVE", "ARCHIVED"))
-    ]
+    chosen = (("ACTIVE",), ("ARCHIVED",), ("ACTIVE", "ARCHIVED"))
+    crew_counts = await store.read(lambda tx: [tx.count_tasks("c", standings) for standings in chosen])
 
     assert (await count(ADA, "ACTIVE"), await count(ADA, "DRAFT"), await count(ADA, "ARCHIVED")) == (1, 0, 1)
     assert (await count(None, "ACTIVE"), await count(None, "ACTIVE", "ARCHIVED"), await count(BOB, "DRAFT")) == (
@@ -228,9 +224,9 @@ async def test_tasks_of_a_crew_are_in_order(store: DefinitionStore) -> None:
 async def test_the_first_crew_of_an_agent(store: DefinitionStore) -> None:
     """The oldest living one that it is of now."""
     await put(store, crew("1", "a"), crew("2", "a", "b"), crew("3", "b"))
-    before = [await store.read(lambda tx, one=one: tx.first_crew(one)) for one in ("a", "b", "c")]
+    before = await store.read(lambda tx: [tx.first_crew(one) for one in ("a", "b", "c")])
     await put(store, crew("1", "a", deleted_at=NOON), crew("2", "a"))
-    after = [await store.read(lambda tx, one=one: tx.first_crew(one)) for one in ("a", "b")]
+    after = await store.read(lambda tx: [tx.first_crew(one) for one in ("a", "b")])
 
     assert before == ["1", "2", ""]
     assert after == ["2", "3"]
