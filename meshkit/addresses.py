@@ -14,6 +14,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOCAL_NAMES = ("localhost", "local", "internal", "localdomain", "home.arpa")
 """Names that public DNS does not know, with everything below them: RFC 6761, RFC 6762, RFC 8375, ICANN 2024."""
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?", re.ASCII)
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.ASCII)
+"""The last part of what can only be an address (WHATWG URL, "ends in a number")."""
 _NUMBERS = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}\.?", re.ASCII)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
@@ -55,7 +57,7 @@ def host_problem(host: str, *, private: bool = False) -> str:
         name = host.encode("idna").decode().lower() if not host.isascii() else host.lower()
     except UnicodeError:
         name = ""
-    if not _NAME.fullmatch(name) or len(name) > 253 or _NUMBERS.fullmatch(name):
+    if not _NAME.fullmatch(name) or len(name) > 253 or _NUMBER.fullmatch(name.removesuffix(".").rpartition(".")[2]):
         return f"{host[:80]!r} is not the name or address of a machine"
     bare = name.removesuffix(".")
     if not private and any(bare == local or bare.endswith(f".{local}") for local in _LOCAL_NAMES):

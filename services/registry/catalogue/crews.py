@@ -106,12 +106,10 @@ class Crews:
         tasks = []
         for index, (task_id, wanted) in enumerate(zip(task_ids, new.tasks, strict=True)):
             field = f"new_task_defs[{index}]"
-            named = [wanted.agent] if wanted.agent else []
-            agent = keeping.references(tx, Agent, named, owner, f"{field}.agent", new=new_agents)
             wanted = dataclasses.replace(
                 wanted,
                 crew=crew.id,
-                agent=agent[0] if agent else "",
+                agent=keeping.reference(tx, Agent, wanted.agent, owner, f"{field}.agent", new=new_agents),
                 tools=keeping.references(tx, Tool, wanted.tools, owner, f"{field}.tools"),
                 depends_on=keeping.references(
                     tx, TaskDef, wanted.depends_on, owner, f"{field}.depends_on", new=new_tasks

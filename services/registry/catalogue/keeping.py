@@ -79,23 +79,36 @@ def references(
     kept: Sequence[str] = (),
     new: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
-    """Return the ids of what a definition of `owner`'s names; raise `NotFound`, naming `field`, if one is not theirs.
+    """Return the ids of what a definition of `owner`'s names, each once, as `reference` does."""
+    found = [
+        reference(tx, kind, handle, owner, f"{field}[{index}]", kept=kept, new=new)
+        for index, handle in enumerate(handles)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def reference(
+    tx: Transaction,
+    kind: type[Record],
+    handle: str,
+    owner: str,
+    field: str,
+    *,
+    kept: Sequence[str] = (),
+    new: Mapping[str, str] | None = None,
+) -> str:
+    """Return the id of what a definition of `owner`'s names; raise `NotFound`, naming `field`, if it is not theirs.
 
     What was `kept` before is not looked up again: it may have been archived since.  `new` are the ids of what comes
-    with the same request, by `+{n}`.
+    with the same request, by `+{n}`.  An empty handle leads to an empty id.
     """
-    found = []
-    for index, handle in enumerate(handles):
-        where = f"{field}[{index}]"
-        if handle in kept or (kind is Tool and handle in BUILTINS):
-            found.append(handle)
-        elif handle.startswith(NEW):
-            if new is None or handle not in new:
-                raise missing(f"{kind.kind}/{handle}", where)
-            found.append(new[handle])
-        else:
-            found.append(look_alive(tx, kind, handle, owner, owner, where).id)
-    return tuple(dict.fromkeys(found))
+    if not handle or handle in kept or (kind is Tool and handle in BUILTINS):
+        return handle
+    if handle.startswith(NEW):
+        if new is None or handle not in new:
+            raise missing(f"{kind.kind}/{handle}", field)
+        return new[handle]
+    return look_alive(tx, kind, handle, owner, owner, field).id
 
 
 async def page(

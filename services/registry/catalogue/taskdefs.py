@@ -136,17 +136,13 @@ def place(task: TaskDef, crew: Crew | None, tasks: Iterable[TaskDef], prefix_of:
 
 def _resolved(tx: Transaction, draft: TaskDefDraft, owner: str, stored: TaskDef | None = None) -> TaskDefDraft:
     """Return what is wanted with ids in the place of names; what was named before is not looked up again."""
-
-    def one(kind: type[Crew] | type[Agent], handle: str, before: str, field: str) -> str:
-        if not handle or handle == before:
-            return handle
-        return keeping.look_alive(tx, kind, handle, owner, owner, field).id
-
+    before = (stored.crew, stored.agent) if stored is not None else ()
+    tools = stored.tools if stored is not None else ()
     return dataclasses.replace(
         draft,
-        crew=one(Crew, draft.crew, stored.crew if stored else "", f"{_FIELD}.crew"),
-        agent=one(Agent, draft.agent, stored.agent if stored else "", f"{_FIELD}.agent"),
-        tools=keeping.references(tx, Tool, draft.tools, owner, f"{_FIELD}.tools", kept=stored.tools if stored else ()),
+        crew=keeping.reference(tx, Crew, draft.crew, owner, f"{_FIELD}.crew", kept=before),
+        agent=keeping.reference(tx, Agent, draft.agent, owner, f"{_FIELD}.agent", kept=before),
+        tools=keeping.references(tx, Tool, draft.tools, owner, f"{_FIELD}.tools", kept=tools),
     )
 
 
