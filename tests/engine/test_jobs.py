@@ -5,7 +5,7 @@ import asyncio
 import grpc
 import pytest
 from mesh.registry.v1 import tool_pb2
-from mesh.runner.v1 import conversation_pb2, job_pb2, memory_pb2, trace_pb2
+from mesh.runner.v1 import app_pb2, conversation_pb2, job_pb2, memory_pb2, trace_pb2
 
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import CALCULATOR, agent, define, ended, start, text_of
@@ -188,3 +188,14 @@ async def test_a_flow_has_no_budget(mesh: Stack) -> None:
         await start(mesh, "flows/demo", external=True)
 
     assert grpc.StatusCode.INVALID_ARGUMENT == caught.value.code()
+
+
+async def test_the_engine_is_nobodys_app(mesh: Stack) -> None:
+    """It is in no list, and nobody deploys or removes it."""
+    listed = await mesh.apps.ListApps(app_pb2.ListAppsRequest(), metadata=mesh.operator, timeout=DEADLINE_S)
+    remove = app_pb2.RemoveAppRequest(name="apps/agents")
+
+    assert not listed.apps
+    assert grpc.StatusCode.PERMISSION_DENIED == await code_of(mesh.deploy("agents"))
+    removal = mesh.apps.RemoveApp(remove, metadata=mesh.operator, timeout=DEADLINE_S)
+    assert grpc.StatusCode.PERMISSION_DENIED == await code_of(removal)

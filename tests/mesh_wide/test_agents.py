@@ -38,10 +38,10 @@ class World:
         self.channel = grpc.insecure_channel(mesh.url.removeprefix("http://"))
         self.jobs = job_pb2_grpc.JobServiceStub(self.channel)
 
-    def call(self, method: Callable[..., T], request: Any) -> T:
+    def call(self, method: Callable[..., Any], request: Any) -> Any:
         """Call a method, again while the mesh mends itself."""
 
-        def once() -> T:
+        def once() -> Any:
             return method(request, metadata=self.metadata, timeout=DEADLINE_S)
 
         return eventually(once)
@@ -74,16 +74,17 @@ class World:
             new_agents=[agent("plain"), agent("gate"), agent("tools", kept.name)],
             new_task_defs=tasks,
         )
-        return self.call(crew_pb2_grpc.CrewServiceStub(self.channel).CreateCrew, request).name
+        return str(self.call(crew_pb2_grpc.CrewServiceStub(self.channel).CreateCrew, request).name)
 
     def start(self, target: str) -> str:
         """Start a job; return its name."""
         request = job_pb2.CreateJobRequest(target=target, inputs_json="{}", request_id=f"job-{time.time_ns()}")
-        return self.call(self.jobs.CreateJob, request).name
+        return str(self.call(self.jobs.CreateJob, request).name)
 
     def get(self, name: str) -> job_pb2.Job:
         """Return a job."""
-        return self.call(self.jobs.GetJob, job_pb2.GetJobRequest(name=name))
+        job: job_pb2.Job = self.call(self.jobs.GetJob, job_pb2.GetJobRequest(name=name))
+        return job
 
     def events(self, name: str) -> list[job_pb2.Event]:
         """Watch a job to its end, across whatever happens to the mesh."""

@@ -92,8 +92,8 @@ async def test_conversations_are_found_by_owner_target_and_time(store: Store) ->
     target = {"target": "agents/x", "conversation": "conversations/c1"}
     await store.create([Birth(job=job(1, **target), said=(said(1, Role.USER, "hi", 9.0),))], None)
 
-    async def ids(*question: object) -> list[str]:
-        return [one.conversation_id for one in await store.conversations.find(*question, 10)]  # type: ignore[arg-type]
+    async def ids(owner: str | None, target: str, before: tuple[float, str] | None) -> list[str]:
+        return [one.conversation_id for one in await store.conversations.find(owner, target, before, 10)]
 
     assert ["c1", "c2"] == await ids("users/a", "", None)
     assert ["c1", "c3", "c2"] == await ids(None, "", None)
