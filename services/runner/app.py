@@ -109,16 +109,7 @@ async def running(
         tails = Tails(store, bus)
         turns = Turns()
         journal = Journal(store, tails, hosts, turns, bus)
-        private = config.tools_private_endpoints == "allow"
-        briefs = Briefs(
-            store,
-            store.conversations,
-            store.memories,
-            definitions,
-            private_tools=private,
-            # Who reaches a mesh on loopback is on this machine already, and may run models on it.
-            private_models=private or config.is_loopback,
-        )
+        briefs = _briefs(config, store, definitions)
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
         retries = Retries(store, journal, dispatcher, bus, now)
         jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
@@ -141,18 +132,15 @@ async def running(
         calls = Calls(apps, births, requests, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
 
+        jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.is_loopback)
+        hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
+
         def register(server: object) -> None:
-            jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.is_loopback)
             job_pb2_grpc.add_JobServiceServicer_to_server(jobs_servicer, server)
             lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, tasks), server)
             app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls, tasks), server)
-            hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
-            talk = ConversationServicer(store.conversations, requests, now)
-            conversation_pb2_grpc.add_ConversationServiceServicer_to_server(talk, server)
-            memory = MemoryServicer(store.memories, requests, now)
-            memory_pb2_grpc.add_MemoryServiceServicer_to_server(memory, server)
-            trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(store), server)
+            _register_records(server, store, requests, now)
 
         port = await stack.enter_async_context(
             serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s)
@@ -190,3 +178,26 @@ async def _store(
     store = SqliteStore(database)
     await stack.enter_async_context(background(store.indexer.run(), "search-index", stopping))
     return store
+
+
+def _briefs(config: Config, store: MemoryStore | SqliteStore, definitions: Definitions) -> Briefs:
+    private = config.tools_private_endpoints == "allow"
+    return Briefs(
+        store,
+        store.conversations,
+        store.memories,
+        definitions,
+        private_tools=private,
+        # Who reaches a mesh on loopback is on this machine already, and may run models on it.
+        private_models=private or config.is_loopback,
+    )
+
+
+def _register_records(
+    server: object, store: MemoryStore | SqliteStore, requests: Requests, now: Callable[[], float]
+) -> None:
+    """Serve what is kept beside jobs and read off their logs."""
+    talk = ConversationServicer(store.conversations, requests, now)
+    conversation_pb2_grpc.add_ConversationServiceServicer_to_server(talk, server)
+    memory_pb2_grpc.add_MemoryServiceServicer_to_server(MemoryServicer(store.memories, requests, now), server)
+    trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(store), server)

@@ -3,8 +3,10 @@
 Secrets are asked for here, each time, and go nowhere but into the frame for the host.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TypeVar
 
+from google.protobuf.message import Message
 from mesh.registry.v1 import definition_pb2
 from mesh.runner.v1 import host_pb2
 
@@ -17,6 +19,9 @@ from services.runner.shapes import hit_to_pb, message_to_pb
 _WINDOW = 10
 _HITS_MAX = 5
 _QUERY_CHARS_MAX = 8_000
+_BYTES_MAX = 1024 * 1024
+"""Of messages, and of memories."""
+M = TypeVar("M", bound=Message)
 
 
 class Briefs:
@@ -53,13 +58,26 @@ class Briefs:
         if job.conversation.startswith(talk.CONVERSATION):
             conversation_id = job.conversation.removeprefix(talk.CONVERSATION)
             window = _window(definition)
-            for message in await self._conversations.last_messages(conversation_id, job.job_id, window):
-                run.messages.append(message_to_pb(message))
+            said = await self._conversations.last_messages(conversation_id, job.job_id, window)
+            run.messages.extend(reversed(list(_within(map(message_to_pb, reversed(said))))))
         if _remembers(definition):
-            for subject, query in _questions(definition, job):
-                hits = await self._memories.search(job.owner, job.target, None, query[:_QUERY_CHARS_MAX], _HITS_MAX)
-                if hits:
-                    run.recalls.append(host_pb2.Recall(subject=subject, hits=map(hit_to_pb, hits)))
+            run.recalls.extend(_within([recall async for recall in self._recalls(definition, job)]))
+
+    async def _recalls(self, definition: definition_pb2.Definition, job: Job) -> AsyncIterator[host_pb2.Recall]:
+        for subject, query in _questions(definition, job):
+            hits = await self._memories.search(job.owner, job.target, None, query[:_QUERY_CHARS_MAX], _HITS_MAX)
+            if hits:
+                yield host_pb2.Recall(subject=subject, hits=map(hit_to_pb, hits))
+
+
+def _within(messages: Iterable[M]) -> Iterator[M]:
+    """Yield the first messages that are not too large together."""
+    left = _BYTES_MAX
+    for message in messages:
+        left -= message.ByteSize()
+        if left < 0:
+            return
+        yield message
 
 
 def _secretive(definition: definition_pb2.Definition) -> Iterator[str]:

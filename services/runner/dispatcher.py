@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.bus import Bus
@@ -23,6 +24,7 @@ from services.runner.journal import QUEUE, Journal
 from services.runner.links import Hosts, Link
 from services.runner.turns import Turns
 
+log = structlog.get_logger()
 _LOOK_AGAIN_S = 5.0
 ISOLATIONS = {
     Isolation.PROCESS: app_pb2.ISOLATION_PROCESS,
@@ -236,11 +238,13 @@ class Dispatcher:
             link.post(host_pb2.RunnerMessage(run=run))
 
     async def _brief(self, job: Job, run: host_pb2.Run, link: Link) -> None:
-        """Tell the host what an agent's or crew's job is; one whose secrets cannot be had ends or is tried again."""
+        """Tell the host what an agent's or crew's job is; one that cannot be told is tried again, or ends."""
         try:
             await self._briefs.complete(job, run)
-        except MeshError as error:
-            failed = End(state=State.FAILED, reason=Reason.WORKER_LOST, error=f"it could not be handed over: {error}")
+        except Exception as error:  # whatever it is: nobody else would end the job
+            log.warning("a job could not be handed over", job=job.job_id, exc_info=not isinstance(error, MeshError))
+            why = str(error) if isinstance(error, MeshError) else "internal error"
+            failed = End(state=State.FAILED, reason=Reason.WORKER_LOST, error=f"it could not be handed over: {why}")
             with contextlib.suppress(NotFound):
                 await self._journal.change(job.job_id, lambda now: self._not_handed_over(now, job, failed))
             return

@@ -11,7 +11,7 @@ from typing import Any
 from mesh.registry.v1 import agent_pb2, definition_pb2, tool_pb2
 from mesh.runner.v1 import host_pb2, job_pb2
 
-from meshkit.errors import Invalid
+from meshkit.errors import FailedPrecondition, Invalid
 from meshkit.principal import check_owner
 from services.runner.births import Order, Plan
 from services.runner.domain import talk
@@ -25,6 +25,8 @@ ATTEMPTS_MAX = 3
 CONCURRENCY = 3
 """Jobs of an agent that run at once, if it does not say."""
 PROMPT_CHARS_MAX = 200_000
+BRIEF_BYTES_MAX = 3 * 1024 * 1024
+"""Of a definition, with all that belongs to it."""
 _OFFLINE = "offline"
 """The provider that is none (`agentmesh.engine.offline`)."""
 
@@ -58,8 +60,11 @@ class Targets:
         if not is_crew:
             _check_prompt(inputs)
         await self._check_conversation(order.conversation)
+        brief = host_pb2.Run(definition=definition, budget=wish.budget).SerializeToString()
+        if len(brief) > BRIEF_BYTES_MAX:
+            raise FailedPrecondition("the target is too large to be handed to a host: shorten its texts")
         plan = Plan(
-            brief=host_pb2.Run(definition=definition, budget=wish.budget).SerializeToString(),
+            brief=brief,
             attempts_max=ATTEMPTS_MAX,
             concurrency_limit=0 if is_crew else definition.agents[0].concurrency_limit or CONCURRENCY,
             external=wish.external,

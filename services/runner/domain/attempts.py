@@ -70,9 +70,12 @@ def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Chan
     """End a job with what somebody outside made of it; the same completion again changes nothing.
 
     A job that is taken over from its host gets another epoch: what the host still says is stale.  Raises
-    `FailedPrecondition` for a job that has ended otherwise, is held by a host, or waits for its payment.
+    `FailedPrecondition` for a job that has ended otherwise, is held by a host, or is a flow's: those are sold, and what
+    they return is their author's to say.
     """
     end = done.end
+    if not job.is_defined:
+        raise FailedPrecondition("only jobs of agents and crews are completed from outside")
     if job.ended:
         if (job.state, job.result_json, job.error) == (end.state, end.result_json, end.error):
             return Change(job=job)

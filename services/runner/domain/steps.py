@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from services.runner.domain.records import Event
 
-BYTES_MAX = 12 * 1024 * 1024
-"""Of all results that a host is told: what is behind is done again (a message has at most 16 MiB)."""
+BYTES_MAX = 6 * 1024 * 1024
+"""Of all results that a host is told: what is behind is done again.  (A message has at most 16 MiB, of which inputs may
+take 4, a definition 3, messages and memories 1 each.)"""
 
 
 def finished(events: Iterable[Event]) -> list[tuple[str, str]]:

@@ -113,3 +113,11 @@ def test_the_same_completion_again_changes_nothing() -> None:
     other = Completion(end=End(state=State.FAILED, reason=Reason.ERROR, error="no"))
     with pytest.raises(FailedPrecondition):
         attempts.complete(done, other, 4.0, take_over=True)
+
+
+def test_a_flows_job_is_not_completed_from_outside() -> None:
+    """What a flow returns is not its buyer's to say."""
+    job = dataclasses.replace(JOB, target="flows/demo", state=State.QUEUED)
+
+    with pytest.raises(FailedPrecondition):
+        attempts.complete(job, DONE, 3.0, take_over=True)
