@@ -49,7 +49,7 @@ class World:
     def crew(self) -> str:
         """Add a crew of three tasks, one after the other: two are answered at once, that between waits for the gate."""
         tool = tool_pb2.Tool(
-            display_name="weather",
+            display_name=f"weather_{time.time_ns()}",
             kind=tool_pb2.TOOL_KIND_HTTP,
             endpoint=self.models.at("/tool"),
             auth=tool_pb2.TOOL_AUTH_BEARER,
