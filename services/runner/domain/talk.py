@@ -12,19 +12,20 @@ CONTENT_CHARS_MAX = 200_000
 
 def asked(job: Job) -> tuple[Said, ...]:
     """Return what the job's user says at its birth."""
-    inputs = json.loads(job.inputs_json)
-    prompt = inputs.get("prompt")
+    if not job.conversation.startswith(CONVERSATION):
+        return ()  # without a look at the inputs, which may be large
+    prompt = json.loads(job.inputs_json).get("prompt")
     return _said(job, Role.USER, prompt if isinstance(prompt, str) else job.inputs_json, job.created_at)
 
 
 def answered(job: Job, result_json: str, at: float) -> tuple[Said, ...]:
     """Return what the job says when it succeeds."""
+    if not job.conversation.startswith(CONVERSATION):
+        return ()
     return _said(job, Role.ASSISTANT, text_of(result_json), at)
 
 
 def _said(job: Job, role: Role, content: str, at: float) -> tuple[Said, ...]:
-    if not job.conversation.startswith(CONVERSATION):
-        return ()
     text = content[:CONTENT_CHARS_MAX]
     return (Said(conversation=job.conversation, role=role, content=text, job_id=job.job_id, at=at),)
 
