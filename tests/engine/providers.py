@@ -199,9 +199,14 @@ async def provider() -> AsyncIterator[Provider]:
         made.port = server.servers[0].sockets[0].getsockname()[1]
         yield made
     finally:
+        made.gate.set()
         server.should_exit = True
         server.force_exit = True
         await task
+        left = [one for one in asyncio.all_tasks() if "run_asgi" in str(one.get_coro())]
+        for one in left:  # calls that nobody waits for any more
+            one.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 @contextlib.contextmanager

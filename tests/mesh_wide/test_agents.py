@@ -104,7 +104,10 @@ class World:
         """Return the process of a part."""
         if part == "worker":
             return self._worker()
-        modules = {"gateway": "gateway", "edge": "gateway.envoy", "nursery": "agentmesh.host"}
+        if part == "edge":
+            (envoy,) = [one for one in psutil.Process(self.mesh.process.pid).children(True) if "envoy" in one.name()]
+            return envoy
+        modules = {"gateway": "gateway", "nursery": "agentmesh.host"}
         return eventually(functools.partial(meshes.child, self.mesh, modules.get(part, f"services.{part}")))
 
     def _worker(self) -> psutil.Process:
