@@ -205,6 +205,14 @@ class Tracer:
                 raise ValueError(f"usage: {name} must be a whole number that is not negative, got {value!r}")
         self.emit("usage", json.dumps(said, separators=(",", ":")))
 
+    def step_sync(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """See `step`; the function is called in this thread."""
+        known = self._steps.take(name)
+        if known is None:
+            known = steps.dumps(name, function(*args, **kwargs))
+            self.emit("step", steps.payload(name, known))
+        return json.loads(known)
+
     def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """See `lock`.  For code in a thread; an `async` flow awaits `lock`, or `KodosumiError` tells it to."""
         try:

@@ -53,6 +53,14 @@ async def test_another_attempt_gets_what_the_first_has_finished() -> None:
     assert 1 == work.count
 
 
+def test_a_step_of_code_that_is_not_async() -> None:
+    """The twin does the same in its own thread."""
+    log, work = Log(), Counted()
+
+    assert {"value": "x", "count": 1} == log.tracer().step_sync("work", work.sync, "x")
+    assert {"value": "x", "count": 1} == log.tracer().step_sync("work", work.sync, "y")
+
+
 async def test_steps_of_one_name_come_in_order() -> None:
     """The first is the first again; what is behind the log is done."""
     log, work = Log(), Counted()
