@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from mesh.auth.v1 import auth_pb2
 from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import job_pb2
 
@@ -94,3 +95,14 @@ async def test_tokens_are_a_budget(mesh: Stack, known: MemoryDefinitions, models
 
     assert job_pb2.JOB_REASON_BUDGET_EXCEEDED == job.reason
     assert 1 == models.counts["tools"]
+
+
+async def test_a_sandbox_calls_nobody(mesh: Stack, known: MemoryDefinitions, models: Provider) -> None:
+    """Whoever tries the mesh out gets the offline model, whatever the agent is; no key is asked for."""
+    target = define(known, agent(model=at(models, "plain")), key=KEY)
+    sandbox = await mesh.user("sandy", tier=auth_pb2.TIER_SANDBOX)
+
+    job, _ = await ended(mesh, await start(mesh, target, metadata=sandbox))
+
+    assert text_of(job).startswith("[offline model]")
+    assert not models.calls

@@ -113,9 +113,9 @@ class Stack:
             stream.cancel()
         raise AssertionError("the stream of locks ended")
 
-    async def user(self, login: str) -> Sequence[tuple[str, str]]:
+    async def user(self, login: str, **more: Any) -> Sequence[tuple[str, str]]:
         """Add an ordinary user; return the metadata of their calls."""
-        user = auth_pb2.User(login=login, email=f"{login}@example.com", password="secret-secret")
+        user = auth_pb2.User(login=login, email=f"{login}@example.com", password="secret-secret", **more)
         await self.users.CreateUser(auth_pb2.CreateUserRequest(user=user), metadata=self.operator, timeout=DEADLINE_S)
         tokens = await self.auth.Login(auth_pb2.LoginRequest(login=login, password="secret-secret"), timeout=DEADLINE_S)
         return (("authorization", f"Bearer {tokens.access_token}"),)
