@@ -45,9 +45,10 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
         self, request: memory_pb2.SearchMemoryRequest, context: Context
     ) -> memory_pb2.SearchMemoryResponse:
         """Return what fits a query best.  Raises `Invalid`, `Denied`."""
-        if request.page_size < 0 or len(request.query) > memories.CONTENT_CHARS_MAX or not request.query.strip():
-            raise Invalid("query or page_size cannot be used", {"query": ["1 to 8,000 characters"]})
-        limit = min(request.page_size or _HITS, _HITS_MAX)
+        if len(request.query) > memories.CONTENT_CHARS_MAX or not request.query.strip():
+            remedy = f"1 to {memories.CONTENT_CHARS_MAX} characters"
+            raise Invalid("the query is empty or too long", {"query": [remedy]})
+        limit = min(paging.size(request.page_size) if request.page_size else _HITS, _HITS_MAX)
         owner, layer = _owner(request.owner), FROM_LAYERS.get(request.layer)
         hits = await self._store.search(owner, _scope(request.scope), layer, request.query, limit)
         return memory_pb2.SearchMemoryResponse(hits=map(hit_to_pb, hits))
