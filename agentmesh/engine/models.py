@@ -11,8 +11,10 @@ from pydantic_ai.models import Model
 
 from agentmesh.engine import guard, offline
 
-CALL_S = 120.0
+SILENT_S = 120.0
 """How long a provider may be silent."""
+ANSWER_S = 900.0
+"""How long one answer may take."""
 _ENDPOINTS = {
     "anthropic": "https://api.anthropic.com",
     "deepseek": "https://api.deepseek.com/v1",
@@ -42,7 +44,7 @@ async def opened(model: agent_pb2.Model, key: str, *, private: bool) -> AsyncIte
         return
     # A second or more of work for the interpreter: not on the loop that other jobs share.
     make = await asyncio.to_thread(_anthropic if provider == "anthropic" else _openai)
-    async with guard.client(private=private, timeout_s=CALL_S) as http:
+    async with guard.client(private=private, timeout_s=SILENT_S) as http:
         yield make(name, key or _NO_KEY, endpoint, http)
 
 

@@ -96,7 +96,7 @@ class RecordedModel(WrapperModel):
         attempt = 1
         while True:
             try:
-                async with asyncio.timeout(models.CALL_S):
+                async with asyncio.timeout(models.ANSWER_S):
                     response = await self._stream(span_id, messages, settings, parameters)
                 break
             except Exception as error:
@@ -195,7 +195,7 @@ def _why(error: BaseException) -> str:
             error = error.__cause__ or error.__context__  # type: ignore[assignment]  # it is among them
         return str(error)
     if isinstance(error, TimeoutError):
-        return f"it did not answer within {models.CALL_S:g} s"
+        return f"it did not answer within {models.ANSWER_S:g} s"
     if isinstance(error, ModelHTTPError):
         return f"status {error.status_code}: {_message(error.body)}"
     return f"{type(error).__name__}: {error}"[:1000]

@@ -124,7 +124,7 @@ def _made(agent: agent_pb2.Agent) -> str:
 
 
 def _settings(model: agent_pb2.Model) -> ModelSettings:
-    settings: ModelSettings = {"timeout": models.CALL_S}
+    settings: ModelSettings = {"timeout": models.SILENT_S}
     if model.HasField("temperature"):
         settings["temperature"] = model.temperature
     if model.HasField("max_tokens"):
