@@ -24,7 +24,7 @@ from agentmesh.client import CrewPlan, InvalidInputs, Model
         ("{name: a, tasks: {b: {description: x, agent: c}}}", "tasks.b.agent"),
         ("{name: a, tasks: {b: {description: x, depends_on: [c]}}}", "tasks.b.depends_on"),
         ("{name: a, tasks: {b: {name: x}, c: {name: x}}}", "tasks"),
-        ("name: a\nagents: {? [1] : {}}", "agents"),
+        ("name: a\nagents: {1: {}}", "agents"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, where: str) -> None:
