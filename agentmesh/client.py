@@ -12,7 +12,10 @@
 """
 
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
+from agentmesh._client.applying import Step
+from agentmesh._client.definitions import Agent, Crew, Model, TaskDef, Tool
 from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
+from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, Usage, readable
 from agentmesh._client.sync import Client
 from agentmesh._client.tokens import MemoryTokens, TokenStore
@@ -21,9 +24,12 @@ from agentmesh._client.waits import Lock, Payment
 __all__ = [
     "DEFAULT_URL",
     "ENDED",
+    "Agent",
     "AsyncClient",
     "BootStep",
     "Client",
+    "Crew",
+    "CrewPlan",
     "Event",
     "Expose",
     "Flow",
@@ -32,12 +38,16 @@ __all__ = [
     "Lock",
     "MemoryTokens",
     "MeshError",
+    "Model",
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
     "Payment",
+    "Step",
+    "TaskDef",
     "TokenStore",
     "Tokens",
+    "Tool",
     "Unreachable",
     "Usage",
     "readable",

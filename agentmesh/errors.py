@@ -1,6 +1,7 @@
 """Errors a flow's author raises on purpose, and what people get to see of any error.
 
 - KodosumiError: the message is for the user
+  - BudgetExceeded: the job may not consume any more
   - InputsError: what is wrong with a form's values
 
 `describe` is the only way an exception becomes text for a user: no traceback, no path of this machine.
@@ -19,6 +20,10 @@ DESCRIPTION_CHARS_MAX = 8_192
 
 class KodosumiError(Exception):
     """An error whose message is meant for the user of the flow (seed: panel API, "Runtime Error Handling")."""
+
+
+class BudgetExceeded(KodosumiError):
+    """The job may not consume any more: it ends as BUDGET_EXCEEDED."""
 
 
 class InputsError(KodosumiError):

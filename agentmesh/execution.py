@@ -28,18 +28,20 @@ _ITEMS_FEW = 100
 _CHARS_FEW = 10_000
 
 
-async def execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
+async def execute(entry_point: str, inputs: Any, tracer: Tracer, assignment: Any = None) -> str:
     """Run the flow and return its result as typed JSON.  Raises what the flow raises.
+
+    The engine's flow gets the `assignment` as well: what it was handed, as it came.
 
     A function that is not `async` runs in a thread; if this call is cancelled the thread goes on, so end the process.
     """
     try:
-        return await _execute(entry_point, inputs, tracer)
+        return await _execute(entry_point, inputs, tracer, {} if assignment is None else {"assignment": assignment})
     finally:
         tracer.finish()
 
 
-async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
+async def _execute(entry_point: str, inputs: Any, tracer: Tracer, more: Mapping[str, Any]) -> str:
     target = entry.resolve(entry_point)
     declared = declared_by(target)
     if getattr(target, "is_crew_class", False):
@@ -49,7 +51,7 @@ async def _execute(entry_point: str, inputs: Any, tracer: Tracer) -> str:
     elif callable(target):
         given = inputs if declared is None else declared.build(inputs)
         try:
-            run = by_name(target, inputs=given, tracer=tracer)
+            run = by_name(target, inputs=given, tracer=tracer, **more)
         except TypeError as error:
             raise KodosumiError(f"entry point {entry_point}: {error}") from None
         result = await _call(run, target)

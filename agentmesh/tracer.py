@@ -6,16 +6,18 @@ Ray worker on this machine) a pickled tracer forwards its events to the job's pr
 
 import asyncio
 import concurrent.futures
+import inspect
 import json
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
-from agentmesh import locks, progress, relay
+from agentmesh import locks, progress, relay, steps
 from agentmesh.errors import KodosumiError, hide_paths
 from agentmesh.response import HTML, Markdown, Text
 from agentmesh.serialize import serialize
+from agentmesh.steps import Steps
 
 Emit = Callable[[str, str], None]
 """Takes an event's kind and payload; thread-safe, synchronous, may block while too much is in flight."""
@@ -37,8 +39,12 @@ class Tracer:
         ask: locks.Ask | None = None,
         settle: Settle | None = None,
         later: progress.Later = progress.in_a_thread,
+        finished: Steps | None = None,
     ) -> None:
-        """`settle` is awaited after each event; `later` calls something after some seconds."""
+        """`settle` is awaited after each event; `later` calls something after some seconds.
+
+        `finished` is what earlier attempts of the job have finished.
+        """
         self.fid = fid
         self.panel_url = panel_url
         self.jwt = jwt
@@ -46,6 +52,7 @@ class Tracer:
         self._ask = ask
         self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
         self._progress = progress.Throttle(lambda payload: self._emit("progress", payload), later=later)
+        self._steps = finished or Steps()
         # A flow that only sends must not keep its other tasks from running.
         self._settle = settle or _breathe
 
@@ -118,6 +125,25 @@ class Tracer:
         self.usage_sync(input_tokens, output_tokens, cost_micros)
         await self._settle()
 
+    async def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return what `function(*args, **kwargs)` returns, and never call it again once that is in the job's log.
+
+        When the job is started again after a crash, a step that was finished gives its result at once.  A function that
+        is not `async` runs in a thread.  The result must be JSON; of several steps of one name the first comes first,
+        so steps that run at the same time need names of their own.  Raises what the function raises, and `TypeError`
+        for a result that JSON cannot say.
+        """
+        known = self._steps.take(name)
+        if known is None:
+            if inspect.iscoroutinefunction(function):
+                value = await function(*args, **kwargs)
+            else:
+                value = await asyncio.to_thread(function, *args, **kwargs)
+                value = await value if inspect.isawaitable(value) else value
+            known = steps.dumps(name, value)
+            await self._send("step", steps.payload(name, known))
+        return json.loads(known)
+
     async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """Ask a human with the form that `@app.lock(name)` makes of `data`, and wait for the answer.
 
@@ -178,6 +204,14 @@ class Tracer:
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
                 raise ValueError(f"usage: {name} must be a whole number that is not negative, got {value!r}")
         self.emit("usage", json.dumps(said, separators=(",", ":")))
+
+    def step_sync(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """See `step`; the function is called in this thread."""
+        known = self._steps.take(name)
+        if known is None:
+            known = steps.dumps(name, function(*args, **kwargs))
+            self.emit("step", steps.payload(name, known))
+        return json.loads(known)
 
     def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """See `lock`.  For code in a thread; an `async` flow awaits `lock`, or `KodosumiError` tells it to."""

@@ -5,10 +5,8 @@ that names the service and lives a few minutes; no service has to be up for anot
 a token of the same make that names the host, from the runner.
 """
 
-import contextlib
 import functools
 import math
-import os
 import pathlib
 import secrets
 
@@ -17,6 +15,7 @@ from jwt.types import Options
 
 from meshkit import clock
 from meshkit.errors import Unauthenticated
+from meshkit.secrets import write_once
 
 SERVICE_HEADER = "x-mesh-service"
 GUEST_HEADER = "x-mesh-guest"
@@ -32,24 +31,11 @@ def load_secret(path: pathlib.Path) -> bytes:
     Raises `ValueError` if what is there is too short to be one.
     """
     if not path.exists():
-        _make_secret(path)
+        write_once(path, secrets.token_hex(32).encode())
     secret = path.read_bytes().strip()
     if len(secret) < _SECRET_BYTES_MIN:
         raise ValueError(f"{path.name} has fewer than {_SECRET_BYTES_MIN} bytes: delete it, and a new one is made")
     return secret
-
-
-def _make_secret(path: pathlib.Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Write aside, then link: of two services that start at once one wins, and nobody reads half a secret.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_hex(32).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    with contextlib.suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
 
 
 def sign(secret: bytes, subject: str, ttl_s: float = TTL_S, *, now: float | None = None) -> str:

@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 import sys
 from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import grpc
 import pydantic
@@ -13,7 +13,7 @@ import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from meshkit import client, databases, identity
+from meshkit import client, databases, identity, secrets
 from meshkit.access import Auth
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     database_url: str = ""
     """Where state is kept: `sqlite:///ABSOLUTE/FOLDER`, in which each service has a file; empty means `data_dir`."""
 
+    encryption_key: pydantic.SecretStr = pydantic.SecretStr("")
+    """What secrets are sealed with: 32 bytes in hexadecimal or base64; empty means `encryption.key` in `data_dir`."""
+
+    tools_private_endpoints: Literal["refuse", "allow"] = "refuse"
+    """Whether tools may be at addresses that are not the Internet's, such as those of this machine or its network."""
+
     log_level: str = "info"
     """debug, info, warning or error."""
 
@@ -67,6 +73,13 @@ class Settings(BaseSettings):
         databases.parse(url, pathlib.Path())
         return url
 
+    @pydantic.field_validator("encryption_key")
+    @classmethod
+    def _is_a_key(cls, key: pydantic.SecretStr) -> pydantic.SecretStr:
+        if key.get_secret_value():
+            secrets.parse_key(key.get_secret_value())
+        return key
+
     @property
     def database(self) -> databases.Place:
         """Where state is kept."""
@@ -76,6 +89,11 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether only this machine can reach the mesh."""
         return is_loopback(self.host)
+
+    @property
+    def vault(self) -> secrets.Vault:
+        """What seals secrets; its key is made on first use, unless it is given."""
+        return secrets.Vault.load(self.data_dir / "encryption.key", self.encryption_key.get_secret_value())
 
     @property
     def secret(self) -> bytes:

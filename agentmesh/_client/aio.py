@@ -12,9 +12,12 @@ from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
 from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
 from agentmesh._client import forms
+from agentmesh._client.applying import Applying, Step
+from agentmesh._client.collections import Agents, Crews, Tasks, Tools
 from agentmesh._client.connection import Connection
 from agentmesh._client.errors import InvalidInputs
 from agentmesh._client.follow import follow, follow_locks, follow_payment
+from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import (
     BootStep,
     Event,
@@ -65,6 +68,10 @@ class AsyncClient:
         self._jobs = job_pb2_grpc.JobServiceStub(channel)
         self._locks = lock_pb2_grpc.LockServiceStub(channel)
         self._payments = payments_pb2_grpc.PaymentServiceStub(channel)
+        self.agents = Agents(self._connection)
+        self.crews = Crews(self._connection)
+        self.tasks = Tasks(self._connection)
+        self.tools = Tools(self._connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -238,6 +245,14 @@ class AsyncClient:
     def watch_payment(self, job: str) -> AsyncGenerator[Payment, None]:
         """Yield the payment of a job as it is, then after each change, to its end.  Broken connections are resumed."""
         return follow_payment(self._connection, self._payments, _payment(job))
+
+    async def apply(self, plan: CrewPlan) -> list[Step]:
+        """Make a crew as it is planned: add what is missing, change what differs, delete tasks that are not in it.
+
+        A crew is known by its display name, an agent of it by its slug, a task by its display name.  Applied again, it
+        changes nothing, but for keys, which cannot be compared.  A new crew whose agents are new is all or nothing.
+        """
+        return await Applying(self.agents, self.crews, self.tasks, self.tools).apply(plan)
 
     # For operators
 

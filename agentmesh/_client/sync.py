@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
+from agentmesh._client.applying import Step
+from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
+from agentmesh._client.sync_collections import SyncAgents, SyncCrews, SyncTasks, SyncTools
 from agentmesh._client.tokens import TokenStore
 from agentmesh._client.waits import Lock, Payment
 
@@ -34,6 +37,11 @@ class Client:
         except BaseException:
             self._stop()
             raise
+        runner = _Runner(self)
+        self.agents = SyncAgents(runner, self._client.agents)
+        self.crews = SyncCrews(runner, self._client.crews)
+        self.tasks = SyncTasks(runner, self._client.tasks)
+        self.tools = SyncTools(runner, self._client.tools)
 
     def __enter__(self) -> Self:
         return self
@@ -165,6 +173,10 @@ class Client:
         """Delete an expose.  Operators only."""
         self._call(self._client.delete_expose(name))
 
+    def apply(self, plan: CrewPlan) -> list[Step]:
+        """Make a crew as it is planned; return what was done."""
+        return self._call(self._client.apply(plan))
+
     def boot(self, *, force: bool = False) -> Iterator[BootStep]:
         """Start every enabled expose; yield what happens.  Operators only."""
         return self._iterate(self._client.boot(force=force))
@@ -189,6 +201,19 @@ class Client:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class _Runner:
+    """What the collections run on."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._client._call(work)
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        return self._client._iterate(items)
 
 
 async def _make(url: str, token: str, tokens: TokenStore | None, timeout_s: float) -> AsyncClient:

@@ -61,6 +61,21 @@ def as_json(record: Any) -> None:
     print(json.dumps(dataclasses.asdict(record), ensure_ascii=False, default=_jsonable), flush=True)
 
 
+def fields_of(item: Any) -> None:
+    """Print a record as lines of its fields that say something."""
+    for field in dataclasses.fields(item):
+        value = getattr(item, field.name)
+        if value in (None, "", (), {}, False, 0):
+            continue
+        if isinstance(value, datetime.datetime):
+            value = moment(value)
+        elif isinstance(value, tuple):
+            value = ", ".join(map(str, value))
+        elif isinstance(value, Mapping):
+            value = ", ".join(f"{key}={each}" for key, each in value.items())
+        say(f"{field.name.replace('_', ' ')}: {str(value).lower() if value is True else value}")
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows: a table on a terminal, else tab-separated lines without a heading."""
     if not console.is_terminal:

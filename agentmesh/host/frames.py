@@ -26,7 +26,7 @@ class Kind(enum.IntEnum):
     EXITED = 2  # 8 bytes of child id, 4 of waitpid status, from the zygote
     UNFORKED = 17  # 8 bytes of child id, 4 of errno, from the zygote
     PONG = 41  # nothing: what was sent before the PING has been done
-    STARTS = 18  # nothing, from the zygote ahead of LOADED: the app does something when it starts
+    STARTS = 42  # nothing, from the zygote ahead of LOADED: the app does something when it starts
     # From a worker.
     BACK = 20  # nothing: the job was not taken up, another worker may
     BLOCKED = 21  # nothing: the job has kept the loop for too long

@@ -27,6 +27,7 @@ from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.loading import LoadedApp, load
 from agentmesh.progress import Throttle, in_a_thread
+from agentmesh.redaction import Redactor
 from agentmesh.tracer import Tracer
 
 Send = Callable[[Kind, bytes], None]
@@ -46,9 +47,11 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
     pid = os.getpid()
     os.register_at_fork(after_in_child=channel.close)  # what a flow forks is no job, wherever it returns to
-    questions = Questions(lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions))
+    redactor = Redactor(run.secrets.values())
     questions = Questions(
-        lambda opening: channel.send(Kind.LOCK, opening), lambda: _listen(channel, questions), asked=run.asked
+        lambda opening: channel.send(Kind.LOCK, carrying.lock_without_secrets(opening, redactor)),
+        lambda: _listen(channel, questions),
+        asked=run.asked,
     )
     job = _Job(loop, run, app, channel.send, questions)
     sys.stdout, sys.stderr = job.out, job.err
@@ -130,6 +133,7 @@ class _Job:
         self._send = send
         self._questions = questions
         self._pid = os.getpid()
+        self._redactor = Redactor(run.secrets.values())
         drawn = Throttle(lambda payload: self.emit("progress", payload))
         self._lines = {
             kind: LineWriter(functools.partial(self._print, kind), drawn, in_a_thread) for kind in ("stdout", "stderr")
@@ -142,7 +146,7 @@ class _Job:
 
         Raises `ValueError` for a payload over 4 MiB.
         """
-        self._send(Kind.EVENT, carrying.event(kind, payload))
+        self._send(Kind.EVENT, carrying.event(kind, self._redactor.text(payload)))
 
     def _print(self, kind: str, line: str) -> None:
         if os.getpid() == self._pid:
@@ -167,14 +171,22 @@ class _Job:
         with contextlib.suppress(OSError):
             for lines in self._lines.values():
                 lines.finish()
-        return outcome
+        return carrying.without_secrets(outcome, self._redactor)
 
     def _execute(self, begun: "Callable[[asyncio.Task[str]], None]") -> str:
         run = self._run
         inputs = carrying.inputs_of(run)
         job_id = run.job.removeprefix("jobs/")
-        tracer = Tracer(job_id, self.emit, panel_url=run.base_url, app=self._app.asgi, ask=self._questions.ask)
-        task = self._loop.create_task(execute(run.entry_point, inputs, tracer), name="flow")
+        tracer = Tracer(
+            job_id,
+            self.emit,
+            panel_url=run.base_url,
+            app=self._app.asgi,
+            ask=self._questions.ask,
+            finished=carrying.finished_of(run),
+        )
+        flow = execute(run.entry_point, inputs, tracer, carrying.assignment_of(run))
+        task = self._loop.create_task(flow, name="flow")
         begun(task)
         return self._loop.run_until_complete(task)
 

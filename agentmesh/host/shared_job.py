@@ -18,6 +18,7 @@ from agentmesh.host.frames import Kind, pack_for
 from agentmesh.host.outgoing import Outgoing, Talk
 from agentmesh.host.questions import Questions
 from agentmesh.progress import Throttle
+from agentmesh.redaction import NOTHING_SECRET, Redactor
 from agentmesh.tracer import Tracer
 
 _CANCEL_AGAIN_S = 1.0
@@ -57,6 +58,7 @@ class SharedJob:
         "_outcome",
         "_parts",
         "_questions",
+        "_redactor",
         "_run",
         "_streams",
         "_talk",
@@ -74,6 +76,7 @@ class SharedJob:
         self.job = run.job
         self.entry_point = run.entry_point
         self._run: host_pb2.Run | None = run
+        self._redactor = Redactor(run.secrets.values()) if run.secrets else NOTHING_SECRET
         self._worker = worker
         self._talk = Talk()
         self._parts: set[Any] = set()
@@ -143,7 +146,7 @@ class SharedJob:
         """
         if self.over:
             raise KodosumiError("the job has ended: it says nothing any more")
-        data = pack_for(self.number, Kind.EVENT, carrying.event(kind, payload))
+        data = pack_for(self.number, Kind.EVENT, carrying.event(kind, self._redactor.text(payload)))
         self._worker.outgoing.say(self._talk, data, patient=patient)
 
     def output(self, kind: str) -> TextIO:
@@ -171,6 +174,7 @@ class SharedJob:
         return self._questions.ask(question)
 
     def _open_lock(self, opening: bytes) -> None:
+        opening = carrying.lock_without_secrets(opening, self._redactor)
         self._worker.outgoing.say(self._talk, pack_for(self.number, Kind.LOCK, opening))
 
     # -- its life ------------------------------------------------------------------------------------------------
@@ -189,11 +193,12 @@ class SharedJob:
                 ask=self._ask,
                 settle=self._settle,
                 later=self._worker.later,
+                finished=carrying.finished_of(run),
             )
             inputs = carrying.inputs_of(run)
-            entry_point = run.entry_point
+            entry_point, assignment = run.entry_point, carrying.assignment_of(run)
             del run  # a job that waits need not keep its inputs twice
-            self._outcome = carrying.success(await execute(entry_point, inputs, tracer))
+            self._outcome = carrying.success(await execute(entry_point, inputs, tracer, assignment))
         except asyncio.CancelledError:
             self._outcome = host_pb2.Outcome(state=job_pb2.JOB_STATE_CANCELLED)
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a flow are ends like any other
@@ -249,6 +254,7 @@ class SharedJob:
         self.over = True
         # Without an outcome it was cancelled ahead of its first step.
         outcome = self._outcome or host_pb2.Outcome(state=job_pb2.JOB_STATE_CANCELLED)
+        outcome = carrying.without_secrets(outcome, self._redactor)
         if self._worker.claim(self):
             self._worker.outgoing.put(pack_for(self.number, Kind.OUTCOME, outcome.SerializeToString()))
 

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import AsyncIterator, Callable
 
 import grpc
+from mesh.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, definition_pb2_grpc, tool_pb2_grpc
 from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
 from mesh.runner.v1 import app_pb2_grpc
 
@@ -21,24 +22,42 @@ from services.registry.boot.booter import Booter, Limits
 from services.registry.boot.probes import Probes, Rounds
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Runs
+from services.registry.catalogue.agents import Agents
 from services.registry.catalogue.board import Board
+from services.registry.catalogue.crews import Crews
 from services.registry.catalogue.exposes import Exposes
 from services.registry.catalogue.flows import Flows
+from services.registry.catalogue.keeping import Keeper
+from services.registry.catalogue.targets import Targets
+from services.registry.catalogue.taskdefs import TaskDefs
+from services.registry.catalogue.tools import Tools
 from services.registry.config import Config
 from services.registry.peers.runner import RunnerApps
+from services.registry.ports.definitions import DefinitionStore
 from services.registry.ports.exposes import ExposeStore
+from services.registry.servicers.agents import AgentServicer
 from services.registry.servicers.boots import BootServicer
+from services.registry.servicers.crews import CrewServicer, TaskDefServicer
+from services.registry.servicers.definitions import DefinitionServicer
 from services.registry.servicers.exposes import ExposeServicer
 from services.registry.servicers.flows import FlowServicer
+from services.registry.servicers.tools import ToolServicer
 from services.registry.standings import Standings
 from services.registry.stores.announcing import AnnouncingStore
 from services.registry.stores.memory import MemoryStore
+from services.registry.stores.memory_definitions import MemoryDefinitions
 from services.registry.stores.sqlite import MIGRATIONS, SqliteStore
+from services.registry.stores.sqlite_definitions import SqliteDefinitions
 
 SERVICES = (
     "mesh.registry.v1.ExposeService",
     "mesh.registry.v1.BootService",
     "mesh.registry.v1.FlowService",
+    "mesh.registry.v1.AgentService",
+    "mesh.registry.v1.CrewService",
+    "mesh.registry.v1.TaskDefService",
+    "mesh.registry.v1.ToolService",
+    "mesh.registry.v1.DefinitionService",
 )
 
 
@@ -52,7 +71,8 @@ async def running(
     """Run the registry for the length of the block; yield its port.  `stopping` is set if a part of it is lost."""
     async with contextlib.AsyncExitStack() as stack:
         bus, tasks = MemoryBus(), Tasks()
-        store = AnnouncingStore(_store(config, stack), bus, tasks)
+        kept, definitions = _stores(config, stack)
+        store = AnnouncingStore(kept, bus, tasks)
         stack.push_async_callback(tasks.close)
         who = ServiceIdentity(config.secret, "registry")
         channel = await stack.enter_async_context(client.connect(config.runner_address, who))
@@ -74,10 +94,22 @@ async def running(
         await stack.enter_async_context(background(lasting(board.run), "flow-board", stopping))
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 
+        keeper = Keeper(config.vault)
+        agents, crews = Agents(definitions, keeper, now), Crews(definitions, keeper, now)
+        task_defs = TaskDefs(definitions, now)
+        private = config.tools_private_endpoints == "allow"
+        tools = Tools(definitions, keeper, now, private_endpoints=private)
+        targets = Targets(definitions, keeper)
+
         def register(to: grpc.aio.Server) -> None:
             pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes, rounds, config.secret), to)
             pb_grpc.add_BootServiceServicer_to_server(BootServicer(booter, runs), to)
             pb_grpc.add_FlowServiceServicer_to_server(FlowServicer(flows, board), to)
+            agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(agents, config.secret), to)
+            crew_pb2_grpc.add_CrewServiceServicer_to_server(CrewServicer(crews, config.secret), to)
+            crew_pb2_grpc.add_TaskDefServiceServicer_to_server(TaskDefServicer(task_defs, config.secret), to)
+            tool_pb2_grpc.add_ToolServiceServicer_to_server(ToolServicer(tools, config.secret), to)
+            definition_pb2_grpc.add_DefinitionServiceServicer_to_server(DefinitionServicer(targets), to)
 
         served = server.serve(config.registry_address, SERVICES, register, auth, grace_s=config.grace_s)
         port = await stack.enter_async_context(served)
@@ -87,14 +119,14 @@ async def running(
         yield port
 
 
-def _store(config: Config, stack: contextlib.AsyncExitStack) -> ExposeStore:
+def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[ExposeStore, DefinitionStore]:
     place = config.database
     if isinstance(place, Memory):
-        return MemoryStore()
+        return MemoryStore(), MemoryDefinitions()
     database = Database(place.file("registry"), MIGRATIONS)
     database.open()
     stack.push_async_callback(database.close)
-    return SqliteStore(database)
+    return SqliteStore(database), SqliteDefinitions(database)
 
 
 async def main() -> None:

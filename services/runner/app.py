@@ -6,7 +6,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from mesh.payments.v1 import payments_pb2_grpc
-from mesh.runner.v1 import app_pb2_grpc, host_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
+from mesh.runner.v1 import (
+    app_pb2_grpc,
+    conversation_pb2_grpc,
+    host_pb2_grpc,
+    job_pb2_grpc,
+    lock_pb2_grpc,
+    memory_pb2_grpc,
+    trace_pb2_grpc,
+)
 
 from meshkit import client, identity, observability
 from meshkit.bus import MemoryBus
@@ -15,9 +23,11 @@ from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import Tasks, background, lasting
+from services.runner import engine
 from services.runner.apps import Apps
 from services.runner.billing import Billing
 from services.runner.births import Births
+from services.runner.briefs import Briefs
 from services.runner.calls import Calls
 from services.runner.config import Config
 from services.runner.dispatcher import Dispatcher
@@ -27,24 +37,35 @@ from services.runner.journal import Journal
 from services.runner.launches import Launches
 from services.runner.links import Capacity, Hosts
 from services.runner.locks import Locks
+from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.registry import RegistryCatalogue
 from services.runner.placements.local import LocalPlacement, own_nursery
 from services.runner.ports.catalogue import Catalogue
+from services.runner.ports.definitions import Definitions
 from services.runner.requests import Requests
+from services.runner.retries import Retries
 from services.runner.servicers.apps import AppServicer
+from services.runner.servicers.conversations import ConversationServicer
 from services.runner.servicers.hosts import HostServicer
 from services.runner.servicers.jobs import JobServicer
 from services.runner.servicers.locks import LockServicer
+from services.runner.servicers.memories import MemoryServicer
+from services.runner.servicers.traces import TraceServicer
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
 from services.runner.tails import Tails
+from services.runner.targets import Targets
+from services.runner.turns import Turns
 
 SERVICES = (
     "mesh.runner.v1.JobService",
     "mesh.runner.v1.AppService",
     "mesh.runner.v1.HostService",
     "mesh.runner.v1.LockService",
+    "mesh.runner.v1.ConversationService",
+    "mesh.runner.v1.MemoryService",
+    "mesh.runner.v1.TraceService",
 )
 
 
@@ -62,12 +83,13 @@ async def running(
     config: Config,
     *,
     catalogue: Catalogue | None = None,
+    definitions: Definitions | None = None,
     stopping: asyncio.Event | None = None,
     now: Callable[[], float] = time.time,
 ) -> AsyncIterator[int]:
     """Run the runner for the length of the block; yield its port.
 
-    Without a `catalogue` the registry's is followed.
+    Without a `catalogue` the registry's is followed, and without `definitions` it is asked for those.
     """
     stopping = stopping or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
@@ -76,15 +98,23 @@ async def running(
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.payments_address, who))
+        registry = await stack.enter_async_context(client.connect(config.registry_address, who))
         if catalogue is None:
-            catalogue = await stack.enter_async_context(_registry(config, who))
+            catalogue = await stack.enter_async_context(RegistryCatalogue.following(registry))
+        if definitions is None:
+            definitions = RegistryDefinitions(registry)
         nursery = config.nursery or await stack.enter_async_context(own_nursery())
         placement = LocalPlacement(nursery)
 
         tails = Tails(store, bus)
-        journal = Journal(store, tails, hosts, bus)
-        dispatcher = Dispatcher(journal, hosts, bus, tasks, now)
+        turns = Turns()
+        journal = Journal(store, tails, hosts, turns, bus)
+        briefs = _briefs(config, store, definitions)
+        dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
+        retries = Retries(store, journal, dispatcher, bus, now)
         jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
+        if config.engine:
+            dispatcher.open(engine.EXPOSE)  # its jobs wait for it, from the first moment on
         requests = Requests(store, now)
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
@@ -97,17 +127,20 @@ async def running(
         hosting = Hosting(hosts, placement, terms)
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
         births = Births(dispatcher, catalogue, hashes=config.hashes, share=config.jobs_per_owner, now=now)
-        launches = Launches(store, apps, births, requests, **patience, now=now)
+        targets = Targets(definitions, store.conversations)
+        launches = Launches(store, apps, births, targets, requests, **patience, now=now)
         calls = Calls(apps, births, requests, tasks, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
 
+        jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.is_loopback)
+        hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
+
         def register(server: object) -> None:
-            jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.is_loopback)
             job_pb2_grpc.add_JobServiceServicer_to_server(jobs_servicer, server)
             lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, tasks), server)
             app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls, tasks), server)
-            hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
+            _register_records(server, store, requests, now)
 
         port = await stack.enter_async_context(
             serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s)
@@ -119,6 +152,7 @@ async def running(
         for name, work in (
             ("placement", apps.run(address, placement.events())),
             ("queue", dispatcher.run()),
+            ("retries", retries.run()),
             ("leases", apps.expire_leases()),
             ("locks", lasting(locks.expire)),
             ("payments", lasting(billing.run)),
@@ -126,6 +160,8 @@ async def running(
             ("requests", lasting(requests.forget)),
         ):
             await stack.enter_async_context(background(work, name, stopping))
+        if config.engine:
+            tasks.spawn(engine.provide(apps), "engine")
         yield port
 
 
@@ -144,8 +180,24 @@ async def _store(
     return store
 
 
-@contextlib.asynccontextmanager
-async def _registry(config: Config, who: identity.ServiceIdentity) -> AsyncIterator[Catalogue]:
-    """Follow the registry's catalogue for the length of the block."""
-    async with client.connect(config.registry_address, who) as channel, RegistryCatalogue.following(channel) as known:
-        yield known
+def _briefs(config: Config, store: MemoryStore | SqliteStore, definitions: Definitions) -> Briefs:
+    private = config.tools_private_endpoints == "allow"
+    return Briefs(
+        store,
+        store.conversations,
+        store.memories,
+        definitions,
+        private_tools=private,
+        # Who reaches a mesh on loopback is on this machine already, and may run models on it.
+        private_models=private or config.is_loopback,
+    )
+
+
+def _register_records(
+    server: object, store: MemoryStore | SqliteStore, requests: Requests, now: Callable[[], float]
+) -> None:
+    """Serve what is kept beside jobs and read off their logs."""
+    talk = ConversationServicer(store.conversations, requests, now)
+    conversation_pb2_grpc.add_ConversationServiceServicer_to_server(talk, server)
+    memory_pb2_grpc.add_MemoryServiceServicer_to_server(MemoryServicer(store.memories, requests, now), server)
+    trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(store), server)

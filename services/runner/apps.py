@@ -211,6 +211,14 @@ class Apps:
             if not answer.error:
                 await self._hosting.stop(link)
 
+    async def provide(self, placed: PlacedApp) -> App:
+        """Have an app served: it is deployed unless it is placed already.  Raises as `deploy`."""
+        await self._until_resumed()
+        known = self._apps.get(placed.expose)
+        if known is not None and known.state is not AppState.FAILED and known.placed.import_path == placed.import_path:
+            return known
+        return await self.deploy(placed)
+
     async def _load(self, app: App, replica: int) -> tuple[Link, host_pb2.Loaded]:
         return await self._hosting.start(app.placed, replica, self._address, app.resources_json)
 
@@ -297,6 +305,7 @@ class Apps:
             link.started = True
             link.loaded.set_result(host_pb2.Loaded())  # its lease runs from now
         link.hold(job.job_id, job.isolation)
+        self._dispatcher.expect(job)
 
     async def _await_return(self, app: App, replica: int, link: Link) -> None:
         """A host that lived through our restart attaches by itself; one that does not is replaced."""

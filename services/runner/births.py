@@ -44,6 +44,24 @@ class Order:
     """Whether a priced flow shall run free of charge."""
     may_free: bool = False
     """Whether the caller may ask for that."""
+    is_operator: bool = False
+    """Whether the caller may run what is not theirs."""
+    is_sandbox: bool = False
+    """Whether the caller tries the mesh out: agents run on the offline model."""
+    plan: "Plan | None" = None
+    """What an agent's or crew's job is born with."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What an agent's or crew's job is born with, beside what every job has."""
+
+    brief: bytes
+    """As in `Birth.brief`."""
+    attempts_max: int
+    concurrency_limit: int
+    external: bool = False
+    """Whether nobody of this mesh runs it."""
 
 
 class Births:
@@ -91,13 +109,14 @@ class Births:
         jobs = []
         for number, launch in enumerate(launches):
             flow = _flow(order.expose, launch.path)
-            offer = await self._catalogue.find(flow) or Offer()
+            offer = Offer() if order.plan is not None else await self._catalogue.find(flow) or Offer()
             # The buyer's nonce and hash are of the job that was asked for, not of others that come with it.
             asked = order.payment if number == 0 else order.payment.for_another()
             terms = self._terms(offer, order, asked, launch.inputs_json)
             jobs.append(self._job(launch, flow, order, isolation(launch.path), terms))
+        brief = order.plan.brief if order.plan is not None else b""
         try:
-            return await self._dispatcher.admit(jobs, request, open_max=self._share or None)
+            return await self._dispatcher.admit(jobs, request, brief, open_max=self._share or None)
         except TooManyOpen:
             raise Exhausted(
                 f"an owner may have {self._share} jobs that have not ended: wait until some have, or cancel some",
@@ -126,7 +145,7 @@ class Births:
     def _job(self, launch: host_pb2.Launch, flow: str, order: Order, isolation: Isolation, terms: Terms | None) -> Job:
         if not ids.is_job_id(launch.job_id):
             raise Internal("the app chose a job id that is not 24 hex digits")
-        now = self._now()
+        now, plan = self._now(), order.plan
         _object(launch.inputs_json), _object(launch.meta_json)  # they are wrapped into events as they are
         extra = {**_object(launch.extra_json), **order.extra}
         return Job(
@@ -134,7 +153,7 @@ class Births:
             flow=flow,
             target=order.target or flow,
             owner=order.owner,
-            state=State.AWAITING_PAYMENT if terms is not None else State.QUEUED,
+            state=State.PENDING if plan and plan.external else State.AWAITING_PAYMENT if terms else State.QUEUED,
             inputs_json=launch.inputs_json or "{}",
             inputs_blob=launch.inputs_blob,
             meta_json=launch.meta_json or "{}",
@@ -144,6 +163,8 @@ class Births:
             isolation=isolation,
             labels_json=_dumps(order.labels) if order.labels else "",
             conversation=order.conversation,
+            attempts_max=plan.attempts_max if plan is not None else 1,
+            concurrency_limit=plan.concurrency_limit if plan is not None else 0,
             payment_json=_dumps(dataclasses.asdict(terms)) if terms is not None else "",
             created_at=now,
             updated_at=now,

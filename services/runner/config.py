@@ -27,6 +27,9 @@ class Config(Settings):
     cancel_grace_s: float = 2.0
     """How long a cancelled job may clean up before it is killed."""
 
+    engine: bool = True
+    """Whether the app that runs agents and crews is served."""
+
     hashes: str = ""
     """How results are hashed: empty for MIP-004, `kodosumi` for what the seed notebook prints."""
 

@@ -6,9 +6,11 @@ owners take turns, so that a thousand jobs of one owner do not hold up the first
 
 import collections
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.bus import Bus
@@ -16,10 +18,13 @@ from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner import domain
-from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, State
+from services.runner.briefs import Briefs
+from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State
 from services.runner.journal import QUEUE, Journal
 from services.runner.links import Hosts, Link
+from services.runner.turns import Turns
 
+log = structlog.get_logger()
 _LOOK_AGAIN_S = 5.0
 _ASKED_BYTES_MAX = 4 * 1024 * 1024
 """Of what a job has asked before and was answered: it is told in one message, with its inputs."""
@@ -69,10 +74,19 @@ class Dispatcher:
     """
 
     def __init__(
-        self, journal: Journal, hosts: Hosts, bus: Bus, tasks: Tasks, now: Callable[[], float] = time.time
+        self,
+        journal: Journal,
+        hosts: Hosts,
+        turns: Turns,
+        briefs: Briefs,
+        bus: Bus,
+        tasks: Tasks,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._journal = journal
         self._hosts = hosts
+        self._turns = turns
+        self._briefs = briefs
         self._bus = bus
         self._tasks = tasks
         self._now = now
@@ -105,6 +119,8 @@ class Dispatcher:
         async with self._bus.subscribe(QUEUE) as waker:
             while not waker.closed:
                 await waker.wait(_LOOK_AGAIN_S)
+                for job in self._turns.ready():
+                    await self.enqueue(job)
                 for expose, lines in self._lines.items():
                     for isolation, line in lines.items():
                         if line:
@@ -113,26 +129,31 @@ class Dispatcher:
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     async def admit(
-        self, jobs: Sequence[Job], request: Request | None = None, *, open_max: int | None = None
+        self, jobs: Sequence[Job], request: Request | None = None, brief: bytes = b"", *, open_max: int | None = None
     ) -> list[Job]:
         """Keep new jobs of one owner and hand them out; one that must be paid for first is only kept.
 
-        They are on disk when this returns.  Raises `AlreadyExists` if `request` was made before, and `TooManyOpen` if
-        the owner would have more than `open_max` jobs that have not ended.
+        They are on disk when this returns; `brief` is kept with each (`Birth.brief`).  Raises `AlreadyExists` if
+        `request` was made before, and `TooManyOpen` if the owner would have more than `open_max` jobs that have not
+        ended.
         """
         reserved: list[tuple[Link, str]] = []
         births = []
         for job in jobs:
-            birth = domain.born(job)
+            birth = dataclasses.replace(domain.born(job), brief=brief)
             link = self._room_now(job)
             if link is not None:
                 link.reserve(job.job_id, job.isolation)
                 reserved.append((link, job.job_id))
                 # Leased in the same write that creates it: a job that need not wait costs one commit, not two.
-                birth = domain.Birth(job=domain.lease(job, link.host_id, job.created_at).job, events=birth.events)
+                birth = dataclasses.replace(birth, job=domain.lease(job, link.host_id, job.created_at).job)
             births.append(birth)
         try:
             kept = await self._journal.create(births, request, open_max=open_max)
+        except BaseException:
+            for job in jobs:
+                self._turns.free(job)
+            raise
         finally:
             for link, job_id in reserved:
                 link.unreserve(job_id)
@@ -147,7 +168,8 @@ class Dispatcher:
         lines = self._lines.get(job.expose)
         if job.state != State.QUEUED or lines is None or lines[job.isolation]:
             return None
-        return self._hosts.roomiest(job.expose, job.isolation)
+        link = self._hosts.roomiest(job.expose, job.isolation)
+        return link if link is not None and self._turns.take(job) else None
 
     async def enqueue(self, job: Job) -> None:
         """Let a queued job wait for a host of its app, or end it if none will come."""
@@ -157,9 +179,16 @@ class Dispatcher:
         if lines is None:
             await self._end(job.job_id, domain.lost("its app was stopped"))
             return
+        if not self._turns.take(job):
+            self._turns.wait(job)
+            return
         line = lines[job.isolation]
         line.add(job)
         self._feed(job.expose, job.isolation, line)
+
+    def expect(self, job: Job) -> None:
+        """Know that a host holds a job since before our own start."""
+        self._turns.take(job)
 
     async def lease_again(self, job_id: str, link: Link) -> None:
         """Hand a job to a host that never received its lease.  Raises `NotFound`."""
@@ -222,7 +251,39 @@ class Dispatcher:
             conversation=job.conversation,
             asked=[_asked(lock) for lock in asked],
         )
-        link.post(host_pb2.RunnerMessage(run=run))
+        if job.is_defined:
+            self._tasks.spawn(self._brief(job, run, link), f"brief-{job.job_id}")
+        else:
+            link.post(host_pb2.RunnerMessage(run=run))
+
+    async def _brief(self, job: Job, run: host_pb2.Run, link: Link) -> None:
+        """Tell the host what an agent's or crew's job is; one that cannot be told is tried again, or ends."""
+        try:
+            await self._briefs.complete(job, run)
+        except Exception as error:  # whatever it is: nobody else would end the job
+            log.warning("a job could not be handed over", job=job.job_id, exc_info=not isinstance(error, MeshError))
+            why = str(error) if isinstance(error, MeshError) else "internal error"
+            failed = End(state=State.FAILED, reason=Reason.WORKER_LOST, error=f"it could not be handed over: {why}")
+            with contextlib.suppress(NotFound):
+                await self._journal.change(job.job_id, lambda now: self._not_handed_over(now, job, failed))
+            return
+        with contextlib.suppress(NotFound):
+            now = await self._journal.look(job.job_id)
+            if now.state == State.STOPPING:
+                now = await self._journal.change(job.job_id, lambda now: self._unless_stopped(now, job))
+            if now.epoch == job.epoch and not now.ended:
+                link.post(host_pb2.RunnerMessage(run=run))
+
+    def _not_handed_over(self, now: Job, job: Job, failed: End) -> Change:
+        if now.epoch != job.epoch:
+            return Change(job=now)
+        return domain.attempts.lose(now, failed, self._now())
+
+    def _unless_stopped(self, now: Job, job: Job) -> Change:
+        """End a job that was told to stop before its host had heard of it."""
+        if now.epoch != job.epoch or now.state != State.STOPPING:
+            return Change(job=now)
+        return domain.end(now, domain.SHUT_DOWN, self._now())
 
     async def _end(self, job_id: str, end: End) -> None:
         with contextlib.suppress(NotFound):

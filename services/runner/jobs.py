@@ -12,6 +12,7 @@ from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import End, Event, Job, LockState, OpenLock, Reason, State
+from services.runner.domain.attempts import Completion
 from services.runner.journal import QUEUE, Journal, lock_end
 from services.runner.links import Hosts, Link
 from services.runner.ports.store import JobStore
@@ -110,8 +111,11 @@ class Jobs:
     # -- ends ----------------------------------------------------------------------------------------------------
 
     async def lose(self, job_ids: Iterable[str], why: str) -> None:
-        """End jobs whose host is gone."""
-        await self._end(job_ids, domain.lost(why))
+        """Take in that the host of jobs is gone: those that may be started again are, the others end."""
+        end = domain.lost(why)
+        for job_id in job_ids:
+            with contextlib.suppress(NotFound):
+                await self._journal.insist(job_id, lambda job: domain.attempts.lose(job, end, self._now()))
 
     async def orphaned(self, job: Job, why: str) -> None:
         """Take care of a job whose host ended while nobody looked: one that waits for a human waits on without it."""
@@ -146,6 +150,15 @@ class Jobs:
                     raise Unavailable("the job's host does not answer: the job is being stopped, look again")
                 await waker.wait(left_s)
                 job = await self._store.get(job_id)
+        return job
+
+    async def complete(self, job_id: str, done: Completion, *, take_over: bool) -> Job:
+        """End a job with what somebody outside made of it.  Raises `NotFound` and `FailedPrecondition`."""
+        before = await self._store.get(job_id)
+        rule = domain.attempts.complete
+        job = await self._journal.change(job_id, lambda job: rule(job, done, self._now(), take_over=take_over))
+        if before.host_id:  # its epoch is over: nothing that it says is taken any more
+            self._tell_stop(before)
         return job
 
     async def delete(self, job_id: str, reason: Reason) -> None:

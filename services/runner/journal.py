@@ -12,10 +12,11 @@ from mesh.runner.v1 import host_pb2
 from meshkit.bus import Bus
 from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, State
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails
+from services.runner.turns import Turns
 
 _AGAIN_S = 0.5
 QUEUE = "queue"
@@ -24,6 +25,8 @@ APPS = "apps"
 """An app has come or gone, stands elsewhere than before, or can be asked now."""
 LOCKS = "locks"
 """Locks have been opened or have ended: their timer and watchers look."""
+RETRIES = "retries"
+"""A job was lost and is to be started again: retries look."""
 PAYMENTS = "payments"
 """The payments service must be told something: billing looks."""
 
@@ -31,10 +34,11 @@ PAYMENTS = "payments"
 class Journal:
     """Applies rules to jobs."""
 
-    def __init__(self, store: JobStore, tails: Tails, hosts: Hosts, bus: Bus) -> None:
+    def __init__(self, store: JobStore, tails: Tails, hosts: Hosts, turns: Turns, bus: Bus) -> None:
         self._store = store
         self._tails = tails
         self._hosts = hosts
+        self._turns = turns
         self._bus = bus
 
     async def create(
@@ -49,6 +53,10 @@ class Journal:
         for job, events in written:
             await self._announce(job, events, Change(job=job))
         return [job for job, _ in written]
+
+    async def look(self, job_id: str) -> Job:
+        """Return a job as it is.  Raises `NotFound`."""
+        return await self._store.get(job_id)
 
     async def change(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Job:
         """Apply a rule; return the job as it is then.
@@ -92,9 +100,12 @@ class Journal:
                 self._tell_lock_end(job, end.lock_id, end.result_json, answered=end.state == LockState.ANSWERED)
         if change.opened or change.ended:
             await self._bus.publish(LOCKS, locks_of(job.owner))
-        if job.ended:
+        if job.ended or job.state == State.RETRYING:
             self._hosts.release(job)
+            self._turns.free(job)
             await self._bus.publish(QUEUE)
+        if job.state == State.RETRYING:
+            await self._bus.publish(RETRIES)
         if job.payment_todo or job.unasked:
             await self._bus.publish(PAYMENTS)
 

@@ -22,6 +22,7 @@ from services.runner.domain import Isolation, Job, ids
 from services.runner.ports.store import JobStore
 from services.runner.refusals import BY_FORM, refused
 from services.runner.requests import Requests
+from services.runner.targets import KINDS, Targets, Wish
 
 INPUTS_BYTES_MAX = 4 * 1024 * 1024
 _NOT_THERE = (404, 405)
@@ -37,6 +38,8 @@ class Launch:
     inputs_json: str
     """A JSON object."""
     request_id: str = ""
+    wish: Wish = dataclasses.field(default_factory=Wish)
+    """Of an agent or crew."""
 
     @property
     def flow(self) -> str:
@@ -52,6 +55,7 @@ class Launches:
         store: JobStore,
         apps: Apps,
         births: Births,
+        targets: Targets,
         requests: Requests,
         *,
         timeout_s: float,
@@ -62,6 +66,7 @@ class Launches:
         self._store = store
         self._apps = apps
         self._births = births
+        self._targets = targets
         self._requests = requests
         self._timeout_s = timeout_s
         self._patience_s = patience_s
@@ -81,22 +86,32 @@ class Launches:
         async with self._requests.one_at_a_time(request):
             if request is not None and (known := await self._requests.known(request)) is not None:
                 return await self._store.get(known.decode())
-            await self._births.offer(launch.flow)
-            app = await self._apps.get(order.expose, self._patience_s)
-            info = app.flows.get(launch.path)
-            if info is not None and info.launcher == app_pb2.LAUNCHER_SCHEMA:
-                asked: Sequence[host_pb2.Launch] = [self._check(info, launch.inputs_json)]
+            if order.target.startswith(KINDS):
+                order, planned = await self._targets.plan(order, launch.wish, _decode(launch.inputs_json))
+                planned.job_id = self._ids.new(self._now())
+                asked: Sequence[host_pb2.Launch] = [planned]
+                isolation: Callable[[str], Isolation] = _shared
             else:
-                asked = await self._ask(launch)
+                app, asked = await self._launch_flow(launch)
+                isolation = functools.partial(isolation_of, app)
             if request is not None:
                 request = request.answered(asked[0].job_id.encode())
             try:
-                jobs = await self._births.bear(asked, order, functools.partial(isolation_of, app), request)
+                jobs = await self._births.bear(asked, order, isolation, request)
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or (known := await self._requests.known(request)) is None:
                     raise Internal("the app used a job id twice") from None
                 return await self._store.get(known.decode())
         return jobs[0]
+
+    async def _launch_flow(self, launch: Launch) -> tuple[App, Sequence[host_pb2.Launch]]:
+        """Return the app of a flow, and the jobs that it wants to start for checked inputs."""
+        await self._births.offer(launch.flow)
+        app = await self._apps.get(launch.order.expose, self._patience_s)
+        info = app.flows.get(launch.path)
+        if info is not None and info.launcher == app_pb2.LAUNCHER_SCHEMA:
+            return app, [self._check(info, launch.inputs_json)]
+        return app, await self._ask(launch)
 
     def _check(self, info: app_pb2.FlowInfo, inputs_json: str) -> host_pb2.Launch:
         """Check inputs by a flow's schema and return the job to start."""
@@ -151,6 +166,11 @@ def checked_inputs(schema: inputs.Schema, values: dict[str, Any]) -> dict[str, A
         raise Invalid(str(error), error.fields, **{**error.metadata, **BY_FORM}) from error
 
 
+def _shared(path: str) -> Isolation:
+    """Return what separates the jobs of agents and crews: they wait for others most of the time (ADR 6)."""
+    return Isolation.SHARED
+
+
 def isolation_of(app: App, path: str) -> Isolation:
     """Return what separates the jobs of an app's flow: the operator's word, else the author's."""
     if app.placed.isolation is not None:
@@ -169,6 +189,8 @@ def _body(launch: Launch) -> tuple[str, ...]:
         "conversation": order.conversation,
         "payment": dataclasses.astuple(order.payment),
         "free": order.free,
+        "budget": launch.wish.budget.SerializeToString(deterministic=True).hex(),
+        "external": launch.wish.external,
     }
     return (order.target or launch.flow, launch.inputs_json, json.dumps(said, sort_keys=True))
 

@@ -1,7 +1,8 @@
 """Between the runner's records and its messages."""
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
@@ -14,6 +15,8 @@ from meshkit.principal import Principal
 from services.runner.apps import App, AppState
 from services.runner.births import Order
 from services.runner.domain import (
+    HELD,
+    TERMINAL,
     End,
     Event,
     Isolation,
@@ -25,8 +28,11 @@ from services.runner.domain import (
     Reason,
     State,
 )
+from services.runner.domain.attempts import Completion
 from services.runner.domain.payments import Asked
 from services.runner.launches import Launch
+from services.runner.ports.store import JobFilter
+from services.runner.targets import KINDS, Wish
 
 _STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.name}") for state in State}
 _REASONS = {
@@ -37,7 +43,12 @@ _FROM_STATES = {number: state for state, number in _STATES.items()}
 _FROM_REASONS = {number: reason for reason, number in _REASONS.items()}
 _LOCK_STATES = {state: lock_pb2.LockState.Value(f"LOCK_STATE_{state.name}") for state in LockState}
 _ISOLATIONS = {app_pb2.ISOLATION_PROCESS: Isolation.PROCESS, app_pb2.ISOLATION_SHARED: Isolation.SHARED}
+_SANDBOX = "sandbox"
 _LABELS_MAX = 64
+_TARGETS_MAX = 100
+_WAITING = (State.PENDING, State.QUEUED, State.RETRYING, State.AWAITING_PAYMENT)
+_OUTPUT_BYTES_MAX = 4 * 1024 * 1024
+_TARGET = re.compile(r"(agents|crews)/[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _LABEL_CHARS_MAX = 63
 _APP_STATES = {state: app_pb2.AppState.Value(f"APP_STATE_{state.name}") for state in AppState}
 
@@ -85,7 +96,22 @@ def job_to_pb(job: Job) -> job_pb2.Job:
         attempt=job.attempt,
         labels=json.loads(job.labels_json) if job.labels_json else None,
         base_url=job.base_url,
+        attempts_max=job.attempts_max,
     )
+
+
+def counts_to_pb(targets: Sequence[str], counts: Mapping[tuple[str, State], int]) -> job_pb2.CountJobsResponse:
+    """Render how many jobs targets have."""
+    answer = job_pb2.CountJobsResponse()
+    for target in targets:
+        of = {state: counts.get((target, state), 0) for state in State}
+        answer.counts.add(
+            target=target,
+            job_count=sum(of.values()),
+            waiting_count=sum(of[state] for state in _WAITING),
+            running_count=sum(of[state] for state in HELD),
+        )
+    return answer
 
 
 def _usage(job: Job) -> job_pb2.Usage | None:
@@ -195,7 +221,16 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
     if (request.extra_json or request.base_url) and not caller.service:
         raise Denied("extra_json and base_url are for services of this mesh")
     target = request.target or request.flow
-    expose, _, path = names.parse(target, "flows", "target").partition("/")
+    if target.startswith(KINDS):
+        _check_name(target)
+        expose = path = ""
+    else:
+        expose, _, path = names.parse(target, "flows", "target").partition("/")
+        if request.external or request.HasField("budget"):
+            raise Invalid(
+                "a flow has no budget and is run by its host",
+                {name: ["only for agents and crews"] for name in ("external", "budget") if getattr(request, name)},
+            )
     asked = request.payment
     order = Order(
         owner=caller.user,
@@ -214,9 +249,58 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
         ),
         free=request.free,
         may_free=allow_free and caller.operator,
+        is_operator=caller.operator,
+        is_sandbox=caller.tier == _SANDBOX,
     )
     given = request.inputs_json or inputs_json(request.inputs)
-    return Launch(order=order, path=f"/{path.strip('/')}", inputs_json=given, request_id=request.request_id)
+    return Launch(
+        order=order,
+        path=f"/{path.strip('/')}",
+        inputs_json=given,
+        request_id=request.request_id,
+        wish=Wish(budget=request.budget, external=request.external),
+    )
+
+
+def _check_name(target: str) -> None:
+    if not _TARGET.fullmatch(target):
+        remedy = "must look like agents/{id or slug} or crews/{id}"
+        raise Invalid("target is no name of an agent or a crew", {"target": [remedy]})
+
+
+def filter_from_pb(request: job_pb2.ListJobsRequest) -> JobFilter:
+    """Read which jobs a caller wants to see.  Raises `Invalid`, naming the field."""
+    if len(request.targets) > _TARGETS_MAX:
+        raise Invalid("there are too many targets", {"targets": [f"at most {_TARGETS_MAX}"]})
+    if any(state not in _FROM_STATES for state in request.states):
+        raise Invalid("there is no such state", {"states": ["must be states of a job, not UNSPECIFIED"]})
+    return JobFilter(
+        targets=tuple(sorted(set(request.targets))),
+        states=tuple(sorted({_FROM_STATES[state] for state in request.states})),
+        conversation=request.conversation,
+    )
+
+
+def completion_from_pb(request: job_pb2.CompleteJobRequest) -> Completion:
+    """Read what somebody outside made of a job.  Raises `Invalid`, naming the field."""
+    state = _FROM_STATES.get(request.state)
+    if state not in TERMINAL:
+        raise Invalid("a job is completed with its end", {"state": ["must be SUCCEEDED, FAILED or CANCELLED"]})
+    if len(request.output.encode()) > _OUTPUT_BYTES_MAX:
+        raise Invalid("the output is too large", {"output": ["must be at most 4 MiB"]})
+    usage = request.usage
+    counts = {name: getattr(usage, name) for name in ("input_tokens", "output_tokens", "cost_micros")}
+    if wrong := {f"usage.{name}": ["must be 0 or more"] for name, count in counts.items() if not 0 <= count <= 2**53}:
+        raise Invalid("the usage cannot be counted", wrong)
+    done = state == State.SUCCEEDED
+    stopped = "completed as cancelled by its runner" if state == State.CANCELLED else ""
+    end = End(
+        state=state,
+        reason=Reason.NONE if done else Reason.ERROR if state == State.FAILED else Reason.USER_STOP,
+        error="" if done else request.error or request.output or stopped,
+        result_json=json.dumps({"str": request.output}, ensure_ascii=False, separators=(",", ":")) if done else "",
+    )
+    return Completion(end=end, **counts)
 
 
 def _json_object(text: str, field: str) -> dict[str, Any]:

@@ -51,8 +51,25 @@ def real(mesh: Mesh, token: str) -> Mapping[str, str]:
         job = http.post("jobs", json={"target": "flows/noop"}).raise_for_status().json()["name"].partition("/")[2]
         victim = {"login": "victim", "email": "victim@example.com", "password": "secret-secret"}
         user = http.post("users", json=victim).raise_for_status().json()["name"].partition("/")[2]
-    named = {"flow": "prime/async", "expose": "prime", "name": "prime"}
+        defined = _defined(http)
+    named = {"flow": "prime/async", "expose": "prime", "name": "prime", **defined}
     return {**dict.fromkeys(("job", "fid", "job_id"), job), **dict.fromkeys(("user", "role"), user), **named}
+
+
+def _defined(http: httpx.Client) -> dict[str, str]:
+    """Add one of each definition."""
+
+    def add(collection: str, sent: dict[str, object]) -> str:
+        return str(http.post(collection, json=sent).raise_for_status().json()["name"])
+
+    agent = add("agents", {"displayName": "Atlas", "model": {"provider": "offline"}})
+    crew = add("crews", {"crew": {"displayName": "Crew", "agents": [agent]}})
+    task = add("taskDefs", {"crew": crew, "agent": agent, "description": "Do it"})
+    tool = add("tools", {"displayName": "lookup", "kind": "TOOL_KIND_HTTP", "endpoint": "https://example.com/"})
+    return {
+        noun: name.partition("/")[2]
+        for noun, name in {"agent": agent, "crew": crew, "taskDef": task, "tool": tool}.items()
+    }
 
 
 @pytest.mark.parametrize("name", sorted(openapi.documents()))

@@ -10,13 +10,23 @@ from typing import Any
 import grpc
 from google.protobuf import struct_pb2
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
+from mesh.runner.v1 import (
+    app_pb2,
+    app_pb2_grpc,
+    conversation_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
+    lock_pb2,
+    lock_pb2_grpc,
+    memory_pb2_grpc,
+    trace_pb2_grpc,
+)
 
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.runner import app as runner_app
 from services.runner.config import Config
-from services.runner.peers.memory import MemoryCatalogue
+from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
 
 DEADLINE_S = 30.0
@@ -30,6 +40,9 @@ class Stack:
     jobs: Any
     apps: Any
     locks: Any
+    talk: Any
+    memory: Any
+    traces: Any
     users: Any
     auth: Any
     operator: Sequence[tuple[str, str]]
@@ -101,9 +114,9 @@ class Stack:
             stream.cancel()
         raise AssertionError("the stream of locks ended")
 
-    async def user(self, login: str) -> Sequence[tuple[str, str]]:
+    async def user(self, login: str, **more: Any) -> Sequence[tuple[str, str]]:
         """Add an ordinary user; return the metadata of their calls."""
-        user = auth_pb2.User(login=login, email=f"{login}@example.com", password="secret-secret")
+        user = auth_pb2.User(login=login, email=f"{login}@example.com", password="secret-secret", **more)
         await self.users.CreateUser(auth_pb2.CreateUserRequest(user=user), metadata=self.operator, timeout=DEADLINE_S)
         tokens = await self.auth.Login(auth_pb2.LoginRequest(login=login, password="secret-secret"), timeout=DEADLINE_S)
         return (("authorization", f"Bearer {tokens.access_token}"),)
@@ -111,11 +124,16 @@ class Stack:
 
 @contextlib.asynccontextmanager
 async def stack(
-    data_dir: pathlib.Path, address: str = "127.0.0.1:0", now: Callable[[], float] = time.time, **config: Any
+    data_dir: pathlib.Path,
+    address: str = "127.0.0.1:0",
+    now: Callable[[], float] = time.time,
+    definitions: MemoryDefinitions | None = None,
+    **config: Any,
 ) -> AsyncIterator[Stack]:
     """Run auth and the runner, with a nursery of its own unless `nursery` names one.
 
-    `address` is the runner's: hosts come back to where they were started from; `now` is its clock.
+    `address` is the runner's: hosts come back to where they were started from; `now` is its clock.  With `definitions`
+    the engine is served, and runs those.
     """
     async with contextlib.AsyncExitStack() as exits:
         auth_port = await exits.enter_async_context(
@@ -126,11 +144,12 @@ async def stack(
             auth_address=f"127.0.0.1:{auth_port}",
             runner_address=address,
             grace_s=0,
-            **config,
+            **{"engine": definitions is not None, **config},
         )
-        port = await exits.enter_async_context(
-            runner_app.running(settings, catalogue=MemoryCatalogue(Offer()), now=now)
+        running = runner_app.running(
+            settings, catalogue=MemoryCatalogue(Offer()), definitions=definitions or MemoryDefinitions(), now=now
         )
+        port = await exits.enter_async_context(running)
         auth_channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{auth_port}"))
         channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         auth = auth_pb2_grpc.AuthServiceStub(auth_channel)
@@ -142,6 +161,9 @@ async def stack(
             jobs=job_pb2_grpc.JobServiceStub(channel),
             apps=app_pb2_grpc.AppServiceStub(channel),
             locks=lock_pb2_grpc.LockServiceStub(channel),
+            talk=conversation_pb2_grpc.ConversationServiceStub(channel),
+            memory=memory_pb2_grpc.MemoryServiceStub(channel),
+            traces=trace_pb2_grpc.TraceServiceStub(channel),
             users=auth_pb2_grpc.UserServiceStub(auth_channel),
             auth=auth,
             operator=(("authorization", f"Bearer {tokens.access_token}"),),

@@ -12,14 +12,16 @@ from meshkit.bus import MemoryBus
 from meshkit.errors import Denied, Exhausted, Internal, Invalid, NotFound
 from meshkit.tasks import Tasks
 from services.runner.births import Births, Order, input_hash
+from services.runner.briefs import Briefs
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Isolation, Job, PaymentStep, State, payments
 from services.runner.journal import Journal
 from services.runner.links import Hosts
-from services.runner.peers.memory import MemoryCatalogue
+from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
 from services.runner.stores.memory import MemoryStore
 from services.runner.tails import Tails
+from services.runner.turns import Turns
 
 PRICED = Offer(agent_identifier="agent-1", network="Preprod")
 
@@ -29,9 +31,10 @@ class Nursery:
 
     def __init__(self) -> None:
         self.store, self.catalogue = MemoryStore(), MemoryCatalogue()
-        hosts, bus = Hosts(), MemoryBus()
-        journal = Journal(self.store, Tails(self.store, bus), hosts, bus)
-        dispatcher = Dispatcher(journal, hosts, bus, Tasks(), time.time)
+        hosts, bus, turns = Hosts(), MemoryBus(), Turns()
+        briefs = Briefs(self.store, self.store.conversations, self.store.memories, MemoryDefinitions())
+        journal = Journal(self.store, Tails(self.store, bus), hosts, turns, bus)
+        dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, Tasks(), time.time)
         dispatcher.open("demo")
         dispatcher.settle()
         self.births = Births(dispatcher, self.catalogue, hashes="", share=3, now=lambda: 100.0)

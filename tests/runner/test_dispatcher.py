@@ -7,12 +7,15 @@ import pytest
 from meshkit.bus import MemoryBus
 from meshkit.tasks import Tasks
 from services.runner import domain
+from services.runner.briefs import Briefs
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Birth, Isolation, Job, Reason, State
 from services.runner.journal import Journal
 from services.runner.links import Capacity, Hosts, Link
+from services.runner.peers.memory import MemoryDefinitions
 from services.runner.stores.memory import MemoryStore
 from services.runner.tails import Tails
+from services.runner.turns import Turns
 
 
 class Runner:
@@ -22,9 +25,10 @@ class Runner:
         self.store = MemoryStore()
         self.hosts = Hosts()
         self.tasks = Tasks()
-        bus = MemoryBus()
-        self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, bus)
-        self.dispatcher = Dispatcher(self.journal, self.hosts, bus, self.tasks, time.time)
+        bus, turns = MemoryBus(), Turns()
+        briefs = Briefs(self.store, self.store.conversations, self.store.memories, MemoryDefinitions())
+        self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, turns, bus)
+        self.dispatcher = Dispatcher(self.journal, self.hosts, turns, briefs, bus, self.tasks, time.time)
 
     def serve(self, host_id: str, capacity: Capacity) -> Link:
         """Attach a host of the app."""

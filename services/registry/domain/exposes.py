@@ -22,6 +22,8 @@ _NAME_MAX = 100
 _DISPLAY_MAX = 200
 _URL_MAX = 500
 _META_MAX = 2000
+ENGINE = "agents"
+"""The name of the mesh's own app, which runs agents and crews; the runner places it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +156,10 @@ def clean_name(name: str, field: str) -> str:
 
 def check(definition: Definition) -> None:
     """Raise `Invalid`, naming the field, for what no expose may have.  YAML is checked elsewhere."""
+    if definition.name == ENGINE:
+        raise Invalid(
+            f"{ENGINE} is the mesh's own app, which runs agents and crews", {"expose.name": ["choose another name"]}
+        )
     if definition.network is not None and definition.network not in NETWORKS:
         raise Invalid(
             f"network must be one of {', '.join(NETWORKS)}, or absent",

@@ -10,6 +10,7 @@ from meshkit.sqlite import Database
 from services.registry import rows
 from services.registry.domain.exposes import Expose, missing, taken
 from services.registry.ports.exposes import Asked
+from services.registry.stores import sqlite_definitions
 
 MIGRATIONS = (
     """
@@ -28,6 +29,7 @@ MIGRATIONS = (
     ) STRICT;
     """,
     sqlite_requests.MIGRATION,
+    sqlite_definitions.MIGRATION,
 )
 
 

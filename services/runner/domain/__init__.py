@@ -3,8 +3,9 @@
 A rule is a pure function from the stored job to a `Change`; nothing here knows transport, storage or the clock.
 """
 
-from services.runner.domain import locks, pages, payments
-from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, finish, lease, lost, move, report, stop
+from services.runner.domain import attempts, conversations, locks, memories, pages, payments, talk, traces
+from services.runner.domain.ends import finish, move
+from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, lease, lost, report, stop
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
@@ -15,13 +16,17 @@ from services.runner.domain.records import (
     Event,
     Isolation,
     Job,
+    Layer,
     Lock,
     LockEnd,
     LockState,
+    Memory,
     OpenLock,
     PaymentStep,
     PlacedApp,
     Reason,
+    Role,
+    Said,
     State,
     Terms,
 )
@@ -38,25 +43,34 @@ __all__ = [
     "Gap",
     "Isolation",
     "Job",
+    "Layer",
     "Lock",
     "LockEnd",
     "LockState",
+    "Memory",
     "OpenLock",
     "PaymentStep",
     "PlacedApp",
     "Reason",
+    "Role",
+    "Said",
     "Stale",
     "State",
     "Terms",
+    "attempts",
     "born",
+    "conversations",
     "end",
     "finish",
     "lease",
     "locks",
     "lost",
+    "memories",
     "move",
     "pages",
     "payments",
     "report",
     "stop",
+    "talk",
+    "traces",
 ]

@@ -10,18 +10,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from meshkit.errors import FailedPrecondition
-from services.runner.domain import locks, payments
+from services.runner.domain import attempts, ends, locks, memories, talk
 from services.runner.domain.records import (
-    ALLOWED,
     HELD,
     Birth,
     Change,
     End,
     Event,
     Job,
-    LockEnd,
-    LockState,
     OpenLock,
     Reason,
     State,
@@ -41,30 +37,24 @@ class Gap(Exception):
     """A report that leaves out what should have come before it: refuse it, the host still has that."""
 
 
-def move(job: Job, state: State) -> None:
-    """Raise `FailedPrecondition` unless `job` may go to `state`."""
-    if state not in ALLOWED[job.state]:
-        raise FailedPrecondition(f"a job that is {job.state} cannot become {state}", state=job.state)
-
-
 def born(job: Job) -> Birth:
     """Return a new job with the head of its log: its status, inputs and meta; one to be paid for says that it waits."""
     at = job.created_at
     head: tuple[Event, ...] = (
-        Event(kind="status", payload=State.QUEUED, time=at),
+        Event(kind="status", payload=State.PENDING if job.state == State.PENDING else State.QUEUED, time=at),
         # Both are JSON objects: wrapped as typed JSON without a look inside.
         Event(kind="inputs", payload=f'{{"dict":{job.inputs_json}}}', time=at),
         Event(kind="meta", payload=f'{{"dict":{job.meta_json}}}', time=at),
     )
     if job.state == State.AWAITING_PAYMENT:
         head = (*head, Event(kind="status", payload=State.AWAITING_PAYMENT, time=at))
-    return Birth(job=job, events=head)
+    return Birth(job=job, events=head, said=talk.asked(job))
 
 
 def lease(job: Job, host_id: str, now: float) -> Change:
     """Give the job to a host: a queued one, or one that its host never took up."""
     if job.state != State.STARTING:
-        move(job, State.STARTING)
+        ends.move(job, State.STARTING)
     leased = dataclasses.replace(
         job, state=State.STARTING, host_id=host_id, epoch=job.epoch + 1, source_seq=0, updated_at=now
     )
@@ -76,44 +66,8 @@ def stop(job: Job, reason: Reason, now: float) -> Change:
     if job.ended or job.state == State.STOPPING:
         return Change(job=job)
     if job.state not in HELD or job.parked:
-        return finish(job, End(state=State.CANCELLED, reason=reason, error=_STOPPED[reason]), now)
+        return ends.finish(job, End(state=State.CANCELLED, reason=reason, error=ends.STOPPED[reason]), now)
     return Change(job=dataclasses.replace(job, state=State.STOPPING, reason=reason, updated_at=now))
-
-
-_STOPPED = {
-    Reason.USER_STOP: "stopped by its owner",
-    Reason.OPERATOR_CANCEL: "stopped by an operator",
-    Reason.SHUTDOWN: "stopped: its app was shut down",
-}
-
-
-def finish(job: Job, end: End, now: float) -> Change:
-    """End a job: the terminal status is the last line of its log.  A job that has ended stays as it is."""
-    if job.ended:
-        return Change(job=job)
-    now = max(now, job.updated_at)
-    closed = tuple(LockEnd(lock_id=lock_id, state=LockState.CLOSED, at=now) for lock_id in job.pending_locks)
-    todo, paid = payments.on_end(job, end, now)
-    if end.state == State.SUCCEEDED:
-        if job.state != State.AWAITING_INPUT:  # a flow need not wait for every lock it has opened
-            move(job, State.SUCCEEDED)
-        last: tuple[Event, ...] = (*paid, Event(kind="final", payload=end.result_json, time=now))
-    else:
-        last = (Event(kind="error", payload=end.error, time=now, detail=end.detail),)
-    ended = dataclasses.replace(
-        job,
-        state=end.state,
-        reason=end.reason,
-        error=end.error,
-        result_json=end.result_json,
-        inputs_blob=b"",
-        host_id="",
-        finished_at=now,
-        updated_at=now,
-        pending_locks=(),
-        payment_todo=todo,
-    )
-    return Change(job=ended, events=(*last, Event(kind="status", payload=end.state, time=now)), ended=closed)
 
 
 def report(
@@ -145,17 +99,23 @@ def report(
     said = bool(fresh) or outcome is not None or opening is not None
     if said and job.state == State.STARTING:  # else it is being stopped: the process has not heard of it yet
         at = fresh[0].time if fresh else max(now, job.updated_at)
-        taken = dataclasses.replace(taken, state=State.RUNNING, started_at=at, updated_at=at, attempt=job.attempt + 1)
+        taken = dataclasses.replace(
+            taken, state=State.RUNNING, started_at=job.started_at or at, updated_at=at, attempt=job.attempt + 1
+        )
         fresh = (Event(kind="status", payload=State.RUNNING, time=at), *fresh)
     if fresh:
         taken = dataclasses.replace(taken, updated_at=fresh[-1].time)
     now = max(now, taken.updated_at)
+    remembered = memories.of_events(taken, fresh)
     if opening is not None:
-        return locks.open_lock(taken, fresh, opening, now)
+        return dataclasses.replace(locks.open_lock(taken, fresh, opening, now), remembered=remembered)
     if outcome is None or outcome.state == State.RUNNING:
-        return Change(job=taken, events=fresh)
-    ended = finish(taken, _stopped_outcome(job, outcome), now)
-    return dataclasses.replace(ended, events=(*fresh, *ended.events))
+        return Change(job=taken, events=fresh, remembered=remembered)
+    if outcome.reason == Reason.WORKER_LOST:
+        ended = attempts.lose(taken, outcome, now)
+    else:
+        ended = ends.finish(taken, ends.stopped_outcome(job, outcome), now)
+    return dataclasses.replace(ended, events=(*fresh, *ended.events), remembered=remembered)
 
 
 def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
@@ -198,24 +158,15 @@ def _in_order(events: Sequence[Event], at: float, now: float) -> tuple[Event, ..
     return tuple(ordered)
 
 
-def _stopped_outcome(job: Job, outcome: End) -> End:
-    """While a job is being stopped every end is CANCELLED, for the reason it was stopped."""
-    if job.state != State.STOPPING:
-        return outcome
-    return End(
-        state=State.CANCELLED, reason=job.reason, error=_STOPPED.get(job.reason, "stopped"), detail=outcome.detail
-    )
-
-
 def lost(why: str) -> End:
     """Return the end of a job whose host is gone."""
     return End(state=State.FAILED, reason=Reason.WORKER_LOST, error=why)
 
 
-SHUT_DOWN = End(state=State.CANCELLED, reason=Reason.SHUTDOWN, error=_STOPPED[Reason.SHUTDOWN])
+SHUT_DOWN = End(state=State.CANCELLED, reason=Reason.SHUTDOWN, error=ends.STOPPED[Reason.SHUTDOWN])
 """The end of a job whose app is being removed."""
 
 
 def end(job: Job, how: End, now: float) -> Change:
     """End a job that nobody reports on; one that is being stopped ends as stopped."""
-    return finish(job, _stopped_outcome(job, how), now)
+    return ends.finish(job, ends.stopped_outcome(job, how), now)

@@ -152,6 +152,10 @@ class Job:
     """Of the lease: one more each time it is given."""
     attempt: int = 0
     """How often its process was started."""
+    attempts_max: int = 1
+    """How often it may be started: one that is lost is started again until then."""
+    concurrency_limit: int = 0
+    """How many jobs of its target may run at once; 0 is no limit."""
     source_seq: int = 0
     """The last number that the lease's holder reported."""
     pending_locks: tuple[str, ...] = ()
@@ -170,6 +174,11 @@ class Job:
     progress: float = -1.0
     """In percent; negative if its flow has not said."""
     progress_text: str = ""
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether it runs an agent or a crew, as it was defined when the job was born."""
+        return not self.target.startswith("flows/") and self.target != ""
 
     @property
     def expose(self) -> str:
@@ -255,6 +264,53 @@ class Terms:
     """How the result is hashed: empty for MIP-004, or `kodosumi`."""
 
 
+class Role(enum.StrEnum):
+    """Who says something in a conversation."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Something that was said in a conversation; whatever becomes of the conversation, the job goes on."""
+
+    conversation: str
+    """`conversations/{id}`."""
+    role: Role
+    content: str
+    job_id: str
+    at: float
+
+
+class Layer(enum.StrEnum):
+    """What kind of memory a record is of."""
+
+    SHORT = "short"
+    LONG = "long"
+    EPISODIC = "episodic"
+    PROCEDURAL = "procedural"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """One thing that is remembered; `number` is 0 until the store has numbered it."""
+
+    owner: str
+    """`users/{uuid}`."""
+    scope: str
+    """`agents/{id}` or `crews/{id}`."""
+    layer: Layer
+    content: str
+    type: str = "fact"
+    category: str = ""
+    importance: float = 0.5
+    job_id: str = ""
+    """Of the job that wrote it; empty if it was added by hand."""
+    created_at: float
+    number: int = 0
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What a rule decides: the job as it shall be (`last_seq` is the store's), events to append, locks to change."""
@@ -263,6 +319,8 @@ class Change:
     events: tuple[Event, ...] = ()
     opened: tuple[Lock, ...] = ()
     ended: tuple[LockEnd, ...] = ()
+    said: tuple[Said, ...] = ()
+    remembered: tuple[Memory, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +340,9 @@ class Birth:
 
     job: Job
     events: tuple[Event, ...] = ()
+    said: tuple[Said, ...] = ()
+    brief: bytes = b""
+    """What an agent's or crew's job runs: an encoded `Run` with its definition and budget; opaque here."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

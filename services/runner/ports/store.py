@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, PlacedApp
+from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memory, PlacedApp, State
+from services.runner.domain.conversations import Conversation, Message
+from services.runner.domain.memories import Ranked
 
 DELETED_KEPT_S = 7 * 86400.0
 """How long it is remembered that a job was deleted."""
@@ -32,6 +34,32 @@ class LockQuery:
 
 class TooManyOpen(Exception):
     """An owner has as many jobs that have not ended as they may have."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs to find; empty is no condition."""
+
+    targets: tuple[str, ...] = ()
+    """`agents/{id}`, `crews/{id}`, `flows/…`; `agents/-` is every agent, and so on."""
+    states: tuple[State, ...] = ()
+    conversation: str = ""
+
+    def takes(self, job: Job) -> bool:
+        """Return whether a job is one of them."""
+        return (
+            (not self.targets or any(_is_target(job, target) for target in self.targets))
+            and (not self.states or job.state in self.states)
+            and self.conversation in ("", job.conversation)
+        )
+
+
+def _is_target(job: Job, target: str) -> bool:
+    return job.target.startswith(target[:-1]) if target.endswith("/-") else job.target == target
+
+
+ANY = JobFilter()
+"""Every job."""
 
 
 class JobStore(Protocol):
@@ -68,11 +96,24 @@ class JobStore(Protocol):
         Fewer where they are large: up to the one that is too much for a page (`domain.pages`).
         """
 
-    async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
-        """Return jobs, newest first: of `owner` or all, older than the id `before` if given, holding `query`.
+    async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
+        """Return every event of some kinds, in order."""
+
+    async def brief(self, job_id: str) -> bytes:
+        """Return what an agent's or crew's job runs (`Birth.brief`); empty if it has none."""
+
+    async def find(self, owner: str | None, query: str, before: str, limit: int, only: JobFilter = ANY) -> list[Job]:
+        """Return jobs such as `only` says, newest first: of `owner` or all, older than the id `before` if given,
+        holding `query`.
 
         Fewer than `limit` where they are large: up to the one that is too much for a page (`domain.pages`).
         """
+
+    async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
+        """Return how many jobs of `owner` or all have a target and a state; where there is none, no number."""
+
+    async def retrying_jobs(self) -> list[Job]:
+        """Return every job that waits for another attempt, oldest first."""
 
     async def open_jobs(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
@@ -116,3 +157,58 @@ class AppStore(Protocol):
 
     async def apps(self) -> list[PlacedApp]:
         """Return every app, by expose."""
+
+
+class ConversationStore(Protocol):
+    """Keeps conversations; what jobs say in them comes with the jobs' writes (`Birth.said`, `Change.said`)."""
+
+    async def add(self, conversation: Conversation, request: Request | None) -> None:
+        """Keep a new conversation.  Raises `AlreadyExists` if `request` was made before."""
+
+    async def get(self, conversation_id: str) -> Conversation:
+        """Return a conversation, or raise `NotFound`."""
+
+    async def find(
+        self, owner: str | None, target: str, before: tuple[float, str] | None, limit: int
+    ) -> list[Conversation]:
+        """Return conversations, those with the newest messages first.
+
+        Of `owner` or all, with a job of `target` if given, behind `before` (last_message_at, id) in that order.
+        """
+
+    async def update(self, conversation_id: str, rule: Callable[[Conversation], Conversation]) -> Conversation:
+        """Change title, summary or whether it is active, in one step.  Raises `NotFound`, and what the rule raises."""
+
+    async def delete(self, conversation_id: str) -> None:
+        """Delete a conversation with its messages.  Raises `NotFound`."""
+
+    async def messages(self, conversation_id: str, after: int, limit: int) -> list[Message]:
+        """Return up to `limit` messages behind the number `after` (-1: all), in order."""
+
+    async def last_messages(self, conversation_id: str, before_job: str, limit: int) -> list[Message]:
+        """Return the last messages that were said before a job's own first, in order."""
+
+
+class MemoryRecords(Protocol):
+    """Keeps what agents and crews remember; what jobs write comes with the jobs' writes (`Change.remembered`).
+
+    Owner and scope (`agents/{id}`, `crews/{id}`) are part of every question: there is no way to ask across them.
+    """
+
+    async def add(self, record: Memory, request: Request | None) -> Memory:
+        """Keep a record; return it with its number, which is kept as the request's answer.
+
+        Raises `AlreadyExists` if `request` was made before.
+        """
+
+    async def get(self, owner: str, number: int) -> Memory | None:
+        """Return a record of an owner, or `None`."""
+
+    async def find(self, owner: str, scope: str, layer: Layer | None, before: int, limit: int) -> list[Memory]:
+        """Return records, newest first, with numbers below `before` (0: all)."""
+
+    async def search(self, owner: str, scope: str, layer: Layer | None, query: str, limit: int) -> list[Ranked]:
+        """Return the records that fit a query best, the best first."""
+
+    async def clear(self, owner: str, scope: str, layer: Layer | None) -> int:
+        """Delete records for good; return how many there were."""

@@ -8,12 +8,13 @@ from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit import names
-from meshkit.errors import Invalid
+from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from meshkit.tasks import Tasks
 from services.runner.apps import App, Apps
 from services.runner.calls import Calls
+from services.runner.engine import EXPOSE
 from services.runner.wire import app_from_pb, app_to_pb
 
 _QUIET_S = 5.0
@@ -30,17 +31,23 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
         self._tasks = tasks
 
     async def DeployApp(self, request: app_pb2.DeployAppRequest, context: Context) -> app_pb2.App:
-        """Load an app on hosts of its own.  Raises `Invalid`, and `Unavailable` if no host can be started."""
-        return self._pb(await self._tasks.complete(self._apps.deploy(app_from_pb(request)), "deploy-app"))
+        """Load an app on hosts of its own.
+
+        Raises `Invalid`, `Denied` for the engine, and `Unavailable` if no host can be started.
+        """
+        placed = app_from_pb(request)
+        _check_free(placed.expose)
+        return self._pb(await self._tasks.complete(self._apps.deploy(placed), "deploy-app"))
 
     async def RemoveApp(self, request: app_pb2.RemoveAppRequest, context: Context) -> empty_pb2.Empty:
-        """Stop an app and forget it.  Raises `NotFound`."""
+        """Stop an app and forget it.  Raises `NotFound`, and `Denied` for the engine."""
+        _check_free(names.parse(request.name, "apps"))
         await self._tasks.complete(self._apps.remove(names.parse(request.name, "apps")), "remove-app")
         return empty_pb2.Empty()
 
     async def ListApps(self, request: app_pb2.ListAppsRequest, context: Context) -> app_pb2.ListAppsResponse:
-        """Return every app that shall be served."""
-        return app_pb2.ListAppsResponse(apps=[self._pb(app) for app in self._apps.list()])
+        """Return every app that shall be served, but for the engine, which nobody has deployed."""
+        return app_pb2.ListAppsResponse(apps=[self._pb(app) for app in self._apps.list() if app.expose != EXPOSE])
 
     async def WatchApps(
         self, request: app_pb2.WatchAppsRequest, context: Context
@@ -85,3 +92,8 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
 
     def _pb(self, app: App) -> app_pb2.App:
         return app_to_pb(app, self._apps.ready_count(app))
+
+
+def _check_free(expose: str) -> None:
+    if expose == EXPOSE:
+        raise Denied(f"{EXPOSE} is the mesh's own app, which runs agents and crews: choose another name")

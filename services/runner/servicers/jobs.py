@@ -16,7 +16,14 @@ from services.runner.jobs import Jobs
 from services.runner.launches import Launches
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails
-from services.runner.wire import events_to_pb, job_to_pb, launch_from_pb
+from services.runner.wire import (
+    completion_from_pb,
+    counts_to_pb,
+    events_to_pb,
+    filter_from_pb,
+    job_to_pb,
+    launch_from_pb,
+)
 
 _HEARTBEAT_S = 10.0
 _DELETED_MAX = 1000
@@ -52,10 +59,11 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         if request.all_owners and not caller().sees_all:
             raise Denied("only operators may list the jobs of all owners")
         owner = None if request.all_owners else caller().user
-        filters = (owner or "", request.query)
+        only = filter_from_pb(request)
+        filters = (owner or "", request.query, *only.targets, "", *only.states, "", only.conversation)
         before = paging.decode(request.page_token, *filters) or request.before.removeprefix("jobs/")
         size = paging.size(request.page_size)
-        jobs = await self._store.find(owner, request.query, before, size + 1)
+        jobs = await self._store.find(owner, request.query, before, size + 1, only)
         shown = pages.full(jobs[:size], pages.bytes_of_job)
         response = job_pb2.ListJobsResponse(jobs=[job_to_pb(job) for job in shown])
         if len(jobs) > len(shown):
@@ -65,6 +73,21 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
             deleted = await self._store.deleted(caller().user, since, _DELETED_MAX)
             response.deleted.extend(f"jobs/{job_id}" for job_id in deleted)
         return response
+
+    async def CountJobs(self, request: job_pb2.CountJobsRequest, context: Context) -> job_pb2.CountJobsResponse:
+        """Count the caller's jobs of some targets, or all owners' for operators.  Raises `Denied`, `Invalid`."""
+        if request.all_owners and not caller().sees_all:
+            raise Denied("only operators may count the jobs of all owners")
+        if len(request.targets) > paging.MAX:
+            raise Invalid("there are too many targets", {"targets": [f"at most {paging.MAX}"]})
+        counts = await self._store.count(None if request.all_owners else caller().user, request.targets)
+        return counts_to_pb(request.targets, counts)
+
+    async def CompleteJob(self, request: job_pb2.CompleteJobRequest, context: Context) -> job_pb2.Job:
+        """End a job with what somebody outside made of it.  Raises `NotFound`, `Invalid`, `FailedPrecondition`."""
+        job = await self._own(request.name)
+        done = completion_from_pb(request)
+        return job_to_pb(await self._jobs.complete(job.job_id, done, take_over=request.take_over))
 
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
         """Stop a job; it is gone when this returns.  Raises `NotFound`, `Unavailable` if it does not end in time."""

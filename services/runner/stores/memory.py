@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, pages
-from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, Written
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, State, pages
+from services.runner.ports.store import ANY, DELETED_KEPT_S, JobFilter, LockQuery, TooManyOpen, Written
+from services.runner.stores.forgetful import MemoryConversations, MemoryMemories
 from services.runner.stores.texts import folded, text_of
 
 
@@ -24,6 +25,9 @@ class MemoryStore:
         self._apps: dict[str, PlacedApp] = {}
         self._open: collections.Counter[str] = collections.Counter()
         """How many jobs of an owner have not ended."""
+        self._briefs: dict[str, bytes] = {}
+        self.conversations = MemoryConversations(self._note, self._targets)
+        self.memories = MemoryMemories(self._note)
 
     async def create(
         self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
@@ -42,7 +46,9 @@ class MemoryStore:
             self._jobs[birth.job.job_id] = birth.job
             self._open[owner] += not birth.job.ended
             self._events[birth.job.job_id] = []
-            written.append(self._apply(Change(job=birth.job, events=birth.events)))
+            if birth.brief:
+                self._briefs[birth.job.job_id] = birth.brief
+            written.append(self._apply(Change(job=birth.job, events=birth.events, said=birth.said)))
         return written
 
     async def request(self, owner: str, request_id: str) -> Request | None:
@@ -75,13 +81,37 @@ class MemoryStore:
         found = self._events.get(job_id, [])[after_seq : after_seq + limit]
         return list(pages.until_full(found, pages.bytes_of_event))
 
-    async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
+    async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
+        """As `JobStore.events_of`."""
+        return [event for event in self._events.get(job_id, []) if event.kind in kinds]
+
+    async def brief(self, job_id: str) -> bytes:
+        """As `JobStore.brief`."""
+        return self._briefs.get(job_id, b"")
+
+    async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
+        """As `JobStore.count`."""
+        counts: dict[tuple[str, State], int] = {}
+        for job in self._jobs.values():
+            if job.target in targets and owner in (None, job.owner):
+                counts[job.target, job.state] = counts.get((job.target, job.state), 0) + 1
+        return counts
+
+    async def retrying_jobs(self) -> list[Job]:
+        """As `JobStore.retrying_jobs`."""
+        return [job for _, job in sorted(self._jobs.items()) if job.state == State.RETRYING]
+
+    def _targets(self, conversation: str) -> list[str]:
+        return [job.target for job in self._jobs.values() if job.conversation == conversation]
+
+    async def find(self, owner: str | None, query: str, before: str, limit: int, only: JobFilter = ANY) -> list[Job]:
         """As `JobStore.find`."""
         found = [
             job
             for job_id, job in sorted(self._jobs.items(), reverse=True)
             if (owner is None or job.owner == owner)
             and (not before or job_id < before)
+            and only.takes(job)
             and folded(query) in text_of(job)
         ]
         return list(pages.until_full(found[:limit], pages.bytes_of_job))
@@ -138,6 +168,7 @@ class MemoryStore:
         self._deleted = {key: kept for key, kept in self._deleted.items() if kept[1] >= at - DELETED_KEPT_S}
         self._deleted[job_id] = (job.owner, at)
         del self._jobs[job_id], self._events[job_id]
+        self._briefs.pop(job_id, None)
         self._locks = {lock_id: lock for lock_id, lock in self._locks.items() if lock.job_id != job_id}
 
     async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
@@ -165,6 +196,8 @@ class MemoryStore:
         job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered))
         self._jobs[job.job_id] = job
         self._events[job.job_id].extend(numbered)
+        self.conversations.append(change.said)
+        self.memories.write(change.remembered)
         for lock in change.opened:
             self._locks[lock.lock_id] = lock
         for end in change.ended:

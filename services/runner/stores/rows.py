@@ -23,6 +23,8 @@ _FIXED = {
     "conversation",
     "created_at",
     "payment_json",
+    "attempts_max",
+    "concurrency_limit",
 }
 _MOVING = [name for name in _FIELDS if name not in _FIXED]
 # How the columns that are not plain text or numbers are read.

@@ -105,4 +105,35 @@ MIGRATIONS = [
     CREATE INDEX deleted_jobs_by_owner ON deleted_jobs (owner, deleted_at);
     CREATE INDEX deleted_jobs_by_time ON deleted_jobs (deleted_at);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN attempts_max INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE jobs ADD COLUMN concurrency_limit INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE briefs (job_id TEXT PRIMARY KEY, brief BLOB NOT NULL) WITHOUT ROWID;
+    CREATE INDEX jobs_by_target ON jobs (target, owner, job_id);
+    CREATE INDEX jobs_by_kind ON jobs (substr(target, 1, instr(target, '/')), owner, job_id);
+    CREATE INDEX jobs_by_state ON jobs (state, owner, job_id);
+    CREATE INDEX jobs_by_conversation ON jobs (conversation, target) WHERE conversation <> '';
+    CREATE INDEX jobs_retrying ON jobs (job_id) WHERE state = 'retrying';
+    CREATE TABLE conversations (
+      conversation_id TEXT PRIMARY KEY, owner TEXT NOT NULL, title TEXT NOT NULL, summary TEXT NOT NULL,
+      active INTEGER NOT NULL, message_count INTEGER NOT NULL, job_count INTEGER NOT NULL, created_at REAL NOT NULL,
+      updated_at REAL NOT NULL, last_message_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX conversations_by_owner ON conversations (owner, last_message_at, conversation_id);
+    CREATE INDEX conversations_by_time ON conversations (last_message_at, conversation_id);
+    CREATE TABLE messages (
+      conversation_id TEXT NOT NULL, number INTEGER NOT NULL, role TEXT NOT NULL, content TEXT NOT NULL,
+      job_id TEXT NOT NULL, created_at REAL NOT NULL, PRIMARY KEY (conversation_id, number)
+    ) WITHOUT ROWID;
+    -- Numbers are never used twice: a page token or a log that names one stays true.
+    CREATE TABLE memories (
+      number INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, scope TEXT NOT NULL, layer TEXT NOT NULL,
+      content TEXT NOT NULL, type TEXT NOT NULL, category TEXT NOT NULL, importance REAL NOT NULL, job_id TEXT NOT NULL,
+      created_at REAL NOT NULL
+    );
+    CREATE INDEX memories_by_scope ON memories (owner, scope, layer, number);
+    CREATE TABLE memory_terms (number INTEGER NOT NULL, term TEXT NOT NULL, PRIMARY KEY (number, term)) WITHOUT ROWID;
+    CREATE INDEX memory_terms_by_term ON memory_terms (term, number);
+    CREATE VIRTUAL TABLE memory_texts USING fts5 (content, tokenize = 'porter unicode61 remove_diacritics 2');
+    """,
 ]

@@ -18,6 +18,7 @@ from typing import Any
 from meshkit.sqlite import Database
 from services.runner.domain import Job, pages
 from services.runner.domain.ids import is_job_id
+from services.runner.ports.store import ANY, JobFilter
 from services.runner.stores import index, texts
 from services.runner.stores.rows import COLUMNS, OPEN, job_of
 
@@ -42,6 +43,7 @@ class Wanted:
     """Folded."""
     before: str
     limit: int
+    only: JobFilter = ANY
 
 
 async def find(database: Database, wanted: Wanted) -> list[Job]:
@@ -139,9 +141,25 @@ def _candidates(
 
 def _scope(wanted: Wanted, below: str) -> tuple[str, list[str]]:
     """Return the rest of a condition, and its values."""
-    if wanted.owner is None:
-        return "AND job_id < ?", [below or _NEWEST]
-    return "AND job_id < ? AND owner = ?", [below or _NEWEST, wanted.owner]
+    clauses, values = ["AND job_id < ?"], [below or _NEWEST]
+    if wanted.owner is not None:
+        clauses.append("AND owner = ?")
+        values.append(wanted.owner)
+    if wanted.only.targets:
+        clauses.append(f"AND ({' OR '.join(map(_of_target, wanted.only.targets))})")
+        values += [target.removesuffix("-") if target.endswith("/-") else target for target in wanted.only.targets]
+    if wanted.only.states:
+        clauses.append(f"AND state IN ({', '.join('?' * len(wanted.only.states))})")
+        values += wanted.only.states
+    if wanted.only.conversation:
+        clauses.append("AND conversation = ? AND conversation <> ''")
+        values.append(wanted.only.conversation)
+    return " ".join(clauses), values
+
+
+def _of_target(target: str) -> str:
+    # Word by word as the indexes `jobs_by_kind` and `jobs_by_target` have it.
+    return "substr(target, 1, instr(target, '/')) = ?" if target.endswith("/-") else "target = ?"
 
 
 def _newest(job_ids: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The runner's store in SQLite, over the group commit of `meshkit.sqlite`."""
 
 import dataclasses
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,11 +18,15 @@ from services.runner.domain import (
     Lock,
     LockState,
     PlacedApp,
+    State,
     pages,
 )
-from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, Written
-from services.runner.stores import index, search
+from services.runner.ports.store import ANY, DELETED_KEPT_S, JobFilter, LockQuery, TooManyOpen, Written
+from services.runner.stores import conversations, index, memories, search
+from services.runner.stores.conversations import SqliteConversations
 from services.runner.stores.indexer import Indexer
+from services.runner.stores.memories import SqliteMemories
+from services.runner.stores.requests import insert_request
 from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
 from services.runner.stores.texts import folded
 
@@ -44,6 +49,8 @@ class SqliteStore:
         self._cached_bytes = 0
         self.indexer = Indexer(database)
         """Makes jobs that have ended fast to find; they are found without it, too."""
+        self.conversations = SqliteConversations(database)
+        self.memories = SqliteMemories(database)
 
     async def create(
         self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
@@ -62,11 +69,14 @@ class SqliteStore:
                 except sqlite3.IntegrityError:
                     raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
                 _append(connection, job.job_id, numbered)
+                conversations.append(connection, birth.said)
+                if birth.brief:
+                    connection.execute("INSERT INTO briefs (job_id, brief) VALUES (?, ?)", (job.job_id, birth.brief))
                 if job.ended:
                     index.enlist(connection, job.job_id)
                 written.append((job, numbered))
             if request is not None:
-                _insert_request(connection, request, births[0].job.created_at)
+                insert_request(connection, request, births[0].job.created_at)
             return written
 
         return [self._remember(one) for one in await self._database.write(work)]
@@ -95,7 +105,7 @@ class SqliteStore:
             job = _get(connection, job_id)
             change = rule(job)
             if request is not None:
-                _insert_request(connection, request, change.job.updated_at)
+                insert_request(connection, request, change.job.updated_at)
             return _apply(connection, job, change)
 
         return self._remember(await self._database.write(work))
@@ -121,10 +131,43 @@ class SqliteStore:
 
         return await self._database.read(work)
 
-    async def find(self, owner: str | None, query: str, before: str, limit: int) -> list[Job]:
+    async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
+        """As `JobStore.events_of`."""
+        statement = (
+            "SELECT seq, kind, time, payload, detail FROM events "
+            f"WHERE job_id = ? AND kind IN ({', '.join('?' * len(kinds))}) ORDER BY seq"
+        )
+        rows = await self._database.query(lambda connection: connection.execute(statement, (job_id, *kinds)).fetchall())
+        return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
+
+    async def brief(self, job_id: str) -> bytes:
+        """As `JobStore.brief`."""
+        statement = "SELECT brief FROM briefs WHERE job_id = ?"
+        row = await self._database.read(lambda connection: connection.execute(statement, (job_id,)).fetchone())
+        return b"" if row is None else bytes(row[0])
+
+    async def find(self, owner: str | None, query: str, before: str, limit: int, only: JobFilter = ANY) -> list[Job]:
         """As `JobStore.find`."""
-        wanted = search.Wanted(owner=owner, query=folded(query), before=before, limit=limit)
+        wanted = search.Wanted(owner=owner, query=folded(query), before=before, limit=limit, only=only)
         return await search.find(self._database, wanted)
+
+    async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
+        """As `JobStore.count`."""
+        mine, values = ("1", ()) if owner is None else ("owner = ?", (owner,))
+        statement = (
+            "SELECT target, state, count(*) FROM jobs WHERE target IN (SELECT value FROM json_each(?)) "
+            f"AND {mine} GROUP BY target, state"
+        )
+        chosen = json.dumps(list(targets))
+        rows = await self._database.query(
+            lambda connection: connection.execute(statement, (chosen, *values)).fetchall()
+        )
+        return {(target, State(state)): count for target, state, count in rows}
+
+    async def retrying_jobs(self) -> list[Job]:
+        """As `JobStore.retrying_jobs`."""
+        statement = f"{SELECT} INDEXED BY jobs_retrying WHERE state = 'retrying' ORDER BY job_id"
+        return await self._database.read(lambda connection: [job_of(row) for row in connection.execute(statement)])
 
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""
@@ -205,6 +248,7 @@ class SqliteStore:
             connection.execute("INSERT OR REPLACE INTO deleted_jobs VALUES (?, ?, ?)", (job_id, gone[0][0], at))
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM locks WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM briefs WHERE job_id = ?", (job_id,))
 
         self._forget(job_id)
         await self._database.write(work)
@@ -298,6 +342,8 @@ def _apply(connection: sqlite3.Connection, before: Job, change: Change) -> Writt
     job = dataclasses.replace(change.job, last_seq=before.last_seq + len(numbered))
     connection.execute(UPDATE, updated(job))
     _append(connection, job.job_id, numbered)
+    conversations.append(connection, change.said)
+    memories.write(connection, change.remembered)
     if job.ended and not before.ended:  # from here on nothing changes of it that is searched
         index.enlist(connection, job.job_id)
     for lock in change.opened:
@@ -316,13 +362,3 @@ def _append(connection: sqlite3.Connection, job_id: str, numbered: Sequence[Even
         "INSERT INTO events (job_id, seq, kind, time, payload, detail) VALUES (?, ?, ?, ?, ?, ?)",
         [(job_id, event.seq, event.kind, event.time, event.payload, event.detail) for event in numbered],
     )
-
-
-def _insert_request(connection: sqlite3.Connection, request: Request, now: float) -> None:
-    try:
-        connection.execute(
-            "INSERT INTO requests (owner, request_id, body_hash, answer, created_at) VALUES (?, ?, ?, ?, ?)",
-            (request.owner, request.request_id, request.body_hash, request.answer, now),
-        )
-    except sqlite3.IntegrityError:
-        raise AlreadyExists("request was made before", resource=request.request_id) from None

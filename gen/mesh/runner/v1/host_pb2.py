@@ -23,73 +23,84 @@ _sym_db = _symbol_database.Default()
 
 
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
+from mesh.registry.v1 import definition_pb2 as mesh_dot_registry_dot_v1_dot_definition__pb2
 from mesh.runner.v1 import app_pb2 as mesh_dot_runner_dot_v1_dot_app__pb2
+from mesh.runner.v1 import conversation_pb2 as mesh_dot_runner_dot_v1_dot_conversation__pb2
 from mesh.runner.v1 import job_pb2 as mesh_dot_runner_dot_v1_dot_job__pb2
+from mesh.runner.v1 import memory_pb2 as mesh_dot_runner_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mesh/runner/v1/host.proto\x12\x0emesh.runner.v1\x1a\x1dmesh/gateway/v1/options.proto\x1a\x18mesh/runner/v1/app.proto\x1a\x18mesh/runner/v1/job.proto\">\n\rAttachRequest\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.mesh.runner.v1.HostMessage\"\x88\x03\n\x0bHostMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.mesh.runner.v1.HelloH\x00\x12(\n\x06loaded\x18\x02 \x01(\x0b\x32\x16.mesh.runner.v1.LoadedH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.ReportH\x00\x12\x31\n\x0b\x63\x61ll_result\x18\x04 \x01(\x0b\x32\x1a.mesh.runner.v1.CallResultH\x00\x12.\n\theartbeat\x18\x05 \x01(\x0b\x32\x19.mesh.runner.v1.HeartbeatH\x00\x12/\n\nask_result\x18\x06 \x01(\x0b\x32\x19.mesh.runner.v1.AskResultH\x00\x12/\n\nlock_check\x18\x07 \x01(\x0b\x32\x19.mesh.runner.v1.LockCheckH\x00\x12-\n\tcall_part\x18\x08 \x01(\x0b\x32\x18.mesh.runner.v1.CallPartH\x00\x42\t\n\x07message\"a\n\x05Hello\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12%\n\x06leases\x18\x03 \x03(\x0b\x32\x15.mesh.runner.v1.Lease\x12\x10\n\x08protocol\x18\x04 \x01(\x05\"#\n\x05Lease\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"P\n\x06Loaded\x12\'\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x18.mesh.runner.v1.FlowInfo\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xb1\x01\n\x06Report\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsource_seq\x18\x03 \x01(\x03\x12%\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x15.mesh.runner.v1.Event\x12(\n\x07outcome\x18\x05 \x01(\x0b\x32\x17.mesh.runner.v1.Outcome\x12&\n\x04lock\x18\x06 \x01(\x0b\x32\x18.mesh.runner.v1.OpenLock\"v\n\x08OpenLock\x12\x0f\n\x07lock_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x15\n\relements_json\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\"\x91\x01\n\x07Outcome\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.mesh.runner.v1.JobReason\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x13\n\x0bresult_json\x18\x05 \x01(\t\"\xb0\x01\n\nCallResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\x05\x12\'\n\x07headers\x18\x03 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12(\n\x08launches\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x11\n\ttimed_out\x18\x07 \x01(\x08\"-\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x03(\t\"\xa4\x01\n\tAskResult\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12(\n\x08launches\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06status\x18\x04 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x91\x01\n\tLockCheck\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x08\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x8c\x01\n\x06Launch\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\x11\n\tmeta_json\x18\x06 \x01(\t\x12\x12\n\nextra_json\x18\x07 \x01(\t\"\x0b\n\tHeartbeat\"A\n\x0e\x41ttachResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.mesh.runner.v1.RunnerMessage\"\xb7\x03\n\rRunnerMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.WelcomeH\x00\x12\"\n\x03run\x18\x02 \x01(\x0b\x32\x13.mesh.runner.v1.RunH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.CancelH\x00\x12$\n\x04\x63\x61ll\x18\x04 \x01(\x0b\x32\x14.mesh.runner.v1.CallH\x00\x12\"\n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x13.mesh.runner.v1.AckH\x00\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x15.mesh.runner.v1.DrainH\x00\x12+\n\x08lock_end\x18\x07 \x01(\x0b\x32\x17.mesh.runner.v1.LockEndH\x00\x12\"\n\x03\x61sk\x18\x08 \x01(\x0b\x32\x13.mesh.runner.v1.AskH\x00\x12/\n\ncheck_lock\x18\t \x01(\x0b\x32\x19.mesh.runner.v1.CheckLockH\x00\x12-\n\tcall_part\x18\n \x01(\x0b\x32\x18.mesh.runner.v1.CallPartH\x00\x42\t\n\x07message\"\x1e\n\x07Welcome\x12\x13\n\x0bheartbeat_s\x18\x01 \x01(\x01\"\x80\x02\n\x03Run\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\r\n\x05owner\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12,\n\tisolation\x18\x08 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x14\n\x0c\x63onversation\x18\n \x01(\t\x12(\n\x05\x61sked\x18\x0b \x03(\x0b\x32\x19.mesh.runner.v1.AskedLock\"d\n\tAskedLock\x12\x0f\n\x07lock_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tdata_json\x18\x03 \x01(\t\x12\x13\n\x0bresult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x08\"5\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07grace_s\x18\x03 \x01(\x01\"\xf1\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\'\n\x07headers\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x08 \x01(\t\x12\x11\n\ttimeout_s\x18\n \x01(\x01\x12\x0f\n\x07streams\x18\x0b \x01(\x08\x12\x0e\n\x06socket\x18\x0c \x01(\x08\x12\x0e\n\x06\x63lient\x18\r \x01(\tJ\x04\x08\t\x10\nR\nextra_json\"l\n\x08\x43\x61llPart\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12%\n\x04part\x18\x02 \x01(\x0b\x32\x17.mesh.runner.v1.AppPart\x12(\n\x08launches\x18\x03 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\"\x7f\n\x03\x41sk\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0binputs_json\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x05 \x01(\t\x12\x12\n\nextra_json\x18\x06 \x01(\t\x12\x11\n\ttimeout_s\x18\x07 \x01(\x01\"\x95\x01\n\tCheckLock\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x0c\n\x04lock\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12\x11\n\ttimeout_s\x18\x08 \x01(\x01\"5\n\x03\x41\x63k\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x12\n\nsource_seq\x18\x02 \x01(\x03\x12\r\n\x05stale\x18\x03 \x01(\x08\"\x07\n\x05\x44rain\"\\\n\x07LockEnd\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07lock_id\x18\x03 \x01(\t\x12\x13\n\x0bresult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x08\x32\x62\n\x0bHostService\x12S\n\x06\x41ttach\x12\x1d.mesh.runner.v1.AttachRequest\x1a\x1e.mesh.runner.v1.AttachResponse\"\x06\xea\xe0\x18\x02\x08\x05(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mesh/runner/v1/host.proto\x12\x0emesh.runner.v1\x1a\x1dmesh/gateway/v1/options.proto\x1a!mesh/registry/v1/definition.proto\x1a\x18mesh/runner/v1/app.proto\x1a!mesh/runner/v1/conversation.proto\x1a\x18mesh/runner/v1/job.proto\x1a\x1bmesh/runner/v1/memory.proto\">\n\rAttachRequest\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.mesh.runner.v1.HostMessage\"\x88\x03\n\x0bHostMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.mesh.runner.v1.HelloH\x00\x12(\n\x06loaded\x18\x02 \x01(\x0b\x32\x16.mesh.runner.v1.LoadedH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.ReportH\x00\x12\x31\n\x0b\x63\x61ll_result\x18\x04 \x01(\x0b\x32\x1a.mesh.runner.v1.CallResultH\x00\x12.\n\theartbeat\x18\x05 \x01(\x0b\x32\x19.mesh.runner.v1.HeartbeatH\x00\x12/\n\nask_result\x18\x06 \x01(\x0b\x32\x19.mesh.runner.v1.AskResultH\x00\x12/\n\nlock_check\x18\x07 \x01(\x0b\x32\x19.mesh.runner.v1.LockCheckH\x00\x12-\n\tcall_part\x18\x08 \x01(\x0b\x32\x18.mesh.runner.v1.CallPartH\x00\x42\t\n\x07message\"a\n\x05Hello\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12%\n\x06leases\x18\x03 \x03(\x0b\x32\x15.mesh.runner.v1.Lease\x12\x10\n\x08protocol\x18\x04 \x01(\x05\"#\n\x05Lease\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"P\n\x06Loaded\x12\'\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x18.mesh.runner.v1.FlowInfo\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\xb1\x01\n\x06Report\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x12\n\nsource_seq\x18\x03 \x01(\x03\x12%\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x15.mesh.runner.v1.Event\x12(\n\x07outcome\x18\x05 \x01(\x0b\x32\x17.mesh.runner.v1.Outcome\x12&\n\x04lock\x18\x06 \x01(\x0b\x32\x18.mesh.runner.v1.OpenLock\"v\n\x08OpenLock\x12\x0f\n\x07lock_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x15\n\relements_json\x18\x03 \x01(\t\x12\x11\n\tdata_json\x18\x04 \x01(\t\x12\x11\n\ttimeout_s\x18\x05 \x01(\x01\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\"\x91\x01\n\x07Outcome\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12)\n\x06reason\x18\x02 \x01(\x0e\x32\x19.mesh.runner.v1.JobReason\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x13\n\x0bresult_json\x18\x05 \x01(\t\"\xb0\x01\n\nCallResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06status\x18\x02 \x01(\x05\x12\'\n\x07headers\x18\x03 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12(\n\x08launches\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x11\n\ttimed_out\x18\x07 \x01(\x08\"-\n\nFieldError\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x03(\t\"\xa4\x01\n\tAskResult\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12(\n\x08launches\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06status\x18\x04 \x01(\x05\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x91\x01\n\tLockCheck\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\x12*\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x1a.mesh.runner.v1.FieldError\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x08\x12\x11\n\ttimed_out\x18\x06 \x01(\x08\"\x8c\x01\n\x06Launch\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\x11\n\tmeta_json\x18\x06 \x01(\t\x12\x12\n\nextra_json\x18\x07 \x01(\t\"\x0b\n\tHeartbeat\"A\n\x0e\x41ttachResponse\x12/\n\x08messages\x18\x01 \x03(\x0b\x32\x1d.mesh.runner.v1.RunnerMessage\"\xb7\x03\n\rRunnerMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.WelcomeH\x00\x12\"\n\x03run\x18\x02 \x01(\x0b\x32\x13.mesh.runner.v1.RunH\x00\x12(\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x16.mesh.runner.v1.CancelH\x00\x12$\n\x04\x63\x61ll\x18\x04 \x01(\x0b\x32\x14.mesh.runner.v1.CallH\x00\x12\"\n\x03\x61\x63k\x18\x05 \x01(\x0b\x32\x13.mesh.runner.v1.AckH\x00\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x15.mesh.runner.v1.DrainH\x00\x12+\n\x08lock_end\x18\x07 \x01(\x0b\x32\x17.mesh.runner.v1.LockEndH\x00\x12\"\n\x03\x61sk\x18\x08 \x01(\x0b\x32\x13.mesh.runner.v1.AskH\x00\x12/\n\ncheck_lock\x18\t \x01(\x0b\x32\x19.mesh.runner.v1.CheckLockH\x00\x12-\n\tcall_part\x18\n \x01(\x0b\x32\x18.mesh.runner.v1.CallPartH\x00\x42\t\n\x07message\"\x1e\n\x07Welcome\x12\x13\n\x0bheartbeat_s\x18\x01 \x01(\x01\"\xeb\x04\n\x03Run\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x13\n\x0b\x65ntry_point\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x13\n\x0binputs_blob\x18\x05 \x01(\x0c\x12\r\n\x05owner\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12,\n\tisolation\x18\x08 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x14\n\x0c\x63onversation\x18\n \x01(\t\x12\x30\n\ndefinition\x18\x0b \x01(\x0b\x32\x1c.mesh.registry.v1.Definition\x12\x31\n\x07secrets\x18\x0c \x03(\x0b\x32 .mesh.runner.v1.Run.SecretsEntry\x12&\n\x06\x62udget\x18\r \x01(\x0b\x32\x16.mesh.runner.v1.Budget\x12)\n\x05steps\x18\x0e \x03(\x0b\x32\x1a.mesh.runner.v1.StepResult\x12)\n\x08messages\x18\x0f \x03(\x0b\x32\x17.mesh.runner.v1.Message\x12\'\n\x07recalls\x18\x10 \x03(\x0b\x32\x16.mesh.runner.v1.Recall\x12\x15\n\rprivate_tools\x18\x11 \x01(\x08\x12\x16\n\x0eprivate_models\x18\x12 \x01(\x08\x12(\n\x05\x61sked\x18\x13 \x03(\x0b\x32\x19.mesh.runner.v1.AskedLock\x1a.\n\x0cSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\tAskedLock\x12\x0f\n\x07lock_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tdata_json\x18\x03 \x01(\t\x12\x13\n\x0bresult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x08\"/\n\nStepResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bresult_json\x18\x02 \x01(\t\"B\n\x06Recall\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\'\n\x04hits\x18\x02 \x03(\x0b\x32\x19.mesh.runner.v1.MemoryHit\"5\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07grace_s\x18\x03 \x01(\x01\"\xf1\x01\n\x04\x43\x61ll\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\'\n\x07headers\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x0c\n\x04user\x18\x07 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x08 \x01(\t\x12\x11\n\ttimeout_s\x18\n \x01(\x01\x12\x0f\n\x07streams\x18\x0b \x01(\x08\x12\x0e\n\x06socket\x18\x0c \x01(\x08\x12\x0e\n\x06\x63lient\x18\r \x01(\tJ\x04\x08\t\x10\nR\nextra_json\"l\n\x08\x43\x61llPart\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12%\n\x04part\x18\x02 \x01(\x0b\x32\x17.mesh.runner.v1.AppPart\x12(\n\x08launches\x18\x03 \x03(\x0b\x32\x16.mesh.runner.v1.Launch\"\x7f\n\x03\x41sk\x12\x0e\n\x06\x61sk_id\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0binputs_json\x18\x03 \x01(\t\x12\x0c\n\x04user\x18\x04 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x05 \x01(\t\x12\x12\n\nextra_json\x18\x06 \x01(\t\x12\x11\n\ttimeout_s\x18\x07 \x01(\x01\"\x95\x01\n\tCheckLock\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\x03\x12\x0c\n\x04lock\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x13\n\x0binputs_json\x18\x04 \x01(\t\x12\x11\n\tdata_json\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x07 \x01(\t\x12\x11\n\ttimeout_s\x18\x08 \x01(\x01\"5\n\x03\x41\x63k\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x12\n\nsource_seq\x18\x02 \x01(\x03\x12\r\n\x05stale\x18\x03 \x01(\x08\"\x07\n\x05\x44rain\"\\\n\x07LockEnd\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07lock_id\x18\x03 \x01(\t\x12\x13\n\x0bresult_json\x18\x04 \x01(\t\x12\x0f\n\x07\x65xpired\x18\x05 \x01(\x08\x32\x62\n\x0bHostService\x12S\n\x06\x41ttach\x12\x1d.mesh.runner.v1.AttachRequest\x1a\x1e.mesh.runner.v1.AttachResponse\"\x06\xea\xe0\x18\x02\x08\x05(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.runner.v1.host_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RUN_SECRETSENTRY']._loaded_options = None
+  _globals['_RUN_SECRETSENTRY']._serialized_options = b'8\001'
   _globals['_HOSTSERVICE'].methods_by_name['Attach']._loaded_options = None
   _globals['_HOSTSERVICE'].methods_by_name['Attach']._serialized_options = b'\352\340\030\002\010\005'
-  _globals['_ATTACHREQUEST']._serialized_start=128
-  _globals['_ATTACHREQUEST']._serialized_end=190
-  _globals['_HOSTMESSAGE']._serialized_start=193
-  _globals['_HOSTMESSAGE']._serialized_end=585
-  _globals['_HELLO']._serialized_start=587
-  _globals['_HELLO']._serialized_end=684
-  _globals['_LEASE']._serialized_start=686
-  _globals['_LEASE']._serialized_end=721
-  _globals['_LOADED']._serialized_start=723
-  _globals['_LOADED']._serialized_end=803
-  _globals['_REPORT']._serialized_start=806
-  _globals['_REPORT']._serialized_end=983
-  _globals['_OPENLOCK']._serialized_start=985
-  _globals['_OPENLOCK']._serialized_end=1103
-  _globals['_OUTCOME']._serialized_start=1106
-  _globals['_OUTCOME']._serialized_end=1251
-  _globals['_CALLRESULT']._serialized_start=1254
-  _globals['_CALLRESULT']._serialized_end=1430
-  _globals['_FIELDERROR']._serialized_start=1432
-  _globals['_FIELDERROR']._serialized_end=1477
-  _globals['_ASKRESULT']._serialized_start=1480
-  _globals['_ASKRESULT']._serialized_end=1644
-  _globals['_LOCKCHECK']._serialized_start=1647
-  _globals['_LOCKCHECK']._serialized_end=1792
-  _globals['_LAUNCH']._serialized_start=1795
-  _globals['_LAUNCH']._serialized_end=1935
-  _globals['_HEARTBEAT']._serialized_start=1937
-  _globals['_HEARTBEAT']._serialized_end=1948
-  _globals['_ATTACHRESPONSE']._serialized_start=1950
-  _globals['_ATTACHRESPONSE']._serialized_end=2015
-  _globals['_RUNNERMESSAGE']._serialized_start=2018
-  _globals['_RUNNERMESSAGE']._serialized_end=2457
-  _globals['_WELCOME']._serialized_start=2459
-  _globals['_WELCOME']._serialized_end=2489
-  _globals['_RUN']._serialized_start=2492
-  _globals['_RUN']._serialized_end=2748
-  _globals['_ASKEDLOCK']._serialized_start=2750
-  _globals['_ASKEDLOCK']._serialized_end=2850
-  _globals['_CANCEL']._serialized_start=2852
-  _globals['_CANCEL']._serialized_end=2905
-  _globals['_CALL']._serialized_start=2908
-  _globals['_CALL']._serialized_end=3149
-  _globals['_CALLPART']._serialized_start=3151
-  _globals['_CALLPART']._serialized_end=3259
-  _globals['_ASK']._serialized_start=3261
-  _globals['_ASK']._serialized_end=3388
-  _globals['_CHECKLOCK']._serialized_start=3391
-  _globals['_CHECKLOCK']._serialized_end=3540
-  _globals['_ACK']._serialized_start=3542
-  _globals['_ACK']._serialized_end=3595
-  _globals['_DRAIN']._serialized_start=3597
-  _globals['_DRAIN']._serialized_end=3604
-  _globals['_LOCKEND']._serialized_start=3606
-  _globals['_LOCKEND']._serialized_end=3698
-  _globals['_HOSTSERVICE']._serialized_start=3700
-  _globals['_HOSTSERVICE']._serialized_end=3798
+  _globals['_ATTACHREQUEST']._serialized_start=227
+  _globals['_ATTACHREQUEST']._serialized_end=289
+  _globals['_HOSTMESSAGE']._serialized_start=292
+  _globals['_HOSTMESSAGE']._serialized_end=684
+  _globals['_HELLO']._serialized_start=686
+  _globals['_HELLO']._serialized_end=783
+  _globals['_LEASE']._serialized_start=785
+  _globals['_LEASE']._serialized_end=820
+  _globals['_LOADED']._serialized_start=822
+  _globals['_LOADED']._serialized_end=902
+  _globals['_REPORT']._serialized_start=905
+  _globals['_REPORT']._serialized_end=1082
+  _globals['_OPENLOCK']._serialized_start=1084
+  _globals['_OPENLOCK']._serialized_end=1202
+  _globals['_OUTCOME']._serialized_start=1205
+  _globals['_OUTCOME']._serialized_end=1350
+  _globals['_CALLRESULT']._serialized_start=1353
+  _globals['_CALLRESULT']._serialized_end=1529
+  _globals['_FIELDERROR']._serialized_start=1531
+  _globals['_FIELDERROR']._serialized_end=1576
+  _globals['_ASKRESULT']._serialized_start=1579
+  _globals['_ASKRESULT']._serialized_end=1743
+  _globals['_LOCKCHECK']._serialized_start=1746
+  _globals['_LOCKCHECK']._serialized_end=1891
+  _globals['_LAUNCH']._serialized_start=1894
+  _globals['_LAUNCH']._serialized_end=2034
+  _globals['_HEARTBEAT']._serialized_start=2036
+  _globals['_HEARTBEAT']._serialized_end=2047
+  _globals['_ATTACHRESPONSE']._serialized_start=2049
+  _globals['_ATTACHRESPONSE']._serialized_end=2114
+  _globals['_RUNNERMESSAGE']._serialized_start=2117
+  _globals['_RUNNERMESSAGE']._serialized_end=2556
+  _globals['_WELCOME']._serialized_start=2558
+  _globals['_WELCOME']._serialized_end=2588
+  _globals['_RUN']._serialized_start=2591
+  _globals['_RUN']._serialized_end=3210
+  _globals['_RUN_SECRETSENTRY']._serialized_start=3164
+  _globals['_RUN_SECRETSENTRY']._serialized_end=3210
+  _globals['_ASKEDLOCK']._serialized_start=3212
+  _globals['_ASKEDLOCK']._serialized_end=3312
+  _globals['_STEPRESULT']._serialized_start=3314
+  _globals['_STEPRESULT']._serialized_end=3361
+  _globals['_RECALL']._serialized_start=3363
+  _globals['_RECALL']._serialized_end=3429
+  _globals['_CANCEL']._serialized_start=3431
+  _globals['_CANCEL']._serialized_end=3484
+  _globals['_CALL']._serialized_start=3487
+  _globals['_CALL']._serialized_end=3728
+  _globals['_CALLPART']._serialized_start=3730
+  _globals['_CALLPART']._serialized_end=3838
+  _globals['_ASK']._serialized_start=3840
+  _globals['_ASK']._serialized_end=3967
+  _globals['_CHECKLOCK']._serialized_start=3970
+  _globals['_CHECKLOCK']._serialized_end=4119
+  _globals['_ACK']._serialized_start=4121
+  _globals['_ACK']._serialized_end=4174
+  _globals['_DRAIN']._serialized_start=4176
+  _globals['_DRAIN']._serialized_end=4183
+  _globals['_LOCKEND']._serialized_start=4185
+  _globals['_LOCKEND']._serialized_end=4277
+  _globals['_HOSTSERVICE']._serialized_start=4279
+  _globals['_HOSTSERVICE']._serialized_end=4377
 # @@protoc_insertion_point(module_scope)

@@ -13,8 +13,11 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from mesh.registry.v1 import definition_pb2 as _definition_pb2
 from mesh.runner.v1 import app_pb2 as _app_pb2
+from mesh.runner.v1 import conversation_pb2 as _conversation_pb2
 from mesh.runner.v1 import job_pb2 as _job_pb2
+from mesh.runner.v1 import memory_pb2 as _memory_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -703,6 +706,26 @@ class Run(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class SecretsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     JOB_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     ENTRY_POINT_FIELD_NUMBER: _builtins.int
@@ -713,6 +736,14 @@ class Run(_message.Message):
     ISOLATION_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    RECALLS_FIELD_NUMBER: _builtins.int
+    PRIVATE_TOOLS_FIELD_NUMBER: _builtins.int
+    PRIVATE_MODELS_FIELD_NUMBER: _builtins.int
     ASKED_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """`jobs/{id}`."""
@@ -734,6 +765,36 @@ class Run(_message.Message):
     """Counts its starts, from 1."""
     conversation: _builtins.str
     """The conversation it belongs to; empty if none."""
+    private_tools: _builtins.bool
+    """Whether tools may be called at addresses that are not the Internet's."""
+    private_models: _builtins.bool
+    """The same of models."""
+    @_builtins.property
+    def definition(self) -> _definition_pb2.Definition:
+        """What it runs, as it was when the job was born; absent for a flow."""
+
+    @_builtins.property
+    def secrets(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The keys and tokens that the definition needs, by the names of what they are of.  They are in no store, log or
+        event: whoever runs the job keeps them in memory, for as long as it runs.
+        """
+
+    @_builtins.property
+    def budget(self) -> _job_pb2.Budget:
+        """What it may consume."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepResult]:
+        """What earlier attempts have finished, in order: it is not done again."""
+
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[_conversation_pb2.Message]:
+        """The last messages of its conversation, in order, without its own."""
+
+    @_builtins.property
+    def recalls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recall]:
+        """What its agents or its crew remember, by what they are asked."""
+
     @_builtins.property
     def asked(self) -> _containers.RepeatedCompositeFieldContainer[Global___AskedLock]:
         """What attempts before this one asked, in order.  The job asks again, and is told what became of it."""
@@ -751,11 +812,19 @@ class Run(_message.Message):
         isolation: _app_pb2.Isolation.ValueType = ...,
         attempt: _builtins.int = ...,
         conversation: _builtins.str = ...,
+        definition: _definition_pb2.Definition | None = ...,
+        secrets: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        budget: _job_pb2.Budget | None = ...,
+        steps: _abc.Iterable[Global___StepResult] | None = ...,
+        messages: _abc.Iterable[_conversation_pb2.Message] | None = ...,
+        recalls: _abc.Iterable[Global___Recall] | None = ...,
+        private_tools: _builtins.bool = ...,
+        private_models: _builtins.bool = ...,
         asked: _abc.Iterable[Global___AskedLock] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "definition", b"definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "owner", b"owner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "attempt", b"attempt", "base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "definition", b"definition", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "messages", b"messages", "owner", b"owner", "private_models", b"private_models", "private_tools", b"private_tools", "recalls", b"recalls", "secrets", b"secrets", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -798,6 +867,60 @@ class AskedLock(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AskedLock: _TypeAlias = AskedLock  # noqa: Y015
+
+@_typing.final
+class StepResult(_message.Message):
+    """What a finished step returned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As the flow calls it; of several steps of one name the first comes first."""
+    result_json: _builtins.str
+    """As JSON."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        result_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "result_json", b"result_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepResult: _TypeAlias = StepResult  # noqa: Y015
+
+@_typing.final
+class Recall(_message.Message):
+    """What is remembered of something."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """The `taskDefs/{id}` that is worked on, or the `agents/{id}` that is asked."""
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[_memory_pb2.MemoryHit]:
+        """The best first."""
+
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        hits: _abc.Iterable[_memory_pb2.MemoryHit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recall: _TypeAlias = Recall  # noqa: Y015
 
 @_typing.final
 class Cancel(_message.Message):

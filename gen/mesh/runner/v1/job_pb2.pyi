@@ -190,6 +190,40 @@ class Usage(_message.Message):
 Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
+class Budget(_message.Message):
+    """What a job may consume; 0 is no limit.  A job that reaches one fails as BUDGET_EXCEEDED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICROS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    tokens: _builtins.int
+    """Tokens that models read and write."""
+    cost_micros: _builtins.int
+    """In millionths of the currency that the operator reckons in."""
+    seconds: _builtins.float
+    """Seconds of one attempt."""
+    steps: _builtins.int
+    """Calls of models and tools."""
+    def __init__(
+        self,
+        *,
+        tokens: _builtins.int = ...,
+        cost_micros: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        steps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "seconds", b"seconds", "steps", b"steps", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Budget: _TypeAlias = Budget  # noqa: Y015
+
+@_typing.final
 class Progress(_message.Message):
     """How far a job has come, as its flow says."""
 
@@ -266,6 +300,7 @@ class Job(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_MAX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{id}`; the id is 24 hex digits that sort by creation."""
     flow: _builtins.str
@@ -302,6 +337,8 @@ class Job(_message.Message):
     """How often it was started: 1 in its first run, 0 before."""
     base_url: _builtins.str
     """The address at which its caller reached the mesh, such as `http://127.0.0.1:3370`; empty if unknown."""
+    attempts_max: _builtins.int
+    """How often it may be started: one that is lost is started again until then."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was recorded."""
@@ -362,10 +399,11 @@ class Job(_message.Message):
         attempt: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         base_url: _builtins.str = ...,
+        attempts_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time", "progress", b"progress", "start_time", b"start_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_url", b"base_url", "conversation", b"conversation", "create_time", b"create_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "labels", b"labels", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "payment", b"payment", "progress", b"progress", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "target", b"target", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts_max", b"attempts_max", "base_url", b"base_url", "conversation", b"conversation", "create_time", b"create_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "labels", b"labels", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "payment", b"payment", "progress", b"progress", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "target", b"target", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,13 +424,15 @@ class Event(_message.Message):
     """From 1, without gaps."""
     kind: _builtins.str
     """status, inputs, meta, agent, upload, debug, stdout, stderr, lock, lease, payment, progress, usage, error, action,
-    result or final.
+    result or final; step (what a finished step returned), span (a step of the trace), token (a piece of a model's
+    answer) or memory (what an agent remembers).
     """
     time: _builtins.float
     """When it was emitted, in seconds since 1970."""
     payload: _builtins.str
     """Text (status, debug, stdout, stderr, error), plain JSON (progress: done, total, percent and text; usage:
-    input_tokens, output_tokens and cost_micros of one step) or typed JSON (the others).  A status is the lower-case name
+    input_tokens, output_tokens and cost_micros of one step; step: name and result; span: as `trace.proto` has it; token:
+    span, text and, if the answer begins anew, reset; memory: a record) or typed JSON (the others).  A status is the lower-case name
     of a JobState, such as `queued`.
     """
     detail: _builtins.str
@@ -451,6 +491,8 @@ class CreateJobRequest(_message.Message):
     BASE_URL_FIELD_NUMBER: _builtins.int
     FREE_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    EXTERNAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def flow(self) -> _builtins.str:
@@ -464,7 +506,9 @@ class CreateJobRequest(_message.Message):
     request_id: _builtins.str
     """Optional: the same id, caller and request again return the job that the first call made (AIP-155)."""
     target: _builtins.str
-    """What to run: `flows/{expose}` or `flows/{expose}/{path}`."""
+    """What to run: `flows/{expose}` or `flows/{expose}/{path}`, `agents/{id or slug}` or `crews/{id}`.  An agent takes
+    the input `prompt`, a text; a crew takes any.
+    """
     inputs_json: _builtins.str
     """The inputs as a JSON object, in place of `inputs`: what `Struct` cannot say, such as whole numbers beyond 2^53."""
     extra_json: _builtins.str
@@ -474,7 +518,11 @@ class CreateJobRequest(_message.Message):
     free: _builtins.bool
     """Run a priced flow free of charge.  Operators only, and only of a mesh that listens on loopback."""
     conversation: _builtins.str
-    """The conversation that the job belongs to: an id of the caller's, at most 64 characters."""
+    """The conversation that the job belongs to: `conversations/{id}`, which gets the prompt and the answer as messages, or
+    an id of the caller's; at most 64 characters.
+    """
+    external: _builtins.bool
+    """Of an agent or crew: nobody of this mesh runs the job.  It stays PENDING until somebody calls CompleteJob."""
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
         """Values by the names of the form's elements; what is missing takes the form's default."""
@@ -486,6 +534,10 @@ class CreateJobRequest(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """To find the job again: at most 64, of at most 63 characters each."""
+
+    @_builtins.property
+    def budget(self) -> Global___Budget:
+        """Of an agent or crew: what it may consume; absent: no limit."""
 
     def __init__(
         self,
@@ -501,10 +553,12 @@ class CreateJobRequest(_message.Message):
         base_url: _builtins.str = ...,
         free: _builtins.bool = ...,
         conversation: _builtins.str = ...,
+        budget: Global___Budget | None = ...,
+        external: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "payment", b"payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "inputs", b"inputs", "payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "conversation", b"conversation", "extra_json", b"extra_json", "flow", b"flow", "free", b"free", "inputs", b"inputs", "inputs_json", b"inputs_json", "labels", b"labels", "payment", b"payment", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "external", b"external", "extra_json", b"extra_json", "flow", b"flow", "free", b"free", "inputs", b"inputs", "inputs_json", b"inputs_json", "labels", b"labels", "payment", b"payment", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -544,6 +598,9 @@ class ListJobsRequest(_message.Message):
     ALL_OWNERS_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     DELETED_SINCE_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most 1000; 0 takes 50."""
     page_token: _builtins.str
@@ -556,9 +613,21 @@ class ListJobsRequest(_message.Message):
     """Operators: the jobs of every owner."""
     before: _builtins.str
     """Only jobs older than this one, `jobs/{id}`; an alternative to `page_token`."""
+    conversation: _builtins.str
+    """Only jobs of this conversation."""
     @_builtins.property
     def deleted_since(self) -> _timestamp_pb2.Timestamp:
         """With this the answer also names which of the caller's jobs were deleted at or after this moment, of the last week."""
+
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only jobs of one of these targets, at most 100: `agents/{id}`, `crews/{id}`, `flows/{expose}[/{path}]`; `agents/-` is
+        every agent, `crews/-` every crew, `flows/-` every flow.  Empty: of all.
+        """
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___JobState.ValueType]:
+        """Only jobs in one of these states; empty: in any."""
 
     def __init__(
         self,
@@ -569,10 +638,13 @@ class ListJobsRequest(_message.Message):
         all_owners: _builtins.bool = ...,
         before: _builtins.str = ...,
         deleted_since: _timestamp_pb2.Timestamp | None = ...,
+        targets: _abc.Iterable[_builtins.str] | None = ...,
+        states: _abc.Iterable[Global___JobState.ValueType] | None = ...,
+        conversation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deleted_since", b"deleted_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "before", b"before", "deleted_since", b"deleted_since", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "before", b"before", "conversation", b"conversation", "deleted_since", b"deleted_since", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "states", b"states", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -611,6 +683,136 @@ class ListJobsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListJobsResponse: _TypeAlias = ListJobsResponse  # noqa: Y015
+
+@_typing.final
+class CountJobsRequest(_message.Message):
+    """For CountJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: _builtins.int
+    ALL_OWNERS_FIELD_NUMBER: _builtins.int
+    all_owners: _builtins.bool
+    """Operators: the jobs of every owner."""
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`agents/{id}`, `crews/{id}` or `flows/{expose}[/{path}]`: at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        targets: _abc.Iterable[_builtins.str] | None = ...,
+        all_owners: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountJobsRequest: _TypeAlias = CountJobsRequest  # noqa: Y015
+
+@_typing.final
+class CountJobsResponse(_message.Message):
+    """For CountJobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetCount]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___TargetCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountJobsResponse: _TypeAlias = CountJobsResponse  # noqa: Y015
+
+@_typing.final
+class TargetCount(_message.Message):
+    """How many jobs a target has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    JOB_COUNT_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    RUNNING_COUNT_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """As asked for."""
+    job_count: _builtins.int
+    """All of them."""
+    waiting_count: _builtins.int
+    """Those that wait for a host: PENDING, QUEUED, RETRYING or AWAITING_PAYMENT."""
+    running_count: _builtins.int
+    """Those that a host holds."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        job_count: _builtins.int = ...,
+        waiting_count: _builtins.int = ...,
+        running_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_count", b"job_count", "running_count", b"running_count", "target", b"target", "waiting_count", b"waiting_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TargetCount: _TypeAlias = TargetCount  # noqa: Y015
+
+@_typing.final
+class CompleteJobRequest(_message.Message):
+    """For CompleteJob."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    TAKE_OVER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`jobs/{id}`."""
+    state: Global___JobState.ValueType
+    """SUCCEEDED, FAILED or CANCELLED."""
+    output: _builtins.str
+    """What came of it, a text."""
+    error: _builtins.str
+    """Why it failed; empty: `output` says it."""
+    take_over: _builtins.bool
+    """Also if a host of this mesh holds the job: it is told to stop, and what it still says is refused."""
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What it has consumed, beside what the mesh has counted."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___JobState.ValueType = ...,
+        output: _builtins.str = ...,
+        error: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
+        take_over: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "name", b"name", "output", b"output", "state", b"state", "take_over", b"take_over", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteJobRequest: _TypeAlias = CompleteJobRequest  # noqa: Y015
 
 @_typing.final
 class CancelJobRequest(_message.Message):

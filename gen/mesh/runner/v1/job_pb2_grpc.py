@@ -52,6 +52,16 @@ class JobServiceStub:
                 request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.ListJobsRequest.SerializeToString,
                 response_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.ListJobsResponse.FromString,
                 _registered_method=True)
+        self.CountJobs = channel.unary_unary(
+                '/mesh.runner.v1.JobService/CountJobs',
+                request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.CountJobsRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.CountJobsResponse.FromString,
+                _registered_method=True)
+        self.CompleteJob = channel.unary_unary(
+                '/mesh.runner.v1.JobService/CompleteJob',
+                request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.CompleteJobRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
         self.CancelJob = channel.unary_unary(
                 '/mesh.runner.v1.JobService/CancelJob',
                 request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
@@ -103,6 +113,22 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountJobs(self, request, context):
+        """Counts the caller's jobs of some targets, by where they stand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteJob(self, request, context):
+        """Ends a job with what somebody else made of it: a runner that is not of this mesh.  Of a job that has ended the same
+        completion again is answered with the job; another one is FAILED_PRECONDITION, and so is a job that a host of this
+        mesh holds, unless it is taken over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelJob(self, request, context):
         """Ends a job's process and answers when it is gone.  A job that has ended is returned as it is.
         """
@@ -149,6 +175,16 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ListJobs,
                     request_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.ListJobsRequest.FromString,
                     response_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'CountJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountJobs,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.CountJobsRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.CountJobsResponse.SerializeToString,
+            ),
+            'CompleteJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteJob,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.CompleteJobRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
@@ -254,6 +290,60 @@ class JobService:
             '/mesh.runner.v1.JobService/ListJobs',
             mesh_dot_runner_dot_v1_dot_job__pb2.ListJobsRequest.SerializeToString,
             mesh_dot_runner_dot_v1_dot_job__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.runner.v1.JobService/CountJobs',
+            mesh_dot_runner_dot_v1_dot_job__pb2.CountJobsRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_job__pb2.CountJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.runner.v1.JobService/CompleteJob',
+            mesh_dot_runner_dot_v1_dot_job__pb2.CompleteJobRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,
             insecure,

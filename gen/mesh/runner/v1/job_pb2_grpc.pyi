@@ -50,6 +50,13 @@ class JobServiceStub:
     """Returns a job."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]
     """Lists the caller's jobs, newest first."""
+    CountJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.CountJobsRequest, _job_pb2.CountJobsResponse]
+    """Counts the caller's jobs of some targets, by where they stand."""
+    CompleteJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.CompleteJobRequest, _job_pb2.Job]
+    """Ends a job with what somebody else made of it: a runner that is not of this mesh.  Of a job that has ended the same
+    completion again is answered with the job; another one is FAILED_PRECONDITION, and so is a job that a host of this
+    mesh holds, unless it is taken over.
+    """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _job_pb2.Job]
     """Ends a job's process and answers when it is gone.  A job that has ended is returned as it is."""
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.DeleteJobRequest, _empty_pb2.Empty]
@@ -78,6 +85,13 @@ class JobServiceAsyncStub(JobServiceStub):
     """Returns a job."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists the caller's jobs, newest first."""
+    CountJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.CountJobsRequest, _job_pb2.CountJobsResponse]  # type: ignore[assignment]
+    """Counts the caller's jobs of some targets, by where they stand."""
+    CompleteJob: _aio.UnaryUnaryMultiCallable[_job_pb2.CompleteJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Ends a job with what somebody else made of it: a runner that is not of this mesh.  Of a job that has ended the same
+    completion again is answered with the job; another one is FAILED_PRECONDITION, and so is a job that a host of this
+    mesh holds, unless it is taken over.
+    """
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Ends a job's process and answers when it is gone.  A job that has ended is returned as it is."""
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_pb2.DeleteJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -121,6 +135,25 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.ListJobsResponse, _abc.Awaitable[_job_pb2.ListJobsResponse]]:
         """Lists the caller's jobs, newest first."""
+
+    @_abc_1.abstractmethod
+    def CountJobs(
+        self,
+        request: _job_pb2.CountJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.CountJobsResponse, _abc.Awaitable[_job_pb2.CountJobsResponse]]:
+        """Counts the caller's jobs of some targets, by where they stand."""
+
+    @_abc_1.abstractmethod
+    def CompleteJob(
+        self,
+        request: _job_pb2.CompleteJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Ends a job with what somebody else made of it: a runner that is not of this mesh.  Of a job that has ended the same
+        completion again is answered with the job; another one is FAILED_PRECONDITION, and so is a job that a host of this
+        mesh holds, unless it is taken over.
+        """
 
     @_abc_1.abstractmethod
     def CancelJob(

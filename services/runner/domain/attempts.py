@@ -1,0 +1,95 @@
+"""The rules by which a job that was lost is started again, and by which somebody outside ends one."""
+
+import dataclasses
+
+from meshkit.errors import FailedPrecondition
+from services.runner.domain import ends
+from services.runner.domain.records import HELD, Change, End, Event, Job, LockEnd, LockState, Reason, State
+
+_PAUSE_S = 0.1
+_PAUSE_S_MAX = 10.0
+_EPOCHS_MAX = 40
+"""A host that is lost with a job before it has begun counts no attempt; so often it may happen."""
+
+
+def lose(job: Job, end: End, now: float) -> Change:
+    """Take in that what ran a job is gone: it is started again if it may be, else it ends as `end` says.
+
+    Its pending locks are closed (which brings it back to RUNNING); another attempt opens them anew.  Its epoch is over:
+    a host that comes back after all is not listened to.
+    """
+    if job.attempts_max <= 1 or job.ended or job.state == State.STOPPING or job.state not in HELD:
+        return ends.finish(job, ends.stopped_outcome(job, end), now)
+    if job.attempt >= job.attempts_max or job.epoch >= _EPOCHS_MAX:
+        error = f"{end.error}; it was started {job.attempt} times"
+        return ends.finish(job, dataclasses.replace(end, reason=Reason.RETRIES_EXHAUSTED, error=error), now)
+    now = max(now, job.updated_at)
+    closed = tuple(LockEnd(lock_id=lock_id, state=LockState.CLOSED, at=now) for lock_id in job.pending_locks)
+    waiting = dataclasses.replace(
+        job,
+        state=State.RETRYING,
+        reason=Reason.WORKER_LOST,
+        host_id="",
+        epoch=job.epoch + 1,
+        pending_locks=(),
+        updated_at=now,
+    )
+    said = Event(kind="status", payload=State.RETRYING, time=now, detail=end.error)
+    return Change(job=waiting, events=(said,), ended=closed)
+
+
+def due_at(job: Job) -> float:
+    """Return when a job that is RETRYING may be started again: later each time."""
+    return job.updated_at + min(_PAUSE_S * 2.0 ** (job.epoch // 2), _PAUSE_S_MAX)
+
+
+def queue_again(job: Job, now: float) -> Change:
+    """Let a job that is RETRYING wait for a host.  Raises `FailedPrecondition` if it is not."""
+    if job.state != State.RETRYING:
+        raise FailedPrecondition("the job does not wait for another attempt", state=job.state)
+    now = max(now, job.updated_at)
+    queued = dataclasses.replace(job, state=State.QUEUED, reason=Reason.NONE, updated_at=now)
+    return Change(job=queued, events=(Event(kind="status", payload=State.QUEUED, time=now),))
+
+
+_FREE = frozenset({State.PENDING, State.QUEUED, State.RETRYING})
+"""Where no host holds a job."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What somebody outside made of a job."""
+
+    end: End
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_micros: int = 0
+
+
+def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Change:
+    """End a job with what somebody outside made of it; the same completion again changes nothing.
+
+    A job that is taken over from its host gets another epoch: what the host still says is stale.  Raises
+    `FailedPrecondition` for a job that has ended otherwise, is held by a host, or is a flow's: those are sold, and what
+    they return is their author's to say.
+    """
+    end = done.end
+    if not job.is_defined:
+        raise FailedPrecondition("only jobs of agents and crews are completed from outside")
+    if job.ended:
+        if (job.state, job.result_json, job.error) == (end.state, end.result_json, end.error):
+            return Change(job=job)
+        raise FailedPrecondition(f"the job has ended as {job.state} already", state=job.state)
+    if job.state not in _FREE and not (take_over and job.state in HELD):
+        raise FailedPrecondition(
+            f"the job is {job.state}: a host of this mesh works on it, take it over to end it", state=job.state
+        )
+    taken = dataclasses.replace(
+        job,
+        state=State.RUNNING,
+        epoch=job.epoch + 1,
+        input_tokens=job.input_tokens + done.input_tokens,
+        output_tokens=job.output_tokens + done.output_tokens,
+        cost_micros=job.cost_micros + done.cost_micros,
+    )
+    return ends.finish(taken, end, now)

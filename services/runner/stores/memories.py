@@ -1,0 +1,177 @@
+"""What agents remember, in SQLite: found by words (FTS5, bm25) and by the rare words that records share.
+
+Every statement names the owner and the scope: nobody's memory is a filter away from somebody else's.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from meshkit.idempotency import Request
+from meshkit.sqlite import Database
+from services.runner.domain import Layer, Memory
+from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
+from services.runner.stores.requests import insert_request
+
+_COLUMNS = "number, owner, scope, layer, content, type, category, importance, job_id, created_at"
+_FIELDS = [name.strip() for name in _COLUMNS.split(",")]
+_ALIASED = ", ".join(f"m.{name}" for name in _FIELDS)
+_SEEDS = 10
+_FOUND_MAX = 50
+_DEAD_END = 100
+"""A word that more records of a memory have tells nothing of two that share it."""
+_WORD = re.compile(r"\w+")
+
+
+class SqliteMemories:
+    """A `MemoryRecords`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, record: Memory, request: Request | None) -> Memory:
+        """As `MemoryRecords.add`."""
+
+        def work(connection: sqlite3.Connection) -> Memory:
+            (kept,) = write(connection, [record])
+            if request is not None:
+                insert_request(connection, request.answered(str(kept.number).encode()), record.created_at)
+            return kept
+
+        return await self._database.write(work)
+
+    async def get(self, owner: str, number: int) -> Memory | None:
+        """As `MemoryRecords.get`."""
+        statement = f"SELECT {_COLUMNS} FROM memories WHERE number = ? AND owner = ?"
+        row = await self._database.read(lambda connection: connection.execute(statement, (number, owner)).fetchone())
+        return None if row is None else _memory(row)
+
+    async def find(self, owner: str, scope: str, layer: Layer | None, before: int, limit: int) -> list[Memory]:
+        """As `MemoryRecords.find`."""
+        layers, chosen = _layers(layer)
+        statement = (
+            f"SELECT {_COLUMNS} FROM memories WHERE owner = ? AND scope = ? AND {layers} AND number < ? "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        values = (owner, scope, *chosen, before or 2**62, limit)
+        return await self._database.query(
+            lambda connection: [_memory(row) for row in connection.execute(statement, values)]
+        )
+
+    async def search(self, owner: str, scope: str, layer: Layer | None, query: str, limit: int) -> list[Ranked]:
+        """As `MemoryRecords.search`."""
+
+        def work(connection: sqlite3.Connection) -> list[Ranked]:
+            lexical = _lexical(connection, owner, scope, layer, query)
+            seeds = [record.number for record in lexical[:_SEEDS]]
+            return fuse(lexical, [], _graph(connection, owner, scope, layer, seeds), limit)
+
+        return await self._database.query(work)
+
+    async def clear(self, owner: str, scope: str, layer: Layer | None) -> int:
+        """As `MemoryRecords.clear`."""
+        layers, chosen = _layers(layer)
+
+        def work(connection: sqlite3.Connection) -> int:
+            # Freed pages are zeroed; FTS5 keeps what was deleted until its segments are merged, hence the optimize.
+            connection.execute("PRAGMA secure_delete = ON")
+            statement = f"SELECT number FROM memories WHERE owner = ? AND scope = ? AND {layers}"
+            numbers = [row[0] for row in connection.execute(statement, (owner, scope, *chosen))]
+            _delete(connection, numbers)
+            if numbers:
+                connection.execute("INSERT INTO memory_texts (memory_texts) VALUES ('optimize')")
+            return len(numbers)
+
+        count = await self._database.write(work)
+        if count:  # what the write-ahead log still has of them goes with it
+            await self._database.query(
+                lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            )
+        return count
+
+
+def write(connection: sqlite3.Connection, records: Sequence[Memory]) -> list[Memory]:
+    """Keep records; of the short layer the oldest go when there are too many."""
+    kept = []
+    for record in records:
+        names = _FIELDS[1:]
+        values = [getattr(record, name) for name in names]
+        number = connection.execute(
+            f"INSERT INTO memories ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) RETURNING number", values
+        ).fetchall()[0][0]
+        connection.execute("INSERT INTO memory_texts (rowid, content) VALUES (?, ?)", (number, record.content))
+        found = terms(f"{record.category} {record.content}")
+        connection.executemany(
+            "INSERT INTO memory_terms (number, term) VALUES (?, ?)", [(number, term) for term in found]
+        )
+        if record.layer == Layer.SHORT:
+            _trim(connection, record.owner, record.scope)
+        kept.append(_numbered(record, number))
+    return kept
+
+
+def _trim(connection: sqlite3.Connection, owner: str, scope: str) -> None:
+    statement = (
+        "SELECT number FROM memories WHERE owner = ? AND scope = ? AND layer = ? ORDER BY number DESC LIMIT -1 OFFSET ?"
+    )
+    _delete(connection, [row[0] for row in connection.execute(statement, (owner, scope, Layer.SHORT, SHORT_MAX))])
+
+
+def _delete(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    chosen = [(number,) for number in numbers]
+    connection.executemany("DELETE FROM memory_texts WHERE rowid = ?", chosen)
+    connection.executemany("DELETE FROM memory_terms WHERE number = ?", chosen)
+    connection.executemany("DELETE FROM memories WHERE number = ?", chosen)
+
+
+def _lexical(connection: sqlite3.Connection, owner: str, scope: str, layer: Layer | None, query: str) -> list[Memory]:
+    """Return records with words of the query, the best first."""
+    words = terms(query) or _WORD.findall(query.lower())[:10]
+    if not words:
+        return []
+    layers, chosen = _layers(layer, "m.")
+    statement = (
+        f"SELECT {_ALIASED} FROM memory_texts JOIN memories m ON m.number = memory_texts.rowid "
+        f"WHERE memory_texts MATCH ? AND m.owner = ? AND m.scope = ? AND {layers} "
+        f"ORDER BY bm25(memory_texts), m.number DESC LIMIT {_FOUND_MAX}"
+    )
+    match = " OR ".join(f'"{word}"' for word in words)
+    return [_memory(row) for row in connection.execute(statement, (match, owner, scope, *chosen))]
+
+
+def _graph(
+    connection: sqlite3.Connection, owner: str, scope: str, layer: Layer | None, seeds: Sequence[int]
+) -> list[Memory]:
+    """Return records one step away from the seeds: those that share words with them, rare ones count more."""
+    if not seeds:
+        return []
+    layers, chosen = _layers(layer, "m.")
+    statement = f"""
+        WITH seeds (number) AS (SELECT value FROM json_each(?1)),
+        shared (term, weight) AS (
+          SELECT t.term, 1.0 / count(*) FROM memory_terms t JOIN memories m USING (number)
+          WHERE t.term IN (SELECT term FROM memory_terms WHERE number IN (SELECT number FROM seeds))
+            AND m.owner = ?2 AND m.scope = ?3
+          GROUP BY t.term HAVING count(*) BETWEEN 2 AND {_DEAD_END}
+        )
+        SELECT {_ALIASED} FROM shared JOIN memory_terms t USING (term) JOIN memories m USING (number)
+        WHERE m.owner = ?2 AND m.scope = ?3 AND m.number NOT IN (SELECT number FROM seeds)
+          AND {layers.replace("?", "?4")}
+        GROUP BY m.number ORDER BY sum(shared.weight) DESC, m.number DESC LIMIT {_FOUND_MAX}
+    """
+    return [_memory(row) for row in connection.execute(statement, (json.dumps(seeds), owner, scope, *chosen))]
+
+
+def _layers(layer: Layer | None, prefix: str = "") -> tuple[str, tuple[str, ...]]:
+    return ("1", ()) if layer is None else (f"{prefix}layer = ?", (layer,))
+
+
+def _numbered(record: Memory, number: int) -> Memory:
+    return Memory(**{name: getattr(record, name) for name in _FIELDS[1:]}, number=number)
+
+
+def _memory(row: Sequence[Any]) -> Memory:
+    values = dict(zip(_FIELDS, row, strict=True))
+    return Memory(**{**values, "layer": Layer(values["layer"])})

@@ -1,0 +1,1 @@
+"""Tests of the engine: the real runner and host, and providers that misbehave on purpose."""

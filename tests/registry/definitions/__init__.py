@@ -1,0 +1,1 @@
+"""Agents, crews, task definitions and tools, against a real registry."""

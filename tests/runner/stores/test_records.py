@@ -1,0 +1,244 @@
+"""Conversations, memory and filters: every store keeps the same promises."""
+
+import dataclasses
+import pathlib
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from meshkit.errors import AlreadyExists, NotFound
+from meshkit.idempotency import Request
+from meshkit.sqlite import Database
+from services.runner.domain import Birth, Change, Event, Layer, Memory, Role, Said, State
+from services.runner.domain.conversations import Conversation
+from services.runner.domain.memories import SHORT_MAX
+from services.runner.ports.store import JobFilter
+from services.runner.stores.memory import MemoryStore
+from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.sqlite import SqliteStore
+from tests.runner.stores.test_stores import job
+
+Store = MemoryStore | SqliteStore
+
+
+@pytest_asyncio.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Store]:
+    """Yield each store, empty."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database.open()
+    yield SqliteStore(database)
+    await database.close()
+
+
+def conversation(number: int, owner: str = "users/a", at: float = 1.0) -> Conversation:
+    """Return a conversation."""
+    return Conversation(
+        conversation_id=f"c{number}", owner=owner, title=f"T{number}", created_at=at, updated_at=at, last_message_at=at
+    )
+
+
+def said(number: int, role: Role, content: str, at: float, conversation_id: str = "c1") -> Said:
+    """Return what a job says."""
+    return Said(
+        conversation=f"conversations/{conversation_id}", role=role, content=content, job_id=f"{number:024x}", at=at
+    )
+
+
+def memory(content: str, owner: str = "users/a", scope: str = "crews/c", layer: Layer = Layer.LONG) -> Memory:
+    """Return a record."""
+    return Memory(owner=owner, scope=scope, layer=layer, content=content, created_at=1.0)
+
+
+async def test_a_job_speaks_in_the_write_that_changes_it(store: Store) -> None:
+    """What is asked comes with the birth, what is answered with the end; both count."""
+    await store.conversations.add(conversation(1), None)
+    await store.create([Birth(job=job(1), said=(said(1, Role.USER, "why?", 2.0),))], None)
+    await store.create([Birth(job=job(2), said=(said(2, Role.USER, "and?", 3.0),))], None)
+    answer = said(1, Role.ASSISTANT, "so", 4.0)
+    await store.update(job(1).job_id, lambda one: Change(job=one, said=(answer,)))
+
+    known = await store.conversations.get("c1")
+    messages = await store.conversations.messages("c1", -1, 10)
+
+    assert (3, 2, 4.0) == (known.message_count, known.job_count, known.last_message_at)
+    assert [(0, "why?"), (1, "and?"), (2, "so")] == [(one.number, one.content) for one in messages]
+    assert ["and?", "so"] == [one.content for one in await store.conversations.messages("c1", 0, 10)]
+    window = await store.conversations.last_messages("c1", job(2).job_id, 10)
+    assert ["why?"] == [one.content for one in window]
+
+
+async def test_a_deleted_conversation_hears_nothing(store: Store) -> None:
+    """Its jobs go on; its messages are gone."""
+    await store.conversations.add(conversation(1), None)
+    await store.conversations.delete("c1")
+
+    await store.create([Birth(job=job(1), said=(said(1, Role.USER, "why?", 2.0),))], None)
+
+    with pytest.raises(NotFound):
+        await store.conversations.get("c1")
+    assert [] == await store.conversations.messages("c1", -1, 10)
+    with pytest.raises(NotFound):
+        await store.conversations.delete("c1")
+
+
+async def test_conversations_are_found_by_owner_target_and_time(store: Store) -> None:
+    """Those that were spoken in last come first."""
+    for number in (1, 2, 3):
+        await store.conversations.add(conversation(number, "users/a" if number < 3 else "users/b", at=number), None)
+    target = {"target": "agents/x", "conversation": "conversations/c1"}
+    await store.create([Birth(job=job(1, **target), said=(said(1, Role.USER, "hi", 9.0),))], None)
+
+    async def ids(owner: str | None, target: str, before: tuple[float, str] | None) -> list[str]:
+        return [one.conversation_id for one in await store.conversations.find(owner, target, before, 10)]
+
+    assert ["c1", "c2"] == await ids("users/a", "", None)
+    assert ["c1", "c3", "c2"] == await ids(None, "", None)
+    assert ["c1"] == await ids("users/a", "agents/x", None)
+    assert [] == await ids("users/b", "agents/x", None)
+    assert ["c2"] == await ids("users/a", "", (9.0, "c1"))
+
+
+async def test_a_conversation_is_changed_in_one_step(store: Store) -> None:
+    """What the rule returns is kept; counts are not its to change."""
+    request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"c1")
+    await store.conversations.add(conversation(1), request)
+
+    changed = await store.conversations.update("c1", lambda one: dataclasses.replace(one, title="New", active=False))
+
+    assert ("New", False) == (changed.title, changed.active)
+    assert changed == await store.conversations.get("c1")
+    with pytest.raises(AlreadyExists):
+        await store.conversations.add(conversation(2), request)
+
+
+async def test_memory_is_found_by_words_and_by_what_records_share(store: Store) -> None:
+    """A record with words of the query has a lexical rank, one that only shares rare words with it a graph rank."""
+    for text in (
+        "Zebras graze near Amboseli in Kenya",
+        "Amboseli has elephants and a swamp",
+        "Invoices are paid on Fridays",
+    ):
+        await store.memories.add(memory(text), None)
+
+    hits = await store.memories.search("users/a", "crews/c", None, "Where do zebras graze?", 5)
+
+    assert ["Zebras graze near Amboseli in Kenya", "Amboseli has elephants and a swamp"] == [
+        hit.record.content for hit in hits
+    ]
+    assert [(1, 0), (0, 1)] == [(hit.lexical_rank, hit.graph_rank) for hit in hits]
+    assert hits[0].score == 1 / 61
+
+
+async def test_memory_of_another_owner_or_scope_does_not_exist(store: Store) -> None:
+    """Two owners and two crews say the same words; each is shown its own, and clears its own."""
+    for owner in ("users/a", "users/b"):
+        for scope in ("crews/c", "crews/d"):
+            await store.memories.add(memory(f"zebra of {owner} in {scope}", owner, scope), None)
+
+    hits = await store.memories.search("users/a", "crews/c", None, "zebra", 10)
+    listed = await store.memories.find("users/a", "crews/c", None, 0, 10)
+    cleared = await store.memories.clear("users/a", "crews/c", None)
+
+    assert ["zebra of users/a in crews/c"] == [hit.record.content for hit in hits]
+    assert ["zebra of users/a in crews/c"] == [record.content for record in listed]
+    assert 1 == cleared
+    assert 1 == len(await store.memories.find("users/b", "crews/c", None, 0, 10))
+    assert None is await store.memories.get("users/b", listed[0].number)
+
+
+async def test_clearing_says_how_many_and_of_which_layer(store: Store) -> None:
+    """Only the layer that was named goes."""
+    for layer in (Layer.SHORT, Layer.SHORT, Layer.LONG):
+        await store.memories.add(memory("zebra", layer=layer), None)
+
+    assert 2 == await store.memories.clear("users/a", "crews/c", Layer.SHORT)
+    assert 0 == await store.memories.clear("users/a", "crews/c", Layer.SHORT)
+    assert [Layer.LONG] == [one.layer for one in await store.memories.find("users/a", "crews/c", None, 0, 10)]
+
+
+async def test_the_short_layer_forgets_the_oldest(store: Store) -> None:
+    """It is bounded."""
+    for number in range(SHORT_MAX + 3):
+        await store.memories.add(memory(f"thing {number}", layer=Layer.SHORT), None)
+
+    kept = await store.memories.find("users/a", "crews/c", Layer.SHORT, 0, SHORT_MAX + 10)
+
+    assert SHORT_MAX == len(kept)
+    assert "thing 3" == kept[-1].content
+
+
+async def test_what_a_job_remembers_comes_with_its_write(store: Store) -> None:
+    """A change of a job carries records."""
+    await store.create([Birth(job=job(1))], None)
+
+    await store.update(job(1).job_id, lambda one: Change(job=one, remembered=(memory("zebra"),)))
+
+    assert ["zebra"] == [one.content for one in await store.memories.find("users/a", "crews/c", None, 0, 10)]
+
+
+async def test_cleared_memory_is_not_in_the_file(tmp_path: pathlib.Path) -> None:
+    """What was cleared is in no page of the database, nor in its log."""
+    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database.open()
+    store = SqliteStore(database)
+    for number in range(50):
+        await store.memories.add(memory(f"xylophonecanary number {number} of many"), None)
+
+    await store.memories.clear("users/a", "crews/c", None)
+
+    assert not _holding(tmp_path, b"xylophonecanary")
+    await database.close()
+
+
+def _holding(folder: pathlib.Path, text: bytes) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith("runner.db") and text in path.read_bytes()]
+
+
+async def test_jobs_are_filtered_by_target_state_and_conversation(store: Store) -> None:
+    """Filters narrow each other; a kind of target is a filter too."""
+    kept = [
+        job(1, target="agents/x"),
+        job(2, target="agents/y", conversation="conversations/c1"),
+        job(3, target="crews/z", state=State.RUNNING),
+        job(4, target="flows/demo"),
+        job(5, target="agents/x", owner="users/b"),
+    ]
+    for one in kept:
+        await store.create([Birth(job=one)], None)
+
+    async def found(owner: str | None = "users/a", **only: object) -> list[int]:
+        jobs = await store.find(owner, "", "", 10, JobFilter(**only))  # type: ignore[arg-type]
+        return [int(one.job_id, 16) for one in jobs]
+
+    assert [2, 1] == await found(targets=("agents/-",))
+    assert [1] == await found(targets=("agents/x",))
+    assert [3, 1] == await found(targets=("agents/x", "crews/-"))
+    assert [5, 2, 1] == await found(None, targets=("agents/-",))
+    assert [3] == await found(states=(State.RUNNING, State.STARTING))
+    assert [2] == await found(conversation="conversations/c1")
+    assert [] == await found(targets=("agents/x",), states=(State.RUNNING,))
+    assert {("agents/x", State.QUEUED): 1} == await store.count("users/a", ["agents/x", "agents/none"])
+    assert {("agents/x", State.QUEUED): 2} == await store.count(None, ["agents/x"])
+
+
+async def test_briefs_and_events_of_a_kind(store: Store) -> None:
+    """A brief is kept beside its job and goes with it; events are found by their kind."""
+    events = tuple(Event(kind=kind, payload=kind, time=1.0) for kind in ("step", "debug", "step"))
+    await store.create([Birth(job=job(1), events=events, brief=b"brief")], None)
+
+    assert b"brief" == await store.brief(job(1).job_id)
+    assert [1, 3] == [event.seq for event in await store.events_of(job(1).job_id, ("step", "span"))]
+    await store.delete(job(1).job_id, 0.0)
+    assert b"" == await store.brief(job(1).job_id)
+
+
+async def test_jobs_that_wait_for_another_attempt(store: Store) -> None:
+    """They are found, the others are not."""
+    for number, state in enumerate((State.RETRYING, State.RUNNING, State.RETRYING), start=1):
+        await store.create([Birth(job=job(number, state=state))], None)
+
+    assert [1, 3] == [int(one.job_id, 16) for one in await store.retrying_jobs()]
