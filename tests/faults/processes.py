@@ -92,6 +92,8 @@ class Supervised:
                     if self._process.poll() is not None and not left:
                         break
                     await asyncio.sleep(0.1)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         return left
 
     def everybody(self) -> Iterator[psutil.Process]:
