@@ -92,7 +92,7 @@ class Supervised:
                     if self._process.poll() is not None and not left:
                         break
                     await asyncio.sleep(0.1)
-        if self._process.poll() is not None and self._process.stdout is not None:
+        if self._process.stdout is not None:
             self._process.stdout.close()
         return left
 
