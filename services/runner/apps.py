@@ -2,19 +2,19 @@
 
 import asyncio
 import dataclasses
-import enum
 import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
-from mesh.runner.v1 import app_pb2, host_pb2
+from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import Invalid, NotFound, Unavailable
 from meshkit.tasks import Tasks
 from services.runner import domain
+from services.runner.appstates import App, AppState
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import PlacedApp, State, deployments
 from services.runner.hosting import Hosting
@@ -29,39 +29,6 @@ _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
 _SAVE_AGAIN_S = 0.5
-
-
-class AppState(enum.Enum):
-    """Where an app stands."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    FAILED = "failed"
-    UNHEALTHY = "unhealthy"
-    OUTDATED = "outdated"
-
-
-@dataclasses.dataclass(slots=True)
-class App:
-    """One app as it stands."""
-
-    placed: PlacedApp
-    resources_json: str
-    state: AppState = AppState.STARTING
-    message: str = ""
-    detail: str = ""
-    flows: dict[str, app_pb2.FlowInfo] = dataclasses.field(default_factory=dict)
-    """By path."""
-    seen_at: float = 0.0
-    losses: dict[int, int] = dataclasses.field(default_factory=dict)
-    """Hosts that were lost in a row, by replica."""
-    running_since: dict[int, float] = dataclasses.field(default_factory=dict)
-    """By replica."""
-
-    @property
-    def expose(self) -> str:
-        """The expose's id."""
-        return self.placed.expose
 
 
 class Apps:

@@ -12,7 +12,7 @@ from meshkit import names
 from meshkit.clock import stamp
 from meshkit.errors import Denied, Invalid
 from meshkit.principal import Principal
-from services.runner.apps import App, AppState
+from services.runner.appstates import App, AppState
 from services.runner.births import Order
 from services.runner.domain import (
     HELD,

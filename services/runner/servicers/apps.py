@@ -12,7 +12,8 @@ from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from meshkit.tasks import Tasks
-from services.runner.apps import App, Apps
+from services.runner.apps import Apps
+from services.runner.appstates import App
 from services.runner.calls import Calls
 from services.runner.engine import EXPOSE
 from services.runner.wire import app_from_pb, app_to_pb
