@@ -136,6 +136,6 @@ def _ours(field: str) -> str:
     """Return `agents.0.name` for `new_agents[0].display_name`."""
     head, *rest = _INDEX.sub(r".\1", field).split(".")
     parts = rest if head in _ITSELF and rest else [head, *rest]
-    if parts[0] == "model":
-        parts = parts[:1]
+    if "model" in parts:  # one name here, several fields there
+        parts = parts[: parts.index("model") + 1]
     return ".".join(_NAMES.get(part, part) for part in parts)

@@ -51,7 +51,8 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
         sent = bodies.parse_model(request.json_body, RefreshToken)
         with from_rpc():
             tokens = await self._auth.RefreshTokens(auth_pb2.RefreshTokensRequest(refresh_token=sent.refresh_token))
-        return _signed_in(tokens, _seconds_until(tokens.expire_time))
+        # A token ends at a whole second, so up to one second later than a day.
+        return _signed_in(tokens, min(ACCESS_TTL_S, _seconds_until(tokens.expire_time)))
 
     async def Logout(self, request: pb.LogoutRequest, context: Any) -> empty_pb2.Empty:
         """End what the sign-in began."""
