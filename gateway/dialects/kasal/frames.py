@@ -55,7 +55,7 @@ class Frames:
             return {"type": "progress", "progress": int(said.get("percent") or 0), "current_task": said.get("text", "")}
         if event.kind == "error":
             return {"type": "error", "message": event.payload, "code": FAILED}
-        if event.kind == "status" and states.from_name(event.payload) in states.TERMINAL:
+        if event.kind == "status" and states.STATES.get(event.payload.upper()) in states.TERMINAL:
             job = await self._fetch()
             result = result_of(job)
             word = WORDS.of_event(event.payload)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mesh.gateway.v1 import options_pb2
 from mesh.runner.v1 import job_pb2
+from starlette.websockets import WebSocketDisconnect
 
 from gateway.core import joblog
 from gateway.core.peers import Peers
@@ -43,8 +44,9 @@ class Events:
         with acting(session.principal):
             async with asyncio.TaskGroup() as group:
                 client = _Client(session, self._peers, group)
-                while True:
-                    await client.serve()
+                with contextlib.suppress(WebSocketDisconnect):  # then the session ends, and with it all of this
+                    while True:
+                        await client.serve()
 
 
 async def _sign_in(session: Session) -> None:
@@ -77,7 +79,7 @@ class _Client:
             if not isinstance(said, dict):
                 raise Invalid("frame is no object", {"frame": ["send a JSON object"]})
             await self._do(said)
-        except (Invalid, NotFound) as error:
+        except MeshError as error:
             await self._tell(error, said.get("job_id") if isinstance(said, dict) else None)
 
     async def _do(self, said: Mapping[str, Any]) -> None:
@@ -113,18 +115,23 @@ class _Client:
 
     async def _follow(self, job_id: str, name: str, since_seq: int) -> None:
         """Send the frames of a job until it has ended."""
-        frames = Frames(job_id, lambda: self._job(name), lambda: self._tasks(name))
-        try:
-            with from_rpc():
-                async with contextlib.aclosing(joblog.follow(self._jobs, name, since_seq)) as batches:
-                    async for events in batches:
-                        for event in events:
-                            if (frame := await frames.of(event)) is not None:
-                                await self._session.send(frame)
-        except MeshError as error:
-            await self._tell(error, job_id)
+        with contextlib.suppress(WebSocketDisconnect):
+            try:
+                await self._send_all(
+                    Frames(job_id, lambda: self._job(name), lambda: self._tasks(name)), name, since_seq
+                )
+            except MeshError as error:
+                await self._tell(error, job_id)
         if self._subscribed.get(job_id) is asyncio.current_task():
             del self._subscribed[job_id]
+
+    async def _send_all(self, frames: Frames, name: str, since_seq: int) -> None:
+        with from_rpc():
+            async with contextlib.aclosing(joblog.follow(self._jobs, name, since_seq)) as batches:
+                async for events in batches:
+                    for event in events:
+                        if (frame := await frames.of(event)) is not None:
+                            await self._session.send(frame)
 
     async def _job(self, name: str) -> job_pb2.Job:
         with from_rpc():

@@ -83,18 +83,18 @@ class Kasal:
         return job_id
 
 
-async def new_user(edge: Edge, **more: Any) -> str:
+async def new_user(edge: Edge, tier: str = "TIER_FREE") -> str:
     """Add a user; return their e-mail address."""
     name = f"kasal-{next(_numbers)}"
-    role = {"name": name, "email": f"{name}@example.com", "password": PASSWORD, **more}
-    answer = await edge.http.post("/role", json=role, headers=edge.operator)
-    assert answer.status_code == 201, answer.text
-    return str(role["email"])
+    user = {"login": name, "email": f"{name}@example.com", "password": PASSWORD, "tier": tier}
+    answer = await edge.http.post("/mesh/v1/users", json=user, headers=edge.operator)
+    assert answer.status_code == 200, answer.text
+    return user["email"]
 
 
-async def client(edge: Edge, base: str = "/v1") -> Kasal:
+async def client(edge: Edge, base: str = "/v1", tier: str = "TIER_FREE") -> Kasal:
     """Add a user, sign them in, and return their client."""
-    sent = {"email": await new_user(edge), "password": PASSWORD}
+    sent = {"email": await new_user(edge, tier), "password": PASSWORD}
     answer = await edge.http.post(f"{base}/auth/login", json=sent)
     assert answer.status_code == 200, answer.text
     return Kasal(edge, base, answer.json()["access_token"])

@@ -303,3 +303,14 @@ async def test_a_model_is_shown_as_it_was_named(kasal: Kasal, model: str, shown:
     crew_id = await kasal.crew(agents=[{**AGENT, "model": model}])
 
     assert shown == (await kasal.get(f"/crews/{crew_id}"))["agents"][0]["model"]
+
+
+async def test_a_sandbox_is_answered_for_offline(edge: Edge) -> None:
+    """With a key, too; its data is its own."""
+    sandbox = await client(edge, tier="TIER_SANDBOX")
+    crew_id = await sandbox.working_crew(agents=[{**AGENT, "api_key": "sk-sandbox"}])
+    found = await sandbox.get(f"/executions/{await sandbox.run(crew_id)}")
+
+    assert "completed" == found["status"]
+    assert "offline model" in found["result"]
+    assert 404 == (await (await client(edge)).call("GET", f"/crews/{crew_id}")).status_code
