@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from mesh.auth.v1 import auth_pb2_grpc
 from mesh.payments.v1 import ledger_pb2_grpc, payments_pb2_grpc
-from mesh.registry.v1 import registry_pb2_grpc
-from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
+from mesh.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, registry_pb2_grpc, tool_pb2_grpc
+from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc, memory_pb2_grpc, trace_pb2_grpc
 
 from gateway.config import Config
 from gateway.http.repeats import Keys
@@ -25,9 +25,15 @@ class Peers:
     exposes: registry_pb2_grpc.ExposeServiceStub
     boot: registry_pb2_grpc.BootServiceStub
     flows: registry_pb2_grpc.FlowServiceStub
+    agents: agent_pb2_grpc.AgentServiceStub
+    crews: crew_pb2_grpc.CrewServiceStub
+    task_defs: crew_pb2_grpc.TaskDefServiceStub
+    tools: tool_pb2_grpc.ToolServiceStub
     jobs: job_pb2_grpc.JobServiceStub
     apps: app_pb2_grpc.AppServiceStub
     locks: lock_pb2_grpc.LockServiceStub
+    traces: trace_pb2_grpc.TraceServiceStub
+    memory: memory_pb2_grpc.MemoryServiceStub
     payments: payments_pb2_grpc.PaymentServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
     ledger_control: ledger_pb2_grpc.LedgerControlServiceStub
@@ -59,9 +65,15 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             exposes=registry_pb2_grpc.ExposeServiceStub(registry),
             boot=registry_pb2_grpc.BootServiceStub(registry),
             flows=flows,
+            agents=agent_pb2_grpc.AgentServiceStub(registry),
+            crews=crew_pb2_grpc.CrewServiceStub(registry),
+            task_defs=crew_pb2_grpc.TaskDefServiceStub(registry),
+            tools=tool_pb2_grpc.ToolServiceStub(registry),
             jobs=job_pb2_grpc.JobServiceStub(runner),
             apps=app_pb2_grpc.AppServiceStub(runner),
             locks=lock_pb2_grpc.LockServiceStub(runner),
+            traces=trace_pb2_grpc.TraceServiceStub(runner),
+            memory=memory_pb2_grpc.MemoryServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),
             ledger=ledger_pb2_grpc.LedgerServiceStub(ledger),
             ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(ledger),

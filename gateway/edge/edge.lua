@@ -6,7 +6,7 @@
 -- is sent; ask for the whole answer where only its head is wanted.  Under /mesh/v1, which goes straight to services that know no
 -- HTTP, let no cookie count on pages of other sites.
 -- Answers: turn x-http-code and x-http-body, which only the gateway's servicers can send (routes to other clusters
--- remove them), into a status and a body; send no body where only the head was asked for; name the type of streams under
+-- remove them), into a status and a body; say when to try again after too many requests; send no body where only the head was asked for; name the type of streams under
 -- /mesh/v1.
 --
 -- `filters.py` puts these in front: BODY_BYTES_MAX, of a body that Envoy reads at all; SINGLE, headers that may come once;
@@ -144,6 +144,11 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
+  if headers:get("x-mesh-limited") then  -- by our rate limiter, which says when the bucket is filled up again
+    headers:remove("x-mesh-limited")
+    local seconds = tonumber(headers:get("x-ratelimit-reset") or "1") or 1
+    headers:replace("retry-after", tostring(math.max(1, seconds)))
+  end
   if is_grpc(headers) then
     return
   end

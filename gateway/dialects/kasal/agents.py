@@ -1,0 +1,71 @@
+"""Kasal: agents."""
+
+import asyncio
+from typing import Any
+
+from mesh.dialects.kasal.v1 import agent_pb2 as pb
+from mesh.dialects.kasal.v1 import agent_pb2_grpc as pb_grpc
+from mesh.registry.v1 import agent_pb2
+
+from gateway.core.peers import Peers
+from gateway.dialects.kasal import asking, ids, views
+from gateway.dialects.kasal.crews import Crews
+from gateway.dialects.kasal.definitions import NewAgent
+from gateway.http.dialect import Service
+from meshkit.errors import Conflict, MeshError, from_rpc
+
+_TRIES = 5
+"""To add an agent to a crew that others change at the same time."""
+
+
+class AgentServicer(pb_grpc.AgentServiceServicer):
+    """Unpack, ask the registry, show what it says as Kasal does."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._agents = peers.agents
+        self._crews = Crews(peers)
+
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: Any) -> pb.Agents:
+        """Return a page of the caller's agents, each with the first crew that it is of."""
+        page = asking.Page.of(request.page, request.limit)
+        (agents, total), crews = await asyncio.gather(
+            page.read(self._agents.ListAgents, agent_pb2.ListAgentsRequest()),
+            self._crews.all(),
+        )
+        first = {agent: crew.name for crew in crews for agent in crew.agents}  # crews come newest first
+        items = [views.agent_item(agent, first.get(agent.name, "")) for agent in agents]
+        return pb.Agents(agents=items, total=total, page=page.number)
+
+    async def CreateAgent(self, request: pb.CreateAgentRequest, context: Any) -> pb.CreatedAgent:
+        """Add an agent to a crew; if it cannot join there is none."""
+        sent = asking.parsed(request.json_body, NewAgent, "agent")
+        await self._crews.get(sent.crew_id)
+        with asking.defining("agent"):
+            agent = await self._agents.CreateAgent(agent_pb2.CreateAgentRequest(agent=sent.to_registry()))
+        try:
+            await self._join(agent.name, sent.crew_id)
+        except MeshError:
+            with from_rpc():
+                await self._agents.DeleteAgent(agent_pb2.DeleteAgentRequest(name=agent.name))
+            raise
+        return pb.CreatedAgent(id=ids.AGENT.of(agent.name), status="created")
+
+    async def _join(self, agent: str, crew_id: str) -> None:
+        for attempt in range(1, _TRIES + 1):
+            crew = await self._crews.get(crew_id)
+            if agent in crew.agents:  # the same request again
+                return
+            try:
+                await self._crews.set_agents(crew, [*crew.agents, agent])
+            except Conflict:
+                if attempt == _TRIES:
+                    raise
+            else:
+                return
+
+
+SERVICE = Service(
+    name="mesh.dialects.kasal.v1.AgentService",
+    add=pb_grpc.add_AgentServiceServicer_to_server,
+    servicer=AgentServicer,
+)
