@@ -23,13 +23,14 @@ which paths are the dialect's, and who may call.  `tests/gateway/dialects/test_d
 and `.importlinter` keeps them apart.
 """
 
-from gateway.dialects import kodosumi, masumi, mesh, sumi
+from gateway.dialects import koda, kodosumi, masumi, mesh, sumi
 from gateway.http.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
     kodosumi.DIALECT,
     sumi.DIALECT,
     masumi.DIALECT,
+    koda.DIALECT,
     mesh.DIALECT,
 )
 """Every dialect; the first one's shape is for paths that are nobody else's."""
