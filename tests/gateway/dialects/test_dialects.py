@@ -91,6 +91,9 @@ def test_an_error_is_one_in_every_dialect(dialect: Dialect, error: mesh.MeshErro
         ("/api/v1/payment", "masumi"),
         ("/api/v1/payment/nope", "masumi"),
         ("/api/v1/dev/nope", "masumi"),
+        ("/api/runtime/tasks", "koda"),
+        ("/api/runtime/nope", "koda"),
+        ("/api/control-plane/nope", "koda"),
         ("/mesh/v1/nope", "mesh"),
     ],
 )

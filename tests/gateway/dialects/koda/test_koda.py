@@ -1,109 +1,15 @@
-"""Koda's runtime API with the real services and the real engine: every example of its page, and what it promises."""
+"""Koda's runtime API with the real services and the real engine: every example of its page."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
-from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
 
-from tests.gateway.stack import DEADLINE_S, Edge, edge
+from tests.gateway.dialects.koda.people import SUBMITTED, Koda
+from tests.gateway.stack import Edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-RUNTIME_TOKEN, API_TOKENS = "local-ui-secret", "first-secret, second-secret"
-SUBMITTED = {
-    "agent_id": "atlas",
-    "query": "Audit the auth service for CSP violations.",
-    "metadata": {"source": "operator"},
-}
-"""The example of the page, as printed."""
 AT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z")
 TASK_ID = re.compile(r"tsk_[0-9a-f]{24}\Z")
-
-
-class Koda:
-    """Somebody at the runtime API."""
-
-    def __init__(self, edge: Edge, **headers: str) -> None:
-        self.edge = edge
-        self.headers = headers
-
-    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Send a request."""
-        headers = {**self.headers, **more.pop("headers", {})}
-        return await self.edge.http.request(method, path, headers=headers, **more)
-
-    async def ok(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
-        """Return the JSON of an answer that must have this status."""
-        answer = await self.call(method, path, **more)
-        assert status == answer.status_code, answer.text
-        return answer.json()
-
-    async def agent(self, **given: Any) -> dict[str, Any]:
-        """Add an agent."""
-        sent = {"displayName": "Atlas", "model": {"provider": "offline"}, **given}
-        added: dict[str, Any] = await self.ok("POST", "/mesh/v1/agents", json=sent)
-        return added
-
-    async def ended(self, task_id: str) -> dict[str, Any]:
-        """Return a task when it has ended."""
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                task: dict[str, Any] = await self.ok("GET", f"/api/runtime/tasks/{task_id}")
-                if task["status"] in ("completed", "failed"):
-                    return task
-                await self.edge.http.get(
-                    f"/mesh/v1/jobs/{task_id.removeprefix('tsk_')}:watch", headers=self.headers, timeout=DEADLINE_S
-                )
-
-
-async def signed_in(edge: Edge, identifier: str, password: str) -> Koda:
-    """Return somebody who has signed in as Koda's dashboard does, with the cookie only."""
-    answer = await edge.http.post(
-        "/api/control-plane/auth/login", json={"identifier": identifier, "password": password}
-    )
-    assert answer.status_code == 200, answer.text
-    edge.http.cookies.clear()
-    token = answer.json()["session_token"]
-    return Koda(edge, Cookie=f"koda_operator_session={token}", Authorization=f"Bearer {token}")
-
-
-@pytest_asyncio.fixture(name="edge", scope="module", loop_scope="module")
-async def _edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
-    given = {"runtime_local_ui_token": RUNTIME_TOKEN, "control_plane_api_token": API_TOKENS}
-    async with edge(tmp_path_factory.mktemp("edge"), control_plane_rate_limit=100_000, **given) as running:
-        await ready(running)
-        yield running
-
-
-async def ready(edge: Edge) -> None:
-    """Wait until the engine serves."""
-    async with asyncio.timeout(DEADLINE_S):
-        while (await edge.http.get("/api/runtime/ready")).status_code != 200:
-            await asyncio.sleep(0.1)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ada(edge: Edge) -> Koda:
-    """Somebody with the agent `atlas`."""
-    await edge.new_user("ada")
-    ada = await signed_in(edge, "ada", "secret-secret")
-    await ada.agent(description="Reviews code", tools=["tools/calculator"], memory={"enabled": True})
-    return ada
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bob(edge: Edge) -> Koda:
-    """Somebody else, with an agent of the same slug."""
-    await edge.new_user("bob")
-    bob = await signed_in(edge, "bob", "secret-secret")
-    await bob.agent()
-    return bob
-
-
-# -- the page's examples -----------------------------------------------------------------------------------------------
 
 
 async def test_the_readiness_probe(edge: Edge) -> None:
@@ -119,7 +25,10 @@ async def test_the_readiness_probe(edge: Edge) -> None:
 
 async def test_submitting_a_task(ada: Koda) -> None:
     """As printed, with the cookie alone: 202, a record with every printed field, then the output."""
-    cookie = {"Cookie": ada.headers["Cookie"], "Content-Type": "application/json"}
+    cookie = {
+        "Cookie": f"koda_operator_session={ada.headers['Authorization'].removeprefix('Bearer ')}",
+        "Content-Type": "application/json",
+    }
     answer = await ada.edge.http.post("/api/runtime/tasks", json=SUBMITTED, headers=cookie)
 
     assert 202 == answer.status_code, answer.text
@@ -159,8 +68,7 @@ async def test_agents(ada: Koda) -> None:
 
 async def test_the_trace_has_every_step(ada: Koda) -> None:
     """Calls of models and tools in order, each with what the page names; in parts, too."""
-    sent = {**SUBMITTED, "query": 'Use the tool calculator with {"expression": "6*7"}'}
-    task = await ada.ok("POST", "/api/runtime/tasks", 202, json=sent)
+    task = await ada.submit(query='Use the tool calculator with {"expression": "6*7"}')
     await ada.ended(task["id"])
     path = f"/api/runtime/tasks/{task['id']}/trace"
     trace = await ada.ok("GET", path)
