@@ -57,6 +57,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             extra_json=dumps({views.NOTED: noted}),
             conversation=overrides.session_id or "",
             base_url=exchange().base_url,
+            request_id=exchange().idempotency_key,
             budget=job_pb2.Budget(
                 seconds=overrides.timeout_seconds or 0, cost_micros=round((overrides.max_cost_usd or 0) * views.MICROS)
             ),

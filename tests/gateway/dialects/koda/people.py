@@ -63,7 +63,7 @@ class Koda:
         http = self.edge.http
         async with asyncio.timeout(DEADLINE_S), http.stream("GET", path, headers=self.headers) as lines:
             async for line in lines.aiter_lines():
-                if '"awaiting_input"' in line:
+                if '"kind":"lock"' in line.replace(" ", ""):
                     break
         task: dict[str, Any] = await self.ok("GET", f"/api/runtime/tasks/{task_id}")
         return task
