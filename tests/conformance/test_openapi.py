@@ -67,7 +67,7 @@ def _defined(http: httpx.Client) -> dict[str, str]:
     def add(collection: str, sent: dict[str, object]) -> str:
         return str(http.post(collection, json=sent).raise_for_status().json()["name"])
 
-    agent = add("agents", {"displayName": "Atlas", "model": {"provider": "offline"}})
+    agent = add("agents", {"displayName": "Somebody", "model": {"provider": "offline"}})
     crew = add("crews", {"crew": {"displayName": "Crew", "agents": [agent]}})
     task = add("taskDefs", {"crew": crew, "agent": agent, "description": "Do it"})
     tool = add("tools", {"displayName": "lookup", "kind": "TOOL_KIND_HTTP", "endpoint": "https://example.com/"})
