@@ -48,6 +48,9 @@ class EdgeConfig(Config):
     port: int = Field(default=3370, ge=1, le=65535)
     """The port Envoy listens on."""
 
+    native_ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
+    """Ports that Envoy listens on, too, by the dialect whose documents name them; JSON, such as `{"koda": 8090}`."""
+
     public_url: str = ""
     """The address people use, if it is not what they send as Host: `https://mesh.example.com` behind a TLS proxy."""
 
