@@ -2,8 +2,10 @@
 
 import json
 import urllib.parse
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 FIELDS_MAX = 1_000
@@ -12,6 +14,7 @@ FIELDS_MAX = 1_000
 BODY_BYTES_MAX = 8 * 1024 * 1024
 
 _FORM = "application/x-www-form-urlencoded"
+_PARTS = "multipart/form-data"
 
 
 async def read(request: Request) -> tuple[dict[str, Any], bool]:
@@ -26,8 +29,10 @@ async def read(request: Request) -> tuple[dict[str, Any], bool]:
         raise ValueError(f"the request body has {len(body)} bytes, at most {BODY_BYTES_MAX} are taken")
     if content_type == _FORM:
         return _form(body), True
+    if content_type == _PARTS:
+        return await _parts(request), True
     if content_type.startswith("multipart/"):
-        raise ValueError(f"a form takes a JSON object or {_FORM}, not {content_type}")
+        raise ValueError(f"a form takes a JSON object, {_FORM} or {_PARTS}, not {content_type}")
     if not body.strip():
         return {}, False
     return _object(body), False
@@ -54,6 +59,25 @@ def _form(body: bytes) -> dict[str, Any]:
         )
     except ValueError as error:  # UnicodeDecodeError is one
         raise ValueError(f"the request body is not valid {_FORM}: {error}") from None
+    return _joined(pairs)
+
+
+async def _parts(request: Request) -> dict[str, Any]:
+    """Return what a form with files says; a file control without a file says nothing."""
+    try:
+        form = await request.form(max_files=FIELDS_MAX, max_fields=FIELDS_MAX, max_part_size=BODY_BYTES_MAX)
+    except HTTPException as error:
+        raise ValueError(f"the request body is not valid {_PARTS}: {error.detail}") from None
+    pairs = [
+        (name, value if isinstance(value, str) else {"items": {value.filename: {"filename": value.filename}}})
+        for name, value in form.multi_items()
+        if isinstance(value, str) or value.filename
+    ]
+    await form.close()
+    return _joined(pairs)
+
+
+def _joined(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name not in values:

@@ -87,6 +87,20 @@ def _is_extra(name: str) -> bool:
     return name.startswith("__") or name in (GLOBAL, "submit", "cancel")
 
 
+def as_annotated(function: Callable[..., Any], name: str, values: Mapping[str, Any]) -> Any:
+    """Return a form's values as a parameter wants them: as the pydantic model it is annotated with, else as a dict.
+
+    Raises `InputsError` with what the model refuses, by field.
+    """
+    model = _hints(function).get(name) if name in inspect.signature(function).parameters else None
+    if not (isinstance(model, type) and issubclass(model, pydantic.BaseModel)):
+        return dict(values)
+    try:
+        return model.model_validate({key: value for key, value in values.items() if value is not None})
+    except pydantic.ValidationError as error:
+        raise InputsError(**_by_field(error)) from None
+
+
 def declare(function: Callable[..., Any], model: Model | None) -> Declared:
     """Read what a function declares, and note it on the function.
 

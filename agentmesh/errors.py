@@ -80,10 +80,11 @@ def in_order(errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return {**lists, GLOBAL: overall}
 
 
-def describe(exc: BaseException) -> str:
+def describe(exc: BaseException, groups_max: int = 8) -> str:
     """Return what a user may see of `exc`: the message of a `KodosumiError`, else its type and text.
 
     Absolute paths of this machine become `<path>`; the text is cut at `DESCRIPTION_CHARS_MAX` characters.
+    Of a group, within at most `groups_max` others, the first exception is told as well.
     """
     try:
         text = str(exc)
@@ -91,8 +92,8 @@ def describe(exc: BaseException) -> str:
         text = ""
     name = type(exc).__name__
     text = text or name if isinstance(exc, KodosumiError) else f"{name}: {text}" if text else name
-    if isinstance(exc, BaseExceptionGroup) and exc.exceptions:
-        text += f"; first: {describe(exc.exceptions[0])}"
+    if isinstance(exc, BaseExceptionGroup) and exc.exceptions and groups_max:
+        text += f"; first: {describe(exc.exceptions[0], groups_max - 1)}"
     text = hide_paths(text)
     if len(text) > DESCRIPTION_CHARS_MAX:
         text = text[:DESCRIPTION_CHARS_MAX] + "…"

@@ -8,6 +8,9 @@ validators of its author run before it.
 
 import asyncio
 import inspect
+import os
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -86,15 +89,22 @@ async def _call(run: Callable[[], Any], target: Any = None) -> Any:
     """Call on this loop if it is a coroutine function, else in a thread; await what it may return."""
     if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None)):  # noqa: B004
         return await run()
-    result = await asyncio.to_thread(_without_stop_iteration, run)
+    result = await asyncio.to_thread(_in_a_thread, run)
     return await result if inspect.isawaitable(result) else result
 
 
-def _without_stop_iteration(run: Callable[[], Any]) -> Any:
+def _in_a_thread(run: Callable[[], Any]) -> Any:
+    """Call a flow; a fork of the process in which it returns or raises as well ends here."""
+    pid = os.getpid()
     try:
         return run()
     except StopIteration as error:  # a future cannot hold it: asyncio would hang
         raise RuntimeError("the flow raised StopIteration") from error
+    finally:
+        if os.getpid() != pid:
+            if sys.exc_info()[0] is not None:
+                traceback.print_exc()
+            os._exit(0)
 
 
 def _crew_of(target: Any) -> Callable[[], Any]:

@@ -164,13 +164,18 @@ def _extra_json(request: Request, extra: Mapping[str, Any] | None) -> str:
     return serialize.to_json(merged) if merged else ""
 
 
+def title(name: str) -> str:
+    """Return what a function's name reads as, as FastAPI makes an operation's summary of it."""
+    return name.replace("_", " ").title()
+
+
 def _context_of(request: Request) -> FlowContext:
     """Tell the flow from the request's route, for a launch in an endpoint of plain FastAPI."""
     route = request.scope.get("route")
     extra = getattr(route, "openapi_extra", None) or {}
     meta = {
         "tags": getattr(route, "tags", None) or None,
-        "summary": getattr(route, "summary", None),
+        "summary": getattr(route, "summary", None) or title(getattr(route, "name", "")) or None,
         "description": getattr(route, "description", None) or None,
         "deprecated": getattr(route, "deprecated", None),
         **{key: extra.get(f"x-{key}") for key in ("author", "organization", "version")},

@@ -75,11 +75,11 @@ async def check(app: Any, name: str, inputs: Mapping[str, Any], data: Mapping[st
         values = model.parse(inputs)
         problems = model.check(values)
         lease = app.lease_handlers.get(name)
-        # Without a lease handler the flow gets all that was sent, also what the form does not have.
+        # All that was sent, also what the form does not have: handlers and flows make their own of it.
         result: Any = {**inputs, **values}
         try:
             if lease is not None:
-                leased = inject.by_name(lease, inputs=dict(values), data=data, request=request)
+                leased = inject.by_name(lease, inputs=dict(result), data=data, request=request)
                 result = await inject.call(lease, leased)
         except InputsError as error:
             return Checked(errors=in_order(refusal(error, problems)))

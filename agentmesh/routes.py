@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agentmesh import body, inject, launch, serialize
+from agentmesh import body, declare, inject, launch, serialize
 from agentmesh.declare import Declared
 from agentmesh.errors import InputsError, describe, in_order, refusal
 from agentmesh.forms import Model
@@ -74,7 +74,8 @@ class HandlerForm(Form):
         with _forgetting() as keep:
             try:
                 # A copy: a handler that changes its inputs must not change what is checked.
-                run = inject.by_name(self._handler, inputs=dict(values), request=request)
+                data = declare.as_annotated(self._handler, "data", values)
+                run = inject.by_name(self._handler, inputs=dict(values), data=data, request=request)
                 response = await inject.call(self._handler, run)
             except InputsError as error:
                 return self._refuse(refusal(error, problems))

@@ -7,6 +7,7 @@ FastAPI are flows too if they are marked with `entry=True`.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, get_args
 
@@ -71,11 +72,20 @@ class ServeAPI(FastAPI):
     def __init__(self, *args: Any, isolation: Isolation | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.isolation = _checked(isolation)
+        self._bare_lifespan = None if options.get("lifespan") else self.router.lifespan_context
         self.offers: dict[str, Offer] = {}
         """By path."""
+        self.servable: Any = None
+        """Of an app whose handlers are methods of a deployment's class: the object that they are called on."""
         self.lock_handlers: dict[str, Callable[..., Any]] = {}
         self.lease_handlers: dict[str, Callable[..., Any]] = {}
         self.exception_handlers.setdefault(Exception, _internal_error)
+
+    @property
+    def starts_idle(self) -> bool:
+        """Whether the app does nothing until it is asked: it has no start-up and no shutdown of its own."""
+        router = self.router
+        return router.lifespan_context is self._bare_lifespan and not router.on_startup and not router.on_shutdown
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -141,8 +151,9 @@ class ServeAPI(FastAPI):
     ) -> Callable[[_Handler], _Handler]:
         """Decorate the handler of a form: `def handler(inputs, request)`, `async` or not, either parameter optional.
 
-        The handler returns a `Launch`, or raises `InputsError` with what is wrong.  Further `options` go to FastAPI.
-        Raises `TypeError` if the handler needs anything but `inputs` and `request`, or `model` is no form.
+        `data` is another name of `inputs`; annotated with a pydantic model, it is one.  The handler returns a `Launch`,
+        or raises `InputsError` with what is wrong.  Further `options` go to FastAPI.  Raises `TypeError` if the handler
+        needs anything else, or `model` is no form.
         """
         if not isinstance(model, Model):
             raise TypeError(f"enter {path!r}: model must be a forms.Model, got {type(model).__name__}")
@@ -151,10 +162,11 @@ class ServeAPI(FastAPI):
         separated = _checked(isolation) or self.isolation
 
         def decorate(handler: _Handler) -> _Handler:
-            inject.wanted(handler, ("inputs", "request"))
+            called = inject.on_object(handler, lambda: self.servable)
+            inject.wanted(called, ("inputs", "data", "request"))
 
             def made(context: launch.FlowContext, given: Mapping[str, Any]) -> Form:
-                return HandlerForm(model, handler, context, given)
+                return HandlerForm(model, called, context, given)
 
             form = self._add_form(_canonical(path), handler, {**shown, **options}, said, made)
             self.offers[_canonical(path)] = Offer(form=form, isolation=separated)
@@ -175,6 +187,8 @@ class ServeAPI(FastAPI):
         given.pop("methods", None)
         given["openapi_extra"] = _openapi_extra(True, said, options.get("openapi_extra"))
         meta = {**{key: options[key] for key in ("tags", "summary", "description", "deprecated")}, **said}
+        # What the list of flows calls it, of which FastAPI makes the name where the author gives none.
+        meta["summary"] = meta["summary"] or launch.title(getattr(handler, "__name__", "form"))
         context = launch.FlowContext(path=path, module=getattr(handler, "__module__", ""), meta=meta)
         form = made(context, given)
 
@@ -204,10 +218,11 @@ class ServeAPI(FastAPI):
         self, handlers: dict[str, Callable[..., Any]], kind: str, name: str, offered: tuple[str, ...]
     ) -> Callable[[_Handler], _Handler]:
         def decorate(handler: _Handler) -> _Handler:
-            inject.wanted(handler, offered)
+            called = inject.on_object(handler, lambda: self.servable)
+            inject.wanted(called, offered)
             if name in handlers:
                 raise ValueError(f"{kind} {name!r} is declared twice: names are unique within an app")
-            handlers[name] = handler
+            handlers[name] = called
             return handler
 
         return decorate
@@ -222,7 +237,14 @@ class ServeAPI(FastAPI):
         if entry or any(value is not None for value in said.values()):
             options["openapi_extra"] = _openapi_extra(bool(entry), said, options.get("openapi_extra"))
         decorator: _Decorator = getattr(super(), method)(*args, **options)
-        return decorator
+
+        def decorate(handler: _Handler) -> _Handler:
+            parameter = inspect.signature(handler).parameters.get("request")
+            if inspect.isfunction(handler) and parameter is not None and parameter.annotation is parameter.empty:
+                handler.__annotations__["request"] = Request  # or FastAPI would look for it in the query
+            return decorator(handler)
+
+        return decorate
 
     def get(self, *args: Any, **options: Any) -> _Decorator:
         """As in FastAPI, plus `entry`, `author`, `organization` and `version`."""

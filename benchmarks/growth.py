@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from agentmesh.testing import Mesh, running_mesh
 from benchmarks.apps import FORM, IMPORT_PATHS, ROOT
@@ -33,6 +33,9 @@ MARKER = "7370000"
 ASKED = 100
 """How often each mesh is asked the same."""
 _WARM_UP = 5
+SEARCHERS = 8
+"""Users who search meanwhile, in the second half: each rests for `_REST_S` between two searches."""
+_REST_S = 1.0
 _BUDGET_S = 20.0
 """For one request at one size: what takes longer is asked less often, but at least `_ASKED_MIN` times."""
 _ASKED_MIN = 5
@@ -99,11 +102,14 @@ _REQUESTS: dict[str, Callable[[Stored], Awaitable[None]]] = {
     "timeline, any page": _deep,
     "search for one job": _search,
 }
+_WHILE_SEARCHING = ("launch", "status of an old job", "timeline")
 
 
 def measure() -> list[Figure]:
     """Fill meshes with jobs and ask them; report how much longer the fullest takes than the emptiest."""
-    took_ms: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in _REQUESTS}
+    took_ms: dict[str, dict[int, tuple[float, float]]] = {
+        name: {} for name in (*_REQUESTS, *map(_while_searching, _WHILE_SEARCHING))
+    }
     ready_s: dict[int, float] = {}
     with tempfile.TemporaryDirectory(prefix="bench-growth-") as name:
         small, full = pathlib.Path(name) / "small", pathlib.Path(name) / "full"
@@ -178,7 +184,38 @@ async def _compare(few: Mesh, many: Mesh, job_id: str, jobs: int) -> dict[str, t
             Stored(http=http_few, job_id=job_id, jobs=SIZES[0], chance=chance),
             Stored(http=http_many, job_id=job_id, jobs=jobs, chance=chance),
         )
-        return {name: await _in_turn(ask, pair) for name, ask in _REQUESTS.items()}
+        quiet = {name: await _in_turn(ask, pair) for name, ask in _REQUESTS.items()}
+        async with _searching(few, many, pair):
+            busy = {_while_searching(name): await _in_turn(_REQUESTS[name], pair) for name in _WHILE_SEARCHING}
+        return {**quiet, **busy}
+
+
+@contextlib.asynccontextmanager
+async def _searching(few: Mesh, many: Mesh, pair: tuple[Stored, Stored]) -> AsyncIterator[None]:
+    """Let users search on both meshes for the length of the block."""
+
+    keys = {mesh.url: await login(mesh.url) for mesh in (few, many)}
+
+    async def search(mesh: Mesh, stored: Stored) -> None:
+        async with Http(mesh.url, keys[mesh.url]) as http:
+            own = dataclasses.replace(stored, http=http)
+            while True:
+                await _search(own)
+                await asyncio.sleep(_REST_S)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(search(mesh, stored))
+            for mesh, stored in zip((few, many), pair, strict=True)
+            for _ in range(SEARCHERS)
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+def _while_searching(name: str) -> str:
+    return f"{name}, while {SEARCHERS} users search"
 
 
 async def _in_turn(ask: Callable[[Stored], Awaitable[None]], pair: tuple[Stored, Stored]) -> tuple[float, float]:

@@ -21,7 +21,8 @@ _WITHIN_S = 900.0
 
 def measure() -> list[Figure]:
     """Start a mesh, let the jobs wait, and measure."""
-    with running_mesh(env={"AGENTMESH_JOBS_PER_APP": str(JOBS + SUBMITTERS)}, cwd=ROOT) as mesh:
+    env = {"AGENTMESH_JOBS_PER_OWNER": "0", "AGENTMESH_JOBS_PER_APP": str(JOBS + SUBMITTERS)}
+    with running_mesh(env=env, cwd=ROOT) as mesh:
         why_not = expose(mesh, [SHARED]).get(SHARED)
         if why_not:
             return [Figure.not_served(NAME, why_not)]

@@ -34,7 +34,7 @@ def measure() -> list[Figure]:
     jobs = min(JOBS, machine.available_mb() // _MB_PER_JOB)
     if jobs <= ANSWERS:
         raise Failed(f"{jobs} jobs would fit into memory: too few to measure")
-    env = {"AGENTMESH_JOBS_PER_APP": str(jobs + SUBMITTERS)}
+    env = {"AGENTMESH_JOBS_PER_OWNER": "0", "AGENTMESH_JOBS_PER_APP": str(jobs + SUBMITTERS)}
     with running_mesh(examples=True, env=env, cwd=ROOT) as mesh:
         return asyncio.run(_measure(mesh, jobs))
 

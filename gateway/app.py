@@ -11,10 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import grpc
 import uvicorn
-from google.protobuf import descriptor_pb2, descriptor_pool, json_format
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 from starlette.applications import Starlette
 
 from gateway import web
@@ -29,6 +26,9 @@ from gateway.http.sockets import Door
 from meshkit import observability
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
+
+_SEND_BYTES_MAX = 64 * 1024
+"""Of one connection of the web app that the kernel holds: its peer, Envoy, is on this machine or near."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,12 +65,10 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
 
         def register(server: Any) -> None:
             for service in services:
-                service.add(service.servicer(stubs), _ByName(server))
-            server.add_generic_rpc_handlers((_reflection_v1(everything),))
+                service.add(service.servicer(stubs), server)
 
         # Reflection shows what any service of the mesh answers at the edge.
         contract.import_all(contract.descriptors())
-        everything = [service.name for service in mesh]
         grpc_port = await stack.enter_async_context(
             serve(
                 config.gateway_address,
@@ -78,48 +76,12 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
                 register,
                 auth,
                 grace_s=config.grace_s,
-                reflect=everything,
+                reflect=[service.name for service in mesh],
                 interceptors=[DialectCalls(speakers)],
             )
         )
         stack.callback(door.stop)  # the first to happen when the block ends
         yield Ports(grpc=grpc_port, web=web_port)
-
-
-class _ByName:
-    """A server that looks its methods up by name.
-
-    grpc.aio also waits for each method that is registered by itself, all of them anew at every call: with a hundred
-    methods that is a tenth of a call's cost.
-    """
-
-    def __init__(self, server: Any) -> None:
-        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
-
-    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
-        """Leave it at the lookup by name."""
-
-
-def _reflection_v1(services: list[str]) -> Any:
-    """The same reflection under the name newer clients ask for; grpcio ships v1alpha only, the messages are alike."""
-    name = "grpc.reflection.v1.ServerReflection"
-    # What is listed must also be described: buf asks for the file of every service it hears of.
-    v1alpha = json_format.MessageToJson(_proto_of(reflection_pb2.DESCRIPTOR))
-    v1 = json_format.Parse(v1alpha.replace("v1alpha", "v1"), descriptor_pb2.FileDescriptorProto())
-    descriptor_pool.Default().AddSerializedFile(v1.SerializeToString())
-    servicer = reflection.aio.ReflectionServicer([*services, name, reflection.SERVICE_NAME])
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
-
-
-def _proto_of(descriptor: Any) -> descriptor_pb2.FileDescriptorProto:
-    proto = descriptor_pb2.FileDescriptorProto()
-    descriptor.CopyToProto(proto)
-    return proto
 
 
 class _WithoutFalseAlarms(logging.Filter):
@@ -141,6 +103,8 @@ class _Server(uvicorn.Server):
 async def _serve_web(app: Starlette, address: str) -> AsyncIterator[int]:
     host, _, port = address.rpartition(":")
     listener = socket.create_server((host.strip("[]"), int(port)), backlog=512, reuse_port=False)
+    # Accepted connections inherit it; what a client does not read waits with us, where it is bounded.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES_MAX)
     logging.getLogger("uvicorn.error").addFilter(_WithoutFalseAlarms())
     server = _Server(
         uvicorn.Config(

@@ -12,9 +12,9 @@ from mesh.gateway.v1 import options_pb2
 
 from meshkit import identity
 from meshkit.errors import Denied, Unauthenticated
-from meshkit.identity import SERVICE_HEADER
+from meshkit.identity import GUEST_HEADER, SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor, Context
-from meshkit.principal import NOBODY, Principal, acting
+from meshkit.principal import GUEST, NOBODY, Principal, acting
 from meshkit.rules import rule_of
 from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 
@@ -43,20 +43,20 @@ class Auth(AroundInterceptor):
         self._secret = secret
         self._credentials = credentials
         self._finder = finder
-        self._policies: dict[str, tuple[int, Finder]] = {}
+        self._policies: dict[str, tuple[options_pb2.Rule, Finder]] = {}
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Raise `Unauthenticated` or `Denied`, or set `caller()` for the call."""
         policy = self._policies.get(method)
         if policy is None:
-            finder = self._finder(method) or _in(self._credentials(method))
-            policy = self._policies[method] = (rule_of(method).access, finder)
-        access, find = policy
+            find = self._finder(method) or _in(self._credentials(method))
+            policy = self._policies[method] = (rule_of(method), find)
+        rule, find = policy
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         token = await find(metadata)
-        principal = await self._principal(metadata, token, optional=access == options_pb2.ACCESS_PUBLIC)
-        check_access(principal, access)
+        principal = await self._principal(metadata, token, optional=rule.access == options_pb2.ACCESS_PUBLIC)
+        check_access(principal, rule.access, guests=rule.guests)
         with acting(principal):
             yield
 
@@ -65,7 +65,7 @@ class Auth(AroundInterceptor):
         if badge := metadata.get(SERVICE_HEADER):
             kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
             if kind == "service":
-                principal = dataclasses.replace(principal, service=name)
+                principal = dataclasses.replace(GUEST if GUEST_HEADER in metadata else principal, service=name)
             elif kind == "host":
                 principal = dataclasses.replace(principal, host=name)
         return principal
@@ -90,10 +90,15 @@ async def user_of(token: str, verifier: TokenVerifier, *, optional: bool) -> Pri
         return NOBODY
 
 
-def check_access(principal: Principal, access: int) -> None:
-    """Raise `Unauthenticated` or `Denied` unless `principal` may call a method with this `Access`."""
+def check_access(principal: Principal, access: int, *, guests: bool = False) -> None:
+    """Raise `Unauthenticated` or `Denied` unless `principal` may call a method with this `Access`.
+
+    `guests` says whether the method may be called for who has no login.
+    """
     if access == options_pb2.ACCESS_PUBLIC:
         return
+    if principal.is_guest and not guests:
+        raise Denied("sign in first: this is not for guests")
     if access == options_pb2.ACCESS_SERVICE:
         if not principal.service:
             raise Denied("only services of this mesh may call this")

@@ -1,8 +1,8 @@
 """Call other services: one channel per peer, a deadline on every call, the caller's identity passed on.
 
 A call on behalf of a user carries the user's own token, so the callee checks the same person again; the service token
-beside it says which service asks.  A unary call takes no longer than the caller of the call that is being served
-waits (`meshkit.deadlines`).
+beside it says which service asks.  One for a guest, who has no token, says so.  A unary call takes no longer than the
+caller of the call that is being served waits (`meshkit.deadlines`).
 """
 
 import contextlib
@@ -16,10 +16,12 @@ import grpc
 from google.protobuf import descriptor_pb2
 
 from meshkit.deadlines import cut
-from meshkit.identity import SERVICE_HEADER, ServiceIdentity
+from meshkit.identity import GUEST_HEADER, SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
 
+STREAM_BYTES_MAX = 64 * 1024
+"""How much of a stream is taken in ahead of who reads it."""
 DEADLINE_S = 30.0
 """How long a unary call may take that is given no timeout."""
 
@@ -57,6 +59,9 @@ def options() -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
         ("grpc.service_config", json.dumps(config)),
+        # Left to itself gRPC takes in megabytes of every stream that we do not read on with.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", STREAM_BYTES_MAX),
         ("grpc.initial_reconnect_backoff_ms", 50),
         ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -74,7 +79,9 @@ class _Identify:
     def _dress(self, details: Any) -> Any:
         metadata = list(details.metadata or ())
         metadata.append((SERVICE_HEADER, self._identity.token()))
-        if token := caller().token:
+        if caller().is_guest:
+            metadata.append((GUEST_HEADER, "1"))
+        elif token := caller().token:
             metadata.append(("authorization", f"Bearer {token}"))
         return details._replace(metadata=grpc.aio.Metadata(*metadata))  # a named tuple
 
@@ -100,9 +107,19 @@ class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):
         return await continuation(self._dress(details), request)
 
 
+class _StreamStream(_Identify, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
+        return await continuation(self._dress(details), requests)
+
+
 @contextlib.asynccontextmanager
-async def connect(target: str, identity: ServiceIdentity) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel to `host:port` for the length of the block; it reconnects by itself."""
-    interceptors = [_UnaryUnary(identity), _UnaryStream(identity)]
-    async with grpc.aio.insecure_channel(target, options=options(), interceptors=interceptors) as channel:
+async def connect(
+    target: str, identity: ServiceIdentity, *interceptors: grpc.aio.ClientInterceptor
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Open a channel to `host:port` for the length of the block; it reconnects by itself.
+
+    `interceptors` see each call before it gets identity and deadline.
+    """
+    around = [*interceptors, _UnaryUnary(identity), _UnaryStream(identity), _StreamStream(identity)]
+    async with grpc.aio.insecure_channel(target, options=options(), interceptors=around) as channel:
         yield channel

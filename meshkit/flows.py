@@ -38,6 +38,10 @@ class FollowedFlows:
         """Return `flows/{expose}[/{path}]`, or `None` if it is not known now: the registry may know it all the same."""
         return self._flows.get(name) if self._complete else None
 
+    def all(self) -> list[registry_pb2.Flow]:
+        """Return every flow that is known now, by name; the registry may know more."""
+        return [self._flows[name] for name in sorted(self._flows)] if self._complete else []
+
     async def _follow(self) -> None:
         while True:
             try:

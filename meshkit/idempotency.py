@@ -18,12 +18,16 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from google.protobuf import descriptor_pool
+
 from meshkit.errors import AlreadyExists, Invalid, MeshError
 from meshkit.principal import caller
 
 KEPT_S = 24 * 3600
 ID_CHARS_MAX = 256
 FIELD = "request_id"
+KEY_HEADER = "Idempotency-Key"
+"""The header in which REST says the id (draft-ietf-httpapi-idempotency-key)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,31 @@ class RequestStore(Protocol):
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return the request of this name that has been carried out, if it is remembered."""
+
+
+def repeatable(method: str) -> bool:
+    """Return whether `/package.Service/Method` takes an id; what the contract does not know takes none."""
+    service, _, name = method.lstrip("/").rpartition("/")
+    try:
+        found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    except KeyError:
+        return False
+    return FIELD in found.input_type.fields_by_name
+
+
+def adopt(message: Any, key: str) -> None:
+    """Let a message that can be repeated take the id that its request's head says; none, if `key` is empty.
+
+    Raises `Invalid`: for a key that is too long, and, naming both places, for one that is not the message's own id.
+    """
+    if not key:
+        return
+    if len(key) > ID_CHARS_MAX:
+        raise Invalid("key is too long", {KEY_HEADER: [f"at most {ID_CHARS_MAX} characters"]})
+    if message.request_id and message.request_id != key:
+        text = f"{FIELD} and the header {KEY_HEADER} differ: send one of them, or the same in both"
+        raise Invalid("the request has two ids", {FIELD: [text], KEY_HEADER: [text]})
+    message.request_id = key
 
 
 def ask(message: Any, key: bytes = b"", owner: str = "") -> Request | None:

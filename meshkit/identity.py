@@ -6,17 +6,20 @@ a token of the same make that names the host, from the runner.
 """
 
 import functools
+import math
 import pathlib
 import secrets
-import time
 
 import jwt
 from jwt.types import Options
 
+from meshkit import clock
 from meshkit.errors import Unauthenticated
 from meshkit.secrets import write_once
 
 SERVICE_HEADER = "x-mesh-service"
+GUEST_HEADER = "x-mesh-guest"
+"""Beside a service token: the service calls for somebody without a login."""
 TTL_S = 300
 _ISSUER = "agentmesh-service"
 _SECRET_BYTES_MIN = 32  # RFC 7518 §3.2
@@ -35,9 +38,9 @@ def load_secret(path: pathlib.Path) -> bytes:
     return secret
 
 
-def sign(secret: bytes, subject: str, ttl_s: float = TTL_S) -> str:
-    """Return a token for `subject`: `service:runner` or `host:{id}`."""
-    now = time.time()
+def sign(secret: bytes, subject: str, ttl_s: float = TTL_S, *, now: float | None = None) -> str:
+    """Return a token for `subject`: `service:runner` or `host:{id}`; `now` is the time, if not the machine's."""
+    now = clock.now() if now is None else now
     return jwt.encode({"iss": _ISSUER, "sub": subject, "iat": now, "exp": now + ttl_s}, secret, algorithm="HS256")
 
 
@@ -52,20 +55,21 @@ def verify(secret: bytes, token: str) -> str:
 
 
 class ServiceIdentity:
-    """Signs for one service; a token is used for half its life."""
+    """Signs for one service; a token is used for half its life, as the clock has it by which it is verified."""
 
-    def __init__(self, secret: bytes, service: str) -> None:
+    def __init__(self, secret: bytes, service: str, now: clock.Now = clock.now) -> None:
         self._secret = secret
         self._subject = f"service:{service}"
+        self._now = now
         self._token = ""
-        self._renew_at = 0.0
+        self._signed_at = -math.inf
 
     def token(self) -> str:
-        """Return a token that is good for at least half its life."""
-        now = time.monotonic()
-        if now >= self._renew_at:
-            self._token = sign(self._secret, self._subject)
-            self._renew_at = now + TTL_S / 2
+        """Return a token that is good for at least half its life, though the clock was set a moment ago."""
+        now = self._now()
+        if not self._signed_at <= now < self._signed_at + TTL_S / 2:
+            self._token = sign(self._secret, self._subject, now=now)
+            self._signed_at = now
         return self._token
 
 
@@ -76,4 +80,4 @@ def _verified(secret: bytes, token: str, _minute: int) -> str:
 
 def verify_cached(secret: bytes, token: str) -> str:
     """As `verify`, at most once a minute for each token."""
-    return _verified(secret, token, int(time.time() // 60))
+    return _verified(secret, token, int(clock.now() // 60))

@@ -1,7 +1,7 @@
-"""What happens around every RPC: one base that hides gRPC's four handler shapes, and three interceptors.
+"""What happens around every RPC: one base that hides gRPC's four handler shapes, and four interceptors.
 
 `meshkit.server.serve` states the order, outermost first: Logging, Errors, `meshkit.deadlines.Deadlines`,
-`meshkit.access.Auth`, then Readable.
+`meshkit.access.Auth`, Readable, then Keyed.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import structlog
 from google.protobuf import empty_pb2, message
 from grpc_status import rpc_status
 
+from meshkit import idempotency
 from meshkit.errors import Invalid, MeshError
 
 Context = Any
@@ -94,7 +95,7 @@ class Logging(AroundInterceptor):
         code = "OK"
         try:
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter of a stream that waits for its reader
             code = "CANCELLED"  # gRPC leaves the code unset: without this a cancelled stream logs as OK
             raise
         except BaseException:
@@ -128,7 +129,7 @@ class Readable(grpc.aio.ServerInterceptor):
     """Raise `Invalid` for a request that is no message of its method; gRPC by itself would say UNKNOWN.
 
     REST can bring one about: a query with bytes that are no UTF-8, or an object where a map has texts.  It stands
-    innermost, so that it is first asked whether the caller may, and a dialect words the refusal.
+    within Auth, so that it is first asked whether the caller may, and a dialect words the refusal.
     """
 
     async def intercept_service(
@@ -149,6 +150,37 @@ class Readable(grpc.aio.ServerInterceptor):
         return grpc.unary_stream_rpc_method_handler(_readable(handler.unary_stream), **codec)
 
 
+class Keyed(grpc.aio.ServerInterceptor):
+    """Let a create that has no `request_id` take its caller's `Idempotency-Key`, as REST and gRPC alike may send it.
+
+    Raises `Invalid` if it has both, and they differ.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Wrap the handler of a method that can be repeated; those who stand around keep it."""
+        handler = await continuation(handler_call_details)
+        if handler is None or not handler.unary_unary or not idempotency.repeatable(handler_call_details.method):
+            return handler
+        inner = handler.unary_unary
+
+        async def call(request: Any, context: Context) -> Any:
+            metadata = context.invocation_metadata() or ()
+            key = next((value for name, value in metadata if name == _KEY and isinstance(value, str)), "")
+            idempotency.adopt(request, key)
+            return await inner(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(
+            call,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+_KEY = idempotency.KEY_HEADER.lower()
 _UNREADABLE = empty_pb2.Empty()
 """In the place of a request that cannot be read."""
 

@@ -7,7 +7,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -53,7 +53,7 @@ async def page(
     return Page(items, encode(key(items[-1]), *filters) if len(found) > limit else "")
 
 
-async def walk(method: Callable[[Any], Awaitable[Any]], request: Message) -> AsyncIterator[Any]:
+async def walk(method: Callable[[Any], Awaitable[Any]], request: Message) -> AsyncGenerator[Any, None]:
     """Yield the items of every page of a List RPC: of the repeated field that AIP-158 numbers 1.
 
     `method` is a stub's method, `request` the request for the first page.  Raises the RPC's error as a `MeshError`.

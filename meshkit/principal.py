@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import dataclasses
+import uuid
 from collections.abc import Iterator
 
 from meshkit.errors import NotFound
@@ -31,8 +32,19 @@ class Principal:
         """Whether ownership does not narrow what the caller sees."""
         return self.operator or (bool(self.service) and not self.user)
 
+    @property
+    def is_guest(self) -> bool:
+        """Whether somebody without a login calls, by a service that acts for them."""
+        return self.user == GUEST.user
+
 
 NOBODY = Principal()
+GUEST = Principal(user=f"users/{uuid.UUID(int=0)}")
+"""Who owns what callers without a login start: all are one user, with the nil UUID, that nobody can sign in as.
+
+It may call what the contract marks with `guests`: nothing that lists.  What a guest may read is known by an
+unguessable id alone.
+"""
 _caller: contextvars.ContextVar[Principal] = contextvars.ContextVar("caller", default=NOBODY)
 
 

@@ -3,16 +3,19 @@
 import asyncio
 import contextlib
 import signal
+import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
+from meshkit import reflection
 from meshkit.access import Auth
 from meshkit.deadlines import Deadlines
-from meshkit.interceptors import Errors, Logging, Readable
+from meshkit.errors import Unavailable
+from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -28,7 +31,8 @@ OPTIONS = [
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 ]
 
-Register = Callable[[grpc.aio.Server], None]
+Register = Callable[[Any], None]
+"""Adds servicers to what stands for a server."""
 
 
 @contextlib.asynccontextmanager
@@ -52,13 +56,13 @@ async def serve(
         check_rules(service)
     # Outermost first: a failure inside is logged with the status that Errors chose.
     server = grpc.aio.server(
-        interceptors=[Logging(), Errors(), Deadlines(), *interceptors, auth, Readable()], options=OPTIONS
+        interceptors=[Logging(), Errors(), Deadlines(), *interceptors, auth, Readable(), Keyed()], options=OPTIONS
     )
-    register(server)
+    by_name = _ByName(server)
+    register(by_name)
     healthy = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    names = (*services, *reflect, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(tuple(dict.fromkeys(names)), server)
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, by_name)
+    server.add_generic_rpc_handlers(reflection.handlers((*services, *reflect, health.SERVICE_NAME)))
     port = server.add_insecure_port(address)
     await server.start()
     for service in ("", *services):
@@ -70,6 +74,20 @@ async def serve(
         await server.stop(grace_s)
 
 
+class _ByName:
+    """A server that looks its methods up by name.
+
+    grpc.aio also waits for each method that is registered by itself, all of them anew at every call: with a dozen
+    methods that is a quarter of what Python computes for a call.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
+        """Leave it at the lookup by name."""
+
+
 async def until_signal(stopping: asyncio.Event) -> None:
     """Wait for SIGTERM or SIGINT, then set `stopping`, which open streams watch: `Server.stop` does not end them."""
     loop = asyncio.get_running_loop()
@@ -79,7 +97,14 @@ async def until_signal(stopping: asyncio.Event) -> None:
 
 
 def run(main: Callable[[], Any]) -> None:
-    """Run a service's `main` to its end, on uvloop: the entry of every `__main__`."""
+    """Run a service's `main` to its end, on uvloop: the entry of every `__main__`.
+
+    A place for its data that cannot be used is one line on stderr, and exit code 1.
+    """
     import uvloop
 
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    except (Unavailable, OSError, sqlite3.Error) as error:
+        print(f"agentmesh: cannot start: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

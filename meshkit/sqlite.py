@@ -6,6 +6,10 @@ no timer: while one commit waits for the disk, the next batch gathers by itself.
 
 Readers never wait for the writer.  What an index answers in microseconds is read on the loop (`read`), which is less
 than a hop to a thread costs; everything else goes to a few reading threads (`query`), which start when first needed.
+
+A file that cannot be used for the moment (no space, no descriptors, a failing disk) fails what is asked, as
+`Unavailable`, and nothing else: the next write tries again.  One that is deleted while it is open is made anew from
+what is open (`meshkit.sqlite_files`).  The log has a line when the trouble begins and one when it is over.
 """
 
 import asyncio
@@ -15,13 +19,21 @@ import pathlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
+
+from meshkit import sqlite_files
+from meshkit.errors import MeshError
+from meshkit.sqlite_files import Trouble
 
 T = TypeVar("T")
 _BATCH_MAX = 1000
 _READERS_MAX = 2
 _INSTRUCTIONS = 10_000
+_PAGE_BYTES = 8192
+"""Rows of a kilobyte fill such pages well: of SQLite's own 4096 a quarter stays empty."""
+_LOOK_S = 2.0
+"""How often the writer sees that its file is still there while nobody writes."""
 _CLOSE = object()
 
 
@@ -37,22 +49,37 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
+        self._identity = sqlite_files.Identity()
+        self._trouble = Trouble(path)
+        self._is_doubtful = False
+        """Whether the writer's connection has failed in a way that it may not get over."""
+        self._generation = 0
+        """Counts the files that have stood at the path since we opened it."""
+        self._read_from = 0
+        """The generation that the loop's own reader reads."""
         self._readers = concurrent.futures.ThreadPoolExecutor(_READERS_MAX, thread_name_prefix="sqlite-reader")
         self._own = threading.local()
         self._opened: list[sqlite3.Connection] = []
         """The connections of the reading threads."""
 
     def open(self) -> None:
-        """Create or migrate the file, and start the writer.  Raises `sqlite3.Error` if it is not ours to read."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch(mode=0o600)  # what is in it is not for every user of the machine; -wal and -shm follow it
-        # Opened here and not on the thread: what fails must fail where somebody hears of it.
-        self._writer = self._connect()
+        """Create or migrate the file, and start the writer.
+
+        Raises `Unavailable` if it cannot be used now or is damaged, `sqlite3.Error` if it is not ours to read.
+        """
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.touch(mode=0o600)  # what is in it is not for every user of the machine; -wal and -shm follow it
+            # Opened here and not on the thread: what fails must fail where somebody hears of it.
+            self._writer = self._connect()
             self._migrate(self._writer)
             self._reader = self._connect(query_only=True)
-        except sqlite3.Error:
-            self._writer.close()
+            self._identity = sqlite_files.identity(self._path)
+        except (sqlite3.Error, OSError) as error:
+            if self._writer is not None:
+                self._writer.close()
+            if (refusal := sqlite_files.refusal(error, self._path)) is not None:
+                raise refusal from error
             raise
         self._loop = asyncio.get_running_loop()
         self._thread.start()
@@ -72,7 +99,8 @@ class Database:
         """Run `work` on the writer and return its value once it is on disk.
 
         If `work` raises, its changes are undone and the exception comes out here; other writes of the commit stand.
-        A caller that is cancelled while waiting does not undo the write.
+        A caller that is cancelled while waiting does not undo the write.  Raises `Unavailable` if the file cannot be
+        written now: then nothing of the commit stands.
         """
         if self._loop is None:
             raise sqlite3.ProgrammingError("database is closed")
@@ -81,14 +109,22 @@ class Database:
         return await future
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a short query: one that an index answers in microseconds.  A longer one would hold up every caller."""
+        """Run a short query: one that an index answers in microseconds.  A longer one would hold up every caller.
+
+        Raises `Unavailable` if the file cannot be read now.
+        """
         assert self._reader is not None, "open the database first"
-        return work(self._reader)
+        with self._reading():
+            if self._read_from != self._generation:
+                generation, fresh = self._generation, self._connect(query_only=True)
+                self._reader.close()
+                self._reader, self._read_from = fresh, generation
+            return work(self._reader)
 
     async def query(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a longer query on one of the reading threads.
 
-        Raises `sqlite3.Error` if the database is closed meanwhile.
+        Raises `Unavailable` if the file cannot be read now, `sqlite3.Error` if the database is closed meanwhile.
         """
         if self._loop is None:
             raise sqlite3.ProgrammingError("database is closed")
@@ -97,13 +133,33 @@ class Database:
     def _read_aside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._loop is None:  # closed while this waited for a thread
             raise sqlite3.ProgrammingError("database is closed")
-        return work(self._own_connection())
+        with self._reading():
+            return work(self._own_connection())
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raise `Unavailable` for a file that cannot be read, and read it by new connections then."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            refusal = sqlite_files.refusal(error, self._path, reading=True)
+            if refusal is None or self._loop is None:
+                raise
+            self._trouble.begins(refusal)
+            self._generation += 1
+            raise refusal from error
 
     def _own_connection(self) -> sqlite3.Connection:
         """Return the connection of this reading thread."""
-        with contextlib.suppress(AttributeError):
-            return self._own.connection  # type: ignore[no-any-return]  # a thread's own attribute is Any
-        connection = self._own.connection = self._connect(query_only=True)
+        generation: int = getattr(self._own, "generation", -1)
+        known: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if known is not None and generation == self._generation:
+            return known
+        generation, connection = self._generation, self._connect(query_only=True)
+        if known is not None:
+            self._opened.remove(known)
+            known.close()
+        self._own.connection, self._own.generation = connection, generation
         # Asked every so many instructions: a close interrupts what runs, whenever it has begun.
         connection.set_progress_handler(lambda: self._loop is None, _INSTRUCTIONS)
         self._opened.append(connection)
@@ -111,6 +167,7 @@ class Database:
 
     def _connect(self, *, query_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; one that has pages keeps theirs
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -127,44 +184,90 @@ class Database:
             connection.executescript(f"BEGIN IMMEDIATE;{script}\n;PRAGMA user_version={number};COMMIT;")
 
     def _run(self) -> None:
-        connection = self._writer
-        assert connection is not None, "open starts this"
         closing = False
         while not closing:
-            batch = [self._queue.get()]
-            while len(batch) < _BATCH_MAX and not self._queue.empty():
+            try:
+                batch = [self._queue.get(timeout=_LOOK_S)]
+            except queue.Empty:
+                batch = []
+            while batch and len(batch) < _BATCH_MAX and not self._queue.empty():
                 batch.append(self._queue.get())
-            closing = batch[-1] is _CLOSE
-            self._commit(connection, [item for item in batch if item is not _CLOSE])
-        connection.close()
+            closing = bool(batch) and batch[-1] is _CLOSE
+            self._commit([item for item in batch if item is not _CLOSE])
+        if self._writer is not None:
+            self._writer.close()
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[Any]) -> None:
-        if not batch:
-            return
+    def _commit(self, batch: list[Any]) -> None:
+        """Carry out what waits in one transaction; with nothing to carry out, only see that the file is there."""
         outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for work, future in batch:
-                outcomes.append((future, *_attempt(connection, work)))
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:  # the disk is full or the file is gone: nobody's write stands
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            outcomes = [(future, None, error) for _, future in batch]
+            connection = self._usable()
+            if batch:
+                connection.execute("BEGIN IMMEDIATE")
+                for work, future in batch:
+                    outcomes.append((future, *_attempt(connection, work)))
+                connection.execute("COMMIT")
+        except (sqlite3.Error, OSError, MeshError) as error:  # nobody's write stands
+            failure = self._failed(error)
+            outcomes = [(future, None, failure) for _, future in batch]
+        else:
+            if batch:
+                self._trouble.ends()
+        if not batch:
+            return
         loop = batch[0][1].get_loop()
         try:
             loop.call_soon_threadsafe(_resolve, outcomes)
         except RuntimeError:  # the loop is closed: nobody is waiting any more
             return
 
+    def _usable(self) -> sqlite3.Connection:
+        """Return the writer's connection to the file that stands at the path.
+
+        Raises `sqlite3.Error`, `OSError`, and `Unavailable` if another file was put there.
+        """
+        assert self._writer is not None, "open starts this"
+        if self._identity.has_gone(self._path):
+            self._trouble.begins(sqlite_files.DELETED)
+            sqlite_files.restore(self._writer, self._path)
+            self._renew()
+        elif self._is_doubtful:
+            self._renew()
+        return self._writer
+
+    def _renew(self) -> None:
+        fresh = self._connect()
+        old, self._writer = self._writer, fresh
+        self._identity = sqlite_files.identity(self._path)
+        self._is_doubtful = False
+        self._generation += 1
+        if old is not None:
+            old.close()
+
+    def _failed(self, error: Exception) -> Exception:
+        """Undo what was begun; return what those who wait are told."""
+        if self._writer is not None and self._writer.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("ROLLBACK")
+        refusal = sqlite_files.refusal(error, self._path)
+        if refusal is None:
+            return error
+        self._is_doubtful = not sqlite_files.is_passing(error)
+        self._trouble.begins(refusal)
+        return refusal
+
 
 def _attempt(
     connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Any]
 ) -> tuple[Any, BaseException | None]:
+    """Run one write.  Raises `sqlite3.Error` if the whole commit has failed with it."""
     connection.execute("SAVEPOINT work")
     try:
         value, error = work(connection), None
     except Exception as caught:
+        # A full disk, say, undoes everything, and not this one alone.
+        if not connection.in_transaction or (isinstance(caught, sqlite3.Error) and sqlite_files.why(caught)):
+            raise
         value, error = None, caught
         connection.execute("ROLLBACK TO work")
     connection.execute("RELEASE work")

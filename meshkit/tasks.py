@@ -6,15 +6,17 @@ A task that nobody owns may be collected half-way and dies unseen.  `background`
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import structlog
 
 from meshkit.deadlines import unbound_context
+from meshkit.errors import MeshError, Unavailable
 
 T = TypeVar("T")
 log = structlog.get_logger()
+_AGAIN_S = 1.0
 _CANCEL_S = 5.0
 """How long a task may take to notice that it is cancelled; longer is a fault of its own, and is logged."""
 
@@ -35,6 +37,20 @@ async def background(
     finally:
         task.cancel()
         await asyncio.wait([task])  # what it may have raised has been logged
+
+
+async def lasting(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run work that does not end by itself, and begin it anew whenever what it stands on is `Unavailable` for a while.
+
+    For work that reads from its store where it has to begin: a full disk must not end a service that still answers.
+    """
+    while True:
+        try:
+            await work()
+            return
+        except Unavailable as error:
+            log.debug("begins anew", work=getattr(work, "__qualname__", ""), why=str(error))
+        await asyncio.sleep(_AGAIN_S)
 
 
 class Tasks:
@@ -70,7 +86,7 @@ class Tasks:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            task.add_done_callback(_note_crash)  # nobody else will look at it
+            task.add_done_callback(_note_unheard)
             raise
 
     async def settle(self) -> None:
@@ -97,6 +113,12 @@ class Tasks:
         if self._closed:
             task.cancel()
         return task
+
+
+def _note_unheard(task: "asyncio.Task[Any]") -> None:
+    """Note what became of work whose caller has gone: a refusal is nobody's any more, a crash is ours."""
+    if not task.cancelled() and not isinstance(task.exception(), MeshError):
+        _note_crash(task)
 
 
 def _note_crash(task: "asyncio.Task[Any]", stopping: asyncio.Event | None = None) -> None:

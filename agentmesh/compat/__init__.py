@@ -3,12 +3,12 @@
 `install()` adds two finders to `sys.meta_path`:
 
 - the first answers for *import aliases* (environment variable `AGENTMESH_IMPORT_ALIASES`, such as
-  `tests.test_unwrap=examples.jkx.app`), which win over anything on the path, and for `ray.serve` where Ray is installed
-  without what Serve needs;
-- the last is asked when nobody else knows the module: it makes `kodosumi`, `ray` (only `ray.serve`), and the parent
-  packages of aliases.
+  `tests.test_unwrap=examples.jkx.app`) and for `kodosumi`, which win over anything on the path, and for `ray.serve`
+  where Ray is installed without what Serve needs;
+- the last is asked when nobody else knows the module: it makes `ray` (only `ray.serve`), and the parent packages of
+  aliases.
 
-A real package is never hidden, except by an alias.
+A real Ray is never hidden; a real kodosumi is, as it would look for a Ray cluster and a spooler of its own.
 """
 
 from agentmesh.compat.finder import install

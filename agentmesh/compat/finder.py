@@ -3,6 +3,7 @@
 import importlib
 import importlib.abc
 import importlib.machinery
+import logging
 import os
 import sys
 import types
@@ -12,6 +13,7 @@ from agentmesh.compat import kodosumi_shim, ray_shim
 
 ALIASES_VARIABLE = "AGENTMESH_IMPORT_ALIASES"
 
+log = logging.getLogger(__name__)
 _Fill = Callable[[types.ModuleType], None]
 
 
@@ -47,10 +49,15 @@ class _First(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return a spec for an alias, for a module below one, or for a `ray.serve` that may not be usable."""
+        """Return a spec for an alias or a module below one, for kodosumi, or for a `ray.serve` that may not be usable.
+
+        Ours stands before a kodosumi that is installed: a job that its `Launch` starts is none of the mesh's.
+        """
         for name, real in self.aliases.items():
             if fullname == name or fullname.startswith(name + "."):
                 return importlib.machinery.ModuleSpec(fullname, _Same(real + fullname[len(name) :]))
+        if fullname == "kodosumi" or fullname.startswith("kodosumi."):
+            return _kodosumi(fullname, path)
         if fullname == "ray.serve":
             spec = importlib.machinery.PathFinder.find_spec(fullname, path)
             if spec is not None and spec.loader is not None:
@@ -70,24 +77,31 @@ class _Last(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         """Return a spec for a module of a shim, or for the parent package of an alias."""
         parent, _, _ = fullname.rpartition(".")
-        if fullname == "kodosumi" or (fullname.startswith("kodosumi.") and not _is_real("kodosumi")):
-            if fullname in kodosumi_shim.SAME:
-                return importlib.machinery.ModuleSpec(fullname, _Same(kodosumi_shim.SAME[fullname]))
-            if fullname in kodosumi_shim.MODULES:
-                return _package(fullname, kodosumi_shim.fill)
-        if fullname == "ray":
-            return _package(fullname, ray_shim.fill_ray)
-        if fullname == "ray.serve":
-            return _package(fullname, ray_shim.fill_serve)
+        if fullname in ray_shim.MODULES:
+            return _package(fullname, ray_shim.MODULES[fullname])
         if any(name.startswith(fullname + ".") for name in self.aliases):
             return _package(fullname, _nothing)
         if _is_shim(parent):
-            raise ModuleNotFoundError(
-                f"No module named {fullname!r}: it is not part of what agentmesh offers in the place of "
-                f"{parent.partition('.')[0]!r}; install that package to use it",
-                name=fullname,
-            )
+            raise _not_offered(fullname, "; install that package to use it")
         return None
+
+
+def _kodosumi(fullname: str, path: Sequence[str] | None) -> importlib.machinery.ModuleSpec:
+    if fullname in kodosumi_shim.SAME:
+        return importlib.machinery.ModuleSpec(fullname, _Same(kodosumi_shim.SAME[fullname]))
+    if fullname not in kodosumi_shim.MODULES:
+        raise _not_offered(fullname, "")
+    if fullname == "kodosumi":
+        found = importlib.machinery.PathFinder.find_spec(fullname, path)
+        if found is not None and found.origin is not None:  # a mere folder of that name has none
+            log.warning("kodosumi is installed here too: apps get what agentmesh offers in its place")
+    return _package(fullname, kodosumi_shim.fill)
+
+
+def _not_offered(fullname: str, remedy: str) -> ModuleNotFoundError:
+    package = fullname.partition(".")[0]
+    text = f"No module named {fullname!r}: it is not part of what agentmesh offers in the place of {package!r}{remedy}"
+    return ModuleNotFoundError(text, name=fullname)
 
 
 def _package(fullname: str, fill: _Fill) -> importlib.machinery.ModuleSpec:
@@ -96,12 +110,7 @@ def _package(fullname: str, fill: _Fill) -> importlib.machinery.ModuleSpec:
 
 def _is_shim(name: str) -> bool:
     module = sys.modules.get(name)
-    return module is not None and getattr(module, "__agentmesh_shim__", False)
-
-
-def _is_real(name: str) -> bool:
-    """Return whether a package is installed, rather than made here or a mere folder of that name."""
-    return getattr(sys.modules.get(name), "__file__", None) is not None
+    return module is not None and getattr(module, ray_shim.SHIM, False)
 
 
 def _nothing(module: types.ModuleType) -> None:

@@ -3,17 +3,22 @@
 Declaring works (`@serve.deployment`, `@serve.ingress(app)`, `X.bind()`); whatever needs a cluster says what to install.
 """
 
+import contextvars
 import copy
+import dataclasses
 import inspect
 import types
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar, overload
 
+from agentmesh.compat import methods
 from agentmesh.errors import KodosumiError
 
 _T = TypeVar("_T")
 
 _INGRESS = "__agentmesh_ingress__"
+SHIM = "__agentmesh_shim__"
+"""Set in modules that are made here."""
 
 
 class Application:
@@ -37,8 +42,8 @@ class Application:
         if any(isinstance(value, Application) for value in (*self._args, *self._kwargs.values())):
             raise ValueError(f"deployment {name} is bound to another deployment: agentmesh hosts one app per expose")
         if inspect.isclass(target):
-            _refuse_methods(app, target)
             self._instance = target(*self._args, **self._kwargs)
+            methods.bind(app, target, self._instance)
         return app
 
 
@@ -92,24 +97,6 @@ def ingress(app: Any) -> Callable[[_T], _T]:
     return mark
 
 
-def _refuse_methods(app: Any, target: type) -> None:
-    own = set(vars(target).values()) if all(_hashable(value) for value in vars(target).values()) else set()
-    for route in getattr(app, "routes", ()):
-        if getattr(route, "endpoint", None) in own and inspect.isfunction(getattr(route, "endpoint", None)):
-            raise ValueError(
-                f"{target.__name__}.{route.endpoint.__name__} is a route: agentmesh calls functions, not methods of a "
-                "deployment; move it out of the class"
-            )
-
-
-def _hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
 def _needs(what: str, remedy: str) -> Callable[..., NoReturn]:
     def refuse(*args: Any, **kwargs: Any) -> NoReturn:
         raise KodosumiError(f"{what}: {remedy}")
@@ -125,7 +112,7 @@ _RAY_REMEDY = "Ray is not installed for this app; run `pip install ray`"
 def fill_serve(module: types.ModuleType) -> None:
     """Fill `ray.serve`."""
     contents = {
-        "__agentmesh_shim__": True,
+        SHIM: True,
         "Application": Application,
         "Deployment": Deployment,
         "deployment": deployment,
@@ -134,7 +121,10 @@ def fill_serve(module: types.ModuleType) -> None:
     contents |= {
         name: _needs(f"serve.{name}", _RUN_REMEDY) for name in ("run", "start", "shutdown", "status", "delete")
     }
-    contents |= {name: _needs(f"serve.{name}", _RUN_REMEDY) for name in ("batch", "multiplexed", "get_app_handle")}
+    contents |= {
+        name: _needs(f"serve.{name}", _RUN_REMEDY)
+        for name in ("batch", "multiplexed", "get_app_handle", "get_replica_context")
+    }
     vars(module).update(contents)
 
 
@@ -142,4 +132,48 @@ def fill_ray(module: types.ModuleType) -> None:
     """Fill `ray`."""
     names = ("init", "remote", "get", "put", "wait", "kill", "cancel", "shutdown", "get_actor", "method")
     vars(module).update({name: _needs(f"ray.{name}", _RAY_REMEDY) for name in names})
-    vars(module).update({"__agentmesh_shim__": True, "is_initialized": lambda: False})
+    vars(module).update({SHIM: True, "is_initialized": lambda: False})
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplicaContext:
+    """Where a deployment runs; an app of the mesh has none."""
+
+    app_name: str = ""
+    deployment: str = ""
+    replica_tag: str = ""
+    servable_object: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestContext:
+    """What Ray Serve knows of the request that is being served; here nothing."""
+
+    route: str = ""
+    request_id: str = ""
+    app_name: str = ""
+    multiplexed_model_id: str = ""
+
+
+_NO_REQUEST = RequestContext()
+
+
+def fill_context(module: types.ModuleType) -> None:
+    """Fill `ray.serve.context`: there is no replica, no client and no request of Serve's."""
+
+    def nothing(*args: Any, **kwargs: Any) -> None:
+        return None
+
+    names = ("_get_internal_replica_context", "_get_global_client", "_set_global_client")
+    vars(module).update({SHIM: True, "ReplicaContext": ReplicaContext, "_RequestContext": RequestContext})
+    vars(module).update(dict.fromkeys(names, nothing))
+    current = contextvars.ContextVar("serve_request_context", default=_NO_REQUEST)
+    vars(module).update({"_serve_request_context": current, "_get_serve_request_context": current.get})
+
+
+MODULES: dict[str, Callable[[types.ModuleType], None]] = {
+    "ray": fill_ray,
+    "ray.serve": fill_serve,
+    "ray.serve.context": fill_context,
+}
+"""Modules that are made where nobody else knows them, and what fills them."""

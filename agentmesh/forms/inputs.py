@@ -278,13 +278,15 @@ class InputFiles(Field):
 
     def parse_value(self, value: Any) -> Any:
         """Return addresses as they are, and a batch of uploads as an object; an empty batch is None."""
-        if isinstance(value, str) and value.lstrip().startswith("{"):
+        if isinstance(value, str) and value.strip().startswith(("{", "[", "null")):
             try:
                 value = json.loads(value)
             except ValueError:
                 return value
         if isinstance(value, dict) and not value.get("items"):
             return None
+        if isinstance(value, list):
+            value = [item for item in value if not is_empty(item)]
         return None if is_empty(value) else value
 
     def problems(self, value: Any) -> list[str]:

@@ -64,7 +64,7 @@ SORTS = {
 }
 """By the kind of the question's frame."""
 
-SORT_OF_ANSWER = {sort.answer_kind: sort for sort in SORTS.values()}
+SORT_OF_ANSWER: dict[int, Sort] = {sort.answer_kind: sort for sort in SORTS.values()}
 """By the kind of the answer's frame."""
 
 

@@ -19,6 +19,8 @@ _REASONS: tuple[tuple[type[BaseException], Any], ...] = (
     (BudgetExceeded, job_pb2.JOB_REASON_BUDGET_EXCEEDED),
 )
 
+_ERRORS_MAX = 2_000
+
 
 def inputs_of(run: host_pb2.Run) -> Any:
     """Return what the flow gets."""
@@ -55,9 +57,13 @@ def lock_without_secrets(opening: bytes, redactor: Redactor) -> bytes:
 
 
 def event(kind: str, payload: str) -> bytes:
-    """Return an event of now, encoded.  Raises `ValueError` for a payload that is too large."""
-    limits.check(payload, f"a {kind} event")
-    return job_pb2.Event(kind=kind, time=time.time(), payload=limits.encodable(payload)).SerializeToString()
+    """Return an event of now, encoded.  Raises `ValueError` for a payload that is too large, or no word as its kind."""
+    if not 0 < len(kind) <= limits.KIND_CHARS_MAX:
+        raise ValueError(f"an event's kind has 1 to {limits.KIND_CHARS_MAX} characters, got {len(kind)}")
+    limits.check(payload, f"a {limits.encodable(kind)} event")
+    return job_pb2.Event(
+        kind=limits.encodable(kind), time=time.time(), payload=limits.encodable(payload)
+    ).SerializeToString()
 
 
 def success(result: str) -> host_pb2.Outcome:
@@ -75,8 +81,30 @@ def failure(error: BaseException) -> host_pb2.Outcome:
         state=job_pb2.JOB_STATE_FAILED,
         reason=next((reason for kind, reason in _REASONS if isinstance(error, kind)), job_pb2.JOB_REASON_ERROR),
         error=limits.encodable(describe(error)),
-        detail=limits.shortened("".join(traceback.format_exception(error))),
+        detail=traceback_of(error),
     )
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an error, without its middle if it is long."""
+    if _is_tangled(error):  # Python would be busy with it for hours
+        return "the traceback cannot be shown: too many errors within errors"
+    try:
+        return limits.shortened("".join(traceback.format_exception(error)))
+    except Exception as broken:  # of an author's `__str__`
+        return f"the traceback cannot be shown: {type(broken).__name__}"
+
+
+def _is_tangled(error: BaseException) -> bool:
+    """Return whether there are very many ways from an error to its causes, contexts and members."""
+    todo: list[BaseException | None] = [error]
+    for _ in range(_ERRORS_MAX):
+        if not todo:
+            return False
+        if (found := todo.pop()) is not None:
+            todo += (found.__cause__, found.__context__)
+            todo += found.exceptions if isinstance(found, BaseExceptionGroup) else ()
+    return True
 
 
 def lost(why: str) -> host_pb2.Outcome:

@@ -9,6 +9,7 @@ import itertools
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 
 from mesh.runner.v1 import host_pb2
@@ -17,13 +18,18 @@ from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.host.processes import describe_exit
 from agentmesh.host.zygote import EXITED, FORK, ROLE_JOB, SIGNAL, UNFORKED
 
-# Forked ahead and waiting: one in quiet times, so that idle memory stays small, more while jobs come faster than forks.
+# Forked ahead and waiting: none for an app that nobody uses, so that idle memory stays small, one from its first job
+# on, more while jobs come faster than forks.
 _AHEAD = 1
 _AHEAD_MAX = 8
 _QUIET_S = 5.0
+_UNUSED_S = 600.0
 # A fork costs some milliseconds of a core: the job that has just been taken gets them first, unless others wait.
 _FORK_LATER_S = 0.005
 _TRY_AGAIN_S = 0.02
+# How often a zygote that has been told something is looked at, and how many looks without a sign of life are too many.
+_LOOK_S = 4.0
+_LOOKS_MAX = 3
 # The kernel is out of something for the moment.
 _BUSY = (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
@@ -54,20 +60,33 @@ class Child:
 class Zygote:
     """Asks the zygote for children and hears of their ends."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, pid: int = 0, *, look_s: float = _LOOK_S) -> None:
+        """`pid` is the process at the other end, a child of ours; 0 if it is not to be killed when it hangs.
+
+        `look_s` is how often one that has been told something is looked at.
+        """
         control.setblocking(False)
+        self._pid = pid
+        self._look_s = look_s
         self._control = control
         self._loop = asyncio.get_running_loop()
         self._splitter = Splitter()
         self._unsent: collections.deque[tuple[bytes, Sequence[int]]] = collections.deque()
         """What is to be said, in order, with file descriptors that are closed once they are sent."""
+        self._is_flushing = False
+        """Whether the loop writes what is unsent, as soon as that can be."""
         self._numbers = itertools.count(1)
         self._children: dict[int, Child] = {}
         self._ahead: collections.deque[Child] = collections.deque()
-        self._wanted = _AHEAD
+        self._wanted = 0
         self._refill: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._looks = 0
+        """Since the last sign of life, while an answer is due."""
         self.loaded: asyncio.Future[host_pb2.Loaded] = self._loop.create_future()
+        self.starts = False
+        """Whether the app does something when it starts; known when it is loaded."""
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(control, self._read)
 
@@ -88,26 +107,26 @@ class Zygote:
         if self._ahead:
             child = self._ahead.popleft()
         else:
-            self._wanted = min(self._wanted * 2, _AHEAD_MAX)
+            self._wanted = min(self._wanted * 2 or _AHEAD, _AHEAD_MAX)
             child = self._fork_job()
         if self._quiet is not None:
             self._quiet.cancel()
-        self._quiet = self._loop.call_later(_QUIET_S, self._relax)
+        self._quiet = self._loop.call_later(_QUIET_S, self._relax, _AHEAD)
         if self._refill is None:
-            self._refill = self._loop.call_later(_FORK_LATER_S, self.fork_ahead)
+            self._refill = self._loop.call_later(_FORK_LATER_S, self._fork_ahead)
         return child
 
-    def fork_ahead(self) -> None:
+    def _fork_ahead(self) -> None:
         """Fork until as many processes wait as shall."""
         self._refill = None
         with contextlib.suppress(OSError):  # no descriptors: the next job says so, if it is still true then
             while len(self._ahead) < self._wanted and not self.gone.done():
                 self._ahead.append(self._fork_job())
 
-    def _relax(self) -> None:
-        """It has been quiet: keep as few waiting as at the start."""
-        self._quiet = None
-        self._wanted = _AHEAD
+    def _relax(self, wanted: int) -> None:
+        """It has been quiet: keep only so many waiting, and none after much longer."""
+        self._quiet = self._loop.call_later(_UNUSED_S, self._relax, 0) if wanted else None
+        self._wanted = wanted
         while len(self._ahead) > self._wanted:
             self._ahead.pop().close()  # it ends when its channel does
 
@@ -140,7 +159,7 @@ class Zygote:
 
     def close(self) -> None:
         """Let the zygote end, and what waits there."""
-        for timer in (self._refill, self._quiet):
+        for timer in (self._refill, self._quiet, self._look):
             if timer is not None:
                 timer.cancel()
         self._note_gone()
@@ -152,11 +171,30 @@ class Zygote:
 
     def _send(self, data: bytes, fds: Sequence[int] = ()) -> None:
         self._unsent.append((data, fds))
-        if len(self._unsent) == 1:
+        if self._look is None:  # no answer is due yet
+            self._unsent.append((pack(Kind.PING), ()))
+            self._looks = 0
+            self._look = self._loop.call_later(self._look_s, self._look_at)
+        if not self._is_flushing:
             self._flush()
+
+    def _look_at(self) -> None:
+        """See that the zygote does as it is told; one that hangs is ended, and we end with it.
+
+        Counted in looks and not in seconds: we may have stood still ourselves.
+        """
+        self._looks += 1
+        if self._looks < _LOOKS_MAX:
+            self._look = self._loop.call_later(self._look_s, self._look_at)
+            return
+        print("host: the app's zygote does nothing of what it is told: it is ended", file=sys.stderr)
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+        self._note_gone()
 
     def _flush(self) -> None:
         """Write what the socket takes; the rest follows in order, and nobody waits for it here."""
+        self._is_flushing = True
         while self._unsent:
             data, fds = self._unsent[0]
             try:
@@ -171,16 +209,20 @@ class Zygote:
                     return
                 self._note_gone()
                 return
+            self._looks = 0
             self._unsent.popleft()
             for fd in fds:
                 os.close(fd)
             if sent < len(data):
                 self._unsent.appendleft((data[sent:], ()))
+        self._is_flushing = False
         if self._control.fileno() >= 0:
             self._loop.remove_writer(self._control)
 
     def _note_gone(self) -> None:
         """The zygote has ended; the host ends too."""
+        if self._look is not None:
+            self._look.cancel()
         self._loop.remove_reader(self._control)
         self._loop.remove_writer(self._control)
         while self._unsent:
@@ -199,9 +241,15 @@ class Zygote:
         if not data:
             self._note_gone()
             return
+        self._looks = 0
         for kind, payload in self._splitter.feed(data):
-            if kind == Kind.LOADED and not self.loaded.done():
+            if kind == Kind.PONG and self._look is not None:
+                self._look.cancel()
+                self._look = None
+            elif kind == Kind.LOADED and not self.loaded.done():
                 self.loaded.set_result(host_pb2.Loaded.FromString(payload))
+            elif kind == Kind.STARTS:
+                self.starts = True
             elif kind == Kind.EXITED:
                 number, status = EXITED.unpack(payload)
                 self._note_exit(number, describe_exit(status))

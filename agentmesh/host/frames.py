@@ -25,6 +25,8 @@ class Kind(enum.IntEnum):
     LOADED = 1  # Loaded, from the zygote
     EXITED = 2  # 8 bytes of child id, 4 of waitpid status, from the zygote
     UNFORKED = 17  # 8 bytes of child id, 4 of errno, from the zygote
+    PONG = 41  # nothing: what was sent before the PING has been done
+    STARTS = 42  # nothing, from the zygote ahead of LOADED: the app does something when it starts
     # From a worker.
     BACK = 20  # nothing: the job was not taken up, another worker may
     BLOCKED = 21  # nothing: the job has kept the loop for too long
@@ -38,9 +40,11 @@ class Kind(enum.IntEnum):
     LOCK = 7  # OpenLock, from a job
     ASK_RESULT = 8  # AskResult, from the handler
     LOCK_CHECK = 9  # LockCheck, from the handler
+    CALL_PART = 18  # CallPart, from the handler and to it
     # To a child.
     FORK = 10  # 8 bytes of child id, 1 of role, with file descriptors, to the zygote
     SIGNAL = 11  # 8 bytes of child id, 1 of signal number, to the zygote
+    PING = 40  # nothing, to the zygote
     RUN = 12  # Run, to a job
     CALL = 13  # Call, to the handler
     LOCK_END = 14  # LockEnd, to a job
@@ -138,6 +142,10 @@ class Channel:
                     self.socket.sendall(self._unsent.popleft())
             finally:
                 self._writer = 0
+
+    def close(self) -> None:
+        """Close our end; a fork of this process closes its own alone."""
+        self.socket.close()
 
     def receive(self) -> tuple[int, bytes] | None:
         """Return the next frame, or `None` when the host has closed its end."""

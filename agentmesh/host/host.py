@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import Any, NoReturn
 
 import grpc
@@ -31,6 +32,10 @@ from agentmesh.host.uplink import Uplink
 from agentmesh.host.workers import Workers
 
 _RECONNECT_S = 0.2
+_RECONNECT_MAX_S = 2.0
+_STEADY_S = 5.0
+_ZYGOTE_END_S = 1.0
+_LOOK_S = 0.005
 # What the runner answers to a host that it has replaced or never knew.
 _UNWANTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
@@ -39,7 +44,8 @@ def main(spec: HostSpec) -> NoReturn:
     """Be the host that `spec` describes; ends the process."""
     ours, theirs = socket.socketpair()
     parent = os.getpid()
-    if os.fork() == 0:  # before gRPC starts: a fork of its threads would be broken
+    child = os.fork()
+    if child == 0:  # before gRPC starts: a fork of its threads would be broken
         try:
             die_with_parent(parent)
             ours.close()
@@ -50,8 +56,17 @@ def main(spec: HostSpec) -> NoReturn:
     raise_descriptor_limit()  # ours alone: what the app's processes may open is the operator's to say
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(Host(spec, ours).serve())
+        uvloop.run(Host(spec, ours, child).serve())
+    _see_off(child)
     os._exit(0)
+
+
+def _see_off(pid: int) -> None:
+    """Wait a moment for the zygote, whose channel is closed: it ends what jobs have started, and dies if we do."""
+    until = time.monotonic() + _ZYGOTE_END_S
+    with contextlib.suppress(ChildProcessError):
+        while time.monotonic() < until and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(_LOOK_S)
 
 
 def _become_zygote(control: socket.socket, spec: HostSpec) -> NoReturn:
@@ -68,8 +83,9 @@ def _become_zygote(control: socket.socket, spec: HostSpec) -> NoReturn:
 class Host:
     """Everything a host does on its event loop."""
 
-    def __init__(self, spec: HostSpec, control: socket.socket) -> None:
+    def __init__(self, spec: HostSpec, control: socket.socket, zygote_pid: int) -> None:
         self._spec = spec
+        self._zygote_pid = zygote_pid
         self._control = control
         self._jobs: dict[str, RunningJob] = {}
         self._heartbeat_s = 3.0
@@ -79,7 +95,7 @@ class Host:
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
         self._uplink = Uplink()
-        self._zygote = Zygote(self._control)
+        self._zygote = Zygote(self._control, self._zygote_pid)
         self._handler = Handler(self._zygote, self._uplink.post)
         self._workers = Workers(self._zygote)
         stopping = asyncio.Event()
@@ -103,19 +119,9 @@ class Host:
     async def _load(self) -> None:
         """Wait for the app, then serve it."""
         self._loaded = await self._zygote.loaded
-        if not self._loaded.error:
-            await self._handler.start()
-            self._be_ready(self._loaded)
+        if not self._loaded.error and self._zygote.starts:
+            self._handler.keep()
         self._uplink.post(host_pb2.HostMessage(loaded=self._loaded))
-
-    def _be_ready(self, loaded: host_pb2.Loaded) -> None:
-        """Have what the app's jobs will run in."""
-        isolations = {self._spec.isolation or flow.isolation for flow in loaded.flows}
-        if app_pb2.ISOLATION_SHARED in isolations:
-            with contextlib.suppress(OSError):  # no descriptors: the first job says so, if it is still true then
-                self._workers.start()
-        if isolations != {app_pb2.ISOLATION_SHARED}:
-            self._zygote.fork_ahead()
 
     async def _report_broken_app(self) -> None:
         """The zygote is gone, and with it every job.  Our own end says so; a load failure is given time to arrive."""
@@ -133,8 +139,10 @@ class Host:
     # -- the stream ----------------------------------------------------------------------------------------------
 
     async def _stay_attached(self) -> None:
-        """Dial, work, and dial again."""
+        """Dial, work, and dial again: more slowly where that does not last, as each time what is unheard is resent."""
+        pause_s = _RECONNECT_S
         while True:
+            begun = time.monotonic()
             try:
                 await self._attach()
             except grpc.aio.AioRpcError as error:
@@ -143,7 +151,8 @@ class Host:
                     return
             if self._draining and not self._jobs:
                 return
-            await asyncio.sleep(_RECONNECT_S)
+            pause_s = _RECONNECT_S if time.monotonic() - begun > _STEADY_S else min(2 * pause_s, _RECONNECT_MAX_S)
+            await asyncio.sleep(pause_s)
 
     async def _attach(self) -> None:
         options = [
@@ -198,6 +207,8 @@ class Host:
                 self._acknowledge(message.ack)
             case "call":
                 self._handler.ask(Kind.CALL, message.call)
+            case "call_part":
+                self._handler.hear(message.call_part)
             case "ask":
                 self._handler.ask(Kind.ASK, message.ask)
             case "check_lock":

@@ -9,22 +9,24 @@ copy of every page of memory that a job writes to.
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from typing import NoReturn
 
 from mesh.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.execution import execute
-from agentmesh.host import carrying
-from agentmesh.host.capture import LineWriter
+from agentmesh.host import carrying, ending
+from agentmesh.host.capture import LineWriter, text_stream
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.loading import LoadedApp, load
-from agentmesh.progress import Throttle
+from agentmesh.progress import Throttle, in_a_thread
 from agentmesh.redaction import Redactor
 from agentmesh.tracer import Tracer
 
@@ -43,18 +45,31 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     run = host_pb2.Run.FromString(frame[1])
     os.environ["KODOSUMI_FID"] = run.job.removeprefix("jobs/")
     os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
+    pid = os.getpid()
+    os.register_at_fork(after_in_child=channel.close)  # what a flow forks is no job, wherever it returns to
     redactor = Redactor(run.secrets.values())
     questions = Questions(
         lambda opening: channel.send(Kind.LOCK, carrying.lock_without_secrets(opening, redactor)),
         lambda: _listen(channel, questions),
+        asked=run.asked,
     )
     job = _Job(loop, run, app, channel.send, questions)
     sys.stdout, sys.stderr = job.out, job.err
     outcome = job.carry_out(stop.take)
+    if os.getpid() != pid:
+        os._exit(0)
+    ending.wind_up(lambda late: _leave(channel, job, outcome, late))
+    _leave(channel, job, outcome)
+
+
+def _leave(channel: Channel, job: "_Job", outcome: host_pb2.Outcome, late: str = "") -> NoReturn:
+    """Say how the job has ended, and end the process; `late` is for the author."""
     # A host that has gone takes the job with it, so there is nobody to tell then.
     with contextlib.suppress(OSError):
+        if late:
+            job.emit("stderr", late)
         channel.send(Kind.OUTCOME, outcome.SerializeToString())
-    os._exit(0)  # not sys.exit: threads of the flow and the zygote's exit handlers are not ours to wait for
+    os._exit(0)  # not sys.exit: threads of the flow are not ours to wait for
 
 
 class _Stop:
@@ -69,7 +84,7 @@ class _Stop:
         loop.add_signal_handler(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # the hosts ignore it, flows need not
         # What the flow forks is no job: the signals of its own are not to wake our loop.
-        os.register_at_fork(after_in_child=_restore_signals)
+        os.register_at_fork(before=_hold_signals, after_in_parent=_take_signals, after_in_child=_restore_signals)
 
     def take(self, task: "asyncio.Task[str]") -> None:
         """Be the stop of `task`."""
@@ -83,9 +98,22 @@ class _Stop:
             self._task.cancel()
 
 
+_held = threading.local()
+
+
+def _hold_signals() -> None:
+    """What is sent to a fork before it has its own handling must wait: ours would wake the loop of the job."""
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+
+
+def _take_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
 def _restore_signals() -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _take_signals()
 
 
 def _listen(channel: Channel, questions: Questions) -> None:
@@ -104,10 +132,14 @@ class _Job:
         self._app = app
         self._send = send
         self._questions = questions
+        self._pid = os.getpid()
         self._redactor = Redactor(run.secrets.values())
         drawn = Throttle(lambda payload: self.emit("progress", payload))
-        self.out = LineWriter(lambda line: self.emit("stdout", line), 1, drawn)
-        self.err = LineWriter(lambda line: self.emit("stderr", line), 2, drawn)
+        self._lines = {
+            kind: LineWriter(functools.partial(self._print, kind), drawn, in_a_thread) for kind in ("stdout", "stderr")
+        }
+        self.out = text_stream(self._lines["stdout"], "stdout", 1)
+        self.err = text_stream(self._lines["stderr"], "stderr", 2)
 
     def emit(self, kind: str, payload: str) -> None:
         """Send one event; what comes after this line cannot lose it.
@@ -115,6 +147,12 @@ class _Job:
         Raises `ValueError` for a payload over 4 MiB.
         """
         self._send(Kind.EVENT, carrying.event(kind, self._redactor.text(payload)))
+
+    def _print(self, kind: str, line: str) -> None:
+        if os.getpid() == self._pid:
+            self.emit(kind, line)
+        else:  # in what the flow forks: as native code prints
+            os.write(1 if kind == "stdout" else 2, line.encode("utf-8", "replace") + b"\n")
 
     def carry_out(self, begun: "Callable[[asyncio.Task[str]], None]") -> host_pb2.Outcome:
         """Run the flow to its end, whatever the end is; `begun` gets its task."""
@@ -127,9 +165,12 @@ class _Job:
             outcome = carrying.failure(error)
         else:
             outcome = carrying.success(result)
+        for stream in (self.out, self.err):
+            with contextlib.suppress(OSError, ValueError):  # a flow may have closed it
+                stream.flush()
         with contextlib.suppress(OSError):
-            self.out.finish()
-            self.err.finish()
+            for lines in self._lines.values():
+                lines.finish()
         return carrying.without_secrets(outcome, self._redactor)
 
     def _execute(self, begun: "Callable[[asyncio.Task[str]], None]") -> str:

@@ -4,8 +4,16 @@ Every limit counts bytes as they travel, so that nothing a job says is too large
 with those of all others.
 """
 
+from google.protobuf.message import Message
+
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """Of a gRPC message between host and runner."""
+
+WHOLE_BYTES_MAX = 8 * 1024 * 1024
+"""Of what an app says in one message: its flows, an answer.  Others share the gRPC message with it."""
+
+KIND_CHARS_MAX = 64
+"""Of an event's kind."""
 
 PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
 """Of an event, a result, a lock's form."""
@@ -33,6 +41,12 @@ def check(text: str, what: str) -> None:
         raise ValueError(
             f"{what} of {len(text)} characters takes {bytes_count} bytes: keep it under 4 MiB, or link to it"
         )
+
+
+def check_message(message: Message, what: str) -> None:
+    """Raise `ValueError` if `message` is too large to be sent; `what` is `the app's answer`."""
+    if (bytes_count := message.ByteSize()) > WHOLE_BYTES_MAX:
+        raise ValueError(f"{what} takes {bytes_count} bytes: keep it under 8 MiB")
 
 
 def shortened(text: str, bytes_max: int = DETAIL_BYTES_MAX) -> str:

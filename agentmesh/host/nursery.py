@@ -30,6 +30,7 @@ from agentmesh.host.processes import describe_exit, die_with_parent
 _PRELOAD = ("fastapi", "pydantic", "agentmesh.serve", "agentmesh.forms", "agentmesh.templates", "agentmesh.tracer")
 _ORDER_BYTES_MAX = 1024 * 1024
 _CLIENT_S = 5.0
+_ACCEPT_AGAIN_S = 0.1
 _REHEARSALS = 20
 _STOP_GRACE_S = 2.0
 
@@ -102,7 +103,12 @@ class _Nursery:
         return max(0.0, min(self._kill_at.values()) - time.monotonic()) if self._kill_at else None
 
     def _accept(self) -> None:
-        client, _ = self._listener.accept()
+        try:
+            client, _ = self._listener.accept()
+        except OSError as error:  # no descriptors for it now: it waits in the listener's line
+            print(f"nursery: nobody can connect now: {error.strerror}", file=sys.stderr)
+            time.sleep(_ACCEPT_AGAIN_S)
+            return
         self._hang_up()
         client.settimeout(_CLIENT_S)
         self._client, self._pieces = client, Pieces(_ORDER_BYTES_MAX)

@@ -102,7 +102,7 @@ class Outgoing:
                 time.sleep(_LOOK_AGAIN_S)
 
     async def settle(self, talk: Talk) -> None:
-        """Let others run; wait while the job is held and has said much."""
+        """Let others run; wait while the job is held and has said much, or the socket is behind."""
         waiting = None
         if talk.held:
             with self._lock:
@@ -110,8 +110,10 @@ class Outgoing:
                     waiting = talk.wait()
         if waiting is not None:
             await asyncio.wrap_future(waiting)
-        else:
-            await asyncio.sleep(_LOOK_AGAIN_S if self._unsent.bytes_count > _BUSY_BYTES else 0)
+            return
+        await asyncio.sleep(0)
+        while self._unsent.bytes_count > _BUSY_BYTES and not talk.held:  # noqa: ASYNC110 # it leaves from any thread
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     def hold(self, talk: Talk) -> None:
         """Keep what the job says."""

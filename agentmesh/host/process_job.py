@@ -1,8 +1,8 @@
 """A job in a process of its own, as its host runs it: frames and output in, cancels and lock answers out."""
 
 import asyncio
-import codecs
 import contextlib
+import functools
 import os
 import signal
 
@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from mesh.runner.v1 import host_pb2
 
 from agentmesh.host import limits
-from agentmesh.host.capture import LineWriter
+from agentmesh.host.capture import Bytes, LineWriter
 from agentmesh.host.children import Child, Zygote
 from agentmesh.host.frames import BrokenFrame, Kind, Splitter, pack
 from agentmesh.host.running import RunningJob
@@ -33,10 +33,10 @@ class ProcessJob:
         self._splitter = Splitter(limits.FRAME_BYTES_MAX)
         self._unsent = Unsent()
         self._send(pack(Kind.RUN, run.SerializeToString()))
-        drawn = Throttle(self._progress, later=self._loop.call_later)
-        self._out = LineWriter(lambda line: job.say("stdout", line), 1, drawn)
-        self._err = LineWriter(lambda line: job.say("stderr", line), 2, drawn)
-        self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
+        later = self._loop.call_later
+        drawn = Throttle(functools.partial(self._say, "progress"), later=later)
+        self._lines = [LineWriter(functools.partial(self._say, kind), drawn, later) for kind in ("stdout", "stderr")]
+        self._output = [Bytes(lines) for lines in self._lines]
         self.go_on()
         child.exited.add_done_callback(lambda done: self._finish(done.result()))
 
@@ -128,14 +128,11 @@ class ProcessJob:
         if not data:
             self._loop.remove_reader(fd)
             return
-        self._write_line(index, data)
+        self._output[index].write(data)
         self._job.tell()
 
-    def _write_line(self, index: int, data: bytes) -> None:
-        (self._out, self._err)[index].write(self._decoders[index].decode(data))
-
-    def _progress(self, payload: str) -> None:
-        self._job.say("progress", payload)
+    def _say(self, kind: str, payload: str) -> None:
+        self._job.say(kind, payload)
         self._job.tell()
 
     def _drain_output(self) -> None:
@@ -144,9 +141,9 @@ class ProcessJob:
             if fd >= 0:
                 with contextlib.suppress(OSError):
                     while data := os.read(fd, _OUTPUT_BYTES):
-                        self._write_line(index, data)
-        self._out.finish()
-        self._err.finish()
+                        self._output[index].write(data)
+        for lines in self._lines:
+            lines.finish()
 
     def _finish(self, how: str) -> None:
         """The process has gone: take what it left, and say how it ended if it did not say so itself."""

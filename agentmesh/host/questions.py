@@ -6,9 +6,10 @@ jobs share hands them over from its loop.
 
 import concurrent.futures
 import json
+import reprlib
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mesh.runner.v1 import host_pb2
@@ -21,11 +22,19 @@ class Questions:
     """Open locks of one job.
 
     `send` takes an encoded `OpenLock` to the host.  `listen`, if given, runs in a thread from the first question on.
+    `asked` are the questions of attempts before this one, in order: who asks the same again (title and data) gets what
+    was answered then, or waits on the lock that is open; whatever else was asked, nobody will ask any more.
     """
 
-    def __init__(self, send: Callable[[bytes], None], listen: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        send: Callable[[bytes], None],
+        listen: Callable[[], None] | None = None,
+        asked: Iterable[host_pb2.AskedLock] = (),
+    ) -> None:
         self._send = send
         self._listen = listen
+        self._asked = list(asked)
         self._open: dict[str, tuple[str, concurrent.futures.Future[Any]]] = {}
         self._lock = threading.Lock()
 
@@ -36,23 +45,35 @@ class Questions:
         """
         elements_json = json.dumps(question.elements, ensure_ascii=False, separators=(",", ":"))
         data_json = json.dumps(question.data, ensure_ascii=False, separators=(",", ":"))
-        limits.check(elements_json + data_json, f"the form of lock {question.title!r}")
-        lock_id = str(uuid.uuid4())
+        limits.check(f"{question.title}{elements_json}{data_json}", f"the form of lock {reprlib.repr(question.title)}")
+        title, data_json = limits.encodable(question.title), limits.encodable(data_json)
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         with self._lock:
+            before = self._take_asked(title, data_json)
+            if before is not None and (before.expired or before.result_json):
+                _settle(future, question.title, before.result_json, expired=before.expired)
+                return future
+            lock_id = str(uuid.uuid4()) if before is None else before.lock_id
             self._open[lock_id] = (question.title, future)
             listen, self._listen = self._listen, None
         if listen is not None:
             threading.Thread(target=listen, name="lock-answers", daemon=True).start()
         opening = host_pb2.OpenLock(
             lock_id=lock_id,
-            title=limits.encodable(question.title),
+            title=title,
             elements_json=limits.encodable(elements_json),
-            data_json=limits.encodable(data_json),
+            data_json=data_json,
             timeout_s=question.timeout_s,
+            again=before is not None,
         )
         self._send(opening.SerializeToString())
         return future
+
+    def _take_asked(self, title: str, data_json: str) -> host_pb2.AskedLock | None:
+        for index, asked in enumerate(self._asked):
+            if (asked.title, asked.data_json) == (title, data_json):
+                return self._asked.pop(index)
+        return None
 
     def abandon(self) -> None:
         """Let nobody wait any more: the job is to stop, and a thread that waits would not hear of it."""
@@ -66,9 +87,16 @@ class Questions:
         """Hand over what became of a lock."""
         with self._lock:
             title, future = self._open.pop(end.lock_id, ("", None))
-        if future is None or not future.set_running_or_notify_cancel():
-            return  # said again after a reconnect, or the flow waits no more
-        if end.expired:
-            future.set_exception(LockExpired(f"nobody answered lock {title!r} in time"))
-        else:
-            future.set_result(json.loads(end.result_json))
+            if future is None:  # it has not asked again yet
+                for asked in self._asked:
+                    if asked.lock_id == end.lock_id:
+                        asked.result_json, asked.expired = end.result_json, end.expired
+        if future is not None and future.set_running_or_notify_cancel():  # else the flow waits no more
+            _settle(future, title, end.result_json, expired=end.expired)
+
+
+def _settle(future: "concurrent.futures.Future[Any]", title: str, result_json: str, *, expired: bool) -> None:
+    if expired:
+        future.set_exception(LockExpired(f"nobody answered lock {title!r} in time"))
+    else:
+        future.set_result(json.loads(result_json))

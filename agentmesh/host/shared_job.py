@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
@@ -12,7 +13,7 @@ from agentmesh import scope
 from agentmesh.errors import KodosumiError
 from agentmesh.execution import execute
 from agentmesh.host import carrying
-from agentmesh.host.capture import LineWriter
+from agentmesh.host.capture import LineWriter, text_stream
 from agentmesh.host.frames import Kind, pack_for
 from agentmesh.host.outgoing import Outgoing, Talk
 from agentmesh.host.questions import Questions
@@ -52,15 +53,16 @@ class SharedJob:
     __slots__ = (
         "_cancelled",
         "_has_left",
+        "_lines",
         "_main",
         "_outcome",
         "_parts",
         "_questions",
         "_redactor",
         "_run",
+        "_streams",
         "_talk",
         "_worker",
-        "_writers",
         "begun",
         "entry_point",
         "given_back",
@@ -80,8 +82,11 @@ class SharedJob:
         self._parts: set[Any] = set()
         """What it has started: tasks, and calls in threads, that are not done."""
         self._main: asyncio.Task[None] | None = None
-        self._questions: Questions | None = None
-        self._writers: dict[str, LineWriter] | None = None
+        # What became of a lock that was open before may come ahead of the question.
+        self._questions = Questions(self._open_lock, asked=run.asked) if run.asked else None
+        self._streams: dict[str, TextIO] | None = None
+        self._lines: list[LineWriter] = []
+        """Below the streams."""
         self._outcome: host_pb2.Outcome | None = None
         self._cancelled = False
         self._has_left = False
@@ -146,13 +151,15 @@ class SharedJob:
 
     def output(self, kind: str) -> TextIO:
         """Return what takes its `stdout` or `stderr`."""
-        if self._writers is None:
-            drawn = Throttle(lambda payload: self.emit("progress", payload), later=self._worker.later)
-            self._writers = {
-                name: LineWriter(lambda line, name=name: self._line(name, line), fd, drawn)  # type: ignore[misc]
-                for name, fd in _STREAMS.items()
+        if self._streams is None:
+            later = self._worker.later
+            drawn = Throttle(lambda payload: self.emit("progress", payload), later=later)
+            self._lines = [LineWriter(functools.partial(self._line, name), drawn, later) for name in _STREAMS]
+            self._streams = {
+                name: text_stream(lines, name, fd)
+                for lines, (name, fd) in zip(self._lines, _STREAMS.items(), strict=True)
             }
-        return self._writers[kind]  # type: ignore[return-value]
+        return self._streams[kind]
 
     def _line(self, kind: str, line: str) -> None:
         if not self.over:  # what is printed by what it left behind is nobody's
@@ -204,6 +211,10 @@ class SharedJob:
         self._parts.add(part)
         return True
 
+    def owns(self, task: "asyncio.Task[Any]") -> bool:
+        """Return whether a task is its own."""
+        return task is self._main or task in self._parts
+
     def done(self, part: Any) -> None:
         """Hear that what it has started is done."""
         self._parts.discard(part)
@@ -233,9 +244,12 @@ class SharedJob:
     def _last_word(self) -> None:
         if self.over:
             return
-        for writer in (self._writers or {}).values():
-            with contextlib.suppress(KodosumiError):  # it has said too much already
-                writer.finish()
+        for stream in (self._streams or {}).values():
+            with contextlib.suppress(KodosumiError, ValueError):  # it has said too much already, or closed it
+                stream.flush()
+        for lines in self._lines:
+            with contextlib.suppress(KodosumiError):
+                lines.finish()
         self.go_on()
         self.over = True
         # Without an outcome it was cancelled ahead of its first step.

@@ -40,6 +40,7 @@ from agentmesh.loading import LoadedApp, load
 _THREADS = 64
 _READ_BYTES = 512 * 1024
 _STACK_FRAMES = 12
+_all_tasks = asyncio.all_tasks
 
 
 def main(sock: socket.socket, app: LoadedApp) -> NoReturn:
@@ -47,17 +48,14 @@ def main(sock: socket.socket, app: LoadedApp) -> NoReturn:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = _Worker(loop, sock, app)
-    os.register_at_fork(after_in_child=_be_no_worker)
+    streams.keep_apart()
+    asyncio.all_tasks = asyncio.tasks.all_tasks = worker.tasks_of_job
+    os.register_at_fork(after_in_child=worker.be_none)
     while True:
         try:
             worker.serve()
         except (SystemExit, KeyboardInterrupt):  # of a task that a flow has started: an end of that task only
             continue
-
-
-def _be_no_worker() -> None:
-    """What a flow forks is no worker: what it prints is not ours to send."""
-    scope.job.set(None)
 
 
 class _Worker:
@@ -85,6 +83,19 @@ class _Worker:
     def serve(self) -> None:
         """Run the loop."""
         self.loop.run_forever()
+
+    def be_none(self) -> None:
+        """In what a flow forks: what it prints is not ours to send, and it ends when it comes back to our loop."""
+        scope.job.set(None)
+        self._sock.close()
+
+    def tasks_of_job(self, loop: asyncio.AbstractEventLoop | None = None) -> "set[asyncio.Task[Any]]":
+        """Be `asyncio.all_tasks`: a job that cancels all tasks, as `asyncio.run` does at its end, means its own."""
+        found = _all_tasks(loop)
+        job: SharedJob | None = scope.job.get()
+        if job is None or (loop or asyncio.get_running_loop()) is not self.loop:
+            return found
+        return {task for task in found if job.owns(task)}
 
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call something after some seconds; thread-safe."""

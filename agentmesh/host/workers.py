@@ -279,11 +279,6 @@ class Workers:
         self._workers: list[Worker] = []
         self._numbers = itertools.count(1)
 
-    def start(self) -> None:
-        """Have a worker ready, if there is none.  Raises `OSError` if there are no descriptors for it."""
-        if not self._workers:
-            self._start()
-
     def run(self, job: RunningJob, run: host_pb2.Run) -> None:
         """Run a job.  Raises `OSError` if there are no descriptors for the worker that it needs."""
         self._choose().run(next(self._numbers), job, run.SerializeToString())

@@ -2,7 +2,8 @@
 
 It has one thread and no running event loop, so a fork of it is safe.  The host sends it a FORK frame with the file
 descriptors of the child (its channel and where its output goes) and SIGNAL frames; it sends an EXITED frame when a
-child has ended, and an UNFORKED one for a child that could not be had.  Only the zygote signals its children, because
+child has ended, an UNFORKED one for a child that could not be had, and a PONG for a PING: a host that hears nothing
+ends it.  Only the zygote signals its children, because
 only their parent knows that a process id is still theirs.
 """
 
@@ -17,14 +18,13 @@ import socket
 import struct
 import sys
 import time
-import traceback
 from typing import Any, NamedTuple, NoReturn
 
 from mesh.runner.v1 import host_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.errors import describe
-from agentmesh.host import handler, job, streams, worker
+from agentmesh.host import carrying, ending, handler, job, limits, streams, worker
 from agentmesh.host.frames import Channel, Kind, Splitter
 from agentmesh.host.processes import adopt_orphans, die_with_parent
 from agentmesh.loading import LoadedApp, load
@@ -59,15 +59,21 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
     try:
         app = load(spec.import_path)
         loaded = host_pb2.Loaded(flows=handler.flow_infos(app))
+        limits.check_message(loaded, "what the app says of its flows")
     except BaseException as error:  # an app may even call sys.exit: it fails alone
-        detail = "".join(traceback.format_exception(error))
-        channel.send(Kind.LOADED, host_pb2.Loaded(error=describe(error), detail=detail).SerializeToString())
+        failed = host_pb2.Loaded(error=limits.encodable(describe(error)), detail=carrying.traceback_of(error))
+        channel.send(Kind.LOADED, failed.SerializeToString())
         os._exit(1)
+    if not getattr(app.asgi, "starts_idle", False):
+        channel.send(Kind.STARTS)
     channel.send(Kind.LOADED, loaded.SerializeToString())
     # What is here now lives as long as we do: keep the collector's hands, and so the children's copies, off it.
     gc.collect()
+    ending.prepare()
     gc.freeze()
-    _Zygote(control, channel, app, spec).serve()
+    zygote = _Zygote(control, channel, app, spec)
+    zygote.serve()
+    zygote.end()
     os._exit(0)
 
 
@@ -100,6 +106,12 @@ class _Zygote:
             if self._control in ready and not self._take(wake, wakeup):
                 return
 
+    def end(self) -> None:
+        """End every child, and all that it has started in its group."""
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+
     def _take(self, wake: int, wakeup: int) -> bool:
         """Carry out what the host asks; return False when it has closed the socket."""
         # The kernel hands over the descriptors of one message at a time.
@@ -114,6 +126,8 @@ class _Zygote:
                 self._fork(child, role, self._fds.popleft(), (wake, wakeup))
             elif kind == Kind.SIGNAL:
                 self._signal(*SIGNAL.unpack(payload))
+            elif kind == Kind.PING:
+                self._channel.send(Kind.PONG)
         return True
 
     def _signal(self, child: int, number: int) -> None:
@@ -167,6 +181,7 @@ class _Zygote:
             os.execv(sys.executable, command)
         if role == ROLE_WORKER:
             worker.main(socket.socket(fileno=channel_fd), self._app)
+        ending.inherit_nothing()
         job.main(Channel(socket.socket(fileno=channel_fd)), self._app)
 
     def _reap(self) -> None:
@@ -183,11 +198,11 @@ class _Zygote:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
                 self._ending[pid] = _Ending(child, status, time.monotonic() + _ORPHANS_S)
-        for pid, ending in list(self._ending.items()):
-            if not _is_group(pid) or time.monotonic() > ending.until:
+        for pid, left in list(self._ending.items()):
+            if not _is_group(pid) or time.monotonic() > left.until:
                 del self._ending[pid]
                 with contextlib.suppress(BrokenPipeError):
-                    self._channel.send(Kind.EXITED, EXITED.pack(ending.child, ending.status))
+                    self._channel.send(Kind.EXITED, EXITED.pack(left.child, left.status))
 
 
 class _Ending(NamedTuple):

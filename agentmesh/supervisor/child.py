@@ -112,7 +112,7 @@ class Child:
         """Run the program until it ends; say how."""
         try:
             self._process = await self._start()
-        except CannotStart as error:
+        except (CannotStart, OSError) as error:  # no descriptors, no memory: another try may do
             return str(error)
         if self._stopping.is_set():  # told to end while it was being started
             self.end()

@@ -95,6 +95,7 @@ class Forkserver:
                 answer = b""
             except asyncio.CancelledError:  # its answer is nobody's now, and must not be taken for the next order's
                 self.end()
+                orders.close()
                 self._orders = None
                 raise
             if answer:
@@ -123,3 +124,6 @@ class Forkserver:
         """End the forkserver, whatever it is doing.  What it has forked stays."""
         if self.pid is not None:
             kill_group(self.pid)
+        if self._orders is not None and not self._turn.locked():  # else whoever waits for an answer hears that it ended
+            self._orders.close()
+            self._orders = None

@@ -177,8 +177,11 @@ def _front_port(options: Options, host: str, stack: contextlib.ExitStack) -> int
             (port,), (hold,) = ports.reserve(1, host)
             stack.callback(hold.close)
             return port
-        if ports.is_free(host, options.port):
-            return options.port
+        claim = ports.claim(host, options.port)
+        if claim is not None:
+            stack.callback(claim.close)
+            if ports.is_free(host, options.port):
+                return options.port
     except OSError as error:
         raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
     raise UsageError(

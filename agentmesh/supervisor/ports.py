@@ -10,6 +10,7 @@ import errno
 import pathlib
 import random
 import socket
+import sys
 
 _RANGE = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST = 10_000
@@ -39,6 +40,22 @@ def reserve(count: int, host: str = "127.0.0.1") -> tuple[list[int], list[socket
     for hold in holds:
         hold.close()
     raise PortsExhausted(f"no {count} free ports between {_LOWEST} and {top} on {host}")
+
+
+def claim(host: str, port: int) -> socket.socket | None:
+    """Hold a port that somebody has chosen against other meshes; `None` if one of them holds it.
+
+    Two meshes that start at once both find the port free, and the kernel would let both of their front doors listen.
+    The name goes when the socket does, however the supervisor ends.
+    """
+    hold = socket.socket(socket.AF_UNIX)
+    try:
+        if sys.platform == "linux":  # elsewhere there are no names without a file
+            hold.bind(f"\0agentmesh/{host}/{port}")
+    except OSError:
+        hold.close()
+        return None
+    return hold
 
 
 def is_free(host: str, port: int) -> bool:

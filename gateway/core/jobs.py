@@ -51,6 +51,21 @@ def result_text(job: job_pb2.Job) -> str | None:
     return None
 
 
+def buyer_text(result_json: str) -> str:
+    """Return a result as the one string that buyers get, and that its hash is of (MIP-004).
+
+    That is the body of Markdown, HTML and Text, a string itself, and other results as JSON.
+    """
+    value = json_value(result_json)
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, content),) = value.items()
+        if kind in ("Markdown", "HTML", "Text") and isinstance(content, dict) and isinstance(content.get("body"), str):
+            return str(content["body"])
+        if kind == "str" and isinstance(content, str):
+            return content
+    return result_json
+
+
 def failure(job: job_pb2.Job) -> str:
     """Return why a job failed or was stopped, in words for its owner."""
     if job.error:

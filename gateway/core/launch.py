@@ -9,12 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import app_pb2, job_pb2, payment_terms_pb2
 
 from gateway.core.peers import Peers
 from meshkit.errors import Internal, Invalid, MeshError, from_rpc
 
 _DETAIL_CHARS_MAX = 2_000
+_CHECK_TIMEOUT_S = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +26,11 @@ class Place:
     expose: str
     path: str
     """Within the app: `/async`."""
+
+    @classmethod
+    def of(cls, flow: registry_pb2.Flow) -> "Place":
+        """Return where a flow of the registry is."""
+        return cls(flow.expose.removeprefix("exposes/"), flow.path)
 
     @property
     def flow(self) -> str:
@@ -105,6 +112,14 @@ class Launcher:
         headers = {header.name.lower(): header.value for header in response.headers}
         return Answer(status=response.status, content_type=headers.get("content-type", ""), body=response.body)
 
+    async def problem(self, at: Place, base_url: str) -> str:
+        """Return why a flow takes no jobs now, in Sumi's words; empty if it answers."""
+        try:
+            form = await self.form(at, base_url, timeout_s=_CHECK_TIMEOUT_S)
+        except MeshError as error:
+            return f"Service endpoint is not responding: {type(error).__name__}"
+        return f"Service returned status {form.status}" if form.status >= 400 else ""
+
     async def start(
         self,
         flow: str,
@@ -118,17 +133,17 @@ class Launcher:
     ) -> job_pb2.Job:
         """Start a job of `flow`; it is on disk when this returns.
 
-        `extra` is kept with the job.  What a flow costs, the runner knows; `payment` says how it is paid for.  With a
-        `request_id` the same call again gives the same job.  Raises `Refused` and `NotLaunched`, `Unavailable` while
-        the app does not run, `DeadlineExceeded`, and `Invalid` for a `request_id` of another call.
+        `extra` is kept with the job.  What a flow costs, the runner knows; `payment` says how it is paid for.  Raises
+        `Refused` and `NotLaunched`, `Unavailable` while the app does not run, `DeadlineExceeded`, and `Invalid` for a
+        key that was another call's.
         """
         request = job_pb2.CreateJobRequest(
             target=flow,
             inputs_json=json.dumps(inputs, ensure_ascii=False, separators=(",", ":")),
-            request_id=request_id,
             extra_json=json.dumps(extra) if extra else "",
             payment=payment,
             base_url=base_url,
+            request_id=request_id,
         )
         try:
             with from_rpc():

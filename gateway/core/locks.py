@@ -1,22 +1,22 @@
 """Locks as the dialects see them: found by execution and lock, answered once, and said to be gone in clear words."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mesh.runner.v1 import job_pb2, lock_pb2, lock_pb2_grpc
 
 from gateway.core import jobs, values
 from gateway.core.peers import Peers
-from gateway.http.exchange import IDEMPOTENCY_KEY
-from meshkit.errors import FailedPrecondition, Invalid, NotFound, from_rpc
-from meshkit.principal import caller
+from meshkit.errors import Exhausted, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
+from meshkit.idempotency import FIELD
 
 PENDING = lock_pb2.LOCK_STATE_PENDING
 ANSWERED = lock_pb2.LOCK_STATE_ANSWERED
 GLOBAL = "_global_"
 """In the place of a field: what concerns none of a form."""
 _ANSWER_TIMEOUT_S = 65.0  # the runner gives a lease handler 60
-_PAGE_MAX = 1000
+_LOCKS_MAX = 1000
 _GONE = {
     lock_pb2.LOCK_STATE_ANSWERED: "was answered already",
     lock_pb2.LOCK_STATE_EXPIRED: "has expired",
@@ -59,35 +59,66 @@ class Locks:
 
     async def pending(self, job: job_pb2.Job) -> list[lock_pb2.Lock]:
         """Return the locks that a job waits on, by id."""
-        if not job.locks:
-            return []
-        request = lock_pb2.ListLocksRequest(page_size=_PAGE_MAX, job=job.name, all_owners=caller().sees_all)
+        # One by one: guests may read what they know the name of, and list nothing.
         with from_rpc():
-            page = await self._locks.ListLocks(request)
-        return sorted(page.locks, key=id_of)
+            found = await asyncio.gather(
+                *(self._locks.GetLock(lock_pb2.GetLockRequest(name=name)) for name in job.locks[:_LOCKS_MAX])
+            )
+        return sorted((lock for lock in found if lock.state == PENDING), key=id_of)
 
     async def answer(self, lock: lock_pb2.Lock, inputs: Mapping[str, Any], request_id: str = "") -> lock_pb2.Lock:
         """Answer a lock; return it as it is then.
 
         Raises `Refused`; `FailedPrecondition` if it takes no answer any more (somebody was faster, or it is over);
-        `Unavailable` while its app does not run; `Invalid` for a `request_id` that was used for something else, and
-        for values that are too deep or too large to be sent.
+        `Unavailable` while its app does not run; `Invalid` for a `request_id` (or, without one, a key) that was used
+        for something else, and for values that are too deep or too large to be sent.
         """
         request = lock_pb2.AnswerLockRequest(
             name=lock.name, inputs=values.struct(inputs, "input_data"), request_id=request_id
         )
         try:
-            with values.fields(request_id=IDEMPOTENCY_KEY), from_rpc():
+            with from_rpc():
                 answered: lock_pb2.Lock = await self._locks.AnswerLock(request, timeout=_ANSWER_TIMEOUT_S)
                 return answered
         except Invalid as error:
-            if request_id and list(error.fields) == [IDEMPOTENCY_KEY]:
+            if list(error.fields) == [FIELD] and "refused_by" not in error.metadata:
                 raise
-            raise Refused(str(error), _complete(error)) from None
+            raise Refused(str(error), complete(error)) from None
         except FailedPrecondition as error:
             with from_rpc():
                 now = await self._locks.GetLock(lock_pb2.GetLockRequest(name=lock.name))
             raise FailedPrecondition(f"{gone(now)}: this answer was not taken", **error.metadata) from None
+
+    async def answer_each(self, answers: Iterable[tuple[lock_pb2.Lock, Mapping[str, Any]]], key: str) -> None:
+        """Answer several locks of one job, in this order; `key` is the client's `Idempotency-Key`, if any.
+
+        Raises what `answer` does, with fields named `{lock}:{field}` and with what was taken before.  Without a key all
+        must be pending, or none is answered.
+        """
+        answers = list(answers)
+        if not key:  # with one, a lock that is answered may have been so by this very request
+            for lock, _ in answers:
+                if lock.state != PENDING:
+                    raise FailedPrecondition(f"{gone(lock)}: no answer was taken")
+        done: list[str] = []
+        for lock, inputs in answers:
+            lid = id_of(lock)
+            try:
+                await self.answer(lock, inputs, f"{key}:{lid}" if key else "")
+            except MeshError as error:
+                raise _told(error, lid, done) from None
+            done.append(lid)
+
+
+def _told(error: MeshError, lid: str, done: list[str]) -> MeshError:
+    """Return the error with its fields named as they are sent, and with what was taken before it."""
+    before = f"{', '.join(done)} {'was' if len(done) == 1 else 'were'} answered before" if done else ""
+    if isinstance(error, Refused):
+        fields = {f"{lid}:{name}": texts for name, texts in error.fields.items() if texts}
+        return Invalid(str(error), {**fields, **({"input_data": [before]} if done else {})})
+    if done and not isinstance(error, Invalid | Exhausted):
+        return type(error)(f"{error}; {before}", **error.metadata)
+    return error
 
 
 def id_of(lock: lock_pb2.Lock) -> str:
@@ -112,7 +143,8 @@ def elements_of(lock: lock_pb2.Lock) -> list[dict[str, Any]]:
     return jobs.json_objects(lock.elements_json)
 
 
-def _complete(error: Invalid) -> dict[str, list[str]]:
+def complete(error: Invalid) -> dict[str, list[str]]:
+    """Return what is wrong by field as clients show it: `_global_` is always there and last; something is said."""
     fields = {name: texts for name, texts in error.fields.items() if name != GLOBAL}
     overall = error.fields.get(GLOBAL, [])
     return {**fields, GLOBAL: overall or ([] if fields else [str(error)])}

@@ -17,6 +17,7 @@ from mesh.runner.v1 import (
 )
 
 from gateway.config import Config
+from gateway.http.repeats import Keys
 from meshkit import client
 from meshkit.flows import FollowedFlows
 from meshkit.identity import ServiceIdentity
@@ -56,7 +57,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
     who = ServiceIdentity(config.secret, "gateway")
     async with contextlib.AsyncExitStack() as stack:
         auth, registry, runner, payments, ledger = [
-            await stack.enter_async_context(client.connect(address, who))
+            await stack.enter_async_context(client.connect(address, who, Keys()))
             for address in (
                 config.auth_address,
                 config.registry_address,

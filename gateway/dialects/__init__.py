@@ -23,12 +23,13 @@ which paths are the dialect's, and who may call.  `tests/gateway/dialects/test_d
 and `.importlinter` keeps them apart.
 """
 
-from gateway.dialects import koda, kodosumi, masumi, mesh, sumi
+from gateway.dialects import koda, kodosumi, masumi, mesh, mip003, sumi
 from gateway.http.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
     kodosumi.DIALECT,
     sumi.DIALECT,
+    mip003.DIALECT,
     masumi.DIALECT,
     koda.DIALECT,
     mesh.DIALECT,

@@ -6,7 +6,8 @@ transcoder recognises by the annotations of a dialect becomes gRPC to the gatewa
 `render` is pure: the same arguments give the same bootstrap.
 """
 
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.config import EdgeConfig
@@ -16,6 +17,12 @@ from gateway.edge.front import Front
 from gateway.edge.replies import json_format, local_reply_config
 from gateway.edge.routes import route_config
 
+_BUFFER_BYTES_MAX = 64 * 1024
+"""Of one client, in each direction; bodies that the transcoders put together have limits of their own."""
+_REQUEST_S = 60
+"""How long a request may take to arrive, unless its answer has begun."""
+_IDLE_S = 300
+"""How long a connection may be open without a request."""
 _TYPE = "type.googleapis.com/envoy.extensions."
 
 
@@ -29,6 +36,10 @@ def render(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: Seq
         "static_resources": {
             "listeners": [_listener(config, jwks_json, descriptors, dialects)],
             "clusters": list(clusters.clusters(config)),
+        },
+        # Regular expressions are made of our own contract, of which one may have every path.
+        "layered_runtime": {
+            "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 100_000}}]
         },
         "overload_manager": {
             "resource_monitors": [
@@ -63,8 +74,9 @@ def _listener(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: 
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": "300s",  # until a route is chosen, which has its own
         "request_headers_timeout": "30s",
+        "request_timeout": f"{_REQUEST_S}s",
         "drain_timeout": "1s",
-        "common_http_protocol_options": {"idle_timeout": "600s"},
+        "common_http_protocol_options": {"idle_timeout": f"{_IDLE_S}s"},
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
         "http2_protocol_options": {
             "initial_stream_window_size": 256 * 1024,
@@ -82,9 +94,21 @@ def _listener(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: 
         "name": "edge",
         "address": clusters.address(f"{config.host}:{config.port}"),
         "additional_addresses": [{"address": clusters.address(f"{config.host}:{port}")} for port in native],
-        "per_connection_buffer_limit_bytes": 1024 * 1024,
+        "per_connection_buffer_limit_bytes": _BUFFER_BYTES_MAX,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+        "socket_options": list(_socket_options()),
     }
+
+
+def _socket_options() -> Iterator[dict[str, Any]]:
+    """Accepted connections inherit them.
+
+    What a client has not read would fill the kernel's buffers too, with megabytes for each; what is on its way to one
+    that reads is not counted here, so a fast and distant one loses nothing.
+    """
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
+        option = {"level": socket.IPPROTO_TCP, "name": socket.TCP_NOTSENT_LOWAT, "int_value": _BUFFER_BYTES_MAX}
+        yield {**option, "state": "STATE_PREBIND"}
 
 
 def _access_log() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Where the edge sends requests: a cluster of Envoy for each service, the gateway and its web app."""
 
 import ipaddress
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,12 @@ PREFIXES = {
     "/mesh.payments.": "payments",
 }
 """Which service answers typed gRPC, by the beginning of the path; the first that fits counts."""
+
+_STREAM_BYTES_MAX = 64 * 1024
+"""Of an answer that a client does not read, Envoy holds so much."""
+_CONNECTION_BYTES_MAX = 2**31 - 1
+"""All that HTTP/2 knows.  What paused streams hold is taken from the window of their connection, which every call to a
+service shares: with the usual few megabytes a handful of clients that do not read would stop everybody."""
 
 
 def clusters(config: EdgeConfig) -> Iterator[dict[str, Any]]:
@@ -46,15 +53,21 @@ def _cluster(name: str, at: str, *, http2: bool) -> dict[str, Any]:
         "explicit_http_config": {"http_protocol_options": {}},
         "common_http_protocol_options": {"idle_timeout": "30s"},  # the web app closes idle connections after 75 s
     }
+    bounded: dict[str, Any] = {}
     if http2:
         protocol["explicit_http_config"] = {
             "http2_protocol_options": {
-                "initial_stream_window_size": 1024 * 1024,
-                "initial_connection_window_size": 8 * 1024 * 1024,
+                "initial_stream_window_size": _STREAM_BYTES_MAX,
+                "initial_connection_window_size": _CONNECTION_BYTES_MAX,
                 "connection_keepalive": {"interval": "30s", "timeout": "10s"},
             }
         }
         protocol["common_http_protocol_options"] = {"idle_timeout": "3600s"}
+    else:  # a connection for each WebSocket: what its client does not read is not to fill the kernel's buffers
+        bounded = {
+            "per_connection_buffer_limit_bytes": _STREAM_BYTES_MAX,
+            "upstream_bind_config": {"socket_options": [_receive_buffer(_STREAM_BYTES_MAX)]},
+        }
     limits = {"max_connections": 10_000, "max_pending_requests": 10_000, "max_requests": 100_000, "max_retries": 100}
     return {
         "name": name,
@@ -66,4 +79,10 @@ def _cluster(name: str, at: str, *, http2: bool) -> dict[str, Any]:
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(at)}}]}],
         },
+        **bounded,
     }
+
+
+def _receive_buffer(size: int) -> dict[str, Any]:
+    option = {"level": socket.SOL_SOCKET, "name": socket.SO_RCVBUF, "int_value": size}
+    return {**option, "state": "STATE_PREBIND"}

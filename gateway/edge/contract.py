@@ -27,6 +27,8 @@ class Method:
     """`/package.Service/Method`."""
     streams: bool
     """Whether it answers with a stream."""
+    quiet: bool
+    """Whether its stream may say nothing for long."""
     access: int
     """An `Access` of the options."""
     bindings: tuple[tuple[str, str], ...]
@@ -97,10 +99,12 @@ def _method(service: str, method: descriptor_pb2.MethodDescriptorProto) -> Metho
         for rule in (http, *http.additional_bindings)
         if rule.WhichOneof("pattern")
     )
+    rule = method.options.Extensions[options_pb2.rule]
     return Method(
         name=f"/{service}/{method.name}",
         streams=method.server_streaming,
-        access=method.options.Extensions[options_pb2.rule].access,
+        quiet=rule.quiet,
+        access=rule.access,
         bindings=bindings,
     )
 

@@ -1,23 +1,27 @@
 -- What the edge does to every request and answer, ahead of all other filters.
 --
--- Requests: remove the headers that only the mesh may set, and from REST those that gRPC would read as its own or
--- choke on; remember the path as it was sent; drop a trailing slash (a path template cannot end in one); refuse a body that says it is far
--- too large before it is sent.  Under /mesh/v1, which goes straight to services that know no HTTP: answer HEAD as GET, and let
--- no cookie count on pages of other sites.
+-- Requests: refuse or join what came in several lines; remove the headers that only the mesh may set, and from REST those
+-- that gRPC would read as its own or choke on; remember the path as it was sent; drop a trailing slash (a path template
+-- cannot end in one); refuse a body that says it is far too large, or encoded in a way that nobody behind decodes, before it
+-- is sent; ask for the whole answer where only its head is wanted.  Under /mesh/v1, which goes straight to services that know no
+-- HTTP, let no cookie count on pages of other sites.
 -- Answers: turn x-http-code and x-http-body, which only the gateway's servicers can send (routes to other clusters
--- remove them), into a status and a body; name the type of streams under /mesh/v1.
+-- remove them), into a status and a body; send no body where only the head was asked for; name the type of streams under
+-- /mesh/v1.
+--
+-- `filters.py` puts these in front: BODY_BYTES_MAX, of a body that Envoy reads at all; SINGLE, headers that may come once;
+-- ENCODINGS, of bodies that dialects decode.
 
--- Twice what the gateway takes: a body that is a little too large is read to its end before it is refused, as a client that
--- is cut off while it sends may not see the answer.
-local BODY_BYTES_MAX = 8388608
 local OURS = {
-  "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier",
+  "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier", "x-mesh-head",
   "x-http-code", "x-http-body", "x-envoy-original-path", "x-envoy-original-method",
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }
 local WITHOUT_BODY = { ["204"] = true, ["205"] = true, ["304"] = true }
 
 local TYPED = "/mesh/v1/"
+local APPS = "/-/"
+local WATCH = ":watch"
 
 local function is_grpc(headers)
   local kind = headers:get("content-type")
@@ -37,6 +41,49 @@ local function remove_grpc(headers)
   end
 end
 
+local function contains(list, wanted)
+  for _, item in ipairs(list) do
+    if item == wanted then
+      return true
+    end
+  end
+  return false
+end
+
+-- Returns the name of a header that came more often than it may; joins the others (RFC 9110 5.3), of which gRPC, and what
+-- reads its metadata into a dictionary, would drop all but one.  Envoy itself joins those it knows with commas; cookies have
+-- a separator of their own.
+local function repeated(headers)
+  local seen, twice = {}, {}
+  for name, _ in pairs(headers) do
+    if seen[name] then
+      twice[name] = true
+    end
+    seen[name] = true
+  end
+  for name, _ in pairs(twice) do
+    if contains(SINGLE, name) then
+      return name
+    end
+    local values = {}
+    for index = 0, headers:getNumValues(name) - 1 do
+      values[#values + 1] = headers:getAtIndex(name, index)
+    end
+    headers:replace(name, table.concat(values, name == "cookie" and "; " or ", "))
+  end
+  return nil
+end
+
+-- Returns how a body is encoded, by its one name; empty for one that is as it is.
+local function encoding(headers)
+  local name = string.gsub(string.lower(headers:get("content-encoding") or ""), "^x%-gzip$", "gzip")
+  if name == "" or name == "identity" then
+    return ""
+  end
+  headers:replace("content-encoding", name)
+  return name
+end
+
 local function is_foreign(headers)
   local origin = string.lower(headers:get("origin") or "")
   local host = string.lower(headers:get(":authority") or "")
@@ -50,11 +97,13 @@ function envoy_on_request(handle)
   end
   local target = headers:get(":path")
   headers:replace("x-mesh-path", target)
-  if is_grpc(headers) then
+  local name = repeated(headers)
+  if name then
+    handle:respond({ [":status"] = "400" }, "header " .. name .. " came more than once: send it in one line")
     return
   end
-  if headers:get(":method") == "HEAD" then
-    handle:streamInfo():dynamicMetadata():set("edge", "head", true)
+  if is_grpc(headers) then
+    return
   end
   remove_grpc(headers)
   local length = tonumber(headers:get("content-length") or "0")
@@ -67,15 +116,29 @@ function envoy_on_request(handle)
     path = string.gsub(path, "/+$", "", 1)
     headers:replace(":path", (path == "" and "/" or path) .. query)
   end
-  if string.sub(path, 1, #TYPED) == TYPED then
-    if is_foreign(headers) and not headers:get("upgrade") then  -- the gateway judges those who want a WebSocket
-      headers:remove("cookie")
-    end
-    -- A stream has no head that could be known before its end.
-    if headers:get(":method") == "HEAD" and string.sub(path, -6) ~= ":watch" then
+  local typed = string.sub(path, 1, #TYPED) == TYPED
+  local encoded = encoding(headers)
+  if encoded ~= "" and (typed or not contains(ENCODINGS, encoded)) then
+    local known = typed and "identity" or table.concat(ENCODINGS, ", ")
+    local remedy = typed and "" or " or encoded as " .. table.concat(ENCODINGS, " or ")
+    local text = "content-encoding " .. encoded .. " is not decoded here: send the body as it is" .. remedy
+    handle:respond({ [":status"] = "415", ["accept-encoding"] = known }, text)
+    return
+  end
+  if headers:get(":method") == "HEAD" then
+    handle:streamInfo():dynamicMetadata():set("edge", "head", true)
+    if string.sub(path, 1, #APPS) ~= APPS then  -- an app may tell them apart
       headers:replace(":method", "GET")
-      handle:streamInfo():dynamicMetadata():set("edge", "as_get", true)
+      headers:add("x-mesh-head", "1")
     end
+    if typed and string.sub(path, -#WATCH) == WATCH then
+      -- A service would stream to the end for nobody: ask for what would be watched.
+      headers:replace(":path", string.sub(path, 1, -#WATCH - 1) .. query)
+      handle:streamInfo():dynamicMetadata():set("edge", "lines", true)
+    end
+  end
+  if typed and is_foreign(headers) and not headers:get("upgrade") then  -- the gateway judges who wants a WebSocket
+    headers:remove("cookie")
   end
 end
 
@@ -84,18 +147,17 @@ function envoy_on_response(handle)
   if is_grpc(headers) then
     return
   end
-  if headers:get("x-mesh-lines") then
+  local seen = handle:streamInfo():dynamicMetadata():get("edge") or {}
+  local head = seen["head"]
+  if headers:get("x-mesh-lines") or seen["lines"] then
     headers:remove("x-mesh-lines")
     if headers:get(":status") == "200" then
       headers:replace("content-type", "application/x-ndjson")
+      headers:remove("content-length")
     end
   end
   local code = headers:get("x-http-code")
   local body = headers:get("x-http-body")
-  local head = handle:streamInfo():dynamicMetadata():get("edge")
-  if head and (head["as_get"] or code or body or headers:get("grpc-status")) then
-    body = ""  -- a transcoded answer has a body, which the client of a HEAD would take for the next answer
-  end
   for _, name in ipairs(GRPC) do
     headers:remove(name)
   end
@@ -108,13 +170,21 @@ function envoy_on_response(handle)
   end
   if body then
     headers:remove("x-http-body")
-    if body == "" then
-      if not head then
-        headers:remove("content-type")
-      end
-    else
+    if body ~= "" then
       headers:replace("content-type", "application/json")
+    elseif not head then
+      headers:remove("content-type")
     end
+  end
+  if head then
+    if body then
+      headers:replace("content-length", tostring(#body))
+    end
+    -- The client would take a body for the next answer.
+    for chunk in handle:bodyChunks() do
+      chunk:setBytes("")
+    end
+  elseif body then
     -- Waits for the whole body; `headers` may not be used behind it.
     handle:body(true):setBytes(body)
   end

@@ -2,8 +2,11 @@
 
 import base64
 import importlib.resources
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
 from gateway.edge import contract, limits, ratelimit
@@ -14,6 +17,11 @@ CLAIM_HEADERS = (ratelimit.USER_HEADER, ratelimit.TIER_HEADER)
 """What a verified token says, for the rate limiter only: services read the token themselves."""
 TRANSCODERS = {False: "transcoder_snake", True: "transcoder_camel"}
 """The transcoder's name, by whether its JSON is camel case."""
+SINGLE = ("idempotency-key", "last-event-id", "token")
+"""Headers of which a request may have one line, beside those of dialects' credentials: two would contradict each other.
+Envoy itself joins the lines of some (`authorization`, `content-type`, `origin`), and then they say nothing that holds.
+"""
+_WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 _RESPONSE_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -26,9 +34,8 @@ def filters(
     prefixes: Mapping[str, Sequence[str]],
 ) -> Iterator[dict[str, Any]]:
     """Yield them in order."""
-    script = importlib.resources.files("gateway.edge").joinpath("edge.lua").read_text("utf-8")
-    yield _filter("lua.v3.Lua", default_source_code={"inline_string": script})
-    yield _jwt(jwks_json, dialects)
+    yield _filter("lua.v3.Lua", default_source_code={"inline_string": _script(dialects)})
+    yield _jwt(jwks_json, services, dialects)
     if config.rate_limit_rps:
         policy = ratelimit.policy(config, dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
@@ -46,10 +53,22 @@ def _filter(name: str, **config: Any) -> dict[str, Any]:
     return {"name": name.partition(".")[0], "typed_config": {"@type": kind, **config}}
 
 
-def _jwt(jwks_json: str, dialects: Sequence[Front]) -> dict[str, Any]:
+def _script(dialects: Sequence[Front]) -> str:
+    """Return `edge.lua` with what it is told in front."""
+    single = (*SINGLE, *(name for dialect in dialects for name in dialect.credentials.headers))
+    lists = {"SINGLE": dict.fromkeys(single), "ENCODINGS": limits.ENCODINGS}
+    told = [f"local BODY_BYTES_MAX = {limits.REQUEST_BYTES_MAX}"]
+    told += [f"local {name} = {{ {', '.join(map(json.dumps, items))} }}" for name, items in lists.items()]
+    script = importlib.resources.files("gateway.edge").joinpath("edge.lua").read_text("utf-8")
+    return "\n".join((*told, script))
+
+
+def _jwt(jwks_json: str, services: Sequence[contract.Service], dialects: Sequence[Front]) -> dict[str, Any]:
     """Tells the rate limiter who it is; the services decide, so a bad token passes as no token.
 
-    A token is looked for wherever any dialect has it: to count a caller twice harms nobody.
+    Only who sends a body where nobody may without a token, and has none that holds, is refused here: the services would
+    be asked when the body has arrived, which may be never.  A token is looked for wherever any dialect has it: to count
+    a caller twice harms nobody.
     """
     headers = dict.fromkeys(name for dialect in dialects for name in dialect.credentials.headers)
     cookies = dict.fromkeys(name for dialect in dialects for name in dialect.credentials.cookies)
@@ -72,8 +91,35 @@ def _jwt(jwks_json: str, dialects: Sequence[Front]) -> dict[str, Any]:
     return _filter(
         "jwt_authn.v3.JwtAuthentication",
         providers={"mesh": provider},
-        rules=[{"match": {"prefix": "/"}, "requires": {"requires_any": either}}],
+        rules=[*_refusals(services, dialects), {"match": {"prefix": "/"}, "requires": {"requires_any": either}}],
     )
+
+
+def _refusals(services: Sequence[contract.Service], dialects: Sequence[Front]) -> Iterator[dict[str, Any]]:
+    """Yield the rules of requests with a body that need a token: who has none, and who has one that does not hold.
+
+    The latter may send a small body, and is told by the gateway what is wrong with the token.
+    """
+    needed: dict[str, list[str]] = {}
+    for method in (method for service in services for method in service.methods):
+        if method.access not in (options_pb2.ACCESS_UNSPECIFIED, options_pb2.ACCESS_PUBLIC):
+            for verb, template in method.bindings:
+                needed.setdefault(verb, []).append(contract.pattern(template))
+    headers = dict.fromkeys(name for dialect in dialects for name in dialect.credentials.headers)
+    nothing = [_no(name, present_match=True) for name in (*headers, "authorization", "cookie")]
+    some = _no("content-length", string_match={"exact": "0"})
+    much = _no("content-length", string_match={"safe_regex": {"regex": "[0-9]{1,4}"}})
+    for verb in [verb for verb in _WITH_BODY if verb in needed]:
+        path = {"safe_regex": {"regex": f"({'|'.join(needed[verb])})/*"}}
+        asked = {"name": ":method", "string_match": {"exact": verb}}
+        for more in ([some, *nothing], [much]):
+            yield {"match": {**path, "headers": [asked, *more]}, "requires": {"provider_name": "mesh"}}
+
+
+def _no(name: str, **match: Any) -> dict[str, Any]:
+    """Match requests whose header, or the lack of it, does not match."""
+    missing = {} if "present_match" in match else {"treat_missing_header_as_empty": True}
+    return {"name": name, **match, "invert_match": True, **missing}
 
 
 def _transcoder(descriptors: bytes, services: Sequence[str], *, camel: bool) -> dict[str, Any]:
@@ -83,6 +129,8 @@ def _transcoder(descriptors: bytes, services: Sequence[str], *, camel: bool) -> 
         services=list(services),
         convert_grpc_status=True,
         ignore_unknown_query_parameters=True,
+        query_param_unescape_plus=True,
+        url_unescape_spec="ALL_CHARACTERS_EXCEPT_SLASH",  # a name of several segments is split at its own slashes
         max_request_body_size=limits.REQUEST_BYTES_MAX,
         max_response_body_size=_RESPONSE_BYTES_MAX,
         print_options={

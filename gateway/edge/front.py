@@ -46,5 +46,13 @@ class Front(Protocol):
         """Return what a user may send, beside what the mesh lets them."""
 
     @property
+    def unserved(self) -> tuple[str, ...]:
+        """Paths that are its own although nothing is there."""
+
+    @property
     def socket_paths(self) -> tuple[str, ...]:
         """The path templates of its WebSockets."""
+
+    @property
+    def passage_prefixes(self) -> tuple[str, ...]:
+        """Below which paths HTTP is passed on as it is, by the web app."""

@@ -18,7 +18,8 @@ def of_dialects(dialects: Sequence[Front], services: Iterable[contract.Service])
     """Return the prefixes of each dialect, by name; the first has none, as all is its own that is nobody else's."""
     services = list(services)
     templates = {
-        dialect.name: [*contract.templates(services, dialect.name), *dialect.socket_paths] for dialect in dialects
+        dialect.name: [*contract.templates(services, dialect.name), *dialect.socket_paths, *dialect.unserved]
+        for dialect in dialects
     }
     found = exclusive(templates)
     return {dialect.name: found[dialect.name] if number else () for number, dialect in enumerate(dialects)}

@@ -1,7 +1,7 @@
 """Which cluster answers a request.
 
 Typed gRPC goes to the service it names, a dialect's RPCs (which the transcoder makes of REST) to the gateway, a
-dialect's WebSockets and everything else to the web app.
+dialect's WebSockets, its passages and everything else to the web app.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,9 @@ from gateway.edge.front import Front
 _UNARY_TIMEOUT_S = 660
 """Longer than the longest wait a dialect offers (`/outputs/status?extended=true`: 600 s)."""
 _IDLE_TIMEOUT_S = 3600
-"""A stream may be silent for so long: a boot waits half an hour for an app."""
+"""A stream that is `quiet` may be silent for so long: a boot waits half an hour for an app."""
+_STALLED_S = 120
+"""The others give a sign of life every ten seconds at most: if none gets through, the client does not read."""
 _WEB_TIMEOUT_S = 60
 # gRPC-Web too: its filter comes behind the choice of a route.
 _GRPC = {"headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]}
@@ -48,13 +50,16 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
             continue
         for method in service.methods:
             if method.streams:
-                yield _route({"path": method.name, **_GRPC}, clusters.GATEWAY, timeout_s=0)
+                yield _stream(method, clusters.GATEWAY)
         yield _route({"prefix": f"/{service.name}/", **_GRPC}, clusters.GATEWAY, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
     for prefix, cluster in clusters.PREFIXES.items():
         for service in services:
             if f"/{service.name}/".startswith(prefix):
-                yield from _lines(service, cluster)
+                yield from _streams(service, cluster)
         yield _route({"prefix": prefix, **_GRPC}, cluster, timeout_s=0)
+    for dialect in dialects:
+        for prefix in dialect.passage_prefixes:
+            yield _untouched({"prefix": prefix})
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
     yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
     for dialect in dialects:
@@ -63,19 +68,29 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
     yield _route({"prefix": "/"}, clusters.WEB, _WEB_TIMEOUT_S)
 
 
-def _lines(service: contract.Service, cluster: str) -> Iterator[dict[str, Any]]:
-    """Streams of our own API over REST: `edge.lua` gives the answer its content type, a JSON document on each line."""
-    transcoded = {"headers": [*_GRPC["headers"], {"name": "x-envoy-original-method", "present_match": True}]}
+def _streams(service: contract.Service, cluster: str) -> Iterator[dict[str, Any]]:
+    """Streams of our own API; over REST `edge.lua` gives the answer its content type, a JSON document on each line."""
+    transcoded = {"name": "x-envoy-original-method", "present_match": True}
     for method in service.methods:
-        if method.streams and method.bindings:
+        if not method.streams:
+            continue
+        if method.bindings:
             marked = {"header": {"key": "x-mesh-lines", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            route = _route({"path": method.name, **transcoded}, cluster, timeout_s=0)
-            yield {**route, "response_headers_to_add": [marked]}
+            yield {**_stream(method, cluster, transcoded), "response_headers_to_add": [marked]}
+        yield _stream(method, cluster)
+
+
+def _stream(method: contract.Method, cluster: str, *headers: Mapping[str, Any]) -> dict[str, Any]:
+    match = {"path": method.name, "headers": [*_GRPC["headers"], *headers]}
+    return _route(match, cluster, timeout_s=0, idle_s=_IDLE_TIMEOUT_S if method.quiet else _STALLED_S)
 
 
 def _socket(template: str) -> dict[str, Any]:
-    match = {"safe_regex": {"regex": contract.pattern(template)}, **_UPGRADE}
     # The same path may be an RPC to who does not ask for a WebSocket.
+    return _untouched({"safe_regex": {"regex": contract.pattern(template)}, **_UPGRADE})
+
+
+def _untouched(match: Mapping[str, Any]) -> dict[str, Any]:
     disabled = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
     return {
         **_route(match, clusters.WEB, timeout_s=0),

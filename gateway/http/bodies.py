@@ -12,9 +12,11 @@ import pydantic
 from google.api import httpbody_pb2
 
 from gateway.edge.limits import BODY_BYTES_MAX
+from gateway.http import multipart
 from gateway.http.errors import TOO_LARGE, HttpError
 from meshkit.errors import Invalid
 
+FORM = "application/x-www-form-urlencoded"
 _FIELDS_MAX = 1000
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -59,15 +61,33 @@ def parse_model(body: httpbody_pb2.HttpBody, model: type[Model]) -> Model:
 
 
 def parse_form(body: httpbody_pb2.HttpBody) -> dict[str, str]:
-    """Return the fields of an `application/x-www-form-urlencoded` body; of a repeated field, the last."""
+    """Return the fields of a form, `application/x-www-form-urlencoded` or `multipart/form-data`.
+
+    Of a repeated field, the last.  Raises `Invalid` for other bodies, and for a file.
+    """
     check_size(body)
     kind = body.content_type.partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        raise Invalid(
-            "body is not a form",
-            {"content-type": ["send the body as application/x-www-form-urlencoded"]},
-        )
+    if kind == "multipart/form-data":
+        return multipart.fields(body.data, body.content_type)
+    if kind != FORM:
+        raise Invalid("body is not a form", {"content-type": [f"send the body as {FORM} or multipart/form-data"]})
     return parse_query(body.data)
+
+
+def parse_fields(body: httpbody_pb2.HttpBody) -> dict[str, str | list[str]]:
+    """Return the fields of a form whatever the body says that it is: all values, in order, of a repeated one.
+
+    Raises `Invalid` for what is no UTF-8, and for too many fields.
+    """
+    check_size(body)
+    found: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(body.data.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX, errors="strict")
+    except ValueError as error:
+        raise Invalid(f"body is not valid {FORM}", {"body": [str(error)[:200]]}) from None
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return {name: given[0] if len(given) == 1 else given for name, given in found.items()}
 
 
 def parse_query(query: str | bytes) -> dict[str, str]:

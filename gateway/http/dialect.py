@@ -14,6 +14,7 @@ from gateway.config import Config, EdgeConfig
 from gateway.edge import contract, prefixes
 from gateway.edge.front import Rates
 from gateway.http.exchange import Asked
+from gateway.http.passages import Passage
 from gateway.http.session import Session
 from gateway.http.shapes import Reference
 from meshkit.access import Finder
@@ -50,6 +51,16 @@ class Socket:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Through:
+    """Paths of a dialect below which HTTP is passed on as it is."""
+
+    prefix: str
+    """Such as `/-/`."""
+    passage: Callable[[Any], Passage]
+    """Makes, of the mesh's stubs, what answers there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """An error as the dialect shows it."""
 
@@ -67,6 +78,9 @@ class Dialect:
     services: tuple[Service, ...] = ()
     """Every service of the package."""
     sockets: tuple[Socket, ...] = ()
+    passages: tuple[Through, ...] = ()
+    unserved: tuple[str, ...] = ()
+    """Paths of the original that are not served: who asks for them is told so in the dialect's words."""
     render: Callable[[MeshError, Asked], Rendered]
     """How it says that something went wrong."""
     envoy_body: Callable[[int], Mapping[str, Any]]
@@ -98,6 +112,11 @@ class Dialect:
     def socket_paths(self) -> tuple[str, ...]:
         """The path templates of its WebSockets."""
         return tuple(socket.path for socket in self.sockets)
+
+    @property
+    def passage_prefixes(self) -> tuple[str, ...]:
+        """Below which paths HTTP is passed on as it is."""
+        return tuple(through.prefix for through in self.passages)
 
 
 class Dialects:

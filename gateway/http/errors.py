@@ -54,7 +54,9 @@ def http_status(error: MeshError) -> int:
 TOO_LARGE = "body is larger than 4 MiB: send less"
 _ENVOY_DETAILS: Mapping[int, str] = {
     400: "request is not valid: %LOCAL_REPLY_BODY% (%RESPONSE_CODE_DETAILS%)",
+    401: "Unauthorized",
     404: "Not Found",
+    408: "the request did not arrive in time: send it faster, or less",
     413: TOO_LARGE,
     429: "too many requests: slow down",
     503: "the service is not available: try again",

@@ -2,8 +2,9 @@
 
 Envoy turns REST into gRPC by the annotations in the dialect's proto.  What gets lost on the way it keeps in headers
 that no client can set (`edge.lua` removes them): `x-mesh-path`, the path and query as they were sent;
-`x-mesh-base-url`, the address the client used; `x-envoy-original-method`.  The answer's status, and a body that is
-not the message, travel back in `x-http-code` and `x-http-body`, which `edge.lua` turns into HTTP.
+`x-mesh-base-url`, the address the client used; `x-mesh-head`, that only the head is wanted; `x-envoy-original-method`.
+The answer's status, and a body that is not the message, travel back in `x-http-code` and `x-http-body`, which
+`edge.lua` turns into HTTP.
 
 A call that came as gRPC has none of this: it gets a plain gRPC answer.
 """
@@ -13,16 +14,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
-from meshkit.errors import Invalid
+from meshkit.idempotency import KEY_HEADER
 
 CODE_HEADER = "x-http-code"
 BODY_HEADER = "x-http-body"
 PATH_HEADER = "x-mesh-path"
 BASE_URL_HEADER = "x-mesh-base-url"
-IDEMPOTENCY_KEY = "Idempotency-Key"
-"""The header that lets a client send a request again without doing it twice (draft-ietf-httpapi-idempotency-key)."""
+HEAD_HEADER = "x-mesh-head"
 _METHOD_HEADER = "x-envoy-original-method"
-_KEY_CHARS_MAX = 255
 
 
 class Asked(Protocol):
@@ -77,6 +76,11 @@ class Exchange:
         return self.headers.get(_METHOD_HEADER, "POST")
 
     @property
+    def is_head(self) -> bool:
+        """Whether the client asked with HEAD, where it shows as GET: the edge sends the body nowhere."""
+        return HEAD_HEADER in self.headers
+
+    @property
     def target(self) -> str:
         """Path and query as the client sent them; empty for a gRPC call."""
         return self.headers.get(PATH_HEADER, "") if self.is_rest else ""
@@ -98,11 +102,8 @@ class Exchange:
 
     @property
     def idempotency_key(self) -> str:
-        """The client's `Idempotency-Key`, which goes on as a `request_id`; empty for none.  Raises `Invalid`."""
-        key = self.headers.get(IDEMPOTENCY_KEY.lower(), "")
-        if len(key) > _KEY_CHARS_MAX:
-            raise Invalid("key is too long", {IDEMPOTENCY_KEY: [f"at most {_KEY_CHARS_MAX} characters"]})
-        return key
+        """The client's `Idempotency-Key`, by which calls to services are named (`gateway.http.repeats`); or empty."""
+        return self.headers.get(KEY_HEADER.lower(), "")
 
     def add_header(self, name: str, value: str) -> None:
         """Add a header to the answer.  `name` in lower case; both must be ASCII."""

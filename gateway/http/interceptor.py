@@ -13,9 +13,10 @@ import grpc
 import structlog
 
 from gateway.edge.limits import BODY_BYTES_MAX
-from gateway.http import bodies
+from gateway.http import bodies, encodings
 from gateway.http.dialect import Dialect, Dialects
 from gateway.http.exchange import BODY_HEADER, CODE_HEADER, Exchange, current
+from gateway.http.repeats import in_our_words
 from meshkit.errors import Internal, MeshError
 from meshkit.rules import rule_of
 
@@ -62,7 +63,7 @@ def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
 
         async def unary(request: Any, context: Any) -> Any:
             async with _around(method, context, dialect, success) as exchange:
-                check_size(request)
+                read(request, exchange)
                 response = await call(request, context)
                 await exchange.send_head()
                 return response
@@ -76,20 +77,23 @@ def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
                 _around(method, context, dialect, success) as exchange,
                 contextlib.aclosing(watch(request, context)) as responses,
             ):
-                check_size(request)
+                read(request, exchange)
                 async for response in responses:
                     await exchange.send_head()
                     yield response
+                    if exchange.is_head:  # the first one said what the type of the answer is
+                        return
                 await exchange.send_head()
 
         return grpc.unary_stream_rpc_method_handler(stream, **codec)
     raise TypeError(f"{method} streams its requests: REST cannot, so a dialect may not")
 
 
-def check_size(request: Any) -> None:
-    """Raise `HttpError` 413 if a request is too large (a little is allowed for what is not the body)."""
-    if request.ByteSize() > BODY_BYTES_MAX + _SLACK_BYTES:
+def read(request: Any, exchange: Exchange) -> None:
+    """Decode the body of a request.  Raises `HttpError` 413 if it is too large, and as `encodings.decode` does."""
+    if request.ByteSize() > BODY_BYTES_MAX + _SLACK_BYTES:  # a little is allowed for what is not the body
         raise bodies.too_large()
+    encodings.decode(request, exchange.headers.get(encodings.HEADER, ""))
 
 
 @contextlib.asynccontextmanager
@@ -101,7 +105,7 @@ async def _around(method: str, context: Any, dialect: Dialect, success: int) -> 
     except MeshError as error:
         if not exchange.is_rest:
             raise
-        await _abort(context, error, dialect, exchange)
+        await _abort(context, in_our_words(error, exchange.idempotency_key), dialect, exchange)
     except grpc.aio.AbortError:  # somebody inside has already chosen the status
         raise
     except Exception:

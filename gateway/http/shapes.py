@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.http.answers import JSON
+from meshkit.idempotency import KEY_HEADER
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +45,15 @@ def json(model: Any, example: Any = None, media_type: str = JSON) -> Content:
 def form(model: Any) -> Content:
     """Return a body as browsers send forms."""
     return Content(media_type="application/x-www-form-urlencoded", model=model)
+
+
+REPEATABLE = {KEY_HEADER: "The same key and body give the same answer, for a day; with another body it is refused."}
+"""The header of whatever may be sent twice."""
+
+
+def forms(model: Any) -> Body:
+    """Return a body as browsers send forms, with a file control or without."""
+    return (form(model), Content(media_type="multipart/form-data", model=model))
 
 
 HTML = Content(media_type="text/html")
@@ -82,7 +92,7 @@ class Reference:
     """By `Service.Method`."""
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """What a field of type `google.protobuf.Value` holds, by `Message.field`: a type that pydantic knows."""
-    errors: tuple[int, ...] = (400, 401, 404, 409, 413, 429, 500, 503, 504)
+    errors: tuple[int, ...] = (400, 401, 404, 409, 413, 415, 429, 500, 503, 504)
     """The statuses that errors may have."""
     also_at: tuple[str, ...] = ()
     """Where else the document is served: paths that the source of the dialect gives."""

@@ -1,4 +1,4 @@
-"""WebSockets: who may open one, and when one ends.
+"""What the web app answers for dialects: WebSockets and passages; who may come in, and when they must go.
 
 Envoy passes the upgrade on for the paths that dialects list.  A caller is verified as for an RPC, by the credentials of
 the dialect; a token in a cookie counts only on pages of this site, as browsers send it along from everybody's.  The
@@ -17,12 +17,15 @@ from typing import Any
 
 import structlog
 from mesh.gateway.v1 import options_pb2
-from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway.http.cookies import check_origin
 from gateway.http.dialect import Dialect, Dialects, Socket
 from gateway.http.errors import http_status
+from gateway.http.passages import METHODS, Passage, Streamed, passing_of, read, until
 from gateway.http.refusals import refuse
 from gateway.http.session import Session
 from meshkit.access import check_access, user_of
@@ -50,14 +53,72 @@ class Door:
         """End every session; their clients are told to come again."""
         self._stopping.set()
 
-    def routes(self, peers: Any) -> Sequence[WebSocketRoute]:
-        """Return the routes of all sockets.  `peers` are the mesh's stubs, for their endpoints."""
+    def routes(self, peers: Any) -> Sequence[BaseRoute]:
+        """Return the routes of all sockets and passages.  `peers` are the mesh's stubs, for their endpoints."""
         known = [
             WebSocketRoute(socket.path, self._serve(dialect, socket, socket.endpoint(peers)))
             for dialect in self._dialects.all
             for socket in dialect.sockets
         ]
-        return [*known, WebSocketRoute("/{path:path}", self._unknown)]
+        passages: list[BaseRoute] = []
+        for dialect in self._dialects.all:
+            for through in dialect.passages:
+                path, passage = f"{through.prefix}{{path:path}}", through.passage(peers)
+                for each in (path, through.prefix.rstrip("/")):  # the edge drops a trailing slash
+                    passages.append(Route(each, self._pass(dialect, passage), methods=list(METHODS)))
+                passages.append(WebSocketRoute(path, self._pass_socket(dialect, passage)))
+        return [*known, *passages, WebSocketRoute("/{path:path}", self._unknown)]
+
+    # -- passages ------------------------------------------------------------------------------------------------
+
+    def _pass(self, dialect: Dialect, passage: Passage) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            try:
+                token = dialect.credentials.find(request.headers)
+                principal = await user_of(token, self._verifier, optional=False)
+                check_access(principal, options_pb2.ACCESS_USER)
+                with acting(principal):
+                    answer = await passage.answer(passing_of(request, await read(request)))
+            except MeshError as error:
+                return refuse(request, error, self._dialects)
+            if isinstance(answer, Streamed):
+                answer.pieces = until(answer.pieces, lambda: self._barred(principal))
+            return answer
+
+        return serve
+
+    def _pass_socket(self, dialect: Dialect, passage: Passage) -> Callable[[WebSocket], Awaitable[None]]:
+        async def serve(websocket: WebSocket) -> None:
+            try:
+                principal = await self._principal(websocket, dialect, options_pb2.ACCESS_USER)
+            except MeshError as error:
+                await self._refuse(websocket, error)
+                return
+            with acting(principal):
+                ending = await self._first_of(
+                    passage.converse(passing_of(websocket), websocket), self._barred(principal), path=websocket.url.path
+                )
+            if isinstance(ending, WebSocketDisconnect) or websocket.application_state == WebSocketState.DISCONNECTED:
+                return
+            if ending is not None and websocket.application_state == WebSocketState.CONNECTING:
+                await self._refuse(websocket, ending)
+                return
+            await _close(websocket, ending, stopping=self._stopping.is_set())
+
+        return serve
+
+    async def _barred(self, principal: Principal) -> None:
+        """Raise `Unauthenticated` when the caller's token does not hold any more, `Unavailable` when we stop."""
+        tasks = [asyncio.ensure_future(wait) for wait in (self._revoked(principal), self._stopped())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- sockets -------------------------------------------------------------------------------------------------
 
     def _serve(self, dialect: Dialect, socket: Socket, endpoint: _Endpoint) -> Callable[[WebSocket], Awaitable[None]]:
         async def serve(websocket: WebSocket) -> None:
@@ -88,17 +149,20 @@ class Door:
 
     async def _until_ended(self, session: Session, endpoint: _Endpoint) -> MeshError | WebSocketDisconnect | None:
         """Run the endpoint; return why the session ended, None if the endpoint was done."""
-        running = [
-            asyncio.ensure_future(wait)
-            for wait in (endpoint(session), _hung_up(session), self._revoked(session.principal), self._stopped())
-        ]
+        return await self._first_of(
+            endpoint(session), _hung_up(session), self._barred(session.principal), path=session.path
+        )
+
+    async def _first_of(self, *waits: Awaitable[None], path: str) -> MeshError | WebSocketDisconnect | None:
+        """Wait for the first to end; return why, None if it was done."""
+        running = [asyncio.ensure_future(wait) for wait in waits]
         try:
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             await next(task for task in running if task in done)
         except (MeshError, WebSocketDisconnect) as error:
             return error
         except Exception:
-            log.exception("unhandled", path=session.path)
+            log.exception("unhandled", path=path)
             return Internal("internal error")
         finally:
             for task in running:

@@ -1,5 +1,6 @@
 """The Starlette app, see the package."""
 
+import asyncio
 import contextlib
 import importlib.metadata
 import importlib.resources
@@ -24,7 +25,9 @@ from gateway.web.health import Health
 from meshkit.errors import Internal, NotFound, Unauthenticated
 from meshkit.verifier import COOKIE
 
-_PAGES = re.compile(rf"/|/health|{reference.PATHS}")
+_DRAIN_S = 1.0
+"""How long a client may go on sending what nobody wants before it is answered."""
+_PAGES = re.compile(rf"/|/health|/favicon\.ico|{reference.PATHS}")
 
 
 def create(
@@ -62,6 +65,7 @@ def create(
 
     return Starlette(
         routes=[
+            Route("/favicon.ico", lambda _: Response(status_code=204), methods=["GET"]),
             Route("/health", show_health, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
             *reference.routes(dialects),
@@ -83,7 +87,7 @@ class Fallback:
         ]
 
     async def refuse(self, request: Request, error: Exception) -> Response:
-        """Read the request to its end, and say that there is no such page, or no such method of it."""
+        """Read the request to its end if that is near, and say that there is no such page, or no such method of it."""
         await _drain(request)
         return self._explain(request)
 
@@ -105,9 +109,11 @@ class Fallback:
 
 
 async def _drain(request: Request) -> None:
-    """Read the body and forget it: a client that is cut off while it sends may not see the answer."""
+    """Read the body and forget it, for a moment: a client that is cut off while it sends may not see the answer."""
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > REQUEST_BYTES_MAX:
-            return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_S):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > REQUEST_BYTES_MAX:
+                    return

@@ -24,6 +24,7 @@ class Health:
             "registry": config.registry_address,
             "runner": config.runner_address,
             "payments": config.payments_address,
+            "ledger": config.ledger_address,
         }
         self._stubs: dict[str, health_pb2_grpc.HealthStub] = {}
         self._states: dict[str, str] = {}

@@ -14,7 +14,7 @@ from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
 from meshkit.service import from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import Tasks, background
+from meshkit.tasks import Tasks, background, lasting
 from meshkit.verifier import TokenVerifier
 from services.auth.clock import StrictClock
 from services.auth.config import Config, ConfigError
@@ -57,9 +57,9 @@ async def running(
             now.advance(revoked_at)
         feed = Feed(store, bus)
         await feed.load()
-        await stack.enter_async_context(background(feed.keep(), "keep-revocations", stopping))
+        await stack.enter_async_context(background(lasting(feed.keep), "keep-revocations", stopping))
         users = Users(store, passwords, feed, tasks, now)
-        await users.ensure_admin(admin_password)
+        await users.ensure_admin(admin_password, config.admin_email)
         sessions = Sessions(store, signer, passwords, throttle or Throttle(), feed, tasks)
         keys = Keys(store, signer, feed, tasks)
 

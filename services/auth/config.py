@@ -1,8 +1,11 @@
 """What the auth service reads from the environment."""
 
+import pydantic
 from pydantic import SecretStr
 
+from meshkit.errors import Invalid
 from meshkit.service import Settings
+from services.auth.domain import fields
 
 DEFAULT_PASSWORD = "admin"
 """Of the account `admin`, while only this machine can reach the mesh."""
@@ -17,6 +20,20 @@ class Config(Settings):
 
     admin_password: SecretStr = SecretStr("")
     """Password of the account `admin`; required unless `host` is loopback (`AGENTMESH_ADMIN_PASSWORD`)."""
+
+    admin_email: str = ""
+    """E-mail address of the account `admin`; empty leaves it as it is, admin@example.com at first
+    (`AGENTMESH_ADMIN_EMAIL`)."""
+
+    @pydantic.field_validator("admin_email")
+    @classmethod
+    def _an_address(cls, email: str) -> str:
+        if email:
+            try:
+                fields.check_fields({"email": email})
+            except Invalid as error:
+                raise ValueError(error.fields["email"][0]) from None
+        return email
 
     def initial_password(self) -> str:
         """Return the password that `admin` must have; empty if whatever it has may stay.

@@ -110,8 +110,8 @@ class Users:
 
         await self._tasks.complete(step(), "delete-user")
 
-    async def ensure_admin(self, password: str) -> None:
-        """See that somebody can sign in, and that `admin` has `password` if one is given.
+    async def ensure_admin(self, password: str, email: str = "") -> None:
+        """See that somebody can sign in, and that `admin` has `password` and `email` if they are given.
 
         Without one, an empty store gets the account admin / admin, and nothing else changes.  With one, the account
         is made unless others operate the mesh already.
@@ -122,12 +122,14 @@ class Users:
             if not await self._store.has_users():
                 await self.add(
                     login=ADMIN,
-                    email=ADMIN_EMAIL,
+                    email=email or ADMIN_EMAIL,
                     password=password or DEFAULT_PASSWORD,
                     operator=True,
                     tier=Tier.ENTERPRISE,
                 )
             return
+        if email and admin.email != email:
+            await self.update(admin.user_id, UserChange(email=email))
         if not password:
             return
         async with self._passwords.slot():

@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from meshkit.bus import Bus
+from meshkit.errors import Unavailable
 from services.ledger import control
 from services.ledger.domain import accounts, steps
 from services.ledger.domain.accounts import HOUSE, Key
@@ -26,7 +27,8 @@ WRITTEN = "ledger"
 """The topic on which everything that is written is told."""
 _STEPS_MAX = 200
 """In one transaction, so that callers get a turn."""
-_SLEEP_S_MAX = 24 * 3600.0
+_SLEEP_S_MAX = 5.0
+"""However far away the next moment is: the machine's clock may be set."""
 _AGAIN_S = 1.0
 
 
@@ -89,7 +91,9 @@ class Ledger:
                     await self.settle()
                     moment = await self.read(lambda session: session.next_due())
                     wait_s = _SLEEP_S_MAX if moment is None else self._clock.wait_s(moment)
-                except Exception:  # a full disk, say: the ledger must not stand still for ever after
+                except Unavailable:  # a full disk, say
+                    wait_s = _AGAIN_S
+                except Exception:  # the ledger must not stand still for ever after
                     log.exception("ledger cannot go on; it tries again")
                     wait_s = _AGAIN_S
                 await waker.wait(_SLEEP_S_MAX if wait_s is None else min(wait_s, _SLEEP_S_MAX))

@@ -14,7 +14,7 @@ from meshkit.identity import ServiceIdentity
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import background
+from meshkit.tasks import background, lasting
 from services.payments.config import Config, MasumiNetwork
 from services.payments.domain import Windows
 from services.payments.domain.pace import Pace
@@ -69,7 +69,7 @@ async def running(
         servicer = PaymentServicer(payments, watches, heartbeat_s=config.heartbeat_s)
         auth = await stack.enter_async_context(authenticated(config, "payments"))
         for tracker in trackers.values():
-            await stack.enter_async_context(background(tracker.run(), f"tracker-{tracker.network}", stopping))
+            await stack.enter_async_context(background(lasting(tracker.run), f"tracker-{tracker.network}", stopping))
         port = await stack.enter_async_context(
             serve(
                 config.payments_address,

@@ -345,10 +345,12 @@ class Tracker:
                 text = f"{step.value}: {error}" if step is not Step.WAIT else str(error)
                 now = self.provider.now()
                 await self.change(payment_id, lambda payment: domain.troubled(payment, text, now))
-        except MeshError:
+        except NotFound:
             log.exception("payment is gone", payment=payment_id)
             self._forget(payment_id)
             return
+        except MeshError:  # it cannot be written down now: that is the trouble, perhaps
+            pass
         if payment_id in self._open:
             if step is not Step.ASK:
                 self._looks.add(payment_id)  # it may have happened all the same; or it was the look that failed

@@ -17,8 +17,9 @@ from meshkit.databases import Memory
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import Tasks, background
+from meshkit.tasks import Tasks, background, lasting
 from services.registry.boot.booter import Booter, Limits
+from services.registry.boot.probes import Probes, Rounds
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Runs
 from services.registry.catalogue.agents import Agents
@@ -76,17 +77,21 @@ async def running(
         who = ServiceIdentity(config.secret, "registry")
         channel = await stack.enter_async_context(client.connect(config.runner_address, who))
         runner = RunnerApps(app_pb2_grpc.AppServiceStub(channel), now, patience_s=config.runner_patience_s)
-        apps = Standings(runner, bus, tasks, fresh_s=config.state_fresh_s)
+        apps = Standings(runner, bus)
         runs = Runs(now)
         limits = Limits(
             deploy_timeout_s=config.boot_timeout_s,
             deploys_at_once=config.boot_parallel,
             probe_timeout_s=config.probe_timeout_s,
         )
-        booter = Booter(apps, Records(store, now), runs, limits)
+        records = Records(store, now)
+        booter = Booter(apps, records, runs, limits)
+        rounds = Rounds(records, apps, Probes(apps, timeout_s=config.look_timeout_s), every_s=config.look_s)
+        await stack.enter_async_context(background(rounds.run(), "flow-rounds", stopping))
         exposes, flows = Exposes(store, apps, now), Flows(store, apps)
-        board = Board(store, apps, bus, look_s=config.state_fresh_s, heartbeat_s=config.heartbeat_s)
-        await stack.enter_async_context(background(board.run(), "flow-board", stopping))
+        board = Board(store, apps, bus, heartbeat_s=config.heartbeat_s)
+        await stack.enter_async_context(background(apps.run(), "standings", stopping))
+        await stack.enter_async_context(background(lasting(board.run), "flow-board", stopping))
         auth = await stack.enter_async_context(authenticated(config, "registry"))
 
         keeper = Keeper(config.vault)
@@ -97,7 +102,7 @@ async def running(
         targets = Targets(definitions, keeper)
 
         def register(to: grpc.aio.Server) -> None:
-            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes, config.secret), to)
+            pb_grpc.add_ExposeServiceServicer_to_server(ExposeServicer(exposes, rounds, config.secret), to)
             pb_grpc.add_BootServiceServicer_to_server(BootServicer(booter, runs), to)
             pb_grpc.add_FlowServiceServicer_to_server(FlowServicer(flows, board), to)
             agent_pb2_grpc.add_AgentServiceServicer_to_server(AgentServicer(agents, config.secret), to)

@@ -15,11 +15,14 @@ class Config(Settings):
     probe_timeout_s: float = 10.0
     """How long a flow may take to answer when a boot asks whether it is alive."""
 
+    look_s: float = 10.0
+    """How often flows that did not answer are asked again; those that stay away, less and less often."""
+
+    look_timeout_s: float = 60.0
+    """How long a flow may take to answer then: the first answer of some takes long."""
+
     runner_patience_s: float = 10.0
     """How long a boot waits for a runner that does not answer, such as one that restarts."""
-
-    state_fresh_s: float = 1.0
-    """How old may be what readers are told of an app's state."""
 
     heartbeat_s: float = 10.0
     """How often a stream of flows says that it lives when it has nothing else to say."""

@@ -104,6 +104,7 @@ def about(text: str) -> About:
         organization=_text(author.get("organization")),
         agent_identifier=_text(document.get("agentIdentifier")),
         amounts=_amounts(document.get("agentPricing")),
+        public=_flag(document.get("public")),
     )
 
 
@@ -151,6 +152,9 @@ author:
 
 # Set once the agent is registered; runs are then paid through the expose's network
 # agentIdentifier: ~
+
+# Whether anybody may run it without a login, under /mip003; by default a flow with an agentIdentifier
+# public: true
 
 # image: https://example.com/preview.png
 """
@@ -210,6 +214,11 @@ def _text(value: Any) -> str | None:
     if value is None or isinstance(value, dict | list):
         return None
     return str(value).strip() or None
+
+
+def _flag(value: Any) -> bool | None:
+    """Return a switch as it is written; one that cannot be read is off."""
+    return None if value is None else value is True or str(value).strip().lower() == "true"
 
 
 def _tags(value: Any) -> tuple[str, ...] | None:

@@ -99,6 +99,7 @@ def flow_pb(flow: Flow, *, whole: bool) -> pb.Flow:
         elements_json=flow.elements_json if whole else "",
         input_schema_json=flow.input_schema_json if whole else "",
         enabled=flow.enabled,
+        public=flow.public,
     )
 
 
@@ -168,4 +169,5 @@ def _meta_pb(entry: FlowMeta) -> pb.FlowMeta:
         enabled=entry.enabled,
         state=entry.state,
         heartbeat_time=stamp_at(entry.heartbeat_at),
+        seen=entry.seen,
     )

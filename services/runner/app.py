@@ -22,7 +22,7 @@ from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
-from meshkit.tasks import Tasks, background
+from meshkit.tasks import Tasks, background, lasting
 from services.runner import engine
 from services.runner.apps import Apps
 from services.runner.billing import Billing
@@ -116,7 +116,8 @@ async def running(
         if config.engine:
             dispatcher.open(engine.EXPOSE)  # its jobs wait for it, from the first moment on
         requests = Requests(store, now)
-        locks = Locks(store, journal, hosts, requests, bus, timeout_s=config.call_timeout_s, now=now)
+        patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
+        locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
         terms = Terms(
             secret=config.secret,
@@ -125,11 +126,10 @@ async def running(
         )
         hosting = Hosting(hosts, placement, terms)
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, catalogue, hashes=config.hashes, now=now)
-        patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
+        births = Births(dispatcher, catalogue, hashes=config.hashes, share=config.jobs_per_owner, now=now)
         targets = Targets(definitions, store.conversations)
         launches = Launches(store, apps, births, targets, requests, **patience, now=now)
-        calls = Calls(apps, births, requests, **patience)
+        calls = Calls(apps, births, requests, tasks, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
 
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.is_loopback)
@@ -154,10 +154,10 @@ async def running(
             ("queue", dispatcher.run()),
             ("retries", retries.run()),
             ("leases", apps.expire_leases()),
-            ("locks", locks.expire()),
-            ("payments", billing.run()),
-            ("payment-news", billing.tell()),
-            ("requests", requests.forget()),
+            ("locks", lasting(locks.expire)),
+            ("payments", lasting(billing.run)),
+            ("payment-news", lasting(billing.tell)),
+            ("requests", lasting(requests.forget)),
         ):
             await stack.enter_async_context(background(work, name, stopping))
         if config.engine:

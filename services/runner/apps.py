@@ -2,24 +2,24 @@
 
 import asyncio
 import dataclasses
-import enum
 import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
-from mesh.runner.v1 import app_pb2, host_pb2
+from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import Invalid, NotFound, Unavailable
 from meshkit.tasks import Tasks
 from services.runner import domain
+from services.runner.appstates import App, AppState
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import PlacedApp, State, deployments
 from services.runner.hosting import Hosting
 from services.runner.jobs import Jobs
-from services.runner.journal import QUEUE
+from services.runner.journal import APPS, QUEUE
 from services.runner.links import HostLost, Hosts, Link
 from services.runner.ports.placement import Exited, Present
 from services.runner.ports.store import AppStore, JobStore
@@ -28,41 +28,7 @@ log = structlog.get_logger()
 _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
-APPS = "apps"
-"""An app has come or gone, or can be asked now."""
-
-
-class AppState(enum.Enum):
-    """Where an app stands."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    FAILED = "failed"
-    UNHEALTHY = "unhealthy"
-    OUTDATED = "outdated"
-
-
-@dataclasses.dataclass(slots=True)
-class App:
-    """One app as it stands."""
-
-    placed: PlacedApp
-    resources_json: str
-    state: AppState = AppState.STARTING
-    message: str = ""
-    detail: str = ""
-    flows: dict[str, app_pb2.FlowInfo] = dataclasses.field(default_factory=dict)
-    """By path."""
-    seen_at: float = 0.0
-    losses: dict[int, int] = dataclasses.field(default_factory=dict)
-    """Hosts that were lost in a row, by replica."""
-    running_since: dict[int, float] = dataclasses.field(default_factory=dict)
-    """By replica."""
-
-    @property
-    def expose(self) -> str:
-        """The expose's id."""
-        return self.placed.expose
+_SAVE_AGAIN_S = 0.5
 
 
 class Apps:
@@ -137,6 +103,16 @@ class Apps:
                     raise Unavailable(f"the app of {expose} is starting: try again", resource=f"apps/{expose}")
                 await waker.wait(left_s)
 
+    async def changes(self, quiet_s: float) -> AsyncIterator[None]:
+        """Yield when there is something to look at: once what was placed is known, and then whenever an app may have
+        changed, or nothing has for `quiet_s`.  Ends when the bus is closed.
+        """
+        async with self._bus.subscribe(APPS) as waker:
+            while not waker.closed:
+                if self._resumed.is_set():
+                    yield
+                await waker.wait(quiet_s)
+
     async def link(self, expose: str, patience_s: float) -> Link:
         """Return the host of an app to ask; wait up to `patience_s` for one that is being restarted.
 
@@ -161,7 +137,8 @@ class Apps:
         """Load an app on hosts of its own; return it RUNNING, FAILED or OUTDATED.
 
         The hosts it replaces finish what they run.  Code that does not load replaces nothing: while a version before
-        serves, it goes on, and the app is OUTDATED.  Raises `Invalid` for JSON that cannot be used.
+        serves, it goes on, and the app is OUTDATED.  Raises `Invalid` for JSON that cannot be used, `Unavailable` if it
+        cannot be written down now.
         """
         _check_object(placed.runtime_env_json, "runtime_env_json")
         plan = deployments.parse(placed.deployments_json)
@@ -172,23 +149,34 @@ class Apps:
             before = self._apps.get(placed.expose)
             serves = before is not None and bool(self._hosts.serving.get(placed.expose))
             if not serves:
+                await self._store.save_app(app.placed)
                 self._apps[placed.expose] = app
                 self._dispatcher.open(placed.expose)
-                await self._store.save_app(app.placed)
+                await self._bus.publish(APPS)
             loads = [self._load(app, replica) for replica in range(plan.replicas)]
             loaded = await asyncio.gather(*loads)
             failed = next((answer for _, answer in loaded if answer.error), None)
             if failed is None:
+                try:
+                    await self._store.save_app(app.placed)
+                except Unavailable:
+                    await self._stop(loaded)
+                    raise
                 await self._replace(app, loaded)
                 return app
-            for link, answer in loaded:
-                if not answer.error:
-                    await self._hosting.stop(link)
+            await self._stop(loaded)
             if before is not None and serves:
                 before.state, before.message, before.detail = AppState.OUTDATED, failed.error, failed.detail
+                await self._bus.publish(APPS)
                 return before
             await self._fail(app, failed)
             return app
+
+    async def _stop(self, loaded: Sequence[tuple[Link, host_pb2.Loaded]]) -> None:
+        """End hosts that have loaded an app and shall not serve it."""
+        for link, answer in loaded:
+            if not answer.error:
+                await self._hosting.stop(link)
 
     async def provide(self, placed: PlacedApp) -> App:
         """Have an app served: it is deployed unless it is placed already.  Raises as `deploy`."""
@@ -207,7 +195,6 @@ class Apps:
         old = [link for link in self._hosts.of(app.expose) if link not in new]
         self._apps[app.expose] = app
         self._dispatcher.open(app.expose)
-        await self._store.save_app(app.placed)
         for replica, (link, answer) in enumerate(loaded):
             self._note_loaded(app, replica, link, answer)
         for link in old:
@@ -221,9 +208,10 @@ class Apps:
         """Stop an app and forget it; its jobs end as CANCELLED.  Raises `NotFound`."""
         await self._until_resumed()
         async with self._lock(expose):
-            if self._apps.pop(expose, None) is None:
+            if expose not in self._apps:
                 raise NotFound(f"no app is placed for {expose}", resource=f"apps/{expose}")
             await self._store.delete_app(expose)
+            del self._apps[expose]
             await self._dispatcher.close(expose, domain.SHUT_DOWN)
             for link in self._hosts.of(expose):
                 held = link.jobs
@@ -273,7 +261,7 @@ class Apps:
             if job.host_id in living or job.host_id in self._hosts.links:
                 self._expect_job(job)
             elif job.host_id:
-                await self._jobs.lose([job.job_id], "its host was lost while the runner was down")
+                await self._jobs.orphaned(job, "its host was lost while the runner was down")
             elif job.state == State.QUEUED:
                 await self._dispatcher.enqueue(job)
 
@@ -312,6 +300,7 @@ class Apps:
         if app is None or host_id not in app.placed.host_ids or (loading and not self._returning(app)):
             return
         self._lost(app, app.placed.host_ids.index(host_id), how)
+        await self._bus.publish(APPS)
 
     def _returning(self, app: App) -> bool:
         """Whether a host that has not said yet what it serves is one that lived through our own restart."""
@@ -326,12 +315,18 @@ class Apps:
 
     async def _restart(self, app: App, replica: int) -> None:
         await asyncio.sleep(_BACKOFF_S[min(app.losses.get(replica, 0), len(_BACKOFF_S) - 1)])
-        if self._apps.get(app.expose) is not app:
-            return  # deployed anew or removed meanwhile
-        host_ids = list(app.placed.host_ids)
-        host_ids[replica] = self._new_id(app.expose)
-        app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
-        await self._store.save_app(app.placed)
+        host_id = self._new_id(app.expose)
+        while True:
+            if self._apps.get(app.expose) is not app:
+                return  # deployed anew or removed meanwhile
+            host_ids = list(app.placed.host_ids)
+            host_ids[replica] = host_id
+            app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
+            try:
+                await self._store.save_app(app.placed)
+                break
+            except Unavailable:  # it cannot be written down now; a host that nobody has written down would be lost
+                await asyncio.sleep(_SAVE_AGAIN_S)
         link, loaded = await self._load(app, replica)
         await self._settle(app, replica, link, loaded)
 

@@ -1,7 +1,7 @@
 """The one place where a job comes to be: whoever checked its inputs, the same is decided and written here.
 
-Decided is what its operator says of the flow: whether it may run, and what it costs.  A job of a priced flow waits
-until the money is in escrow.
+Decided is what its operator says of the flow, whether it may run and what it costs, and whether its owner has a share
+left.  A job of a priced flow waits until the money is in escrow.
 """
 
 import dataclasses
@@ -15,11 +15,15 @@ from typing import Any
 import rfc8785
 from mesh.runner.v1 import host_pb2
 
-from meshkit.errors import Denied, Internal, Invalid, NotFound
+from meshkit.errors import Denied, Exhausted, Internal, Invalid, NotFound
 from meshkit.idempotency import Request
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Isolation, Job, State, Terms, ids, payments
 from services.runner.ports.catalogue import Catalogue, Offer
+from services.runner.ports.store import TooManyOpen
+
+_RETRY_S = 10.0
+"""When who has no share left may try again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +68,16 @@ class Births:
     """Makes jobs of launches."""
 
     def __init__(
-        self, dispatcher: Dispatcher, catalogue: Catalogue, *, hashes: str, now: Callable[[], float] = time.time
+        self,
+        dispatcher: Dispatcher,
+        catalogue: Catalogue,
+        *,
+        hashes: str,
+        share: int,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """`share` is how many jobs of one owner may be there that have not ended; 0 for any number."""
+        self._share = share
         self._dispatcher = dispatcher
         self._catalogue = catalogue
         self._hashes = hashes
@@ -91,7 +103,8 @@ class Births:
 
         `isolation` says of a flow's path what separates its jobs; `request` is kept with what it made.  Raises
         `Internal` if a host does not keep to the protocol, `Invalid` for a payment that cannot be asked for, `Denied`
-        if the caller may not run it free of charge, and `AlreadyExists` if `request` was made before.
+        if the caller may not run it free of charge, `Exhausted` if the owner's share is used up, and `AlreadyExists` if
+        `request` was made before.
         """
         jobs = []
         for number, launch in enumerate(launches):
@@ -101,7 +114,15 @@ class Births:
             asked = order.payment if number == 0 else order.payment.for_another()
             terms = self._terms(offer, order, asked, launch.inputs_json)
             jobs.append(self._job(launch, flow, order, isolation(launch.path), terms))
-        return await self._dispatcher.admit(jobs, request, order.plan.brief if order.plan is not None else b"")
+        brief = order.plan.brief if order.plan is not None else b""
+        try:
+            return await self._dispatcher.admit(jobs, request, brief, open_max=self._share or None)
+        except TooManyOpen:
+            raise Exhausted(
+                f"an owner may have {self._share} jobs that have not ended: wait until some have, or cancel some",
+                retry_after_s=_RETRY_S,
+                limit=str(self._share),
+            ) from None
 
     def _terms(self, offer: Offer, order: Order, asked: payments.Asked, inputs_json: str) -> Terms | None:
         agent = offer.agent_identifier or asked.agent_identifier

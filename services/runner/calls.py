@@ -3,27 +3,36 @@
 A handler may start jobs here as well; they are born as all others are.
 """
 
+import asyncio
 import functools
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from mesh.runner.v1 import app_pb2, host_pb2
 
-from meshkit.errors import AlreadyExists, Internal, Invalid
+from meshkit.errors import AlreadyExists, DeadlineExceeded, Internal, Invalid
 from meshkit.idempotency import Request
+from meshkit.tasks import Tasks
 from services.runner.apps import Apps
 from services.runner.births import Births, Order
 from services.runner.launches import isolation_of
+from services.runner.links import Talk
 from services.runner.requests import Requests
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
+# The host gives up by itself; one that cannot is given up this much later.
+_ANSWER_MARGIN_S = 3.0
 
 
 class Calls:
     """Sends requests to apps; what a handler launches is on disk before the answer goes back."""
 
-    def __init__(self, apps: Apps, births: Births, requests: Requests, *, timeout_s: float, patience_s: float) -> None:
+    def __init__(
+        self, apps: Apps, births: Births, requests: Requests, tasks: Tasks, *, timeout_s: float, patience_s: float
+    ) -> None:
         self._apps = apps
         self._births = births
         self._requests = requests
+        self._tasks = tasks
         self._timeout_s = timeout_s
         self._patience_s = patience_s
 
@@ -34,9 +43,7 @@ class Calls:
         `Internal` if it does not answer, `Invalid` for a body that is too large or a request id that was used with
         another body.
         """
-        self._apps.check_placed(expose)
-        if len(request.body) > BODY_BYTES_MAX:
-            raise Invalid("the body is larger than 4 MiB", {"body": ["must be at most 4 MiB"]})
+        self._check(request, expose)
         parts = (request.name, request.method, request.path, request.query, request.body)
         once = self._requests.made(owner, request.request_id, *parts)
         async with self._requests.one_at_a_time(once):
@@ -48,18 +55,7 @@ class Calls:
         self, request: app_pb2.CallAppRequest, expose: str, owner: str, once: Request | None
     ) -> app_pb2.CallAppResponse:
         link = await self._apps.link(expose, self._patience_s)
-        result = await link.call(
-            host_pb2.Call(
-                method=request.method,
-                path=request.path,
-                query=request.query,
-                headers=request.headers,
-                body=request.body,
-                user=owner,
-                base_url=request.base_url,
-                timeout_s=self._timeout_s,
-            )
-        )
+        result = await link.call(self._to_pb(request, owner))
         if not result.status:
             raise Internal(result.error)
         response = app_pb2.CallAppResponse(
@@ -72,12 +68,89 @@ class Calls:
             return response
         if once is not None:
             once = once.answered(response.SerializeToString())
-        app = await self._apps.get(expose, self._patience_s)
-        order = Order(owner=owner, expose=expose, base_url=request.base_url)
         try:
-            await self._births.bear(result.launches, order, functools.partial(isolation_of, app), once)
+            await self._bear(result.launches, request, expose, owner, once)
         except AlreadyExists:  # the same request, a moment earlier, by another runner
             if once is None or (known := await self._requests.known(once)) is None:
                 raise Internal("the app used a job id twice") from None
             return app_pb2.CallAppResponse.FromString(known)
         return response
+
+    async def stream(
+        self, request: app_pb2.StreamAppRequest, expose: str, owner: str, said: AsyncIterator[app_pb2.AppPart]
+    ) -> AsyncGenerator[app_pb2.AppPart, None]:
+        """Send a request on behalf of `owner`, and yield what comes of it; `said` is what the client says meanwhile.
+
+        Raises as `call` does; once the answer has begun, an app that fails ends it with a close that says so.
+        """
+        self._check(request.call, expose)
+        link = await self._apps.link(expose, self._patience_s)
+        call = self._to_pb(request.call, owner)
+        call.streams, call.socket = True, request.socket
+        with link.talk(call) as talk:
+            passing = asyncio.create_task(_pass_on(said, talk), name="app-client")
+            try:
+                async with asyncio.timeout(self._timeout_s + _ANSWER_MARGIN_S) as waiting:
+                    while not talk.is_over:
+                        heard = await talk.hear()
+                        if heard is None:
+                            return
+                        if waiting.when() is not None:
+                            waiting.reschedule(None)
+                            _check_begun(heard.part, expose)
+                        if heard.launches:
+                            work = self._bear(heard.launches, request.call, expose, owner, None)
+                            await self._tasks.complete(work, "bear-jobs")
+                        yield heard.part
+            except TimeoutError:
+                raise DeadlineExceeded(f"the app of {expose} did not answer within {self._timeout_s:g} s") from None
+            finally:
+                passing.cancel()
+                await asyncio.gather(passing, return_exceptions=True)
+
+    def _check(self, request: app_pb2.CallAppRequest, expose: str) -> None:
+        self._apps.check_placed(expose)
+        if len(request.body) > BODY_BYTES_MAX:
+            raise Invalid("the body is larger than 4 MiB", {"body": ["must be at most 4 MiB"]})
+
+    def _to_pb(self, request: app_pb2.CallAppRequest, owner: str) -> host_pb2.Call:
+        return host_pb2.Call(
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=request.body,
+            user=owner,
+            base_url=request.base_url,
+            timeout_s=self._timeout_s,
+            client=request.client,
+        )
+
+    async def _bear(
+        self,
+        launches: Sequence[host_pb2.Launch],
+        request: app_pb2.CallAppRequest,
+        expose: str,
+        owner: str,
+        once: Request | None,
+    ) -> None:
+        app = await self._apps.get(expose, self._patience_s)
+        order = Order(owner=owner, expose=expose, base_url=request.base_url)
+        await self._births.bear(launches, order, functools.partial(isolation_of, app), once)
+
+
+async def _pass_on(said: AsyncIterator[app_pb2.AppPart], talk: Talk) -> None:
+    """Tell the app what its client says, and that it has gone when it says no more."""
+    try:
+        async for part in said:
+            talk.say(part)
+    finally:
+        talk.hang_up()
+
+
+def _check_begun(part: app_pb2.AppPart, expose: str) -> None:
+    """Raise `DeadlineExceeded` or `Internal` if the first that an app says is that it says nothing."""
+    if part.HasField("close"):
+        if part.close.timed_out:
+            raise DeadlineExceeded(f"the app of {expose} gave no answer: {part.close.error}")
+        raise Internal(part.close.error)

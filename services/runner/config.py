@@ -1,5 +1,7 @@
 """What the runner reads from its environment."""
 
+import pydantic
+
 from meshkit.hosts import is_loopback
 from meshkit.service import Settings
 
@@ -36,6 +38,9 @@ class Config(Settings):
 
     shared_jobs_per_app: int = 20_000
     """Jobs of one host that run at once where they share a process; more wait in line."""
+
+    jobs_per_owner: int = pydantic.Field(default=10_000, ge=0)
+    """Jobs of one owner that have not ended, waiting ones included; more are refused.  0 takes any number."""
 
     app_patience_s: float = 5.0
     """How long a launch waits for an app that is being restarted."""

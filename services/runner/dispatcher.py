@@ -14,18 +14,20 @@ import structlog
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import FailedPrecondition, MeshError, NotFound
+from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner import domain
 from services.runner.briefs import Briefs
-from services.runner.domain import Change, End, Isolation, Job, Reason, State
+from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State
 from services.runner.journal import QUEUE, Journal
 from services.runner.links import Hosts, Link
 from services.runner.turns import Turns
 
 log = structlog.get_logger()
 _LOOK_AGAIN_S = 5.0
+_ASKED_BYTES_MAX = 4 * 1024 * 1024
+"""Of what a job has asked before and was answered: it is told in one message, with its inputs."""
 ISOLATIONS = {
     Isolation.PROCESS: app_pb2.ISOLATION_PROCESS,
     Isolation.SHARED: app_pb2.ISOLATION_SHARED,
@@ -126,11 +128,14 @@ class Dispatcher:
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
-    async def admit(self, jobs: Sequence[Job], request: Request | None = None, brief: bytes = b"") -> list[Job]:
-        """Keep new jobs and hand them out; one that must be paid for first is only kept.
+    async def admit(
+        self, jobs: Sequence[Job], request: Request | None = None, brief: bytes = b"", *, open_max: int | None = None
+    ) -> list[Job]:
+        """Keep new jobs of one owner and hand them out; one that must be paid for first is only kept.
 
         They are on disk when this returns; `brief` is kept with each (`Birth.brief`).  Raises `AlreadyExists` if
-        `request` was made before.
+        `request` was made before, and `TooManyOpen` if the owner would have more than `open_max` jobs that have not
+        ended.
         """
         reserved: list[tuple[Link, str]] = []
         births = []
@@ -144,7 +149,7 @@ class Dispatcher:
                 birth = dataclasses.replace(birth, job=domain.lease(job, link.host_id, job.created_at).job)
             births.append(birth)
         try:
-            kept = await self._journal.create(births, request)
+            kept = await self._journal.create(births, request, open_max=open_max)
         except BaseException:
             for job in jobs:
                 self._turns.free(job)
@@ -187,7 +192,8 @@ class Dispatcher:
 
     async def lease_again(self, job_id: str, link: Link) -> None:
         """Hand a job to a host that never received its lease.  Raises `NotFound`."""
-        self._hand_over(await self._journal.change(job_id, lambda job: domain.lease(job, link.host_id, self._now())))
+        job = await self._journal.change(job_id, lambda job: domain.lease(job, link.host_id, self._now()))
+        await self._hand_over_again(job)
 
     def _feed(self, expose: str, isolation: Isolation, line: _Line) -> None:
         while line and (link := self._hosts.roomiest(expose, isolation)) is not None:
@@ -198,22 +204,34 @@ class Dispatcher:
     async def _lease(self, line: _Line, owner: str, job_id: str, link: Link) -> None:
         try:
             job = await self._journal.change(job_id, lambda job: self._leased(job, link))
+        except Unavailable:  # it cannot be written down now: it waits on, until the queue is looked at again
+            line.put_back(owner, job_id)
+            return
         except MeshError:  # stopped or deleted while it waited
             await self._bus.publish(QUEUE)
             return
-        except Exception:  # it could not be written down now: it waits on
+        except Exception:
             line.put_back(owner, job_id)
             raise
         finally:
             link.unreserve(job_id)
-        self._hand_over(job)
+        await self._hand_over_again(job)
 
     def _leased(self, job: Job, link: Link) -> Change:
         if job.state == State.STARTING and job.host_id in self._hosts.links:
             raise FailedPrecondition("the job has been handed out")
         return domain.lease(job, link.host_id, self._now())
 
-    def _hand_over(self, job: Job) -> None:
+    async def _hand_over_again(self, job: Job) -> None:
+        """Do as `_hand_over` with a job that may have had attempts, and asked something in them."""
+        asked = [lock for lock in await self._journal.locks(job) if lock.state != LockState.CLOSED]
+        size = sum(len(lock.data_json.encode()) + len(lock.result_json.encode()) for lock in asked)
+        if size > _ASKED_BYTES_MAX:
+            await self._end(job.job_id, domain.lost("its questions and answers are too large to be told again"))
+            return
+        self._hand_over(job, asked)
+
+    def _hand_over(self, job: Job, asked: Sequence[Lock] = ()) -> None:
         """Tell the host to run a job whose lease to it is on disk."""
         link = self._hosts.links.get(job.host_id)
         if link is None:  # it ended a moment ago, and has never heard of the job: another may run it
@@ -231,6 +249,7 @@ class Dispatcher:
             isolation=ISOLATIONS[job.isolation],
             attempt=job.attempt + 1,
             conversation=job.conversation,
+            asked=[_asked(lock) for lock in asked],
         )
         if job.is_defined:
             self._tasks.spawn(self._brief(job, run, link), f"brief-{job.job_id}")
@@ -268,4 +287,14 @@ class Dispatcher:
 
     async def _end(self, job_id: str, end: End) -> None:
         with contextlib.suppress(NotFound):
-            await self._journal.change(job_id, lambda job: domain.end(job, end, self._now()))
+            await self._journal.insist(job_id, lambda job: domain.end(job, end, self._now()))
+
+
+def _asked(lock: Lock) -> host_pb2.AskedLock:
+    return host_pb2.AskedLock(
+        lock_id=lock.lock_id,
+        title=lock.title,
+        data_json=lock.data_json,
+        result_json=lock.result_json,
+        expired=lock.state == LockState.EXPIRED,
+    )

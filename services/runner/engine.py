@@ -8,7 +8,8 @@ import asyncio
 import structlog
 
 from meshkit.errors import MeshError
-from services.runner.apps import Apps, AppState
+from services.runner.apps import Apps
+from services.runner.appstates import AppState
 from services.runner.domain import PlacedApp
 
 log = structlog.get_logger()

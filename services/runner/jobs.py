@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import NotFound, Unavailable
+from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import End, Event, Job, LockState, OpenLock, Reason, State
@@ -55,7 +55,10 @@ class Jobs:
         outcome: End | None,
         opening: OpenLock | None = None,
     ) -> bool:
-        """Keep what a host reports; return False if its lease is over."""
+        """Keep what a host reports; return False if its lease is over.
+
+        Raises `domain.Gap` if a report before it has not been kept, and `Unavailable` if it cannot be kept now.
+        """
         try:
             job = await self._journal.change(
                 job_id, lambda job: domain.report(job, epoch, source_seq, events, outcome, self._now(), opening)
@@ -65,6 +68,8 @@ class Jobs:
             return await self._ended_by(job_id, epoch)
         if job.state == State.STOPPING and outcome is not None:
             self._tell_stop(job)  # it was told before its process had taken the job up
+        if opening is not None and opening.again and opening.lock_id not in job.pending_locks:
+            await self._tell_lock_ends(job)  # it may have ended while the host was told to run the job
         return True
 
     async def _ended_by(self, job_id: str, epoch: int) -> bool:
@@ -85,7 +90,7 @@ class Jobs:
                 if job.state == State.STARTING:
                     await self._dispatcher.lease_again(job_id, link)
                 elif not job.ended:
-                    await self.lose([job_id], "its host lost the job's process")
+                    await self.orphaned(job, "its host lost the job's process")
         for job_id in held:
             with contextlib.suppress(NotFound):
                 await self._remind(await self._store.get(job_id))
@@ -95,6 +100,9 @@ class Jobs:
         """Tell the host that holds a job, and has just come back, what it may have missed."""
         if job.state == State.STOPPING:
             self._tell_stop(job)
+        await self._tell_lock_ends(job)
+
+    async def _tell_lock_ends(self, job: Job) -> None:
         for lock in await self._store.job_locks(job.job_id):
             if lock.state != LockState.PENDING:
                 answered = lock.state == LockState.ANSWERED
@@ -107,7 +115,15 @@ class Jobs:
         end = domain.lost(why)
         for job_id in job_ids:
             with contextlib.suppress(NotFound):
-                await self._journal.change(job_id, lambda job: domain.attempts.lose(job, end, self._now()))
+                await self._journal.insist(job_id, lambda job: domain.attempts.lose(job, end, self._now()))
+
+    async def orphaned(self, job: Job, why: str) -> None:
+        """Take care of a job whose host ended while nobody looked: one that waits for a human waits on without it."""
+        if job.state != State.AWAITING_INPUT:
+            await self.lose([job.job_id], why)
+            return
+        with contextlib.suppress(NotFound, FailedPrecondition):  # deleted, or answered, between the two looks
+            await self._journal.change(job.job_id, domain.locks.park)
 
     async def shut_down(self, job_ids: Iterable[str]) -> None:
         """End jobs whose app is being removed."""
@@ -116,7 +132,7 @@ class Jobs:
     async def _end(self, job_ids: Iterable[str], how: End) -> None:
         for job_id in job_ids:
             with contextlib.suppress(NotFound):
-                await self._journal.change(job_id, lambda job: domain.end(job, how, self._now()))
+                await self._journal.insist(job_id, lambda job: domain.end(job, how, self._now()))
 
     async def cancel(self, job_id: str, reason: Reason) -> Job:
         """Stop a job; return it when its process is gone.  One that has ended is returned as it is.
@@ -148,7 +164,7 @@ class Jobs:
     async def delete(self, job_id: str, reason: Reason) -> None:
         """Stop a job if it runs, and forget it."""
         await self.cancel(job_id, reason)
-        await self._journal.delete(job_id)
+        await self._journal.delete(job_id, self._now())
 
     def _tell_stop(self, job: Job) -> None:
         cancel = host_pb2.Cancel(job=f"jobs/{job.job_id}", epoch=job.epoch, grace_s=self._cancel_grace_s)

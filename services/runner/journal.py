@@ -4,20 +4,25 @@ Watchers are woken, the job's host hears of locks that ended, its room is free a
 looks after something by itself is woken on a topic: it reads the store, which is the truth.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
+from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, LockState, State
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, State
 from services.runner.links import Hosts
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails
 from services.runner.turns import Turns
 
+_AGAIN_S = 0.5
 QUEUE = "queue"
 """A host has room, or jobs wait: the dispatcher looks."""
+APPS = "apps"
+"""An app has come or gone, stands elsewhere than before, or can be asked now."""
 LOCKS = "locks"
 """Locks have been opened or have ended: their timer and watchers look."""
 RETRIES = "retries"
@@ -36,12 +41,15 @@ class Journal:
         self._turns = turns
         self._bus = bus
 
-    async def create(self, births: Sequence[Birth], request: Request | None = None) -> list[Job]:
-        """Keep new jobs, all or none.  They are on disk when this returns.
+    async def create(
+        self, births: Sequence[Birth], request: Request | None = None, *, open_max: int | None = None
+    ) -> list[Job]:
+        """Keep new jobs of one owner, all or none.  They are on disk when this returns.
 
-        Raises `AlreadyExists` if `request` was made before.
+        Raises `AlreadyExists` if `request` was made before, and `TooManyOpen` if the owner would have more than
+        `open_max` jobs that have not ended.
         """
-        written = await self._store.create(births, request)
+        written = await self._store.create(births, request, open_max=open_max)
         for job, events in written:
             await self._announce(job, events, Change(job=job))
         return [job for job, _ in written]
@@ -65,9 +73,21 @@ class Journal:
         await self._announce(job, events, decided[-1])
         return job
 
-    async def delete(self, job_id: str) -> None:
+    async def insist(self, job_id: str, rule: Callable[[Job], Change]) -> Job:
+        """As `change`, again and again until it can be written: for what nobody will ask for a second time."""
+        while True:
+            try:
+                return await self.change(job_id, rule)
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_S)
+
+    async def locks(self, job: Job) -> list[Lock]:
+        """Return every lock that attempts of a job have opened, oldest first."""
+        return await self._store.job_locks(job.job_id) if job.attempt else []
+
+    async def delete(self, job_id: str, at: float) -> None:
         """Forget a job that has ended.  Raises `NotFound`."""
-        await self._store.delete(job_id)
+        await self._store.delete(job_id, at)
         await self._tails.forget(job_id)
 
     async def _announce(self, job: Job, events: Sequence[Event], change: Change) -> None:

@@ -16,7 +16,8 @@ from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit import inputs
 from meshkit.errors import AlreadyExists, Internal, Invalid, NotFound
-from services.runner.apps import App, Apps
+from services.runner.apps import Apps
+from services.runner.appstates import App
 from services.runner.births import Births, Order
 from services.runner.domain import Isolation, Job, ids
 from services.runner.ports.store import JobStore
@@ -71,7 +72,7 @@ class Launches:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._now = now
-        self._ids = ids.JobIds(secrets.token_bytes(5), secrets.randbits(24))
+        self._ids = ids.JobIds(secrets.randbits)
 
     async def create(self, launch: Launch) -> Job:
         """Start a job; it is on disk when this returns.

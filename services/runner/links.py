@@ -1,13 +1,14 @@
 """Hosts that are attached: what they hold, what they are told, what they answer."""
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from mesh.runner.v1 import host_pb2
+from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import DeadlineExceeded, Unavailable
 from services.runner.domain import Isolation, Job
@@ -15,6 +16,9 @@ from services.runner.domain import Isolation, Job
 _ANSWER_MARGIN_S = 3.0
 # Questions one host may have in flight; its handler is one process.
 _QUESTIONS_MAX = 256
+# Answers that come in parts may take their time; each may have a quarter of a MiB on its way.
+_TALKS_MAX = 256
+_GOING_AWAY = 1001  # of a WebSocket's close
 
 
 class HostLost(Exception):
@@ -31,6 +35,44 @@ class Capacity:
     def of(self, isolation: Isolation) -> int:
         """Return how many of that isolation."""
         return self.shared if isolation is Isolation.SHARED else self.processes
+
+
+class Talk:
+    """A call whose answer comes in parts, from the runner's end."""
+
+    def __init__(self, call_id: int, post: Callable[[host_pb2.RunnerMessage], None]) -> None:
+        self._call_id = call_id
+        self._post = post
+        self._heard: asyncio.Queue[host_pb2.CallPart | Unavailable | None] = asyncio.Queue()
+        self.is_over = False
+        """Whether either side has said its last word."""
+
+    def say(self, part: app_pb2.AppPart) -> None:
+        """Tell the app what its client says."""
+        if self.is_over:
+            return
+        self._post(host_pb2.RunnerMessage(call_part=host_pb2.CallPart(call_id=self._call_id, part=part)))
+        if part.HasField("close"):
+            self.is_over = True
+            self._heard.put_nowait(None)
+
+    def hang_up(self) -> None:
+        """Tell the app that its client has gone, unless all is said."""
+        self.say(app_pb2.AppPart(close=app_pb2.AppClose(code=_GOING_AWAY)))
+
+    def take(self, said: host_pb2.CallPart | Unavailable) -> None:
+        """Take what the host says, or that it is gone."""
+        self._heard.put_nowait(said)
+
+    async def hear(self) -> host_pb2.CallPart | None:
+        """Return the next part, None if nobody wants it.  Raises `Unavailable` if the host is gone."""
+        said = await self._heard.get()
+        if said is None:
+            return None
+        self.is_over = self.is_over or isinstance(said, Unavailable) or said.part.HasField("close")
+        if isinstance(said, Unavailable):
+            raise said
+        return said
 
 
 class Link:
@@ -58,6 +100,7 @@ class Link:
         self._outbox: list[host_pb2.RunnerMessage] = []
         self._wake = asyncio.Event()
         self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._talks: dict[int, Talk] = {}
         self._numbers = itertools.count(1)
 
     # -- room ----------------------------------------------------------------------------------------------------
@@ -134,6 +177,27 @@ class Link:
         result: host_pb2.CallResult = await self._ask(call.call_id, host_pb2.RunnerMessage(call=call), call.timeout_s)
         return result
 
+    @contextlib.contextmanager
+    def talk(self, call: host_pb2.Call) -> Iterator[Talk]:
+        """Send a request to the app whose answer comes in parts, and listen for the length of the block.
+
+        What an app has not said by its end is not wanted.  Raises `Unavailable`.
+        """
+        self._check_free(len(self._talks), _TALKS_MAX)
+        call.call_id = next(self._numbers)
+        talk = self._talks[call.call_id] = Talk(call.call_id, self.post)
+        self.post(host_pb2.RunnerMessage(call=call))
+        try:
+            yield talk
+        finally:
+            del self._talks[call.call_id]
+            talk.hang_up()
+
+    def hear(self, said: host_pb2.CallPart) -> None:
+        """Hand a part to whoever listens; one that is late is dropped."""
+        if (talk := self._talks.get(said.call_id)) is not None:
+            talk.take(said)
+
     async def ask(self, ask: host_pb2.Ask) -> host_pb2.AskResult:
         """Have a flow's form handler check inputs.  Raises `Unavailable` and `DeadlineExceeded`."""
         ask.ask_id = next(self._numbers)
@@ -150,10 +214,7 @@ class Link:
 
     async def _ask(self, number: int, message: host_pb2.RunnerMessage, timeout_s: float) -> Any:
         what = f"the app of {self.expose}"
-        if not self.attached:
-            raise Unavailable(f"{what} is restarting: try again", resource=f"apps/{self.expose}")
-        if len(self._asked) >= _QUESTIONS_MAX:
-            raise Unavailable(f"{what} is busy: try again", resource=f"apps/{self.expose}")
+        self._check_free(len(self._asked), _QUESTIONS_MAX)
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         self.post(message)
         try:
@@ -167,6 +228,13 @@ class Link:
             raise DeadlineExceeded(f"{what} gave no answer within {timeout_s:g} s")
         return result
 
+    def _check_free(self, count: int, count_max: int) -> None:
+        what = f"the app of {self.expose}"
+        if not self.attached:
+            raise Unavailable(f"{what} is restarting: try again", resource=f"apps/{self.expose}")
+        if count >= count_max:
+            raise Unavailable(f"{what} is busy: try again", resource=f"apps/{self.expose}")
+
     def answer(self, number: int, result: Any) -> None:
         """Hand an answer to whoever waits for it; a late one is dropped."""
         future = self._asked.get(number)
@@ -177,9 +245,12 @@ class Link:
         """Its stream has ended: questions fail, since their answers may be lost."""
         self.attached = False
         self.seen_at = time.monotonic()
+        gone = f"the app of {self.expose} went away while it was asked: try again"
         for future in self._asked.values():
             if not future.done():
-                future.set_exception(Unavailable(f"the app of {self.expose} went away while it was asked: try again"))
+                future.set_exception(Unavailable(gone))
+        for talk in self._talks.values():
+            talk.take(Unavailable(gone))
 
 
 @dataclasses.dataclass(slots=True)

@@ -13,16 +13,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
+from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, NotFound
 from services.runner import domain
-from services.runner.domain import Change, Job, Lock, LockState
-from services.runner.journal import LOCKS, Journal, locks_of
-from services.runner.links import Hosts
+from services.runner.dispatcher import Dispatcher
+from services.runner.domain import Change, Job, Lock, LockState, State
+from services.runner.journal import APPS, LOCKS, Journal, locks_of
+from services.runner.links import Hosts, Link
 from services.runner.ports.store import JobStore
 from services.runner.refusals import refused
 from services.runner.requests import Requests
 
-_LOOK_AGAIN_S = 30.0
+_LOOK_AGAIN_S = 5.0
 _DUE_MAX = 500
 _MANY = 500
 _PAUSE_S = 0.25
@@ -35,29 +36,37 @@ class Locks:
         self,
         store: JobStore,
         journal: Journal,
+        dispatcher: Dispatcher,
         hosts: Hosts,
         requests: Requests,
         bus: Bus,
         *,
         timeout_s: float,
+        patience_s: float,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._journal = journal
+        self._dispatcher = dispatcher
         self._hosts = hosts
         self._requests = requests
         self._bus = bus
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
         self._now = now
 
     async def expire(self) -> None:
-        """End locks at their time, until cancelled: sleeps to the next one, or until the locks change."""
+        """End locks at their time, until cancelled: sleeps to the next one, or until the locks change.
+
+        Raises `Unavailable` if that cannot be written now: begin anew.
+        """
         async with self._bus.subscribe(LOCKS) as waker:
             while not waker.closed:
                 for lock in await self._store.due_locks(self._now(), _DUE_MAX):
-                    with contextlib.suppress(MeshError):  # answered at the last moment, or its job has ended
+                    # Answered at the last moment, or its job has ended.
+                    with contextlib.suppress(FailedPrecondition, NotFound):
                         rule = functools.partial(_expire, lock=lock, now=self._now)
-                        await self._journal.change(lock.job_id, rule)
+                        await self._go_on(await self._journal.change(lock.job_id, rule))
                 next_at = await self._store.next_expiry()
                 wait_s = _LOOK_AGAIN_S if next_at is None else next_at - self._now()
                 # The clock may be set: it is looked at now and then, however far away the next lock is.
@@ -77,21 +86,36 @@ class Locks:
             result_json = await self._ask_app(lock, inputs_json, user)
             rule = functools.partial(_answer, lock=lock, result_json=result_json, user=user, now=self._now)
             try:
-                await self._journal.change(lock.job_id, rule, request and request.answered(lock.name.encode()))
+                done = request and request.answered(lock.name.encode())
+                await self._go_on(await self._journal.change(lock.job_id, rule, done))
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or await self._requests.known(request) is None:
                     raise
         return await self._store.get_lock(lock.lock_id)
+
+    async def _go_on(self, job: Job) -> None:
+        """Start another attempt of a job that waited without a process."""
+        if job.state == State.QUEUED:
+            await self._dispatcher.enqueue(job)
 
     def _check_open(self, lock: Lock) -> None:
         if lock.state != LockState.PENDING or lock.expires_at <= self._now():
             how = "expired" if lock.state == LockState.PENDING else lock.state
             raise FailedPrecondition(f"the lock is {how}: it takes no answer any more", state=how)
 
+    async def _serving(self, expose: str) -> Link:
+        """Return a host of an app; wait a moment for one that is being restarted.  Raises `Unavailable`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._patience_s
+        async with self._bus.subscribe(APPS) as waker:
+            while not self._hosts.serving.get(expose) and not waker.closed and (left_s := until - loop.time()) > 0:
+                await waker.wait(left_s)
+        return self._hosts.asked_least(expose)
+
     async def _ask_app(self, lock: Lock, inputs_json: str, user: str) -> str:
         """Have the app parse, check and lease the answer; return what the flow gets, as JSON."""
         job = await self._store.get(lock.job_id)
-        link = self._hosts.links.get(job.host_id) or self._hosts.asked_least(job.expose)
+        link = self._hosts.links.get(job.host_id) or await self._serving(job.expose)
         checked = await link.check_lock(
             host_pb2.CheckLock(
                 lock=lock.name,

@@ -13,30 +13,36 @@ from services.runner.domain import Event, Job
 from services.runner.ports.store import JobStore
 
 _RECENT_MAX = 4096
-_RECENT_CHARS_MAX = 4 * 1024 * 1024
+_RECENT_BYTES_MAX = 4 * 1024 * 1024
+_ALL_BYTES_MAX = 64 * 1024 * 1024
+"""Of all jobs together: what is not at hand is read from the store."""
 _BATCH_MAX = 500
-_BATCH_CHARS_MAX = 1024 * 1024
+_BATCH_BYTES_MAX = 32 * 1024
+"""A watcher that does not read holds one batch here and one in each process on the way."""
 
 
 class _Tail:
     def __init__(self, last_seq: int) -> None:
         self.last_seq = last_seq
         self.recent: collections.deque[Event] = collections.deque()
-        self.chars = 0
+        self.bytes = 0
         self.watchers = 0
         self.over = False
 
     def push(self, events: Sequence[Event]) -> None:
         if self.recent and self.recent[-1].seq + 1 != events[0].seq:  # somebody else wrote in between
-            self.recent.clear()
-            self.chars = 0
+            self.cool()
         for event in events:
             self.recent.append(event)
-            self.chars += len(event.payload) + len(event.detail)
-        while len(self.recent) > _RECENT_MAX or self.chars > _RECENT_CHARS_MAX:
-            gone = self.recent.popleft()
-            self.chars -= len(gone.payload) + len(gone.detail)
+            self.bytes += _size(event)
+        while len(self.recent) > _RECENT_MAX or self.bytes > _RECENT_BYTES_MAX:
+            self.bytes -= _size(self.recent.popleft())
         self.last_seq = max(self.last_seq, events[-1].seq)
+
+    def cool(self) -> None:
+        """Have nothing at hand."""
+        self.recent.clear()
+        self.bytes = 0
 
     def after(self, seq: int) -> list[Event] | None:
         """Return the next events behind `seq`, or `None` if they are not all at hand."""
@@ -59,6 +65,10 @@ class Tails:
         self._store = store
         self._bus = bus
         self._tails: dict[str, _Tail] = {}
+        self._warm: collections.OrderedDict[str, _Tail] = collections.OrderedDict()
+        """Those that have events at hand, the one that moved last at the end."""
+        self._bytes = 0
+        """At hand, of all."""
 
     async def push(self, job: Job, events: Sequence[Event]) -> None:
         """Tell watchers of events that are on disk now."""
@@ -67,19 +77,20 @@ class Tails:
             tail = self._tails[job.job_id] = _Tail(job.last_seq - len(events))
         if tail is not None:
             if events:
-                tail.push(events)
+                self._keep(job.job_id, tail, events)
             if job.ended:
                 tail.over = True
                 if not tail.watchers:
-                    del self._tails[job.job_id]
+                    self._drop(job.job_id)
         if events or job.ended:
             await self._bus.publish(topic(job.job_id))
 
     async def forget(self, job_id: str) -> None:
         """End every watch of a job that has been deleted."""
-        tail = self._tails.pop(job_id, None)
+        tail = self._tails.get(job_id)
         if tail is not None:
             tail.over = True
+            self._drop(job_id)
         await self._bus.publish(topic(job_id))
 
     async def watch(self, job: Job, after_seq: int, heartbeat_s: float) -> AsyncIterator[list[Event]]:
@@ -97,14 +108,17 @@ class Tails:
                     self._tails[job.job_id] = tail
             tail.watchers += 1
             try:
-                seq = after_seq
+                seq, most = after_seq, _BATCH_MAX
                 while not waker.closed:
                     if seq < tail.last_seq:
-                        batch = _bounded(tail.after(seq) or await self._store.events(job.job_id, seq, _BATCH_MAX))
-                        if not batch:
+                        found = tail.after(seq) or await self._store.events(job.job_id, seq, most)
+                        if not found:
                             return  # deleted while we read
-                        yield batch
+                        batch = _bounded(found)
+                        most = min(_BATCH_MAX, 2 * len(batch))  # of large events few are sent at once: read no more
                         seq = batch[-1].seq
+                        del found  # it may be held for as long as the watcher does not read
+                        yield batch
                     elif tail.over:
                         return
                     elif not await waker.wait(heartbeat_s):
@@ -112,14 +126,36 @@ class Tails:
             finally:
                 tail.watchers -= 1
                 if tail.over and not tail.watchers and self._tails.get(job.job_id) is tail:
-                    del self._tails[job.job_id]
+                    self._drop(job.job_id)
+
+    def _keep(self, job_id: str, tail: _Tail, events: Sequence[Event]) -> None:
+        """Have events at hand; those of the jobs that have said nothing for longest make room."""
+        self._bytes -= tail.bytes
+        tail.push(events)
+        self._bytes += tail.bytes
+        self._warm[job_id] = tail
+        self._warm.move_to_end(job_id)
+        while self._bytes > _ALL_BYTES_MAX and len(self._warm) > 1:
+            _, coldest = self._warm.popitem(last=False)
+            self._bytes -= coldest.bytes
+            coldest.cool()
+
+    def _drop(self, job_id: str) -> None:
+        tail = self._tails.pop(job_id)
+        if self._warm.pop(job_id, None) is not None:
+            self._bytes -= tail.bytes
 
 
 def _bounded(events: list[Event]) -> list[Event]:
     """Cut a batch that would make too large a message; at least one event stays."""
-    chars = 0
+    size = 0
     for index, event in enumerate(events):
-        chars += len(event.payload) + len(event.detail)
-        if index and chars > _BATCH_CHARS_MAX:
+        size += _size(event)
+        if index and size > _BATCH_BYTES_MAX:
             return events[:index]
     return events
+
+
+def _size(event: Event) -> int:
+    """Return the bytes of what an event says."""
+    return sum(len(text) if text.isascii() else len(text.encode()) for text in (event.payload, event.detail))

@@ -12,7 +12,7 @@ from meshkit import names
 from meshkit.clock import stamp
 from meshkit.errors import Denied, Invalid
 from meshkit.principal import Principal
-from services.runner.apps import App, AppState
+from services.runner.appstates import App, AppState
 from services.runner.births import Order
 from services.runner.domain import (
     HELD,
@@ -176,6 +176,7 @@ def opening_from_pb(report: host_pb2.Report) -> OpenLock | None:
         return None
     lock = report.lock
     return OpenLock(
+        again=lock.again,
         lock_id=lock.lock_id,
         title=lock.title,
         elements_json=lock.elements_json or "[]",

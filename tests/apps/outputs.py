@@ -49,6 +49,12 @@ def many_lines() -> None:
         print(f"line {number}")
 
 
+def long_log(inputs: dict[str, Any]) -> None:
+    """Print thirty million characters, in lines of a thousand."""
+    for number in range(30_000):
+        print(f"{number:06}".ljust(1_000, "."))
+
+
 async def many_events(inputs: dict[str, Any], tracer: Tracer) -> None:
     """Send twenty thousand events from four tasks."""
 
@@ -117,7 +123,7 @@ def _add(path: str, entry: str) -> None:
 
 
 for name in (
-    "printing", "long_line", "many_lines", "many_events", "strange_text", "large_result", "strange_result",
+    "printing", "long_line", "many_lines", "long_log", "many_events", "strange_text", "large_result", "strange_result",
     "descendants", "sleeping", "echo",
 ):  # fmt: skip
     _add(f"/{name.replace('_', '-')}", name)

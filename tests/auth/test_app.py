@@ -131,6 +131,19 @@ async def test_a_chosen_password_stays_on_loopback(tmp_path: pathlib.Path) -> No
         await mesh.sign_in("admin", "s3cret")
 
 
+async def test_the_admin_has_the_address_that_was_chosen(tmp_path: pathlib.Path) -> None:
+    """From the first start or a later one; a start without the variable leaves it."""
+    for chosen, email in (
+        ("", "admin@example.com"),
+        ("ada@mesh.example", "ada@mesh.example"),
+        ("", "ada@mesh.example"),
+    ):
+        async with auth_mesh(tmp_path, memory=False, admin_email=chosen) as mesh:
+            tokens = await mesh.sign_in("admin", "admin")
+            me = await mesh.users.GetUser(pb.GetUserRequest(name="users/admin"), metadata=bearer(tokens), timeout=5)
+            assert me.email == email
+
+
 async def test_an_admin_who_was_deleted_does_not_come_back(tmp_path: pathlib.Path) -> None:
     """The mesh has another operator, who decided so."""
     for chosen in ("", "s3cret"):

@@ -27,3 +27,9 @@ def test_a_mesh_that_may_start(host: str, password: str) -> None:
 
     assert password == config.initial_password()
     assert not password or f"={password}" not in repr(config).replace("'", "")
+
+
+def test_an_address_that_is_none_is_refused_at_the_start() -> None:
+    """Naming the setting."""
+    with pytest.raises(ValueError, match=r"admin_email[\s\S]*must be an e-mail address"):
+        Config(data_dir=pathlib.Path("unused"), admin_email="nobody")

@@ -128,11 +128,14 @@ def test_interrupting_a_run_leaves_the_job_and_says_so(cli: Cli, cli_mesh: Mesh,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        name = process.stdout.readline().split()[0]
-        while not process.stdout.readline().endswith("debug waiting\n"):
-            pass
-        process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+        try:
+            name = process.stdout.readline().split()[0]
+            while not process.stdout.readline().endswith("debug waiting\n"):
+                pass
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=30)[1]
+        finally:
+            process.kill()  # a failure must not wait for the job's end
 
     assert 130 == process.returncode
     assert f"the job goes on: agentmesh watch {name.removeprefix('jobs/')}" in said

@@ -12,6 +12,8 @@ import schemathesis
 _REAL = json.loads(os.environ.get("REAL", "{}"))
 
 
+_BELOW = {"/mip003/{expose}/{flow}": "async"}
+"""Flows that are named within their expose, by how the path begins."""
 _VICTIMS = ("user", "role")
 """Names of users: always one that may be harmed."""
 
@@ -25,7 +27,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     made_up = sum(repr(sorted((case.path_parameters or {}).items())).encode())
     for name, value in list((case.path_parameters or {}).items()):
         if name in _REAL and (name in _VICTIMS or (made_up % 3 and case.method.upper() != "DELETE")):
-            case.path_parameters[name] = _REAL[name]
+            within = next((flow for path, flow in _BELOW.items() if case.operation.path.startswith(path)), None)
+            case.path_parameters[name] = within if within and name == "flow" else _REAL[name]
         elif not str(value).strip("/."):
             case.path_parameters[name] = "nobody"
     if "user" in (case.path_parameters or {}) and isinstance(case.body, dict):

@@ -25,7 +25,7 @@ LEFT_OUT = (
     # They would end what the others need: the session, the apps.
     *("Auth_Logout", "SignIn_Logout", "SignIn_SubmitLogout", "Boot_StartBoot", "Boot_StopApps", "Boot_RefreshExpose"),
     # They have no end.
-    *("Flow_WatchFlows", "Lock_WatchLocks"),
+    *("App_WatchApps", "Flow_WatchFlows", "Lock_WatchLocks"),
 )
 pytestmark = [pytest.mark.xdist_group("conformance"), pytest.mark.timeout(240)]
 

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -57,6 +58,7 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
         self.called: list[app_pb2.CallAppRequest] = []
         self.listed: list[job_pb2.ListJobsRequest] = []
         self.counts: dict[str, int] = {}
+        self.deleted: list[tuple[str, float, str]] = []
         self.requests: dict[str, tuple[str, str]] = {}
 
     def add(self, job: job_pb2.Job, *batches: list[job_pb2.Event]) -> str:
@@ -78,7 +80,8 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
         return self._own(request.name)
 
     async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Any) -> empty_pb2.Empty:
-        self._own(request.name)
+        job = self._own(request.name)
+        self.deleted.append((job.owner, time.time(), job.name))
         del self.jobs[request.name.removeprefix("jobs/")]
         return empty_pb2.Empty()
 
@@ -92,7 +95,12 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
             if (not before or job.name.removeprefix("jobs/") < before) and request.query in job.meta_json
         ]
         size = request.page_size
-        return job_pb2.ListJobsResponse(jobs=found[:size], next_page_token="more" if len(found) > size else "")
+        deleted = []
+        if request.HasField("deleted_since"):
+            since = request.deleted_since.ToMicroseconds() / 1e6
+            deleted = [name for owner, when, name in self.deleted if owner == caller().user and when >= since]
+        token = "more" if len(found) > size else ""
+        return job_pb2.ListJobsResponse(jobs=found[:size], next_page_token=token, deleted=deleted)
 
     async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
         job_id = self._own(request.name).name.removeprefix("jobs/")
@@ -141,6 +149,15 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
     async def CallApp(self, request: app_pb2.CallAppRequest, context: Any) -> app_pb2.CallAppResponse:
         self.called.append(request)
         return self.apps[request.name.removeprefix("apps/")](request)
+
+    async def StreamApp(
+        self, request_iterator: AsyncIterator[app_pb2.StreamAppRequest], context: Any
+    ) -> AsyncIterator[app_pb2.StreamAppResponse]:
+        """Send the whole answer in one piece."""
+        response = await self.CallApp((await anext(aiter(request_iterator))).call, context)
+        head = app_pb2.AppHead(status=response.status, headers=response.headers)
+        for part in ({"head": head}, {"data": response.body}, {"close": app_pb2.AppClose()}):
+            yield app_pb2.StreamAppResponse(part=app_pb2.AppPart(**part))
 
 
 class Registry(registry_pb2_grpc.FlowServiceServicer, registry_pb2_grpc.ExposeServiceServicer):

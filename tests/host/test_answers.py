@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import fastapi
+import pydantic
 import pytest
 from mesh.runner.v1 import host_pb2
 
@@ -66,6 +67,19 @@ async def start(request: fastapi.Request) -> fastapi.Response:
     return Launch(request, run, inputs=await request.json())
 
 
+class Sized(pydantic.BaseModel):
+    """What a route takes."""
+
+    name: str
+    size: int = 1
+
+
+@plain.post("/sized")
+async def sized(data: Sized, request: fastapi.Request) -> fastapi.Response:
+    """Launch with a model."""
+    return Launch(request, run, inputs=data)
+
+
 async def ask(inputs: Any, path: str = "/", asgi: Asgi = app) -> host_pb2.AskResult:
     """Ask a form handler."""
     question = host_pb2.Ask(
@@ -76,7 +90,7 @@ async def ask(inputs: Any, path: str = "/", asgi: Asgi = app) -> host_pb2.AskRes
         base_url="http://mesh",
         extra_json='{"noted": "ü"}',
     )
-    return await answers.ask(LoadedApp(asgi, []), "demo", question)
+    return await answers.ask(answers.Served(app=LoadedApp(asgi, []), expose="demo"), question)
 
 
 async def check(inputs: dict[str, Any], title: str = "greeting") -> host_pb2.LockCheck:
@@ -90,7 +104,7 @@ async def check(inputs: dict[str, Any], title: str = "greeting") -> host_pb2.Loc
         user="users/ann",
         base_url="http://mesh",
     )
-    return await answers.check_lock(LoadedApp(app, []), "demo", question)
+    return await answers.check_lock(answers.Served(app=LoadedApp(app, []), expose="demo"), question)
 
 
 @pytest.mark.parametrize(("asgi", "path", "inputs"), [(app, "/", {"how": "two"}), (plain, "/plain", {"number": 2})])
@@ -121,6 +135,15 @@ async def test_errors_come_by_field(inputs: Any, errors: Any) -> None:
     assert errors == (found if isinstance(errors, dict) else list(found))
     assert [] == list(result.launches)
     assert (0, "") == (result.status, result.detail)
+
+
+async def test_what_does_not_fit_a_route_s_model_comes_by_field() -> None:
+    """As a form's errors do: FastAPI answers 422 with where and what."""
+    result = await ask({"size": "big"}, "/sized", plain)
+
+    assert ["name", "size"] == [error.field for error in result.errors]
+    assert ["Field required"] == list(result.errors[0].messages)
+    assert (0, []) == (result.status, list(result.launches))
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,16 @@
 """What is printed becomes whole lines."""
 
+import io
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from agentmesh.host.capture import LINE_CHARS_MAX, LineWriter
+from agentmesh.host.capture import LINE_CHARS_MAX, PART_S, LineWriter, text_stream
 from agentmesh.progress import Throttle
 
 
@@ -19,7 +22,7 @@ class Screen:
         self.drawn: list[dict[str, Any]] = []
         clock = iter(range(1_000_000))  # a second for each look at it, so that nothing is held back
         throttle = Throttle(lambda payload: self.drawn.append(json.loads(payload)), now=lambda: float(next(clock)))
-        self.writer = LineWriter(self.lines.append, 1, throttle)
+        self.writer = LineWriter(self.lines.append, throttle)
 
     def write(self, *parts: str) -> "Screen":
         """Write each part, then end."""
@@ -37,11 +40,11 @@ class Screen:
 def test_lines_come_out_whole_and_stripped() -> None:
     """A line is emitted when it ends; blank ones are dropped; the rest comes with `finish`."""
     lines: list[str] = []
-    writer = LineWriter(lines.append, 1)
+    writer = LineWriter(lines.append)
 
-    print("one", end=" ", file=writer)
-    print("line  ", file=writer)
-    print("\n\n", file=writer)
+    writer.write("one ")
+    writer.write("line  \n")
+    writer.write("\n\n\n")
     writer.write("the rest")
     before = list(lines)
     writer.finish()
@@ -53,11 +56,54 @@ def test_lines_come_out_whole_and_stripped() -> None:
 def test_a_line_without_end_is_cut() -> None:
     """A job that never breaks its line cannot fill the memory."""
     lines: list[str] = []
-    writer = LineWriter(lines.append, 1)
+    writer = LineWriter(lines.append)
 
     writer.write("x" * (LINE_CHARS_MAX + 1))
+    before = [len(line) for line in lines]
+    writer.write("y" * 20_000_000 + "\n")
 
-    assert 1 == len(lines)
+    assert [LINE_CHARS_MAX] == before
+    assert LINE_CHARS_MAX == max(len(line) for line in lines)
+    assert LINE_CHARS_MAX + 20_000_001 == sum(len(line) for line in lines)
+
+
+def test_a_part_of_a_line_waits_for_the_rest() -> None:
+    """For a moment, from when it began; then it is emitted as it is, and the rest behind it."""
+    lines: list[str] = []
+    calls: list[Callable[[], None]] = []
+    writer = LineWriter(lines.append, later=lambda delay_s, call: calls.append(call))
+
+    writer.write("Name? ")
+    writer.write("(or none) ")
+    early = calls.pop()
+    early()  # it is not time yet: another is set
+    before = list(lines)
+    time.sleep(PART_S)  # what is told is how long it has waited
+    calls.pop()()
+    writer.write("Ann\nnext\n")
+
+    assert ([], []) == (before, calls)
+    assert ["Name? (or none)", "Ann", "next"] == lines
+
+
+def test_the_stream_is_a_text_stream_as_any() -> None:
+    """With a binary one below; characters may come in parts, lines in any number."""
+    lines: list[str] = []
+    stream = text_stream(LineWriter(lines.append), "stdout", 1)
+
+    stream.writelines(["a\n", "b"])
+    stream.write("c\n")
+    stream.buffer.write(b"Gr\xc3")
+    stream.buffer.write(b"\xbc\xc3\x9fe \xff\n")
+    stream.write("lone \ud800\n")
+    told = (stream.isatty(), stream.fileno(), stream.encoding, stream.errors, stream.name, stream.writable())
+    stream.reconfigure(errors="backslashreplace")
+    stream.write("\udfff\n")
+
+    assert ["a", "bc", "Grüße \ufffd", "lone ?", "\\udfff"] == lines
+    assert (False, 1, "utf-8", "replace", "<stdout>", True) == told
+    with pytest.raises(io.UnsupportedOperation):
+        stream.read()
 
 
 def test_what_is_drawn_over_is_progress() -> None:
@@ -93,7 +139,7 @@ def test_a_drawn_line_without_end_is_cut() -> None:
     """As any other."""
     screen = Screen().write("\r" + "x" * (LINE_CHARS_MAX + 1))
 
-    assert ([LINE_CHARS_MAX + 1], [1000]) == (
+    assert ([LINE_CHARS_MAX, 1], [1000]) == (
         [len(line) for line in screen.lines],
         [len(text) for text in screen.texts],
     )

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import errno
+import signal
 import socket
 
 from agentmesh.host.children import Zygote
-from agentmesh.host.frames import Channel, Kind
+from agentmesh.host.frames import Channel, Kind, Splitter, pack
 from agentmesh.host.zygote import FORK, UNFORKED
 
 
@@ -26,6 +27,42 @@ async def test_a_child_that_cannot_be_had_ends_in_words() -> None:
         assert (Kind.FORK, child.number) == (frame[0], number)
         assert "could not be started: Cannot allocate memory" == how
         child.close()
+
+
+async def test_a_zygote_that_hangs_is_ended() -> None:
+    """One that does nothing of what it is told: its host ends with it, and another is started."""
+    ours, theirs = socket.socketpair()
+    hung = await asyncio.create_subprocess_exec("sleep", "60")
+    with contextlib.closing(Zygote(ours, hung.pid, look_s=0.05)) as zygote, theirs:
+        child = zygote.take_job()
+        async with asyncio.timeout(10):
+            await zygote.gone
+            ended = await hung.wait()
+
+        assert -signal.SIGKILL == ended
+        child.close()
+
+
+async def test_a_zygote_that_answers_is_left_alone() -> None:
+    """However often it is told something, and though it is slow: a sign of life is enough."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    with contextlib.closing(Zygote(ours, look_s=0.05)) as zygote, theirs:
+        splitter = Splitter()
+        answered = 0
+        for _ in range(5):
+            zygote.take_job().close()
+            async with asyncio.timeout(10):
+                kinds: list[int] = []
+                while Kind.PING not in kinds:
+                    data = await asyncio.get_running_loop().sock_recv(theirs, 4096)
+                    kinds += [kind for kind, _ in splitter.feed(data)]
+            await asyncio.sleep(0.08)  # more than a look, less than too many
+            theirs.send(pack(Kind.PONG))
+            answered += 1
+            await asyncio.sleep(0.2)  # longer than a zygote that owes an answer has
+        assert 5 == answered
+        assert not zygote.gone.done()
 
 
 async def test_a_zygote_that_ends_is_gone() -> None:

@@ -17,6 +17,10 @@ def _deployed(admin: Panel) -> None:
     [
         ("tests.apps.broken:app", "this app is broken on purpose"),
         ("tests.apps.no_such_module:app", "No module named"),
+        (
+            "tests.apps.panelist:app",
+            "No module named 'kodosumi.service.admin': it is not part of what agentmesh offers",
+        ),
         ("tests.apps.formats:no_such_attribute", "no_such_attribute"),
         ("not an import path", "import_path"),
         ("tests.apps.formats:GOLDEN", "GOLDEN"),

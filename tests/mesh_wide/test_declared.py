@@ -5,14 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from mesh.runner.v1 import job_pb2
 
 from agentmesh.client import InvalidInputs
 from agentmesh.testing import Mesh
 from tests.mesh_wide.grpcapi import Jobs
-from tests.mesh_wide.panel import Panel
+from tests.mesh_wide.panel import Panel, assert_envelope
 
+AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "67" * 16
+"""An agent that the ledger has from its start."""
 APPS = {"declared": "tests.apps.declared:app"}
 TEXTS: dict[str, Any] = {"text": "hello", "count": "3", "loud": "on", "words": "a\nb"}
+FORM_ENCODED = {"content-type": "application/x-www-form-urlencoded"}
 VALUES = {"text": "hello", "count": 3, "loud": True, "tone": "warm", "words": ["a", "b"]}
 
 
@@ -41,10 +45,17 @@ def by_grpc(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
     return mesh.client.create_job(f"declared/{path}".rstrip("/"), inputs).name.removeprefix("jobs/")
 
 
+def by_panel(mesh: Mesh, admin: Panel, path: str, inputs: dict[str, Any]) -> str:
+    """Launch as clients of the panel's API do: with a form."""
+    answer = admin.http.post(f"/-/localhost/8005/declared/-/{path}", data=inputs)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["result"])
+
+
 Way = Callable[[Mesh, Panel, str, dict[str, Any]], str]
 
 
-@pytest.mark.parametrize("launch", [by_page, by_sumi, by_grpc])
+@pytest.mark.parametrize("launch", [by_page, by_panel, by_sumi, by_grpc])
 @pytest.mark.parametrize("path", ["untouched", "shared"])
 def test_every_way_in_checks_and_starts(mesh: Mesh, admin: Panel, launch: Way, path: str) -> None:
     """Texts become what the model declares; of one flow the app would fail if it were asked."""
@@ -55,13 +66,6 @@ def test_every_way_in_checks_and_starts(mesh: Mesh, admin: Panel, launch: Way, p
     assert {"dict": VALUES} == json.loads(done["final"])
     with Jobs(mesh.url, admin.token) as jobs:
         assert json.loads(jobs.get(fid).inputs_json) == VALUES
-
-
-def test_the_way_through_to_the_app_starts_it_too(admin: Panel) -> None:
-    """As the panel's API has it: the app's own answer, with the job's id."""
-    done = admin.wait(admin.launch("declared", **{**TEXTS, "words": ["a", "b"]}))
-
-    assert {"dict": VALUES} == json.loads(done["final"])
 
 
 def test_a_form_declares_as_well(mesh: Mesh, admin: Panel) -> None:
@@ -83,6 +87,92 @@ def test_the_form_is_shown(admin: Panel) -> None:
     ]
     assert 'name="count"' in page
     assert "What to say, and how often." in page
+
+
+@pytest.mark.parametrize("path", ["", "untouched"])
+def test_the_panel_answers_a_launch_with_the_form_and_the_job(admin: Panel, path: str) -> None:
+    """JSON and forms alike; what is wrong stands by field in an answer that is no error."""
+    url = f"/-/localhost/8005/declared/-/{path}"
+    elements = admin.http.get(url).json()["elements"]
+    launched = [
+        admin.http.post(url, json={**VALUES, "submit": "go"}),
+        admin.http.post(url, content=json.dumps(VALUES), headers={"content-type": "text/plain"}),
+        admin.http.post(url, data=TEXTS),
+        admin.http.post(url, content="text=hello&count=3&loud=on&words=a%0Ab", headers=FORM_ENCODED),
+        admin.http.post(url, content="text=hello&count=3&loud=on&words=a&words=b", headers=FORM_ENCODED),
+    ]
+    refused = [admin.http.post(url), admin.http.post(url, json={}), admin.http.post(url, data={"count": "9"})]
+
+    for answer in launched:
+        assert ["result", "elements"] == list(answer.json())
+        assert (200, "application/json") == (answer.status_code, answer.headers["content-type"])
+        assert elements == answer.json()["elements"]
+        assert {"dict": VALUES} == json.loads(admin.wait(answer.json()["result"])["final"])
+    for answer in refused:
+        assert (200, ["errors", "elements"]) == (answer.status_code, list(answer.json())), answer.text
+        assert elements == answer.json()["elements"]
+        assert ("_global_", []) == list(answer.json()["errors"].items())[-1]
+        assert answer.json()["errors"]["text"]
+    assert refused[2].json()["errors"]["count"]
+
+
+@pytest.mark.parametrize("path", ["", "untouched"])
+@pytest.mark.parametrize(
+    ("content", "kind", "why"),
+    [
+        (b"{", "application/json", "JSON"),
+        (b"[]", "application/json", "must be a JSON object"),
+        (b'{"text": NaN}', "application/json", "NaN"),
+        (b'{"text": "\\ud800"}', "application/json", "surrogate"),
+        (b"text=%ff", "application/x-www-form-urlencoded", "not valid application/x-www-form-urlencoded"),
+        (b"a=1&" * 1001, "application/x-www-form-urlencoded", "not valid application/x-www-form-urlencoded"),
+        (b"--x--", "multipart/form-data; boundary=x", "not multipart/form-data"),
+    ],
+    ids=["half", "array", "constant", "surrogate", "encoding", "many", "multipart"],
+)
+def test_a_body_that_cannot_be_read(admin: Panel, path: str, content: bytes, kind: str, why: str) -> None:
+    """Is refused with the reason."""
+    url = f"/-/localhost/8005/declared/-/{path}"
+    answer = admin.http.post(url, content=content, headers={"content-type": kind})
+
+    assert (400, ["detail"]) == (answer.status_code, list(answer.json()))
+    assert why in answer.json()["detail"]
+
+
+def test_a_launch_that_is_repeated_is_one_job(admin: Panel) -> None:
+    """With its Idempotency-Key, which is good for no other inputs; a refusal uses no key up."""
+    url, once = "/-/localhost/8005/declared/-/untouched", {"Idempotency-Key": "declared-1"}
+    wrong = admin.http.post(url, json={"text": ""}, headers=once)
+    first, again = (admin.http.post(url, json={"text": "a"}, headers=once).json()["result"] for _ in range(2))
+    other = admin.http.post(url, json={"text": "b"}, headers=once)
+    too_long = admin.http.post(url, json={"text": "b"}, headers={"Idempotency-Key": "k" * 300})
+
+    assert "text" in wrong.json()["errors"]
+    assert first == again
+    assert "Idempotency-Key" in assert_envelope(other, 400)["detail"]
+    assert "Idempotency-Key" in assert_envelope(too_long, 400)["detail"]
+
+
+def test_the_panel_shows_what_a_job_costs(mesh: Mesh, admin: Panel) -> None:
+    """A priced flow waits for its money, however it is launched."""
+    mesh.client.save_expose(
+        "priced",
+        "import_path: tests.apps.declared:app\n",
+        network="Preprod",
+        meta={"/untouched": f"agentIdentifier: {AGENT}\n"},
+    )
+    admin.boot()
+    form = admin.http.get("/inputs/-/localhost/8005/priced/-/untouched").text
+    fid = admin.http.post("/-/localhost/8005/priced/-/untouched", json=TEXTS).json()["result"]
+    asked = admin.first(fid, "payment").typed["dict"]
+    page = admin.http.get(f"/outputs/html/{fid}").text
+    with Jobs(mesh.url, admin.token) as jobs:
+        waiting = jobs.get(fid)
+
+    assert (AGENT, "Preprod") == (asked["agentIdentifier"], asked["network"])
+    assert "A job costs what its seller asks (Preprod)" in form
+    assert "It costs 10 ADA (Preprod) and runs when that is in escrow." in page
+    assert job_pb2.JOB_STATE_AWAITING_PAYMENT == waiting.state
 
 
 def test_what_is_wrong_is_told_by_field(mesh: Mesh, admin: Panel) -> None:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from agentmesh.testing import Mesh
-from tests.mesh_wide.panel import Panel
+from tests.mesh_wide.panel import Panel, assert_envelope
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -77,3 +77,31 @@ def test_a_cookie_that_does_not_hold_leads_to_the_sign_in(browser: httpx.Client)
 
     assert 'name="password"' in page.text
     assert len(page.history) < 4
+
+
+def test_a_browser_that_signs_in_wrong_sees_the_form_again(mesh: Mesh) -> None:
+    """With what was wrong; a program gets the error as before."""
+    wrong = {"name": "admin", "password": "not it", "redirect": "/admin/flow"}
+    with httpx.Client(base_url=mesh.url, timeout=30) as http:
+        sent_back = http.post("/login", data=wrong, headers=BROWSER)
+        told = http.post("/login", data=wrong)
+        page = http.get("/", headers=BROWSER).text
+        icon = http.get("/favicon.ico")
+
+    assert (302, "/#failed", "") == (sent_back.status_code, sent_back.headers["location"], sent_back.text)
+    assert "set-cookie" not in sent_back.headers
+    assert 'id="failed"' in page
+    assert_envelope(told, 401)
+    assert 204 == icon.status_code
+
+
+def test_pages_lead_back(admin: Panel) -> None:
+    """To the flows; an execution that is not there is said on a page to browsers, and in JSON to programs."""
+    missing = f"/outputs/html/{'0' * 24}"
+    page = admin.http.get(missing, headers={"accept": "text/html"})
+    form = admin.http.get("/inputs/-/localhost/8005/sumi-test/-/")
+
+    assert 404 == page.status_code
+    assert "There is no such execution" in page.text
+    assert_envelope(admin.http.get(missing), 404)
+    assert all('<a href="/admin/flow">' in shown.text for shown in (page, form))

@@ -1,11 +1,15 @@
 """Rules decide who gets in."""
 
+import dataclasses
+
 import pytest
 from mesh.gateway.v1 import options_pb2
 
+from gateway.edge import contract
 from meshkit.access import check_access
 from meshkit.errors import Denied, Unauthenticated
-from meshkit.principal import NOBODY, Principal
+from meshkit.principal import GUEST, NOBODY, Principal
+from meshkit.rules import rule_of
 
 USER = Principal(user="users/u1")
 OPERATOR = Principal(user="users/u2", operator=True)
@@ -32,3 +36,28 @@ def test_rules_decide_who_gets_in(access: int, allowed: list[Principal]) -> None
         else:
             with pytest.raises((Denied, Unauthenticated)):
                 check_access(principal, access)
+
+
+@pytest.mark.parametrize(
+    "access", [number for number in options_pb2.Access.values() if number > options_pb2.ACCESS_PUBLIC]
+)
+def test_guests_are_let_in_where_the_contract_says_so(access: int) -> None:
+    """Nowhere else, although a service acts for them; what is for anybody is for them too."""
+    guest = dataclasses.replace(GUEST, service="gateway")
+
+    check_access(guest, options_pb2.ACCESS_PUBLIC)
+    check_access(guest, options_pb2.ACCESS_USER, guests=True)
+    with pytest.raises(Denied):
+        check_access(guest, access)
+
+
+def test_the_contract_lists_nothing_for_guests() -> None:
+    """What guests may call takes a name that they must know, or makes something of their own."""
+    contract.import_all(contract.descriptors())
+    methods = [method.name for service in contract.services(contract.descriptors()) for method in service.methods]
+    open_to_guests = {method.rpartition("/")[2] for method in methods if rule_of(method).guests}
+
+    assert open_to_guests == {
+        *("CreateJob", "GetJob", "WatchJob", "GetLock", "AnswerLock"),
+        *("CallApp", "GetPayment", "GetFlow"),
+    }

@@ -70,6 +70,18 @@ def test_a_clock_that_is_a_little_behind_does_not_matter() -> None:
     assert identity.verify(SECRET, jwt.encode(claims, SECRET, algorithm="HS256")) == "service:x"
 
 
+@pytest.mark.parametrize("jump_s", [600, -600, 3600, -3600, 86400, -86400, 40 * 86400])
+def test_a_token_is_renewed_when_the_clock_is_set(jump_s: float) -> None:
+    """It is judged by the clock, so a service that went by another would be shut out for as long as that takes."""
+    clock = [time.time() - jump_s]
+    who = identity.ServiceIdentity(SECRET, "runner", now=lambda: clock[0])
+    before = who.token()
+    clock[0] += jump_s
+
+    assert before != who.token()
+    assert "service:runner" == identity.verify(SECRET, who.token())
+
+
 def test_a_service_keeps_its_token_for_a_while() -> None:
     """Signing is not paid for on each call."""
     who = identity.ServiceIdentity(SECRET, "runner")

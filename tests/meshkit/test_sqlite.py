@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from meshkit.errors import NotFound
+from meshkit.errors import NotFound, Unavailable
 from meshkit.sqlite import Database
 
 TABLE = "CREATE TABLE notes (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT  -- a comment at the end"
@@ -199,9 +199,9 @@ async def test_a_failed_migration_leaves_no_half(tmp_path: pathlib.Path) -> None
 
 
 async def test_a_file_that_is_no_database_is_refused(tmp_path: pathlib.Path) -> None:
-    """At once, and not by a writer that hangs."""
+    """At once and in words, and not by a writer that hangs."""
     path = tmp_path / "notes.db"
     path.write_text("this is not a database, but it is long enough to be looked at as one" * 20)
 
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(Unavailable, match="it is no database"):
         Database(path, [TABLE]).open()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import time
 import uuid
@@ -15,6 +16,7 @@ from google.protobuf import empty_pb2
 from mesh.auth.v1 import auth_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
+from meshkit.bus import MemoryBus
 from meshkit.interceptors import Context
 
 
@@ -75,6 +77,8 @@ class Module:
     """HTTP status by path; 200 if not named."""
     gate: asyncio.Event | None = None
     """If given, the app is not loaded before this is set."""
+    answering: asyncio.Event | None = None
+    """If given, no flow answers before this is set."""
     loading: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     """Set once a load has begun."""
 
@@ -97,6 +101,14 @@ class Runner(app_pb2_grpc.AppServiceServicer):
         self.loading_most = 0
         self.stuck: set[str] = set()
         """Names of apps that cannot be removed."""
+        self.watched = 0
+        """How many streams were opened."""
+        self._bus = MemoryBus()
+
+    async def change(self, name: str, state: app_pb2.AppState.ValueType, message: str = "") -> None:
+        """Let an app stand elsewhere than before, as when its host is lost."""
+        self.apps[name].state, self.apps[name].message = state, message
+        await self._bus.publish("apps")
 
     def _see(self, context: Context) -> None:
         self.callers.append(dict(context.invocation_metadata()))
@@ -109,6 +121,7 @@ class Runner(app_pb2_grpc.AppServiceServicer):
         app = app_pb2.App(name=request.name, import_path=request.import_path, state=app_pb2.APP_STATE_STARTING)
         app.heartbeat_time.GetCurrentTime()
         self.apps[request.name] = app
+        await self._bus.publish("apps")
         self.loading_now += 1
         self.loading_most = max(self.loading_most, self.loading_now)
         try:
@@ -128,6 +141,7 @@ class Runner(app_pb2_grpc.AppServiceServicer):
             return app
         finally:
             self.loading_now -= 1
+            await self._bus.publish("apps")
 
     async def RemoveApp(self, request: app_pb2.RemoveAppRequest, context: Context) -> empty_pb2.Empty:
         """Forget an app."""
@@ -136,12 +150,28 @@ class Runner(app_pb2_grpc.AppServiceServicer):
             await context.abort(grpc.StatusCode.INTERNAL, "it clings to life")
         self.removed.append(request.name)
         self.apps.pop(request.name, None)
+        await self._bus.publish("apps")
         return empty_pb2.Empty()
 
     async def ListApps(self, request: app_pb2.ListAppsRequest, context: Context) -> app_pb2.ListAppsResponse:
         """Return the table."""
         self._see(context)
         return app_pb2.ListAppsResponse(apps=self.apps.values())
+
+    async def WatchApps(
+        self, request: app_pb2.WatchAppsRequest, context: Context
+    ) -> AsyncIterator[app_pb2.WatchAppsResponse]:
+        """Send the whole table, then what changes in it."""
+        self._see(context)
+        self.watched += 1
+        known: dict[str, app_pb2.App] = {}
+        async with self._bus.subscribe("apps") as waker:
+            for complete in itertools.chain([True], itertools.repeat(False)):
+                apps = {name: app_pb2.App.FromString(app.SerializeToString()) for name, app in self.apps.items()}
+                changed = [app for name, app in apps.items() if known.get(name) != app]
+                yield app_pb2.WatchAppsResponse(apps=changed, removed=known.keys() - apps.keys(), complete=complete)
+                known = apps
+                await waker.wait(1)
 
     async def CallApp(self, request: app_pb2.CallAppRequest, context: Context) -> app_pb2.CallAppResponse:
         """Answer with the status in the table."""
@@ -150,4 +180,6 @@ class Runner(app_pb2_grpc.AppServiceServicer):
         if app is None or app.state not in _SERVING:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "app does not run")
         assert app is not None
+        if (answering := self.modules[app.import_path].answering) is not None:
+            await answering.wait()
         return app_pb2.CallAppResponse(status=self.modules[app.import_path].statuses.get(request.path, 200))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import json
 
 import pytest
@@ -11,7 +12,11 @@ from hypothesis import strategies as st
 from meshkit.errors import Invalid
 from services.registry import documents
 from services.registry.domain.deploying import Isolation, Plan
-from services.registry.domain.exposes import Definition, FoundFlow
+from services.registry.domain.exposes import Definition, Expose, FlowMeta, FoundFlow
+from services.registry.domain.flows import flows_of
+from services.registry.domain.standings import Snapshot
+
+NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 
 # What YAML can hold: PyYAML refuses other control characters, and no author can type half a surrogate pair.
 _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t", exclude_characters="￾￿"))
@@ -112,3 +117,26 @@ def test_values_that_json_does_not_know_become_texts() -> None:
         import_path="a:b", runtime_env_json="", deployments_json="[]", fork=None
     )
     assert json.loads(plan.runtime_env_json) == {"env_vars": {"1": "2026-01-02"}, "set": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("display: x", False),
+        ("agentIdentifier: 7e8b", True),
+        ("public: true", True),
+        ("agentIdentifier: 7e8b\npublic: false", False),
+        ("agentIdentifier: 7e8b\npublic: 'false'", False),
+        ("agentIdentifier: 7e8b\npublic: perhaps", False),
+        ("agentIdentifier: 7e8b\npublic:", True),
+        ("public: 'True'", True),
+        ("public: [true]", False),
+    ],
+)
+def test_an_operator_says_what_is_public(text: str, public: bool) -> None:
+    """What is sold is, unless the operator says no; what cannot be read is no."""
+    entry = FlowMeta(url="/x/", data=text, enabled=True)
+    expose = Expose(name="x", meta=(entry,), flows=(FoundFlow(path="/"),), created_at=NOW, updated_at=NOW)
+    (flow,) = flows_of(expose, Snapshot(apps={}, seen_at=None), documents.about)
+
+    assert flow.public is public

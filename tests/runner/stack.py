@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -125,13 +126,14 @@ class Stack:
 async def stack(
     data_dir: pathlib.Path,
     address: str = "127.0.0.1:0",
+    now: Callable[[], float] = time.time,
     definitions: MemoryDefinitions | None = None,
     **config: Any,
 ) -> AsyncIterator[Stack]:
     """Run auth and the runner, with a nursery of its own unless `nursery` names one.
 
-    `address` is the runner's: hosts come back to where they were started from.  With `definitions` the engine is
-    served, and runs those.
+    `address` is the runner's: hosts come back to where they were started from; `now` is its clock.  With `definitions`
+    the engine is served, and runs those.
     """
     async with contextlib.AsyncExitStack() as exits:
         auth_port = await exits.enter_async_context(
@@ -145,7 +147,7 @@ async def stack(
             **{"engine": definitions is not None, **config},
         )
         running = runner_app.running(
-            settings, catalogue=MemoryCatalogue(Offer()), definitions=definitions or MemoryDefinitions()
+            settings, catalogue=MemoryCatalogue(Offer()), definitions=definitions or MemoryDefinitions(), now=now
         )
         port = await exits.enter_async_context(running)
         auth_channel = await exits.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{auth_port}"))

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import json
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+import grpc
+import pytest
 import pytest_asyncio
 from mesh.runner.v1 import app_pb2, job_pb2
 
@@ -106,3 +108,82 @@ async def test_a_launch_waits_for_an_app_that_is_restarted(mesh: Stack) -> None:
     assert job_pb2.JOB_STATE_SUCCEEDED == (await mesh.get(job)).state
     (listed,) = await apps(mesh)
     assert app_pb2.APP_STATE_RUNNING == listed.state
+
+
+class Watcher:
+    """An operator who follows the apps."""
+
+    def __init__(self, mesh: Stack, metadata: Sequence[tuple[str, str]] = ()) -> None:
+        request = app_pb2.WatchAppsRequest()
+        self._call = mesh.apps.WatchApps(request, metadata=metadata or mesh.operator, timeout=DEADLINE_S)
+        self.apps: dict[str, app_pb2.App] = {}
+        self.states: list[str] = []
+        """Of every app, in the order in which they were told."""
+
+    async def next(self) -> app_pb2.WatchAppsResponse | None:
+        """Take in the next message; None at the end."""
+        message = await self._call.read()
+        if message is grpc.aio.EOF:
+            return None
+        assert isinstance(message, app_pb2.WatchAppsResponse)
+        self.apps |= {app.name: app for app in message.apps}
+        self.states += [app_pb2.AppState.Name(app.state).removeprefix("APP_STATE_") for app in message.apps]
+        for name in message.removed:
+            del self.apps[name]
+        return message
+
+    async def until(self, *states: str) -> None:
+        """Take in messages until these states were told, one after the other."""
+        self.states.clear()
+        while not _in_order(states, self.states):
+            assert await self.next() is not None
+
+
+def _in_order(wanted: Sequence[str], told: Sequence[str]) -> bool:
+    left = iter(told)
+    return all(state in left for state in wanted)
+
+
+async def test_apps_are_watched(mesh: Stack) -> None:
+    """A whole snapshot comes first; then what a deploy, a lost host and a removal change, each app as it is listed."""
+    await mesh.deploy(import_path="tests.runner.placed:app")
+    watcher = Watcher(mesh)
+    while not (message := await watcher.next()) or not message.complete:
+        assert message is not None
+    whole = dict(watcher.apps)
+    listed = await apps(mesh)
+
+    await mesh.deploy("other", import_path="tests.runner.broken_app:app")
+    await watcher.until("STARTING", "FAILED")
+    await mesh.deploy(import_path="tests.runner.broken_app:app")
+    await watcher.until("OUTDATED")
+    await mesh.create(kill_host=True)
+    await watcher.until("UNHEALTHY", "RUNNING")
+    told = dict(watcher.apps)
+    await mesh.apps.RemoveApp(app_pb2.RemoveAppRequest(name="apps/other"), metadata=mesh.operator, timeout=DEADLINE_S)
+    while "apps/other" in watcher.apps:
+        assert await watcher.next() is not None
+
+    assert {"apps/demo": listed[0]} == whole
+    assert ["/", 1] == [whole["apps/demo"].flows[0].path, whole["apps/demo"].ready_count]
+    assert {"apps/demo", "apps/other"} == told.keys()
+    assert await apps(mesh) == list(watcher.apps.values())
+
+
+async def test_a_restarted_runner_says_nothing_before_it_knows(tmp_path: pathlib.Path) -> None:
+    """The first snapshot has what was placed before."""
+    async with stack(tmp_path) as mesh:
+        await mesh.deploy(import_path="tests.runner.placed:app")
+    async with stack(tmp_path) as mesh:
+        watcher = Watcher(mesh)
+        while not (message := await watcher.next()) or not message.complete:
+            assert message is not None
+        assert ["apps/demo"] == list(watcher.apps)
+
+
+async def test_users_do_not_watch_apps(mesh: Stack) -> None:
+    """Operators and services do."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await Watcher(mesh, await mesh.user("ada")).next()
+
+    assert grpc.StatusCode.PERMISSION_DENIED == caught.value.code()

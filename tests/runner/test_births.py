@@ -9,7 +9,7 @@ import pytest
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import MemoryBus
-from meshkit.errors import Denied, Internal, Invalid, NotFound
+from meshkit.errors import Denied, Exhausted, Internal, Invalid, NotFound
 from meshkit.tasks import Tasks
 from services.runner.births import Births, Order, input_hash
 from services.runner.briefs import Briefs
@@ -37,7 +37,7 @@ class Nursery:
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, Tasks(), time.time)
         dispatcher.open("demo")
         dispatcher.settle()
-        self.births = Births(dispatcher, self.catalogue, hashes="", now=lambda: 100.0)
+        self.births = Births(dispatcher, self.catalogue, hashes="", share=3, now=lambda: 100.0)
 
     async def bear(self, *launches: host_pb2.Launch, **order: Any) -> list[Job]:
         """Bear jobs of one launch."""
@@ -165,3 +165,22 @@ def test_an_input_hash_is_the_buyers() -> None:
     assert hashlib.sha256(b'n;{"a":1,"b":"\xc3\xa9"}').hexdigest() == input_hash("n", {"b": "é", "a": 1.0})
     with pytest.raises(Invalid):
         input_hash("n", {"a": 2**60})
+
+
+async def test_an_owner_has_a_share(nursery: Nursery) -> None:
+    """Past it nothing is born of a launch, and the error names the limit and what to do; ended jobs count no more."""
+    nursery.catalogue.offer("flows/demo", Offer())
+    await nursery.bear(launch(1), launch(2))
+
+    with pytest.raises(
+        Exhausted, match="may have 3 jobs that have not ended: wait until some have, or cancel"
+    ) as caught:
+        await nursery.bear(launch(3), launch(4))
+    await nursery.bear(launch(3))
+    await nursery.store.delete(f"{1:024x}", 0.0)
+    (job,) = await nursery.bear(launch(4))
+
+    assert "3" == caught.value.metadata["limit"]
+    assert caught.value.retry_after_s >= 1
+    assert 3 == len(await nursery.store.open_jobs())
+    assert job == await nursery.store.get(f"{4:024x}")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf import struct_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from mesh.runner.v1 import job_pb2, lock_pb2
@@ -46,6 +47,24 @@ async def test_an_answer_reaches_the_flow(mesh: Stack) -> None:
     assert ["debug", "lock", "lease", "debug", "final", "status"] == kinds(events)[4:]
     said = json.loads(events[5].payload)["dict"]
     assert ("greeting", lock.name.rpartition("/")[2], {"who": "Ada"}) == (said["name"], said["lid"], said["data"])
+
+
+async def test_thirty_answers_with_one_request_id_are_one(mesh: Stack) -> None:
+    """Each is told what the first has brought about, and the flow hears of one."""
+    job = await mesh.create()
+    (lock,) = await mesh.open_locks(job)
+    inputs = struct_pb2.Struct()
+    inputs.update({"greeting": "hello"})
+    request = lock_pb2.AnswerLockRequest(name=lock.name, inputs=inputs, request_id="again")
+
+    answers = await asyncio.gather(
+        *(mesh.locks.AnswerLock(request, metadata=mesh.operator, timeout=DEADLINE_S) for _ in range(30))
+    )
+    events = await mesh.events(job)
+
+    assert {lock_pb2.LOCK_STATE_ANSWERED} == {answer.state for answer in answers}
+    assert 1 == len({answer.SerializeToString(deterministic=True) for answer in answers})
+    assert 1 == kinds(events).count("lease")
 
 
 async def test_exactly_one_answer_wins(mesh: Stack) -> None:

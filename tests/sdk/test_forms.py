@@ -139,6 +139,19 @@ def test_dates_may_be_dates() -> None:
     assert ["D must be on or after 2025-01-01"] == date.check("2024-12-31")
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [None, "", " ", "{}", "[]", "null", [], [""], ["", None], {}, {"batchId": "b", "items": {}}, '{"items": null}'],
+)
+def test_an_empty_file_control_blocks_nothing(nothing: Any) -> None:
+    """However a client says that there is no file; a required one is missed."""
+    model = F.Model(F.InputFiles("a", multiple=True), F.InputFiles("b", required=True))
+    values = model.parse({"a": nothing, "b": nothing})
+
+    assert values == {"a": None, "b": None}
+    assert list(model.check(values)) == ["b"]
+
+
 def test_unknown_elements_are_left_out() -> None:
     """A form of a later release still shows what is known of it; keys that are not known do no harm."""
     model = F.Model.model_validate([{"type": "hologram"}, {"type": "password", "name": "a", "show_toggle": True}])

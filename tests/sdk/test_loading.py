@@ -83,6 +83,7 @@ APPS = [
     (APP + "\ndef factory():\n    return app", "mod:factory", "ServeAPI"),
     (APP + "\ndef builder(args):\n    return app", "mod:builder", "ServeAPI"),
     (APP + "\nclass holder:\n    inner = app", "mod:holder.inner", "ServeAPI"),
+    (METHOD, "mod:x", "ServeAPI"),
 ]
 
 
@@ -108,7 +109,6 @@ NO_APPS = [
     ("raise RuntimeError('no key')", "mod:app", "RuntimeError: no key"),
     ("import ray\n\n@ray.remote\ndef f(): ...", "mod:app", "ray.remote: Ray is not installed"),
     ("import ray\nray.nothing", "mod:app", "has no attribute 'nothing'"),
-    (METHOD, "mod:x", "X.y is a route"),
     ("from ray import serve\nserve.run(3)", "mod:app", "agentmesh runs apps by itself"),
 ]
 

@@ -1,9 +1,12 @@
 """The two routes of a form (spec: kodosumi §2.3, §2.4), called as a host calls them."""
 
+import contextlib
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import fastapi
+import pydantic
 import pytest
 
 from agentmesh import InputsError, Launch, ServeAPI, forms, serve
@@ -94,7 +97,8 @@ async def test_the_content_type_of_json_is_not_asked_for() -> None:
         (b'"text"', "application/json", "not a string"),
         (b"name=%ff", "application/x-www-form-urlencoded", "is not valid application/x-www-form-urlencoded"),
         (b"a=&" * 2_000, "application/x-www-form-urlencoded", "is not valid application/x-www-form-urlencoded"),
-        (b"--x--", "multipart/form-data; boundary=x", "not multipart/form-data"),
+        (b"--x--", "multipart/mixed; boundary=x", "not multipart/mixed"),
+        (b"--x", "multipart/form-data", "is not valid multipart/form-data"),
     ],
 )
 async def test_a_body_that_is_no_object_is_refused(content: bytes, content_type: str, detail: str) -> None:
@@ -286,7 +290,7 @@ def test_a_handler_gets_inputs_and_request_and_nothing_else() -> None:
     def needs_more(inputs: dict[str, Any], database: Any) -> None:
         """Need more."""
 
-    with pytest.raises(TypeError, match="needs `database`, but only `inputs` and `request` are passed"):
+    with pytest.raises(TypeError, match="needs `database`, but only `inputs`, `data` and `request` are passed"):
         app.enter("/", model=forms.Model())(needs_more)
     with pytest.raises(TypeError, match=r"model must be a forms\.Model, got list"):
         app.enter("/", model=[])  # type: ignore[arg-type]
@@ -325,3 +329,90 @@ async def test_an_answer_of_the_authors_own_is_passed_on() -> None:
 
     assert (402, {"detail": "pay first"}) == (response.status_code, response.json())
     assert [] == launches
+
+
+class Values(pydantic.BaseModel):
+    """What a handler takes."""
+
+    name: str
+    size: int = pydantic.Field(default=3, gt=0)
+
+
+modelled = ServeAPI()
+
+
+@modelled.post("/", entry=True)
+async def post(data: Values, request) -> Any:  # type: ignore[no-untyped-def] # as authors write it
+    """Launch with a model; nobody says what `request` is."""
+    return Launch(request, "json:dumps", inputs=data)
+
+
+@modelled.enter("/form", model=forms.Model(forms.InputText(name="name"), forms.InputNumber(name="size", value=3)))
+async def entered_with_data(data: Values, request: fastapi.Request) -> Launch:
+    """Launch with a form's values as a model."""
+    return Launch(request, "json:dumps", inputs={"name": data.name, "twice": data.size * 2})
+
+
+async def test_a_handler_may_take_a_model() -> None:
+    """As the body of a route of plain FastAPI, or of a form's values; what does not fit is told by field."""
+    async with calling(modelled) as (client, launches):
+        plain = await client.post("/", json={"name": "Ada"})
+        form = await client.post("/form", json={"name": "Ada"})
+        wrong = await client.post("/form", json={"name": "Ada", "size": 0})
+
+    assert plain.status_code == 200
+    assert [json.loads(spec.inputs_json) for spec in launches] == [
+        {"name": "Ada", "size": 3},
+        {"name": "Ada", "twice": 6},
+    ]
+    assert "result" in form.json()
+    assert list(wrong.json()["errors"]) == ["size", "_global_"]
+
+
+async def test_a_flow_without_a_summary_is_called_like_its_function() -> None:
+    """In the list of flows and in its jobs alike; the schema says what the author said, and no more."""
+    async with calling(modelled) as (client, launches):
+        await client.post("/form", json={"name": "Ada"})
+        schema = (await client.get("/form")).json()
+
+    (spec,) = launches
+    listed = {flow.path: flow.summary for flow in flows_of(modelled)}
+    assert json.loads(spec.meta_json)["summary"] == listed["/form"] == "Entered With Data"
+    assert "summary" not in schema
+
+
+async def test_a_form_may_come_in_parts() -> None:
+    """As browsers send it with a file control; one without a file blocks nothing, one with a file is refused."""
+    app = ServeAPI()
+
+    @app.enter("/", model=forms.Model(forms.InputText(name="name"), forms.InputFiles(name="file")))
+    async def enter(inputs: dict[str, Any], request: fastapi.Request) -> Launch:
+        return Launch(request, "json:dumps", inputs=inputs)
+
+    async with calling(app) as (client, launches):
+        empty = await client.post("/", data={"name": "Ada"}, files={"file": ("", b"")})
+        full = await client.post("/", data={"name": "Ada"}, files={"file": ("a.txt", b"data")})
+
+    assert "result" in empty.json()
+    assert [json.loads(spec.inputs_json) for spec in launches] == [{"name": "Ada", "file": None}]
+    assert "takes no uploads" in full.json()["errors"]["file"][0]
+
+
+def test_an_app_says_whether_it_starts_something() -> None:
+    """One that does not need not be there before somebody asks it."""
+    starting, stopping, given, including = ServeAPI(), ServeAPI(), ServeAPI(lifespan=_lifespan), ServeAPI()
+    starting.router.add_event_handler("startup", _nothing)
+    stopping.router.add_event_handler("shutdown", _nothing)
+    including.include_router(fastapi.APIRouter(lifespan=_lifespan))
+
+    assert flows.app.starts_idle
+    assert not any(app.starts_idle for app in (starting, stopping, given, including))
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: fastapi.FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+async def _nothing() -> None:
+    """Do nothing at a start or a stop."""

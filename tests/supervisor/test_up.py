@@ -1,6 +1,7 @@
 """`agentmesh up`, as a person or a script uses it."""
 
 import asyncio
+import contextlib
 import os
 import pathlib
 import signal
@@ -184,6 +185,38 @@ def test_a_port_in_use_is_refused(tmp_path: pathlib.Path) -> None:
         f"agentmesh: port {port} of 127.0.0.1 is in use: choose another with --port, or --port 0 for a free one\n"
         == refused.stderr
     )
+
+
+def test_of_two_meshes_at_once_on_one_port_one_is_ready(tmp_path: pathlib.Path) -> None:
+    """The other has one line for it, and exit code 2."""
+    (port,), (hold,) = ports.reserve(1)
+    hold.close()
+    with contextlib.ExitStack() as stack:
+        logs = [stack.enter_context((tmp_path / f"{name}.log").open("w+")) for name in ("one", "two")]
+        meshes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*UP, "--port", str(port), "--data-dir", f"{log.name}.data"],
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+            )
+            for log in logs
+        ]
+        try:
+            said = [mesh.stdout.readline() for mesh in meshes if mesh.stdout is not None]
+        finally:
+            for mesh in meshes:
+                mesh.terminate()
+            codes = [mesh.wait(30) for mesh in meshes]
+        printed = [pathlib.Path(log.name).read_text() for log in logs]
+
+    assert ["", f"agentmesh ready http://127.0.0.1:{port}\n"] == sorted(said)
+    refused = said.index("")
+    assert {refused: 2, 1 - refused: 0} == dict(enumerate(codes)), printed
+    (line,) = printed[refused].splitlines()
+    assert line.startswith(f"agentmesh: port {port} of 127.0.0.1 is in use: choose another")
 
 
 def test_a_data_directory_that_cannot_be_written_is_refused(tmp_path: pathlib.Path) -> None:

@@ -10,16 +10,15 @@ from mesh.dialects.koda.v1 import runtime_pb2_grpc as pb_grpc
 from mesh.registry.v1 import agent_pb2, tool_pb2
 from mesh.runner.v1 import job_pb2
 
-from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.dialects.koda import views
 from gateway.dialects.koda.errors import CODE
 from gateway.dialects.koda.words import AGENT_WORDS
 from gateway.http.answers import json_answer
 from gateway.http.dialect import Service
+from meshkit import paging
 from meshkit.errors import NotFound, from_rpc
 
-AGENTS_MAX = 10_000
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _LISTED = tuple(AGENT_WORDS.states(word) for word in AGENT_WORDS.words)
 
@@ -53,15 +52,20 @@ class AgentServicer(pb_grpc.AgentServiceServicer):
         """Return the caller's agents, newest first."""
         wanted = AGENT_WORDS.states(request.state) if request.state else frozenset().union(*_LISTED)
         asked = agent_pb2.ListAgentsRequest(states=sorted(wanted))  # type: ignore[arg-type]
-        found = await every(self._peers.agents.ListAgents, asked, lambda page: page.agents, most=AGENTS_MAX)
+        with from_rpc():
+            found = [agent async for page in paging.walk(self._peers.agents.ListAgents, asked) for agent in page.agents]
         return json_answer({"items": [views.agent_item(agent) for agent in found], "total": len(found)})
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return an agent with its skills and what it does now."""
         agent = await agent_of(self._peers, request.agent_id)
-        listing = every(self._peers.tools.ListTools, tool_pb2.ListToolsRequest(), lambda page: page.tools)
-        tools, count = await asyncio.gather(listing, self._count(agent.name))
+        tools, count = await asyncio.gather(self._tools(), self._count(agent.name))
         return json_answer(views.agent_detail(agent, tools, count))
+
+    async def _tools(self) -> list[tool_pb2.Tool]:
+        pages = paging.walk(self._peers.tools.ListTools, tool_pb2.ListToolsRequest())
+        with from_rpc():
+            return [tool async for page in pages for tool in page.tools]
 
     async def _count(self, name: str) -> job_pb2.TargetCount:
         with from_rpc():

@@ -6,7 +6,7 @@ import pydantic
 
 from gateway.dialects.koda.bodies import TaskBody
 from gateway.dialects.koda.sign_in import LoginBody
-from gateway.http.shapes import Reference, Shape, json
+from gateway.http.shapes import REPEATABLE, Reference, Shape, json
 
 _AT = pydantic.Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")
 
@@ -364,7 +364,7 @@ SHAPES = {
     "RuntimeService.GetLive": Shape(answers=(json(Live),)),
     "AgentService.ListAgents": Shape(answers=(json(Agents),)),
     "AgentService.GetAgent": Shape(answers=(json(Agent),)),
-    "TaskService.SubmitTask": Shape(takes=(json(TaskBody, _SUBMITTED),), answers=(json(Task),)),
+    "TaskService.SubmitTask": Shape(takes=(json(TaskBody, _SUBMITTED),), answers=(json(Task),), headers=REPEATABLE),
     "TaskService.ListTasks": Shape(answers=(json(Tasks),)),
     "TaskService.GetTask": Shape(answers=(json(Task),)),
     "TaskService.GetTaskTrace": Shape(answers=(json(Trace),)),

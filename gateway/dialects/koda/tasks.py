@@ -11,10 +11,9 @@ from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import job_pb2, trace_pb2
 
 from gateway.core import jobs, states, values
-from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.dialects.koda import trace, views
-from gateway.dialects.koda.agents import AGENTS_MAX, agent_of, no_agent
+from gateway.dialects.koda.agents import agent_of, no_agent
 from gateway.dialects.koda.bodies import Context, TaskBody
 from gateway.dialects.koda.errors import CODE
 from gateway.dialects.koda.words import WORDS
@@ -22,6 +21,7 @@ from gateway.http import bodies
 from gateway.http.answers import dumps, json_answer
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
+from meshkit import paging
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, from_rpc
 
 _PAGE, _PAGE_MAX = 50, 100
@@ -57,7 +57,6 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             extra_json=dumps({views.NOTED: noted}),
             conversation=overrides.session_id or "",
             base_url=exchange().base_url,
-            request_id=exchange().idempotency_key,
             budget=job_pb2.Budget(
                 seconds=overrides.timeout_seconds or 0, cost_micros=round((overrides.max_cost_usd or 0) * views.MICROS)
             ),
@@ -151,8 +150,9 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         if all(ids.values()):
             return ids
         asked = agent_pb2.ListAgentsRequest(show_deleted=True)
-        known = await every(self._peers.agents.ListAgents, asked, lambda page: page.agents, most=AGENTS_MAX)
-        slugs = {agent.name: views.agent_id_of(agent) for agent in known}
+        pages = paging.walk(self._peers.agents.ListAgents, asked)
+        with from_rpc():
+            slugs = {agent.name: views.agent_id_of(agent) async for page in pages for agent in page.agents}
         return {name: noted or slugs.get(name, name.removeprefix("agents/")) for name, noted in ids.items()}
 
 

@@ -20,7 +20,7 @@ from gateway.dialects.kodosumi import (
     timeline,
 )
 from gateway.dialects.kodosumi.words import WORDS
-from gateway.http.dialect import Dialect
+from gateway.http.dialect import Dialect, Through
 from meshkit.verifier import API_KEY_HEADER, COOKIE, Credentials
 
 DIALECT = Dialect(
@@ -38,6 +38,7 @@ DIALECT = Dialect(
         locks.SERVICE,
         pages.SERVICE,
     ),
+    passages=(Through(prefix="/-/", passage=proxy.Apps),),
     render=errors.render,
     envoy_body=errors.envoy_body,
     reference=shapes.REFERENCE,

@@ -1,5 +1,7 @@
 """Exposes of the kodosumi panel (demonstration notebook: "Create Exposes", "Update Exposes")."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +15,14 @@ from mesh.dialects.kodosumi.v1 import expose_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 
 from gateway.core import times, values
-from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from gateway.http.exchange import IDEMPOTENCY_KEY, exchange
-from meshkit.errors import Conflict, from_rpc
+from meshkit import paging
+from meshkit.errors import Conflict, NotFound, from_rpc
 
+_CHECKS_AT_ONCE = 4
+_CHECK_TIMEOUT_S = 120.0
 _STATE_PREFIX = "EXPOSE_STATE_"
 _FOREIGN_STATES = {registry_pb2.EXPOSE_STATE_OUTDATED: "DEPLOY_FAILED"}
 """What Ray Serve calls an app whose new version did not load while the one before serves on."""
@@ -80,9 +83,8 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         save = registry_pb2.SaveExposeRequest(
             expose=expose,
             original_name=f"exposes/{saved.original_name}" if saved.original_name else "",
-            request_id=exchange().idempotency_key,
         )
-        with values.fields("expose", display_name="display", request_id=IDEMPOTENCY_KEY):
+        with values.fields("expose", display_name="display"):
             try:
                 return _expose(await self._save(save))
             except Conflict:
@@ -103,15 +105,25 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         return empty_pb2.Empty()
 
     async def CheckExposes(self, request: pb.CheckExposesRequest, context: Any) -> struct_pb2.Struct:
-        """POST /expose/health.  The registry watches apps all the time, so a check updates nothing."""
-        results = [_health(expose) for expose in await self._all()]
+        """POST /expose/health.  What the registry sees it keeps, so a check updates nothing here."""
+        asked = [registry_pb2.CheckExposeRequest(name=expose.name) for expose in await self._all()]
+        slots = asyncio.Semaphore(_CHECKS_AT_ONCE)
+
+        async def check(request: registry_pb2.CheckExposeRequest) -> list[dict[str, Any]]:
+            async with slots:
+                with contextlib.suppress(NotFound):  # deleted meanwhile
+                    return [_health(await self._check(request))]
+            return []
+
+        results = [result for found in await asyncio.gather(*map(check, asked)) for result in found]
         return values.value(
             {"checked": len(results), "updated": 0, "timestamp": time.time(), "results": results}
         ).struct_value
 
     async def CheckExpose(self, request: pb.CheckExposeRequest, context: Any) -> struct_pb2.Struct:
         """POST /expose/{name}/health."""
-        results = [_health(await self._get(request.name))]
+        asked = registry_pb2.CheckExposeRequest(name=f"exposes/{request.name}")
+        results = [_health(await self._check(asked))]
         return values.value({"checked": 1, "timestamp": time.time(), "results": results}).struct_value
 
     async def _save(self, request: registry_pb2.SaveExposeRequest) -> registry_pb2.Expose:
@@ -126,8 +138,14 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
             )
         return expose
 
+    async def _check(self, request: registry_pb2.CheckExposeRequest) -> registry_pb2.Expose:
+        with from_rpc():
+            expose: registry_pb2.Expose = await self._exposes.CheckExpose(request, timeout=_CHECK_TIMEOUT_S)
+        return expose
+
     async def _all(self) -> list[registry_pb2.Expose]:
-        return await every(self._exposes.ListExposes, registry_pb2.ListExposesRequest(), lambda page: page.exposes)
+        asked = registry_pb2.ListExposesRequest(page_size=paging.MAX)
+        return [expose async for expose in paging.walk(self._exposes.ListExposes, asked)]
 
 
 def _expose(expose: registry_pb2.Expose) -> pb.Expose:
@@ -198,10 +216,22 @@ def _flow_health(meta: registry_pb2.FlowMeta) -> dict[str, Any]:
     fields = {"valid": not missing, "message": f"Missing: {', '.join(missing)}" if missing else "All fields populated"}
     return {
         "url": meta.url,
-        "endpoint": {"valid": alive, "message": "Alive (200)" if alive else "Not found (404)"},
+        "endpoint": {"valid": alive, "message": endpoint_message(meta.seen)},
         "fields": fields,
         "state": "alive" if alive else "dead",
     }
+
+
+def endpoint_message(seen: str) -> str:
+    """Return in the panel's words what a flow answered: a status, the reason why there was none, or nothing."""
+    if not seen.isdecimal():
+        return {"": "Not found (404)", "DEADLINE_EXCEEDED": "Timeout"}.get(seen, f"Not responding ({seen})")
+    status = int(seen)
+    if status == 404:
+        return "Not found (404)"
+    if status >= 500:
+        return f"Server error ({status})"
+    return f"Alive ({status})" if status in (200, 204, 405) else f"Responding ({status})"
 
 
 def missing_fields(data: str) -> list[str]:

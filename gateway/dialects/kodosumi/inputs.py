@@ -11,7 +11,8 @@ from google.api import httpbody_pb2
 from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 
-from gateway.core import jobs, locks
+from gateway.core import jobs, locks, prices
+from gateway.core.catalogue import Catalogue
 from gateway.core.launch import Answer, Launcher, NotLaunched, Place, Refused
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls, forms
@@ -33,18 +34,20 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
     def __init__(self, peers: Peers) -> None:
         self._launcher = Launcher(peers)
         self._locks = locks.Locks(peers)
+        self._catalogue = Catalogue(peers)
 
     async def GetForm(self, request: pb.GetFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Show a flow's form."""
+        place = _place(request.proxy_path)
         try:
-            answer = await self._form(_place(request.proxy_path))
+            answer = await self._form(place)
         except MeshError as error:
             return _trouble(error)
         if not answer.ok:
             return _refused(answer.status, answer.detail)
         if answer.elements is None:
             return _foreign(answer)
-        return _page(answer.elements, _title(answer))
+        return _page(answer.elements, _title(answer), price=prices.offered(await self._catalogue.find(place.flow)))
 
     async def PostForm(self, request: pb.PostFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Take a flow's form: cancel, launch, or show it again."""
@@ -57,7 +60,8 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             inputs = forms.inputs(form.elements or (), sent)
             job = await self._launcher.start(place.flow, exchange().base_url, inputs)
         except Refused as error:
-            return _page(form.elements or (), _title(form), sent, error.fields)
+            price = prices.offered(await self._catalogue.find(place.flow))
+            return _page(form.elements or (), _title(form), sent, error.fields, price=price)
         except NotLaunched as error:
             return _refused(error.status, str(error))
         except MeshError as error:
@@ -113,6 +117,8 @@ def _page(
     title: str,
     sent: Mapping[str, str] | None = None,
     errors: Mapping[str, list[str]] | None = None,
+    *,
+    price: str = "",
 ) -> httpbody_pb2.HttpBody:
     """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields."""
     errors = errors or {}
@@ -121,6 +127,7 @@ def _page(
         title=title,
         show_title=not _has_heading(elements),
         action=exchange().path,
+        price=price,
         problems=_problems(elements, errors),
         fields=forms.fields(elements, sent, errors),
     )

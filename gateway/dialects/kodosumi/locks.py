@@ -14,7 +14,6 @@ from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.answers import json_answer, json_text
 from gateway.http.dialect import Service
-from gateway.http.exchange import exchange
 from meshkit.errors import Invalid, NotFound
 
 
@@ -39,7 +38,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
         lock = await self._locks.get(request.fid, request.lid)
         elements = locks.elements_of(lock)
         try:
-            answered = await self._locks.answer(lock, inputs, exchange().idempotency_key)
+            answered = await self._locks.answer(lock, inputs)
         except locks.Refused as error:
             return json_answer({"errors": error.fields, "elements": elements})
         return json_answer({"result": jobs.json_value(answered.result_json), "elements": elements})

@@ -10,12 +10,15 @@ from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core.peers import Peers
 from gateway.http import answers, bodies, cookies
+from gateway.http.accept import prefers_html
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
-from meshkit.errors import from_rpc
+from meshkit.errors import Unauthenticated, from_rpc
 
 ACCESS_TTL_S = 24 * 3600
 """The panel's clients keep a token for a day and know no refresh."""
+_FAILED = "/#failed"
+"""The sign-in page, showing that it was not right."""
 
 
 class Credentials(pydantic.BaseModel):
@@ -33,8 +36,14 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
         self._auth = peers.auth
 
     async def SubmitLogin(self, request: pb.SubmitLoginRequest, context: Any) -> pb.SignedIn:
-        """POST /login, a form."""
-        return await self._sign_in(bodies.validate(bodies.parse_form(request.form_body), Credentials))
+        """POST /login, a form.  A browser whose user has mistyped is back at the form, which says so."""
+        try:
+            return await self._sign_in(bodies.validate(bodies.parse_form(request.form_body), Credentials))
+        except Unauthenticated:
+            if not prefers_html(exchange().headers.get("accept", "")):
+                raise
+            answers.redirect(_FAILED)
+            return pb.SignedIn()
 
     async def QueryLogin(self, request: pb.QueryLoginRequest, context: Any) -> pb.SignedIn:
         """GET /login, a query; no redirect."""

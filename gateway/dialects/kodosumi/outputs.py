@@ -18,12 +18,14 @@ from mesh.runner.v1 import job_pb2
 
 from gateway.core import joblog, jobs, locks, render, times
 from gateway.core.peers import Peers
+from gateway.core.prices import Prices
 from gateway.core.states import RUNNING, TERMINAL
 from gateway.dialects.kodosumi import flow_urls, stream
 from gateway.dialects.kodosumi.html import html_answer, page
 from gateway.dialects.kodosumi.log import Payloads, app_url
 from gateway.dialects.kodosumi.words import WORDS
 from gateway.http import bodies, sse
+from gateway.http.accept import prefers_html
 from gateway.http.answers import json_answer, json_text
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
@@ -44,6 +46,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
 
     def __init__(self, peers: Peers) -> None:
         self._jobs = peers.jobs
+        self._prices = Prices(peers)
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return where an execution stands."""
@@ -68,7 +71,13 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
 
     async def GetHtml(self, request: pb.GetHtmlRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return the result as a page."""
-        job = await self._get(request.fid)
+        try:
+            job = await self._get(request.fid)
+        except NotFound as error:
+            if not prefers_html(exchange().headers.get("accept", "")):
+                raise
+            exchange().status = 404
+            return html_answer(page("message.html", title="There is no such execution", message=str(error)))
         title = jobs.json_object(job.meta_json).get("summary") or f"Execution {request.fid}"
         result = render.safe(render.from_typed(jobs.result_text(job) or _PATIENCE))
         return html_answer(
@@ -78,6 +87,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
                 status=WORDS.word(job.state),
                 result=result,
                 refresh=job.state not in TERMINAL,
+                price=await self._prices.asked(job),
                 questions=[f"/inputs/lock/{request.fid}/{lid}" for lid in locks.ids(job)],
             )
         )
@@ -109,14 +119,22 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
         after_seq = joblog.seq(exchange().headers.get("last-event-id") or request.last_event_id, "last_event_id")
         html = kinds is not None and not _raw(request)
         call = exchange()
+        job = await self._get(request.fid)
+        resumes = stream.resumes(call.headers.get("accept", ""))
+        if (
+            resumes and job.state in TERMINAL and after_seq >= job.last_seq
+        ):  # it has seen the end and would come for ever
+            call.status = 204
+            return
         for header in sse.HEADERS:
             call.add_header(*header)
 
-        translate = Payloads(await self._get(request.fid)).payload
+        translate = Payloads(job).payload
         with _execution(request.fid) as name:
             log = joblog.follow(self._jobs, name, after_seq)
-            encode = functools.partial(stream.encode, kinds=kinds, html=html, translate=translate)
-            warm = sse.stream(log, encode, alive=stream.alive, end=stream.EOF)
+            encode = functools.partial(stream.encode, kinds=kinds, html=html, marks=resumes, translate=translate)
+            alive = functools.partial(stream.alive, resumes=resumes)
+            warm = sse.stream(log, encode, alive=alive, end=stream.eof(resumes=resumes))
             async with contextlib.aclosing(warm) as chunks:
                 async for chunk in chunks:
                     yield httpbody_pb2.HttpBody(content_type=sse.CONTENT_TYPE, data=chunk)

@@ -1,11 +1,12 @@
 """The way through to apps: `/-/…` (panel API document, "Retrieve Inputs Scheme" and "Launch").
 
-The app's status, headers and body are passed on.  What would let the one pose as the other is not: credentials and
-`x-kodosumi…` headers of the client, our cookie and control headers of the app.
+The app's status, headers and body are passed on as they come, and WebSockets both ways.  What would let the one pose as
+the other is not: credentials and `x-kodosumi…` headers of the client, our cookie and control headers of the app.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,13 +15,20 @@ from mesh.dialects.kodosumi.v1 import flow_pb2 as pb
 from mesh.dialects.kodosumi.v1 import flow_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import app_pb2
+from starlette.responses import Response
+from starlette.websockets import WebSocket
 
-from gateway.core import values
+from gateway.core.apptalk import AppTalk
+from gateway.core.catalogue import Catalogue
+from gateway.core.launch import Place
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls
+from gateway.dialects.kodosumi.declared import DeclaredLaunches
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from gateway.http.exchange import IDEMPOTENCY_KEY, Exchange, exchange
+from gateway.http.exchange import exchange
+from gateway.http.passages import Passing, Streamed
+from gateway.http.repeats import in_our_words
 from meshkit.errors import Invalid, NotFound, Unavailable, from_rpc
 from meshkit.principal import on_own_behalf
 from meshkit.verifier import API_KEY_HEADER, COOKIE
@@ -30,7 +38,6 @@ _HEADERS_BYTES_MAX = 16 * 1024
 _HOP_BY_HOP = frozenset(
     (
         "connection",
-        "content-length",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
@@ -43,16 +50,18 @@ _HOP_BY_HOP = frozenset(
 )
 _CREDENTIALS = frozenset(("authorization", API_KEY_HEADER, "cookie"))
 _OURS = ("x-kodosumi", "x-mesh-", "x-envoy-", "x-http-", "x-forwarded-", "grpc-", ":")
-_NAME = re.compile(r"[0-9a-z_.-]+")
-_VALUE = re.compile(r"[ -~]*")
+_NAME = re.compile(r"[0-9a-z!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_ASCII = re.compile(r"[ -~]*")
+_SWITCHING = 101
+_PROTOCOL = "sec-websocket-protocol"
 
 
 class ProxyServicer(pb_grpc.ProxyServiceServicer):
-    """Turns the request back into HTTP, for the runner to give to the app's host."""
+    """For callers by gRPC: answers as a whole."""
 
     def __init__(self, peers: Peers) -> None:
-        self._apps = peers.apps
-        self._exposes = peers.exposes
+        self._apps = Apps(peers)
 
     async def ReadApp(self, request: pb.ReadAppRequest, context: Any) -> httpbody_pb2.HttpBody:
         """GET, HEAD and OPTIONS."""
@@ -65,45 +74,116 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
 
     async def _call(self, proxy_path: str, body: httpbody_pb2.HttpBody) -> httpbody_pb2.HttpBody:
         asked = exchange()
-        # The path as it was sent: the captured one has lost its trailing slash.
-        expose, path = flow_urls.split(asked.path or f"/-/{proxy_path}")
-        if not expose:
-            raise NotFound(asked.path)
-        call = app_pb2.CallAppRequest(
-            name=f"apps/{expose}",
+        kind = [("content-type", body.content_type)] if body.content_type else []
+        lines = [line for line in asked.headers.items() if line[0] != "content-type"]
+        passing = Passing(
             method=asked.method,
-            path=path,
-            query=asked.query,
-            headers=list(_request_headers(asked, body)),
+            target=asked.target or f"/-/{proxy_path}",
+            lines=[*lines, *kind],
+            headers=asked.headers,
             body=body.data,
-            request_id=asked.idempotency_key,
-            base_url=asked.base_url,
         )
-        response = await self._answer(call)
-        if elsewhere := _slash_redirect(path, response):
-            call.path = elsewhere
-            response = await self._answer(call)
+        response = await self._apps.whole(passing)
         asked.status = response.status
-        kind = ""
+        content_type = ""
         for name, value in _response_headers(response.headers):
             if name == "content-type":
-                kind = value
-            else:
-                asked.add_header(name, value)
-        return httpbody_pb2.HttpBody(content_type=kind or "application/octet-stream", data=response.body)
+                content_type = value
+            elif name != "content-length" and not name.endswith("-bin") and _ASCII.fullmatch(value):
+                asked.add_header(name, value)  # others gRPC cannot carry
+        return httpbody_pb2.HttpBody(content_type=content_type or "application/octet-stream", data=response.body)
 
-    async def _answer(self, call: app_pb2.CallAppRequest) -> app_pb2.CallAppResponse:
+
+class Apps:
+    """The passage to apps.
+
+    What would only launch a flow that declares its inputs does not go there: the runner starts its job.
+    """
+
+    def __init__(self, peers: Peers) -> None:
+        self._apps = peers.apps
+        self._exposes = peers.exposes
+        self._catalogue = Catalogue(peers)
+        self._launches = DeclaredLaunches(peers)
+
+    async def answer(self, passing: Passing) -> Response:
+        """Return the app's answer as it comes; one that is asked for with an `Idempotency-Key`, as a whole."""
+        if (launched := await self._launched(passing)) is not None:
+            return _as_response(launched)
+        if passing.idempotency_key:
+            return _as_response(await self._asked(passing))
+        call = _call_of(passing)
+        talk = await self._talk(call, passing.path)
+        if elsewhere := _slash_redirect(call.path, talk.head):
+            talk.hang_up()
+            call.path = elsewhere
+            talk = await self._talk(call, passing.path)
+        return Streamed(talk.head.status, list(_response_headers(talk.head.headers)), talk.pieces())
+
+    async def converse(self, passing: Passing, websocket: WebSocket) -> None:
+        """Connect a WebSocket with the app, which may refuse it."""
+        talk = await self._talk(_call_of(passing), passing.path, socket=True)
+        headers = list(_response_headers(talk.head.headers))
+        if talk.head.status != _SWITCHING:
+            refusal = Response(b"".join([piece async for piece in talk.pieces()]), talk.head.status)
+            refusal.raw_headers = _encoded(headers)
+            await websocket.send_denial_response(refusal)
+            return
+        protocol = next((value for name, value in headers if name == _PROTOCOL), None)
+        await websocket.accept(protocol, _encoded(line for line in headers if line[0] != _PROTOCOL))
+        await talk.connect(websocket)
+
+    async def whole(self, passing: Passing) -> app_pb2.CallAppResponse:
+        """Return the app's whole answer."""
+        launched = await self._launched(passing)
+        return launched if launched is not None else await self._asked(passing)
+
+    async def _launched(self, passing: Passing) -> app_pb2.CallAppResponse | None:
+        """Return the answer to a launch of a flow that declares its inputs; None if this is none."""
+        expose, path = flow_urls.split(passing.path)
+        if passing.method != "POST" or not expose:
+            return None
+        flow = await self._catalogue.declared(Place(expose, path).flow)
+        if flow is None:
+            return None
+        body = httpbody_pb2.HttpBody(content_type=passing.headers.get("content-type", ""), data=passing.body)
         try:
-            with values.fields(request_id=IDEMPOTENCY_KEY), from_rpc():
-                response: app_pb2.CallAppResponse = await self._apps.CallApp(call, timeout=TIMEOUT_S)
+            return await self._launches.take(flow, body, passing.base_url, passing.idempotency_key)
+        except Invalid as error:
+            raise in_our_words(error, passing.idempotency_key) from error
+
+    async def _asked(self, passing: Passing) -> app_pb2.CallAppResponse:
+        call = _call_of(passing)
+        response = await self._whole(call, passing.path)
+        if elsewhere := _slash_redirect(call.path, response):
+            call.path = elsewhere
+            response = await self._whole(call, passing.path)
+        return response
+
+    async def _whole(self, call: app_pb2.CallAppRequest, path: str) -> app_pb2.CallAppResponse:
+        async with self._explained(call, path):
+            response: app_pb2.CallAppResponse = await self._apps.CallApp(call, timeout=TIMEOUT_S)
+        return response
+
+    async def _talk(self, call: app_pb2.CallAppRequest, path: str, *, socket: bool = False) -> AppTalk:
+        async with self._explained(call, path):
+            return await AppTalk.begin(self._apps, app_pb2.StreamAppRequest(call=call, socket=socket), TIMEOUT_S)
+
+    @contextlib.asynccontextmanager
+    async def _explained(self, call: app_pb2.CallAppRequest, path: str) -> AsyncIterator[None]:
+        """Around a call for `path`: say whether an app does not run or was never heard of."""
+        try:
+            with from_rpc():
+                yield
+        except Invalid as error:
+            raise in_our_words(error, call.request_id) from error
         except (NotFound, Unavailable) as error:  # not running, or never heard of?
             expose = call.name.removeprefix("apps/")
             if not await self._is_known(expose):
-                raise NotFound(exchange().path or call.path) from None  # as the panel words it
+                raise NotFound(path) from None  # as the panel words it
             if isinstance(error, Unavailable):
                 raise
             raise Unavailable(f"the app of expose '{expose}' does not run: boot it first") from None
-        return response
 
     async def _is_known(self, expose: str) -> bool:
         asked = registry_pb2.GetExposeRequest(name=f"exposes/{expose}")
@@ -116,20 +196,48 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
         return True
 
 
-def _request_headers(asked: Exchange, body: httpbody_pb2.HttpBody) -> Iterator[app_pb2.Header]:
-    for name, value in asked.headers.items():
-        if name in _HOP_BY_HOP or name in _CREDENTIALS or name == "content-type" or name.startswith(_OURS):
+def _call_of(passing: Passing) -> app_pb2.CallAppRequest:
+    """Return what is asked of which app.  Raises `NotFound` for a path without one."""
+    # The path as it was sent: the one that was routed has lost its trailing slash.
+    expose, path = flow_urls.split(passing.path)
+    if not expose:
+        raise NotFound(passing.path)
+    return app_pb2.CallAppRequest(
+        name=f"apps/{expose}",
+        method=passing.method,
+        path=path,
+        query=passing.query,
+        headers=list(_request_headers(passing)),
+        body=passing.body,
+        request_id=passing.idempotency_key,
+        base_url=passing.base_url,
+        client=passing.client,
+    )
+
+
+def _as_response(answer: app_pb2.CallAppResponse) -> Response:
+    response = Response(answer.body, answer.status)
+    response.raw_headers = _encoded(_response_headers(answer.headers))
+    return response
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _request_headers(passing: Passing) -> Iterator[app_pb2.Header]:
+    for name, value in passing.lines:
+        if name in _HOP_BY_HOP or name in _CREDENTIALS or name in ("host", "content-length") or name.startswith(_OURS):
             continue
         yield app_pb2.Header(name=name, value=value)
-    cookies = [part.strip() for part in asked.headers.get("cookie", "").split(";")]
+    sent = ";".join(value for name, value in passing.lines if name == "cookie")
+    cookies = [part.strip() for part in sent.split(";")]
     if others := "; ".join(part for part in cookies if part and part.partition("=")[0].strip() != COOKIE):
         yield app_pb2.Header(name="cookie", value=others)
-    if host := urlsplit(asked.base_url).netloc:
+    if host := urlsplit(passing.base_url).netloc:
         yield app_pb2.Header(name="host", value=host)
-    if body.content_type:
-        yield app_pb2.Header(name="content-type", value=body.content_type)
-    if body.data:
-        yield app_pb2.Header(name="content-length", value=str(len(body.data)))
+    if passing.body:
+        yield app_pb2.Header(name="content-length", value=str(len(passing.body)))
 
 
 def _response_headers(headers: Iterable[app_pb2.Header]) -> Iterator[tuple[str, str]]:
@@ -140,15 +248,15 @@ def _response_headers(headers: Iterable[app_pb2.Header]) -> Iterator[tuple[str, 
             continue
         if name == "set-cookie" and value.partition("=")[0].strip() == COOKIE:
             continue
-        if name.endswith("-bin") or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            continue  # gRPC cannot carry it
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            continue  # HTTP cannot carry it
         size += len(name) + len(value)
         if size > _HEADERS_BYTES_MAX:
             return
         yield name, value
 
 
-def _slash_redirect(path: str, response: app_pb2.CallAppResponse) -> str:
+def _slash_redirect(path: str, response: app_pb2.CallAppResponse | app_pb2.AppHead) -> str:
     """Return the path to ask instead, if the app only minds the trailing slash; else an empty string.
 
     Clients add and drop that slash as they like, and the edge takes no notice: passed on, the redirect could go round.

@@ -9,10 +9,10 @@ from mesh.dialects.kodosumi.v1 import auth_pb2 as pb
 from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core import values
-from gateway.core.paging import every
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.dialect import Service
+from meshkit import paging
 from meshkit.errors import from_rpc
 
 
@@ -53,9 +53,8 @@ class RoleServicer(pb_grpc.RoleServiceServicer):
 
     async def ListRoles(self, request: pb.ListRolesRequest, context: Any) -> struct_pb2.ListValue:
         """GET /role: all of them."""
-        users: list[auth_pb2.User] = await every(
-            self._users.ListUsers, auth_pb2.ListUsersRequest(), lambda page: page.users
-        )
+        asked = auth_pb2.ListUsersRequest(page_size=paging.MAX)
+        users: list[auth_pb2.User] = [user async for user in paging.walk(self._users.ListUsers, asked)]
         return values.array(_role(user) for user in sorted(users, key=lambda user: str(user.login)))
 
     async def GetProfile(self, request: pb.GetProfileRequest, context: Any) -> pb.Role:

@@ -10,8 +10,7 @@ from gateway.dialects.kodosumi.flows import Sources
 from gateway.dialects.kodosumi.login import Credentials
 from gateway.dialects.kodosumi.outputs import Fids
 from gateway.dialects.kodosumi.roles import NewRole, RoleChange
-from gateway.http.exchange import IDEMPOTENCY_KEY
-from gateway.http.shapes import ANYTHING, HTML, SSE, TEXT, Body, Many, Reference, Shape, form, json
+from gateway.http.shapes import ANYTHING, HTML, REPEATABLE, SSE, TEXT, Body, Many, Reference, Shape, forms, json
 
 Texts = dict[str, list[str]]
 Element = dict[str, Any]
@@ -196,8 +195,9 @@ class LockRefused(_Model):
     elements: list[Element]
 
 
-_KEY = {IDEMPOTENCY_KEY: "The same key and body again give the same answer."}
 _RESUME = {"last-event-id": "Only events behind this one."}
+_SEEN: dict[int | str, Body] = {204: ()}
+"""An EventSource that comes back behind the end."""
 _ELSEWHERE: dict[int | str, Body] = {302: ()}
 _PAGES: dict[int | str, Body] = dict.fromkeys((400, 401, 403, 404, 409, 422, 429, 500, 502, 503, 504), (HTML,))
 _STATUS = {
@@ -220,20 +220,23 @@ _STATUS = {
     "locks": [],
 }
 _REFUSED = {"errors": {"topic": ["Please give me a topic."], "_global_": []}, "elements": []}
-_APP = Shape(takes=(ANYTHING,), may_be_left_out=True, answers=(ANYTHING,), also={"default": (ANYTHING,)}, headers=_KEY)
+_APP = Shape(
+    takes=(ANYTHING,), may_be_left_out=True, answers=(ANYTHING,), also={"default": (ANYTHING,)}, headers=REPEATABLE
+)
 
 SHAPES = {
-    "SignInService.SubmitLogin": Shape(takes=(form(Credentials),), also=_ELSEWHERE),
+    "SignInService.SubmitLogin": Shape(takes=forms(Credentials), also=_ELSEWHERE),
     "SignInService.PostLogin": Shape(
         takes=(json(Credentials, {"name": "admin", "password": "admin"}),), also=_ELSEWHERE
     ),
     "SignInService.Logout": Shape(answers=(), also=_ELSEWHERE),
-    "SignInService.SubmitLogout": Shape(takes=(form(Redirect),), may_be_left_out=True, answers=(), also=_ELSEWHERE),
-    "RoleService.CreateRole": Shape(takes=(json(NewRole),)),
+    "SignInService.SubmitLogout": Shape(takes=forms(Redirect), may_be_left_out=True, answers=(), also=_ELSEWHERE),
+    "RoleService.CreateRole": Shape(takes=(json(NewRole),), headers=REPEATABLE),
     "RoleService.ListRoles": Shape(answers=(json(Many(auth_pb2.Role)),)),
     "RoleService.UpdateRole": Shape(takes=(json(RoleChange),)),
     "ExposeService.SaveExpose": Shape(
-        takes=(json(SavedExpose, {"name": "jkx", "bootstrap": "import_path: examples.jkx.app:app"}),)
+        takes=(json(SavedExpose, {"name": "jkx", "bootstrap": "import_path: examples.jkx.app:app"}),),
+        headers=REPEATABLE,
     ),
     "ExposeService.ListExposes": Shape(answers=(json(Many(expose_pb2.Expose)),)),
     "ExposeService.CheckExposes": Shape(answers=(json(AllHealth),)),
@@ -249,12 +252,12 @@ SHAPES = {
     "ProxyService.WriteApp": _APP,
     "LockService.GetLock": Shape(answers=(json(list[Element]),)),
     "LockService.AnswerLock": Shape(
-        takes=(json(dict[str, Any]),), answers=(json(LockTaken | LockRefused, _REFUSED),), headers=_KEY
+        takes=(json(dict[str, Any]),), answers=(json(LockTaken | LockRefused, _REFUSED),), headers=REPEATABLE
     ),
     "OutputsService.GetStatus": Shape(answers=(json(Status, _STATUS),)),
-    "OutputsService.StreamEvents": Shape(answers=(SSE,), headers=_RESUME),
-    "OutputsService.StreamMain": Shape(answers=(SSE,), headers=_RESUME),
-    "OutputsService.StreamStdio": Shape(answers=(SSE,), headers=_RESUME),
+    "OutputsService.StreamEvents": Shape(answers=(SSE,), also=_SEEN, headers=_RESUME),
+    "OutputsService.StreamMain": Shape(answers=(SSE,), also=_SEEN, headers=_RESUME),
+    "OutputsService.StreamStdio": Shape(answers=(SSE,), also=_SEEN, headers=_RESUME),
     "OutputsService.GetRaw": Shape(
         answers=(json(dict[str, Any], {"Text": {"body": "Processing completed successfully."}}),)
     ),
@@ -263,9 +266,13 @@ SHAPES = {
     "TimelineService.ListTimeline": Shape(answers=(json(TimelinePage),)),
     "TimelineService.ListChanges": Shape(answers=(json(TimelineChanges),)),
     "InputsService.GetForm": Shape(answers=(HTML,), also=_PAGES),
-    "InputsService.PostForm": Shape(takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE),
+    "InputsService.PostForm": Shape(
+        takes=forms(dict[str, str]), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
+    ),
     "InputsService.GetLockForm": Shape(answers=(HTML,), also=_PAGES),
-    "InputsService.PostLockForm": Shape(takes=(form(dict[str, str]),), answers=(HTML,), also=_PAGES | _ELSEWHERE),
+    "InputsService.PostLockForm": Shape(
+        takes=forms(dict[str, str]), answers=(HTML,), also=_PAGES | _ELSEWHERE, headers=REPEATABLE
+    ),
     "PageService.GetStart": Shape(answers=(HTML,)),
 }
 

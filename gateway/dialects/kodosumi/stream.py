@@ -3,6 +3,11 @@
 Lines end in CRLF; fields come as id, event, data.  `data` is `{timestamp}:{payload}`, the timestamp as Python prints a
 float.  Synthetic events have id 0: `alive` after a silence, `eof` at the end.  Source: the stream printed in the
 "Expose and Sumi API Demonstration" notebook.
+
+A client that asks for `text/event-stream`, as a browser's EventSource does, remembers the last id it saw and comes
+back with it by itself, also after the end (WHATWG HTML, "Server-sent events").  So it gets no id with a synthetic
+event, and one without an event (`mark`) for what it does not see; back behind the end it is answered 204, which stops
+it.
 """
 
 import re
@@ -18,7 +23,7 @@ MAIN = frozenset(
 STDIO = frozenset(("error", "stdout", "stderr", "debug", "upload"))
 _KINDS = MAIN | STDIO
 
-EOF = b"id: 0\r\nevent: eof\r\ndata: end of stream\r\n\r\n"
+_SYNTHETIC = "id: 0\r\n"
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _BAD_IN_KIND = re.compile(r"[^a-z_]+")
@@ -29,14 +34,17 @@ def encode(
     kinds: frozenset[str] | None = None,
     *,
     html: bool = False,
+    marks: bool = False,
     translate: Callable[[str, str], str] | None = None,
 ) -> bytes:
     """Return events as the bytes of a stream.
 
     `kinds` leaves out all others; `html` formats payloads for people; `translate` puts a payload of a kind into other
-    words.  A status is translated always, an error has its text and never its traceback.
+    words.  `marks` adds a mark for those left out at the end.  A status is translated always, an error has its text and
+    never its traceback.
     """
     lines: list[str] = []
+    shown = 0
     for event in events:
         kind = event.kind
         if kinds is not None and kind not in kinds:
@@ -50,10 +58,27 @@ def encode(
             kind = _BAD_IN_KIND.sub("", kind)
         if "\n" in payload or "\r" in payload:
             payload = _BREAK.sub("\r\ndata: ", payload)
+        shown = event.seq
         lines.append(f"id: {event.seq}\r\nevent: {kind}\r\ndata: {event.time!r}:{payload}\r\n\r\n")
-    return "".join(lines).encode()
+    said = "".join(lines).encode()
+    return said + mark(events[-1].seq) if marks and events and events[-1].seq != shown else said
 
 
-def alive(now: float) -> bytes:
-    """Return the event that says that nothing happened."""
-    return f"id: 0\r\nevent: alive\r\ndata: {now!r}:service alive\r\n\r\n".encode()
+def alive(now: float, *, resumes: bool = False) -> bytes:
+    """Return the event that says that nothing happened; for a client that `resumes`, without an id."""
+    return f"{'' if resumes else _SYNTHETIC}event: alive\r\ndata: {now!r}:service alive\r\n\r\n".encode()
+
+
+def eof(*, resumes: bool = False) -> bytes:
+    """Return the event behind the last one; for a client that `resumes`, without an id."""
+    return f"{'' if resumes else _SYNTHETIC}event: eof\r\ndata: end of stream\r\n\r\n".encode()
+
+
+def mark(seq: int) -> bytes:
+    """Return what lets a client that resumes do so behind event `seq`, and shows it nothing."""
+    return f"id: {seq}\r\n\r\n".encode()
+
+
+def resumes(accept: str) -> bool:
+    """Return whether a client that sends this `Accept` comes back by itself with the last id it saw."""
+    return any(part.partition(";")[0].strip().lower() == "text/event-stream" for part in accept.split(","))

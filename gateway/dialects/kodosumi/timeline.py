@@ -18,11 +18,13 @@ from gateway.core.states import TERMINAL
 from gateway.dialects.kodosumi.words import WORDS
 from gateway.http.answers import json_answer
 from gateway.http.dialect import Service
-from meshkit.clock import moment_of
+from meshkit.clock import moment_of, stamp
 from meshkit.errors import Invalid, from_rpc
 
 _PAGE_MAX = 1000
 _PAGE = 10
+_MOMENT_MAX = 4e9
+"""In the year 2096: nothing has changed since."""
 
 
 class TimelineServicer(pb_grpc.TimelineServiceServicer):
@@ -47,15 +49,18 @@ class TimelineServicer(pb_grpc.TimelineServiceServicer):
         return json_answer({"items": items, "query": request.q or None, "offset": offset})
 
     async def ListChanges(self, request: pb.ListChangesRequest, context: Any) -> httpbody_pb2.HttpBody:
-        """Return which of the newest executions changed."""
+        """Return which of the newest executions changed, and which are gone."""
         now = time.time()
         update: list[dict[str, Any]] = []
+        delete: list[str] = []
         if request.since:
             since = _moment(request.since)
+            asked = job_pb2.ListJobsRequest(page_size=_PAGE_MAX, query=request.q, deleted_since=stamp(since))
             with from_rpc():
-                page = await self._jobs.ListJobs(job_pb2.ListJobsRequest(page_size=_PAGE_MAX, query=request.q))
+                page = await self._jobs.ListJobs(asked)
             update = [item_of(job, now) for job in page.jobs if times.epoch(job.update_time) >= since]
-        answer = {"update": update, "delete": [], "timestamp": now, "query": request.q or None}
+            delete = [name.removeprefix("jobs/") for name in page.deleted]
+        answer = {"update": update, "delete": delete, "timestamp": now, "query": request.q or None}
         return json_answer(answer)
 
 
@@ -92,7 +97,7 @@ def _moment(text: str) -> float:
         moment = math.nan
     if not math.isfinite(moment):
         raise Invalid("since is no moment", {"since": ["send the timestamp of the last answer"]})
-    return moment
+    return min(max(0.0, moment), _MOMENT_MAX)
 
 
 SERVICE = Service(

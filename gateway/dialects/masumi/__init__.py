@@ -7,9 +7,16 @@ of the mesh.
 from gateway.dialects.masumi import dev, errors, service, shapes
 from gateway.http.dialect import Dialect
 
+_UNSERVED = (
+    *("api-key", "wallet", "payment-source-extended", "rpc-api-keys", "utxos", "webhooks", "monitoring", "invoice"),
+    *("swap", "signature", "reveal-data", "x402", "inbox-agents"),
+)
+"""What else the payment service has: its keys, its node, its hooks."""
+
 DIALECT = Dialect(
     package="mesh.dialects.masumi.v1",
     services=(service.SERVICE, dev.SERVICE),
+    unserved=tuple(f"/api/v1/{noun}" for noun in _UNSERVED),
     render=errors.render,
     envoy_body=errors.envoy_body,
     reference=shapes.REFERENCE,

@@ -7,11 +7,14 @@ from google.api import httpbody_pb2
 from google.protobuf import struct_pb2
 from mesh.payments.v1 import ledger_pb2
 
+from gateway.core.mip003 import public
+from gateway.core.peers import Peers
 from gateway.dialects.masumi import views
 from gateway.dialects.masumi.ledger import Ledger, money, success
 from gateway.dialects.masumi.records import PAGE, PAGE_MAX
 from gateway.dialects.masumi.schema import Schema
 from gateway.http.answers import dumps
+from gateway.http.exchange import exchange
 from meshkit.errors import Invalid, from_rpc
 
 _STATES = {"Registered": "RegistrationConfirmed", "Deregistered": "DeregistrationConfirmed"}
@@ -21,8 +24,9 @@ _METADATA_BYTES_MAX = 16_384
 class Agents:
     """Registered agents, and the networks they are on."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, peers: Peers) -> None:
         self._ledger = ledger
+        self._sellers = public.Sellers(peers)
 
     async def sources(self) -> httpbody_pb2.HttpBody:
         """Return the networks with the caller's wallets."""
@@ -40,7 +44,7 @@ class Agents:
         asked.agent_identifier = request.filterAgentIdentifier
         found = await self._found(asked, schema)
         wanted = _STATES.get(request.filterStatus, "")
-        return success({"Assets": [views.agent(item) for item in found if wanted in ("", item.state)]})
+        return success({"Assets": [views.agent(self._at_home(item)) for item in found if wanted in ("", item.state)]})
 
     async def register(self, request: Any) -> httpbody_pb2.HttpBody:
         """Register an agent."""
@@ -86,14 +90,17 @@ class Agents:
         schema = await self._ledger.read(request)
         asked = self._asked(schema)
         asked.agent_identifier = schema.text("agentIdentifier", least=1, most=250)
-        return success(views.agent_on_chain((await self._found(asked, schema))[0]))
+        return success(views.agent_on_chain(self._at_home((await self._found(asked, schema))[0])))
 
     async def of_wallet(self, request: Any) -> httpbody_pb2.HttpBody:
         """Return the agents that a wallet holds."""
         schema = await self._ledger.read(request)
         asked = self._asked(schema)
-        asked.holder_vkey = schema.text("walletVKey", least=1, most=250)
-        return success({"Assets": [views.agent_on_chain(item) for item in await self._found(asked, schema)]})
+        # Older releases of the service spell it with a capital K.
+        asked.holder_vkey = schema.text("walletVKey" if request.walletVKey else "walletVkey", least=1, most=250)
+        return success(
+            {"Assets": [views.agent_on_chain(self._at_home(item)) for item in await self._found(asked, schema)]}
+        )
 
     def _asked(self, schema: Schema) -> ledger_pb2.ListAgentsRequest:
         return ledger_pb2.ListAgentsRequest(token=self._ledger.token, network=schema.network())
@@ -103,6 +110,13 @@ class Agents:
         with from_rpc():
             response: ledger_pb2.ListAgentsResponse = await self._ledger.stub.ListAgents(asked)
         return response.agents
+
+    def _at_home(self, agent: ledger_pb2.LedgerAgent) -> ledger_pb2.LedgerAgent:
+        """Return an agent with its base URL: where this mesh serves it, if it was registered without one."""
+        if not agent.metadata.fields["apiBaseUrl"].string_value:
+            base = self._sellers.base_of(agent.agent_identifier, exchange().base_url)
+            agent.metadata.fields["apiBaseUrl"].string_value = base
+        return agent
 
 
 def _metadata(schema: Schema) -> struct_pb2.Struct:

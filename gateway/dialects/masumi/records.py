@@ -16,6 +16,20 @@ from meshkit.errors import AlreadyExists, from_rpc
 
 PAYMENT, PURCHASE = ledger_pb2.LEDGER_SIDE_PAYMENT, ledger_pb2.LEDGER_SIDE_PURCHASE
 PAGE, PAGE_MAX = 10, 100
+SOURCE_TYPES = ("Web3CardanoV1", "Web3CardanoV2")
+STATES = (
+    "FundsLocked",
+    "FundsOrDatumInvalid",
+    "ResultSubmitted",
+    "RefundRequested",
+    "Disputed",
+    "WithdrawAuthorized",
+    "RefundAuthorized",
+    "Withdrawn",
+    "RefundWithdrawn",
+    "DisputedWithdrawn",
+)
+"""Of an escrow on the chain."""
 Side: TypeAlias = "ledger_pb2.LedgerSide.ValueType"
 Command: TypeAlias = "ledger_pb2.LedgerCommand.ValueType"
 _MANY = {PAYMENT: "Payments", PURCHASE: "Purchases"}
@@ -38,10 +52,11 @@ class Records:
         """Return a page of records, newest first."""
         schema = await self._ledger.read(request)
         asked = self._listed(request, schema)
-        asked.state = request.filterOnChainState
+        if request.filterOnChainState:
+            asked.state = schema.choice("filterOnChainState", STATES)
         asked.needs_manual_action = schema.boolean("filterNeedsManualAction")
         asked.query = request.searchQuery
-        return await self._records(asked, schema)
+        return await self._records(asked, schema, ours=self._is_ours(request, schema))
 
     async def diff(self, request: Any) -> httpbody_pb2.HttpBody:
         """Return a page of what changed, oldest first; the path says which change counts."""
@@ -61,9 +76,20 @@ class Records:
             cursor=request.cursorId,
         )
 
-    async def _records(self, asked: ledger_pb2.ListRecordsRequest, schema: Schema) -> httpbody_pb2.HttpBody:
+    def _is_ours(self, request: Any, schema: Schema) -> bool:
+        """Return whether the one contract of the network is among those that are asked for."""
+        ours = views.source(request.network, "")
+        kind = schema.choice("filterPaymentSourceType", SOURCE_TYPES, ours["paymentSourceType"])
+        address = request.filterSmartContractAddress
+        return kind == ours["paymentSourceType"] and address in ("", ours["smartContractAddress"])
+
+    async def _records(
+        self, asked: ledger_pb2.ListRecordsRequest, schema: Schema, *, ours: bool = True
+    ) -> httpbody_pb2.HttpBody:
         history = schema.boolean("includeHistory")
         schema.check()
+        if not ours:
+            return success({_MANY[self._side]: []})
         with from_rpc():
             found = (await self._ledger.stub.ListRecords(asked)).records
         return success({_MANY[self._side]: [views.with_history(item, shown=history) for item in found]})

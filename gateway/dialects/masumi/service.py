@@ -26,7 +26,7 @@ class MasumiServicer(pb_grpc.MasumiServiceServicer):
         self._ledger = Ledger(peers)
         self._payments = Payments(self._ledger)
         self._purchases = Purchases(self._ledger)
-        self._agents = Agents(self._ledger)
+        self._agents = Agents(self._ledger, peers)
 
     async def GetHealth(self, request: pb.GetHealthRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Say that the service is there."""
@@ -34,7 +34,7 @@ class MasumiServicer(pb_grpc.MasumiServiceServicer):
 
     async def GetApiKeyStatus(self, request: pb.GetApiKeyStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return what the token may do."""
-        return success(views.key(await self._ledger.key()))
+        return success(views.key(await self._ledger.key(), self._ledger.token))
 
     # -- the seller's
 

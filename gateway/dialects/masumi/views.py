@@ -17,6 +17,12 @@ _CONTRACTS = {
 }
 
 
+_ALWAYS = "2025-01-01T00:00:00.000Z"
+"""Since when there are networks: they were never made."""
+_AUTHOR = ("name", "contactEmail", "contactOther", "organization")
+_LEGAL = ("privacyPolicy", "terms", "other")
+
+
 def stable_id(*parts: str) -> str:
     """Return an id of the original's kind for something that the ledger does not number."""
     return "c" + hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
@@ -134,8 +140,26 @@ def _given(item: ledger_pb2.LedgerRecord, field: str) -> str | None:
 def with_history(item: ledger_pb2.LedgerRecord, *, shown: bool) -> dict[str, Any]:
     """Return a record with its two histories, which are null unless they were asked for."""
     past = [_transaction(tx) for tx in item.history] if shown else None
-    actions = [{"createdAt": iso(change.time), "requestedAction": change.action} for change in item.actions]
-    return {**record(item), "ActionHistory": actions if shown else None, "TransactionHistory": past}
+    return {**record(item), "ActionHistory": _past_actions(item) if shown else None, "TransactionHistory": past}
+
+
+def _past_actions(item: ledger_pb2.LedgerRecord) -> list[dict[str, Any]]:
+    """Return what was asked for so far; the ledger does not keep which transaction came of it."""
+    result = {"resultHash": None} if item.side == ledger_pb2.LEDGER_SIDE_PAYMENT else {}
+    until = [change.time for change in item.actions[1:]] + [item.update_time]
+    return [
+        {
+            "id": stable_id("action", item.id, str(number)),
+            "createdAt": iso(change.time),
+            "updatedAt": iso(ended),
+            "submittedTxHash": None,
+            "requestedAction": change.action,
+            "errorType": None,
+            "errorNote": None,
+            **result,
+        }
+        for number, (change, ended) in enumerate(zip(item.actions, until, strict=False))
+    ]
 
 
 def _transaction(tx: ledger_pb2.LedgerTransaction) -> dict[str, Any]:
@@ -158,11 +182,12 @@ def _transaction(tx: ledger_pb2.LedgerTransaction) -> dict[str, Any]:
 # -- keys, sources, agents -------------------------------------------------------------------------------------------
 
 
-def key(item: ledger_pb2.LedgerKey) -> dict[str, Any]:
-    """Return an API key, without its token."""
+def key(item: ledger_pb2.LedgerKey, token: str) -> dict[str, Any]:
+    """Return an API key; `token` is what its holder has sent."""
     permission = "Admin" if item.can_admin else "ReadAndPay" if item.can_pay else "Read"
     return {
         "id": item.id,
+        "token": token,
         "permission": permission,
         "canRead": item.can_read,
         "canPay": item.can_pay,
@@ -171,6 +196,8 @@ def key(item: ledger_pb2.LedgerKey) -> dict[str, Any]:
         "NetworkLimit": list(item.networks),
         "RemainingUsageCredits": funds(item.credits),
         "status": "Revoked" if item.revoked else "Active",
+        "walletScopeEnabled": False,
+        "WalletScopes": [],
     }
 
 
@@ -178,6 +205,12 @@ def payment_source(item: ledger_pb2.LedgerSource) -> dict[str, Any]:
     """Return a network with the caller's wallets."""
     return {
         **source(item.network, item.policy_id),
+        "createdAt": _ALWAYS,
+        "updatedAt": _ALWAYS,
+        "lastIdentifierChecked": None,
+        "lastCheckedAt": None,
+        "AdminWallets": [],
+        "FeeReceiverNetworkWallet": {"walletAddress": _CONTRACTS.get(item.network, "")},
         "feeRatePermille": 50,
         "SellingWallets": [_held(wallet) for wallet in item.selling_wallets],
         "PurchasingWallets": [_held(wallet) for wallet in item.purchasing_wallets],
@@ -185,7 +218,13 @@ def payment_source(item: ledger_pb2.LedgerSource) -> dict[str, Any]:
 
 
 def _held(wallet: ledger_pb2.LedgerWallet) -> dict[str, Any]:
-    return {**_wallet(wallet.vkey), "walletAddress": wallet.address, "balances": funds(wallet.balances)}
+    return {
+        **_wallet(wallet.vkey),
+        "walletAddress": wallet.address,
+        "collectionAddress": None,
+        "note": None,
+        "balances": funds(wallet.balances),
+    }
 
 
 def _pricing(item: ledger_pb2.LedgerAgent) -> dict[str, Any]:
@@ -198,26 +237,44 @@ def agent(item: ledger_pb2.LedgerAgent) -> dict[str, Any]:
     """Return an entry of the registry."""
     given = json_format.MessageToDict(item.metadata)
     return {
+        "error": None,
         "id": item.id,
         "name": item.display_name,
         "description": given.get("description"),
+        "type": "Standard",
         "apiBaseUrl": given.get("apiBaseUrl", ""),
-        "Capability": given.get("Capability", {"name": None, "version": None}),
-        "Author": given.get("Author", {}),
-        "Legal": given.get("Legal"),
+        "openApiSpecUrl": None,
+        "x402ResourcesUrl": None,
+        "a2aAgentCardUrl": None,
+        "a2aProtocolVersions": [],
+        "paymentSourceType": SOURCE_TYPE,
+        "Capability": _told(given.get("Capability"), ("name", "version")),
+        "Author": {**_told(given.get("Author"), _AUTHOR), "name": _told(given.get("Author"), _AUTHOR)["name"] or ""},
+        "Legal": _told(given.get("Legal"), _LEGAL),
         "state": item.state,
         "Tags": given.get("Tags", []),
         "ExampleOutputs": given.get("ExampleOutputs", []),
         "createdAt": iso(item.create_time),
         "updatedAt": iso(item.update_time),
+        "lastCheckedAt": iso(item.update_time),
         "agentIdentifier": item.agent_identifier or None,
         "AgentPricing": _pricing(item),
+        "sendFundingLovelace": None,
+        "supportedPaymentSources": None,
+        "verifications": None,
         "SmartContractWallet": {
             "walletVkey": item.holder_vkey,
             "walletAddress": item.holder_address,
         },
+        "RecipientWallet": None,
+        "CurrentTransaction": None,
         "PaymentSource": source(item.network, item.agent_identifier[:POLICY_CHARS]),
     }
+
+
+def _told(given: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return an object with all of its keys, null where nothing was said, and what else was said."""
+    return {**dict.fromkeys(keys), **(given if isinstance(given, dict) else {})}
 
 
 def agent_on_chain(item: ledger_pb2.LedgerAgent) -> dict[str, Any]:

@@ -12,5 +12,5 @@ REFERENCE = Reference(
     "document on each line; a line without news is a sign of life.  Errors are `google.rpc.Status`: its `code` is "
     "gRPC's, its `details` say why in a form that a program can read (AIP-193).",
     error=status_pb2.Status,
-    errors=(400, 401, 403, 404, 409, 413, 429, 500, 503, 504),
+    errors=(400, 401, 403, 404, 409, 413, 415, 429, 500, 503, 504),
 )

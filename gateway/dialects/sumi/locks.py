@@ -14,19 +14,18 @@ from mesh.dialects.sumi.v1 import lock_pb2_grpc as pb_grpc
 from mesh.dialects.sumi.v1 import sumi_pb2
 from mesh.runner.v1 import job_pb2, lock_pb2
 
-from gateway.core import jobs, locks, times
+from gateway.core import jobs, locks, service_names, times
 from gateway.core.hashes import input_hash
+from gateway.core.mip003.schema import by_name, input_schema
 from gateway.core.peers import Peers
 from gateway.dialects.sumi import views
 from gateway.dialects.sumi.answers import answer, wants_later
-from gateway.dialects.sumi.schema import by_name, input_schema
 from gateway.dialects.sumi.services import SumiServicer, no_job
 from gateway.http import bodies
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
 from meshkit.errors import (
     DeadlineExceeded,
-    Exhausted,
     FailedPrecondition,
     Internal,
     Invalid,
@@ -98,7 +97,7 @@ class LockServicer(pb_grpc.LockServiceServicer):
             lock = await self._locks.get(request.fid, request.lid)
             job = await self._services.job(request.fid)
             digest = self._hash(job, f"{request.fid}:{request.lid}", data)
-            await self._locks.answer(lock, by_name(locks.elements_of(lock), data), exchange().idempotency_key)
+            await self._locks.answer(lock, by_name(locks.elements_of(lock), data))
         except (locks.Refused, NotFound, FailedPrecondition, Unavailable, DeadlineExceeded, Internal) as error:
             if later:
                 raise
@@ -113,23 +112,13 @@ class LockServicer(pb_grpc.LockServiceServicer):
         if not jobs.is_id(body.job_id):
             raise no_job(body.job_id)
         job = await self._services.job(body.job_id)
-        if views.service_of(job.flow) != f"{request.expose}/{request.name}".rstrip("/").lower():
+        expose, _, path = job.flow.removeprefix("flows/").partition("/")
+        if request.expose.lower() != expose or request.name.lower() not in service_names.names(path):
             raise no_job(body.job_id)
         digest = self._hash(job, body.job_id, body.input_data)
         answers = await self._by_lock(job, body)
-        key = exchange().idempotency_key
-        if not key:  # with one, a lock that is answered may have been so by this very request
-            for lock, _ in answers:
-                if lock.state != locks.PENDING:
-                    raise FailedPrecondition(f"{locks.gone(lock)}: no answer was taken")
-        done: list[str] = []
-        for lock, data in answers:
-            lid = locks.id_of(lock)
-            try:
-                await self._locks.answer(lock, by_name(locks.elements_of(lock), data), f"{key}:{lid}" if key else "")
-            except MeshError as error:
-                raise _told(error, lid, done) from None
-            done.append(lid)
+        by_names = [(lock, by_name(locks.elements_of(lock), data)) for lock, data in answers]
+        await self._locks.answer_each(by_names, exchange().idempotency_key)
         return answer({"input_hash": digest, "signature": digest}, later=wants_later())
 
     def _hash(self, job: job_pb2.Job, legacy: str, data: Mapping[str, Any]) -> str:
@@ -174,17 +163,6 @@ def _error(error: MeshError) -> httpbody_pb2.HttpBody:
     fields = error.fields if isinstance(error, locks.Refused) else {locks.GLOBAL: [str(error)]}
     text = views.refusal(fields) if isinstance(error, locks.Refused) else str(error)
     return answer({"status": "error", "input_hash": None, "error": text, "errors": fields})
-
-
-def _told(error: MeshError, lid: str, done: list[str]) -> MeshError:
-    """Return the error with its fields named as they are sent, and with what was taken before it."""
-    before = f"{', '.join(done)} {'was' if len(done) == 1 else 'were'} answered before" if done else ""
-    if isinstance(error, locks.Refused):
-        fields = {f"{lid}:{name}": texts for name, texts in error.fields.items() if texts}
-        return Invalid(str(error), {**fields, **({"input_data": [before]} if done else {})})
-    if done and not isinstance(error, Invalid | Exhausted):
-        return type(error)(f"{error}; {before}", **error.metadata)
-    return error
 
 
 SERVICE = Service(

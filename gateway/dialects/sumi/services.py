@@ -14,24 +14,23 @@ from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, launch, locks, times, values
+from gateway.core import jobs, launch, locks, service_names, times
 from gateway.core.catalogue import Catalogue
-from gateway.core.hashes import input_hash
 from gateway.core.launch import Place
+from gateway.core.mip003 import purchases
+from gateway.core.mip003.schema import awaited, by_name, input_schema
 from gateway.core.peers import Peers
-from gateway.dialects.sumi import payments as sumi_payments
 from gateway.dialects.sumi import views
 from gateway.dialects.sumi.answers import answer, availability, failed, wants_later
-from gateway.dialects.sumi.schema import awaited, by_name, input_schema
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from gateway.http.exchange import IDEMPOTENCY_KEY, exchange
-from meshkit.errors import DeadlineExceeded, Denied, Internal, Invalid, MeshError, NotFound, Unavailable, from_rpc
+from gateway.http.exchange import exchange
+from meshkit.errors import DeadlineExceeded, Denied, Internal, Invalid, NotFound, Unavailable, from_rpc
 
 _PAGE = 10
 _PAGE_MAX = 100
-_CHECK_TIMEOUT_S = 5.0
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
+_PATIENCE_S = 2.0
+"""How long the start of a paid job waits for what its purchaser must know."""
 _STATES = registry_pb2.ExposeState
 
 
@@ -57,29 +56,29 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         self._jobs = peers.jobs
         self._launcher = launch.Launcher(peers)
         self._locks = locks.Locks(peers)
-        self._purchases = sumi_payments.Purchases(peers)
+        self._purchases = purchases.Purchases(peers)
 
     async def ListServices(self, request: pb.ListServicesRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return a page of the services that answer, by id."""
         page_size = _page_size(request.pp)
         expose = _name("expose", request.expose) if request.expose else ""
         flows = {
-            views.id_of(flow): flow
-            for flow in reversed(await self._catalogue.all())  # of two with one id the first wins
-            if flow.alive and expose in ("", views.expose_of(flow))
+            service: flow
+            for service, flow in service_names.by_id(await self._catalogue.all()).items()
+            if flow.alive and expose in ("", service_names.expose_of(flow))
         }
         if expose and not flows:
             await self._check_running(expose)
         ids = sorted(service for service in flows if service > request.offset)
         base_url = exchange().base_url
-        items = [views.item_of(flows[service], base_url) for service in ids[:page_size]]
+        items = [views.item_of(flows[service], service, base_url) for service in ids[:page_size]]
         offset = items[-1]["id"] if len(ids) > page_size else None
         return answer({"items": items, "offset": offset})
 
     async def GetService(self, request: pb.GetServiceRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return one service's metadata."""
-        flow = await self._flow(request.expose, request.name)
-        return answer(views.item_of(flow, exchange().base_url))
+        service, flow = await self._service(request.expose, request.name)
+        return answer(views.item_of(flow, service, exchange().base_url))
 
     async def GetAvailability(self, request: pb.GetAvailabilityRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Say whether a service takes jobs."""
@@ -94,30 +93,18 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         later = wants_later()
         body = bodies.parse_model(request.json_body, StartJobLater if later else StartJob)
         name = f"flows/{request.expose}/{request.name}".rstrip("/")
-        flow = self._catalogue.known(name) or await self._flow(request.expose, request.name)
+        service = name.removeprefix("flows/")
+        flow = self._catalogue.known(name)
+        if flow is None:
+            service, flow = await self._service(request.expose, request.name)
         identifier, data = body.identifier_from_purchaser, body.input_data or {}
-        digest = input_hash(identifier or "", data)
-        terms = sumi_payments.terms(flow, identifier, digest)
-        extra = {
-            "identifier_from_purchaser": identifier,
-            "input_hash": digest,
-            "sumi_endpoint": views.id_of(flow),
-        }
-        if terms is not None:
-            extra |= {"agentIdentifier": terms.agent_identifier, "network": terms.network}
-        call = exchange()
+        order = purchases.order(flow, service, identifier, data)
         try:
             if later:
                 data = await self._by_name(flow, data)
-            with values.fields(request_id=IDEMPOTENCY_KEY):
-                job = await self._launcher.start(
-                    flow.name,
-                    call.base_url,
-                    data,
-                    extra=extra,
-                    payment=terms,
-                    request_id=call.idempotency_key,
-                )
+            job = await self._launcher.start(
+                flow.name, exchange().base_url, data, extra=order.extra, payment=order.terms
+            )
         except launch.Refused as error:
             return failed(views.refusal(error.fields))
         except launch.NotLaunched as error:
@@ -125,7 +112,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         except (Unavailable, DeadlineExceeded, Internal) as error:
             return failed(f"Failed to submit job: {type(error).__name__}: {error}")
         if later and job.payment:
-            await self._purchases.asked(job)
+            await self._purchases.asked(job, _PATIENCE_S)
             return await self._status(await self.job(jobs.id_of(job)))
         return await self._job_json(views.started(job), job)
 
@@ -133,7 +120,7 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         """Return the data with options by name; the form is asked for only if there may be indexes."""
         if not any(isinstance(value, list) for value in data.values()):
             return data
-        form = await self._launcher.form(_place(flow), exchange().base_url)
+        form = await self._launcher.form(Place.of(flow), exchange().base_url)
         return by_name(form.elements or (), data)
 
     async def GetJobStatus(self, request: pb.GetJobStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
@@ -150,9 +137,22 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
                 return await self._availability("status", "")
             if name == "input_schema":
                 return await self._input_schema("status", "")
-            return answer(views.item_of(await self._flow("status", name), exchange().base_url))
+            service, flow = await self._service("status", name)
+            return answer(views.item_of(flow, service, exchange().base_url))
         except (NotFound, Invalid):
             raise no_job(name) from None
+
+    async def GetServiceJobStatus(self, request: pb.GetServiceJobStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Return where a job of this service stands."""
+        if not request.job_id and not request.name:  # a flow may be called `status`
+            return await self.GetService(pb.GetServiceRequest(expose=request.expose, name="status"), context)
+        if not jobs.is_id(request.job_id):
+            raise no_job(request.job_id)
+        flow = await self._flow(request.expose, request.name)
+        job = await self.job(request.job_id)
+        if flow.name not in (job.target, job.flow):
+            raise no_job(request.job_id)
+        return await self._status(job)
 
     async def _status(self, job: job_pb2.Job) -> httpbody_pb2.HttpBody:
         waiting = await self._locks.pending(job)
@@ -175,33 +175,37 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
             flow = await self._flow(expose, name)
         except (NotFound, Invalid):
             return availability("unavailable", f"Service '{service[:200]}' not found or not available")
-        try:
-            form = await self._launcher.form(_place(flow), exchange().base_url, timeout_s=_CHECK_TIMEOUT_S)
-        except MeshError as error:
-            return availability("unavailable", f"Service endpoint is not responding: {type(error).__name__}")
-        if form.status >= 400:
-            return availability("unavailable", f"Service returned status {form.status}")
-        return availability("available", f"{views.display_of(flow)} is ready to accept jobs")
+        if problem := await self._launcher.problem(Place.of(flow), exchange().base_url):
+            return availability("unavailable", problem)
+        return availability("available", f"{flow.summary or service} is ready to accept jobs")
 
     async def _input_schema(self, expose: str, name: str) -> httpbody_pb2.HttpBody:
         flow = await self._flow(expose, name)
-        form = await self._launcher.form(_place(flow), exchange().base_url)
+        form = await self._launcher.form(Place.of(flow), exchange().base_url)
         later = wants_later()
         return answer(input_schema(form.elements if form.ok else None, later=later), later=later)
 
     async def _flow(self, expose: str, name: str) -> registry_pb2.Flow:
-        """Return the flow behind a service id.  Raises `NotFound`, or `Invalid` for what can be no id."""
+        """Return the flow behind a service id.  Raises as `_service` does."""
+        return (await self._service(expose, name))[1]
+
+    async def _service(self, expose: str, name: str) -> tuple[str, registry_pb2.Flow]:
+        """Return a service's id and flow.  Raises `NotFound`, or `Invalid` for what can be no id."""
         expose = _name("expose", expose)
         name = _name("name", name) if name else ""
+        service = service_names.service_id(expose, name)
         try:
-            return await self._catalogue.get(f"flows/{expose}/{name}".rstrip("/"))
+            return service, await self._catalogue.get(f"flows/{service}")
         except NotFound:
             pass
-        if name:  # the last segment of a longer path, or one that is written in another way
-            for flow in await self._catalogue.all():
-                if views.expose_of(flow) == expose and views.name_of(flow) == name:
-                    return flow
-        service = f"{expose}/{name}".rstrip("/")
+        if name:  # not the flow's whole path
+            flows = [flow for flow in await self._catalogue.all() if service_names.expose_of(flow) == expose]
+            known = service_names.by_id(flows)
+            if service in known:
+                return service, known[service]
+            for listed, flow in known.items():
+                if service_names.lasting(flow.path) == name:
+                    return listed, flow
         raise NotFound(f"Service '{service}' not found", resource="flows")
 
     async def _check_running(self, expose: str) -> None:
@@ -226,10 +230,6 @@ class SumiServicer(pb_grpc.SumiServiceServicer):
         return job
 
 
-def _place(flow: registry_pb2.Flow) -> Place:
-    return Place(views.expose_of(flow), flow.path)
-
-
 def _not_launched(error: launch.NotLaunched) -> str:
     """Return why there is no job, in Sumi's words."""
     if error.status < 300:
@@ -244,7 +244,7 @@ def no_job(job_id: str) -> NotFound:
 
 def _name(field: str, text: str) -> str:
     lower = text.lower()
-    if not _NAME.match(lower):
+    if not service_names.NAME.match(lower):
         raise Invalid(
             f"{field} is not a name",
             {field: [f"{text[:80]!r} must contain only a-z, 0-9, - and _, and begin with a letter or digit"]},

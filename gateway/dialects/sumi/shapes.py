@@ -7,8 +7,7 @@ import pydantic
 from gateway.dialects.sumi.answers import LATER
 from gateway.dialects.sumi.locks import LockAnswer, ProvidedInput
 from gateway.dialects.sumi.services import StartJob, StartJobLater
-from gateway.http.exchange import IDEMPOTENCY_KEY
-from gateway.http.shapes import Body, Shape, json
+from gateway.http.shapes import REPEATABLE, Body, Shape, json
 
 
 class _Model(pydantic.BaseModel):
@@ -273,7 +272,6 @@ class Signed(_Model):
     """The hash again: the mesh does not hold the seller's key."""
 
 
-_KEY = {IDEMPOTENCY_KEY: "The same key and body again give the same answer."}
 _ACCEPT = {"accept": f"`{LATER}` for the shapes of the later MIP-003 text."}
 _JOB = {
     "job_id": "69391b2a6dd6594791c3d54e",
@@ -329,23 +327,24 @@ SHAPES = {
             json(StartJob | StartJobLater, {"identifier_from_purchaser": "demo-123", "input_data": {"start": "0"}}),
         ),
         answers=_both(Job | NoJob, PaidJobLater | JobLater, _JOB),
-        headers=_KEY | _ACCEPT,
+        headers=REPEATABLE | _ACCEPT,
     ),
     "SumiService.GetJobStatus": Shape(
         # An expose may be called `status`: then its services' metadata, availability and forms are under this path.
         answers=_both(Job | Item | Availability | InputSchema, PaidJobLater | JobLater | InputSchemaLater, _JOB),
         headers=_ACCEPT,
     ),
+    "SumiService.GetServiceJobStatus": Shape(answers=_both(Job | Item, PaidJobLater | JobLater, _JOB), headers=_ACCEPT),
     "LockService.GetLock": Shape(
         answers=_both(Lock | Availability | InputSchema, LockLater | InputSchemaLater, _LOCK), headers=_ACCEPT
     ),
     "LockService.AnswerLock": Shape(
         takes=(json(LockAnswer, {"input_data": {"greeting": "Hello from HITL Demo!"}}),),
         answers=_both(Taken | Refused | Job | NoJob | Signed, Signed | PaidJobLater | JobLater),
-        headers=_KEY | _ACCEPT,
+        headers=REPEATABLE | _ACCEPT,
     ),
     "LockService.ProvideInput": Shape(
-        takes=(json(ProvidedInput),), answers=_both(Signed, Signed), headers=_KEY | _ACCEPT
+        takes=(json(ProvidedInput),), answers=_both(Signed, Signed), headers=REPEATABLE | _ACCEPT
     ),
 }
 

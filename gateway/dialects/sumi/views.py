@@ -3,60 +3,30 @@
 Source: the "Expose and Sumi API Demonstration" notebook; MIP-002 (metadata), MIP-003 (jobs).
 """
 
-import functools
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs
+from gateway.core.catalogue import meta_of
 from gateway.core.locks import GLOBAL
+from gateway.core.mip003 import public
+from gateway.core.service_names import expose_of
 from gateway.core.states import CANCELLED, FAILED, SUCCEEDED
 from gateway.core.times import epoch
 from gateway.dialects.sumi.words import WORDS
-from gateway.http.answers import dumps
 
-_SPACES = re.compile(r"\s+")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
-_HYPHENS = re.compile(r"-{2,}")
 _FREE = [{"pricingType": "Fixed", "fixedPricing": [{"amount": "0", "unit": "lovelace"}]}]
 
 
-def expose_of(flow: registry_pb2.Flow) -> str:
-    """Return the id of a flow's expose."""
-    return flow.expose.removeprefix("exposes/")
-
-
-def name_of(flow: registry_pb2.Flow) -> str:
-    """Return a flow's name among the services of its expose: the last segment of its path; empty for the root."""
-    last = flow.path.strip("/").rpartition("/")[2].strip()
-    return _HYPHENS.sub("-", _NOT_IN_NAMES.sub("", _SPACES.sub("-", last))).lower()
-
-
-def id_of(flow: registry_pb2.Flow) -> str:
-    """Return a flow's service id: `{expose}` or `{expose}/{name}`."""
-    return f"{expose_of(flow)}/{name_of(flow)}".rstrip("/")
-
-
-def service_of(flow: str) -> str:
-    """Return the service id of a flow by its name: `flows/prime/async` -> `prime/async`."""
-    expose, _, path = flow.removeprefix("flows/").partition("/")
-    return id_of(registry_pb2.Flow(expose=f"exposes/{expose}", path=f"/{path}"))
-
-
-def display_of(flow: registry_pb2.Flow) -> str:
-    """Return what people call a flow."""
-    return flow.summary or id_of(flow)
-
-
-def item_of(flow: registry_pb2.Flow, base_url: str) -> dict[str, Any]:
-    """Return a flow's metadata (MIP-002); what the operator's YAML does not say is null or the default."""
-    meta = _meta(flow.meta_yaml)
-    service = id_of(flow)
+def item_of(flow: registry_pb2.Flow, service: str, base_url: str) -> dict[str, Any]:
+    """Return the metadata (MIP-002) of the service that a flow is; what the operator's YAML does not say is null or the
+    default.
+    """
+    meta = meta_of(flow)
     author = _texts(meta.get("author"), ("name", "contact_email", "contact_other", "organization")) or {}
     author = {
         "name": author.get("name") or _optional(flow, "author"),
@@ -67,9 +37,9 @@ def item_of(flow: registry_pb2.Flow, base_url: str) -> dict[str, Any]:
     return {
         "id": service,
         "parent": expose_of(flow),
-        "name": name_of(flow),
-        "display": display_of(flow),
-        "api_url": f"{base_url}/sumi/{service}",
+        "name": service.partition("/")[2],
+        "display": flow.summary or service,
+        "api_url": public.base_of(flow, base_url) if flow.public else f"{base_url}/sumi/{service}",
         "tags": list(flow.tags) or ["untagged"],
         "agentPricing": _pricing(meta.get("agentPricing")),
         "metadata_version": 1,
@@ -82,15 +52,6 @@ def item_of(flow: registry_pb2.Flow, base_url: str) -> dict[str, Any]:
         "network": _optional(flow, "network"),
         "state": "alive" if flow.alive else "dead",
     }
-
-
-@functools.lru_cache(maxsize=1024)
-def _meta(text: str) -> Mapping[str, Any]:
-    try:
-        value = yaml.safe_load(text) if text else {}
-    except yaml.YAMLError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _optional(flow: registry_pb2.Flow, field: str) -> str | None:
@@ -192,17 +153,6 @@ def later(body: Mapping[str, Any], job: job_pb2.Job, purchase: Mapping[str, Any]
         "updated_at": "updatedAt",
     }
     answer = {renamed.get(key, key): value for key, value in body.items()}
-    answer["result"] = _as_text(body["result"])
+    answer["result"] = None if body["result"] is None else jobs.buyer_text(job.result_json)
     answer["input_hash"] = jobs.json_object(job.extra_json).get("input_hash")
     return {**answer, **purchase}
-
-
-def _as_text(result: Any) -> str | None:
-    """Return the text of a Markdown, HTML or Text; other results as JSON."""
-    if result is None:
-        return None
-    if isinstance(result, dict) and len(result) == 1:
-        ((kind, content),) = result.items()
-        if kind in ("Markdown", "HTML", "Text") and isinstance(content, dict) and isinstance(content.get("body"), str):
-            return str(content["body"])
-    return dumps(result)

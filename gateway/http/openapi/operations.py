@@ -13,7 +13,8 @@ from gateway.http.answers import JSON
 from gateway.http.openapi import models, paths
 from gateway.http.openapi.comments import first_sentence
 from gateway.http.openapi.messages import BY_HAND, Contract, Messages
-from gateway.http.shapes import ANYTHING, SSE, Body, Content, Many, Reference, Shape
+from gateway.http.shapes import ANYTHING, REPEATABLE, SSE, Body, Content, Many, Reference, Shape
+from meshkit.idempotency import FIELD
 
 Schema = dict[str, Any]
 LINES = "application/x-ndjson"
@@ -83,7 +84,7 @@ class Operations:
             taken = self._request_body(method, shape, path, body)
             operation: Schema = {
                 **self._said(method, number),
-                "parameters": [*self._parameters(method, path, body), *_headers(shape)],
+                "parameters": [*self._parameters(method, path, body), *self._headers(method, shape)],
                 "responses": self._responses(method, shape, verb, has_body=bool(taken)),
                 "security": self._security(method),
             }
@@ -128,6 +129,13 @@ class Operations:
             if field.label == _Field.LABEL_REPEATED:
                 parameter["explode"] = True
             yield parameter
+
+    def _headers(self, method: Method, shape: Shape) -> Iterator[Schema]:
+        taken = dict(shape.headers)
+        if any(field.name == FIELD for field in self._contract.messages[method.proto.input_type[1:]].field):
+            taken |= REPEATABLE
+        for name, text in taken.items():
+            yield {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
     def _request_body(self, method: Method, shape: Shape, path: paths.Path, body: str) -> Schema:
         if not body:
@@ -179,7 +187,7 @@ class Operations:
     def _errors(self, verb: str, *, has_body: bool) -> Iterator[int]:
         """Yield what may go wrong: what concerns a body only where there is one, and so on."""
         for status in self._reference.errors:
-            if status == 413 and not has_body:
+            if status in (413, 415) and not has_body:
                 continue
             if status == 409 and verb in ("get", "head", "options"):
                 continue
@@ -217,11 +225,6 @@ class Operations:
         if method.access == options_pb2.ACCESS_PUBLIC:
             return [{key: []} for key in self._reference.keys] or []
         return [{name: []} for name in ("bearer", "header", "cookie")]
-
-
-def _headers(shape: Shape) -> Iterator[Schema]:
-    for name, text in shape.headers.items():
-        yield {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
 
 
 def component(status: int) -> str:

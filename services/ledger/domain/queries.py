@@ -6,6 +6,9 @@ import enum
 PAGE = 10
 PAGE_MAX = 100
 
+SEARCHED = ("blockchain_identifier", "agent_name", "agent_identifier", "purchaser_identifier", "input_hash")
+"""Fields of a deal that a search looks into."""
+
 
 class Changed(enum.StrEnum):
     """What a diff looks at."""
@@ -22,7 +25,7 @@ class Filter:
     state: str = ""
     needs_manual_action: bool = False
     search: str = ""
-    """In id, agent's name or blockchainIdentifier."""
+    """In any of `SEARCHED` or the record's id; case does not matter for A to Z."""
 
 
 def size(limit: int) -> int:

@@ -18,7 +18,7 @@ from services.ledger.domain.actions import Action, Side
 from services.ledger.domain.clock import Clock
 from services.ledger.domain.deals import Deal, Funds, Record
 from services.ledger.domain.options import Options
-from services.ledger.domain.queries import Changed, Filter, size
+from services.ledger.domain.queries import SEARCHED, Changed, Filter, size
 from services.ledger.domain.steps import due
 from services.ledger.ports.store import Held, Session
 
@@ -123,7 +123,7 @@ class MemorySession:
     def records(self, side: Side, network: str, cursor: str, limit: int, wanted: Filter) -> list[Deal]:
         """Return records, newest first."""
         first = self._kept.numbers.get(cursor, 2**62)
-        text = wanted.search.replace("%", "").replace("_", "").lower()
+        text = wanted.search.lower()
         found = []
         for deal, record in self._side(side, network):
             state = record.state.value if record.state else None
@@ -131,7 +131,7 @@ class MemorySession:
                 self._kept.numbers[record.id] <= first
                 and (not wanted.state or state == wanted.state)
                 and (not wanted.needs_manual_action or record.action == Action.MANUAL)
-                and (not text or text in record.id.lower() or text in self._kept.deals[deal.id].lower())
+                and any(text in said.lower() for said in (record.id, *(getattr(deal, name) for name in SEARCHED)))
             ):
                 found.append((self._kept.numbers[record.id], deal))
         return [deal for _, deal in sorted(found, key=lambda item: -item[0])[: size(limit)]]

@@ -20,7 +20,7 @@ from services.ledger.domain.actions import Action, Side
 from services.ledger.domain.clock import Clock
 from services.ledger.domain.deals import Deal, Funds
 from services.ledger.domain.options import Options
-from services.ledger.domain.queries import Changed, Filter, size
+from services.ledger.domain.queries import SEARCHED, Changed, Filter, size
 from services.ledger.domain.steps import due
 from services.ledger.ports.store import Held, Session
 
@@ -197,14 +197,15 @@ class SqliteSession:
             "network": network,
             "first": (self._position(cursor, "number") if cursor else None) or 2**62,
             "state": wanted.state,
-            "search": f"%{wanted.search.replace('%', '').replace('_', '')}%",
+            "search": wanted.search.lower(),
         }
         if wanted.state:
             conditions.append("records.state = :state")
         if wanted.needs_manual_action:
             conditions.append(f"records.action = '{Action.MANUAL}'")
         if wanted.search:
-            conditions.append("(records.id LIKE :search OR deals.doc LIKE :search)")
+            texts = ("records.id", *(f"json_extract(deals.doc, '$.{field}')" for field in SEARCHED))
+            conditions.append(f"({' OR '.join(f'instr(lower({text}), :search)' for text in texts)})")
         return self._select(" AND ".join(conditions), values, "records.number DESC", size(limit))
 
     def changes(self, side: Side, network: str, since: int, cursor: str, limit: int, by: Changed) -> list[Deal]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from services.registry.boot.loading import Fleet, Loader, prepare, remove
+from services.registry.boot.probes import Probes
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Run, Runs
 from services.registry.boot.stock import Stock
@@ -37,7 +38,7 @@ class Booter:
         self._records = records
         self._runs = runs
         self._loader = Loader(apps, records, timeout_s=limits.deploy_timeout_s, at_once=limits.deploys_at_once)
-        self._stock = Stock(apps, records, probe_timeout_s=limits.probe_timeout_s)
+        self._stock = Stock(records, Probes(apps, timeout_s=limits.probe_timeout_s))
 
     async def start_boot(self, *, force: bool) -> Run:
         """Boot in the background.  Raises `FailedPrecondition` while another runs, unless `force` cancels it."""

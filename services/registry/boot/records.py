@@ -2,12 +2,12 @@
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from meshkit.errors import NotFound
 from services.registry import documents
 from services.registry.domain import exposes
-from services.registry.domain.exposes import Expose, FoundFlow, Merge
+from services.registry.domain.exposes import Expose, FoundFlow, Merge, Probe
 from services.registry.ports.exposes import ExposeStore
 
 
@@ -51,6 +51,14 @@ class Records:
 
         await self._change(name, change)
         return merge
+
+    async def probed(self, name: str, booted_etag: str, probes: Mapping[str, Probe]) -> None:
+        """Its flows were asked whether they answer; what was booted meanwhile was asked anew."""
+
+        def change(expose: Expose) -> Expose:
+            return exposes.probed(expose, probes, self._now()) if expose.booted_etag == booted_etag else expose
+
+        await self._change(name, change)
 
     async def _change(self, name: str, change: Callable[[Expose], Expose]) -> None:
         try:

@@ -16,6 +16,7 @@ log = structlog.get_logger()
 
 EVENTS_MAX = 20_000
 """Events of one boot; of a longer one the details are left out, not its steps, warnings or end."""
+_INTERNAL = "an internal error; the registry's log has the rest"
 _CANCELLED = "it was cancelled"
 
 
@@ -161,11 +162,22 @@ class Runs:
             raise
         except MeshError as error:
             run.fail(str(error))
+        except ExceptionGroup as errors:  # of several apps at once
+            refused, rest = errors.split(MeshError)
+            if rest is not None:
+                log.error("unhandled", run=run.operation.name.lower(), exc_info=rest)
+            run.fail(_INTERNAL if refused is None else str(_first(refused)))
         except Exception:
             log.exception("unhandled", run=run.operation.name.lower())
-            run.fail("an internal error; the registry's log has the rest")
+            run.fail(_INTERNAL)
         finally:
             run.end()
             kind = run.events[-1].kind.name.lower() if run.events else ""
             runtime_s = round(run.runtime().total_seconds(), 3)
             log.info("run ended", run=run.operation.name.lower(), runtime_s=runtime_s, kind=kind)
+
+
+def _first(errors: BaseException) -> BaseException:
+    while isinstance(errors, BaseExceptionGroup):
+        errors = errors.exceptions[0]
+    return errors

@@ -4,24 +4,20 @@ import asyncio
 import dataclasses
 from collections.abc import Mapping
 
-from meshkit.errors import MeshError
+from services.registry.boot.probes import Probes
 from services.registry.boot.records import Found, Records
 from services.registry.boot.runs import Run
 from services.registry.domain import exposes, facts
-from services.registry.domain.exposes import FoundFlow
+from services.registry.domain.exposes import FoundFlow, Probe
 from services.registry.domain.facts import Counts, FlowChecked, Step
-from services.registry.standings import Standings
-
-_PROBES_AT_ONCE = 8
 
 
 class Stock:
     """REGISTER, CHECK and RECORD for the apps that serve."""
 
-    def __init__(self, apps: Standings, records: Records, *, probe_timeout_s: float) -> None:
-        self._apps = apps
+    def __init__(self, records: Records, probes: Probes) -> None:
         self._records = records
-        self._probe_timeout_s = probe_timeout_s
+        self._probes = probes
 
     async def take(self, run: Run, found: Mapping[str, Found]) -> None:
         """Name the flows of apps by expose, ask each whether it answers, and write down the answers."""
@@ -34,31 +30,29 @@ class Stock:
 
     async def _check(self, run: Run, found: Mapping[str, Found]) -> dict[str, Found]:
         """Ask every flow, a few at once; say what each answered in order."""
-        slots = asyncio.Semaphore(_PROBES_AT_ONCE)
-        probes: list[tuple[str, FoundFlow, asyncio.Task[FlowChecked]]] = []
+        probes: list[tuple[str, FoundFlow, asyncio.Task[Probe]]] = []
         run.say(facts.StepStarted(step=Step.CHECK, counts=_counts(found)))
         async with asyncio.TaskGroup() as group:
             for name, app in found.items():
                 run.say(facts.FlowsProbed(expose=name, flow_count=len(app.flows)))
-                probes.extend((name, flow, group.create_task(self._probe(name, flow, slots))) for flow in app.flows)
+                probes.extend((name, flow, group.create_task(self._probes.ask(name, flow))) for flow in app.flows)
         checked: dict[str, list[FoundFlow]] = {name: [] for name in found}
         for name, flow, task in probes:
-            answer = task.result()
-            run.say(answer)
-            checked[name].append(dataclasses.replace(flow, alive=answer.alive))
+            probe = task.result()
+            url = exposes.flow_url(name, flow.path)
+            run.say(
+                FlowChecked(
+                    expose=name,
+                    url=url,
+                    alive=probe.alive,
+                    http_status=probe.http_status,
+                    error_reason=probe.error_reason,
+                )
+            )
+            checked[name].append(dataclasses.replace(flow, alive=probe.alive, seen=probe.seen))
         apps = {name: dataclasses.replace(app, flows=tuple(checked[name])) for name, app in found.items()}
         run.say(facts.StepEnded(step=Step.CHECK, counts=_counts(apps)))
         return apps
-
-    async def _probe(self, name: str, flow: FoundFlow, slots: asyncio.Semaphore) -> FlowChecked:
-        """Return whether a flow answers, and what.  404 and 5xx are dead, anything else answers."""
-        url = exposes.flow_url(name, flow.path)
-        async with slots:
-            try:
-                status = await self._apps.probe(name, flow.path, self._probe_timeout_s)
-            except MeshError as error:
-                return FlowChecked(expose=name, url=url, alive=False, error_reason=error.reason)
-        return FlowChecked(expose=name, url=url, alive=status != 404 and status < 500, http_status=status)
 
     async def _record(self, run: Run, found: Mapping[str, Found]) -> None:
         """Write down the flows, and bring the operators' meta in line with them."""

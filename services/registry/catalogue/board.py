@@ -1,7 +1,7 @@
 """The catalogue as a whole, kept up to date for those who watch it.
 
-One task looks again whenever it is told of a change, and every second at where apps stand.  Each watcher remembers
-what it was sent; what it gets next is the difference, however much has happened in between.
+One task looks again whenever it is told of a change.  Each watcher remembers what it was sent; what it gets next is the
+difference, however much has happened in between.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from meshkit.bus import Bus
 from services.registry import documents
 from services.registry.domain import flows
 from services.registry.domain.flows import Changes, Flow
-from services.registry.domain.standings import Snapshot
 from services.registry.ports.apps import APPS
 from services.registry.ports.exposes import EXPOSES, ExposeStore
 from services.registry.standings import Standings
@@ -28,32 +27,23 @@ _GAP_S = 0.05
 class Board:
     """Every flow of enabled exposes, by name."""
 
-    def __init__(
-        self, store: ExposeStore, apps: Standings, bus: Bus, *, look_s: float = 1.0, heartbeat_s: float = 10.0
-    ) -> None:
-        """What the registry changes is seen at once; what the runner does, within `look_s`."""
+    def __init__(self, store: ExposeStore, apps: Standings, bus: Bus, *, heartbeat_s: float = 10.0) -> None:
         self._store = store
         self._apps = apps
         self._bus = bus
-        self._look_s = max(look_s, _GAP_S)
         self._heartbeat_s = heartbeat_s
         self._looking = asyncio.Lock()
         self._flows: Mapping[str, Flow] = {}
-        self._snapshot: Snapshot | None = None
 
     async def run(self) -> None:
         """Keep looking until the bus is closed."""
-        heard, whole_at = True, 0.0
         async with self._bus.subscribe(EXPOSES, APPS) as waker:
             while not waker.closed:
                 started = time.monotonic()
-                anything = heard or started >= whole_at
-                if anything:
-                    whole_at = started + _WHOLE_S
-                await self._look(anything=anything)
+                await self._look()
                 took_s = time.monotonic() - started
                 await asyncio.sleep(max(_GAP_S, took_s))  # of a catalogue that takes long, at most every other moment
-                heard = await waker.wait(self._look_s)
+                await waker.wait(_WHOLE_S)
 
     async def watch(self) -> AsyncIterator[Changes]:
         """Yield the whole catalogue, then what changes; an empty change when nothing has for a while.
@@ -61,7 +51,7 @@ class Board:
         Ends when the bus is closed.
         """
         async with self._bus.subscribe(_BOARD) as waker:
-            await self._look(anything=True)  # what was saved before we were asked must be in it
+            await self._look()  # what was saved before we were asked must be in it
             known = self._flows
             yield flows.changes({}, known)
             while not waker.closed:
@@ -72,15 +62,12 @@ class Board:
                     yield changes
                 known = current
 
-    async def _look(self, *, anything: bool) -> None:
-        """Look at the apps and, if they or `anything` else changed, at the exposes."""
+    async def _look(self) -> None:
+        """Look at the apps and the exposes."""
         async with self._looking:
             snapshot = await self._apps.current()
-            if not anything and self._snapshot is not None and snapshot.same(self._snapshot):
-                return
             exposes = await self._store.select()
             current = await asyncio.to_thread(flows.known, exposes, snapshot, documents.about)  # texts may be long
-            self._snapshot = snapshot
             if current != self._flows:
                 self._flows = current
                 await self._bus.publish(_BOARD)

@@ -9,7 +9,7 @@ Where its app *stands* is known to the runner only, is asked for at read time, a
 import dataclasses
 import datetime
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from meshkit.errors import AlreadyExists, Conflict, Invalid, NotFound
 
@@ -38,6 +38,8 @@ class FlowMeta:
     state: str = ""
     """`alive` or `dead` since a boot, empty before."""
     heartbeat_at: datetime.datetime | None = None
+    seen: str = ""
+    """What its flow answered when it was last asked, see `Probe.seen`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,28 @@ class FoundFlow:
     input_schema_json: str = ""
     """JSON Schema of its inputs; empty if it declares none."""
     alive: bool = False
-    """Whether it answered when the boot asked."""
+    """Whether it answered when it was last asked."""
+    seen: str = ""
+    """What it answered then, see `Probe.seen`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What came of asking a flow for its form.  404 and 5xx are dead, anything else answers."""
+
+    http_status: int = 0
+    error_reason: str = ""
+    """Why there is no HTTP status, such as `DEADLINE_EXCEEDED`."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the flow answers."""
+        return self.http_status not in (0, 404) and self.http_status < 500
+
+    @property
+    def seen(self) -> str:
+        """The HTTP status as text, or the reason why there is none."""
+        return self.error_reason or str(self.http_status)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,11 +258,28 @@ def merge_meta(
             entry = FlowMeta(url=url, data=template(flow))
         else:
             preserved_count += 1
-        merged.append(dataclasses.replace(entry, state=ALIVE if flow.alive else DEAD, heartbeat_at=at))
+        merged.append(_seen(entry, flow, at))
     for entry in entries.values():
         if entry.data.strip():
-            merged.append(dataclasses.replace(entry, state=DEAD, heartbeat_at=at))
+            merged.append(dataclasses.replace(entry, state=DEAD, heartbeat_at=at, seen=""))
     return Merge(meta=tuple(merged), new_count=len(flows) - preserved_count, preserved_count=preserved_count)
+
+
+def _seen(entry: FlowMeta, flow: FoundFlow, at: datetime.datetime) -> FlowMeta:
+    return dataclasses.replace(entry, state=ALIVE if flow.alive else DEAD, heartbeat_at=at, seen=flow.seen)
+
+
+def probed(expose: Expose, probes: Mapping[str, Probe], at: datetime.datetime) -> Expose:
+    """Return `expose` once flows, by path, have been asked whether they answer; one that is gone changes nothing."""
+    flows = tuple(
+        dataclasses.replace(flow, alive=probe.alive, seen=probe.seen) if (probe := probes.get(flow.path)) else flow
+        for flow in expose.flows
+    )
+    asked = {same_url(flow_url(expose.name, flow.path)): flow for flow in flows if flow.path in probes}
+    meta = expose.meta and tuple(
+        _seen(entry, flow, at) if (flow := asked.get(same_url(entry.url))) else entry for entry in expose.meta
+    )
+    return dataclasses.replace(expose, flows=flows, meta=meta)
 
 
 def booted(expose: Expose, *, etag: str, flows: Sequence[FoundFlow], meta: tuple[FlowMeta, ...]) -> Expose:
@@ -252,7 +292,9 @@ def stopped(expose: Expose, at: datetime.datetime, failure: str = "") -> Expose:
     meta = expose.meta
     if meta is not None:
         meta = tuple(
-            dataclasses.replace(entry, state=DEAD, heartbeat_at=at) if failure or entry.state == ALIVE else entry
+            dataclasses.replace(entry, state=DEAD, heartbeat_at=at, seen="")
+            if failure or entry.state == ALIVE
+            else entry
             for entry in meta
         )
     flows = tuple(dataclasses.replace(flow, alive=False) for flow in expose.flows)

@@ -21,6 +21,7 @@ class About:
     organization: str | None = None
     agent_identifier: str | None = None
     amounts: tuple[Amount, ...] = ()
+    public: bool | None = None
 
 
 Read = Callable[[str], About]
@@ -54,6 +55,8 @@ class Flow:
     pricing: Pricing | None
     elements_json: str
     input_schema_json: str
+    public: bool
+    """Whether anybody may run it, without a login."""
 
     @property
     def sort_key(self) -> tuple[str, str]:
@@ -110,6 +113,7 @@ def _flow(expose: Expose, found: FoundFlow, url: str, entry: FlowMeta | None, st
         pricing=pricing(about.agent_identifier, about.amounts, expose.network),
         elements_json=found.elements_json,
         input_schema_json=found.input_schema_json,
+        public=bool(about.agent_identifier) if about.public is None else about.public,
     )
 
 

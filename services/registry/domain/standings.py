@@ -44,13 +44,6 @@ class Snapshot:
     """When the runner last answered; None if it never did."""
     reachable: bool = True
 
-    def same(self, other: "Snapshot") -> bool:
-        """Return whether every app stands where it does in `other`, heartbeats aside."""
-        return self.reachable == other.reachable and self._states() == other._states()
-
-    def _states(self) -> dict[str, tuple[State, str]]:
-        return {name: (app.state, app.message) for name, app in self.apps.items()}
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:

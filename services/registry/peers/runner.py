@@ -1,9 +1,11 @@
 """The runner, over gRPC: the adapter of `services.registry.ports.apps`."""
 
+import asyncio
 import contextlib
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
+import grpc
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit.clock import moment_of
@@ -13,7 +15,9 @@ from services.registry.domain.exposes import FoundFlow
 from services.registry.domain.standings import AppStatus, Snapshot, State
 
 _LIST_S = 2.0
-"""How long a reader waits for the runner."""
+"""How long the runner may take to say where apps stand."""
+_SILENCE_S = 12.0
+"""How long its stream may be silent: it says something every five seconds."""
 _REMOVE_S = 60.0
 """The runner ends the app's jobs first."""
 _FORM_BYTES_MAX = 1024 * 1024
@@ -59,6 +63,29 @@ class RunnerApps:
             raise Unavailable("the runner does not answer: see whether it runs, then try again") from error
         apps = {app.name.removeprefix("apps/"): _status(app) for app in answer.apps}
         return Snapshot(apps=apps, seen_at=self._now())
+
+    async def follow(self) -> AsyncGenerator[Snapshot, None]:
+        """Yield where apps stand with each message of the runner; raise `Unavailable` when it is cut off or silent."""
+        apps: dict[str, AppStatus] = {}
+        complete = False
+        call = self._stub.WatchApps(app_pb2.WatchAppsRequest())
+        try:
+            while True:
+                with from_rpc():
+                    async with asyncio.timeout(_SILENCE_S):
+                        message = await call.read()
+                if message is grpc.aio.EOF:
+                    return
+                apps |= {app.name.removeprefix("apps/"): _status(app) for app in message.apps}
+                for name in message.removed:
+                    apps.pop(name.removeprefix("apps/"), None)
+                complete = complete or message.complete
+                if complete:
+                    yield Snapshot(apps=dict(apps), seen_at=self._now())
+        except TimeoutError:
+            raise Unavailable(f"the runner has said nothing for {_SILENCE_S:g} s") from None
+        finally:
+            call.cancel()
 
     async def deploy(self, expose: str, plan: Plan, timeout_s: float) -> Deployed:
         """Load an app and return what serves now; raise `DeployFailed` with the reason if nothing does."""

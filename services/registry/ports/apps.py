@@ -1,12 +1,13 @@
 """Somebody who runs apps."""
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from services.registry.domain.deploying import Deployed, Plan
 from services.registry.domain.standings import Snapshot
 
 APPS = "apps"
-"""What is published when the registry has changed where an app stands."""
+"""What is published when an app stands elsewhere than before, or that is no longer known."""
 
 
 class Apps(Protocol):
@@ -16,6 +17,12 @@ class Apps(Protocol):
         """Return where apps stand; raise a `MeshError` if nobody answers.
 
         A `patient` caller waits for a runner that is being restarted.
+        """
+
+    def follow(self) -> AsyncGenerator[Snapshot, None]:
+        """Yield where apps stand, whole: at once, whenever it changes, and every few seconds.
+
+        Ends, or raises a `MeshError`, when it is cut off.
         """
 
     async def deploy(self, expose: str, plan: Plan, timeout_s: float) -> Deployed:

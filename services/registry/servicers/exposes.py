@@ -8,15 +8,17 @@ from meshkit import paging
 from meshkit.idempotency import ask
 from meshkit.interceptors import Context
 from services.registry import wire
+from services.registry.boot.probes import Rounds
 from services.registry.catalogue.exposes import Exposes
 
 
 class ExposeServicer(pb_grpc.ExposeServiceServicer):
     """Serves `mesh.registry.v1.ExposeService`."""
 
-    def __init__(self, exposes: Exposes, key: bytes) -> None:
+    def __init__(self, exposes: Exposes, rounds: Rounds, key: bytes) -> None:
         """`key` hides from readers of the table of requests what was in them."""
         self._exposes = exposes
+        self._rounds = rounds
         self._key = key
 
     async def SaveExpose(self, request: pb.SaveExposeRequest, context: Context) -> pb.Expose:
@@ -29,6 +31,12 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
     async def GetExpose(self, request: pb.GetExposeRequest, context: Context) -> pb.Expose:
         """Return one."""
         return wire.expose_pb(await self._exposes.get(wire.expose_id(request.name)))
+
+    async def CheckExpose(self, request: pb.CheckExposeRequest, context: Context) -> pb.Expose:
+        """Ask the flows of one, and return it."""
+        name = wire.expose_id(request.name)
+        await self._rounds.check(name)
+        return wire.expose_pb(await self._exposes.get(name))
 
     async def ListExposes(self, request: pb.ListExposesRequest, context: Context) -> pb.ListExposesResponse:
         """Return a page."""

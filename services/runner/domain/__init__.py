@@ -3,9 +3,9 @@
 A rule is a pure function from the stored job to a `Change`; nothing here knows transport, storage or the clock.
 """
 
-from services.runner.domain import attempts, conversations, locks, memories, payments, talk, traces
+from services.runner.domain import attempts, conversations, locks, memories, pages, payments, talk, traces
 from services.runner.domain.ends import finish, move
-from services.runner.domain.jobs import SHUT_DOWN, Stale, born, end, lease, lost, report, stop
+from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, lease, lost, report, stop
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
@@ -40,6 +40,7 @@ __all__ = [
     "Change",
     "End",
     "Event",
+    "Gap",
     "Isolation",
     "Job",
     "Layer",
@@ -66,6 +67,7 @@ __all__ = [
     "lost",
     "memories",
     "move",
+    "pages",
     "payments",
     "report",
     "stop",

@@ -1,26 +1,27 @@
-"""Ids of jobs: 24 hex digits that sort by creation (BSON specification, "ObjectId").
+"""Ids of jobs: 24 hex digits that sort by creation, and that nobody guesses.
 
-Four bytes of time in seconds, five that tell this process from others, three that count.
+Four bytes of time in seconds, as in an ObjectId of BSON, twelve bits of its fraction, and 52 random bits: the public
+reads a job by its id alone, and one id must not tell the next.
 """
 
-import itertools
 import re
+from collections.abc import Callable
 
 _ID = re.compile(r"[0-9a-f]{24}")
-_COUNTER_BITS = 24
+_FRACTION_BITS, _RANDOM_BITS = 12, 52
 
 
 class JobIds:
-    """Makes ids; `salt` are five random bytes, `first` where the count begins."""
+    """Makes ids; `random_bits(n)` is a number of `n` bits that nobody can foretell."""
 
-    def __init__(self, salt: bytes, first: int) -> None:
-        self._salt = salt
-        self._count = itertools.count(first)
+    def __init__(self, random_bits: Callable[[int], int]) -> None:
+        self._random_bits = random_bits
+        self._last = 0
 
     def new(self, now: float) -> str:
-        """Return an id that sorts behind those of earlier seconds."""
-        count = next(self._count) % (1 << _COUNTER_BITS)
-        return (int(now).to_bytes(4, "big") + self._salt + count.to_bytes(3, "big")).hex()
+        """Return an id that sorts behind those before it."""
+        self._last = max(self._last + 1, int(now * (1 << _FRACTION_BITS)))
+        return f"{self._last << _RANDOM_BITS | self._random_bits(_RANDOM_BITS):024x}"
 
 
 def is_job_id(text: str) -> bool:

@@ -25,11 +25,16 @@ from services.runner.domain.records import (
 
 _USAGE = ("input_tokens", "output_tokens", "cost_micros")
 _COUNT_MAX = 2**53
+_AHEAD_S = 86_400.0
 _PROGRESS_CHARS_MAX = 200
 
 
 class Stale(Exception):
     """A report of a lease that is over, or of a job that has ended: refuse it."""
+
+
+class Gap(Exception):
+    """A report that leaves out what should have come before it: refuse it, the host still has that."""
 
 
 def born(job: Job) -> Birth:
@@ -60,7 +65,7 @@ def stop(job: Job, reason: Reason, now: float) -> Change:
     """Begin to stop a job: one that no host holds ends at once."""
     if job.ended or job.state == State.STOPPING:
         return Change(job=job)
-    if job.state not in HELD:
+    if job.state not in HELD or job.parked:
         return ends.finish(job, End(state=State.CANCELLED, reason=reason, error=ends.STOPPED[reason]), now)
     return Change(job=dataclasses.replace(job, state=State.STOPPING, reason=reason, updated_at=now))
 
@@ -77,12 +82,14 @@ def report(
     """Take what a lease's holder says: `events` are numbered from `source_seq`, outcome or lock count as one more.
 
     The first report of a lease says that the job runs, whatever is in it; one with nothing else in it has the outcome
-    RUNNING.  What was taken before is dropped.  Raises `Stale` if the lease is over.
+    RUNNING.  What was taken before is dropped.  Raises `Stale` if the lease is over, `Gap` if something is missing.
     """
     if job.ended or epoch != job.epoch:
         raise Stale
+    if source_seq > job.source_seq + 1:
+        raise Gap
     known = job.source_seq - source_seq + 1
-    fresh = _in_order(events[max(known, 0) :], job.updated_at)
+    fresh = _in_order(events[max(known, 0) :], job.updated_at, now)
     last = source_seq + len(events) - 1
     if outcome is not None or opening is not None:
         last += 1
@@ -137,11 +144,14 @@ def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
     return changed
 
 
-def _in_order(events: Sequence[Event], at: float) -> tuple[Event, ...]:
-    """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own."""
+def _in_order(events: Sequence[Event], at: float, now: float) -> tuple[Event, ...]:
+    """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own.
+
+    A time that is none, or a day ahead, is one of a flow that plays with its clock.
+    """
     ordered = []
     for event in events:
-        if event.time < at:
+        if not at <= event.time <= now + _AHEAD_S:
             event = dataclasses.replace(event, time=at)
         at = event.time
         ordered.append(event)

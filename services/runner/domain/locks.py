@@ -9,6 +9,8 @@ from services.runner.domain.records import Change, Event, Job, Lock, LockEnd, Lo
 
 TIMEOUT_S = 3 * 3600.0
 """How long an answer may take if the flow does not say (kodosumi's `LOCK_EXPIRES`)."""
+TIMEOUT_S_MAX = 366 * 86_400.0
+"""The longest that a flow may allow."""
 DUE_MARGIN_S = 15 * 60.0
 """A paid job's locks end this long before its result is due, so that the result can still be submitted."""
 PENDING_MAX = 100
@@ -16,9 +18,15 @@ PENDING_MAX = 100
 
 
 def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float) -> Change:
-    """Open a lock behind `events`; one that is too many, or of a job that is being stopped, is closed at once."""
+    """Open a lock behind `events`; one that is too many, or of a job that is being stopped, is closed at once.
+
+    One that an attempt before this one opened is waited on again, if it is still open; else its end is on its way.
+    """
+    if opening.again:
+        waits = opening.lock_id in job.pending_locks and job.state == State.RUNNING
+        return Change(job=dataclasses.replace(job, state=State.AWAITING_INPUT) if waits else job, events=events)
     wanted = opening.timeout_s if math.isfinite(opening.timeout_s) and opening.timeout_s > 0 else TIMEOUT_S
-    expires_at = now + wanted
+    expires_at = now + min(wanted, TIMEOUT_S_MAX)
     if job.due_at:
         expires_at = min(expires_at, max(now, job.due_at - DUE_MARGIN_S))
     lock = Lock(
@@ -47,7 +55,7 @@ def answer(job: Job, lock: Lock, result_json: str, by: str, now: float) -> Chang
     now = max(now, job.updated_at)
     said = {"name": lock.title, "lid": lock.lock_id, "result": json.loads(result_json)}
     end = LockEnd(lock_id=lock.lock_id, state=LockState.ANSWERED, at=now, by=by, result_json=result_json)
-    return Change(job=_without(job, lock, now), events=(_event("lease", said, now),), ended=(end,))
+    return _ended(job, lock, end, (_event("lease", said, now),), now)
 
 
 def expire(job: Job, lock: Lock, now: float) -> Change:
@@ -55,7 +63,17 @@ def expire(job: Job, lock: Lock, now: float) -> Change:
     _check_pending(job, lock)
     now = max(now, job.updated_at)
     end = LockEnd(lock_id=lock.lock_id, state=LockState.EXPIRED, at=now)
-    return Change(job=_without(job, lock, now), ended=(end,))
+    return _ended(job, lock, end, (), now)
+
+
+def park(job: Job) -> Change:
+    """Let a job wait for its answer without a process: its host is gone, and with it the lease.
+
+    Raises `FailedPrecondition` if it does not wait for a human.
+    """
+    if job.state != State.AWAITING_INPUT:
+        raise FailedPrecondition("the job does not wait for a human")
+    return Change(job=dataclasses.replace(job, host_id="", epoch=job.epoch + 1, source_seq=0))
 
 
 def _check_pending(job: Job, lock: Lock) -> None:
@@ -63,10 +81,14 @@ def _check_pending(job: Job, lock: Lock) -> None:
         raise FailedPrecondition("the lock is not open any more: it was answered, has expired or its job has ended")
 
 
-def _without(job: Job, lock: Lock, now: float) -> Job:
+def _ended(job: Job, lock: Lock, end: LockEnd, events: tuple[Event, ...], now: float) -> Change:
     left = tuple(lock_id for lock_id in job.pending_locks if lock_id != lock.lock_id)
     state = State.RUNNING if not left and job.state == State.AWAITING_INPUT else job.state
-    return dataclasses.replace(job, state=state, pending_locks=left, updated_at=now)
+    if job.parked:  # it may have waited for any of them
+        state = State.QUEUED
+        events = (*events, Event(kind="status", payload=State.QUEUED, time=now))
+    changed = dataclasses.replace(job, state=state, pending_locks=left, updated_at=now)
+    return Change(job=changed, events=events, ended=(end,))
 
 
 def _event(kind: str, said: dict[str, object], now: float) -> Event:

@@ -88,13 +88,13 @@ ALLOWED: dict[State, frozenset[State]] = {
     ),
     State.RETRYING: frozenset({State.QUEUED, State.STOPPING, State.FAILED, State.CANCELLED}),
     State.PAUSED: frozenset({State.QUEUED, State.RUNNING, State.STOPPING, State.CANCELLED}),
-    State.AWAITING_INPUT: frozenset({State.RUNNING, State.STOPPING, State.FAILED, State.CANCELLED}),
+    State.AWAITING_INPUT: frozenset({State.RUNNING, State.QUEUED, State.STOPPING, State.FAILED, State.CANCELLED}),
     State.STOPPING: frozenset({State.CANCELLED, State.FAILED}),
     State.SUCCEEDED: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELLED: frozenset(),
 }
-# States in which a host holds the job.
+# States in which a host holds the job, unless it is parked.
 HELD = frozenset({State.STARTING, State.RUNNING, State.PAUSED, State.AWAITING_INPUT, State.STOPPING})
 
 
@@ -191,6 +191,11 @@ class Job:
         return self.state in TERMINAL
 
     @property
+    def parked(self) -> bool:
+        """Whether it waits for a human and no process waits with it: an answer starts another attempt."""
+        return self.state == State.AWAITING_INPUT and not self.host_id
+
+    @property
     def unasked(self) -> bool:
         """Whether its purchaser must still be asked to pay."""
         return self.state == State.AWAITING_PAYMENT and self.payment_step == PaymentStep.NONE
@@ -232,6 +237,8 @@ class OpenLock:
     elements_json: str
     data_json: str
     timeout_s: float
+    again: bool = False
+    """Whether an attempt before this one opened it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memor
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import Ranked
 
+DELETED_KEPT_S = 7 * 86400.0
+"""How long it is remembered that a job was deleted."""
 Written = tuple[Job, list[Event]]
 """A job as it is kept now, and the events of the write as they were numbered."""
 
@@ -28,6 +30,10 @@ class LockQuery:
     """Also those that are not pending any more."""
     before: tuple[float, str] | None = None
     """Only those behind this (created_at, lock_id) in the order of the list."""
+
+
+class TooManyOpen(Exception):
+    """An owner has as many jobs that have not ended as they may have."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +65,13 @@ ANY = JobFilter()
 class JobStore(Protocol):
     """Keeps jobs and their logs.  When a method returns, what it wrote is on disk."""
 
-    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
-        """Keep new jobs with the heads of their logs, numbered from 1, all or none.
+    async def create(
+        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+    ) -> list[Written]:
+        """Keep new jobs of one owner with the heads of their logs, numbered from 1, all or none.
 
-        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner.
+        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner, and `TooManyOpen` if the
+        owner would have more than `open_max` jobs that have not ended.
         """
 
     async def request(self, owner: str, request_id: str) -> Request | None:
@@ -82,7 +91,10 @@ class JobStore(Protocol):
         """Return a job, or raise `NotFound`."""
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
-        """Return up to `limit` events behind `after_seq`, in order; none for a job that is not there."""
+        """Return up to `limit` events behind `after_seq`, in order; none for a job that is not there.
+
+        Fewer where they are large: up to the one that is too much for a page (`domain.pages`).
+        """
 
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
         """Return every event of some kinds, in order."""
@@ -91,7 +103,11 @@ class JobStore(Protocol):
         """Return what an agent's or crew's job runs (`Birth.brief`); empty if it has none."""
 
     async def find(self, owner: str | None, query: str, before: str, limit: int, only: JobFilter = ANY) -> list[Job]:
-        """Return jobs, newest first: of `owner` or all, older than the id `before` if given, holding `query`."""
+        """Return jobs such as `only` says, newest first: of `owner` or all, older than the id `before` if given,
+        holding `query`.
+
+        Fewer than `limit` where they are large: up to the one that is too much for a page (`domain.pages`).
+        """
 
     async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
         """Return how many jobs of `owner` or all have a target and a state; where there is none, no number."""
@@ -123,8 +139,11 @@ class JobStore(Protocol):
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """Return locks, newest first."""
 
-    async def delete(self, job_id: str) -> None:
-        """Forget a job, its log and its locks.  Raises `NotFound`."""
+    async def delete(self, job_id: str, at: float) -> None:
+        """Forget a job, its log and its locks, but for `DELETED_KEPT_S` that there was one.  Raises `NotFound`."""
+
+    async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
+        """Return the ids of an owner's jobs that were deleted at or after a moment, the last first."""
 
 
 class AppStore(Protocol):

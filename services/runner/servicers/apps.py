@@ -1,17 +1,26 @@
 """The runner's service of apps.  Unpack, call, pack."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
 from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit import names
-from meshkit.errors import Denied
+from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from meshkit.tasks import Tasks
-from services.runner.apps import App, Apps
+from services.runner.apps import Apps
+from services.runner.appstates import App
 from services.runner.calls import Calls
 from services.runner.engine import EXPOSE
 from services.runner.wire import app_from_pb, app_to_pb
+
+_QUIET_S = 5.0
+"""How long a stream may be silent."""
+_CALL_S = 10.0
 
 
 class AppServicer(app_pb2_grpc.AppServiceServicer):
@@ -42,10 +51,46 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
         shown = [app for app in self._apps.list() if request.show_engine or app.expose != EXPOSE]
         return app_pb2.ListAppsResponse(apps=[self._pb(app) for app in shown])
 
+    async def WatchApps(
+        self, request: app_pb2.WatchAppsRequest, context: Context
+    ) -> AsyncIterator[app_pb2.WatchAppsResponse]:
+        """Send every app that shall be served, then what changes, until the runner ends."""
+        known: dict[str, app_pb2.App] | None = None
+        async for _ in self._apps.changes(_QUIET_S):
+            apps = {app.name: app for app in map(self._pb, self._apps.list())}
+            before = known or {}
+            changed = [app for name, app in apps.items() if before.get(name) != app]
+            for app in changed:  # one by one: each may have megabytes of forms
+                yield app_pb2.WatchAppsResponse(apps=[app])
+            removed = sorted(before.keys() - apps.keys())
+            if known is None or removed or not changed:
+                yield app_pb2.WatchAppsResponse(removed=removed, complete=known is None)
+            known = apps
+
     async def CallApp(self, request: app_pb2.CallAppRequest, context: Context) -> app_pb2.CallAppResponse:
         """Send an HTTP request to an app.  Raises `NotFound`, `Unavailable`, `DeadlineExceeded`, `Invalid`."""
+        if not caller().service:  # who asks is not for everybody to say
+            request.client = ""
         call = self._calls.call(request, names.parse(request.name, "apps"), caller().user)
         return await self._tasks.complete(call, "call-app")
+
+    async def StreamApp(
+        self, request_iterator: AsyncIterator[app_pb2.StreamAppRequest], context: Context
+    ) -> AsyncIterator[app_pb2.StreamAppResponse]:
+        """Send an HTTP request to an app, or open a WebSocket, and pass on what comes of it.
+
+        Raises as `CallApp` does, and `Invalid` for a stream that does not begin with a call.
+        """
+        requests = aiter(request_iterator)
+        async with asyncio.timeout(_CALL_S):
+            first = await anext(requests, app_pb2.StreamAppRequest())
+        if not first.HasField("call"):
+            raise Invalid("the first message must be a call", {"call": ["must come first"]})
+        expose = names.parse(first.call.name, "apps")
+        said = (request.part async for request in requests)
+        async with contextlib.aclosing(self._calls.stream(first, expose, caller().user, said)) as parts:
+            async for part in parts:
+                yield app_pb2.StreamAppResponse(part=part)
 
     def _pb(self, app: App) -> app_pb2.App:
         return app_to_pb(app, self._apps.ready_count(app))

@@ -6,15 +6,18 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+import structlog
 from mesh.runner.v1 import host_pb2, host_pb2_grpc
 
-from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound
+from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavailable
 from meshkit.interceptors import Context
 from meshkit.principal import caller
+from services.runner import domain
 from services.runner.jobs import Jobs
 from services.runner.links import Hosts, Link
 from services.runner.wire import events_from_pb, opening_from_pb, outcome_from_pb
 
+log = structlog.get_logger()
 _HELLO_S = 10.0
 # Reports of one host that may wait for the disk at once; beyond, its stream is not read (backpressure).
 _REPORTS_MAX = 256
@@ -35,7 +38,8 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         """Carry work down and reports up for as long as a host lives.
 
         Raises `Invalid` and `FailedPrecondition` for a stream that does not keep to the protocol, `Denied` for the
-        token of another host, and `NotFound` for a host that is not wanted any more: it ends then.
+        token of another host, `NotFound` for a host that is not wanted any more: it ends then, and `Unavailable` when
+        a report cannot be kept: it comes back then, and sends again what was not acknowledged.
         """
         requests = aiter(request_iterator)
         async with asyncio.timeout(_HELLO_S):
@@ -48,9 +52,12 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         reader = asyncio.create_task(stream.read(first, hello, expected, requests), name=f"read-{link.host_id}")
         stopped = asyncio.create_task(self._stopping.wait(), name="stopping")
         outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
+        ends = (reader, stopped, stream.failed)
         try:
             while True:
-                await asyncio.wait((outgoing, reader, stopped), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((outgoing, *ends), return_when=asyncio.FIRST_COMPLETED)
+                if stream.failed.done():
+                    raise Unavailable("a report cannot be kept now: send again what is not acknowledged")
                 if not outgoing.done():
                     break
                 messages = outgoing.result()
@@ -88,6 +95,8 @@ class _Stream:
         self._link = link
         self.generation = generation
         self._reports: set[asyncio.Task[None]] = set()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when a report could not be kept: what comes behind it must not be kept either."""
 
     async def read(
         self,
@@ -124,6 +133,8 @@ class _Stream:
                 self._spawn(self._keep(message.report))
             case "call_result":
                 self._link.answer(message.call_result.call_id, message.call_result)
+            case "call_part":
+                self._link.hear(message.call_part)
             case "ask_result":
                 self._link.answer(message.ask_result.ask_id, message.ask_result)
             case "lock_check":
@@ -133,14 +144,30 @@ class _Stream:
                     self._link.loaded.set_result(message.loaded)
 
     async def _keep(self, report: host_pb2.Report) -> None:
-        kept = await self._jobs.report(
-            report.job.removeprefix("jobs/"),
-            report.epoch,
-            report.source_seq,
-            events_from_pb(report.events),
-            outcome_from_pb(report),
-            opening_from_pb(report),
-        )
+        if self.failed.done():
+            return
+        job_id = report.job.removeprefix("jobs/")
+        try:
+            kept = await self._jobs.report(
+                job_id,
+                report.epoch,
+                report.source_seq,
+                events_from_pb(report.events),
+                outcome_from_pb(report),
+                opening_from_pb(report),
+            )
+        except domain.Gap:
+            if self.failed.done():  # it came behind one that could not be kept: both come again
+                return
+            log.warning("a host leaves out reports", host=self._link.host_id, job=job_id)
+            await self._jobs.lose([job_id], "its host left out what the job had said")
+            kept = False
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                log.exception("report not kept", host=self._link.host_id, job=job_id)
+            if not self.failed.done():
+                self.failed.set_result(None)
+            return
         one_more = report.HasField("outcome") or report.HasField("lock")
         last = report.source_seq + len(report.events) - 1 + one_more
         ack = host_pb2.Ack(job=report.job, source_seq=last, stale=not kept)

@@ -6,11 +6,12 @@ from google.protobuf import empty_pb2
 from mesh.runner.v1 import job_pb2, job_pb2_grpc
 
 from meshkit import names, paging
+from meshkit.clock import seconds_of
 from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller, check_owner
 from meshkit.tasks import Tasks
-from services.runner.domain import Job, Reason
+from services.runner.domain import Job, Reason, pages
 from services.runner.jobs import Jobs
 from services.runner.launches import Launches
 from services.runner.ports.store import JobStore
@@ -25,6 +26,7 @@ from services.runner.wire import (
 )
 
 _HEARTBEAT_S = 10.0
+_DELETED_MAX = 1000
 
 
 class JobServicer(job_pb2_grpc.JobServiceServicer):
@@ -62,9 +64,14 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         before = paging.decode(request.page_token, *filters) or request.before.removeprefix("jobs/")
         size = paging.size(request.page_size)
         jobs = await self._store.find(owner, request.query, before, size + 1, only)
-        response = job_pb2.ListJobsResponse(jobs=[job_to_pb(job) for job in jobs[:size]])
-        if len(jobs) > size:
-            response.next_page_token = paging.encode(jobs[size - 1].job_id, *filters)
+        shown = pages.full(jobs[:size], pages.bytes_of_job)
+        response = job_pb2.ListJobsResponse(jobs=[job_to_pb(job) for job in shown])
+        if len(jobs) > len(shown):
+            response.next_page_token = paging.encode(shown[-1].job_id, *filters)
+        if request.HasField("deleted_since"):
+            since = seconds_of(request.deleted_since)
+            deleted = await self._store.deleted(caller().user, since, _DELETED_MAX)
+            response.deleted.extend(f"jobs/{job_id}" for job_id in deleted)
         return response
 
     async def CountJobs(self, request: job_pb2.CountJobsRequest, context: Context) -> job_pb2.CountJobsResponse:
@@ -85,12 +92,13 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
         """Stop a job; it is gone when this returns.  Raises `NotFound`, `Unavailable` if it does not end in time."""
         job = await self._own(request.name)
-        return job_to_pb(await self._jobs.cancel(job.job_id, _stop_reason(job)))
+        # To its end though the caller hangs up: what is written must be told to the job's host, too.
+        return job_to_pb(await self._tasks.complete(self._jobs.cancel(job.job_id, _stop_reason(job)), "cancel-job"))
 
     async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Context) -> empty_pb2.Empty:
         """Stop a job if it runs, and forget it.  Raises `NotFound`, `Unavailable`."""
         job = await self._own(request.name)
-        await self._jobs.delete(job.job_id, _stop_reason(job))
+        await self._tasks.complete(self._jobs.delete(job.job_id, _stop_reason(job)), "delete-job")
         return empty_pb2.Empty()
 
     async def WatchJob(
@@ -108,7 +116,7 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         """Return a page of a job's log.  Raises `NotFound`, `Invalid`."""
         job = await self._own(request.name)
         size = paging.size(request.page_size)
-        events = await self._store.events(job.job_id, max(0, request.after_seq), size)
+        events = pages.full(await self._store.events(job.job_id, max(0, request.after_seq), size), pages.bytes_of_event)
         more = bool(events) and events[-1].seq < job.last_seq
         return job_pb2.ListEventsResponse(
             events=events_to_pb(events, detail=caller().sees_all), next_after_seq=events[-1].seq if more else 0

@@ -1,14 +1,10 @@
 """Fills the index of the jobs' texts behind their backs: in small steps, at a low pace, and only when there is some."""
 
 import asyncio
-import sqlite3
 
-import structlog
-
+from meshkit.errors import Unavailable
 from meshkit.sqlite import Database
 from services.runner.stores import index
-
-log = structlog.get_logger()
 
 
 class Indexer:
@@ -37,9 +33,8 @@ class Indexer:
             self._ended.clear()
             try:
                 await self.settle(self._pause_s)
-            except sqlite3.OperationalError:
+            except Unavailable:
                 # The disk may be full.  Until it is not, jobs that are not indexed are found by looking at each.
-                log.warning("jobs cannot be indexed now", exc_info=True)
                 await asyncio.sleep(self._retry_s)
                 continue
             await self._ended.wait()

@@ -1,12 +1,13 @@
 """The runner's store in memory: for tests, and for a mesh that shall forget."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, State
-from services.runner.ports.store import ANY, JobFilter, LockQuery, Written
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, State, pages
+from services.runner.ports.store import ANY, DELETED_KEPT_S, JobFilter, LockQuery, TooManyOpen, Written
 from services.runner.stores.forgetful import MemoryConversations, MemoryMemories
 from services.runner.stores.texts import folded, text_of
 
@@ -17,16 +18,24 @@ class MemoryStore:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._events: dict[str, list[Event]] = {}
+        self._deleted: dict[str, tuple[str, float]] = {}
         self._locks: dict[str, Lock] = {}
         self._requests: dict[tuple[str, str], tuple[float, Request]] = {}
         """By owner and id, with when they were made."""
         self._apps: dict[str, PlacedApp] = {}
+        self._open: collections.Counter[str] = collections.Counter()
+        """How many jobs of an owner have not ended."""
         self._briefs: dict[str, bytes] = {}
         self.conversations = MemoryConversations(self._note, self._targets)
         self.memories = MemoryMemories(self._note)
 
-    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+    async def create(
+        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+    ) -> list[Written]:
         """As `JobStore.create`."""
+        owner = births[0].job.owner
+        if open_max is not None and self._open[owner] + len(births) > open_max:
+            raise TooManyOpen
         ids = [birth.job.job_id for birth in births]
         for job_id in ids:
             if job_id in self._jobs or ids.count(job_id) > 1:
@@ -35,6 +44,7 @@ class MemoryStore:
         written = []
         for birth in births:
             self._jobs[birth.job.job_id] = birth.job
+            self._open[owner] += not birth.job.ended
             self._events[birth.job.job_id] = []
             if birth.brief:
                 self._briefs[birth.job.job_id] = birth.brief
@@ -68,7 +78,8 @@ class MemoryStore:
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
         """As `JobStore.events`."""
-        return self._events.get(job_id, [])[after_seq : after_seq + limit]
+        found = self._events.get(job_id, [])[after_seq : after_seq + limit]
+        return list(pages.until_full(found, pages.bytes_of_event))
 
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
         """As `JobStore.events_of`."""
@@ -103,7 +114,7 @@ class MemoryStore:
             and only.takes(job)
             and folded(query) in text_of(job)
         ]
-        return found[:limit]
+        return list(pages.until_full(found[:limit], pages.bytes_of_job))
 
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""
@@ -150,12 +161,20 @@ class MemoryStore:
         ]
         return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id), reverse=True)[:limit]
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
-        self._get(job_id)
+        job = self._get(job_id)
+        self._open[job.owner] -= not job.ended
+        self._deleted = {key: kept for key, kept in self._deleted.items() if kept[1] >= at - DELETED_KEPT_S}
+        self._deleted[job_id] = (job.owner, at)
         del self._jobs[job_id], self._events[job_id]
         self._briefs.pop(job_id, None)
         self._locks = {lock_id: lock for lock_id, lock in self._locks.items() if lock.job_id != job_id}
+
+    async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
+        """As `JobStore.deleted`."""
+        found = [(at, job_id) for job_id, (of, at) in self._deleted.items() if of == owner and at >= since]
+        return [job_id for _, job_id in sorted(found, reverse=True)[:limit]]
 
     async def save_app(self, app: PlacedApp) -> None:
         """As `AppStore.save_app`."""
@@ -170,7 +189,9 @@ class MemoryStore:
         return [app for _, app in sorted(self._apps.items())]
 
     def _apply(self, change: Change) -> Written:
-        first = self._jobs[change.job.job_id].last_seq + 1
+        before = self._jobs[change.job.job_id]
+        first = before.last_seq + 1
+        self._open[before.owner] -= change.job.ended and not before.ended
         numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=first)]
         job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered))
         self._jobs[job.job_id] = job

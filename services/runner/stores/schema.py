@@ -69,6 +69,43 @@ MIGRATIONS = [
     INSERT INTO unindexed_jobs SELECT job_id FROM jobs WHERE state IN ('succeeded', 'failed', 'cancelled');
     """,
     """
+    -- How many jobs of an owner have not ended: counted as they come and go, for a limit that costs the same with many.
+    CREATE TABLE open_counts (owner TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO open_counts SELECT owner, count(*) FROM jobs
+      WHERE state NOT IN ('succeeded', 'failed', 'cancelled') GROUP BY owner;
+    CREATE TRIGGER jobs_begin AFTER INSERT ON jobs
+      WHEN NEW.state NOT IN ('succeeded', 'failed', 'cancelled')
+      BEGIN
+        INSERT INTO open_counts VALUES (NEW.owner, 1) ON CONFLICT (owner) DO UPDATE SET count = count + 1;
+      END;
+    CREATE TRIGGER jobs_end AFTER UPDATE OF state ON jobs
+      WHEN OLD.state NOT IN ('succeeded', 'failed', 'cancelled') AND NEW.state IN ('succeeded', 'failed', 'cancelled')
+      BEGIN
+        UPDATE open_counts SET count = count - 1 WHERE owner = OLD.owner;
+      END;
+    CREATE TRIGGER jobs_forgotten AFTER DELETE ON jobs
+      WHEN OLD.state NOT IN ('succeeded', 'failed', 'cancelled')
+      BEGIN
+        UPDATE open_counts SET count = count - 1 WHERE owner = OLD.owner;
+      END;
+    """,
+    """
+    -- In the order of their writing, with an index beside: as a tree of its key each event of 1 kB took 4.7 kB, and
+    -- rows went into its midst.
+    ALTER TABLE events RENAME TO keyed_events;
+    CREATE TABLE events (
+      job_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time REAL NOT NULL, payload TEXT NOT NULL,
+      detail TEXT NOT NULL, PRIMARY KEY (job_id, seq)
+    );
+    INSERT INTO events SELECT * FROM keyed_events ORDER BY job_id, seq;
+    DROP TABLE keyed_events;
+    """,
+    """
+    CREATE TABLE deleted_jobs (job_id TEXT PRIMARY KEY, owner TEXT NOT NULL, deleted_at REAL NOT NULL) WITHOUT ROWID;
+    CREATE INDEX deleted_jobs_by_owner ON deleted_jobs (owner, deleted_at);
+    CREATE INDEX deleted_jobs_by_time ON deleted_jobs (deleted_at);
+    """,
+    """
     ALTER TABLE jobs ADD COLUMN attempts_max INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE jobs ADD COLUMN concurrency_limit INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE briefs (job_id TEXT PRIMARY KEY, brief BLOB NOT NULL) WITHOUT ROWID;

@@ -12,10 +12,11 @@ import dataclasses
 import functools
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from meshkit.sqlite import Database
-from services.runner.domain import Job
+from services.runner.domain import Job, pages
 from services.runner.domain.ids import is_job_id
 from services.runner.ports.store import ANY, JobFilter
 from services.runner.stores import index, texts
@@ -50,17 +51,34 @@ async def find(database: Database, wanted: Wanted) -> list[Job]:
     if "\0" in wanted.query:
         return []  # no text has one
     if not wanted.query:
-        return await database.query(lambda connection: _matching(connection, _ALL, wanted, (wanted.before, "")))
+        return await database.query(functools.partial(_newest_jobs, wanted))
     if len(wanted.query) < index.GRAM:
-        return await _walk(database, _ALL, wanted)
-    found = {job.job_id: job for source in (_OPEN, _UNINDEXED) for job in await _walk(database, source, wanted)}
-    found |= {job.job_id: job for job in await _look_up(database, wanted)}
-    return _newest(found.values())[: wanted.limit]
+        found = await _walk(database, _ALL, wanted)
+    else:
+        walked = [job_id for source in (_OPEN, _UNINDEXED) for job_id in await _walk(database, source, wanted)]
+        found = _newest([*walked, *await _look_up(database, wanted)])
+    return await database.query(functools.partial(_load, found[: wanted.limit]))
 
 
-async def _walk(database: Database, source: str, wanted: Wanted) -> list[Job]:
-    """Look at every job of a source, from the newest on, until there are enough."""
-    found: list[Job] = []
+def _newest_jobs(wanted: Wanted, connection: sqlite3.Connection) -> list[Job]:
+    where, values = _scope(wanted, wanted.before)
+    statement = f"SELECT {COLUMNS} FROM {_ALL} {where} ORDER BY job_id DESC LIMIT ?"
+    return _page(connection.execute(statement, (*values, wanted.limit)))
+
+
+def _load(job_ids: list[str], connection: sqlite3.Connection) -> list[Job]:
+    """Read jobs, newest first, as many as a page may have: a search first looks for ids, for jobs may be long."""
+    statement = f"SELECT {COLUMNS} FROM jobs WHERE job_id IN (SELECT value FROM json_each(?)) ORDER BY job_id DESC"
+    return _page(connection.execute(statement, (json.dumps(job_ids),)))
+
+
+def _page(rows: Iterable[Sequence[Any]]) -> list[Job]:
+    return list(pages.until_full(map(job_of, rows), pages.bytes_of_job))
+
+
+async def _walk(database: Database, source: str, wanted: Wanted) -> list[str]:
+    """Look at every job of a source, from the newest on, until there are enough; return their ids."""
+    found: list[str] = []
     below = wanted.before
     while True:
         below, some = await database.query(functools.partial(_slice, source, wanted, below))
@@ -69,8 +87,8 @@ async def _walk(database: Database, source: str, wanted: Wanted) -> list[Job]:
             return found[: wanted.limit]
 
 
-def _slice(source: str, wanted: Wanted, below: str, connection: sqlite3.Connection) -> tuple[str, list[Job]]:
-    """Look at some jobs below an id; return where to go on, empty at the end, and those that match."""
+def _slice(source: str, wanted: Wanted, below: str, connection: sqlite3.Connection) -> tuple[str, list[str]]:
+    """Look at some jobs below an id; return where to go on, empty at the end, and the ids of those that match."""
     where, values = _scope(wanted, below)
     last = connection.execute(
         f"SELECT job_id FROM {source} {where} ORDER BY job_id DESC LIMIT 1 OFFSET {_SLICE - 1}", values
@@ -79,25 +97,23 @@ def _slice(source: str, wanted: Wanted, below: str, connection: sqlite3.Connecti
     return lowest, _matching(connection, source, wanted, (below, lowest))
 
 
-def _matching(connection: sqlite3.Connection, source: str, wanted: Wanted, span: tuple[str, str]) -> list[Job]:
-    """Return the jobs of a source that match, below the first id of the span and down to the second."""
+def _matching(connection: sqlite3.Connection, source: str, wanted: Wanted, span: tuple[str, str]) -> list[str]:
+    """Return the ids of a source that match, below the first id of the span and down to the second."""
     where, values = _scope(wanted, span[0])
-    if wanted.query:
-        where += f" AND instr({texts.SQL}, ?) > 0"
-        values.append(wanted.query)
     rows = connection.execute(
-        f"SELECT {COLUMNS} FROM {source} {where} AND job_id >= ? ORDER BY job_id DESC LIMIT ?",
-        (*values, span[1], wanted.limit),
+        f"SELECT job_id FROM {source} {where} AND instr({texts.SQL}, ?) > 0 AND job_id >= ? "
+        "ORDER BY job_id DESC LIMIT ?",
+        (*values, wanted.query, span[1], wanted.limit),
     )
-    return [job_of(row) for row in rows]
+    return [job_id for (job_id,) in rows]
 
 
-async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
-    """Check the candidates of the index, from the newest on, until there are enough."""
+async def _look_up(database: Database, wanted: Wanted) -> list[str]:
+    """Check the candidates of the index, from the newest on, until there are enough; return their ids."""
     match = index.match_of(wanted.query, wanted.owner)
     below = index.end_of(index.second(wanted.before)) if is_job_id(wanted.before) else index.NUMBER_MAX
     size = max(_CANDIDATES_MIN, wanted.limit)
-    found: list[Job] = []
+    found: list[str] = []
     while True:
         numbers, some = await database.query(functools.partial(_candidates, wanted, match, below, size))
         found = _newest([*found, *some])
@@ -105,22 +121,22 @@ async def _look_up(database: Database, wanted: Wanted) -> list[Job]:
             return found
         below = numbers[-1]
         # Jobs of one second are numbered as they ended: it is looked through to its end.
-        if len(found) >= wanted.limit and index.second(found[wanted.limit - 1].job_id) > index.second_of(below):
+        if len(found) >= wanted.limit and index.second(found[wanted.limit - 1]) > index.second_of(below):
             return found
 
 
 def _candidates(
     wanted: Wanted, match: str, below: int, limit: int, connection: sqlite3.Connection
-) -> tuple[list[int], list[Job]]:
+) -> tuple[list[int], list[str]]:
     numbers = index.candidates(connection, match, below, limit)
     chosen = "number IN (SELECT value FROM json_each(?))"
     where, values = _scope(wanted, wanted.before)
     rows = connection.execute(
-        f"SELECT {COLUMNS} FROM indexed_jobs CROSS JOIN jobs USING (job_id) "
+        f"SELECT job_id FROM indexed_jobs CROSS JOIN jobs USING (job_id) "
         f"WHERE {chosen} {where} AND instr({texts.SQL}, ?) > 0",
         (json.dumps(numbers), *values, wanted.query),
     )
-    return numbers, [job_of(row) for row in rows]
+    return numbers, [job_id for (job_id,) in rows]
 
 
 def _scope(wanted: Wanted, below: str) -> tuple[str, list[str]]:
@@ -146,5 +162,5 @@ def _of_target(target: str) -> str:
     return "substr(target, 1, instr(target, '/')) = ?" if target.endswith("/-") else "target = ?"
 
 
-def _newest(jobs: Iterable[Job]) -> list[Job]:
-    return sorted(jobs, key=lambda job: job.job_id, reverse=True)
+def _newest(job_ids: Iterable[str]) -> list[str]:
+    return sorted(set(job_ids), reverse=True)

@@ -19,8 +19,9 @@ from services.runner.domain import (
     LockState,
     PlacedApp,
     State,
+    pages,
 )
-from services.runner.ports.store import ANY, JobFilter, LockQuery, Written
+from services.runner.ports.store import ANY, DELETED_KEPT_S, JobFilter, LockQuery, TooManyOpen, Written
 from services.runner.stores import conversations, index, memories, search
 from services.runner.stores.conversations import SqliteConversations
 from services.runner.stores.indexer import Indexer
@@ -33,6 +34,7 @@ _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids"
 _CACHE_MAX = 10_000
+_CACHE_BYTES_MAX = 64 * 1024 * 1024
 
 
 class SqliteStore:
@@ -44,15 +46,20 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._cache: dict[str, Job] = {}
+        self._cached_bytes = 0
         self.indexer = Indexer(database)
         """Makes jobs that have ended fast to find; they are found without it, too."""
         self.conversations = SqliteConversations(database)
         self.memories = SqliteMemories(database)
 
-    async def create(self, births: Sequence[Birth], request: Request | None) -> list[Written]:
+    async def create(
+        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+    ) -> list[Written]:
         """As `JobStore.create`."""
 
         def work(connection: sqlite3.Connection) -> list[Written]:
+            if open_max is not None and _open_count(connection, births[0].job.owner) + len(births) > open_max:
+                raise TooManyOpen
             written = []
             for birth in births:
                 numbered = [event.numbered(seq) for seq, event in enumerate(birth.events, start=1)]
@@ -119,7 +126,8 @@ class SqliteStore:
                 "SELECT seq, kind, time, payload, detail FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (job_id, after_seq, limit),
             )
-            return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
+            found = (Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows)
+            return list(pages.until_full(found, pages.bytes_of_event))
 
         return await self._database.read(work)
 
@@ -228,20 +236,34 @@ class SqliteStore:
             lambda connection: [_lock(row) for row in connection.execute(statement, (*values, limit))]
         )
 
-    async def delete(self, job_id: str) -> None:
+    async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
 
         def work(connection: sqlite3.Connection) -> None:
             index.withdraw(connection, job_id)
-            if connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount == 0:
+            gone = connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING owner", (job_id,)).fetchall()
+            if not gone:
                 raise NotFound("job not found", resource=f"jobs/{job_id}")
+            connection.execute("DELETE FROM deleted_jobs WHERE deleted_at < ?", (at - DELETED_KEPT_S,))
+            connection.execute("INSERT OR REPLACE INTO deleted_jobs VALUES (?, ?, ?)", (job_id, gone[0][0], at))
             connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM locks WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM briefs WHERE job_id = ?", (job_id,))
 
-        self._cache.pop(job_id, None)
+        self._forget(job_id)
         await self._database.write(work)
-        self._cache.pop(job_id, None)
+        self._forget(job_id)
+
+    async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
+        """As `JobStore.deleted`."""
+        statement = (
+            "SELECT job_id FROM deleted_jobs WHERE owner = ? AND deleted_at >= ?"
+            " ORDER BY deleted_at DESC, job_id DESC LIMIT ?"
+        )
+        rows = await self._database.read(
+            lambda connection: connection.execute(statement, (owner, since, limit)).fetchall()
+        )
+        return [row[0] for row in rows]
 
     async def save_app(self, app: PlacedApp) -> None:
         """As `AppStore.save_app`."""
@@ -283,18 +305,29 @@ class SqliteStore:
     def _remember(self, written: Written) -> Written:
         job = written[0]
         # Answers arrive in the order of their commits, so the last one is the newest.
-        if len(self._cache) >= _CACHE_MAX:
-            self._cache.pop(next(iter(self._cache)))
-        self._cache.pop(job.job_id, None)
+        self._forget(job.job_id)
         self._cache[job.job_id] = job
+        self._cached_bytes += pages.bytes_of_job(job)
+        while len(self._cache) > _CACHE_MAX or (self._cached_bytes > _CACHE_BYTES_MAX and self._cache):
+            self._forget(next(iter(self._cache)))
         if job.ended:
             self.indexer.job_ended()
         return written
+
+    def _forget(self, job_id: str) -> None:
+        known = self._cache.pop(job_id, None)
+        if known is not None:
+            self._cached_bytes -= pages.bytes_of_job(known)
 
 
 def _lock(row: Sequence[Any]) -> Lock:
     values = dict(zip(_LOCK_FIELDS, row, strict=True))
     return Lock(**{**values, "state": LockState(values["state"])})
+
+
+def _open_count(connection: sqlite3.Connection, owner: str) -> int:
+    row = connection.execute("SELECT count FROM open_counts WHERE owner = ?", (owner,)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _get(connection: sqlite3.Connection, job_id: str) -> Job:

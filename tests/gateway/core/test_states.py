@@ -57,6 +57,7 @@ BACK = {
         "failed": named("FAILED", "CANCELLED"),
     },
 }
+BACK["mip003"] = BACK["sumi"]  # both are what MIP-003 says
 
 
 @pytest.mark.parametrize("dialect", WORDS.values(), ids=WORDS)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import re
 import subprocess
 from typing import Any
 
@@ -14,7 +13,7 @@ from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
-from gateway.edge import bootstrap, contract, envoy, limits
+from gateway.edge import bootstrap, contract, envoy
 from meshkit.verifier import Credentials
 
 JWKS = '{"keys": []}'
@@ -96,6 +95,22 @@ def test_every_stream_has_a_route_without_a_timeout() -> None:
 
     assert streams
     assert streams <= open_ended
+
+
+def test_a_stream_that_nobody_reads_is_ended_unless_it_may_be_quiet() -> None:
+    """All others give signs of life: silence means that they do not get through."""
+    services = contract.services(contract.descriptors())
+    quiet = {method.name: method.quiet for service in services for method in service.methods if method.streams}
+    idle = {
+        route["match"]["path"]: route["route"]["idle_timeout"]
+        for route in routes(rendered())
+        if "path" in route["match"]
+    }
+
+    assert {"mesh.registry.v1.BootService", "mesh.dialects.kodosumi.v1.BootService"} == {
+        name[1:].partition("/")[0] for name, is_quiet in quiet.items() if is_quiet
+    }
+    assert {name: "3600s" if is_quiet else "120s" for name, is_quiet in quiet.items()} == idle
 
 
 def test_a_websocket_has_a_route_of_its_own() -> None:
@@ -207,12 +222,3 @@ def test_the_edge_listens_on_an_address(host: str, bound: str) -> None:
     assert EdgeConfig(host=host).host == bound
     with pytest.raises(ValueError, match="must be an IP address"):
         EdgeConfig(host="mesh.example.com")
-
-
-def test_the_script_has_the_same_limit() -> None:
-    """Lua cannot import it."""
-    script = filters(rendered())["lua"]["default_source_code"]["inline_string"]
-    limit = re.search(r"^local BODY_BYTES_MAX = (\d+)$", script, re.MULTILINE)
-
-    assert limit is not None
-    assert int(limit[1]) == limits.REQUEST_BYTES_MAX

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from google.protobuf import empty_pb2
+from google.protobuf import descriptor_pb2, empty_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from mesh.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
@@ -17,6 +17,16 @@ from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as kodosumi_pb2_grpc
 
 from gateway.edge import limits
 from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
+
+SYMBOLS = (
+    "mesh.runner.v1.JobService.CreateJob",
+    ".mesh.runner.v1.JobService.WatchJob",
+    "mesh.dialects.kodosumi.v1.OutputsService.StreamEvents",
+    "mesh.runner.v1.Job.state",
+    "mesh.runner.v1.JOB_STATE_QUEUED",
+    "grpc.health.v1.Health.Check",
+)
+"""What `grpcurl describe` may be asked for."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,7 +53,7 @@ async def test_health_needs_no_login(edge: Edge) -> None:
 
     assert response.status_code == 200
     assert response.json()["status"] == "ok"
-    assert response.json()["services"] == dict.fromkeys(("auth", "registry", "runner", "payments"), "SERVING")
+    assert response.json()["services"] == dict.fromkeys(("auth", "registry", "runner", "payments", "ledger"), "SERVING")
 
 
 async def test_the_start_page_depends_on_who_asks(edge: Edge) -> None:
@@ -248,12 +258,35 @@ async def test_reflection_shows_the_whole_mesh(edge: Edge, version: str) -> None
         asked = [
             request(list_services=""),
             request(file_containing_symbol="mesh.runner.v1.JobService"),
+            *(request(file_containing_symbol=symbol) for symbol in SYMBOLS),
+            request(file_containing_symbol="mesh.runner.v1.JobService.Nope"),
+            request(file_containing_symbol="no.such.Thing"),
+            request(file_by_filename="no/such.proto"),
+            request(
+                file_containing_extension=reflection_pb2.ExtensionRequest(
+                    containing_type="google.protobuf.MethodOptions", extension_number=50701
+                )
+            ),
+            request(all_extension_numbers_of_type="google.protobuf.MethodOptions"),
+            request(file_containing_symbol="mesh.runner.v1.Job"),  # after errors the stream goes on
         ]
         answers = [answer async for answer in call(iter(asked), timeout=DEADLINE_S)]
 
     shown = {service.name for service in answers[0].list_services_response.service}
     assert {"mesh.auth.v1.UserService", "mesh.runner.v1.JobService", "mesh.dialects.kodosumi.v1.FlowService"} <= shown
-    assert answers[1].file_descriptor_response.file_descriptor_proto
+    files, missing = answers[1 : 2 + len(SYMBOLS)], answers[2 + len(SYMBOLS) : 5 + len(SYMBOLS)]
+    extension, numbers, last = answers[5 + len(SYMBOLS) :]
+    assert [""] * len(files) == [answer.error_response.error_message for answer in files]
+    for answer, symbol in zip(files[1:], SYMBOLS, strict=True):
+        described = [
+            descriptor_pb2.FileDescriptorProto.FromString(data)
+            for data in answer.file_descriptor_response.file_descriptor_proto
+        ]
+        assert any(symbol.removeprefix(".").startswith(file.package) for file in described)
+    assert [5, 5, 5] == [answer.error_response.error_code for answer in missing]
+    assert extension.file_descriptor_response.file_descriptor_proto
+    assert {50701, 72295728} <= set(numbers.all_extension_numbers_response.extension_number)
+    assert last.file_descriptor_response.file_descriptor_proto
 
 
 async def test_buf_lists_every_method(edge: Edge) -> None:

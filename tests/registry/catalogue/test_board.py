@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import grpc
 import pytest
@@ -13,51 +12,7 @@ from mesh.runner.v1 import app_pb2
 from services.registry.servicers.flows import PIECE_BYTES_MAX
 from tests.registry.conftest import Mesh, Peers
 from tests.registry.peers import Module
-
-SOON_S = 20.0
-
-
-class Watcher:
-    """A caller that keeps the catalogue by what it hears."""
-
-    def __init__(self, call: grpc.aio.UnaryStreamCall[pb.WatchFlowsRequest, pb.WatchFlowsResponse]) -> None:
-        self._call = call
-        self.flows: dict[str, pb.Flow] = {}
-        self.messages: list[pb.WatchFlowsResponse] = []
-
-    async def next(self) -> pb.WatchFlowsResponse | None:
-        """Take in the next message; None at the end of the stream."""
-        async with asyncio.timeout(SOON_S):
-            message = await self._call.read()
-        if message is grpc.aio.EOF:
-            return None
-        assert isinstance(message, pb.WatchFlowsResponse)
-        self.messages.append(message)
-        self.flows.update({flow.name: flow for flow in message.flows})
-        for name in message.removed:
-            del self.flows[name]
-        return message
-
-    async def whole(self) -> "Watcher":
-        """Take in the snapshot."""
-        while not (message := await self.next()) or not message.complete:
-            assert message is not None
-        return self
-
-    async def until(self, name: str, alive: bool | None) -> None:
-        """Take in messages until a flow is alive, not alive, or (None) not there."""
-        while (self.flows[name].alive if name in self.flows else None) is not alive:
-            assert await self.next() is not None
-
-
-@contextlib.asynccontextmanager
-async def watching(mesh: Mesh) -> AsyncIterator[Watcher]:
-    """Watch as an ordinary user, from a whole snapshot on."""
-    call = mesh.flows.WatchFlows(pb.WatchFlowsRequest(), metadata=mesh.user)
-    try:
-        yield await Watcher(call).whole()
-    finally:
-        call.cancel()
+from tests.registry.watching import SOON_S, Watcher, watching
 
 
 async def test_a_snapshot_comes_first(mesh: Mesh) -> None:
@@ -103,8 +58,8 @@ async def test_what_changes_is_told(mesh: Mesh) -> None:
 
 
 async def test_a_lost_host_is_told(peers: Peers) -> None:
-    """What only the runner knows is seen by looking; while nothing happens, nothing is sent but heartbeats."""
-    peers.config = peers.config.model_copy(update={"state_fresh_s": 0.05, "heartbeat_s": 0.2})
+    """What only the runner knows comes from its stream; while nothing happens, nothing is sent but heartbeats."""
+    peers.config = peers.config.model_copy(update={"heartbeat_s": 0.2})
     async with peers.registry() as mesh:
         await mesh.save("shop", "import_path: shop:app")
         await mesh.boot()
@@ -112,7 +67,7 @@ async def test_a_lost_host_is_told(peers: Peers) -> None:
             await watcher.until("flows/shop", alive=True)
             while await watcher.next() != pb.WatchFlowsResponse():
                 pass
-            mesh.runner.apps["apps/shop"].state = app_pb2.APP_STATE_UNHEALTHY
+            await mesh.runner.change("apps/shop", app_pb2.APP_STATE_UNHEALTHY)
             await watcher.until("flows/shop", alive=False)
 
             assert watcher.flows["flows/shop"].expose_state == pb.EXPOSE_STATE_UNHEALTHY

@@ -12,6 +12,7 @@ from mesh.runner.v1 import app_pb2
 
 from meshkit import identity
 from tests.registry.conftest import Mesh, Peers
+from tests.registry.watching import watching
 
 
 def fields(error: grpc.aio.AioRpcError) -> list[str]:
@@ -291,16 +292,16 @@ async def test_exposes_survive_a_restart(peers: Peers) -> None:
     assert [flow.name for flow in flows] == ["flows/shop/async", "flows/shop"]
 
 
-async def test_the_state_is_the_runners(peers: Peers) -> None:
+async def test_the_state_is_the_runners(mesh: Mesh) -> None:
     """An app that loses its host after its boot is shown as that, and its flows are not offered."""
-    peers.config = peers.config.model_copy(update={"state_fresh_s": 0.0})
-    async with peers.registry() as mesh:
-        await mesh.save("shop", "import_path: shop:app")
-        await mesh.boot()
-        app = mesh.runner.apps["apps/shop"]
-        app.state, app.message = app_pb2.APP_STATE_UNHEALTHY, "lost its host"
-        expose = await mesh.get("shop")
-        flows = (await mesh.list_flows()).flows
+    await mesh.save("shop", "import_path: shop:app")
+    await mesh.boot()
+    async with watching(mesh) as watcher:
+        await watcher.until("flows/shop", alive=True)
+        await mesh.runner.change("apps/shop", app_pb2.APP_STATE_UNHEALTHY, "lost its host")
+        await watcher.until("flows/shop", alive=False)
+    expose = await mesh.get("shop")
+    flows = (await mesh.list_flows()).flows
 
     assert (expose.state, expose.message) == (pb.EXPOSE_STATE_UNHEALTHY, "lost its host")
     assert (expose.alive_count, expose.stale, expose.needs_reboot) == (0, True, True)

@@ -54,16 +54,3 @@ def test_where_an_expose_stands(
         found.flow_count,
         found.needs_reboot,
     )
-
-
-def test_a_heartbeat_changes_nothing() -> None:
-    """Snapshots are the same if every app stands where it did, for the same reason."""
-    older, newer = (
-        Snapshot(apps={"a": AppStatus(state=State.RUNNING, heartbeat_at=at)}, seen_at=at)
-        for at in (NOON, NOON + datetime.timedelta(seconds=1))
-    )
-
-    assert older.same(newer)
-    assert not older.same(snapshot(State.RUNNING))
-    assert not snapshot(State.OUTDATED, "a").same(snapshot(State.OUTDATED, "b"))
-    assert not snapshot(None).same(snapshot(None, reachable=False))

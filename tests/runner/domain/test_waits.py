@@ -13,9 +13,18 @@ TERMS = Terms(
     agent_identifier="a" * 60, network="Preprod", purchaser_identifier="aabbaabb11221122aabb", input_hash="0" * 64
 )
 JOB = Job(
-    job_id="0" * 24, flow="flows/demo", owner="users/u", state=State.RUNNING, epoch=1, created_at=1.0, updated_at=1.0
+    job_id="0" * 24,
+    flow="flows/demo",
+    owner="users/u",
+    state=State.RUNNING,
+    host_id="demo-1",
+    epoch=1,
+    created_at=1.0,
+    updated_at=1.0,
 )
-PAID = dataclasses.replace(JOB, state=State.AWAITING_PAYMENT, payment_json=json.dumps(dataclasses.asdict(TERMS)))
+PAID = dataclasses.replace(
+    JOB, host_id="", state=State.AWAITING_PAYMENT, payment_json=json.dumps(dataclasses.asdict(TERMS))
+)
 OPENING = OpenLock(lock_id="l1", title="greeting", elements_json="[]", data_json="{}", timeout_s=60)
 
 

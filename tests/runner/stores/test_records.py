@@ -232,7 +232,7 @@ async def test_briefs_and_events_of_a_kind(store: Store) -> None:
 
     assert b"brief" == await store.brief(job(1).job_id)
     assert [1, 3] == [event.seq for event in await store.events_of(job(1).job_id, ("step", "span"))]
-    await store.delete(job(1).job_id)
+    await store.delete(job(1).job_id, 0.0)
     assert b"" == await store.brief(job(1).job_id)
 
 

@@ -23,7 +23,7 @@ from services.runner.domain import (
     PlacedApp,
     State,
 )
-from services.runner.ports.store import LockQuery, Written
+from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, Written
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
@@ -149,7 +149,7 @@ async def test_what_is_not_there_is_not_found(store: Store) -> None:
     with pytest.raises(NotFound):
         await store.update("f" * 24, lambda found: Change(job=found))
     with pytest.raises(NotFound):
-        await store.delete("f" * 24)
+        await store.delete("f" * 24, 0.0)
 
     assert [] == await store.events("f" * 24, 0, 10)
 
@@ -169,6 +169,23 @@ async def test_lists_are_newest_first_and_narrowed(store: Store) -> None:
     assert [2, 1] == await ids("users/a", "", job(3).job_id, 10)
 
 
+async def test_pages_are_bounded_by_bytes(store: Store) -> None:
+    """A list ends with the job that makes it too large, a log with the event that does; both go on behind it."""
+    large = "é" * 1_000_000  # a little less than 2 MiB
+    for number in range(1, 7):
+        await create(store, job(number, inputs_json=large), [event(large)] * 6, None)
+
+    jobs = await store.find(None, "", "", 100)
+    more = await store.find("users/a", "", jobs[-1].job_id, 100)
+    events = await store.events(jobs[0].job_id, 0, 100)
+    rest = await store.events(jobs[0].job_id, events[-1].seq, 100)
+
+    assert [6, 5, 4] == [int(job.job_id, 16) for job in jobs]
+    assert [3, 2, 1] == [int(job.job_id, 16) for job in more]
+    assert [1, 2, 3] == [event.seq for event in events]
+    assert [4, 5, 6] == [event.seq for event in rest]
+
+
 async def test_open_jobs_are_those_that_have_not_ended(store: Store) -> None:
     """Oldest first."""
     for number, state in enumerate((State.RUNNING, State.SUCCEEDED, State.QUEUED, State.CANCELLED, State.FAILED), 1):
@@ -177,15 +194,59 @@ async def test_open_jobs_are_those_that_have_not_ended(store: Store) -> None:
     assert [1, 3] == [int(found.job_id, 16) for found in await store.open_jobs()]
 
 
+async def test_an_owners_open_jobs_are_limited(store: Store) -> None:
+    """All or none of a launch; what has ended or is forgotten counts no more, and nobody else's does."""
+
+    async def begin(*numbers: int, owner: str = "users/a") -> bool:
+        births = [Birth(job=job(number, owner=owner), events=()) for number in numbers]
+        try:
+            return bool(await store.create(births, None, open_max=3))
+        except TooManyOpen:
+            return False
+
+    taken = [await begin(1, 2), await begin(3, 4), await begin(3), await begin(4), await begin(5, owner="users/b")]
+    await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, state=State.STARTING)))
+    still = await begin(4)
+    await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, state=State.FAILED)))
+    await store.update(job(1).job_id, lambda now: Change(job=dataclasses.replace(now, error="why")))
+    ended = [await begin(4), await begin(6)]
+    await store.delete(job(1).job_id, 0.0)
+    await store.delete(job(2).job_id, 0.0)
+    gone = [await begin(6), await begin(7)]
+
+    assert ([True, False, True, False, True], False) == (taken, still)
+    assert ([True, False], [True, False]) == (ended, gone)
+    assert await store.create([Birth(job=job(8), events=())], None)
+    with pytest.raises(NotFound):
+        await store.get(job(7).job_id)
+
+
 async def test_a_deleted_job_is_gone_with_its_log(store: Store) -> None:
     """Nothing of it is left."""
     await create(store, job(1), [event("a")], None)
 
-    await store.delete(job(1).job_id)
+    await store.delete(job(1).job_id, 0.0)
 
     with pytest.raises(NotFound):
         await store.get(job(1).job_id)
     assert [] == await store.events(job(1).job_id, 0, 10)
+
+
+async def test_a_deleted_job_is_remembered_for_a_while(store: Store) -> None:
+    """To its owner, from a moment on, the last first; after a week nothing is left of it."""
+    for number, owner in enumerate(("users/a", "users/a", "users/b", "users/a"), 1):
+        await create(store, job(number, owner=owner), [], None)
+    for number in (1, 2, 3):
+        await store.delete(job(number).job_id, 100.0 + number)
+
+    assert [job(2).job_id, job(1).job_id] == await store.deleted("users/a", 0.0, 10)
+    assert [job(2).job_id] == await store.deleted("users/a", 102.0, 10)
+    assert [job(2).job_id] == await store.deleted("users/a", 0.0, 1)
+
+    await store.delete(job(4).job_id, 102.5 + DELETED_KEPT_S)
+
+    assert [job(4).job_id] == await store.deleted("users/a", 0.0, 10)
+    assert [job(3).job_id] == await store.deleted("users/b", 0.0, 10)
 
 
 async def test_apps_are_kept_by_expose(store: Store) -> None:
@@ -234,7 +295,7 @@ async def test_locks_go_with_their_job(store: Store) -> None:
     await create(store, job(1), [], None)
     await store.update(job(1).job_id, lambda found: Change(job=found, opened=(lock(1),)))
 
-    await store.delete(job(1).job_id)
+    await store.delete(job(1).job_id, 0.0)
 
     assert [] == await store.pending_locks()
 

@@ -90,19 +90,31 @@ class Rule(_message.Message):
 
     ACCESS_FIELD_NUMBER: _builtins.int
     SUCCESS_FIELD_NUMBER: _builtins.int
+    GUESTS_FIELD_NUMBER: _builtins.int
+    QUIET_FIELD_NUMBER: _builtins.int
     access: Global___Access.ValueType
     """Who may call it."""
     success: _builtins.int
     """The HTTP status of a success; 0 means 200."""
+    guests: _builtins.bool
+    """Whether it may be called for guests, who have no login (`meshkit.principal.GUEST`): it gives them what is theirs and
+    lists nothing.  What says ACCESS_PUBLIC is for them anyway.
+    """
+    quiet: _builtins.bool
+    """The stream may say nothing for as long as its work takes.  Others say something every few seconds, if only that they
+    live: one of which a client takes nothing for longer is ended.
+    """
     def __init__(
         self,
         *,
         access: Global___Access.ValueType = ...,
         success: _builtins.int = ...,
+        guests: _builtins.bool = ...,
+        quiet: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "guests", b"guests", "quiet", b"quiet", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -153,6 +153,7 @@ class FlowMeta(_message.Message):
     ENABLED_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
+    SEEN_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """The flow's path with the expose in front: `/prime/async`; the root flow is `/prime/`."""
     data: _builtins.str
@@ -161,6 +162,10 @@ class FlowMeta(_message.Message):
     """Disabled flows are not listed."""
     state: _builtins.str
     """`alive` or `dead` after a boot; empty before."""
+    seen: _builtins.str
+    """What its flow answered then: an HTTP status, or the reason why there was none, such as `DEADLINE_EXCEEDED`.  Empty if
+    it was not asked.
+    """
     @_builtins.property
     def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
         """When `state` was last seen to be true."""
@@ -173,10 +178,11 @@ class FlowMeta(_message.Message):
         enabled: _builtins.bool = ...,
         state: _builtins.str = ...,
         heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
+        seen: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "enabled", b"enabled", "heartbeat_time", b"heartbeat_time", "state", b"state", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "enabled", b"enabled", "heartbeat_time", b"heartbeat_time", "seen", b"seen", "state", b"state", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -309,6 +315,7 @@ class Flow(_message.Message):
     ELEMENTS_JSON_FIELD_NUMBER: _builtins.int
     INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
+    PUBLIC_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`flows/{expose}` for the root flow, else `flows/{expose}/{path}`."""
     expose: _builtins.str
@@ -349,6 +356,8 @@ class Flow(_message.Message):
     """
     enabled: _builtins.bool
     """Whether its FlowMeta is enabled.  WatchFlows alone names flows that are not."""
+    public: _builtins.bool
+    """Whether anybody may run it, without a login: the meta's `public`, else whether it has an `agentIdentifier`."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Sorted."""
@@ -380,10 +389,11 @@ class Flow(_message.Message):
         elements_json: _builtins.str = ...,
         input_schema_json: _builtins.str = ...,
         enabled: _builtins.bool = ...,
+        public: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "network", b"network", "organization", b"organization", "pricing", b"pricing", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "alive", b"alive", "author", b"author", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "enabled", b"enabled", "expose", b"expose", "expose_state", b"expose_state", "input_schema_json", b"input_schema_json", "meta_yaml", b"meta_yaml", "method", b"method", "name", b"name", "network", b"network", "organization", b"organization", "path", b"path", "pricing", b"pricing", "summary", b"summary", "tags", b"tags", "url", b"url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_network", b"_network", "_organization", b"_organization", "_version", b"_version", "alive", b"alive", "author", b"author", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "enabled", b"enabled", "expose", b"expose", "expose_state", b"expose_state", "input_schema_json", b"input_schema_json", "meta_yaml", b"meta_yaml", "method", b"method", "name", b"name", "network", b"network", "organization", b"organization", "path", b"path", "pricing", b"pricing", "public", b"public", "summary", b"summary", "tags", b"tags", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__author: _TypeAlias = _typing.Literal["author"]  # noqa: Y015
     _WhichOneofArgType__author: _TypeAlias = _typing.Literal["_author", b"_author"]  # noqa: Y015
@@ -1425,6 +1435,28 @@ class SaveExposeRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SaveExposeRequest: _TypeAlias = SaveExposeRequest  # noqa: Y015
+
+@_typing.final
+class CheckExposeRequest(_message.Message):
+    """For CheckExpose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`exposes/{expose}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckExposeRequest: _TypeAlias = CheckExposeRequest  # noqa: Y015
 
 @_typing.final
 class GetExposeRequest(_message.Message):

@@ -46,6 +46,11 @@ class ExposeServiceStub:
                 request_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.GetExposeRequest.SerializeToString,
                 response_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.Expose.FromString,
                 _registered_method=True)
+        self.CheckExpose = channel.unary_unary(
+                '/mesh.registry.v1.ExposeService/CheckExpose',
+                request_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.CheckExposeRequest.SerializeToString,
+                response_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.Expose.FromString,
+                _registered_method=True)
         self.ListExposes = channel.unary_unary(
                 '/mesh.registry.v1.ExposeService/ListExposes',
                 request_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.ListExposesRequest.SerializeToString,
@@ -77,6 +82,13 @@ class ExposeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckExpose(self, request, context):
+        """Asks every flow of an expose whether it answers, if its app serves, and returns the expose.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListExposes(self, request, context):
         """Lists exposes by name.
         """
@@ -102,6 +114,11 @@ def add_ExposeServiceServicer_to_server(servicer, server):
             'GetExpose': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExpose,
                     request_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.GetExposeRequest.FromString,
+                    response_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.Expose.SerializeToString,
+            ),
+            'CheckExpose': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckExpose,
+                    request_deserializer=mesh_dot_registry_dot_v1_dot_registry__pb2.CheckExposeRequest.FromString,
                     response_serializer=mesh_dot_registry_dot_v1_dot_registry__pb2.Expose.SerializeToString,
             ),
             'ListExposes': grpc.unary_unary_rpc_method_handler(
@@ -169,6 +186,33 @@ class ExposeService:
             target,
             '/mesh.registry.v1.ExposeService/GetExpose',
             mesh_dot_registry_dot_v1_dot_registry__pb2.GetExposeRequest.SerializeToString,
+            mesh_dot_registry_dot_v1_dot_registry__pb2.Expose.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckExpose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.registry.v1.ExposeService/CheckExpose',
+            mesh_dot_registry_dot_v1_dot_registry__pb2.CheckExposeRequest.SerializeToString,
             mesh_dot_registry_dot_v1_dot_registry__pb2.Expose.FromString,
             options,
             channel_credentials,

@@ -45,6 +45,8 @@ class ExposeServiceStub:
     """
     GetExpose: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetExposeRequest, _registry_pb2.Expose]
     """Returns an expose."""
+    CheckExpose: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CheckExposeRequest, _registry_pb2.Expose]
+    """Asks every flow of an expose whether it answers, if its app serves, and returns the expose."""
     ListExposes: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListExposesRequest, _registry_pb2.ListExposesResponse]
     """Lists exposes by name."""
     DeleteExpose: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeleteExposeRequest, _empty_pb2.Empty]
@@ -61,6 +63,8 @@ class ExposeServiceAsyncStub(ExposeServiceStub):
     """
     GetExpose: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetExposeRequest, _registry_pb2.Expose]  # type: ignore[assignment]
     """Returns an expose."""
+    CheckExpose: _aio.UnaryUnaryMultiCallable[_registry_pb2.CheckExposeRequest, _registry_pb2.Expose]  # type: ignore[assignment]
+    """Asks every flow of an expose whether it answers, if its app serves, and returns the expose."""
     ListExposes: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListExposesRequest, _registry_pb2.ListExposesResponse]  # type: ignore[assignment]
     """Lists exposes by name."""
     DeleteExpose: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeleteExposeRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class ExposeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.Expose, _abc.Awaitable[_registry_pb2.Expose]]:
         """Returns an expose."""
+
+    @_abc_1.abstractmethod
+    def CheckExpose(
+        self,
+        request: _registry_pb2.CheckExposeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.Expose, _abc.Awaitable[_registry_pb2.Expose]]:
+        """Asks every flow of an expose whether it answers, if its app serves, and returns the expose."""
 
     @_abc_1.abstractmethod
     def ListExposes(

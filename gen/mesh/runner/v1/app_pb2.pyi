@@ -395,6 +395,57 @@ class Header(_message.Message):
 Global___Header: _TypeAlias = Header  # noqa: Y015
 
 @_typing.final
+class WatchAppsRequest(_message.Message):
+    """For WatchApps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAppsRequest: _TypeAlias = WatchAppsRequest  # noqa: Y015
+
+@_typing.final
+class WatchAppsResponse(_message.Message):
+    """For WatchApps.  An empty message says that the stream lives; one comes every five seconds at least."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPS_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """Once per stream: the snapshot is whole with this message, and what it did not name is not there."""
+    @_builtins.property
+    def apps(self) -> _containers.RepeatedCompositeFieldContainer[Global___App]:
+        """New or changed, each whole."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of apps that are not placed any more: `apps/{expose}`."""
+
+    def __init__(
+        self,
+        *,
+        apps: _abc.Iterable[Global___App] | None = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["apps", b"apps", "complete", b"complete", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAppsResponse: _TypeAlias = WatchAppsResponse  # noqa: Y015
+
+@_typing.final
 class CallAppRequest(_message.Message):
     """For CallApp."""
 
@@ -410,6 +461,7 @@ class CallAppRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
     PAYMENT_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`apps/{expose}`."""
     method: _builtins.str
@@ -426,6 +478,8 @@ class CallAppRequest(_message.Message):
     """Optional: the same id, caller and body again return the first answer that launched a job."""
     base_url: _builtins.str
     """The address people reach the mesh at, such as `http://127.0.0.1:3370`; goes into the job's meta."""
+    client: _builtins.str
+    """The address of who asks, such as `192.0.2.7`; empty if it is not known.  Services only."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
         """Without credentials."""
@@ -447,10 +501,11 @@ class CallAppRequest(_message.Message):
         request_id: _builtins.str = ...,
         base_url: _builtins.str = ...,
         payment: _payment_terms_pb2.PaymentTerms | None = ...,
+        client: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "extra_json", b"extra_json", "headers", b"headers", "method", b"method", "name", b"name", "path", b"path", "payment", b"payment", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "client", b"client", "extra_json", b"extra_json", "headers", b"headers", "method", b"method", "name", b"name", "path", b"path", "payment", b"payment", "query", b"query", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -493,3 +548,171 @@ class CallAppResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CallAppResponse: _TypeAlias = CallAppResponse  # noqa: Y015
+
+@_typing.final
+class StreamAppRequest(_message.Message):
+    """For StreamApp."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    SOCKET_FIELD_NUMBER: _builtins.int
+    socket: _builtins.bool
+    """With `call`: whether a WebSocket is to be opened."""
+    @_builtins.property
+    def call(self) -> Global___CallAppRequest:
+        """First: the request, with its whole body.  A `request_id` and a `payment` are for CallApp."""
+
+    @_builtins.property
+    def part(self) -> Global___AppPart:
+        """What the client of a WebSocket says, what was taken, and that the client has gone."""
+
+    def __init__(
+        self,
+        *,
+        call: Global___CallAppRequest | None = ...,
+        part: Global___AppPart | None = ...,
+        socket: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "message", b"message", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "message", b"message", "part", b"part", "socket", b"socket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["call", "part"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___StreamAppRequest: _TypeAlias = StreamAppRequest  # noqa: Y015
+
+@_typing.final
+class StreamAppResponse(_message.Message):
+    """For StreamApp."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def part(self) -> Global___AppPart:
+        """What comes of it."""
+
+    def __init__(
+        self,
+        *,
+        part: Global___AppPart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamAppResponse: _TypeAlias = StreamAppResponse  # noqa: Y015
+
+@_typing.final
+class AppPart(_message.Message):
+    """A part of what passes between a client and an app, either way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    TAKEN_BYTES_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """A piece of an answer's body, or a binary message of a WebSocket."""
+    text: _builtins.str
+    """A text message of a WebSocket."""
+    taken_bytes: _builtins.int
+    """So many bytes of data and text that the other side has sent are taken.  At most 256 KiB, or one message, may be
+    on their way untaken.
+    """
+    @_builtins.property
+    def head(self) -> Global___AppHead:
+        """From an app, first: how its answer begins."""
+
+    @_builtins.property
+    def close(self) -> Global___AppClose:
+        """Last: nothing follows."""
+
+    def __init__(
+        self,
+        *,
+        head: Global___AppHead | None = ...,
+        data: _builtins.bytes = ...,
+        text: _builtins.str = ...,
+        close: Global___AppClose | None = ...,
+        taken_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "data", b"data", "head", b"head", "part", b"part", "taken_bytes", b"taken_bytes", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "data", b"data", "head", b"head", "part", b"part", "taken_bytes", b"taken_bytes", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["head", "data", "text", "close", "taken_bytes"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___AppPart: _TypeAlias = AppPart  # noqa: Y015
+
+@_typing.final
+class AppHead(_message.Message):
+    """How an app's answer begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """HTTP status; 101 for a WebSocket that is accepted."""
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
+        """As the app sent them.  Bytes that are no ASCII are Latin-1."""
+
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        headers: _abc.Iterable[Global___Header] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["headers", b"headers", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppHead: _TypeAlias = AppHead  # noqa: Y015
+
+@_typing.final
+class AppClose(_message.Message):
+    """How an exchange with an app ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    TIMED_OUT_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """Of a WebSocket that was accepted: why (RFC 6455, section 7.4)."""
+    reason: _builtins.str
+    """The same in words."""
+    error: _builtins.str
+    """Type and text of what went wrong; the answer is not whole then."""
+    timed_out: _builtins.bool
+    """Whether the app took longer to begin its answer than it may."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        error: _builtins.str = ...,
+        timed_out: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "error", b"error", "reason", b"reason", "timed_out", b"timed_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppClose: _TypeAlias = AppClose  # noqa: Y015

@@ -51,10 +51,20 @@ class AppServiceStub:
                 request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsRequest.SerializeToString,
                 response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsResponse.FromString,
                 _registered_method=True)
+        self.WatchApps = channel.unary_stream(
+                '/mesh.runner.v1.AppService/WatchApps',
+                request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsResponse.FromString,
+                _registered_method=True)
         self.CallApp = channel.unary_unary(
                 '/mesh.runner.v1.AppService/CallApp',
                 request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppRequest.SerializeToString,
                 response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppResponse.FromString,
+                _registered_method=True)
+        self.StreamApp = channel.stream_stream(
+                '/mesh.runner.v1.AppService/StreamApp',
+                request_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppResponse.FromString,
                 _registered_method=True)
 
 
@@ -84,9 +94,27 @@ class AppServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchApps(self, request, context):
+        """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+        has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+        snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CallApp(self, request, context):
         """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
         before this answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamApp(self, request_iterator, context):
+        """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+        The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+        before what the app says next is passed on.  Services only; whose token they send along is who calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,10 +138,20 @@ def add_AppServiceServicer_to_server(servicer, server):
                     request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsRequest.FromString,
                     response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.ListAppsResponse.SerializeToString,
             ),
+            'WatchApps': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchApps,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsResponse.SerializeToString,
+            ),
             'CallApp': grpc.unary_unary_rpc_method_handler(
                     servicer.CallApp,
                     request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppRequest.FromString,
                     response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.CallAppResponse.SerializeToString,
+            ),
+            'StreamApp': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamApp,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -209,6 +247,33 @@ class AppService:
             _registered_method=True)
 
     @staticmethod
+    def WatchApps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mesh.runner.v1.AppService/WatchApps',
+            mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_app__pb2.WatchAppsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CallApp(request,
             target,
             options=(),
@@ -225,6 +290,33 @@ class AppService:
             '/mesh.runner.v1.AppService/CallApp',
             mesh_dot_runner_dot_v1_dot_app__pb2.CallAppRequest.SerializeToString,
             mesh_dot_runner_dot_v1_dot_app__pb2.CallAppResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamApp(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/mesh.runner.v1.AppService/StreamApp',
+            mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_app__pb2.StreamAppResponse.FromString,
             options,
             channel_credentials,
             insecure,

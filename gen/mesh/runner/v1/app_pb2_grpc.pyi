@@ -42,9 +42,19 @@ class AppServiceStub:
     """Stops an app's host and forgets it.  Jobs that still run on it end as CANCELLED, by shutdown."""
     ListApps: _grpc.UnaryUnaryMultiCallable[_app_pb2.ListAppsRequest, _app_pb2.ListAppsResponse]
     """Lists the apps that are placed."""
+    WatchApps: _grpc.UnaryStreamMultiCallable[_app_pb2.WatchAppsRequest, _app_pb2.WatchAppsResponse]
+    """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+    has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+    snapshot.
+    """
     CallApp: _grpc.UnaryUnaryMultiCallable[_app_pb2.CallAppRequest, _app_pb2.CallAppResponse]
     """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
     before this answers.
+    """
+    StreamApp: _grpc.StreamStreamMultiCallable[_app_pb2.StreamAppRequest, _app_pb2.StreamAppResponse]
+    """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+    The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+    before what the app says next is passed on.  Services only; whose token they send along is who calls.
     """
 
 @_typing.type_check_only
@@ -60,9 +70,19 @@ class AppServiceAsyncStub(AppServiceStub):
     """Stops an app's host and forgets it.  Jobs that still run on it end as CANCELLED, by shutdown."""
     ListApps: _aio.UnaryUnaryMultiCallable[_app_pb2.ListAppsRequest, _app_pb2.ListAppsResponse]  # type: ignore[assignment]
     """Lists the apps that are placed."""
+    WatchApps: _aio.UnaryStreamMultiCallable[_app_pb2.WatchAppsRequest, _app_pb2.WatchAppsResponse]  # type: ignore[assignment]
+    """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+    has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+    snapshot.
+    """
     CallApp: _aio.UnaryUnaryMultiCallable[_app_pb2.CallAppRequest, _app_pb2.CallAppResponse]  # type: ignore[assignment]
     """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
     before this answers.
+    """
+    StreamApp: _aio.StreamStreamMultiCallable[_app_pb2.StreamAppRequest, _app_pb2.StreamAppResponse]  # type: ignore[assignment]
+    """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+    The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+    before what the app says next is passed on.  Services only; whose token they send along is who calls.
     """
 
 class AppServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,6 +115,17 @@ class AppServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the apps that are placed."""
 
     @_abc_1.abstractmethod
+    def WatchApps(
+        self,
+        request: _app_pb2.WatchAppsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_app_pb2.WatchAppsResponse], _abc.AsyncIterator[_app_pb2.WatchAppsResponse]]:
+        """Streams the apps that are placed: first each of them, then what changes, as it happens.  It begins once a runner that
+        has just started knows again what it had placed, and has no end; who is cut off asks again and begins with a new
+        snapshot.
+        """
+
+    @_abc_1.abstractmethod
     def CallApp(
         self,
         request: _app_pb2.CallAppRequest,
@@ -102,6 +133,17 @@ class AppServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_app_pb2.CallAppResponse, _abc.Awaitable[_app_pb2.CallAppResponse]]:
         """Sends an HTTP request to an app.  If a handler launched jobs, they are born as CreateJob's are, and are on disk
         before this answers.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamApp(
+        self,
+        request_iterator: _MaybeAsyncIterator[_app_pb2.StreamAppRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_app_pb2.StreamAppResponse], _abc.AsyncIterator[_app_pb2.StreamAppResponse]]:
+        """Sends an HTTP request to an app, or opens a WebSocket, and passes on what comes of it, both ways and as it comes.
+        The first message is the call; the answer begins with a head and ends with a close.  Jobs are born as with CallApp,
+        before what the app says next is passed on.  Services only; whose token they send along is who calls.
         """
 
 def add_AppServiceServicer_to_server(servicer: AppServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

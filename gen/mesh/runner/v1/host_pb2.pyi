@@ -66,6 +66,7 @@ class HostMessage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     ASK_RESULT_FIELD_NUMBER: _builtins.int
     LOCK_CHECK_FIELD_NUMBER: _builtins.int
+    CALL_PART_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First on every stream."""
@@ -94,6 +95,10 @@ class HostMessage(_message.Message):
     def lock_check(self) -> Global___LockCheck:
         """The answer to a CheckLock."""
 
+    @_builtins.property
+    def call_part(self) -> Global___CallPart:
+        """A part of the answer to a Call that streams."""
+
     def __init__(
         self,
         *,
@@ -104,12 +109,13 @@ class HostMessage(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         ask_result: Global___AskResult | None = ...,
         lock_check: Global___LockCheck | None = ...,
+        call_part: Global___CallPart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check", "call_part"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -268,6 +274,7 @@ class OpenLock(_message.Message):
     ELEMENTS_JSON_FIELD_NUMBER: _builtins.int
     DATA_JSON_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    AGAIN_FIELD_NUMBER: _builtins.int
     lock_id: _builtins.str
     """A UUID that the job chose."""
     title: _builtins.str
@@ -278,6 +285,8 @@ class OpenLock(_message.Message):
     """What the flow handed to the form, as a JSON object."""
     timeout_s: _builtins.float
     """How long an answer may take, in seconds; 0 takes the runner's default."""
+    again: _builtins.bool
+    """An attempt before this one opened it: the job waits on it again."""
     def __init__(
         self,
         *,
@@ -286,10 +295,11 @@ class OpenLock(_message.Message):
         elements_json: _builtins.str = ...,
         data_json: _builtins.str = ...,
         timeout_s: _builtins.float = ...,
+        again: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_json", b"data_json", "elements_json", b"elements_json", "lock_id", b"lock_id", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "data_json", b"data_json", "elements_json", b"elements_json", "lock_id", b"lock_id", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -603,6 +613,7 @@ class RunnerMessage(_message.Message):
     LOCK_END_FIELD_NUMBER: _builtins.int
     ASK_FIELD_NUMBER: _builtins.int
     CHECK_LOCK_FIELD_NUMBER: _builtins.int
+    CALL_PART_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers the Hello."""
@@ -639,6 +650,10 @@ class RunnerMessage(_message.Message):
     def check_lock(self) -> Global___CheckLock:
         """Have the app check a lock's answer."""
 
+    @_builtins.property
+    def call_part(self) -> Global___CallPart:
+        """What the client says to a Call that streams."""
+
     def __init__(
         self,
         *,
@@ -651,12 +666,13 @@ class RunnerMessage(_message.Message):
         lock_end: Global___LockEnd | None = ...,
         ask: Global___Ask | None = ...,
         check_lock: Global___CheckLock | None = ...,
+        call_part: Global___CallPart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -728,6 +744,7 @@ class Run(_message.Message):
     RECALLS_FIELD_NUMBER: _builtins.int
     PRIVATE_TOOLS_FIELD_NUMBER: _builtins.int
     PRIVATE_MODELS_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """`jobs/{id}`."""
     epoch: _builtins.int
@@ -778,6 +795,10 @@ class Run(_message.Message):
     def recalls(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recall]:
         """What its agents or its crew remember, by what they are asked."""
 
+    @_builtins.property
+    def asked(self) -> _containers.RepeatedCompositeFieldContainer[Global___AskedLock]:
+        """What attempts before this one asked, in order.  The job asks again, and is told what became of it."""
+
     def __init__(
         self,
         *,
@@ -799,14 +820,53 @@ class Run(_message.Message):
         recalls: _abc.Iterable[Global___Recall] | None = ...,
         private_tools: _builtins.bool = ...,
         private_models: _builtins.bool = ...,
+        asked: _abc.Iterable[Global___AskedLock] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "definition", b"definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "definition", b"definition", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "messages", b"messages", "owner", b"owner", "private_models", b"private_models", "private_tools", b"private_tools", "recalls", b"recalls", "secrets", b"secrets", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "attempt", b"attempt", "base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "definition", b"definition", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "messages", b"messages", "owner", b"owner", "private_models", b"private_models", "private_tools", b"private_tools", "recalls", b"recalls", "secrets", b"secrets", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class AskedLock(_message.Message):
+    """A lock that an attempt before this one opened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCK_ID_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    DATA_JSON_FIELD_NUMBER: _builtins.int
+    RESULT_JSON_FIELD_NUMBER: _builtins.int
+    EXPIRED_FIELD_NUMBER: _builtins.int
+    lock_id: _builtins.str
+    """As in OpenLock."""
+    title: _builtins.str
+    """As in OpenLock.  The same title and data are the same question."""
+    data_json: _builtins.str
+    """As in OpenLock."""
+    result_json: _builtins.str
+    """What the flow gets, as JSON; empty if nobody has answered."""
+    expired: _builtins.bool
+    """Whether nobody answered in time."""
+    def __init__(
+        self,
+        *,
+        lock_id: _builtins.str = ...,
+        title: _builtins.str = ...,
+        data_json: _builtins.str = ...,
+        result_json: _builtins.str = ...,
+        expired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_json", b"data_json", "expired", b"expired", "lock_id", b"lock_id", "result_json", b"result_json", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskedLock: _TypeAlias = AskedLock  # noqa: Y015
 
 @_typing.final
 class StepResult(_message.Message):
@@ -907,6 +967,9 @@ class Call(_message.Message):
     USER_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    SOCKET_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
     call_id: _builtins.int
     """Chosen by the runner."""
     method: _builtins.str
@@ -922,7 +985,13 @@ class Call(_message.Message):
     base_url: _builtins.str
     """The address people reach the mesh at."""
     timeout_s: _builtins.float
-    """How long the app may take, in seconds."""
+    """How long the app may take, in seconds; if it streams, until its answer begins."""
+    streams: _builtins.bool
+    """Whether it is answered by CallParts as they come, in place of one CallResult."""
+    socket: _builtins.bool
+    """Whether a WebSocket is to be opened; it streams then."""
+    client: _builtins.str
+    """The address of who asks; empty if it is not known."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[_app_pb2.Header]:
         """As sent."""
@@ -939,14 +1008,51 @@ class Call(_message.Message):
         user: _builtins.str = ...,
         base_url: _builtins.str = ...,
         timeout_s: _builtins.float = ...,
+        streams: _builtins.bool = ...,
+        socket: _builtins.bool = ...,
+        client: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "call_id", b"call_id", "headers", b"headers", "method", b"method", "path", b"path", "query", b"query", "timeout_s", b"timeout_s", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "body", b"body", "call_id", b"call_id", "client", b"client", "headers", b"headers", "method", b"method", "path", b"path", "query", b"query", "socket", b"socket", "streams", b"streams", "timeout_s", b"timeout_s", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Call: _TypeAlias = Call  # noqa: Y015
+
+@_typing.final
+class CallPart(_message.Message):
+    """A part of what passes between a client and an app that streams its answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    LAUNCHES_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """Of the Call."""
+    @_builtins.property
+    def part(self) -> _app_pb2.AppPart:
+        """What is said; a close ends the Call."""
+
+    @_builtins.property
+    def launches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Launch]:
+        """From the host: jobs to start before the part is passed on."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        part: _app_pb2.AppPart | None = ...,
+        launches: _abc.Iterable[Global___Launch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "launches", b"launches", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallPart: _TypeAlias = CallPart  # noqa: Y015
 
 @_typing.final
 class Ask(_message.Message):

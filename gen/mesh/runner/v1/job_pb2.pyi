@@ -597,6 +597,7 @@ class ListJobsRequest(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     ALL_OWNERS_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
+    DELETED_SINCE_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
@@ -615,6 +616,10 @@ class ListJobsRequest(_message.Message):
     conversation: _builtins.str
     """Only jobs of this conversation."""
     @_builtins.property
+    def deleted_since(self) -> _timestamp_pb2.Timestamp:
+        """With this the answer also names which of the caller's jobs were deleted at or after this moment, of the last week."""
+
+    @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only jobs of one of these targets, at most 100: `agents/{id}`, `crews/{id}`, `flows/{expose}[/{path}]`; `agents/-` is
         every agent, `crews/-` every crew, `flows/-` every flow.  Empty: of all.
@@ -632,13 +637,14 @@ class ListJobsRequest(_message.Message):
         query: _builtins.str = ...,
         all_owners: _builtins.bool = ...,
         before: _builtins.str = ...,
+        deleted_since: _timestamp_pb2.Timestamp | None = ...,
         targets: _abc.Iterable[_builtins.str] | None = ...,
         states: _abc.Iterable[Global___JobState.ValueType] | None = ...,
         conversation: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deleted_since", b"deleted_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "before", b"before", "conversation", b"conversation", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "states", b"states", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "before", b"before", "conversation", b"conversation", "deleted_since", b"deleted_since", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "states", b"states", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -652,21 +658,27 @@ class ListJobsResponse(_message.Message):
 
     JOBS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]:
         """A page of jobs."""
 
+    @_builtins.property
+    def deleted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`jobs/{id}` of those that were deleted, the last first; at most 1000.  Only if `deleted_since` was given."""
+
     def __init__(
         self,
         *,
         jobs: _abc.Iterable[Global___Job] | None = ...,
         next_page_token: _builtins.str = ...,
+        deleted: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "jobs", b"jobs", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

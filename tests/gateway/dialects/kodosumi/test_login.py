@@ -12,11 +12,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ADMIN = {"name": "admin", "password": "admin"}
 
 
-@pytest.mark.parametrize("way", ["form", "query", "json"])
+@pytest.mark.parametrize("way", ["form", "multipart", "query", "json"])
 async def test_every_way_in_answers_alike(edge: Edge, way: str) -> None:
     """Name, id and token come as JSON, and the token as a cookie that scripts cannot read."""
     if way == "form":
         response = await edge.http.post("/login", data=ADMIN)
+    elif way == "multipart":
+        response = await edge.http.post("/login", files={name: (None, text) for name, text in ADMIN.items()})
     elif way == "query":
         response = await edge.http.get("/login", params=ADMIN)
     else:

@@ -147,6 +147,37 @@ async def test_a_stream_resumes(stage: Stage, how: str) -> None:
         assert [int(line[4:]) for line in text.split("\r\n") if line.startswith("id: ")] == [*ids, 0]
 
 
+@pytest.mark.parametrize("view", ["stream", "main", "stdio"])
+async def test_an_event_source_comes_to_an_end(stage: Stage, view: str) -> None:
+    """It comes back with the last id it saw: in the middle for the rest, behind the end for 204."""
+    log = [job_pb2.Event(seq=number, kind="debug", time=1.0) for number in (1, 2, 3)]
+    fid = stage.runner.add(job(stage.owner, "FAILED", last_seq=3), log[:2], log[2:])
+    headers = {"accept": "text/event-stream"}
+    text = (await stage.alice.get(f"/outputs/{view}/{fid}", headers=headers)).text
+    ids = [line[4:] for line in text.split("\r\n") if line.startswith("id: ")]
+    middle = await stage.alice.get(f"/outputs/{view}/{fid}", headers={**headers, "last-event-id": "2"})
+    end = await stage.alice.get(f"/outputs/{view}/{fid}", headers={**headers, "last-event-id": ids[-1]})
+
+    assert "3" == ids[-1]
+    assert "0" not in ids
+    assert text.endswith("event: eof\r\ndata: end of stream\r\n\r\n")
+    assert 200 == middle.status_code
+    assert (204, b"") == (end.status_code, end.content)
+    assert "text/event-stream" not in end.headers.get("content-type", "")
+
+
+async def test_an_event_source_waits_for_what_is_still_to_come(stage: Stage) -> None:
+    """Of an execution that runs, having seen all is no end."""
+    fid = stage.runner.add(job(stage.owner, last_seq=1), [job_pb2.Event(seq=1, kind="debug", time=1.0)])
+    stage.runner.go_on[fid] = asyncio.Event()
+    headers = {"accept": "text/event-stream", "last-event-id": "1"}
+    async with stage.alice.stream("GET", f"/outputs/stream/{fid}", headers=headers) as response:
+        first = await anext(response.aiter_bytes())
+
+    assert 200 == response.status_code
+    assert first.startswith(b"event: alive\r\n")
+
+
 @pytest.mark.parametrize("bad", ["x", "-1", "1.5", "9" * 30, "٣"])
 async def test_a_bad_place_to_resume_from_is_refused(stage: Stage, bad: str) -> None:
     """What is no event's id is a 400 that names the parameter."""

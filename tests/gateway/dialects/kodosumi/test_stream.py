@@ -21,7 +21,7 @@ def warm(
     first_s: float = sse.FIRST_S,
 ) -> AsyncGenerator[bytes, None]:
     """Stream as the panel does."""
-    return sse.stream(batches, encode, alive=stream.alive, end=stream.EOF, silence_s=silence_s, first_s=first_s)
+    return sse.stream(batches, encode, alive=stream.alive, end=stream.eof(), silence_s=silence_s, first_s=first_s)
 
 
 def test_the_notebook_s_stream() -> None:
@@ -39,7 +39,7 @@ def test_the_notebook_s_stream() -> None:
     assert stream.alive(1765350228.212321) == (
         b"id: 0\r\nevent: alive\r\ndata: 1765350228.212321:service alive\r\n\r\n"
     )
-    assert stream.EOF == b"id: 0\r\nevent: eof\r\ndata: end of stream\r\n\r\n"
+    assert stream.eof() == b"id: 0\r\nevent: eof\r\ndata: end of stream\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,33 @@ def test_an_error_never_shows_its_traceback() -> None:
             assert b"secret" not in encoded
 
 
+def test_who_resumes_gets_no_id_that_is_none() -> None:
+    """What is left out at the end of a batch counts as seen, and shows as nothing."""
+    events = [event(1, "stdout", "a", 1.0), event(2, "debug", "b", 1.0), event(3, "status", "running", 1.0)]
+
+    assert b"event: alive\r\ndata: 1.0:service alive\r\n\r\n" == stream.alive(1.0, resumes=True)
+    assert b"event: eof\r\ndata: end of stream\r\n\r\n" == stream.eof(resumes=True)
+    assert stream.encode(events, stream.STDIO, marks=True).endswith(b"data: 1.0:b\r\n\r\nid: 3\r\n\r\n")
+    assert stream.encode(events, stream.MAIN, marks=True).endswith(b"data: 1.0:running\r\n\r\n")
+    assert b"id: 2\r\n\r\n" == stream.encode(events[:2], stream.MAIN, marks=True)
+    assert b"" == stream.encode([], stream.MAIN, marks=True)
+
+
+@pytest.mark.parametrize(
+    ("accept", "resumes"),
+    [
+        ("text/event-stream", True),
+        ("application/json, Text/Event-Stream;q=0.5", True),
+        ("*/*", False),
+        ("", False),
+        ("text/html", False),
+    ],
+)
+def test_who_resumes_says_so(accept: str, resumes: bool) -> None:
+    """As EventSource does."""
+    assert resumes == stream.resumes(accept)
+
+
 def test_main_and_stdio_choose_kinds_and_format_them() -> None:
     """Each leaves the other's kinds out, shares the errors, and formats payloads for people."""
     events = [event(1, "stdout", "<a>"), event(2, "result", '{"Markdown":{"body":"*x*"}}'), event(3, "error", "<e>")]
@@ -97,7 +124,7 @@ async def test_a_job_that_is_deleted_ends_its_stream() -> None:
     """If the job vanishes under the stream, the stream ends as streams do."""
     watch, _ = calls(Call(batch(event(1, "status", "queued")), end=grpc.StatusCode.NOT_FOUND))
     chunks = [chunk async for chunk in warm(joblog.resumed(watch, no, 0), stream.encode)]
-    assert chunks[-1] == stream.EOF
+    assert chunks[-1] == stream.eof()
 
 
 async def test_silence_is_broken_by_alive() -> None:
@@ -116,7 +143,7 @@ async def test_silence_is_broken_by_alive() -> None:
         assert b"event: alive\r\n" in await anext(chunks)
     go_on.set()
     assert b":finished\r\n" in await anext(chunks)
-    assert await anext(chunks) == stream.EOF
+    assert await anext(chunks) == stream.eof()
     with pytest.raises(StopAsyncIteration):
         await anext(chunks)
 

@@ -95,5 +95,12 @@ async def test_changes_are_told_from_a_moment_on(stage: Stage) -> None:
     assert first["timestamp"] > 2000
     then = (await stage.alice.get("/timeline/changes", params={"since": "1500.5"})).json()
     assert [item["fid"] for item in then["update"]] == [fid]
+    assert then["delete"] == []
+    await stage.alice.delete(f"/outputs/{fid}")
+    then = (await stage.alice.get("/timeline/changes", params={"since": str(first["timestamp"])})).json()
+    assert then["delete"] == [fid]
+    assert (await stage.bob.get("/timeline/changes", params={"since": "0"})).json()["delete"] == []
+    for moment in ("-1e300", "1e300"):
+        assert (await stage.alice.get("/timeline/changes", params={"since": moment})).status_code == 200
     later = (await stage.alice.get("/timeline/changes", params={"since": str(first["timestamp"])})).json()
     assert later["update"] == []

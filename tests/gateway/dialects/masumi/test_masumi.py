@@ -32,12 +32,13 @@ async def test_health_is_open(edge: Edge) -> None:
 
 
 async def test_a_key_says_what_it_may(edge: Edge) -> None:
-    """Without showing the token."""
+    """With the fields of the service's own OpenAPI; the token is what its holder has sent."""
     key = await data(edge, "GET", "api-key-status")
 
     assert ["Preprod", "Mainnet"] == key["NetworkLimit"]
     assert (True, True, False) == (key["canRead"], key["canPay"], key["canAdmin"])
-    assert "dev" not in key.values()
+    assert key["token"] == DEV["token"]
+    assert (key["walletScopeEnabled"], key["WalletScopes"], key["status"]) == (False, [], "Active")
 
 
 async def test_no_token_and_a_wrong_one_are_401(edge: Edge) -> None:
@@ -172,6 +173,11 @@ async def test_a_payment_goes_its_way(edge: Edge) -> None:
     assert "ResultSubmitted" == full["CurrentTransaction"]["newOnChainState"]
     assert full["cooldownTime"] > 0
     assert HISTORY_KEYS <= set(full)
+    past = full["ActionHistory"][0]
+    assert set(past) == {
+        *("id", "createdAt", "updatedAt", "submittedTxHash", "requestedAction", "errorType", "errorNote", "resultHash")
+    }
+    assert len({action["id"] for action in full["ActionHistory"]}) == len(full["ActionHistory"])
 
 
 async def test_lists_are_inclusive_and_bounded(edge: Edge) -> None:
@@ -189,6 +195,34 @@ async def test_lists_are_inclusive_and_bounded(edge: Edge) -> None:
     assert "limit: Too big: expected number to be <=100" == await refused(
         edge, 400, "GET", "payment", network="Preprod", limit=101
     )
+
+
+async def test_filters_of_lists_narrow_them(edge: Edge) -> None:
+    """By state, by text, by contract and by kind; what is no state or kind is refused."""
+    await data(edge, "POST", "payment", payment_body())
+    locked = await paid(edge)
+    contract = locked["PaymentSource"]["smartContractAddress"]
+
+    async def ids(**query: str) -> set[str]:
+        found = await data(edge, "GET", "payment", network="Preprod", limit=100, **query)
+        return {record["blockchainIdentifier"] for record in found["Payments"]}
+
+    everything = await ids()
+    mine = locked["blockchainIdentifier"]
+
+    assert mine in await ids(filterOnChainState="FundsLocked") < everything
+    assert set() == await ids(filterOnChainState="Disputed")
+    assert {mine} == await ids(searchQuery=mine[10:90].upper())
+    assert set() == await ids(searchQuery="no_such%thing")
+    assert set() == await ids(searchQuery="blockchain_identifier")
+    assert set() == await ids(filterNeedsManualAction="true")
+    assert everything == await ids(filterNeedsManualAction="false")
+    assert everything == await ids(filterSmartContractAddress=contract, filterPaymentSourceType="Web3CardanoV1")
+    assert set() == await ids(filterSmartContractAddress=contract[:-1])
+    assert set() == await ids(filterPaymentSourceType="Web3CardanoV2")
+    for field in ("filterOnChainState", "filterPaymentSourceType"):
+        said = await refused(edge, 400, "GET", "payment", network="Preprod", **{field: "Nonsense"})
+        assert f"{field}: Invalid option" in said
 
 
 async def test_an_agent_is_registered_read_and_removed(edge: Edge) -> None:
@@ -210,6 +244,15 @@ async def test_an_agent_is_registered_read_and_removed(edge: Edge) -> None:
     free = await refused(edge, 400, "POST", "payment", payment_body(agentIdentifier=made["agentIdentifier"]))
     listed = await data(edge, "GET", "registry", network="Preprod")
     held = await data(edge, "GET", "registry/wallet", network="Preprod", walletVKey=body["sellingWalletVkey"])
+    later = await data(edge, "GET", "registry/wallet", network="Preprod", walletVkey=body["sellingWalletVkey"])
+    assert later == held
+    assert made["Legal"] == {"privacyPolicy": None, "terms": None, "other": None}
+    assert made["Author"] == {"name": "", "contactEmail": None, "contactOther": None, "organization": None}
+    assert (made["error"], made["type"], made["paymentSourceType"]) == (None, "Standard", "Web3CardanoV1")
+    assert source["AdminWallets"] == []
+    assert source["FeeReceiverNetworkWallet"]["walletAddress"].startswith("addr_test1")
+    assert {"createdAt", "updatedAt", "lastIdentifierChecked", "lastCheckedAt"} <= set(source)
+    assert (source["SellingWallets"][0]["collectionAddress"], source["SellingWallets"][0]["note"]) == (None, None)
     await refused(edge, 400, "DELETE", "registry", {"id": made["id"]})
     gone = await data(edge, "POST", "registry/deregister", where)
     await data(edge, "DELETE", "registry", {"id": made["id"]})
@@ -302,3 +345,14 @@ async def test_balances_sum_to_zero(edge: Edge) -> None:
     balances = response.json()["data"]["Balances"]
     assert 0 == sum(int(item["amount"]) for item in balances if item["unit"] == "")
     assert any(item["account"].startswith("escrow:") for item in balances)
+
+
+@pytest.mark.parametrize("path", ["webhooks", "wallet/low-balance", "api-key", "payment/nope", "x402/networks"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_is_not_served_is_told_in_the_service_s_words(edge: Edge, method: str, path: str) -> None:
+    """404 in the payment service's envelope, not in the panel's."""
+    response = await call(edge, method, path, {} if method == "POST" else None)
+
+    assert response.status_code == 404
+    assert set(response.json()) == {"status", "error"}
+    assert (response.json()["status"], list(response.json()["error"])) == ("error", ["message"])

@@ -265,3 +265,20 @@ async def test_an_expose_may_be_called_status(stage: Stage) -> None:
     assert (await stage.alice.get("/sumi/status/flow/availability")).json()["status"] == "available"
     job_id = stage.runner.add(job(stage.owner, update_time=at(time.time())))
     assert (await stage.alice.get(f"/sumi/status/{job_id}")).json()["status"] == "running"
+
+
+async def test_a_job_is_asked_for_below_its_service(stage: Stage) -> None:
+    """As later clients do, `{service}/status?job_id=`; a job of another service is not there."""
+    mine = job(stage.owner, "RUNNING", flow="flows/prime/async", target="flows/prime/async")
+    job_id = stage.runner.add(mine)
+
+    found = await stage.alice.get("/sumi/prime/async/status", params={"job_id": job_id})
+    same = await stage.alice.get(f"/sumi/status/{job_id}")
+    root = await stage.alice.get("/sumi/prime/status", params={"job_id": job_id})
+    unknown = await stage.alice.get("/sumi/prime/async/status", params={"job_id": UNKNOWN})
+    nothing = await stage.alice.get("/sumi/prime/async/status")
+    theirs = await stage.bob.get("/sumi/prime/async/status", params={"job_id": job_id})
+
+    assert (found.status_code, found.json()) == (200, same.json())
+    assert [answer.status_code for answer in (root, unknown, nothing, theirs)] == [404] * 4
+    assert root.json()["detail"] == f"Job '{job_id}' not found"

@@ -3,6 +3,7 @@
 import pytest
 from mesh.registry.v1 import registry_pb2
 
+from gateway.core import service_names
 from tests.gateway.dialects.sumi.shop import failing, offer
 from tests.gateway.stage import Stage, answer
 
@@ -97,6 +98,32 @@ async def test_an_item_has_every_key(stage: Stage) -> None:
     assert [bare[key] for key in ("image", "example_output", "author", "capability", "legal", "network")] == [None] * 6
     assert (await stage.alice.get("/sumi/dead")).json()["state"] == "dead"
     assert (await stage.alice.get("/sumi/prime/my-run")).json()["display"] == "Deep"
+
+
+async def test_every_service_is_found_by_its_id(stage: Stage) -> None:
+    """Also if its path ends as another's does, has no letter that may be in an id, or is a word of this API."""
+    for path in ("/a/eins", "/b/eins", "/日本語", "/availability", "/_x"):
+        stage.registry.add("many", path, summary=path)
+    listed = (await stage.alice.get("/sumi", params={"expose": "many"})).json()["items"]
+
+    assert {"/a/eins", "/b/eins", "/日本語", "/availability", "/_x"} == {item["display"] for item in listed}
+    assert 5 == len({item["id"] for item in listed})
+    for item in listed:
+        assert item == (await stage.alice.get(f"/sumi/{item['id']}")).json()
+        assert item == (await stage.alice.get(item["api_url"].removeprefix(stage.url))).json()
+
+
+async def test_the_longer_name_of_a_service_is_for_good(stage: Stage) -> None:
+    """It leads there before and after another flow of its short name has come."""
+    stage.registry.add("many", "/b/eins", summary="B")
+    lasting = f"/sumi/many/{service_names.lasting('/b/eins')}"
+    before = (await stage.alice.get(lasting)).json()
+    stage.registry.add("many", "/eins", summary="A")
+    after = (await stage.alice.get(lasting)).json()
+
+    assert ("many/eins", "B") == (before["id"], before["display"])
+    assert (lasting.removeprefix("/sumi/"), "B") == (after["id"], after["display"])
+    assert "A" == (await stage.alice.get("/sumi/many/eins")).json()["display"]
 
 
 @pytest.mark.parametrize("path", ["/sumi/none", "/sumi/none/x", "/sumi/prime/x", "/sumi/prime/x/input_schema"])

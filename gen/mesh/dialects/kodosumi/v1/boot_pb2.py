@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mesh/dialects/kodosumi/v1/boot.proto\x12\x19mesh.dialects.kodosumi.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"!\n\x10StartBootRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\t\"\x10\n\x0eGetBootRequest\"^\n\x0fGetBootResponse\x12\x0e\n\x06locked\x18\x01 \x01(\x08\x12)\n\tlock_time\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x10\n\x08messages\x18\x03 \x03(\t\"\x12\n\x10WatchBootRequest\"\x11\n\x0fStopAppsRequest\"$\n\x14RefreshExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xbf\x04\n\x0b\x42ootService\x12h\n\tStartBoot\x12+.mesh.dialects.kodosumi.v1.StartBootRequest\x1a\x14.google.api.HttpBody\"\x16\xea\xe0\x18\x05\x08\x03\x10\xc9\x01\x82\xd3\xe4\x93\x02\x07\"\x05/boot0\x01\x12u\n\x07GetBoot\x12).mesh.dialects.kodosumi.v1.GetBootRequest\x1a*.mesh.dialects.kodosumi.v1.GetBootResponse\"\x13\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x07\x12\x05/boot\x12l\n\tWatchBoot\x12+.mesh.dialects.kodosumi.v1.WatchBootRequest\x1a\x14.google.api.HttpBody\"\x1a\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x0e\x12\x0c/boot/stream0\x01\x12\x63\n\x08StopApps\x12*.mesh.dialects.kodosumi.v1.StopAppsRequest\x1a\x14.google.api.HttpBody\"\x13\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x07*\x05/boot0\x01\x12|\n\rRefreshExpose\x12/.mesh.dialects.kodosumi.v1.RefreshExposeRequest\x1a\x14.google.api.HttpBody\"\"\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x16\"\x14/boot/refresh/{name}0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$mesh/dialects/kodosumi/v1/boot.proto\x12\x19mesh.dialects.kodosumi.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"!\n\x10StartBootRequest\x12\r\n\x05\x66orce\x18\x01 \x01(\t\"\x10\n\x0eGetBootRequest\"^\n\x0fGetBootResponse\x12\x0e\n\x06locked\x18\x01 \x01(\x08\x12)\n\tlock_time\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x10\n\x08messages\x18\x03 \x03(\t\"\x12\n\x10WatchBootRequest\"\x11\n\x0fStopAppsRequest\"$\n\x14RefreshExposeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xc7\x04\n\x0b\x42ootService\x12j\n\tStartBoot\x12+.mesh.dialects.kodosumi.v1.StartBootRequest\x1a\x14.google.api.HttpBody\"\x18\xea\xe0\x18\x07\x08\x03\x10\xc9\x01\x18\x01\x82\xd3\xe4\x93\x02\x07\"\x05/boot0\x01\x12u\n\x07GetBoot\x12).mesh.dialects.kodosumi.v1.GetBootRequest\x1a*.mesh.dialects.kodosumi.v1.GetBootResponse\"\x13\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x07\x12\x05/boot\x12n\n\tWatchBoot\x12+.mesh.dialects.kodosumi.v1.WatchBootRequest\x1a\x14.google.api.HttpBody\"\x1c\xea\xe0\x18\x04\x08\x03\x18\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/boot/stream0\x01\x12\x65\n\x08StopApps\x12*.mesh.dialects.kodosumi.v1.StopAppsRequest\x1a\x14.google.api.HttpBody\"\x15\xea\xe0\x18\x04\x08\x03\x18\x01\x82\xd3\xe4\x93\x02\x07*\x05/boot0\x01\x12~\n\rRefreshExpose\x12/.mesh.dialects.kodosumi.v1.RefreshExposeRequest\x1a\x14.google.api.HttpBody\"$\xea\xe0\x18\x04\x08\x03\x18\x01\x82\xd3\xe4\x93\x02\x16\"\x14/boot/refresh/{name}0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,15 +36,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.dialects.kodosumi.v1.b
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BOOTSERVICE'].methods_by_name['StartBoot']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['StartBoot']._serialized_options = b'\352\340\030\005\010\003\020\311\001\202\323\344\223\002\007\"\005/boot'
+  _globals['_BOOTSERVICE'].methods_by_name['StartBoot']._serialized_options = b'\352\340\030\007\010\003\020\311\001\030\001\202\323\344\223\002\007\"\005/boot'
   _globals['_BOOTSERVICE'].methods_by_name['GetBoot']._loaded_options = None
   _globals['_BOOTSERVICE'].methods_by_name['GetBoot']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\007\022\005/boot'
   _globals['_BOOTSERVICE'].methods_by_name['WatchBoot']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['WatchBoot']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\016\022\014/boot/stream'
+  _globals['_BOOTSERVICE'].methods_by_name['WatchBoot']._serialized_options = b'\352\340\030\004\010\003\030\001\202\323\344\223\002\016\022\014/boot/stream'
   _globals['_BOOTSERVICE'].methods_by_name['StopApps']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['StopApps']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\007*\005/boot'
+  _globals['_BOOTSERVICE'].methods_by_name['StopApps']._serialized_options = b'\352\340\030\004\010\003\030\001\202\323\344\223\002\007*\005/boot'
   _globals['_BOOTSERVICE'].methods_by_name['RefreshExpose']._loaded_options = None
-  _globals['_BOOTSERVICE'].methods_by_name['RefreshExpose']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\026\"\024/boot/refresh/{name}'
+  _globals['_BOOTSERVICE'].methods_by_name['RefreshExpose']._serialized_options = b'\352\340\030\004\010\003\030\001\202\323\344\223\002\026\"\024/boot/refresh/{name}'
   _globals['_STARTBOOTREQUEST']._serialized_start=185
   _globals['_STARTBOOTREQUEST']._serialized_end=218
   _globals['_GETBOOTREQUEST']._serialized_start=220
@@ -58,5 +58,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFRESHEXPOSEREQUEST']._serialized_start=373
   _globals['_REFRESHEXPOSEREQUEST']._serialized_end=409
   _globals['_BOOTSERVICE']._serialized_start=412
-  _globals['_BOOTSERVICE']._serialized_end=987
+  _globals['_BOOTSERVICE']._serialized_end=995
 # @@protoc_insertion_point(module_scope)

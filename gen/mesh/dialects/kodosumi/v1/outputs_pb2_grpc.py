@@ -99,6 +99,8 @@ class OutputsServiceServicer:
     def StreamEvents(self, request, context):
         """Streams every event as text/event-stream with CRLF lines: `id: {seq}`, `event: {kind}`,
         `data: {timestamp}:{payload}`.  After 3 s of silence comes an event `alive`, at the end `eof`; both have id 0.
+        With `Accept: text/event-stream` they have none, so that an EventSource resumes where it was; it is answered 204 when
+        it comes back behind the end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -459,7 +461,7 @@ class TimelineServiceServicer:
     def ListChanges(self, request, context):
         """Returns what changed since a moment, as application/json: `{"update": [..], "delete": [fid], "timestamp": float,
         "query": string|null}`.  Pass the `timestamp` as `since` the next time.  Looks at the newest 1000 executions;
-        `delete` is always empty.
+        `delete` names those that were deleted in the last week, whatever the query.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

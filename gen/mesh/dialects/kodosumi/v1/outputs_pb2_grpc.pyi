@@ -53,6 +53,8 @@ class OutputsServiceStub:
     StreamEvents: _grpc.UnaryStreamMultiCallable[_outputs_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]
     """Streams every event as text/event-stream with CRLF lines: `id: {seq}`, `event: {kind}`,
     `data: {timestamp}:{payload}`.  After 3 s of silence comes an event `alive`, at the end `eof`; both have id 0.
+    With `Accept: text/event-stream` they have none, so that an EventSource resumes where it was; it is answered 204 when
+    it comes back behind the end.
     """
     StreamMain: _grpc.UnaryStreamMultiCallable[_outputs_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]
     """As StreamEvents, but only meta, inputs, agent, status, error, action, result, final, lock, lease and payment; the
@@ -88,6 +90,8 @@ class OutputsServiceAsyncStub(OutputsServiceStub):
     StreamEvents: _aio.UnaryStreamMultiCallable[_outputs_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Streams every event as text/event-stream with CRLF lines: `id: {seq}`, `event: {kind}`,
     `data: {timestamp}:{payload}`.  After 3 s of silence comes an event `alive`, at the end `eof`; both have id 0.
+    With `Accept: text/event-stream` they have none, so that an EventSource resumes where it was; it is answered 204 when
+    it comes back behind the end.
     """
     StreamMain: _aio.UnaryStreamMultiCallable[_outputs_pb2.StreamEventsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """As StreamEvents, but only meta, inputs, agent, status, error, action, result, final, lock, lease and payment; the
@@ -132,6 +136,8 @@ class OutputsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """Streams every event as text/event-stream with CRLF lines: `id: {seq}`, `event: {kind}`,
         `data: {timestamp}:{payload}`.  After 3 s of silence comes an event `alive`, at the end `eof`; both have id 0.
+        With `Accept: text/event-stream` they have none, so that an EventSource resumes where it was; it is answered 204 when
+        it comes back behind the end.
         """
 
     @_abc_1.abstractmethod
@@ -202,7 +208,7 @@ class TimelineServiceStub:
     ListChanges: _grpc.UnaryUnaryMultiCallable[_outputs_pb2.ListChangesRequest, _httpbody_pb2.HttpBody]
     """Returns what changed since a moment, as application/json: `{"update": [..], "delete": [fid], "timestamp": float,
     "query": string|null}`.  Pass the `timestamp` as `since` the next time.  Looks at the newest 1000 executions;
-    `delete` is always empty.
+    `delete` names those that were deleted in the last week, whatever the query.
     """
 
 @_typing.type_check_only
@@ -217,7 +223,7 @@ class TimelineServiceAsyncStub(TimelineServiceStub):
     ListChanges: _aio.UnaryUnaryMultiCallable[_outputs_pb2.ListChangesRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Returns what changed since a moment, as application/json: `{"update": [..], "delete": [fid], "timestamp": float,
     "query": string|null}`.  Pass the `timestamp` as `since` the next time.  Looks at the newest 1000 executions;
-    `delete` is always empty.
+    `delete` names those that were deleted in the last week, whatever the query.
     """
 
 class TimelineServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -241,7 +247,7 @@ class TimelineServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Returns what changed since a moment, as application/json: `{"update": [..], "delete": [fid], "timestamp": float,
         "query": string|null}`.  Pass the `timestamp` as `since` the next time.  Looks at the newest 1000 executions;
-        `delete` is always empty.
+        `delete` names those that were deleted in the last week, whatever the query.
         """
 
 def add_TimelineServiceServicer_to_server(servicer: TimelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -83,9 +83,9 @@ class ListPaymentsRequest(_message.Message):
     filterNeedsManualAction: _builtins.str
     """`true`: only what waits for a person."""
     filterSmartContractAddress: _builtins.str
-    """Ignored: there is one contract."""
+    """Only records of this contract: there is one of each network."""
     filterPaymentSourceType: _builtins.str
-    """Ignored: there is one kind."""
+    """Web3CardanoV1 or Web3CardanoV2; there are none of the latter."""
     searchQuery: _builtins.str
     """Only records with this text."""
     includeHistory: _builtins.str
@@ -317,9 +317,9 @@ class ListPurchasesRequest(_message.Message):
     filterNeedsManualAction: _builtins.str
     """`true`: only what waits for a person."""
     filterSmartContractAddress: _builtins.str
-    """Ignored: there is one contract."""
+    """Only records of this contract: there is one of each network."""
     filterPaymentSourceType: _builtins.str
-    """Ignored: there is one kind."""
+    """Web3CardanoV1 or Web3CardanoV2; there are none of the latter."""
     searchQuery: _builtins.str
     """Only records with this text."""
     includeHistory: _builtins.str
@@ -698,20 +698,24 @@ class ListWalletAgentsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WALLETVKEY_FIELD_NUMBER: _builtins.int
+    WALLETVKEY_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
     walletVKey: _builtins.str
     """56 hex digits."""
+    walletVkey: _builtins.str
+    """The same, as later releases of the service spell it."""
     network: _builtins.str
     """Preprod or Mainnet."""
     def __init__(
         self,
         *,
         walletVKey: _builtins.str = ...,
+        walletVkey: _builtins.str = ...,
         network: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "walletVKey", b"walletVKey"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "walletVKey", b"walletVKey", "walletVkey", b"walletVkey"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -165,6 +165,36 @@ class StartJobRequest(_message.Message):
 Global___StartJobRequest: _TypeAlias = StartJobRequest  # noqa: Y015
 
 @_typing.final
+class GetServiceJobStatusRequest(_message.Message):
+    """For GetServiceJobStatus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """An expose."""
+    name: _builtins.str
+    """A flow of it; empty for the root flow."""
+    job_id: _builtins.str
+    """24 hex digits."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        name: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "job_id", b"job_id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServiceJobStatusRequest: _TypeAlias = GetServiceJobStatusRequest  # noqa: Y015
+
+@_typing.final
 class GetJobStatusRequest(_message.Message):
     """For GetJobStatus."""
 

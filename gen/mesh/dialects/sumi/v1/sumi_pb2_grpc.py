@@ -66,6 +66,11 @@ class SumiServiceStub:
                 request_serializer=mesh_dot_dialects_dot_sumi_dot_v1_dot_sumi__pb2.GetJobStatusRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetServiceJobStatus = channel.unary_unary(
+                '/mesh.dialects.sumi.v1.SumiService/GetServiceJobStatus',
+                request_serializer=mesh_dot_dialects_dot_sumi_dot_v1_dot_sumi__pb2.GetServiceJobStatusRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class SumiServiceServicer:
@@ -128,6 +133,14 @@ class SumiServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetServiceJobStatus(self, request, context):
+        """Returns where a job of the caller and of this service stands, as GetJobStatus does: the later way to ask.  404 for a job
+        of another service.  Without `job_id` it is the metadata of a flow that is called `status`, as GetService returns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SumiServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -159,6 +172,11 @@ def add_SumiServiceServicer_to_server(servicer, server):
             'GetJobStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJobStatus,
                     request_deserializer=mesh_dot_dialects_dot_sumi_dot_v1_dot_sumi__pb2.GetJobStatusRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetServiceJobStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServiceJobStatus,
+                    request_deserializer=mesh_dot_dialects_dot_sumi_dot_v1_dot_sumi__pb2.GetServiceJobStatusRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -324,6 +342,33 @@ class SumiService:
             target,
             '/mesh.dialects.sumi.v1.SumiService/GetJobStatus',
             mesh_dot_dialects_dot_sumi_dot_v1_dot_sumi__pb2.GetJobStatusRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServiceJobStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.sumi.v1.SumiService/GetServiceJobStatus',
+            mesh_dot_dialects_dot_sumi_dot_v1_dot_sumi__pb2.GetServiceJobStatusRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

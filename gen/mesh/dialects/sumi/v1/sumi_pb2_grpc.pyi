@@ -72,6 +72,10 @@ class SumiServiceStub:
     While it awaits input, `input_schema` is `[{"lock_id", "input_data": [..], "input_groups": null, "expires_at": float}]`,
     in the MIP-003 shape `{"input_groups": [{"id": lock, "title", "input_data": [..]}]}` with field ids `{lock}:{field}`.
     """
+    GetServiceJobStatus: _grpc.UnaryUnaryMultiCallable[_sumi_pb2.GetServiceJobStatusRequest, _httpbody_pb2.HttpBody]
+    """Returns where a job of the caller and of this service stands, as GetJobStatus does: the later way to ask.  404 for a job
+    of another service.  Without `job_id` it is the metadata of a flow that is called `status`, as GetService returns.
+    """
 
 @_typing.type_check_only
 class SumiServiceAsyncStub(SumiServiceStub):
@@ -108,6 +112,10 @@ class SumiServiceAsyncStub(SumiServiceStub):
     `error` a text once failed, `runtime` in seconds.
     While it awaits input, `input_schema` is `[{"lock_id", "input_data": [..], "input_groups": null, "expires_at": float}]`,
     in the MIP-003 shape `{"input_groups": [{"id": lock, "title", "input_data": [..]}]}` with field ids `{lock}:{field}`.
+    """
+    GetServiceJobStatus: _aio.UnaryUnaryMultiCallable[_sumi_pb2.GetServiceJobStatusRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Returns where a job of the caller and of this service stands, as GetJobStatus does: the later way to ask.  404 for a job
+    of another service.  Without `job_id` it is the metadata of a flow that is called `status`, as GetService returns.
     """
 
 class SumiServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -178,6 +186,16 @@ class SumiServiceServicer(metaclass=_abc_1.ABCMeta):
         `error` a text once failed, `runtime` in seconds.
         While it awaits input, `input_schema` is `[{"lock_id", "input_data": [..], "input_groups": null, "expires_at": float}]`,
         in the MIP-003 shape `{"input_groups": [{"id": lock, "title", "input_data": [..]}]}` with field ids `{lock}:{field}`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetServiceJobStatus(
+        self,
+        request: _sumi_pb2.GetServiceJobStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Returns where a job of the caller and of this service stands, as GetJobStatus does: the later way to ask.  404 for a job
+        of another service.  Without `job_id` it is the metadata of a flow that is called `status`, as GetService returns.
         """
 
 def add_SumiServiceServicer_to_server(servicer: SumiServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -130,8 +130,13 @@ def _data(kind: str, element: Element) -> dict[str, Any]:
         data["default"] = element["value"]
     match kind:
         case "select" | "radio":
-            options = element.get("option") or ()
-            data["values"] = [option["name"] for option in options if isinstance(option, dict) and option.get("name")]
+            options = [
+                option for option in element.get("option") or () if isinstance(option, dict) and option.get("name")
+            ]
+            data["values"] = [option["name"] for option in options]
+            labels = [option.get("label") or option["name"] for option in options]
+            if labels != data["values"]:  # what people choose by; a client sends values
+                data["labels"] = labels
         case "boolean" if element.get("option"):
             data["description"] = element["option"]
         case "range":

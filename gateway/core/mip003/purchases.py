@@ -1,11 +1,13 @@
-"""Paid services of Sumi: what a job is paid for with, and what the purchaser needs to know to pay.
+"""Paid services: what a job is paid for with, and what the purchaser needs to know to pay.
 
 A flow is paid for if the registry says that it has a price.  Source: the "Payment Integration Demo" of the notebook;
 MIP-003 (`start_job`); the payment service's rules of `identifierFromPurchaser`.
 """
 
 import asyncio
+import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -15,6 +17,7 @@ from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2, payment_terms_pb2
 
 from gateway.core import jobs
+from gateway.core.hashes import input_hash
 from gateway.core.peers import Peers
 from meshkit.clock import millis_of
 from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, from_rpc
@@ -22,16 +25,35 @@ from meshkit.errors import DeadlineExceeded, Invalid, NotFound, Unavailable, fro
 log = structlog.get_logger()
 _IDENTIFIER_CHARS = range(14, 27)
 _HEX = re.compile(r"[0-9a-fA-F]*\Z")
-_PATIENCE_S = 2.0
 _TIMEOUT_S = 5.0
 _FIELD = "identifier_from_purchaser"
 
 
-def terms(flow: registry_pb2.Flow, identifier: str | None, input_hash: str) -> payment_terms_pb2.PaymentTerms | None:
-    """Return what a job of the flow is paid for with; None if the flow is free.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a purchaser asks for, as it goes on to the runner."""
 
-    Raises `Invalid`, naming `identifier_from_purchaser`, for an identifier that no escrow takes.
+    extra: Mapping[str, Any]
+    """Kept with the job: `identifier_from_purchaser`, `input_hash`, `sumi_endpoint` and, of a paid one, the agent."""
+    terms: payment_terms_pb2.PaymentTerms | None
+    """How it is paid for; None if the flow is free."""
+
+
+def order(flow: registry_pb2.Flow, service: str, identifier: str | None, data: Mapping[str, Any]) -> Order:
+    """Return the order of a purchaser who sends `data` to a flow; `service` is what the dialect calls the flow.
+
+    Raises `Invalid`, naming `identifier_from_purchaser`, for one that no escrow takes, and `input_data` for what cannot
+    be hashed.
     """
+    digest = input_hash(identifier or "", data)  # of the data as sent: buyers reckon it too
+    terms = _terms(flow, identifier, digest)
+    extra = {"identifier_from_purchaser": identifier, "input_hash": digest, "sumi_endpoint": service}
+    if terms is not None:
+        extra |= {"agentIdentifier": terms.agent_identifier, "network": terms.network}
+    return Order(extra=extra, terms=terms)
+
+
+def _terms(flow: registry_pb2.Flow, identifier: str | None, digest: str) -> payment_terms_pb2.PaymentTerms | None:
     if not flow.HasField("pricing"):
         return None
     if identifier is None:
@@ -44,7 +66,7 @@ def terms(flow: registry_pb2.Flow, identifier: str | None, input_hash: str) -> p
         agent_identifier=flow.pricing.agent_identifier,
         network=flow.pricing.network,
         purchaser_identifier=identifier,
-        input_hash=input_hash,
+        input_hash=digest,
     )
 
 
@@ -63,10 +85,10 @@ class Purchases:
         self._jobs = peers.jobs
         self._payments = peers.payments
 
-    async def asked(self, job: job_pb2.Job) -> None:
-        """Wait until the purchaser of a job can be asked to pay, or the job has ended; two seconds at most."""
+    async def asked(self, job: job_pb2.Job, patience_s: float) -> None:
+        """Wait until the purchaser of a job can be asked to pay, or the job has ended, but no longer."""
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 stream = self._jobs.WatchJob(job_pb2.WatchJobRequest(name=job.name))
                 try:
                     async for message in stream:

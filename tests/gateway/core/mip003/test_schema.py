@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.sumi.schema import awaited, by_name, input_schema
+from gateway.core.mip003.schema import awaited, by_name, input_schema
 
 
 def text(name: str, label: str, **given: Any) -> dict[str, Any]:
@@ -69,17 +69,19 @@ def test_the_notebook_s_fields(element: dict[str, Any], expected: dict[str, Any]
 
 
 def test_options_are_listed_by_name() -> None:
-    """A select is an `option` whose values are its options' names; a radio keeps its type."""
+    """A select is an `option` whose values are its options' names; a radio keeps its type; labels go along."""
     options = [
         {"type": "option", "name": "red", "label": "Red", "value": True},
         {"type": "option", "name": "", "label": "None", "value": False},
         {"type": "option", "name": "blue", "label": "Blue", "value": False},
     ]
     element = {"type": "select", "name": "color", "label": "Color", "value": "red", "option": options}
-    data = {"default": "red", "values": ["red", "blue"]}
+    data = {"default": "red", "values": ["red", "blue"], "labels": ["Red", "Blue"]}
     assert one(element) == field("color", "Color", "option", data, {"optional": True})
     radio = {"type": "radio", "name": "c", "label": "C", "value": None, "required": True, "option": options}
-    assert one(radio) == field("c", "C", "radio", {"values": ["red", "blue"]}, None)
+    assert one(radio) == field("c", "C", "radio", {"values": ["red", "blue"], "labels": ["Red", "Blue"]}, None)
+    bare = [{"name": "a"}, {"name": "b", "label": ""}]
+    assert one({**radio, "option": bare}) == field("c", "C", "radio", {"values": ["a", "b"]}, None)
 
 
 def test_other_types_carry_what_a_client_needs() -> None:

@@ -1,0 +1,41 @@
+"""What is known of an app: where it stands, and what it offers."""
+
+import dataclasses
+import enum
+
+from mesh.runner.v1 import app_pb2
+
+from services.runner.domain import PlacedApp
+
+
+class AppState(enum.Enum):
+    """Where an app stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    UNHEALTHY = "unhealthy"
+    OUTDATED = "outdated"
+
+
+@dataclasses.dataclass(slots=True)
+class App:
+    """One app as it stands."""
+
+    placed: PlacedApp
+    resources_json: str
+    state: AppState = AppState.STARTING
+    message: str = ""
+    detail: str = ""
+    flows: dict[str, app_pb2.FlowInfo] = dataclasses.field(default_factory=dict)
+    """By path."""
+    seen_at: float = 0.0
+    losses: dict[int, int] = dataclasses.field(default_factory=dict)
+    """Hosts that were lost in a row, by replica."""
+    running_since: dict[int, float] = dataclasses.field(default_factory=dict)
+    """By replica."""
+
+    @property
+    def expose(self) -> str:
+        """The expose's id."""
+        return self.placed.expose

@@ -1,0 +1,64 @@
+"""`python -m tests.faults`: run a campaign, print what it has seen; the exit code is 1 if a promise was broken."""
+
+import argparse
+import asyncio
+import pathlib
+import secrets
+import sys
+import tempfile
+from collections import Counter
+
+from tests.faults import plan
+from tests.faults.campaign import Campaign, Outcome
+from tests.faults.promises import PROMISES
+
+_SHOWN = 10
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="which plan; default: any")
+    parser.add_argument("--faults", type=int, default=500)
+    parser.add_argument("--pause", type=float, default=1.6, help="seconds between two faults, on average")
+    parser.add_argument("--submitters", type=int, default=4)
+    parser.add_argument("--keep", type=pathlib.Path, help="where data and log are kept; default: nowhere")
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    faults = plan.make(arguments.seed, arguments.faults, pause_s=arguments.pause)
+    with tempfile.TemporaryDirectory(prefix="agentmesh-faults-") as name:
+        folder = arguments.keep or pathlib.Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        campaign = Campaign(
+            folder,
+            faults,
+            seed=arguments.seed,
+            submitters=arguments.submitters,
+            pause_s=0.5,
+            say=lambda text: print(f"  {text}", file=sys.stderr, flush=True),
+        )
+        outcome = asyncio.run(campaign.run())
+    show(arguments.seed, outcome)
+    return 1 if outcome.broken.count else 0
+
+
+def show(seed: int, outcome: Outcome) -> None:
+    """Print what a campaign has seen."""
+    injected = outcome.injected
+    print(f"seed {seed}: {injected.total()} faults in {outcome.took_s:.0f} s, {outcome.acknowledged} jobs acknowledged")
+    by_kind: dict[str, Counter[str]] = {}
+    for (kind, part), count in injected.items():
+        by_kind.setdefault(kind, Counter())[part] += count
+    for kind, parts in sorted(by_kind.items()):
+        print(f"  {kind:16}{parts.total():5}  {', '.join(f'{part} {count}' for part, count in parts.most_common())}")
+    print(f"  ends: {', '.join(f'{end} {count}' for end, count in outcome.ends.most_common())}")
+    print("broken promises")
+    for promise, meaning in PROMISES.items():
+        seen = outcome.broken.seen[promise]
+        print(f"  {promise:16}{len(seen):5}  {meaning}")
+        for what in seen[:_SHOWN]:
+            print(f"{'':25}{what}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

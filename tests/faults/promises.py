@@ -1,0 +1,135 @@
+"""What must hold after everything that went wrong: counted, each with what was seen."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from agentmesh.client import AsyncClient, Event, Job, MeshError, NotFound
+from tests.faults.load import PAID, PASSING, WORK, Submission
+
+ENDED_S = 120.0
+BACK_S = 60.0
+_AT_ONCE = 16
+
+
+PROMISES = {
+    "missing": "an acknowledged job is there",
+    "stuck": "a job ends",
+    "gap": "a log counts from 1, and its job's words are all there, in order",
+    "duplicate": "what was asked for once is there once",
+    "terminals": "a log has one end, which is its last line",
+    "app": "an app comes back by itself",
+    "orphan": "no process outlives its mesh",
+    "mesh": "the mesh starts again, and ends with 0",
+}
+
+
+@dataclasses.dataclass(slots=True)
+class Broken:
+    """The promises that were broken."""
+
+    seen: dict[str, list[str]] = dataclasses.field(default_factory=lambda: {name: [] for name in PROMISES})
+
+    def note(self, promise: str, what: str) -> None:
+        """Note one."""
+        self.seen[promise].append(what)
+
+    @property
+    def count(self) -> int:
+        """How many were broken."""
+        return sum(map(len, self.seen.values()))
+
+
+async def check_ends(client: AsyncClient, submissions: Sequence[Submission], broken: Broken) -> dict[str, Job]:
+    """Wait until every acknowledged job has ended; return them by name."""
+    jobs: dict[str, Job] = {}
+    open_names = {submission.job for submission in submissions if submission.job}
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ENDED_S):
+            while open_names:
+                for name in sorted(open_names):
+                    try:
+                        job = await client.job(name)
+                    except NotFound:
+                        broken.note("missing", name)
+                        open_names.discard(name)
+                        continue
+                    except PASSING:
+                        continue
+                    jobs[name] = job
+                    if job.ended:
+                        open_names.discard(name)
+                await asyncio.sleep(0.5)
+    for name in open_names:
+        state = f"{jobs[name].state} {jobs[name].reason}" if name in jobs else "cannot be read"
+        broken.note("stuck", f"{name} of {jobs[name].flow if name in jobs else '?'}: {state}")
+    return jobs
+
+
+async def check_logs(
+    client: AsyncClient, submissions: Sequence[Submission], jobs: dict[str, Job], broken: Broken
+) -> None:
+    """Look at the log of every job."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(submission: Submission) -> None:
+        job = jobs.get(submission.job)
+        if job is not None and job.ended:
+            async with slots:
+                check_log(submission, job, await client.events(job.name), broken)
+
+    await asyncio.gather(*(one(submission) for submission in submissions))
+
+
+def check_log(submission: Submission, job: Job, events: Sequence[Event], broken: Broken) -> None:
+    """Check that a job's log is whole."""
+    if [event.seq for event in events] != list(range(1, job.last_seq + 1)):
+        broken.note("gap", f"{job.name}: {len(events)} events, the last is {job.last_seq}")
+    if [event.last for event in events].count(True) != 1 or not events[-1].last:
+        broken.note("terminals", job.name)
+    if submission.path == PAID:
+        return
+    said = [json.loads(event.payload)["dict"]["step"] for event in events if event.kind == "result"]
+    whole = said == list(range(submission.steps)) if job.succeeded else said == list(range(len(said)))
+    if not whole:
+        broken.note("gap", f"{job.name} {job.state}: said {len(said)} of {submission.steps} steps")
+
+
+async def check_once(client: AsyncClient, submissions: Sequence[Submission], broken: Broken) -> None:
+    """Find what was made twice, or made and never acknowledged under another name."""
+    wanted = {submission.tag: submission.job for submission in submissions}
+    found: Counter[str] = Counter()
+    async for job in client.jobs():
+        tag = str(job.inputs.get("tag", ""))
+        if tag in wanted:
+            found[tag] += 1
+    for tag, count in found.items():
+        if count > 1:
+            broken.note("duplicate", f"{tag}: {count} jobs")
+
+
+async def check_apps(client: AsyncClient, broken: Broken) -> None:
+    """See that every app runs a job to a good end."""
+    for flow, inputs in (
+        (WORK, {"tag": "last", "steps": 1, "pause_s": 0}),
+        (f"{WORK}/shared", {"tag": "last", "steps": 1, "pause_s": 0}),
+        (f"{WORK}/handled", {"tag": "last", "steps": 1}),
+        (PAID, {"gate": "", "question": ""}),
+    ):
+        last = "no answer"
+        try:
+            async with asyncio.timeout(BACK_S):
+                while True:
+                    try:
+                        job = await client.run(flow, inputs, free=flow == PAID)
+                        if job.succeeded:
+                            break
+                        last = f"{job.state}: {job.error}"
+                    except MeshError as error:
+                        last = str(error)
+                    await asyncio.sleep(0.5)
+        except TimeoutError:
+            broken.note("app", f"{flow}: {last}")

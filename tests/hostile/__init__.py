@@ -1,0 +1,1 @@
+"""Flows that misbehave without malice, and what must hold for their neighbours."""

@@ -1,0 +1,199 @@
+"""Programs that are forked from one parent: each for itself, and none the worse when the parent is killed."""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import psutil
+import pytest
+
+from agentmesh.supervisor import forks, opening, orphans
+from agentmesh.supervisor.child import CannotStart, kill_group
+from agentmesh.supervisor.forks import Forked, Forkserver
+from agentmesh.supervisor.logs import LogPump
+from agentmesh.testing import running_mesh
+
+pytestmark = pytest.mark.skipif(not forks.POSSIBLE, reason="programs are forked on Linux only")
+
+DEADLINE_S = 30.0
+FORKSERVER = "agentmesh.supervisor.forkserver"
+SHARED = "imported_by_all = {}\n"
+PROGRAM = """
+import json, os, signal, shared
+found = dict(shared.imported_by_all)
+shared.imported_by_all[os.environ["AM_TEST_NAME"]] = os.environ.get("AM_TEST_SECRET")
+told = {"environ": dict(os.environ), "found": found, "fds": len(os.listdir("/proc/self/fd"))}
+with open(os.environ["AM_TEST_GATE"], "w") as gate:
+    json.dump(told, gate)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def adopting() -> Iterator[None]:
+    """Be the parent of orphans, as the supervisor is."""
+    orphans.adopt()
+    yield
+    ctypes.CDLL(None).prctl(orphans.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+class Stage:
+    """A forkserver, and what it has forked."""
+
+    def __init__(self, folder: pathlib.Path, log: int) -> None:
+        (folder / "shared.py").write_text(SHARED)
+        (folder / "program.py").write_text(PROGRAM)
+        self._folder = folder
+        self._logs = LogPump(log)
+        self.env = {**os.environ, "PYTHONPATH": str(folder), "AM_TEST_COMMON": "everybody's"}
+        self.server = Forkserver(["shared"], self.env, self._logs)
+        self._forked: list[Forked] = []
+
+    async def fork(self, name: str, env: dict[str, str]) -> tuple[Forked, dict[str, object]]:
+        """Fork the program in an environment; return it, and what it says."""
+        gate = self._folder / name
+        os.mkfifo(gate)
+        loop, readable, said = asyncio.get_running_loop(), asyncio.Event(), b""
+        with open(os.open(gate, os.O_RDWR | os.O_NONBLOCK), "rb") as pipe:
+            loop.add_reader(pipe, readable.set)
+            try:
+                environ = {**env, "AM_TEST_NAME": name, "AM_TEST_GATE": str(gate)}
+                forked = await self.server.fork(name, "program", environ)
+                self._forked.append(forked)
+                async with asyncio.timeout(DEADLINE_S):
+                    while not said.endswith(b"}"):
+                        await readable.wait()
+                        readable.clear()
+                        said += pipe.read1()
+            finally:
+                loop.remove_reader(pipe)
+        return forked, json.loads(said)
+
+    async def close(self) -> None:
+        """End everything."""
+        self.server.end()
+        for forked in self._forked:
+            kill_group(forked.pid)
+            await forked.wait()
+        self._logs.close()
+
+
+@contextlib.asynccontextmanager
+async def staged(folder: pathlib.Path) -> AsyncIterator[Stage]:
+    """Run a forkserver for the length of the block."""
+    with open(os.devnull, "wb") as nowhere:
+        stage = Stage(folder, nowhere.fileno())
+        try:
+            yield stage
+        finally:
+            await stage.close()
+
+
+@pytest.mark.usefixtures("adopting")
+async def test_a_program_has_its_own_environment_and_memory(tmp_path: pathlib.Path) -> None:
+    """Nothing of one is in another that is forked later: no variable, no value, no descriptor."""
+    async with staged(tmp_path) as stage:
+        _, first = await stage.fork("first", {**stage.env, "AM_TEST_SECRET": "the first's"})
+        less = {key: value for key, value in stage.env.items() if key != "AM_TEST_COMMON"}
+        _, second = await stage.fork("second", less)
+
+    environ = second["environ"]
+    assert isinstance(first["environ"], dict)
+    assert isinstance(environ, dict)
+    assert ("the first's", "everybody's") == (first["environ"]["AM_TEST_SECRET"], first["environ"]["AM_TEST_COMMON"])
+    assert [] == [key for key in ("AM_TEST_SECRET", "AM_TEST_COMMON") if key in environ]
+    assert {} == second["found"]
+    assert first["fds"] == second["fds"]
+
+
+@pytest.mark.usefixtures("adopting")
+async def test_a_killed_forkserver_takes_nobody_with_it(tmp_path: pathlib.Path) -> None:
+    """What it has forked runs on, and the next program is forked from a new one."""
+    async with staged(tmp_path) as stage:
+        first, _ = await stage.fork("first", stage.env)
+        killed = psutil.Process(stage.server.pid)
+        killed.kill()
+
+        with contextlib.suppress(CannotStart):  # asked before its end was known
+            await stage.fork("second", stage.env)
+        third, _ = await stage.fork("third", stage.env)
+
+        assert first.returncode is None
+        assert third.returncode is None
+        assert killed.pid != stage.server.pid
+
+
+@pytest.mark.usefixtures("adopting")
+async def test_a_forkserver_that_dies_over_an_order_says_so(tmp_path: pathlib.Path) -> None:
+    """Whoever wanted the program hears how the forkserver ended, and may try again."""
+    async with staged(tmp_path) as stage:
+        await stage.fork("first", stage.env)
+        stopped = psutil.Process(stage.server.pid)
+        stopped.suspend()
+        order = asyncio.create_task(stage.server.fork("second", "program", stage.env))
+        await asyncio.sleep(0)  # it is sent in the task's first step, and nobody reads it
+
+        stopped.kill()
+
+        with pytest.raises(CannotStart, match="the forkserver SIGKILL"):
+            await asyncio.wait_for(order, DEADLINE_S)
+        again, _ = await stage.fork("again", stage.env)
+        assert again.returncode is None
+
+
+def test_a_mesh_outlives_its_forkserver() -> None:
+    """The services answer as before, one that ends is started again, and nothing is left behind at the end."""
+    with running_mesh() as mesh:
+        forkserver, services = _parts(mesh.process.pid)
+        forkserver.kill()
+        psutil.wait_procs([forkserver], DEADLINE_S)
+
+        assert 200 == httpx.get(f"{mesh.url}/health").status_code
+        assert all(service.is_running() for service in services)
+        registry = next(service for service in services if "services.registry" in service.cmdline())
+        address = registry.environ()["AGENTMESH_REGISTRY_ADDRESS"]
+        registry.kill()
+        psutil.wait_procs([registry], DEADLINE_S)
+        asyncio.run(asyncio.wait_for(opening.until_healthy("registry", "grpc", address), DEADLINE_S))
+        assert [] == list(mesh.client.exposes())
+        assert "registry ended (SIGKILL): starting it again" in mesh.log()
+        everybody = psutil.Process(mesh.process.pid).children(recursive=True)
+
+        mesh.process.send_signal(signal.SIGTERM)
+
+        assert 0 == mesh.process.wait(10)
+        assert [] == [process for process in everybody if process.is_running()]
+
+
+def test_a_forkserver_that_is_killed_at_the_start_holds_nothing_up(tmp_path: pathlib.Path) -> None:
+    """Who was to be forked is started again, the log says why, and the mesh gets ready."""
+    command = [sys.executable, "-P", "-m", "agentmesh.cli", "up", "--port", "0", "--data-dir", str(tmp_path)]
+    with (tmp_path / "log").open("w+") as log:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+            supervisor = psutil.Process(process.pid)
+            while not (found := [child for child in supervisor.children() if FORKSERVER in child.cmdline()]):
+                assert process.poll() is None
+            found[0].kill()
+            assert process.stdout is not None
+
+            assert process.stdout.readline().startswith("agentmesh ready http://")
+
+            process.send_signal(signal.SIGTERM)
+            assert 0 == process.wait(10)
+        log.seek(0)
+        assert "ended (the forkserver SIGKILL): starting it again in 0.1 s" in log.read()
+
+
+def _parts(supervisor: int) -> tuple[psutil.Process, list[psutil.Process]]:
+    """Return the forkserver of a mesh, and the other children of its supervisor."""
+    children = psutil.Process(supervisor).children()
+    forkserver = next(child for child in children if FORKSERVER in child.cmdline())
+    return forkserver, [child for child in children if child != forkserver]
