@@ -51,9 +51,8 @@ class AgentServicer(pb_grpc.AgentServiceServicer):
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return the caller's agents, newest first."""
         wanted = AGENT_WORDS.states(request.state) if request.state else frozenset().union(*_LISTED)
-        asked = agent_pb2.ListAgentsRequest(states=sorted(wanted))  # type: ignore[arg-type]
-        with from_rpc():
-            found = [agent async for page in paging.walk(self._peers.agents.ListAgents, asked) for agent in page.agents]
+        asked = agent_pb2.ListAgentsRequest(page_size=paging.MAX, states=sorted(wanted))  # type: ignore[arg-type]
+        found = [agent async for agent in paging.walk(self._peers.agents.ListAgents, asked)]
         return json_answer({"items": [views.agent_item(agent) for agent in found], "total": len(found)})
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Any) -> httpbody_pb2.HttpBody:
@@ -63,9 +62,8 @@ class AgentServicer(pb_grpc.AgentServiceServicer):
         return json_answer(views.agent_detail(agent, tools, count))
 
     async def _tools(self) -> list[tool_pb2.Tool]:
-        pages = paging.walk(self._peers.tools.ListTools, tool_pb2.ListToolsRequest())
-        with from_rpc():
-            return [tool async for page in pages for tool in page.tools]
+        asked = tool_pb2.ListToolsRequest(page_size=paging.MAX)
+        return [tool async for tool in paging.walk(self._peers.tools.ListTools, asked)]
 
     async def _count(self, name: str) -> job_pb2.TargetCount:
         with from_rpc():

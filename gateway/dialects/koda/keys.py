@@ -2,7 +2,8 @@
 
 A session's token comes in the cookie `koda_operator_session`, as `X-Runtime-Token` or as bearer; so may any access
 token of the mesh.  Two secrets of the operator's stand for a token, too: RUNTIME_LOCAL_UI_TOKEN as `X-Runtime-Token`,
-and each of CONTROL_PLANE_API_TOKEN as bearer.  Who sends one is the operator that `Config.control_plane_operator` names.
+and each of CONTROL_PLANE_API_TOKEN as bearer.  Who sends one is the operator that `Config.control_plane_operator`
+names.
 """
 
 import asyncio

@@ -149,10 +149,9 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         ids = {job.target: str(views.noted(job).get("agent_id", "")) for job in found}
         if all(ids.values()):
             return ids
-        asked = agent_pb2.ListAgentsRequest(show_deleted=True)
-        pages = paging.walk(self._peers.agents.ListAgents, asked)
-        with from_rpc():
-            slugs = {agent.name: views.agent_id_of(agent) async for page in pages for agent in page.agents}
+        asked = agent_pb2.ListAgentsRequest(page_size=paging.MAX, show_deleted=True)
+        known = paging.walk(self._peers.agents.ListAgents, asked)
+        slugs = {agent.name: views.agent_id_of(agent) async for agent in known}
         return {name: noted or slugs.get(name, name.removeprefix("agents/")) for name, noted in ids.items()}
 
 

@@ -26,7 +26,7 @@ async def test_a_runtime_without_workers_is_not_ready(stage: Stage, path: str) -
 
 
 async def test_the_bucket_is_as_large_as_the_operator_says(tmp_path: pathlib.Path) -> None:
-    """One for runtime and control plane together, by whichever port; who is over it is told when to come again, others are not slowed."""
+    """One for runtime and control plane together, by whichever port; others are not slowed."""
     native = stack.free_port()
     async with stack.edge(tmp_path, control_plane_rate_limit=5, native_ports={"koda": native}) as edge:
         http = edge.http

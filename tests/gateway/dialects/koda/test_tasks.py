@@ -93,8 +93,8 @@ async def test_what_is_no_task_is_404(ada: Koda, path: str) -> None:
         assert "task.not_found" == (await ada.refused("GET", where, 404))["code"]
 
 
-async def test_a_job_of_a_flow_is_no_task(ada: Koda) -> None:
-    """Agents' jobs from elsewhere are; their agent is named by its slug."""
+async def test_a_job_from_elsewhere_is_a_task(ada: Koda) -> None:
+    """Its agent is named by its slug."""
     started = await ada.ok("POST", "/mesh/v1/jobs", json={"target": "agents/atlas", "inputs": {"prompt": "Hello"}})
     task = await ada.ended(f"tsk_{started['name'].removeprefix('jobs/')}")
 
