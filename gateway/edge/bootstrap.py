@@ -88,9 +88,12 @@ def _listener(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: 
     }
     if config.access_log:
         manager["access_log"] = [_access_log()]
+    # Of one listener: a caller has one bucket, by whichever port they come.
+    native = [config.native_ports[dialect.name] for dialect in dialects if dialect.name in config.native_ports]
     return {
         "name": "edge",
         "address": clusters.address(f"{config.host}:{config.port}"),
+        "additional_addresses": [{"address": clusters.address(f"{config.host}:{port}")} for port in native],
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES_MAX,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
         "socket_options": list(_socket_options()),

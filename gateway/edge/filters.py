@@ -37,7 +37,7 @@ def filters(
     yield _filter("lua.v3.Lua", default_source_code={"inline_string": _script(dialects)})
     yield _jwt(jwks_json, services, dialects)
     if config.rate_limit_rps:
-        policy = ratelimit.policy(ratelimit.of_mesh(config), dialects, prefixes)
+        policy = ratelimit.policy(config, dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
     bare = contract.without_comments(descriptors)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from gateway.config import EdgeConfig
 from meshkit.verifier import Credentials
 
 NOBODY = "nobody"
@@ -41,9 +42,8 @@ class Front(Protocol):
     def credentials(self) -> Credentials:
         """Where its callers put their token."""
 
-    @property
-    def rates(self) -> Rates:
-        """What its contract lets a user send, beside what the mesh does."""
+    def rates_by(self, config: EdgeConfig) -> Rates:
+        """Return what a user may send, beside what the mesh lets them."""
 
     @property
     def unserved(self) -> tuple[str, ...]:

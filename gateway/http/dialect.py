@@ -10,12 +10,14 @@ from typing import Any
 
 from mesh.gateway.v1 import options_pb2
 
+from gateway.config import Config, EdgeConfig
 from gateway.edge import contract, prefixes
 from gateway.edge.front import Rates
 from gateway.http.exchange import Asked
 from gateway.http.passages import Passage
 from gateway.http.session import Session
 from gateway.http.shapes import Reference
+from meshkit.access import Finder
 from meshkit.errors import MeshError
 from meshkit.verifier import MESH, Credentials
 
@@ -89,13 +91,22 @@ class Dialect:
     """Its word for each `JobState` by name, such as `QUEUED`; empty if it shows no jobs."""
     credentials: Credentials = MESH
     """Where its callers put their token."""
+    keys: Callable[[Any, Config], Finder] | None = None
+    """Makes, of the mesh's stubs and the settings, what finds a caller's token where they may send something else that
+    stands for one; None: `credentials` find it."""
     rates: Rates = dataclasses.field(default_factory=dict)
     """What its contract lets a user send, by tier, beside what the mesh does (`gateway.config.RATES`)."""
+    tuned: Callable[[EdgeConfig], Rates] | None = None
+    """Makes the same of the settings, if operators may tune it; in place of `rates`."""
 
     @property
     def name(self) -> str:
         """Its folder's: `kodosumi`."""
         return self.package.removeprefix(ROOT).partition(".")[0]
+
+    def rates_by(self, config: EdgeConfig) -> Rates:
+        """Return what a user may send, by tier, beside what the mesh lets them."""
+        return self.rates if self.tuned is None else self.tuned(config)
 
     @property
     def socket_paths(self) -> tuple[str, ...]:
@@ -124,6 +135,16 @@ class Dialects:
     def of_path(self, path: str) -> Dialect:
         """Return whose a path is."""
         return next((dialect for prefix, dialect in self._prefixes if prefixes.covers(prefix, path)), self.all[0])
+
+    def finders(self, peers: Any, config: Config) -> Callable[[str], Finder | None]:
+        """Return what says who finds the token of an RPC's caller, None if its `credentials` do."""
+        made = {dialect.package: dialect.keys(peers, config) for dialect in self.all if dialect.keys is not None}
+
+        def finder(method: str) -> Finder | None:
+            dialect = self.of_method(method)
+            return None if dialect is None else made.get(dialect.package)
+
+        return finder
 
     def credentials(self, method: str) -> Credentials:
         """Return where callers of an RPC put their token."""

@@ -136,8 +136,9 @@ def test_a_token_is_looked_for_wherever_a_dialect_has_it() -> None:
     provider = filters(config)["jwt_authn"]["providers"]["mesh"]
 
     bearer = {"name": "authorization", "value_prefix": "Bearer "}
-    assert [{"name": "kodosumi_api_key"}, {"name": "x-api-key"}, bearer] == provider["from_headers"]
-    assert ["kodosumi_jwt", "session"] == provider["from_cookies"]
+    headers = [{"name": "kodosumi_api_key"}, {"name": "x-runtime-token"}, {"name": "x-api-key"}, bearer]
+    assert headers == provider["from_headers"]
+    assert ["kodosumi_jwt", "koda_operator_session", "session"] == provider["from_cookies"]
 
 
 def test_only_the_gateway_says_what_the_http_answer_is() -> None:
