@@ -26,6 +26,18 @@ class Config(Settings):
     hashes: Literal["", "kodosumi"] = ""
     """How inputs of locks are hashed: empty for MIP-004, `kodosumi` for what the seed notebook prints."""
 
+    local_access: Literal["allow", "refuse"] = "allow"
+    """Whether programs of this machine need no token where an API was documented without (Codex), while `host` is
+    loopback; from elsewhere, and with `refuse`, they do."""
+
+    origins: dict[str, list[str]] = Field(default_factory=dict)
+    """Pages of other sites that may call a dialect, by its name; JSON, such as `{"codex": ["https://app.example.com"]}`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether programs of this machine need no token where an API was documented without."""
+        return self.loopback and self.local_access == "allow"
+
 
 class EdgeConfig(Config):
     """Of Envoy, the one port that people use."""

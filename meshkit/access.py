@@ -14,7 +14,7 @@ from meshkit import identity
 from meshkit.errors import Denied, Unauthenticated
 from meshkit.identity import GUEST_HEADER, SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor, Context
-from meshkit.principal import GUEST, NOBODY, Principal, acting
+from meshkit.principal import LOCAL, NOBODY, WITHOUT_TOKEN, Principal, acting
 from meshkit.rules import rule_of
 from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 
@@ -22,7 +22,8 @@ from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 class Auth(AroundInterceptor):
     """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is.
 
-    `credentials` says where callers of a method, `/package.Service/Method`, put their token.
+    `credentials` says where callers of a method, `/package.Service/Method`, put their token, and `is_local` of a call's
+    metadata whether it comes from this machine and needs none where the rule says LOCAL.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Auth(AroundInterceptor):
         verifier: TokenVerifier,
         secret: bytes,
         credentials: Callable[[str], Credentials] = lambda method: MESH,
+        is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
     ) -> None:
         super().__init__()
         self.verifier = verifier
         """For calls that come another way than gRPC, such as a WebSocket."""
         self._secret = secret
         self._credentials = credentials
+        self._is_local = is_local
         self._policies: dict[str, tuple[options_pb2.Rule, Credentials]] = {}
 
     @contextlib.asynccontextmanager
@@ -48,6 +51,8 @@ class Auth(AroundInterceptor):
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         token = credentials.find(metadata)
         principal = await self._principal(metadata, token, optional=rule.access == options_pb2.ACCESS_PUBLIC)
+        if principal == NOBODY and rule.access == options_pb2.ACCESS_LOCAL and self._is_local(metadata):
+            principal = LOCAL
         check_access(principal, rule.access, guests=rule.guests)
         with acting(principal):
             yield
@@ -57,7 +62,9 @@ class Auth(AroundInterceptor):
         if badge := metadata.get(SERVICE_HEADER):
             kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
             if kind == "service":
-                principal = dataclasses.replace(GUEST if GUEST_HEADER in metadata else principal, service=name)
+                principal = dataclasses.replace(
+                    WITHOUT_TOKEN.get(metadata.get(GUEST_HEADER, ""), principal), service=name
+                )
             elif kind == "host":
                 principal = dataclasses.replace(principal, host=name)
         return principal

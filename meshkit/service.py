@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import pathlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Literal, TypeVar
 
 import grpc
@@ -116,11 +116,14 @@ def from_environment(kind: type[S]) -> S:
 
 @contextlib.asynccontextmanager
 async def authenticated(
-    settings: Settings, service: str, credentials: Callable[[str], Credentials] = lambda method: MESH
+    settings: Settings,
+    service: str,
+    credentials: Callable[[str], Credentials] = lambda method: MESH,
+    is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
 ) -> AsyncIterator[Auth]:
     """Verify tokens with the auth service's keys and follow its revocations for the length of the block.
 
-    `credentials` says where callers of a method put their token.
+    `credentials` says where callers of a method put their token, `is_local` who needs none (`meshkit.access.Auth`).
     """
     revocations = Revocations(complete=False)
     async with contextlib.AsyncExitStack() as stack:
@@ -134,7 +137,7 @@ async def authenticated(
 
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
-        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials)
+        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials, is_local)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:

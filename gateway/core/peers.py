@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from mesh.auth.v1 import auth_pb2_grpc
 from mesh.payments.v1 import ledger_pb2_grpc, payments_pb2_grpc
-from mesh.registry.v1 import registry_pb2_grpc
-from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
+from mesh.registry.v1 import agent_pb2_grpc, registry_pb2_grpc
+from mesh.runner.v1 import app_pb2_grpc, conversation_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
 
 from gateway.config import Config
 from gateway.http.repeats import Keys
@@ -25,9 +25,11 @@ class Peers:
     exposes: registry_pb2_grpc.ExposeServiceStub
     boot: registry_pb2_grpc.BootServiceStub
     flows: registry_pb2_grpc.FlowServiceStub
+    agents: agent_pb2_grpc.AgentServiceStub
     jobs: job_pb2_grpc.JobServiceStub
     apps: app_pb2_grpc.AppServiceStub
     locks: lock_pb2_grpc.LockServiceStub
+    conversations: conversation_pb2_grpc.ConversationServiceStub
     payments: payments_pb2_grpc.PaymentServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
     ledger_control: ledger_pb2_grpc.LedgerControlServiceStub
@@ -59,9 +61,11 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             exposes=registry_pb2_grpc.ExposeServiceStub(registry),
             boot=registry_pb2_grpc.BootServiceStub(registry),
             flows=flows,
+            agents=agent_pb2_grpc.AgentServiceStub(registry),
             jobs=job_pb2_grpc.JobServiceStub(runner),
             apps=app_pb2_grpc.AppServiceStub(runner),
             locks=lock_pb2_grpc.LockServiceStub(runner),
+            conversations=conversation_pb2_grpc.ConversationServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),
             ledger=ledger_pb2_grpc.LedgerServiceStub(ledger),
             ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(ledger),

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jinja2
@@ -50,7 +50,15 @@ def routes(dialects: Dialects) -> list[Route]:
     def show_page(request: Request) -> Response:
         return _answer(request, dialects, "text/html; charset=utf-8", page(request.path_params["name"]))
 
+    def also(name: str) -> Callable[[Request], Response]:
+        return lambda request: _answer(request, dialects, "application/json", _document(name))
+
     return [
+        *(
+            Route(path, also(dialect.name), methods=["GET"])
+            for dialect in dialects.all
+            for path in dialect.document_paths
+        ),
         Route("/openapi/{name}.json", show_document, methods=["GET"]),
         Route("/docs", show_index, methods=["GET"]),
         Route("/docs/{name}", show_page, methods=["GET"]),
