@@ -102,10 +102,11 @@ class CommandServicer(pb_grpc.CommandServiceServicer):
         """End an execution with what somebody outside made of it: the first end counts."""
         sent = read(request.json_body, shapes.Completion)
         job = await self._stock.execution(sent.execution_id)
+        # What is sent is all that it has consumed; the runner adds to what the mesh has counted.
         usage = job_pb2.Usage(
-            input_tokens=sent.input_tokens or 0,
-            output_tokens=sent.output_tokens or 0,
-            cost_micros=round((sent.estimated_cost or 0) * _MICROS),
+            input_tokens=max(0, (sent.input_tokens or 0) - job.usage.input_tokens),
+            output_tokens=max(0, (sent.output_tokens or 0) - job.usage.output_tokens),
+            cost_micros=max(0, round((sent.estimated_cost or 0) * _MICROS) - job.usage.cost_micros),
         )
         asked = job_pb2.CompleteJobRequest(
             name=job.name,

@@ -35,13 +35,15 @@ _TYPES = {
     429: f"{_RFC}/rfc6585#section-4",
     500: f"{_RFC}/rfc9110#section-15.6.1",
 }
+_TITLES = {413: "Content Too Large"}
+"""Where Python's own phrases are older than RFC 9110, or became so between its versions."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def _problem(status: int, trace_id: str, *, title: str = "", detail: str = "") -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": _TYPES.get(status, "about:blank"),
-        "title": title or http.HTTPStatus(status).phrase,
+        "title": title or _TITLES.get(status) or http.HTTPStatus(status).phrase,
         "status": status,
     }
     if detail:
@@ -78,4 +80,4 @@ def _trace_id(asked: Asked) -> str:
 
 def envoy_body(status: int) -> Mapping[str, Any]:
     """Return the same for Envoy's own replies."""
-    return _problem(status, "%STREAM_ID%", detail=envoy_detail(status))
+    return _problem(status, "%UNIQUE_ID%", detail=envoy_detail(status))

@@ -31,6 +31,11 @@ _MaxTokens = Annotated[Whole, Field(ge=1, le=1_000_000)]
 _Window = Annotated[Whole, Field(ge=1, le=100)]
 _Tokens = Annotated[Whole, Field(ge=0, le=2**53)]
 
+# May be left out, but not null; what a model then has instead is looked at by nobody, and said nowhere.
+_TEXT: Any = Field(default_factory=str)
+_NUMBER: Any = Field(default_factory=int)
+_FLAG: Any = Field(default_factory=bool)
+
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 
@@ -67,14 +72,14 @@ class AgentChange(AgentFields):
     """For updateAgent: what is left out stays as it is, and null clears what may be empty."""
 
     id: Guid
-    name: Name = ""
-    type: AgentType = 0
-    model_provider: Short = ""
-    model_name: Short = ""
-    provider_type: ProviderType = 0
-    enable_memory: Flag = False
-    conversation_window_size: _Window = 0
-    status: AgentStatus = 0
+    name: Name = _TEXT
+    type: AgentType = _NUMBER
+    model_provider: Short = _TEXT
+    model_name: Short = _TEXT
+    provider_type: ProviderType = _NUMBER
+    enable_memory: Flag = _FLAG
+    conversation_window_size: _Window = _NUMBER
+    status: AgentStatus = _NUMBER
     """Active or Inactive; deleteAgent makes it Archived."""
 
 
