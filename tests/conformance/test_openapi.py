@@ -52,7 +52,7 @@ def real(mesh: Mesh, token: str) -> Mapping[str, str]:
         victim = {"login": "victim", "email": "victim@example.com", "password": "secret-secret"}
         user = http.post("users", json=victim).raise_for_status().json()["name"].partition("/")[2]
         defined = _defined(http)
-    named = {"flow": "prime/async", "expose": "prime", "name": "prime", **defined}
+    named = {"flow": "prime/async", "expose": "prime", "name": "prime", "agent_id": defined["agent"], **defined}
     return {**dict.fromkeys(("job", "fid", "job_id"), job), **dict.fromkeys(("user", "role"), user), **named}
 
 
