@@ -102,11 +102,10 @@ class CommandServicer(pb_grpc.CommandServiceServicer):
         """End an execution with what somebody outside made of it: the first end counts."""
         sent = read(request.json_body, shapes.Completion)
         job = await self._stock.execution(sent.execution_id)
-        # What is sent is all that it has consumed; the runner adds to what the mesh has counted.
         usage = job_pb2.Usage(
-            input_tokens=max(0, (sent.input_tokens or 0) - job.usage.input_tokens),
-            output_tokens=max(0, (sent.output_tokens or 0) - job.usage.output_tokens),
-            cost_micros=max(0, round((sent.estimated_cost or 0) * _MICROS) - job.usage.cost_micros),
+            input_tokens=sent.input_tokens or 0,
+            output_tokens=sent.output_tokens or 0,
+            cost_micros=round((sent.estimated_cost or 0) * _MICROS),
         )
         asked = job_pb2.CompleteJobRequest(
             name=job.name,
@@ -114,6 +113,7 @@ class CommandServicer(pb_grpc.CommandServiceServicer):
             output=sent.response or "",
             error=sent.error_message or "" if sent.status != words.COMPLETED else "",
             usage=usage,
+            usage_is_total=True,
             take_over=True,
         )
         try:

@@ -52,6 +52,7 @@ def queue_again(job: Job, now: float) -> Change:
     return Change(job=queued, events=(Event(kind="status", payload=State.QUEUED, time=now),))
 
 
+_COUNTS = ("input_tokens", "output_tokens", "cost_micros")
 _FREE = frozenset({State.PENDING, State.QUEUED, State.RETRYING})
 """Where no host holds a job."""
 
@@ -64,6 +65,13 @@ class Completion:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_micros: int = 0
+    is_total: bool = False
+    """Whether these are all, with what has been counted; else they come on top of that."""
+
+    def counts(self, job: Job) -> dict[str, int]:
+        """Return what the job has consumed in the end, by the names of its fields."""
+        both = {name: (getattr(job, name), getattr(self, name)) for name in _COUNTS}
+        return {name: max(each) if self.is_total else sum(each) for name, each in both.items()}
 
 
 def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Change:
@@ -88,8 +96,6 @@ def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Chan
         job,
         state=State.RUNNING,
         epoch=job.epoch + 1,
-        input_tokens=job.input_tokens + done.input_tokens,
-        output_tokens=job.output_tokens + done.output_tokens,
-        cost_micros=job.cost_micros + done.cost_micros,
+        **done.counts(job),
     )
     return ends.finish(taken, end, now)
