@@ -52,7 +52,6 @@ def queue_again(job: Job, now: float) -> Change:
     return Change(job=queued, events=(Event(kind="status", payload=State.QUEUED, time=now),))
 
 
-_COUNTS = ("input_tokens", "output_tokens", "cost_micros")
 _FREE = frozenset({State.PENDING, State.QUEUED, State.RETRYING})
 """Where no host holds a job."""
 
@@ -68,10 +67,9 @@ class Completion:
     is_total: bool = False
     """Whether these are all, with what has been counted; else they come on top of that."""
 
-    def counts(self, job: Job) -> dict[str, int]:
-        """Return what the job has consumed in the end, by the names of its fields."""
-        both = {name: (getattr(job, name), getattr(self, name)) for name in _COUNTS}
-        return {name: max(each) if self.is_total else sum(each) for name, each in both.items()}
+    def total(self, counted: int, said: int) -> int:
+        """Return how much of something the job has consumed in the end."""
+        return max(counted, said) if self.is_total else counted + said
 
 
 def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Change:
@@ -96,6 +94,8 @@ def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Chan
         job,
         state=State.RUNNING,
         epoch=job.epoch + 1,
-        **done.counts(job),
+        input_tokens=done.total(job.input_tokens, done.input_tokens),
+        output_tokens=done.total(job.output_tokens, done.output_tokens),
+        cost_micros=done.total(job.cost_micros, done.cost_micros),
     )
     return ends.finish(taken, end, now)
