@@ -56,7 +56,7 @@ def real(mesh: Mesh, token: str) -> Mapping[str, str]:
     with httpx.Client(base_url=mesh.url, headers={"Authorization": f"Bearer {token}"}) as http:
         sent = {"agent_id": "atlas", "query": "Hello"}
         defined["task_id"] = http.post("/api/runtime/tasks", json=sent).raise_for_status().json()["id"]
-        defined["agent_id"] = "atlas"
+        defined["agent_id"] = defined["agent"]
     named = {"flow": "prime/async", "expose": "prime", "name": "prime", **defined}
     return {**dict.fromkeys(("job", "fid", "job_id"), job), **dict.fromkeys(("user", "role"), user), **named}
 

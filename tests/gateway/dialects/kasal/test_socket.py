@@ -138,7 +138,7 @@ async def test_one_session_follows_several(kasal: Kasal) -> None:
     """Until it unsubscribes."""
     crew_id = await kasal.working_crew()
     jobs = [await kasal.start(crew_id) for _ in range(3)]
-    ended = set()
+    ended: set[str] = set()
     async with kasal.socket() as socket:
         for job_id in jobs:
             await send(socket, type="subscribe", job_id=job_id)
