@@ -2,7 +2,6 @@
 
 import pydantic
 
-from meshkit.hosts import is_loopback
 from meshkit.service import Settings
 
 
@@ -44,11 +43,3 @@ class Config(Settings):
 
     app_patience_s: float = 5.0
     """How long a launch waits for an app that is being restarted."""
-
-    host: str = "127.0.0.1"
-    """Where the mesh's front door listens."""
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches the mesh."""
-        return is_loopback(self.host)
