@@ -1,5 +1,7 @@
 """What the runner reads from its environment."""
 
+from typing import Literal
+
 import pydantic
 
 from meshkit.service import Settings
@@ -29,7 +31,7 @@ class Config(Settings):
     engine: bool = True
     """Whether the app that runs agents and crews is served."""
 
-    hashes: str = ""
+    hashes: Literal["", "kodosumi"] = ""
     """How results are hashed: empty for MIP-004, `kodosumi` for what the seed notebook prints."""
 
     jobs_per_app: int = 64
