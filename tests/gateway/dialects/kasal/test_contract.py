@@ -206,20 +206,21 @@ async def test_a_request_that_is_repeated_is_done_once(kasal: Kasal, noun: str) 
     """With the same key; another body is refused."""
     crew_id = await kasal.working_crew()
     agent_id = (await kasal.get(f"/crews/{crew_id}"))["agents"][0]["id"]
-    body: dict[str, Any] = {
+    bodies: dict[str, dict[str, Any]] = {
         "crews": CREW,
         "agents": {**AGENT, "crew_id": crew_id},
         "tasks": {"agent_id": agent_id, "description": "Write"},
         "executions": {"crew_id": crew_id, "inputs": {"topic": "a"}},
         "tools/custom": {"name": "once", "description": "", "endpoint": "https://example.com/"},
-    }[noun]
-    other: dict[str, Any] = {
+    }
+    others: dict[str, dict[str, Any]] = {
         "crews": {"name": "Other"},
         "agents": {"goal": "Other"},
         "tasks": {"description": "Other"},
         "executions": {"inputs": {}},
         "tools/custom": {"description": "Other"},
-    }[noun]
+    }
+    body, other = bodies[noun], others[noun]
     headers = {"idempotency-key": f"key-{noun}"}
     first, second = [await kasal.call("POST", f"/{noun}", body, headers=headers) for _ in range(2)]
 
