@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+from google.protobuf import empty_pb2
 from mesh.dialects.kasal.v1 import task_pb2 as pb
 from mesh.dialects.kasal.v1 import task_pb2_grpc as pb_grpc
-from mesh.registry.v1 import agent_pb2, crew_pb2
+from mesh.registry.v1 import crew_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids, views
+from gateway.dialects.kasal.agents import get_agent
 from gateway.dialects.kasal.crews import Crews
 from gateway.dialects.kasal.definitions import NewTask
 from gateway.dialects.kasal.progress import Progress
 from gateway.http.dialect import Service
-from meshkit.errors import NotFound, from_rpc
+from gateway.http.exchange import exchange
+from meshkit.errors import NotFound
 
 
 class TaskServicer(pb_grpc.TaskServiceServicer):
@@ -36,10 +39,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
     async def CreateTask(self, request: pb.CreateTaskRequest, context: Any) -> pb.CreatedTask:
         """Add a task for an agent, at the end of those of its crew."""
         sent = asking.parsed(request.json_body, NewTask, "task")
-        with asking.of(ids.AGENT, sent.agent_id):
-            agent = await self._agents.GetAgent(agent_pb2.GetAgentRequest(name=ids.AGENT.name(sent.agent_id)))
-        if agent.state == agent_pb2.AGENT_STATE_ARCHIVED:
-            raise ids.AGENT.missing(sent.agent_id)
+        agent = await get_agent(self._agents, sent.agent_id)
         crew = (await self._crews.get(sent.crew_id)).name if sent.crew_id else ""
         depends_on, context_texts = await self._context(sent.context)
         task = crew_pb2.TaskDef(
@@ -54,24 +54,37 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             made = await self._task_defs.CreateTaskDef(crew_pb2.CreateTaskDefRequest(task_def=task))
         return pb.CreatedTask(id=ids.TASK.of(made.name), status="created")
 
+    async def GetTask(self, request: pb.GetTaskRequest, context: Any) -> pb.TaskItem:
+        """Return a task."""
+        task = await self._get(request.task_id)
+        return views.task_item(task, await self._progress.words([task]))
+
+    async def DeleteTask(self, request: pb.DeleteTaskRequest, context: Any) -> empty_pb2.Empty:
+        """Archive a task."""
+        task = await self._get(request.task_id)
+        with asking.of(ids.TASK, request.task_id):
+            await self._task_defs.DeleteTaskDef(crew_pb2.DeleteTaskDefRequest(name=task.name))
+        exchange().body = ""
+        return empty_pb2.Empty()
+
+    async def _get(self, task_id: str) -> crew_pb2.TaskDef:
+        with asking.of(ids.TASK, task_id):
+            asked = crew_pb2.GetTaskDefRequest(name=ids.TASK.name(task_id))
+            task: crew_pb2.TaskDef = await self._task_defs.GetTaskDef(asked)
+        if task.HasField("delete_time"):
+            raise ids.TASK.missing(task_id)
+        return task
+
     async def _context(self, sent: Sequence[str]) -> tuple[list[str], list[str]]:
         """Return the tasks that a context names, each once, and its texts: whatever is no task of the caller's."""
         tasks: dict[str, None] = {}
         texts = []
         for item in sent:
-            if ids.TASK.is_id(item) and await self._exists(ids.TASK.name(item)):
-                tasks[ids.TASK.name(item)] = None
-            else:
+            try:
+                tasks[(await self._get(item)).name] = None
+            except NotFound:
                 texts.append(item)
         return list(tasks), texts
-
-    async def _exists(self, name: str) -> bool:
-        try:
-            with from_rpc():
-                task = await self._task_defs.GetTaskDef(crew_pb2.GetTaskDefRequest(name=name))
-        except NotFound:
-            return False
-        return not task.HasField("delete_time")
 
 
 SERVICE = Service(

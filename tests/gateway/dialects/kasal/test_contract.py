@@ -32,7 +32,8 @@ async def test_a_foreign_id_does_not_exist(edge: Edge, kasal: Kasal) -> None:
     """On every route that takes one, in path or body; nothing of the other's is listed or changed."""
     other = await client(edge, "/api/v1")
     crew_id = await kasal.working_crew()
-    agent_id = (await kasal.get(f"/crews/{crew_id}"))["agents"][0]["id"]
+    mine = await kasal.get(f"/crews/{crew_id}")
+    agent_id, task_id = mine["agents"][0]["id"], mine["tasks"][0]["id"]
     job_id = await kasal.run(crew_id)
     asked: list[tuple[str, str, Any]] = [
         ("GET", f"/crews/{crew_id}", None),
@@ -41,6 +42,10 @@ async def test_a_foreign_id_does_not_exist(edge: Edge, kasal: Kasal) -> None:
         ("POST", "/agents", {**AGENT, "crew_id": crew_id}),
         ("POST", "/tasks", {"agent_id": agent_id, "description": "Steal"}),
         ("POST", "/executions", {"crew_id": crew_id}),
+        ("GET", f"/agents/{agent_id}", None),
+        ("DELETE", f"/agents/{agent_id}", None),
+        ("GET", f"/tasks/{task_id}", None),
+        ("DELETE", f"/tasks/{task_id}", None),
         ("GET", f"/executions/{job_id}", None),
         ("GET", f"/executions/{job_id}/traces", None),
         ("POST", f"/executions/{job_id}/stop", None),
@@ -213,6 +218,7 @@ async def test_a_request_that_is_repeated_is_done_once(kasal: Kasal, noun: str) 
         "executions": {"crew_id": crew_id, "inputs": {"topic": "a"}},
         "tools/custom": {"name": "once", "description": "", "endpoint": "https://example.com/"},
     }
+    body = bodies[noun]
     others: dict[str, dict[str, Any]] = {
         "crews": {"name": "Other"},
         "agents": {"goal": "Other"},
@@ -220,15 +226,15 @@ async def test_a_request_that_is_repeated_is_done_once(kasal: Kasal, noun: str) 
         "executions": {"inputs": {}},
         "tools/custom": {"description": "Other"},
     }
-    body, other = bodies[noun], others[noun]
     headers = {"idempotency-key": f"key-{noun}"}
     first, second = [await kasal.call("POST", f"/{noun}", body, headers=headers) for _ in range(2)]
 
     assert first.status_code in (201, 202)
     assert (first.status_code, first.json()) == (second.status_code, second.json())
-    answer = await kasal.call("POST", f"/{noun}", {**body, **other}, headers=headers)
+    answer = await kasal.call("POST", f"/{noun}", {**body, **others[noun]}, headers=headers)
     assert (400, "VALIDATION_ERROR", "Idempotency-Key") == error_of(answer)
-    assert 2 == len((await kasal.get(f"/crews/{crew_id}"))["agents"]) if noun == "agents" else True
+    members = (await kasal.get(f"/crews/{crew_id}"))["agents"]
+    assert len(members) == (2 if noun == "agents" else 1)
 
 
 async def test_a_task_that_is_named_in_a_context_comes_first(kasal: Kasal) -> None:
@@ -315,3 +321,21 @@ async def test_a_sandbox_is_answered_for_offline(edge: Edge) -> None:
     assert "completed" == found["status"]
     assert "offline model" in found["result"]
     assert 404 == (await (await client(edge)).call("GET", f"/crews/{crew_id}")).status_code
+
+
+async def test_single_agents_and_tasks(kasal: Kasal) -> None:
+    """As lists show them, until they are deleted; a task on which another depends stays."""
+    crew_id = await kasal.working_crew()
+    found = await kasal.get(f"/crews/{crew_id}")
+    agent_id, task_id = found["agents"][0]["id"], found["tasks"][0]["id"]
+    last = (await kasal.made("/tasks", {"agent_id": agent_id, "description": "Sum up", "context": [task_id]}))["id"]
+
+    assert [await kasal.get(f"/agents/{agent_id}")] == (await kasal.get("/agents"))["agents"] == found["agents"]
+    assert found["tasks"] == [await kasal.get(f"/tasks/{task_id}")]
+    assert (400, "VALIDATION_ERROR") == error_of(await kasal.call("DELETE", f"/tasks/{task_id}"))[:2]
+    for path in (f"/tasks/{last}", f"/tasks/{task_id}", f"/agents/{agent_id}"):
+        answer = await kasal.call("DELETE", path)
+        assert (204, b"") == (answer.status_code, answer.content)
+        assert (404, "NOT_FOUND") == error_of(await kasal.call("GET", path))[:2]
+        assert (404, "NOT_FOUND") == error_of(await kasal.call("DELETE", path))[:2]
+    assert "configuring" == (await kasal.get(f"/crews/{crew_id}"))["configuration"]["status"]

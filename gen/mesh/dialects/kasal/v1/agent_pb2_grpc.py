@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from mesh.dialects.kasal.v1 import agent_pb2 as mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -45,6 +46,16 @@ class AgentServiceStub:
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.CreateAgentRequest.SerializeToString,
                 response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.CreatedAgent.FromString,
                 _registered_method=True)
+        self.GetAgent = channel.unary_unary(
+                '/mesh.dialects.kasal.v1.AgentService/GetAgent',
+                request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
+                response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.AgentItem.FromString,
+                _registered_method=True)
+        self.DeleteAgent = channel.unary_unary(
+                '/mesh.dialects.kasal.v1.AgentService/DeleteAgent',
+                request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.DeleteAgentRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -65,6 +76,20 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAgent(self, request, context):
+        """Returns an agent.  Not in the document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAgent(self, request, context):
+        """Deletes an agent; a crew that it is of cannot work any more.  Not in the document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +102,16 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.CreateAgent,
                     request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.CreateAgentRequest.FromString,
                     response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.CreatedAgent.SerializeToString,
+            ),
+            'GetAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAgent,
+                    request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.GetAgentRequest.FromString,
+                    response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.AgentItem.SerializeToString,
+            ),
+            'DeleteAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAgent,
+                    request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.DeleteAgentRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +169,60 @@ class AgentService:
             '/mesh.dialects.kasal.v1.AgentService/CreateAgent',
             mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.CreateAgentRequest.SerializeToString,
             mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.CreatedAgent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kasal.v1.AgentService/GetAgent',
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.AgentItem.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kasal.v1.AgentService/DeleteAgent',
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.DeleteAgentRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ what they are of; with another one there is no such thing.  Times are UTC in who
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from mesh.dialects.kasal.v1 import agent_pb2 as _agent_pb2
 import abc as _abc_1
@@ -41,6 +42,10 @@ class AgentServiceStub:
     """Lists agents, newest first."""
     CreateAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.CreateAgentRequest, _agent_pb2.CreatedAgent]
     """Adds an agent to a crew."""
+    GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.AgentItem]
+    """Returns an agent.  Not in the document."""
+    DeleteAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.DeleteAgentRequest, _empty_pb2.Empty]
+    """Deletes an agent; a crew that it is of cannot work any more.  Not in the document."""
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -51,6 +56,10 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """Lists agents, newest first."""
     CreateAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.CreateAgentRequest, _agent_pb2.CreatedAgent]  # type: ignore[assignment]
     """Adds an agent to a crew."""
+    GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.AgentItem]  # type: ignore[assignment]
+    """Returns an agent.  Not in the document."""
+    DeleteAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteAgentRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes an agent; a crew that it is of cannot work any more.  Not in the document."""
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps agents."""
@@ -70,5 +79,21 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.CreatedAgent, _abc.Awaitable[_agent_pb2.CreatedAgent]]:
         """Adds an agent to a crew."""
+
+    @_abc_1.abstractmethod
+    def GetAgent(
+        self,
+        request: _agent_pb2.GetAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.AgentItem, _abc.Awaitable[_agent_pb2.AgentItem]]:
+        """Returns an agent.  Not in the document."""
+
+    @_abc_1.abstractmethod
+    def DeleteAgent(
+        self,
+        request: _agent_pb2.DeleteAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes an agent; a crew that it is of cannot work any more.  Not in the document."""
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

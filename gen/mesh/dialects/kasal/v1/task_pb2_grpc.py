@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from mesh.dialects.kasal.v1 import task_pb2 as mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -45,6 +46,16 @@ class TaskServiceStub:
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.CreateTaskRequest.SerializeToString,
                 response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.CreatedTask.FromString,
                 _registered_method=True)
+        self.GetTask = channel.unary_unary(
+                '/mesh.dialects.kasal.v1.TaskService/GetTask',
+                request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.GetTaskRequest.SerializeToString,
+                response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.TaskItem.FromString,
+                _registered_method=True)
+        self.DeleteTask = channel.unary_unary(
+                '/mesh.dialects.kasal.v1.TaskService/DeleteTask',
+                request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.DeleteTaskRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -65,6 +76,20 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTask(self, request, context):
+        """Returns a task.  Not in the document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTask(self, request, context):
+        """Deletes a task on which no other depends.  Not in the document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +102,16 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.CreateTask,
                     request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.CreateTaskRequest.FromString,
                     response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.CreatedTask.SerializeToString,
+            ),
+            'GetTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTask,
+                    request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.GetTaskRequest.FromString,
+                    response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.TaskItem.SerializeToString,
+            ),
+            'DeleteTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTask,
+                    request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.DeleteTaskRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +169,60 @@ class TaskService:
             '/mesh.dialects.kasal.v1.TaskService/CreateTask',
             mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.CreateTaskRequest.SerializeToString,
             mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.CreatedTask.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kasal.v1.TaskService/GetTask',
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.GetTaskRequest.SerializeToString,
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.TaskItem.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kasal.v1.TaskService/DeleteTask',
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.DeleteTaskRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

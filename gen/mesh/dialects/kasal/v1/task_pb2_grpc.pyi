@@ -8,6 +8,7 @@ what they are of; with another one there is no such thing.  Times are UTC in who
 """
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from mesh.dialects.kasal.v1 import task_pb2 as _task_pb2
 import abc as _abc_1
@@ -41,6 +42,10 @@ class TaskServiceStub:
     """Lists tasks, newest first."""
     CreateTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.CreateTaskRequest, _task_pb2.CreatedTask]
     """Adds a task at the end of those of its agent's crew."""
+    GetTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.GetTaskRequest, _task_pb2.TaskItem]
+    """Returns a task.  Not in the document."""
+    DeleteTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.DeleteTaskRequest, _empty_pb2.Empty]
+    """Deletes a task on which no other depends.  Not in the document."""
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
@@ -51,6 +56,10 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Lists tasks, newest first."""
     CreateTask: _aio.UnaryUnaryMultiCallable[_task_pb2.CreateTaskRequest, _task_pb2.CreatedTask]  # type: ignore[assignment]
     """Adds a task at the end of those of its agent's crew."""
+    GetTask: _aio.UnaryUnaryMultiCallable[_task_pb2.GetTaskRequest, _task_pb2.TaskItem]  # type: ignore[assignment]
+    """Returns a task.  Not in the document."""
+    DeleteTask: _aio.UnaryUnaryMultiCallable[_task_pb2.DeleteTaskRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a task on which no other depends.  Not in the document."""
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Keeps tasks."""
@@ -70,5 +79,21 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.CreatedTask, _abc.Awaitable[_task_pb2.CreatedTask]]:
         """Adds a task at the end of those of its agent's crew."""
+
+    @_abc_1.abstractmethod
+    def GetTask(
+        self,
+        request: _task_pb2.GetTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.TaskItem, _abc.Awaitable[_task_pb2.TaskItem]]:
+        """Returns a task.  Not in the document."""
+
+    @_abc_1.abstractmethod
+    def DeleteTask(
+        self,
+        request: _task_pb2.DeleteTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a task on which no other depends.  Not in the document."""
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
