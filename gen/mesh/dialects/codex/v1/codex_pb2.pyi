@@ -3,8 +3,9 @@
 isort:skip_file
 The Codex API, MVP v1.0.0: agents, conversations and executions, as commands, queries and lists.
 
-Every answer is 200.  Commands and queries are POSTs with a JSON object, lists are bare arrays of the 100 newest.  Ids are GUIDs, enums
-integers, times ISO 8601 in UTC, and what is absent is null.  An *execution* is a job of an agent.
+Every answer is 200.  Commands and queries are POSTs with a JSON object, lists are bare arrays of the 100 newest.
+Ids are GUIDs, enums integers, times ISO 8601 in UTC, and what is absent is null.  An *execution* is a job of an
+agent.
 """
 
 from google.api import httpbody_pb2 as _httpbody_pb2

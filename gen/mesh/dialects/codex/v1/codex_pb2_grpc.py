@@ -73,8 +73,8 @@ class CommandServiceServicer:
     """
 
     def CreateAgent(self, request, context):
-        """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer: return=representation` asks
-        for `{id}`.
+        """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer:
+        return=representation` asks for `{id}`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,8 +109,8 @@ class CommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CompleteAgentExecution(self, request, context):
-        """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is stopped.  The first end
-        counts: the same again is 200, another is 400.
+        """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is
+        stopped.  The first end counts: the same again is 200, another is 400.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -3,8 +3,9 @@
 isort:skip_file
 The Codex API, MVP v1.0.0: agents, conversations and executions, as commands, queries and lists.
 
-Every answer is 200.  Commands and queries are POSTs with a JSON object, lists are bare arrays of the 100 newest.  Ids are GUIDs, enums
-integers, times ISO 8601 in UTC, and what is absent is null.  An *execution* is a job of an agent.
+Every answer is 200.  Commands and queries are POSTs with a JSON object, lists are bare arrays of the 100 newest.
+Ids are GUIDs, enums integers, times ISO 8601 in UTC, and what is absent is null.  An *execution* is a job of an
+agent.
 """
 
 from collections import abc as _abc
@@ -39,8 +40,8 @@ class CommandServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CommandServiceAsyncStub: ...
     CreateAgent: _grpc.UnaryUnaryMultiCallable[_codex_pb2.CreateAgentRequest, _httpbody_pb2.HttpBody]
-    """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer: return=representation` asks
-    for `{id}`.
+    """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer:
+    return=representation` asks for `{id}`.
     """
     UpdateAgent: _grpc.UnaryUnaryMultiCallable[_codex_pb2.UpdateAgentRequest, _httpbody_pb2.HttpBody]
     """Changes the fields of an agent that are sent; null clears what may be empty."""
@@ -51,8 +52,8 @@ class CommandServiceStub:
     StartAgentExecution: _grpc.UnaryUnaryMultiCallable[_codex_pb2.StartAgentExecutionRequest, _httpbody_pb2.HttpBody]
     """Starts an execution.  The mesh runs it, unless `external` says that somebody else does."""
     CompleteAgentExecution: _grpc.UnaryUnaryMultiCallable[_codex_pb2.CompleteAgentExecutionRequest, _httpbody_pb2.HttpBody]
-    """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is stopped.  The first end
-    counts: the same again is 200, another is 400.
+    """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is
+    stopped.  The first end counts: the same again is 200, another is 400.
     """
 
 @_typing.type_check_only
@@ -61,8 +62,8 @@ class CommandServiceAsyncStub(CommandServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateAgent: _aio.UnaryUnaryMultiCallable[_codex_pb2.CreateAgentRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer: return=representation` asks
-    for `{id}`.
+    """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer:
+    return=representation` asks for `{id}`.
     """
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_codex_pb2.UpdateAgentRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Changes the fields of an agent that are sent; null clears what may be empty."""
@@ -73,8 +74,8 @@ class CommandServiceAsyncStub(CommandServiceStub):
     StartAgentExecution: _aio.UnaryUnaryMultiCallable[_codex_pb2.StartAgentExecutionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Starts an execution.  The mesh runs it, unless `external` says that somebody else does."""
     CompleteAgentExecution: _aio.UnaryUnaryMultiCallable[_codex_pb2.CompleteAgentExecutionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is stopped.  The first end
-    counts: the same again is 200, another is 400.
+    """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is
+    stopped.  The first end counts: the same again is 200, another is 400.
     """
 
 class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -86,8 +87,8 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _codex_pb2.CreateAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer: return=representation` asks
-        for `{id}`.
+        """Adds an agent.  Its id is in the headers `Location` and `X-Agent-Id`; the body is empty unless `Prefer:
+        return=representation` asks for `{id}`.
         """
 
     @_abc_1.abstractmethod
@@ -128,8 +129,8 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _codex_pb2.CompleteAgentExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is stopped.  The first end
-        counts: the same again is 200, another is 400.
+        """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is
+        stopped.  The first end counts: the same again is 200, another is 400.
         """
 
 def add_CommandServiceServicer_to_server(servicer: CommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
