@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator
 from mesh.auth.v1 import auth_pb2_grpc
 from mesh.payments.v1 import ledger_pb2_grpc, payments_pb2_grpc
 from mesh.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, registry_pb2_grpc, tool_pb2_grpc
-from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc, memory_pb2_grpc, trace_pb2_grpc
+from mesh.runner.v1 import (
+    app_pb2_grpc,
+    conversation_pb2_grpc,
+    job_pb2_grpc,
+    lock_pb2_grpc,
+    memory_pb2_grpc,
+    trace_pb2_grpc,
+)
 
 from gateway.config import Config
 from gateway.http.repeats import Keys
@@ -30,10 +37,11 @@ class Peers:
     task_defs: crew_pb2_grpc.TaskDefServiceStub
     tools: tool_pb2_grpc.ToolServiceStub
     jobs: job_pb2_grpc.JobServiceStub
+    traces: trace_pb2_grpc.TraceServiceStub
+    conversations: conversation_pb2_grpc.ConversationServiceStub
+    memory: memory_pb2_grpc.MemoryServiceStub
     apps: app_pb2_grpc.AppServiceStub
     locks: lock_pb2_grpc.LockServiceStub
-    traces: trace_pb2_grpc.TraceServiceStub
-    memory: memory_pb2_grpc.MemoryServiceStub
     payments: payments_pb2_grpc.PaymentServiceStub
     ledger: ledger_pb2_grpc.LedgerServiceStub
     ledger_control: ledger_pb2_grpc.LedgerControlServiceStub
@@ -70,10 +78,11 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             task_defs=crew_pb2_grpc.TaskDefServiceStub(registry),
             tools=tool_pb2_grpc.ToolServiceStub(registry),
             jobs=job_pb2_grpc.JobServiceStub(runner),
+            traces=trace_pb2_grpc.TraceServiceStub(runner),
+            conversations=conversation_pb2_grpc.ConversationServiceStub(runner),
+            memory=memory_pb2_grpc.MemoryServiceStub(runner),
             apps=app_pb2_grpc.AppServiceStub(runner),
             locks=lock_pb2_grpc.LockServiceStub(runner),
-            traces=trace_pb2_grpc.TraceServiceStub(runner),
-            memory=memory_pb2_grpc.MemoryServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),
             ledger=ledger_pb2_grpc.LedgerServiceStub(ledger),
             ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(ledger),

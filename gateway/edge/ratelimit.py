@@ -29,17 +29,16 @@ def of_mesh(config: EdgeConfig) -> Rates:
     return {tier: (Rate(min(requests, config.rate_limit_rps)),) for tier, requests in each.items()}
 
 
-def policy(mesh: Rates, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def policy(config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the filter's configuration.
 
-    `mesh` are the rates of all requests together, and `prefixes` a dialect's paths by its name; without any, its are
-    those that are nobody else's.
+    `prefixes` are a dialect's paths by its name; without any, its are those that are nobody else's.
     """
-    kinds = list(_kinds("mesh", [], mesh))
+    kinds = list(_kinds("mesh", [], of_mesh(config)))
     others = [prefix for dialect in dialects for prefix in prefixes[dialect.name]]
     for dialect in dialects:
         own = prefixes[dialect.name]
-        kinds += _kinds(dialect.name, [_under(own) if own else _under(others, outside=True)], dialect.rates)
+        kinds += _kinds(dialect.name, [_under(own) if own else _under(others, outside=True)], dialect.rates_by(config))
     full = {"default_value": {"numerator": 100}}
     return {
         "stat_prefix": "rate",

@@ -61,7 +61,18 @@ class Sessions:
         """
         _check_present(login, password)
         ttl_s = domain.access_ttl_s(access_ttl_s)
-        user = await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password)
+        return await self._start(await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password), ttl_s)
+
+    async def vouch(self, login: str, service: str, access_ttl_s: int) -> Grant:
+        """Start a session on the word of a service.  Raises `Unauthenticated` for a user who may not sign in."""
+        ttl_s = domain.access_ttl_s(access_ttl_s)
+        user = await self._known(login)
+        if user is None or not user.active:
+            raise Unauthenticated(f"{service} vouches for a user who may not sign in: {login[:80]}")
+        audit.info("sign-in", outcome="vouched for", by=service, user=f"users/{user.user_id}")
+        return await self._start(user, ttl_s)
+
+    async def _start(self, user: User, ttl_s: int) -> Grant:
         session_id = tokens.new_id()
         refresh_token = tokens.new_refresh_token(session_id)
         now = utc_now()

@@ -10,7 +10,11 @@ import pytest
 from agentmesh.testing import Mesh, running_mesh
 from tests.readme.snippets import ROOT, Snippet, run, run_python, run_shell, snippets
 
-PAGES = ("flows.md", "kasal.md", "locks.md", "payments.md")
+PAGES = ("agents.md", "flows.md", "kasal.md", "locks.md", "payments.md")
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
+)
 ALL = {page: snippets(f"docs/{page}") for page in PAGES}
 
 pytestmark = pytest.mark.xdist_group("readme")
@@ -69,6 +73,17 @@ def test_the_test_of_a_flow_passes(folder: pathlib.Path) -> None:
     assert "2 passed" in shown
 
 
+def test_agents_and_crews_run(mesh: Mesh, folder: pathlib.Path) -> None:
+    """Each by the command line on the offline model, then by the Python client."""
+    shown = run_shell(of("agents.md", "sh"), folder, mesh)
+
+    assert "created as atlas, active" in shown
+    assert "42" in shown
+    assert 2 == len(re.findall(r"^\d+ status succeeded$", shown, re.M))
+    (program,) = of("agents.md", "python")
+    assert "42" in run_python(program, folder, mesh)
+
+
 def test_a_human_answers(mesh: Mesh, folder: pathlib.Path) -> None:
     """By command line, REST and gRPC, then by the Python client: refused once, then taken."""
     shown = run_shell(of("locks.md", "sh"), folder, mesh)
@@ -106,9 +121,9 @@ def test_a_crew_works(mesh: Mesh, folder: pathlib.Path) -> None:
     assert {"task_start", "task_complete", "progress"} <= set(kinds)
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{page}" for page in PAGES)])
+@pytest.mark.parametrize("page", DOCUMENTS)
 def test_links_lead_somewhere(page: str) -> None:
     """Every relative link names a file."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"

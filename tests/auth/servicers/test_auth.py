@@ -336,3 +336,19 @@ async def test_a_repeated_create_gives_the_same_api_key(mesh: AuthMesh) -> None:
     assert (await mesh.me(bearer(again.token))).login == "admin"
     assert isinstance(error, Invalid)
     assert list(error.fields) == ["request_id"]
+
+
+async def test_a_service_may_vouch_for_a_user(mesh: AuthMesh) -> None:
+    """It gets a session of theirs, as if they had signed in; for who may not sign in there is none."""
+    await mesh.add_user("vera")
+    asked = pb.VouchForUserRequest(login="vera", access_ttl_s=60)
+    tokens = await mesh.auth.VouchForUser(asked, metadata=mesh.badge, timeout=5)
+    found = claims(tokens.access_token, await keys(mesh))
+
+    assert "vera" == (await mesh.me(bearer(tokens))).login
+    assert 59 < found["exp"] - found["iat"] <= 61
+    for login in ("nobody", ""):
+        request = pb.VouchForUserRequest(login=login)
+        await refused(Unauthenticated, mesh.auth.VouchForUser(request, metadata=mesh.badge, timeout=5))
+    admin = bearer(await mesh.sign_in())
+    await refused(Denied, mesh.auth.VouchForUser(asked, metadata=admin, timeout=5))

@@ -188,6 +188,32 @@ class LoginRequest(_message.Message):
 Global___LoginRequest: _TypeAlias = LoginRequest  # noqa: Y015
 
 @_typing.final
+class VouchForUserRequest(_message.Message):
+    """For VouchForUser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGIN_FIELD_NUMBER: _builtins.int
+    ACCESS_TTL_S_FIELD_NUMBER: _builtins.int
+    login: _builtins.str
+    """The user's login."""
+    access_ttl_s: _builtins.int
+    """As in Login."""
+    def __init__(
+        self,
+        *,
+        login: _builtins.str = ...,
+        access_ttl_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ttl_s", b"access_ttl_s", "login", b"login"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VouchForUserRequest: _TypeAlias = VouchForUserRequest  # noqa: Y015
+
+@_typing.final
 class RefreshTokensRequest(_message.Message):
     """For RefreshTokens."""
 
