@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from google.protobuf import empty_pb2
+from google.protobuf import empty_pb2, field_mask_pb2
 from mesh.dialects.kasal.v1 import agent_pb2 as pb
 from mesh.dialects.kasal.v1 import agent_pb2_grpc as pb_grpc
 from mesh.registry.v1 import agent_pb2, agent_pb2_grpc
@@ -11,7 +11,7 @@ from mesh.registry.v1 import agent_pb2, agent_pb2_grpc
 from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids, views
 from gateway.dialects.kasal.crews import Crews
-from gateway.dialects.kasal.definitions import NewAgent
+from gateway.dialects.kasal.definitions import AgentChange, NewAgent
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
 from meshkit.errors import Conflict, MeshError, from_rpc
@@ -66,6 +66,17 @@ class AgentServicer(pb_grpc.AgentServiceServicer):
         agent, crews = await asyncio.gather(get_agent(self._agents, request.agent_id), self._crews.all())
         first = {name: crew.name for crew in crews for name in crew.agents}
         return views.agent_item(agent, first.get(agent.name, ""))
+
+    async def UpdateAgent(self, request: pb.UpdateAgentRequest, context: Any) -> pb.UpdatedAgent:
+        """Change what was sent; the rest stays."""
+        values = asking.parsed(request.json_body, AgentChange, "agent").values()
+        agent = await get_agent(self._agents, request.agent_id)
+        if values:
+            change = agent_pb2.Agent(name=agent.name, **values)
+            mask = field_mask_pb2.FieldMask(paths=list(values))
+            with asking.defining("agent"):
+                await self._agents.UpdateAgent(agent_pb2.UpdateAgentRequest(agent=change, update_mask=mask))
+        return pb.UpdatedAgent(id=request.agent_id, updated=True)
 
     async def DeleteAgent(self, request: pb.DeleteAgentRequest, context: Any) -> empty_pb2.Empty:
         """Archive an agent."""

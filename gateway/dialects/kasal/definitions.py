@@ -1,7 +1,7 @@
 """What Kasal's clients send of agents, crews and tasks, and what the registry gets."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 from mesh.registry.v1 import agent_pb2, crew_pb2
@@ -46,6 +46,32 @@ class NewAgent(CrewAgent):
     """An agent that joins a crew."""
 
     crew_id: str = pydantic.Field(min_length=1)
+
+
+class AgentChange(pydantic.BaseModel):
+    """What changes of an agent; what is absent stays."""
+
+    name: str | None = pydantic.Field(default=None, min_length=1)
+    role: str | None = pydantic.Field(default=None, min_length=1)
+    goal: str | None = pydantic.Field(default=None, min_length=1)
+    backstory: str | None = None
+    model: str | None = pydantic.Field(default=None, min_length=1)
+    tools: list[str] | None = pydantic.Field(default=None, max_length=_TEXTS_MAX)
+    api_key: str | None = pydantic.Field(default=None, repr=False)
+    """Empty takes it away."""
+
+    def values(self) -> dict[str, Any]:
+        """Return what changes by the registry's fields."""
+        sent = {
+            "display_name": self.name,
+            "role": self.role,
+            "goal": self.goal,
+            "backstory": self.backstory,
+            "model": None if self.model is None else models.model_of(self.model),
+            "tools": None if self.tools is None else [f"tools/{name}" for name in self.tools],
+            "api_key": self.api_key,
+        }
+        return {field: value for field, value in sent.items() if value is not None}
 
 
 class CrewTask(pydantic.BaseModel):
@@ -103,7 +129,7 @@ class CrewChange(pydantic.BaseModel):
     agents: list[str] | None = pydantic.Field(default=None, max_length=_TEXTS_MAX)
     """Ids, in order."""
 
-    def values(self) -> dict[str, object]:
+    def values(self) -> dict[str, Any]:
         """Return what changes by the registry's fields, but for the agents."""
         sent = {
             "display_name": self.name,
@@ -124,6 +150,16 @@ class NewTask(pydantic.BaseModel):
     """Texts, and ids of tasks of the same crew whose results it is given."""
     crew_id: str = ""
     """Empty: the first crew of its agent."""
+
+
+class TaskChange(pydantic.BaseModel):
+    """What changes of a task; what is absent stays."""
+
+    agent_id: str | None = pydantic.Field(default=None, min_length=1)
+    description: str | None = pydantic.Field(default=None, min_length=1)
+    expected_output: str | None = None
+    context: list[str] | None = pydantic.Field(default=None, max_length=_TEXTS_MAX)
+    """Texts, and ids of tasks of the same crew whose results it is given."""
 
 
 class MemoryKind(pydantic.BaseModel):

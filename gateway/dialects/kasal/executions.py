@@ -57,17 +57,17 @@ class ExecutionServicer(pb_grpc.ExecutionServiceServicer):
         """Return where an execution stands."""
         with asking.of(ids.JOB, request.job_id):
             job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=ids.JOB.name(request.job_id)))
-        ended = job.state in states.TERMINAL
-        return pb.Execution(
-            job_id=request.job_id,
-            status=WORDS.word(job.state),
-            progress=100 if job.state == states.SUCCEEDED else math.floor(job.progress.percent),
-            current_task="" if ended else job.progress.text,
-            started_at=asking.time_of(job.create_time),
-            completed_at=value(asking.time_of(job.finish_time) if ended and job.HasField("finish_time") else None),
-            result=value(result_of(job)),
-            error=value(error_of(job)),
-        )
+        return _shown(job)
+
+    async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Any) -> pb.Executions:
+        """Return a page of the caller's executions."""
+        page = asking.Page.of(request.page, request.limit)
+        standing: list[Any] = sorted(WORDS.states(request.status)) if request.status else []
+        asked = job_pb2.ListJobsRequest(targets=["crews/-"], states=standing)
+        found = await asking.listed(self._jobs.ListJobs, asked, most=page.number * page.limit + 1)
+        jobs = page.cut(found)
+        more = len(found) > page.number * page.limit
+        return pb.Executions(executions=map(_shown, jobs), page=page.number, more=more)
 
     async def ListTraces(self, request: pb.ListTracesRequest, context: Any) -> pb.Traces:
         """Return a page of what an execution did."""
@@ -90,6 +90,20 @@ class ExecutionServicer(pb_grpc.ExecutionServiceServicer):
         before = await asking.listed(self._jobs.ListJobs, asked, most=_ESTIMATED_BY)
         took = [seconds_of(one.finish_time) - seconds_of(one.start_time) for one in before]
         return max(1, math.ceil(statistics.median(took))) if took else ESTIMATE_S
+
+
+def _shown(job: job_pb2.Job) -> pb.Execution:
+    ended = job.state in states.TERMINAL
+    return pb.Execution(
+        job_id=ids.JOB.of(job.name),
+        status=WORDS.word(job.state),
+        progress=100 if job.state == states.SUCCEEDED else math.floor(job.progress.percent),
+        current_task="" if ended else job.progress.text,
+        started_at=asking.time_of(job.create_time),
+        completed_at=value(asking.time_of(job.finish_time) if ended and job.HasField("finish_time") else None),
+        result=value(result_of(job)),
+        error=value(error_of(job)),
+    )
 
 
 SERVICE = Service(

@@ -5,7 +5,15 @@ from typing import Any
 import pydantic
 
 from gateway.dialects.kasal.auth import RefreshToken, SignIn
-from gateway.dialects.kasal.definitions import CrewChange, MemoryKind, NewAgent, NewCrew, NewTask
+from gateway.dialects.kasal.definitions import (
+    AgentChange,
+    CrewChange,
+    MemoryKind,
+    NewAgent,
+    NewCrew,
+    NewTask,
+    TaskChange,
+)
 from gateway.dialects.kasal.executions import NewExecution
 from gateway.dialects.kasal.tools import NewTool
 from gateway.http.shapes import REPEATABLE, Reference, Shape, json
@@ -74,6 +82,8 @@ _SHAPES = {
         },
         creates=True,
     ),
+    "AgentService.UpdateAgent": _takes(AgentChange, {"model": "gpt-4"}),
+    "TaskService.UpdateTask": _takes(TaskChange, {"description": "Analyze competitor pricing"}),
     "ExecutionService.StartExecution": _takes(
         NewExecution,
         {

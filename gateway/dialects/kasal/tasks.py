@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from google.protobuf import empty_pb2
+from google.protobuf import empty_pb2, field_mask_pb2
 from mesh.dialects.kasal.v1 import task_pb2 as pb
 from mesh.dialects.kasal.v1 import task_pb2_grpc as pb_grpc
 from mesh.registry.v1 import crew_pb2
@@ -12,7 +12,7 @@ from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids, views
 from gateway.dialects.kasal.agents import get_agent
 from gateway.dialects.kasal.crews import Crews
-from gateway.dialects.kasal.definitions import NewTask
+from gateway.dialects.kasal.definitions import NewTask, TaskChange
 from gateway.dialects.kasal.progress import Progress
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
@@ -58,6 +58,22 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         """Return a task."""
         task = await self._get(request.task_id)
         return views.task_item(task, await self._progress.words([task]))
+
+    async def UpdateTask(self, request: pb.UpdateTaskRequest, context: Any) -> pb.UpdatedTask:
+        """Change what was sent; the rest stays."""
+        sent = asking.parsed(request.json_body, TaskChange, "task")
+        task = await self._get(request.task_id)
+        values: dict[str, Any] = sent.model_dump(include={"description", "expected_output"}, exclude_none=True)
+        if sent.agent_id is not None:
+            values["agent"] = (await get_agent(self._agents, sent.agent_id)).name
+        if sent.context is not None:
+            values["depends_on"], values["context"] = await self._context(sent.context)
+        if values:
+            change = crew_pb2.TaskDef(name=task.name, **values)
+            mask = field_mask_pb2.FieldMask(paths=list(values))
+            with asking.defining("task"):
+                await self._task_defs.UpdateTaskDef(crew_pb2.UpdateTaskDefRequest(task_def=change, update_mask=mask))
+        return pb.UpdatedTask(id=request.task_id, updated=True)
 
     async def DeleteTask(self, request: pb.DeleteTaskRequest, context: Any) -> empty_pb2.Empty:
         """Archive a task."""

@@ -35,6 +35,12 @@ class Kasal:
         headers = {"authorization": f"Bearer {self.token}", **more.pop("headers", {})}
         return await self.edge.http.request(method, f"{self.base}{path}", json=body, headers=headers, **more)
 
+    async def until_unauthorized(self) -> None:
+        """Wait until the token does not hold any more: every service learns of it within a second."""
+        async with asyncio.timeout(DEADLINE_S):
+            while (await self.call("GET", "/tools")).status_code != 401:
+                pass
+
     async def get(self, path: str) -> Any:
         """Return what a GET answers with 200."""
         answer = await self.call("GET", path)

@@ -44,7 +44,9 @@ async def test_a_foreign_id_does_not_exist(edge: Edge, kasal: Kasal) -> None:
         ("POST", "/executions", {"crew_id": crew_id}),
         ("GET", f"/agents/{agent_id}", None),
         ("DELETE", f"/agents/{agent_id}", None),
+        ("PUT", f"/agents/{agent_id}", {"role": "Mine"}),
         ("GET", f"/tasks/{task_id}", None),
+        ("PUT", f"/tasks/{task_id}", {"description": "Mine"}),
         ("DELETE", f"/tasks/{task_id}", None),
         ("GET", f"/executions/{job_id}", None),
         ("GET", f"/executions/{job_id}/traces", None),
@@ -55,6 +57,7 @@ async def test_a_foreign_id_does_not_exist(edge: Edge, kasal: Kasal) -> None:
     for method, path, body in asked:
         assert (404, "NOT_FOUND") == error_of(await other.call(method, path, body))[:2], f"{method} {path}"
 
+    assert {"executions": [], "page": 1, "more": False} == await other.get("/executions")
     for noun in ("crews", "agents", "tasks"):
         assert {noun: [], "total": 0, "page": 1} == await other.get(f"/{noun}")
     assert "Marketing Crew" == (await kasal.get(f"/crews/{crew_id}"))["name"]
@@ -202,8 +205,7 @@ async def test_a_refresh_token_works_once(edge: Edge) -> None:
     assert (401, "UNAUTHORIZED") == error_of(reused)[:2]
     ended = await edge.http.post("/v1/auth/refresh", json={"refresh_token": again.json()["refresh_token"]})
     assert 401 == ended.status_code
-    bearer = {"authorization": f"Bearer {again.json()['access_token']}"}
-    assert 401 == (await edge.http.get("/v1/crews", headers=bearer)).status_code
+    await Kasal(edge, "/v1", again.json()["access_token"]).until_unauthorized()
 
 
 @pytest.mark.parametrize("noun", ["crews", "agents", "tasks", "executions", "tools/custom"])
@@ -339,3 +341,38 @@ async def test_single_agents_and_tasks(kasal: Kasal) -> None:
         assert (404, "NOT_FOUND") == error_of(await kasal.call("GET", path))[:2]
         assert (404, "NOT_FOUND") == error_of(await kasal.call("DELETE", path))[:2]
     assert "configuring" == (await kasal.get(f"/crews/{crew_id}"))["configuration"]["status"]
+
+
+async def test_single_agents_and_tasks_are_changed(kasal: Kasal) -> None:
+    """What is sent; the rest stays."""
+    crew_id = await kasal.working_crew("First", "Second")
+    found = await kasal.get(f"/crews/{crew_id}")
+    agent, (first, second) = found["agents"][0], found["tasks"]
+    for path, body in (
+        (f"/agents/{agent['id']}", {"name": "Ada", "model": "claude-3-opus"}),
+        (f"/tasks/{second['id']}", {"expected_output": "A list", "context": [first["id"]]}),
+        (f"/tasks/{first['id']}", {}),
+    ):
+        answer = await kasal.call("PUT", path, body)
+        assert (200, {"id": path.rpartition("/")[2], "updated": True}) == (answer.status_code, answer.json())
+
+    assert {**agent, "name": "Ada", "model": "claude-3-opus"} == await kasal.get(f"/agents/{agent['id']}")
+    assert {**second, "expected_output": "A list"} == await kasal.get(f"/tasks/{second['id']}")
+    assert first == await kasal.get(f"/tasks/{first['id']}")
+    circle = await kasal.call("PUT", f"/tasks/{first['id']}", {"context": [second["id"]]})
+    assert (400, "VALIDATION_ERROR", "context") == error_of(circle)
+
+
+async def test_executions_are_listed(kasal: Kasal) -> None:
+    """Newest first, by page and by where they stand; each as it is by itself."""
+    crew_id = await kasal.working_crew()
+    ran = [await kasal.run(crew_id) for _ in range(3)]
+    whole = await kasal.get("/executions?status=completed")
+    first, second = await kasal.get("/executions?limit=2"), await kasal.get("/executions?limit=2&page=2")
+
+    assert ran[::-1] == [one["job_id"] for one in whole["executions"]]
+    assert whole["executions"] == first["executions"] + second["executions"]
+    assert (True, False) == (first["more"], second["more"])
+    assert whole["executions"][0] == await kasal.get(f"/executions/{ran[-1]}")
+    assert [] == (await kasal.get("/executions?status=failed"))["executions"]
+    assert (400, "VALIDATION_ERROR", "status") == error_of(await kasal.call("GET", "/executions?status=done"))

@@ -29,7 +29,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"mesh/dialects/kasal/v1/agent.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"#\n\x0fGetAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"&\n\x12\x44\x65leteAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"0\n\x11ListAgentsRequest\x12\x0c\n\x04page\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\"=\n\x12\x43reateAgentRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x89\x01\n\tAgentItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x07\x63rew_id\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x0c\n\x04goal\x18\x07 \x01(\t\"X\n\x06\x41gents\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32!.mesh.dialects.kasal.v1.AgentItem\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x05\"*\n\x0c\x43reatedAgent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t2\xf5\x04\n\x0c\x41gentService\x12\x86\x01\n\nListAgents\x12).mesh.dialects.kasal.v1.ListAgentsRequest\x1a\x1e.mesh.dialects.kasal.v1.Agents\"-\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x12\n/v1/agentsZ\x10\x12\x0e/api/v1/agents\x12\xa4\x01\n\x0b\x43reateAgent\x12*.mesh.dialects.kasal.v1.CreateAgentRequest\x1a$.mesh.dialects.kasal.v1.CreatedAgent\"C\xea\xe0\x18\x05\x08\x02\x10\xc9\x01\x82\xd3\xe4\x93\x02\x34\"\n/v1/agents:\tjson_bodyZ\x1b\"\x0e/api/v1/agents:\tjson_body\x12\x9b\x01\n\x08GetAgent\x12\'.mesh.dialects.kasal.v1.GetAgentRequest\x1a!.mesh.dialects.kasal.v1.AgentItem\"C\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x34\x12\x15/v1/agents/{agent_id}Z\x1b\x12\x19/api/v1/agents/{agent_id}\x12\x96\x01\n\x0b\x44\x65leteAgent\x12*.mesh.dialects.kasal.v1.DeleteAgentRequest\x1a\x16.google.protobuf.Empty\"C\xea\xe0\x18\x05\x08\x02\x10\xcc\x01\x82\xd3\xe4\x93\x02\x34*\x15/v1/agents/{agent_id}Z\x1b*\x19/api/v1/agents/{agent_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"mesh/dialects/kasal/v1/agent.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"#\n\x0fGetAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"O\n\x12UpdateAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\'\n\tjson_body\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"+\n\x0cUpdatedAgent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07updated\x18\x02 \x01(\x08\"&\n\x12\x44\x65leteAgentRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\"0\n\x11ListAgentsRequest\x12\x0c\n\x04page\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\"=\n\x12\x43reateAgentRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x89\x01\n\tAgentItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\'\n\x07\x63rew_id\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\x0c\n\x04goal\x18\x07 \x01(\t\"X\n\x06\x41gents\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32!.mesh.dialects.kasal.v1.AgentItem\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x05\"*\n\x0c\x43reatedAgent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t2\xaf\x06\n\x0c\x41gentService\x12\x86\x01\n\nListAgents\x12).mesh.dialects.kasal.v1.ListAgentsRequest\x1a\x1e.mesh.dialects.kasal.v1.Agents\"-\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x12\n/v1/agentsZ\x10\x12\x0e/api/v1/agents\x12\xa4\x01\n\x0b\x43reateAgent\x12*.mesh.dialects.kasal.v1.CreateAgentRequest\x1a$.mesh.dialects.kasal.v1.CreatedAgent\"C\xea\xe0\x18\x05\x08\x02\x10\xc9\x01\x82\xd3\xe4\x93\x02\x34\"\n/v1/agents:\tjson_bodyZ\x1b\"\x0e/api/v1/agents:\tjson_body\x12\x9b\x01\n\x08GetAgent\x12\'.mesh.dialects.kasal.v1.GetAgentRequest\x1a!.mesh.dialects.kasal.v1.AgentItem\"C\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x34\x12\x15/v1/agents/{agent_id}Z\x1b\x12\x19/api/v1/agents/{agent_id}\x12\xb7\x01\n\x0bUpdateAgent\x12*.mesh.dialects.kasal.v1.UpdateAgentRequest\x1a$.mesh.dialects.kasal.v1.UpdatedAgent\"V\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02J\x1a\x15/v1/agents/{agent_id}:\tjson_bodyZ&\x1a\x19/api/v1/agents/{agent_id}:\tjson_body\x12\x96\x01\n\x0b\x44\x65leteAgent\x12*.mesh.dialects.kasal.v1.DeleteAgentRequest\x1a\x16.google.protobuf.Empty\"C\xea\xe0\x18\x05\x08\x02\x10\xcc\x01\x82\xd3\xe4\x93\x02\x34*\x15/v1/agents/{agent_id}Z\x1b*\x19/api/v1/agents/{agent_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,22 +42,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['CreateAgent']._serialized_options = b'\352\340\030\005\010\002\020\311\001\202\323\344\223\0024\"\n/v1/agents:\tjson_bodyZ\033\"\016/api/v1/agents:\tjson_body'
   _globals['_AGENTSERVICE'].methods_by_name['GetAgent']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\0024\022\025/v1/agents/{agent_id}Z\033\022\031/api/v1/agents/{agent_id}'
+  _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['UpdateAgent']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002J\032\025/v1/agents/{agent_id}:\tjson_bodyZ&\032\031/api/v1/agents/{agent_id}:\tjson_body'
   _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['DeleteAgent']._serialized_options = b'\352\340\030\005\010\002\020\314\001\202\323\344\223\0024*\025/v1/agents/{agent_id}Z\033*\031/api/v1/agents/{agent_id}'
   _globals['_GETAGENTREQUEST']._serialized_start=209
   _globals['_GETAGENTREQUEST']._serialized_end=244
-  _globals['_DELETEAGENTREQUEST']._serialized_start=246
-  _globals['_DELETEAGENTREQUEST']._serialized_end=284
-  _globals['_LISTAGENTSREQUEST']._serialized_start=286
-  _globals['_LISTAGENTSREQUEST']._serialized_end=334
-  _globals['_CREATEAGENTREQUEST']._serialized_start=336
-  _globals['_CREATEAGENTREQUEST']._serialized_end=397
-  _globals['_AGENTITEM']._serialized_start=400
-  _globals['_AGENTITEM']._serialized_end=537
-  _globals['_AGENTS']._serialized_start=539
-  _globals['_AGENTS']._serialized_end=627
-  _globals['_CREATEDAGENT']._serialized_start=629
-  _globals['_CREATEDAGENT']._serialized_end=671
-  _globals['_AGENTSERVICE']._serialized_start=674
-  _globals['_AGENTSERVICE']._serialized_end=1303
+  _globals['_UPDATEAGENTREQUEST']._serialized_start=246
+  _globals['_UPDATEAGENTREQUEST']._serialized_end=325
+  _globals['_UPDATEDAGENT']._serialized_start=327
+  _globals['_UPDATEDAGENT']._serialized_end=370
+  _globals['_DELETEAGENTREQUEST']._serialized_start=372
+  _globals['_DELETEAGENTREQUEST']._serialized_end=410
+  _globals['_LISTAGENTSREQUEST']._serialized_start=412
+  _globals['_LISTAGENTSREQUEST']._serialized_end=460
+  _globals['_CREATEAGENTREQUEST']._serialized_start=462
+  _globals['_CREATEAGENTREQUEST']._serialized_end=523
+  _globals['_AGENTITEM']._serialized_start=526
+  _globals['_AGENTITEM']._serialized_end=663
+  _globals['_AGENTS']._serialized_start=665
+  _globals['_AGENTS']._serialized_end=753
+  _globals['_CREATEDAGENT']._serialized_start=755
+  _globals['_CREATEDAGENT']._serialized_end=797
+  _globals['_AGENTSERVICE']._serialized_start=800
+  _globals['_AGENTSERVICE']._serialized_end=1615
 # @@protoc_insertion_point(module_scope)

@@ -47,6 +47,60 @@ class GetAgentRequest(_message.Message):
 Global___GetAgentRequest: _TypeAlias = GetAgentRequest  # noqa: Y015
 
 @_typing.final
+class UpdateAgentRequest(_message.Message):
+    """For UpdateAgent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    JSON_BODY_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """`agent_…`."""
+    @_builtins.property
+    def json_body(self) -> _httpbody_pb2.HttpBody:
+        """JSON, of which all is optional: `{"name", "role", "goal", "backstory", "model", "tools", "api_key"}`."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        json_body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["json_body", b"json_body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "json_body", b"json_body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateAgentRequest: _TypeAlias = UpdateAgentRequest  # noqa: Y015
+
+@_typing.final
+class UpdatedAgent(_message.Message):
+    """An agent was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """`agent_…`."""
+    updated: _builtins.bool
+    """True."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        updated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatedAgent: _TypeAlias = UpdatedAgent  # noqa: Y015
+
+@_typing.final
 class DeleteAgentRequest(_message.Message):
     """For DeleteAgent."""
 

@@ -51,6 +51,11 @@ class AgentServiceStub:
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
                 response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.AgentItem.FromString,
                 _registered_method=True)
+        self.UpdateAgent = channel.unary_unary(
+                '/mesh.dialects.kasal.v1.AgentService/UpdateAgent',
+                request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.UpdateAgentRequest.SerializeToString,
+                response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.UpdatedAgent.FromString,
+                _registered_method=True)
         self.DeleteAgent = channel.unary_unary(
                 '/mesh.dialects.kasal.v1.AgentService/DeleteAgent',
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.DeleteAgentRequest.SerializeToString,
@@ -83,6 +88,13 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateAgent(self, request, context):
+        """Changes what is sent of an agent; the rest stays.  Not in the document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAgent(self, request, context):
         """Deletes an agent; a crew that it is of cannot work any more.  Not in the document.
         """
@@ -107,6 +119,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.GetAgent,
                     request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.GetAgentRequest.FromString,
                     response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.AgentItem.SerializeToString,
+            ),
+            'UpdateAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAgent,
+                    request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.UpdateAgentRequest.FromString,
+                    response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.UpdatedAgent.SerializeToString,
             ),
             'DeleteAgent': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAgent,
@@ -196,6 +213,33 @@ class AgentService:
             '/mesh.dialects.kasal.v1.AgentService/GetAgent',
             mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.GetAgentRequest.SerializeToString,
             mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.AgentItem.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kasal.v1.AgentService/UpdateAgent',
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.UpdateAgentRequest.SerializeToString,
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_agent__pb2.UpdatedAgent.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class AgentServiceStub:
     """Adds an agent to a crew."""
     GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.AgentItem]
     """Returns an agent.  Not in the document."""
+    UpdateAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.UpdateAgentRequest, _agent_pb2.UpdatedAgent]
+    """Changes what is sent of an agent; the rest stays.  Not in the document."""
     DeleteAgent: _grpc.UnaryUnaryMultiCallable[_agent_pb2.DeleteAgentRequest, _empty_pb2.Empty]
     """Deletes an agent; a crew that it is of cannot work any more.  Not in the document."""
 
@@ -58,6 +60,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """Adds an agent to a crew."""
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.GetAgentRequest, _agent_pb2.AgentItem]  # type: ignore[assignment]
     """Returns an agent.  Not in the document."""
+    UpdateAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.UpdateAgentRequest, _agent_pb2.UpdatedAgent]  # type: ignore[assignment]
+    """Changes what is sent of an agent; the rest stays.  Not in the document."""
     DeleteAgent: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeleteAgentRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes an agent; a crew that it is of cannot work any more.  Not in the document."""
 
@@ -87,6 +91,14 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.AgentItem, _abc.Awaitable[_agent_pb2.AgentItem]]:
         """Returns an agent.  Not in the document."""
+
+    @_abc_1.abstractmethod
+    def UpdateAgent(
+        self,
+        request: _agent_pb2.UpdateAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.UpdatedAgent, _abc.Awaitable[_agent_pb2.UpdatedAgent]]:
+        """Changes what is sent of an agent; the rest stays.  Not in the document."""
 
     @_abc_1.abstractmethod
     def DeleteAgent(

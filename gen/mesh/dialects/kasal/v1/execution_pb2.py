@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mesh/dialects/kasal/v1/execution.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"@\n\x15StartExecutionRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"%\n\x13GetExecutionRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"@\n\x11ListTracesRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04page\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\t\"&\n\x14StopExecutionRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"E\n\x07Started\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x1a\n\x12\x65stimated_duration\x18\x03 \x01(\x05\"\xe4\x01\n\tExecution\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x10\n\x08progress\x18\x03 \x01(\x05\x12\x14\n\x0c\x63urrent_task\x18\x04 \x01(\t\x12\x12\n\nstarted_at\x18\x05 \x01(\t\x12,\n\x0c\x63ompleted_at\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12&\n\x06result\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12%\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x16.google.protobuf.Value\"\xba\x01\n\x05Trace\x12\x11\n\ttimestamp\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0e\n\x06result\x18\x04 \x01(\t\x12(\n\x08\x61gent_id\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12\'\n\x07task_id\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0f\n\x07span_id\x18\x07 \x01(\t\x12\x0b\n\x03seq\x18\x08 \x01(\x01\"T\n\x06Traces\x12-\n\x06traces\x18\x01 \x03(\x0b\x32\x1d.mesh.dialects.kasal.v1.Trace\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x05\")\n\x07Stopped\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t2\xce\x05\n\x10\x45xecutionService\x12\xad\x01\n\x0eStartExecution\x12-.mesh.dialects.kasal.v1.StartExecutionRequest\x1a\x1f.mesh.dialects.kasal.v1.Started\"K\xea\xe0\x18\x05\x08\x02\x10\xca\x01\x82\xd3\xe4\x93\x02<\"\x0e/v1/executions:\tjson_bodyZ\x1f\"\x12/api/v1/executions:\tjson_body\x12\xa7\x01\n\x0cGetExecution\x12+.mesh.dialects.kasal.v1.GetExecutionRequest\x1a!.mesh.dialects.kasal.v1.Execution\"G\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/executions/{job_id}Z\x1d\x12\x1b/api/v1/executions/{job_id}\x12\xae\x01\n\nListTraces\x12).mesh.dialects.kasal.v1.ListTracesRequest\x1a\x1e.mesh.dialects.kasal.v1.Traces\"U\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x46\x12\x1e/v1/executions/{job_id}/tracesZ$\x12\"/api/v1/executions/{job_id}/traces\x12\xae\x01\n\rStopExecution\x12,.mesh.dialects.kasal.v1.StopExecutionRequest\x1a\x1f.mesh.dialects.kasal.v1.Stopped\"N\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x42\"\x1c/v1/executions/{job_id}/stopZ\"\" /api/v1/executions/{job_id}/stopb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&mesh/dialects/kasal/v1/execution.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"@\n\x15StartExecutionRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"D\n\x15ListExecutionsRequest\x12\x0c\n\x04page\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\"_\n\nExecutions\x12\x35\n\nexecutions\x18\x01 \x03(\x0b\x32!.mesh.dialects.kasal.v1.Execution\x12\x0c\n\x04page\x18\x02 \x01(\x05\x12\x0c\n\x04more\x18\x03 \x01(\x08\"%\n\x13GetExecutionRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"@\n\x11ListTracesRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04page\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\t\"&\n\x14StopExecutionRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"E\n\x07Started\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x1a\n\x12\x65stimated_duration\x18\x03 \x01(\x05\"\xe4\x01\n\tExecution\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x10\n\x08progress\x18\x03 \x01(\x05\x12\x14\n\x0c\x63urrent_task\x18\x04 \x01(\t\x12\x12\n\nstarted_at\x18\x05 \x01(\t\x12,\n\x0c\x63ompleted_at\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12&\n\x06result\x18\x07 \x01(\x0b\x32\x16.google.protobuf.Value\x12%\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x16.google.protobuf.Value\"\xba\x01\n\x05Trace\x12\x11\n\ttimestamp\x18\x01 \x01(\t\x12\r\n\x05\x61gent\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0e\n\x06result\x18\x04 \x01(\t\x12(\n\x08\x61gent_id\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12\'\n\x07task_id\x18\x06 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0f\n\x07span_id\x18\x07 \x01(\t\x12\x0b\n\x03seq\x18\x08 \x01(\x01\"T\n\x06Traces\x12-\n\x06traces\x18\x01 \x03(\x0b\x32\x1d.mesh.dialects.kasal.v1.Trace\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x05\")\n\x07Stopped\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t2\xeb\x06\n\x10\x45xecutionService\x12\xad\x01\n\x0eStartExecution\x12-.mesh.dialects.kasal.v1.StartExecutionRequest\x1a\x1f.mesh.dialects.kasal.v1.Started\"K\xea\xe0\x18\x05\x08\x02\x10\xca\x01\x82\xd3\xe4\x93\x02<\"\x0e/v1/executions:\tjson_bodyZ\x1f\"\x12/api/v1/executions:\tjson_body\x12\x9a\x01\n\x0eListExecutions\x12-.mesh.dialects.kasal.v1.ListExecutionsRequest\x1a\".mesh.dialects.kasal.v1.Executions\"5\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02&\x12\x0e/v1/executionsZ\x14\x12\x12/api/v1/executions\x12\xa7\x01\n\x0cGetExecution\x12+.mesh.dialects.kasal.v1.GetExecutionRequest\x1a!.mesh.dialects.kasal.v1.Execution\"G\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x38\x12\x17/v1/executions/{job_id}Z\x1d\x12\x1b/api/v1/executions/{job_id}\x12\xae\x01\n\nListTraces\x12).mesh.dialects.kasal.v1.ListTracesRequest\x1a\x1e.mesh.dialects.kasal.v1.Traces\"U\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x46\x12\x1e/v1/executions/{job_id}/tracesZ$\x12\"/api/v1/executions/{job_id}/traces\x12\xae\x01\n\rStopExecution\x12,.mesh.dialects.kasal.v1.StopExecutionRequest\x1a\x1f.mesh.dialects.kasal.v1.Stopped\"N\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x42\"\x1c/v1/executions/{job_id}/stopZ\"\" /api/v1/executions/{job_id}/stopb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['StartExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['StartExecution']._serialized_options = b'\352\340\030\005\010\002\020\312\001\202\323\344\223\002<\"\016/v1/executions:\tjson_bodyZ\037\"\022/api/v1/executions:\tjson_body'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002&\022\016/v1/executionsZ\024\022\022/api/v1/executions'
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\0028\022\027/v1/executions/{job_id}Z\035\022\033/api/v1/executions/{job_id}'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListTraces']._loaded_options = None
@@ -45,22 +47,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTIONSERVICE'].methods_by_name['StopExecution']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002B\"\034/v1/executions/{job_id}/stopZ\"\" /api/v1/executions/{job_id}/stop'
   _globals['_STARTEXECUTIONREQUEST']._serialized_start=184
   _globals['_STARTEXECUTIONREQUEST']._serialized_end=248
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=250
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=287
-  _globals['_LISTTRACESREQUEST']._serialized_start=289
-  _globals['_LISTTRACESREQUEST']._serialized_end=353
-  _globals['_STOPEXECUTIONREQUEST']._serialized_start=355
-  _globals['_STOPEXECUTIONREQUEST']._serialized_end=393
-  _globals['_STARTED']._serialized_start=395
-  _globals['_STARTED']._serialized_end=464
-  _globals['_EXECUTION']._serialized_start=467
-  _globals['_EXECUTION']._serialized_end=695
-  _globals['_TRACE']._serialized_start=698
-  _globals['_TRACE']._serialized_end=884
-  _globals['_TRACES']._serialized_start=886
-  _globals['_TRACES']._serialized_end=970
-  _globals['_STOPPED']._serialized_start=972
-  _globals['_STOPPED']._serialized_end=1013
-  _globals['_EXECUTIONSERVICE']._serialized_start=1016
-  _globals['_EXECUTIONSERVICE']._serialized_end=1734
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=250
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=318
+  _globals['_EXECUTIONS']._serialized_start=320
+  _globals['_EXECUTIONS']._serialized_end=415
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=417
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=454
+  _globals['_LISTTRACESREQUEST']._serialized_start=456
+  _globals['_LISTTRACESREQUEST']._serialized_end=520
+  _globals['_STOPEXECUTIONREQUEST']._serialized_start=522
+  _globals['_STOPEXECUTIONREQUEST']._serialized_end=560
+  _globals['_STARTED']._serialized_start=562
+  _globals['_STARTED']._serialized_end=631
+  _globals['_EXECUTION']._serialized_start=634
+  _globals['_EXECUTION']._serialized_end=862
+  _globals['_TRACE']._serialized_start=865
+  _globals['_TRACE']._serialized_end=1051
+  _globals['_TRACES']._serialized_start=1053
+  _globals['_TRACES']._serialized_end=1137
+  _globals['_STOPPED']._serialized_start=1139
+  _globals['_STOPPED']._serialized_end=1180
+  _globals['_EXECUTIONSERVICE']._serialized_start=1183
+  _globals['_EXECUTIONSERVICE']._serialized_end=2058
 # @@protoc_insertion_point(module_scope)

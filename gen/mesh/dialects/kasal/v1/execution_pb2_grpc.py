@@ -40,6 +40,11 @@ class ExecutionServiceStub:
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.StartExecutionRequest.SerializeToString,
                 response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.Started.FromString,
                 _registered_method=True)
+        self.ListExecutions = channel.unary_unary(
+                '/mesh.dialects.kasal.v1.ExecutionService/ListExecutions',
+                request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.ListExecutionsRequest.SerializeToString,
+                response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.Executions.FromString,
+                _registered_method=True)
         self.GetExecution = channel.unary_unary(
                 '/mesh.dialects.kasal.v1.ExecutionService/GetExecution',
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.GetExecutionRequest.SerializeToString,
@@ -63,6 +68,13 @@ class ExecutionServiceServicer:
 
     def StartExecution(self, request, context):
         """Starts an execution of a crew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExecutions(self, request, context):
+        """Lists executions of crews, newest first.  Not in the document.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +108,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.StartExecution,
                     request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.StartExecutionRequest.FromString,
                     response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.Started.SerializeToString,
+            ),
+            'ListExecutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExecutions,
+                    request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.ListExecutionsRequest.FromString,
+                    response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.Executions.SerializeToString,
             ),
             'GetExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExecution,
@@ -141,6 +158,33 @@ class ExecutionService:
             '/mesh.dialects.kasal.v1.ExecutionService/StartExecution',
             mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.StartExecutionRequest.SerializeToString,
             mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.Started.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kasal.v1.ExecutionService/ListExecutions',
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.ListExecutionsRequest.SerializeToString,
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_execution__pb2.Executions.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class ExecutionServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ExecutionServiceAsyncStub: ...
     StartExecution: _grpc.UnaryUnaryMultiCallable[_execution_pb2.StartExecutionRequest, _execution_pb2.Started]
     """Starts an execution of a crew."""
+    ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ListExecutionsRequest, _execution_pb2.Executions]
+    """Lists executions of crews, newest first.  Not in the document."""
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_pb2.GetExecutionRequest, _execution_pb2.Execution]
     """Returns where an execution stands."""
     ListTraces: _grpc.UnaryUnaryMultiCallable[_execution_pb2.ListTracesRequest, _execution_pb2.Traces]
@@ -53,6 +55,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartExecution: _aio.UnaryUnaryMultiCallable[_execution_pb2.StartExecutionRequest, _execution_pb2.Started]  # type: ignore[assignment]
     """Starts an execution of a crew."""
+    ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_pb2.ListExecutionsRequest, _execution_pb2.Executions]  # type: ignore[assignment]
+    """Lists executions of crews, newest first.  Not in the document."""
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_pb2.GetExecutionRequest, _execution_pb2.Execution]  # type: ignore[assignment]
     """Returns where an execution stands."""
     ListTraces: _aio.UnaryUnaryMultiCallable[_execution_pb2.ListTracesRequest, _execution_pb2.Traces]  # type: ignore[assignment]
@@ -70,6 +74,14 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_pb2.Started, _abc.Awaitable[_execution_pb2.Started]]:
         """Starts an execution of a crew."""
+
+    @_abc_1.abstractmethod
+    def ListExecutions(
+        self,
+        request: _execution_pb2.ListExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_pb2.Executions, _abc.Awaitable[_execution_pb2.Executions]]:
+        """Lists executions of crews, newest first.  Not in the document."""
 
     @_abc_1.abstractmethod
     def GetExecution(

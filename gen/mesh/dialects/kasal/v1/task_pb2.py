@@ -29,7 +29,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mesh/dialects/kasal/v1/task.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"$\n\x11\x44\x65leteTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"/\n\x10ListTasksRequest\x12\x0c\n\x04page\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\"<\n\x11\x43reateTaskRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\xa7\x01\n\x08TaskItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12(\n\x08\x61gent_id\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\'\n\x07\x63rew_id\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x17\n\x0f\x65xpected_output\x18\x06 \x01(\t\"U\n\x05Tasks\x12/\n\x05tasks\x18\x01 \x03(\x0b\x32 .mesh.dialects.kasal.v1.TaskItem\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x05\")\n\x0b\x43reatedTask\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t2\xdd\x04\n\x0bTaskService\x12\x81\x01\n\tListTasks\x12(.mesh.dialects.kasal.v1.ListTasksRequest\x1a\x1d.mesh.dialects.kasal.v1.Tasks\"+\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1c\x12\t/v1/tasksZ\x0f\x12\r/api/v1/tasks\x12\x9f\x01\n\nCreateTask\x12).mesh.dialects.kasal.v1.CreateTaskRequest\x1a#.mesh.dialects.kasal.v1.CreatedTask\"A\xea\xe0\x18\x05\x08\x02\x10\xc9\x01\x82\xd3\xe4\x93\x02\x32\"\t/v1/tasks:\tjson_bodyZ\x1a\"\r/api/v1/tasks:\tjson_body\x12\x94\x01\n\x07GetTask\x12&.mesh.dialects.kasal.v1.GetTaskRequest\x1a .mesh.dialects.kasal.v1.TaskItem\"?\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x30\x12\x13/v1/tasks/{task_id}Z\x19\x12\x17/api/v1/tasks/{task_id}\x12\x90\x01\n\nDeleteTask\x12).mesh.dialects.kasal.v1.DeleteTaskRequest\x1a\x16.google.protobuf.Empty\"?\xea\xe0\x18\x05\x08\x02\x10\xcc\x01\x82\xd3\xe4\x93\x02\x30*\x13/v1/tasks/{task_id}Z\x19*\x17/api/v1/tasks/{task_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mesh/dialects/kasal/v1/task.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmesh/gateway/v1/options.proto\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"M\n\x11UpdateTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\'\n\tjson_body\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBody\"*\n\x0bUpdatedTask\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07updated\x18\x02 \x01(\x08\"$\n\x11\x44\x65leteTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"/\n\x10ListTasksRequest\x12\x0c\n\x04page\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\t\"<\n\x11\x43reateTaskRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\xa7\x01\n\x08TaskItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12(\n\x08\x61gent_id\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\'\n\x07\x63rew_id\x18\x05 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x17\n\x0f\x65xpected_output\x18\x06 \x01(\t\"U\n\x05Tasks\x12/\n\x05tasks\x18\x01 \x03(\x0b\x32 .mesh.dialects.kasal.v1.TaskItem\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x05\")\n\x0b\x43reatedTask\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t2\x90\x06\n\x0bTaskService\x12\x81\x01\n\tListTasks\x12(.mesh.dialects.kasal.v1.ListTasksRequest\x1a\x1d.mesh.dialects.kasal.v1.Tasks\"+\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1c\x12\t/v1/tasksZ\x0f\x12\r/api/v1/tasks\x12\x9f\x01\n\nCreateTask\x12).mesh.dialects.kasal.v1.CreateTaskRequest\x1a#.mesh.dialects.kasal.v1.CreatedTask\"A\xea\xe0\x18\x05\x08\x02\x10\xc9\x01\x82\xd3\xe4\x93\x02\x32\"\t/v1/tasks:\tjson_bodyZ\x1a\"\r/api/v1/tasks:\tjson_body\x12\x94\x01\n\x07GetTask\x12&.mesh.dialects.kasal.v1.GetTaskRequest\x1a .mesh.dialects.kasal.v1.TaskItem\"?\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x30\x12\x13/v1/tasks/{task_id}Z\x19\x12\x17/api/v1/tasks/{task_id}\x12\xb0\x01\n\nUpdateTask\x12).mesh.dialects.kasal.v1.UpdateTaskRequest\x1a#.mesh.dialects.kasal.v1.UpdatedTask\"R\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x46\x1a\x13/v1/tasks/{task_id}:\tjson_bodyZ$\x1a\x17/api/v1/tasks/{task_id}:\tjson_body\x12\x90\x01\n\nDeleteTask\x12).mesh.dialects.kasal.v1.DeleteTaskRequest\x1a\x16.google.protobuf.Empty\"?\xea\xe0\x18\x05\x08\x02\x10\xcc\x01\x82\xd3\xe4\x93\x02\x30*\x13/v1/tasks/{task_id}Z\x19*\x17/api/v1/tasks/{task_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,22 +42,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKSERVICE'].methods_by_name['CreateTask']._serialized_options = b'\352\340\030\005\010\002\020\311\001\202\323\344\223\0022\"\t/v1/tasks:\tjson_bodyZ\032\"\r/api/v1/tasks:\tjson_body'
   _globals['_TASKSERVICE'].methods_by_name['GetTask']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['GetTask']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\0020\022\023/v1/tasks/{task_id}Z\031\022\027/api/v1/tasks/{task_id}'
+  _globals['_TASKSERVICE'].methods_by_name['UpdateTask']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['UpdateTask']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002F\032\023/v1/tasks/{task_id}:\tjson_bodyZ$\032\027/api/v1/tasks/{task_id}:\tjson_body'
   _globals['_TASKSERVICE'].methods_by_name['DeleteTask']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['DeleteTask']._serialized_options = b'\352\340\030\005\010\002\020\314\001\202\323\344\223\0020*\023/v1/tasks/{task_id}Z\031*\027/api/v1/tasks/{task_id}'
   _globals['_GETTASKREQUEST']._serialized_start=208
   _globals['_GETTASKREQUEST']._serialized_end=241
-  _globals['_DELETETASKREQUEST']._serialized_start=243
-  _globals['_DELETETASKREQUEST']._serialized_end=279
-  _globals['_LISTTASKSREQUEST']._serialized_start=281
-  _globals['_LISTTASKSREQUEST']._serialized_end=328
-  _globals['_CREATETASKREQUEST']._serialized_start=330
-  _globals['_CREATETASKREQUEST']._serialized_end=390
-  _globals['_TASKITEM']._serialized_start=393
-  _globals['_TASKITEM']._serialized_end=560
-  _globals['_TASKS']._serialized_start=562
-  _globals['_TASKS']._serialized_end=647
-  _globals['_CREATEDTASK']._serialized_start=649
-  _globals['_CREATEDTASK']._serialized_end=690
-  _globals['_TASKSERVICE']._serialized_start=693
-  _globals['_TASKSERVICE']._serialized_end=1298
+  _globals['_UPDATETASKREQUEST']._serialized_start=243
+  _globals['_UPDATETASKREQUEST']._serialized_end=320
+  _globals['_UPDATEDTASK']._serialized_start=322
+  _globals['_UPDATEDTASK']._serialized_end=364
+  _globals['_DELETETASKREQUEST']._serialized_start=366
+  _globals['_DELETETASKREQUEST']._serialized_end=402
+  _globals['_LISTTASKSREQUEST']._serialized_start=404
+  _globals['_LISTTASKSREQUEST']._serialized_end=451
+  _globals['_CREATETASKREQUEST']._serialized_start=453
+  _globals['_CREATETASKREQUEST']._serialized_end=513
+  _globals['_TASKITEM']._serialized_start=516
+  _globals['_TASKITEM']._serialized_end=683
+  _globals['_TASKS']._serialized_start=685
+  _globals['_TASKS']._serialized_end=770
+  _globals['_CREATEDTASK']._serialized_start=772
+  _globals['_CREATEDTASK']._serialized_end=813
+  _globals['_TASKSERVICE']._serialized_start=816
+  _globals['_TASKSERVICE']._serialized_end=1600
 # @@protoc_insertion_point(module_scope)

@@ -47,6 +47,60 @@ class GetTaskRequest(_message.Message):
 Global___GetTaskRequest: _TypeAlias = GetTaskRequest  # noqa: Y015
 
 @_typing.final
+class UpdateTaskRequest(_message.Message):
+    """For UpdateTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    JSON_BODY_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """`task_…`."""
+    @_builtins.property
+    def json_body(self) -> _httpbody_pb2.HttpBody:
+        """JSON, of which all is optional: `{"agent_id", "description", "expected_output", "context"}`."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        json_body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["json_body", b"json_body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["json_body", b"json_body", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateTaskRequest: _TypeAlias = UpdateTaskRequest  # noqa: Y015
+
+@_typing.final
+class UpdatedTask(_message.Message):
+    """A task was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    UPDATED_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """`task_…`."""
+    updated: _builtins.bool
+    """True."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        updated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatedTask: _TypeAlias = UpdatedTask  # noqa: Y015
+
+@_typing.final
 class DeleteTaskRequest(_message.Message):
     """For DeleteTask."""
 

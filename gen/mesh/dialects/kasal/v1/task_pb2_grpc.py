@@ -51,6 +51,11 @@ class TaskServiceStub:
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.GetTaskRequest.SerializeToString,
                 response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.TaskItem.FromString,
                 _registered_method=True)
+        self.UpdateTask = channel.unary_unary(
+                '/mesh.dialects.kasal.v1.TaskService/UpdateTask',
+                request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.UpdateTaskRequest.SerializeToString,
+                response_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.UpdatedTask.FromString,
+                _registered_method=True)
         self.DeleteTask = channel.unary_unary(
                 '/mesh.dialects.kasal.v1.TaskService/DeleteTask',
                 request_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.DeleteTaskRequest.SerializeToString,
@@ -83,6 +88,13 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateTask(self, request, context):
+        """Changes what is sent of a task; the rest stays.  Not in the document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteTask(self, request, context):
         """Deletes a task on which no other depends.  Not in the document.
         """
@@ -107,6 +119,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.GetTask,
                     request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.GetTaskRequest.FromString,
                     response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.TaskItem.SerializeToString,
+            ),
+            'UpdateTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTask,
+                    request_deserializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.UpdateTaskRequest.FromString,
+                    response_serializer=mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.UpdatedTask.SerializeToString,
             ),
             'DeleteTask': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteTask,
@@ -196,6 +213,33 @@ class TaskService:
             '/mesh.dialects.kasal.v1.TaskService/GetTask',
             mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.GetTaskRequest.SerializeToString,
             mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.TaskItem.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kasal.v1.TaskService/UpdateTask',
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.UpdateTaskRequest.SerializeToString,
+            mesh_dot_dialects_dot_kasal_dot_v1_dot_task__pb2.UpdatedTask.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class TaskServiceStub:
     """Adds a task at the end of those of its agent's crew."""
     GetTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.GetTaskRequest, _task_pb2.TaskItem]
     """Returns a task.  Not in the document."""
+    UpdateTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.UpdateTaskRequest, _task_pb2.UpdatedTask]
+    """Changes what is sent of a task; the rest stays.  Not in the document."""
     DeleteTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.DeleteTaskRequest, _empty_pb2.Empty]
     """Deletes a task on which no other depends.  Not in the document."""
 
@@ -58,6 +60,8 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Adds a task at the end of those of its agent's crew."""
     GetTask: _aio.UnaryUnaryMultiCallable[_task_pb2.GetTaskRequest, _task_pb2.TaskItem]  # type: ignore[assignment]
     """Returns a task.  Not in the document."""
+    UpdateTask: _aio.UnaryUnaryMultiCallable[_task_pb2.UpdateTaskRequest, _task_pb2.UpdatedTask]  # type: ignore[assignment]
+    """Changes what is sent of a task; the rest stays.  Not in the document."""
     DeleteTask: _aio.UnaryUnaryMultiCallable[_task_pb2.DeleteTaskRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a task on which no other depends.  Not in the document."""
 
@@ -87,6 +91,14 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.TaskItem, _abc.Awaitable[_task_pb2.TaskItem]]:
         """Returns a task.  Not in the document."""
+
+    @_abc_1.abstractmethod
+    def UpdateTask(
+        self,
+        request: _task_pb2.UpdateTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.UpdatedTask, _abc.Awaitable[_task_pb2.UpdatedTask]]:
+        """Changes what is sent of a task; the rest stays.  Not in the document."""
 
     @_abc_1.abstractmethod
     def DeleteTask(
