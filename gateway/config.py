@@ -4,7 +4,8 @@ import ipaddress
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from meshkit.service import Settings
 
@@ -17,6 +18,8 @@ RATES: dict[Tier, int] = {"enterprise": 5_000, "pro": 2_000, "free": 1_000, "san
 class Config(Settings):
     """Of the gateway process.  Every field has a default that works on a laptop."""
 
+    model_config = SettingsConfigDict(populate_by_name=True)  # beside the names that Koda's documentation gives
+
     gateway_address: str = "127.0.0.1:3375"
     """Where the dialects' gRPC services listen."""
 
@@ -25,6 +28,27 @@ class Config(Settings):
 
     hashes: Literal["", "kodosumi"] = ""
     """How inputs of locks are hashed: empty for MIP-004, `kodosumi` for what the seed notebook prints."""
+
+    runtime_local_ui_token: SecretStr = Field(default=SecretStr(""), validation_alias="RUNTIME_LOCAL_UI_TOKEN")
+    """What a dashboard on another origin sends as `X-Runtime-Token` (Koda); empty: nothing is taken."""
+
+    control_plane_api_token: SecretStr = Field(default=SecretStr(""), validation_alias="CONTROL_PLANE_API_TOKEN")
+    """What tools may send as `Authorization: Bearer` in place of an operator's token (Koda); several with commas."""
+
+    control_plane_operator: str = "admin"
+    """Whom those two stand for: the login of an operator."""
+
+    local_access: Literal["allow", "refuse"] = "allow"
+    """Whether programs of this machine need no token where an API was documented without (Codex), while `host` is
+    loopback; from elsewhere, and with `refuse`, they do."""
+
+    origins: dict[str, list[str]] = Field(default_factory=dict)
+    """Pages of other sites that may call a dialect, by its name; JSON, such as `{"codex": ["https://app.example.com"]}`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether programs of this machine need no token where an API was documented without."""
+        return self.loopback and self.local_access == "allow"
 
 
 class EdgeConfig(Config):
@@ -35,6 +59,9 @@ class EdgeConfig(Config):
 
     port: int = Field(default=3370, ge=1, le=65535)
     """The port Envoy listens on."""
+
+    native_ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
+    """Ports that Envoy listens on, too, by the dialect whose documents name them; JSON, such as `{"koda": 8090}`."""
 
     public_url: str = ""
     """The address people use, if it is not what they send as Host: `https://mesh.example.com` behind a TLS proxy."""
@@ -48,6 +75,9 @@ class EdgeConfig(Config):
 
     rate_limits: dict[Tier, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Requests a second of a tier, where they are not `RATES`; JSON, such as `{"free": 50, "sandbox": 5}`."""
+
+    control_plane_rate_limit: int = Field(default=120, ge=1, validation_alias="CONTROL_PLANE_RATE_LIMIT")
+    """Requests a minute that one user, or one address without a token, may send to the paths of Koda."""
 
     connections_max: int = Field(default=10_000, ge=1)
     """Open client connections; more are refused."""

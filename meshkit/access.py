@@ -6,7 +6,7 @@ mesh's secret (`meshkit.identity`).  Servicers check no roles; they ask `caller(
 
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from mesh.gateway.v1 import options_pb2
 
@@ -14,15 +14,21 @@ from meshkit import identity
 from meshkit.errors import Denied, Unauthenticated
 from meshkit.identity import GUEST_HEADER, SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor, Context
-from meshkit.principal import GUEST, NOBODY, Principal, acting
+from meshkit.principal import LOCAL, NOBODY, WITHOUT_TOKEN, Principal, acting
 from meshkit.rules import rule_of
 from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
+
+Finder = Callable[[Mapping[str, str]], Awaitable[str]]
+"""Returns the access token of a request by its headers, an empty string for none; raises `MeshError` for a credential
+that it knows and refuses."""
 
 
 class Auth(AroundInterceptor):
     """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is.
 
-    `credentials` says where callers of a method, `/package.Service/Method`, put their token.
+    `credentials` says where callers of a method, `/package.Service/Method`, put their token.  Where they may send
+    something else that stands for one, `finder` returns who finds the token, in place of that.  `is_local` says of a
+    call's metadata whether it comes from this machine and needs none where the rule says LOCAL.
     """
 
     def __init__(
@@ -30,24 +36,31 @@ class Auth(AroundInterceptor):
         verifier: TokenVerifier,
         secret: bytes,
         credentials: Callable[[str], Credentials] = lambda method: MESH,
+        finder: Callable[[str], Finder | None] = lambda method: None,
+        is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
     ) -> None:
         super().__init__()
         self.verifier = verifier
         """For calls that come another way than gRPC, such as a WebSocket."""
         self._secret = secret
         self._credentials = credentials
-        self._policies: dict[str, tuple[options_pb2.Rule, Credentials]] = {}
+        self._finder = finder
+        self._is_local = is_local
+        self._policies: dict[str, tuple[options_pb2.Rule, Finder]] = {}
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Raise `Unauthenticated` or `Denied`, or set `caller()` for the call."""
         policy = self._policies.get(method)
         if policy is None:
-            policy = self._policies[method] = (rule_of(method), self._credentials(method))
-        rule, credentials = policy
+            find = self._finder(method) or _in(self._credentials(method))
+            policy = self._policies[method] = (rule_of(method), find)
+        rule, find = policy
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        token = credentials.find(metadata)
+        token = await find(metadata)
         principal = await self._principal(metadata, token, optional=rule.access == options_pb2.ACCESS_PUBLIC)
+        if principal == NOBODY and rule.access == options_pb2.ACCESS_LOCAL and self._is_local(metadata):
+            principal = LOCAL
         check_access(principal, rule.access, guests=rule.guests)
         with acting(principal):
             yield
@@ -57,10 +70,19 @@ class Auth(AroundInterceptor):
         if badge := metadata.get(SERVICE_HEADER):
             kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
             if kind == "service":
-                principal = dataclasses.replace(GUEST if GUEST_HEADER in metadata else principal, service=name)
+                principal = dataclasses.replace(
+                    WITHOUT_TOKEN.get(metadata.get(GUEST_HEADER, ""), principal), service=name
+                )
             elif kind == "host":
                 principal = dataclasses.replace(principal, host=name)
         return principal
+
+
+def _in(credentials: Credentials) -> Finder:
+    async def find(metadata: Mapping[str, str]) -> str:
+        return credentials.find(metadata)
+
+    return find
 
 
 async def user_of(token: str, verifier: TokenVerifier, *, optional: bool) -> Principal:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import pathlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Literal, TypeVar
 
 import grpc
@@ -14,7 +14,7 @@ from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meshkit import client, databases, identity, secrets
-from meshkit.access import Auth
+from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
 from meshkit.errors import from_rpc
@@ -116,11 +116,15 @@ def from_environment(kind: type[S]) -> S:
 
 @contextlib.asynccontextmanager
 async def authenticated(
-    settings: Settings, service: str, credentials: Callable[[str], Credentials] = lambda method: MESH
+    settings: Settings,
+    service: str,
+    credentials: Callable[[str], Credentials] = lambda method: MESH,
+    finder: Callable[[str], Finder | None] = lambda method: None,
+    is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
 ) -> AsyncIterator[Auth]:
     """Verify tokens with the auth service's keys and follow its revocations for the length of the block.
 
-    `credentials` says where callers of a method put their token.
+    `credentials`, `finder` and `is_local` are as in `Auth`.
     """
     revocations = Revocations(complete=False)
     async with contextlib.AsyncExitStack() as stack:
@@ -134,7 +138,7 @@ async def authenticated(
 
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
-        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials)
+        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials, finder, is_local)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:

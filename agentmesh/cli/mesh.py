@@ -33,6 +33,9 @@ def up(
     log_level: Annotated[
         str, typer.Option(help="debug, info, warning or error.", envvar="AGENTMESH_LOG_LEVEL")
     ] = "info",
+    native_ports: Annotated[
+        bool, typer.Option("--native-ports", help="Also listen on 5246 (Codex), 8000 (Kasal) and 8090 (Koda).")
+    ] = False,
 ) -> None:
     """Start a mesh; `agentmesh ready URL` on stdout says that it answers.  Ctrl-C ends it.
 
@@ -46,6 +49,7 @@ def up(
         "data_dir": str(data_dir),
         "examples": examples,
         "log_level": log_level.lower(),
+        "native_ports": native_ports,
     }
     _become("agentmesh.supervisor", json.dumps(options))
 

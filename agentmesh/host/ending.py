@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import gc
 import io
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def prepare() -> None:
 def inherit_nothing() -> None:
     """Call in a fork: from now on the exit handlers are its own."""
     atexit._clear()  # as the forks of multiprocessing do
-    for inherited in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+    for inherited in _finalizers():
         inherited.atexit = False
     atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
     weakref.finalize._registered_with_atexit = True  # type: ignore[attr-defined]
@@ -40,8 +41,11 @@ def inherit_nothing() -> None:
 def wind_up(give_up: Callable[[str], object]) -> None:
     """Run the exit handlers and write out files; `give_up` is called in a thread if that takes too long.
 
-    It gets the words for that, and ends the process.
+    It gets the words for that, and ends the process.  A job that has left neither need not wait for that thread.
     """
+    if not _has_left_something():
+        _flush(_standard())
+        return
     late = f"exit handlers and open files took longer than {PATIENCE_S:g} s: the job ends without them"
     done = threading.Lock()
 
@@ -55,10 +59,24 @@ def wind_up(give_up: Callable[[str], object]) -> None:
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     with contextlib.suppress(Exception):
-        _flush([*_inherited, *_files()])
+        _flush([*_inherited, *_files()])  # exit handlers may have opened some
     if not done.acquire(blocking=False):  # it is being ended
         threading.Event().wait()
     timer.cancel()
+
+
+def _has_left_something() -> bool:
+    standard = _standard()
+    files = [file for file in (*_inherited, *_files()) if not any(file is stream for stream in standard)]
+    return bool(files) or atexit._ncallbacks() > 1 or any(each.atexit for each in _finalizers())
+
+
+def _standard() -> list[Any]:
+    return [stream for stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__) if stream is not None]
+
+
+def _finalizers() -> list[Any]:
+    return list(weakref.finalize._registry)  # type: ignore[attr-defined]
 
 
 def _files() -> list[Any]:

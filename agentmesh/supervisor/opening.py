@@ -7,15 +7,17 @@ A process of its own that ends when the mesh is ready: it needs gRPC, and the su
 
 import argparse
 import asyncio
+import importlib.resources
 import os
 import stat
 import sys
 import time
 
 import grpc
+import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from agentmesh.client import AsyncClient, MeshError
+from agentmesh.client import AsyncClient, CrewPlan, MeshError
 
 READY_WITHIN_S = 60.0
 _RETRY_S = 0.02
@@ -96,10 +98,25 @@ async def wait_for_all(parts: list[str]) -> list[str]:
     return sorted(waits[task] for task in late)
 
 
+async def define_examples(mesh: AsyncClient) -> None:
+    """Add the agent and the crew of the examples, unless they are there.  Raises `MeshError`."""
+    agent = yaml.safe_load(_example("atlas.yaml"))
+    if agent["slug"] not in {each.slug async for each in mesh.agents.list()}:
+        await mesh.agents.create(**agent)
+    plan = CrewPlan.parse(_example("marketing.yaml"))
+    if plan.name not in {each.display_name async for each in mesh.crews.list()}:
+        await mesh.apply(plan)
+
+
+def _example(name: str) -> str:
+    return importlib.resources.files("examples.agents").joinpath(name).read_text("utf-8")
+
+
 async def boot_examples(url: str) -> None:
-    """Expose the examples that are not exposed yet, and boot.  Raises `MeshError`."""
+    """Add the examples that are not there yet, and boot those that have flows.  Raises `MeshError`."""
     async with AsyncClient(url) as mesh:
         await mesh.login(ADMIN_LOGIN, os.environ.get("AGENTMESH_ADMIN_PASSWORD", ADMIN_LOGIN))
+        await define_examples(mesh)
         there = {expose.name async for expose in mesh.exposes()}
         for name, (display_name, import_path) in EXAMPLES.items():
             if name not in there:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import json
 import os
 import pathlib
 import shutil
@@ -25,6 +26,9 @@ IMPORT_ALIASES = {
     "tests.test_masumi": "examples.sumi_test.app",
 }
 
+NATIVE_PORTS = {"codex": 5246, "kasal": 8000, "koda": 8090}
+"""Where their documents say that the foreign APIs are, by dialect."""
+
 _LISTENING = [name for name, service in SERVICES.items() if service.probe == "grpc"]
 
 
@@ -46,6 +50,8 @@ class Options:
     """Whether the example apps are exposed and booted."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    native_ports: bool = False
+    """Whether the front door also listens where the documents of foreign APIs say that they are."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,8 @@ def settled(options: Options) -> Iterator[Plan]:
             for hold in holds:
                 stack.callback(hold.close)
             port = _front_port(options, host, stack)
+            if options.native_ports:
+                _check_native(options.host, host, port)
         except ports.PortsExhausted as error:
             raise UsageError(str(error)) from error
         yield make(options, host, port, run_dir, free)
@@ -114,6 +122,8 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         PYTHONUNBUFFERED="1",
     )
     env.update({f"AGENTMESH_{name.upper()}_ADDRESS": address for name, address in listening.items()})
+    if options.native_ports:
+        env["AGENTMESH_NATIVE_PORTS"] = json.dumps(NATIVE_PORTS)
     if options.examples:
         env["AGENTMESH_IMPORT_ALIASES"] = ",".join(f"{old}={new}" for old, new in IMPORT_ALIASES.items())
     url = f"http://{_bracketed(options.host)}:{port}"
@@ -177,6 +187,14 @@ def _front_port(options: Options, host: str, stack: contextlib.ExitStack) -> int
     raise UsageError(
         f"port {options.port} of {options.host} is in use: choose another with --port, or --port 0 for a free one"
     )
+
+
+def _check_native(typed: str, host: str, port: int) -> None:
+    for dialect, number in NATIVE_PORTS.items():
+        if number == port or not ports.is_free(host, number):
+            raise UsageError(
+                f"port {number} of {typed}, which is {dialect}'s, is in use: free it, or leave --native-ports out"
+            )
 
 
 @contextlib.contextmanager

@@ -6,8 +6,15 @@ from collections.abc import AsyncIterator
 
 from mesh.auth.v1 import auth_pb2_grpc
 from mesh.payments.v1 import ledger_pb2_grpc, payments_pb2_grpc
-from mesh.registry.v1 import registry_pb2_grpc
-from mesh.runner.v1 import app_pb2_grpc, job_pb2_grpc, lock_pb2_grpc
+from mesh.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, registry_pb2_grpc, tool_pb2_grpc
+from mesh.runner.v1 import (
+    app_pb2_grpc,
+    conversation_pb2_grpc,
+    job_pb2_grpc,
+    lock_pb2_grpc,
+    memory_pb2_grpc,
+    trace_pb2_grpc,
+)
 
 from gateway.config import Config
 from gateway.http.repeats import Keys
@@ -25,7 +32,14 @@ class Peers:
     exposes: registry_pb2_grpc.ExposeServiceStub
     boot: registry_pb2_grpc.BootServiceStub
     flows: registry_pb2_grpc.FlowServiceStub
+    agents: agent_pb2_grpc.AgentServiceStub
+    crews: crew_pb2_grpc.CrewServiceStub
+    task_defs: crew_pb2_grpc.TaskDefServiceStub
+    tools: tool_pb2_grpc.ToolServiceStub
     jobs: job_pb2_grpc.JobServiceStub
+    traces: trace_pb2_grpc.TraceServiceStub
+    conversations: conversation_pb2_grpc.ConversationServiceStub
+    memory: memory_pb2_grpc.MemoryServiceStub
     apps: app_pb2_grpc.AppServiceStub
     locks: lock_pb2_grpc.LockServiceStub
     payments: payments_pb2_grpc.PaymentServiceStub
@@ -59,7 +73,14 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             exposes=registry_pb2_grpc.ExposeServiceStub(registry),
             boot=registry_pb2_grpc.BootServiceStub(registry),
             flows=flows,
+            agents=agent_pb2_grpc.AgentServiceStub(registry),
+            crews=crew_pb2_grpc.CrewServiceStub(registry),
+            task_defs=crew_pb2_grpc.TaskDefServiceStub(registry),
+            tools=tool_pb2_grpc.ToolServiceStub(registry),
             jobs=job_pb2_grpc.JobServiceStub(runner),
+            traces=trace_pb2_grpc.TraceServiceStub(runner),
+            conversations=conversation_pb2_grpc.ConversationServiceStub(runner),
+            memory=memory_pb2_grpc.MemoryServiceStub(runner),
             apps=app_pb2_grpc.AppServiceStub(runner),
             locks=lock_pb2_grpc.LockServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),

@@ -7,13 +7,20 @@ it twice.  `Words` takes no column that leaves a state out, or has one that ther
 
 from collections.abc import Mapping
 
+from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import job_pb2
 
 from meshkit.errors import Invalid
 
 _PREFIX = "JOB_STATE_"
 STATES: dict[str, int] = {name.removeprefix(_PREFIX): number for name, number in job_pb2.JobState.items() if number}
-"""Every state that is ever stored, by name."""
+"""Every state of a job that is ever stored, by name."""
+AGENT_STATES: dict[str, int] = {
+    "DRAFT": agent_pb2.AGENT_STATE_DRAFT,
+    "ACTIVE": agent_pb2.AGENT_STATE_ACTIVE,
+    "PAUSED": agent_pb2.AGENT_STATE_PAUSED,
+}
+"""Every state in which an agent is listed, by name."""
 
 RUNNING = job_pb2.JOB_STATE_RUNNING
 SUCCEEDED = job_pb2.JOB_STATE_SUCCEEDED
@@ -26,13 +33,19 @@ TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 class Words:
     """One dialect's column, read in both directions."""
 
-    def __init__(self, name: str, column: Mapping[str, str]) -> None:
-        """`column` has a word for every state, by the state's name.  Raises `ValueError` if it does not."""
-        if wrong := STATES.keys() ^ column.keys():
+    def __init__(
+        self, name: str, column: Mapping[str, str], states: Mapping[str, int] = STATES, field: str = "status"
+    ) -> None:
+        """`column` has a word for every state, by the state's name.  Raises `ValueError` if it does not.
+
+        `states` are those that there are, and `field` is what a filter by word is called.
+        """
+        if wrong := states.keys() ^ column.keys():
             raise ValueError(f"{name}: these are no states, or have no word: {', '.join(sorted(wrong))}")
         self.name = name
         self.column = dict(column)
-        self._words = {STATES[state]: word for state, word in column.items()}
+        self._field = field
+        self._words = {states[state]: word for state, word in column.items()}
         self._states: dict[str, frozenset[int]] = {
             word: frozenset(state for state, other in self._words.items() if other == word) for word in column.values()
         }
@@ -47,12 +60,12 @@ class Words:
         return self._words[state]
 
     def states(self, word: str) -> frozenset[int]:
-        """Return the states that are shown as `word`.  Raises `Invalid`, naming `status`, for any other word."""
+        """Return the states that are shown as `word`.  Raises `Invalid`, naming the field, for any other word."""
         try:
             return self._states[word]
         except KeyError:
             remedy = f"must be one of {', '.join(self.words)}"
-            raise Invalid(f"{self.name} has no status {word[:80]!r}", {"status": [remedy]}) from None
+            raise Invalid(f"{self.name} has no {self._field} {word[:80]!r}", {self._field: [remedy]}) from None
 
     def of_event(self, payload: str) -> str:
         """Return the word for a status event's payload (`queued`); an unknown payload, of a newer runner, as it is."""
@@ -71,20 +84,20 @@ def _table(dialects: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> di
 
 
 COMING = _table(
-    ("codex", "kasal", "koda"),
+    ("codex", "kasal"),
     {
-        "PENDING": ("Pending", "queued", "queued"),
-        "QUEUED": ("Pending", "queued", "queued"),
-        "STARTING": ("Pending", "queued", "queued"),
-        "RUNNING": ("Running", "running", "running"),
-        "RETRYING": ("Running", "running", "retrying"),
-        "PAUSED": ("Running", "running", "paused"),
-        "AWAITING_INPUT": ("Running", "running", "paused"),
-        "AWAITING_PAYMENT": ("Pending", "queued", "queued"),
-        "STOPPING": ("Running", "running", "running"),
-        "SUCCEEDED": ("Completed", "completed", "completed"),
-        "FAILED": ("Failed", "failed", "failed"),
-        "CANCELLED": ("Cancelled", "stopped", "failed"),
+        "PENDING": ("Pending", "queued"),
+        "QUEUED": ("Pending", "queued"),
+        "STARTING": ("Pending", "queued"),
+        "RUNNING": ("Running", "running"),
+        "RETRYING": ("Running", "running"),
+        "PAUSED": ("Running", "running"),
+        "AWAITING_INPUT": ("Running", "running"),
+        "AWAITING_PAYMENT": ("Pending", "queued"),
+        "STOPPING": ("Running", "running"),
+        "SUCCEEDED": ("Completed", "completed"),
+        "FAILED": ("Failed", "failed"),
+        "CANCELLED": ("Cancelled", "stopped"),
     },
 )
 """The words of dialects whose folders are still to come: each takes its column along."""

@@ -83,14 +83,17 @@ def _listener(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: 
             "initial_connection_window_size": 1024 * 1024,
         },
         "local_reply_config": local_reply_config(dialects, theirs),
-        "route_config": route_config(config, services, dialects),
+        "route_config": route_config(config, services, dialects, theirs),
         "http_filters": list(filters(config, jwks_json, descriptors, services, dialects, theirs)),
     }
     if config.access_log:
         manager["access_log"] = [_access_log()]
+    # Of one listener: a caller has one bucket, by whichever port they come.
+    native = [config.native_ports[dialect.name] for dialect in dialects if dialect.name in config.native_ports]
     return {
         "name": "edge",
         "address": clusters.address(f"{config.host}:{config.port}"),
+        "additional_addresses": [{"address": clusters.address(f"{config.host}:{port}")} for port in native],
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES_MAX,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
         "socket_options": list(_socket_options()),

@@ -3,7 +3,7 @@
 Every caller has a bucket: a user one for all that they send, of the size that their token's `tier` gives it; a caller
 without a token that holds, one for the address.  A dialect whose contract has limits of its own adds a bucket for each,
 for its paths only; a request must find a token in all of its buckets.  Answers carry `x-ratelimit-limit`, `-remaining`
-and `-reset` of the bucket that is closest to its end, and a 429 `retry-after` too.
+and `-reset` of the bucket that is closest to its end, and a 429 `retry-after` too: the seconds of that reset.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,8 @@ from gateway.edge import prefixes as paths
 from gateway.edge.front import NOBODY, Front, Rate, Rates
 
 USER_HEADER, TIER_HEADER = "x-mesh-user", "x-mesh-tier"
+_LIMITED = "x-mesh-limited"
+"""Of what was too much; `edge.lua` makes `retry-after` of it, in seconds until the bucket is filled up again."""
 _BUCKETS_MAX = 10_000
 """Of one kind; of more callers those that were quiet longest are forgotten, and begin with a full bucket."""
 _UNLIMITED = 2**31
@@ -27,17 +29,16 @@ def of_mesh(config: EdgeConfig) -> Rates:
     return {tier: (Rate(min(requests, config.rate_limit_rps)),) for tier, requests in each.items()}
 
 
-def policy(mesh: Rates, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def policy(config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the filter's configuration.
 
-    `mesh` are the rates of all requests together, and `prefixes` a dialect's paths by its name; without any, its are
-    those that are nobody else's.
+    `prefixes` are a dialect's paths by its name; without any, its are those that are nobody else's.
     """
-    kinds = list(_kinds("mesh", [], mesh))
+    kinds = list(_kinds("mesh", [], of_mesh(config)))
     others = [prefix for dialect in dialects for prefix in prefixes[dialect.name]]
     for dialect in dialects:
         own = prefixes[dialect.name]
-        kinds += _kinds(dialect.name, [_under(own) if own else _under(others, outside=True)], dialect.rates)
+        kinds += _kinds(dialect.name, [_under(own) if own else _under(others, outside=True)], dialect.rates_by(config))
     full = {"default_value": {"numerator": 100}}
     return {
         "stat_prefix": "rate",
@@ -49,7 +50,7 @@ def policy(mesh: Rates, dialects: Sequence[Front], prefixes: Mapping[str, Sequen
         "rate_limited_as_resource_exhausted": True,  # of gRPC, whose clients would take UNAVAILABLE for a failure
         "rate_limits": [{"actions": actions} for actions, _ in kinds],
         "descriptors": [descriptor for _, descriptor in kinds],
-        "response_headers_to_add": [{"header": {"key": "retry-after", "value": "1"}}],
+        "response_headers_to_add": [{"header": {"key": _LIMITED, "value": "1"}}],
     }
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 from mesh.gateway.v1 import options_pb2
 
+from gateway.config import Config, EdgeConfig
 from gateway.edge import contract, prefixes
 from gateway.edge.front import Rates
 from gateway.http.exchange import Asked
 from gateway.http.passages import Passage
 from gateway.http.session import Session
 from gateway.http.shapes import Reference
+from meshkit.access import Finder
 from meshkit.errors import MeshError
 from meshkit.verifier import MESH, Credentials
 
@@ -81,6 +83,8 @@ class Dialect:
     """Paths of the original that are not served: who asks for them is told so in the dialect's words."""
     render: Callable[[MeshError, Asked], Rendered]
     """How it says that something went wrong."""
+    error_type: str = "application/json"
+    """The media type of those bodies."""
     envoy_body: Callable[[int], Mapping[str, Any]]
     """The JSON of Envoy's own reply with this HTTP status, with Envoy's `%COMMAND%`s in it."""
     reference: Reference
@@ -89,18 +93,36 @@ class Dialect:
     """Its word for each `JobState` by name, such as `QUEUED`; empty if it shows no jobs."""
     credentials: Credentials = MESH
     """Where its callers put their token."""
+    keys: Callable[[Any, Config], Finder] | None = None
+    """Makes, of the mesh's stubs and the settings, what finds a caller's token where they may send something else that
+    stands for one; None: `credentials` find it."""
     rates: Rates = dataclasses.field(default_factory=dict)
     """What its contract lets a user send, by tier, beside what the mesh does (`gateway.config.RATES`)."""
+    tuned: Callable[[EdgeConfig], Rates] | None = None
+    """Makes the same of the settings, if operators may tune it; in place of `rates`."""
+    is_caseless: bool = False
+    """Whether upper and lower case are the same in its paths."""
+    local_pages: bool = False
+    """Whether pages of any port of this machine may call it (CORS), while the mesh listens on loopback only."""
 
     @property
     def name(self) -> str:
         """Its folder's: `kodosumi`."""
         return self.package.removeprefix(ROOT).partition(".")[0]
 
+    def rates_by(self, config: EdgeConfig) -> Rates:
+        """Return what a user may send, by tier, beside what the mesh lets them."""
+        return self.rates if self.tuned is None else self.tuned(config)
+
     @property
     def socket_paths(self) -> tuple[str, ...]:
         """The path templates of its WebSockets."""
         return tuple(socket.path for socket in self.sockets)
+
+    @property
+    def document_paths(self) -> tuple[str, ...]:
+        """Where its reference is, beside `/openapi/{name}.json`."""
+        return self.reference.also_at
 
     @property
     def passage_prefixes(self) -> tuple[str, ...]:
@@ -124,6 +146,16 @@ class Dialects:
     def of_path(self, path: str) -> Dialect:
         """Return whose a path is."""
         return next((dialect for prefix, dialect in self._prefixes if prefixes.covers(prefix, path)), self.all[0])
+
+    def finders(self, peers: Any, config: Config) -> Callable[[str], Finder | None]:
+        """Return what says who finds the token of an RPC's caller, None if its `credentials` do."""
+        made = {dialect.package: dialect.keys(peers, config) for dialect in self.all if dialect.keys is not None}
+
+        def finder(method: str) -> Finder | None:
+            dialect = self.of_method(method)
+            return None if dialect is None else made.get(dialect.package)
+
+        return finder
 
     def credentials(self, method: str) -> Credentials:
         """Return where callers of an RPC put their token."""

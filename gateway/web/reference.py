@@ -8,7 +8,7 @@ import functools
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jinja2
@@ -23,7 +23,7 @@ from gateway.http.refusals import refuse
 from meshkit.errors import NotFound
 
 CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-PATHS = r"/docs(/[a-z0-9]+)?|/openapi/[a-z0-9]+\.json"
+PATHS = r"/docs(/[a-z0-9]+)?|/openapi/[a-z0-9-]+\.json"
 """A regular expression for the paths that are answered here."""
 _VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
 _REF = "#/components/schemas/"
@@ -44,6 +44,9 @@ def routes(dialects: Dialects) -> list[Route]:
     def show_document(request: Request) -> Response:
         return _answer(request, dialects, "application/json", _document(request.path_params["name"]))
 
+    def show_as(name: str) -> Callable[[Request], Response]:
+        return lambda request: _answer(request, dialects, "application/json", _document(name))
+
     def show_index(request: Request) -> Response:
         return _answer(request, dialects, "text/html; charset=utf-8", index(tuple(one.name for one in dialects.all)))
 
@@ -51,6 +54,7 @@ def routes(dialects: Dialects) -> list[Route]:
         return _answer(request, dialects, "text/html; charset=utf-8", page(request.path_params["name"]))
 
     return [
+        *(Route(path, show_as(one.name), methods=["GET"]) for one in dialects.all for path in one.document_paths),
         Route("/openapi/{name}.json", show_document, methods=["GET"]),
         Route("/docs", show_index, methods=["GET"]),
         Route("/docs/{name}", show_page, methods=["GET"]),

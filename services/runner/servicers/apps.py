@@ -47,8 +47,9 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
         return empty_pb2.Empty()
 
     async def ListApps(self, request: app_pb2.ListAppsRequest, context: Context) -> app_pb2.ListAppsResponse:
-        """Return every app that shall be served, but for the engine, which nobody has deployed."""
-        return app_pb2.ListAppsResponse(apps=[self._pb(app) for app in self._apps.list() if app.expose != EXPOSE])
+        """Return every app that shall be served; the engine, which nobody has deployed, for who asks for it."""
+        shown = [app for app in self._apps.list() if request.show_engine or app.expose != EXPOSE]
+        return app_pb2.ListAppsResponse(apps=[self._pb(app) for app in shown])
 
     async def WatchApps(
         self, request: app_pb2.WatchAppsRequest, context: Context

@@ -111,6 +111,18 @@ async def test_guessing_is_slowed_down(mesh: AuthMesh) -> None:
     await mesh.sign_in()
 
 
+async def test_guessing_by_the_address_is_no_way_around(mesh: AuthMesh) -> None:
+    """Login and e-mail address, in any case of letters, are one name; the right password works by both."""
+    ada = await mesh.add_user("ada")
+    assert ada.name == (await mesh.sign_in(ada.email.upper(), "pw")).user.name
+    for number in range(throttle.FREE_FAILURES):
+        login = ("ada", ada.email, ada.email.upper())[number % 3]
+        await refused(Unauthenticated, mesh.sign_in(login, "wrong"))
+
+    await refused(Exhausted, mesh.sign_in(ada.email, "pw"))
+    await refused(Exhausted, mesh.sign_in("ada", "pw"))
+
+
 async def test_guesses_at_once_are_slowed_down_too(mesh: AuthMesh) -> None:
     """Sending them all together does not help."""
     attempts = (mesh.sign_in("nobody", f"guess{number}") for number in range(40))
@@ -324,3 +336,19 @@ async def test_a_repeated_create_gives_the_same_api_key(mesh: AuthMesh) -> None:
     assert (await mesh.me(bearer(again.token))).login == "admin"
     assert isinstance(error, Invalid)
     assert list(error.fields) == ["request_id"]
+
+
+async def test_a_service_may_vouch_for_a_user(mesh: AuthMesh) -> None:
+    """It gets a session of theirs, as if they had signed in; for who may not sign in there is none."""
+    await mesh.add_user("vera")
+    asked = pb.VouchForUserRequest(login="vera", access_ttl_s=60)
+    tokens = await mesh.auth.VouchForUser(asked, metadata=mesh.badge, timeout=5)
+    found = claims(tokens.access_token, await keys(mesh))
+
+    assert "vera" == (await mesh.me(bearer(tokens))).login
+    assert 59 < found["exp"] - found["iat"] <= 61
+    for login in ("nobody", ""):
+        request = pb.VouchForUserRequest(login=login)
+        await refused(Unauthenticated, mesh.auth.VouchForUser(request, metadata=mesh.badge, timeout=5))
+    admin = bearer(await mesh.sign_in())
+    await refused(Denied, mesh.auth.VouchForUser(asked, metadata=admin, timeout=5))

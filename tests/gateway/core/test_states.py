@@ -1,6 +1,7 @@
 """The words of every dialect for the states of a job, forth and back."""
 
 import pytest
+from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import job_pb2
 
 from gateway.core import states
@@ -104,3 +105,14 @@ def test_a_column_is_complete(column: dict[str, str]) -> None:
     """One that leaves states out, or has others, is refused when it is made."""
     with pytest.raises(ValueError, match="no states, or have no word"):
         Words("new", column)
+
+
+def test_an_agent_s_states_have_words_too() -> None:
+    """Each one in which it is listed has one, and a filter by another names its field."""
+    words = Words("new", {"DRAFT": "draft", "ACTIVE": "active", "PAUSED": "draft"}, states.AGENT_STATES, field="state")
+
+    assert {agent_pb2.AGENT_STATE_DRAFT, agent_pb2.AGENT_STATE_PAUSED} == words.states("draft")
+    assert "active" == words.word(agent_pb2.AGENT_STATE_ACTIVE)
+    with pytest.raises(Invalid) as caught:
+        words.states("archived")
+    assert {"state": ["must be one of draft, active"]} == caught.value.fields

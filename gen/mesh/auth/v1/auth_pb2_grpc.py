@@ -61,6 +61,11 @@ class AuthServiceStub:
                 request_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.SerializeToString,
                 response_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.FromString,
                 _registered_method=True)
+        self.VouchForUser = channel.unary_unary(
+                '/mesh.auth.v1.AuthService/VouchForUser',
+                request_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.VouchForUserRequest.SerializeToString,
+                response_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.FromString,
+                _registered_method=True)
         self.CreateApiKey = channel.unary_unary(
                 '/mesh.auth.v1.AuthService/CreateApiKey',
                 request_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.SerializeToString,
@@ -119,6 +124,14 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VouchForUser(self, request, context):
+        """Starts a session of a user on the word of a service, which has checked by a key of its own who calls.
+        UNAUTHENTICATED if there is no such user, or an inactive one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateApiKey(self, request, context):
         """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request.
         """
@@ -167,6 +180,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.WatchRevocations,
                     request_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.FromString,
                     response_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.SerializeToString,
+            ),
+            'VouchForUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.VouchForUser,
+                    request_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.VouchForUserRequest.FromString,
+                    response_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.SerializeToString,
             ),
             'CreateApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateApiKey,
@@ -320,6 +338,33 @@ class AuthService:
             '/mesh.auth.v1.AuthService/WatchRevocations',
             mesh_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsRequest.SerializeToString,
             mesh_dot_auth_dot_v1_dot_auth__pb2.WatchRevocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VouchForUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.auth.v1.AuthService/VouchForUser',
+            mesh_dot_auth_dot_v1_dot_auth__pb2.VouchForUserRequest.SerializeToString,
+            mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,10 @@ class AuthServiceStub:
     """Streams every live revocation, then new ones as they happen.  The first message is a snapshot; an empty
     message is a heartbeat.
     """
+    VouchForUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.VouchForUserRequest, _auth_pb2.Tokens]
+    """Starts a session of a user on the word of a service, which has checked by a key of its own who calls.
+    UNAUTHENTICATED if there is no such user, or an inactive one.
+    """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]
     """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]
@@ -79,6 +83,10 @@ class AuthServiceAsyncStub(AuthServiceStub):
     WatchRevocations: _aio.UnaryStreamMultiCallable[_auth_pb2.WatchRevocationsRequest, _auth_pb2.WatchRevocationsResponse]  # type: ignore[assignment]
     """Streams every live revocation, then new ones as they happen.  The first message is a snapshot; an empty
     message is a heartbeat.
+    """
+    VouchForUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.VouchForUserRequest, _auth_pb2.Tokens]  # type: ignore[assignment]
+    """Starts a session of a user on the word of a service, which has checked by a key of its own who calls.
+    UNAUTHENTICATED if there is no such user, or an inactive one.
     """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
     """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
@@ -132,6 +140,16 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_auth_pb2.WatchRevocationsResponse], _abc.AsyncIterator[_auth_pb2.WatchRevocationsResponse]]:
         """Streams every live revocation, then new ones as they happen.  The first message is a snapshot; an empty
         message is a heartbeat.
+        """
+
+    @_abc_1.abstractmethod
+    def VouchForUser(
+        self,
+        request: _auth_pb2.VouchForUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.Tokens, _abc.Awaitable[_auth_pb2.Tokens]]:
+        """Starts a session of a user on the word of a service, which has checked by a key of its own who calls.
+        UNAUTHENTICATED if there is no such user, or an inactive one.
         """
 
     @_abc_1.abstractmethod

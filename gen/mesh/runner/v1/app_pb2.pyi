@@ -328,12 +328,17 @@ class ListAppsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SHOW_ENGINE_FIELD_NUMBER: _builtins.int
+    show_engine: _builtins.bool
+    """Also the app that runs agents and crews, which nobody has deployed."""
     def __init__(
         self,
+        *,
+        show_engine: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["show_engine", b"show_engine"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

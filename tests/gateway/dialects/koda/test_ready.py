@@ -1,0 +1,44 @@
+"""Whether the runtime says truly that it takes tasks, and how many requests it takes."""
+
+import pathlib
+
+import pytest
+
+from tests.gateway import stack
+from tests.gateway.dialects.koda.people import Koda
+from tests.gateway.stage import Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize("path", ["/api/runtime/ready", "/api/runtime/readiness"])
+async def test_a_runtime_without_workers_is_not_ready(stage: Stage, path: str) -> None:
+    """503 with the reason and when to ask again; the process itself is alive."""
+    answer = await stage.nobody.get(path)
+    body = answer.json()
+
+    assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+    assert ("not_ready", False, False) == (body["status"], body["ready"], body["accepting_tasks"])
+    assert body["checks"]["auth"]["ok"]
+    assert not body["checks"]["workers"]["ok"]
+    assert "workers" in body["reason"]
+    assert 200 == (await stage.nobody.get("/api/runtime/live")).status_code
+
+
+async def test_the_bucket_is_as_large_as_the_operator_says(tmp_path: pathlib.Path) -> None:
+    """One for runtime and control plane together, by whichever port; others are not slowed."""
+    native = stack.free_port()
+    async with stack.edge(tmp_path, control_plane_rate_limit=5, native_ports={"koda": native}) as edge:
+        http = edge.http
+        paths = [f"http://127.0.0.1:{native}/api/runtime/live", "/api/control-plane/auth/status"]
+        answers = [await http.get(paths[number % 2]) for number in range(6)]
+        elsewhere = await http.get("/health")
+        token = {"Authorization": f"Bearer {edge.operator['KODOSUMI_API_KEY']}"}
+        operator = await Koda(edge, **token).call("GET", "/api/control-plane/auth/status")
+
+    assert [200, 401, 200, 401, 200, 429] == [answer.status_code for answer in answers]
+    assert ("rate_limited", True) == (answers[5].json()["error"]["code"], answers[5].json()["error"]["retryable"])
+    assert int(answers[5].headers["retry-after"]) >= 1
+    assert "5" == answers[0].headers["x-ratelimit-limit"].partition(",")[0]
+    assert 200 == elsewhere.status_code
+    assert 200 == operator.status_code
