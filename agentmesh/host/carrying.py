@@ -46,16 +46,6 @@ def without_secrets(outcome: host_pb2.Outcome, redactor: Redactor) -> host_pb2.O
     return outcome
 
 
-def lock_without_secrets(opening: bytes, redactor: Redactor) -> bytes:
-    """Take a job's secrets out of an encoded `OpenLock`."""
-    if not redactor:
-        return opening
-    lock = host_pb2.OpenLock.FromString(opening)
-    for name in ("title", "elements_json", "data_json"):
-        setattr(lock, name, redactor.text(getattr(lock, name)))
-    return lock.SerializeToString()
-
-
 def event(kind: str, payload: str) -> bytes:
     """Return an event of now, encoded.  Raises `ValueError` for a payload that is too large, or no word as its kind."""
     if not 0 < len(kind) <= limits.KIND_CHARS_MAX:

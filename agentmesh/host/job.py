@@ -47,11 +47,11 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
     pid = os.getpid()
     os.register_at_fork(after_in_child=channel.close)  # what a flow forks is no job, wherever it returns to
-    redactor = Redactor(run.secrets.values())
     questions = Questions(
-        lambda opening: channel.send(Kind.LOCK, carrying.lock_without_secrets(opening, redactor)),
+        lambda opening: channel.send(Kind.LOCK, opening),
         lambda: _listen(channel, questions),
         asked=run.asked,
+        redactor=Redactor(run.secrets.values()),
     )
     job = _Job(loop, run, app, channel.send, questions)
     sys.stdout, sys.stderr = job.out, job.err

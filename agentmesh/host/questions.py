@@ -16,6 +16,7 @@ from mesh.runner.v1 import host_pb2
 
 from agentmesh.host import limits
 from agentmesh.locks import LockExpired, Question
+from agentmesh.redaction import NOTHING_SECRET, Redactor
 
 
 class Questions:
@@ -23,7 +24,8 @@ class Questions:
 
     `send` takes an encoded `OpenLock` to the host.  `listen`, if given, runs in a thread from the first question on.
     `asked` are the questions of attempts before this one, in order: who asks the same again (title and data) gets what
-    was answered then, or waits on the lock that is open; whatever else was asked, nobody will ask any more.
+    was answered then, or waits on the lock that is open; whatever else was asked, nobody will ask any more.  Questions
+    leave without what `redactor` knows, and so they are compared.
     """
 
     def __init__(
@@ -31,8 +33,10 @@ class Questions:
         send: Callable[[bytes], None],
         listen: Callable[[], None] | None = None,
         asked: Iterable[host_pb2.AskedLock] = (),
+        redactor: Redactor = NOTHING_SECRET,
     ) -> None:
         self._send = send
+        self._redactor = redactor
         self._listen = listen
         self._asked = list(asked)
         self._open: dict[str, tuple[str, concurrent.futures.Future[Any]]] = {}
@@ -46,7 +50,9 @@ class Questions:
         elements_json = json.dumps(question.elements, ensure_ascii=False, separators=(",", ":"))
         data_json = json.dumps(question.data, ensure_ascii=False, separators=(",", ":"))
         limits.check(f"{question.title}{elements_json}{data_json}", f"the form of lock {reprlib.repr(question.title)}")
-        title, data_json = limits.encodable(question.title), limits.encodable(data_json)
+        title, elements_json, data_json = (
+            self._redactor.text(limits.encodable(text)) for text in (question.title, elements_json, data_json)
+        )
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         with self._lock:
             before = self._take_asked(title, data_json)
@@ -61,7 +67,7 @@ class Questions:
         opening = host_pb2.OpenLock(
             lock_id=lock_id,
             title=title,
-            elements_json=limits.encodable(elements_json),
+            elements_json=elements_json,
             data_json=data_json,
             timeout_s=question.timeout_s,
             again=before is not None,

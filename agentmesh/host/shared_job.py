@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TextIO
 
 from mesh.runner.v1 import host_pb2, job_pb2
@@ -83,7 +83,7 @@ class SharedJob:
         """What it has started: tasks, and calls in threads, that are not done."""
         self._main: asyncio.Task[None] | None = None
         # What became of a lock that was open before may come ahead of the question.
-        self._questions = Questions(self._open_lock, asked=run.asked) if run.asked else None
+        self._questions = self._questions_of(run.asked) if run.asked else None
         self._streams: dict[str, TextIO] | None = None
         self._lines: list[LineWriter] = []
         """Below the streams."""
@@ -170,11 +170,13 @@ class SharedJob:
 
     def _ask(self, question: Any) -> Any:
         if self._questions is None:
-            self._questions = Questions(self._open_lock)
+            self._questions = self._questions_of(())
         return self._questions.ask(question)
 
+    def _questions_of(self, asked: Iterable[host_pb2.AskedLock]) -> Questions:
+        return Questions(self._open_lock, asked=asked, redactor=self._redactor)
+
     def _open_lock(self, opening: bytes) -> None:
-        opening = carrying.lock_without_secrets(opening, self._redactor)
         self._worker.outgoing.say(self._talk, pack_for(self.number, Kind.LOCK, opening))
 
     # -- its life ------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from mesh.runner.v1 import host_pb2
 
 from agentmesh.host.questions import Questions
 from agentmesh.locks import LockExpired, Question
+from agentmesh.redaction import Redactor
 
 
 def question(title: str = "go", **data: Any) -> Question:
@@ -42,6 +43,17 @@ def test_an_answer_is_given_again() -> None:
     assert "first" == questions.ask(question()).result(0)
     assert "second" == questions.ask(question()).result(0)
     assert [] == sent
+
+
+def test_a_question_that_had_a_secret_is_the_same() -> None:
+    """It was kept without, and is compared and sent without."""
+    sent = Sent()
+    redactor = Redactor(["sk-canary"])
+    questions = Questions(sent, asked=[asked("1", "yes", title="use [REDACTED]", key="[REDACTED]")], redactor=redactor)
+
+    assert "yes" == questions.ask(question("use sk-canary", key="sk-canary")).result(0)
+    assert not questions.ask(question("use sk-canary", key="sk-canary")).done()
+    assert ["use [REDACTED]", '{"key":"[REDACTED]"}'] == [sent[0].title, sent[0].data_json]
 
 
 def test_another_question_is_asked() -> None:
