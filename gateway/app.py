@@ -21,6 +21,7 @@ from gateway.dialects import DIALECTS
 from gateway.edge import contract
 from gateway.http.dialect import Dialect, Dialects
 from gateway.http.interceptor import DialectCalls
+from gateway.http.local import callers
 from gateway.http.session import FRAME_BYTES_MAX
 from gateway.http.sockets import Door
 from meshkit import observability
@@ -57,7 +58,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
     async with contextlib.AsyncExitStack() as stack:
         stubs = await stack.enter_async_context(peers.connect(config))
         auth = await stack.enter_async_context(
-            authenticated(config, "gateway", speakers.credentials, speakers.finders(stubs, config))
+            authenticated(config, "gateway", speakers.credentials, speakers.finders(stubs, config), callers(config))
         )
         door = Door(speakers, auth.verifier)
         web_app = web.create(config, speakers, mesh, door.routes(stubs))

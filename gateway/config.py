@@ -38,6 +38,18 @@ class Config(Settings):
     control_plane_operator: str = "admin"
     """Whom those two stand for: the login of an operator."""
 
+    local_access: Literal["allow", "refuse"] = "allow"
+    """Whether programs of this machine need no token where an API was documented without (Codex), while `host` is
+    loopback; from elsewhere, and with `refuse`, they do."""
+
+    origins: dict[str, list[str]] = Field(default_factory=dict)
+    """Pages of other sites that may call a dialect, by its name; JSON, such as `{"codex": ["https://app.example.com"]}`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether programs of this machine need no token where an API was documented without."""
+        return self.loopback and self.local_access == "allow"
+
 
 class EdgeConfig(Config):
     """Of Envoy, the one port that people use."""

@@ -14,7 +14,7 @@ from meshkit import identity
 from meshkit.errors import Denied, Unauthenticated
 from meshkit.identity import GUEST_HEADER, SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor, Context
-from meshkit.principal import GUEST, NOBODY, Principal, acting
+from meshkit.principal import LOCAL, NOBODY, WITHOUT_TOKEN, Principal, acting
 from meshkit.rules import rule_of
 from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 
@@ -27,7 +27,8 @@ class Auth(AroundInterceptor):
     """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is.
 
     `credentials` says where callers of a method, `/package.Service/Method`, put their token.  Where they may send
-    something else that stands for one, `finder` returns who finds the token, in place of that.
+    something else that stands for one, `finder` returns who finds the token, in place of that.  `is_local` says of a
+    call's metadata whether it comes from this machine and needs none where the rule says LOCAL.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Auth(AroundInterceptor):
         secret: bytes,
         credentials: Callable[[str], Credentials] = lambda method: MESH,
         finder: Callable[[str], Finder | None] = lambda method: None,
+        is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
     ) -> None:
         super().__init__()
         self.verifier = verifier
@@ -43,6 +45,7 @@ class Auth(AroundInterceptor):
         self._secret = secret
         self._credentials = credentials
         self._finder = finder
+        self._is_local = is_local
         self._policies: dict[str, tuple[options_pb2.Rule, Finder]] = {}
 
     @contextlib.asynccontextmanager
@@ -56,6 +59,8 @@ class Auth(AroundInterceptor):
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         token = await find(metadata)
         principal = await self._principal(metadata, token, optional=rule.access == options_pb2.ACCESS_PUBLIC)
+        if principal == NOBODY and rule.access == options_pb2.ACCESS_LOCAL and self._is_local(metadata):
+            principal = LOCAL
         check_access(principal, rule.access, guests=rule.guests)
         with acting(principal):
             yield
@@ -65,7 +70,9 @@ class Auth(AroundInterceptor):
         if badge := metadata.get(SERVICE_HEADER):
             kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
             if kind == "service":
-                principal = dataclasses.replace(GUEST if GUEST_HEADER in metadata else principal, service=name)
+                principal = dataclasses.replace(
+                    WITHOUT_TOKEN.get(metadata.get(GUEST_HEADER, ""), principal), service=name
+                )
             elif kind == "host":
                 principal = dataclasses.replace(principal, host=name)
         return principal

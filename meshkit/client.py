@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2
 
 from meshkit.deadlines import cut
 from meshkit.identity import GUEST_HEADER, SERVICE_HEADER, ServiceIdentity
-from meshkit.principal import caller
+from meshkit.principal import WITHOUT_TOKEN, caller
 from meshkit.server import MESSAGE_BYTES_MAX
 
 STREAM_BYTES_MAX = 64 * 1024
@@ -79,8 +79,8 @@ class _Identify:
     def _dress(self, details: Any) -> Any:
         metadata = list(details.metadata or ())
         metadata.append((SERVICE_HEADER, self._identity.token()))
-        if caller().is_guest:
-            metadata.append((GUEST_HEADER, "1"))
+        if (user := caller().user) in WITHOUT_TOKEN:
+            metadata.append((GUEST_HEADER, user))
         elif token := caller().token:
             metadata.append(("authorization", f"Bearer {token}"))
         return details._replace(metadata=grpc.aio.Metadata(*metadata))  # a named tuple

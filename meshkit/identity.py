@@ -19,7 +19,7 @@ from meshkit.secrets import write_once
 
 SERVICE_HEADER = "x-mesh-service"
 GUEST_HEADER = "x-mesh-guest"
-"""Beside a service token: the service calls for somebody without a login."""
+"""Beside a service token: for whom without a login the service calls (`meshkit.principal.WITHOUT_TOKEN`)."""
 TTL_S = 300
 _ISSUER = "agentmesh-service"
 _SECRET_BYTES_MIN = 32  # RFC 7518 §3.2

@@ -45,6 +45,13 @@ GUEST = Principal(user=f"users/{uuid.UUID(int=0)}")
 It may call what the contract marks with `guests`: nothing that lists.  What a guest may read is known by an
 unguessable id alone.
 """
+LOCAL = Principal(user=f"users/{uuid.UUID(int=1)}")
+"""Who calls from this machine without a login, where the mesh lets them (`ACCESS_LOCAL`).
+
+All are one ordinary user, as whom nobody can sign in, and who has what they make to itself.
+"""
+WITHOUT_TOKEN = {each.user: each for each in (GUEST, LOCAL)}
+"""Whom a service may call for although they have no token, by their name."""
 _caller: contextvars.ContextVar[Principal] = contextvars.ContextVar("caller", default=NOBODY)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import pathlib
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Literal, TypeVar
 
 import grpc
@@ -120,10 +120,11 @@ async def authenticated(
     service: str,
     credentials: Callable[[str], Credentials] = lambda method: MESH,
     finder: Callable[[str], Finder | None] = lambda method: None,
+    is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
 ) -> AsyncIterator[Auth]:
     """Verify tokens with the auth service's keys and follow its revocations for the length of the block.
 
-    `credentials` and `finder` are as in `Auth`.
+    `credentials`, `finder` and `is_local` are as in `Auth`.
     """
     revocations = Revocations(complete=False)
     async with contextlib.AsyncExitStack() as stack:
@@ -137,7 +138,7 @@ async def authenticated(
 
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
-        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials, finder)
+        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials, finder, is_local)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:

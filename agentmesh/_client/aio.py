@@ -37,6 +37,7 @@ from agentmesh._client.waits import Lock, Payment, to_lock, to_payment
 
 DEFAULT_URL = "http://127.0.0.1:3370"
 _PAGE = 200
+_TARGETS = ("agents/", "crews/")
 
 
 class AsyncClient:
@@ -134,14 +135,14 @@ class AsyncClient:
         conversation: str = "",
         free: bool = False,
     ) -> Job:
-        """Start a job.
+        """Start a job of a flow, or of `agents/{id or slug}` or `crews/{id}`; a flow of such a name is named in full.
 
         The same `request_id`, flow and inputs again return the same job; one is made up if you give none, so that a
         retry after a broken connection starts nothing twice.  A job of a flow that has a price waits until it is paid
         for; `free` is for operators of a mesh on loopback.  Raises `InvalidInputs` when the inputs are refused.
         """
         request = job_pb2.CreateJobRequest(
-            target=_full(flow, "flows"),
+            target=flow if flow.startswith(_TARGETS) else _full(flow, "flows"),
             inputs_json=_json(inputs or {}),
             request_id=request_id or str(uuid.uuid4()),
             labels=labels,

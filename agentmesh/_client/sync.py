@@ -85,7 +85,7 @@ class Client:
         conversation: str = "",
         free: bool = False,
     ) -> Job:
-        """Start a job."""
+        """Start a job of a flow, or of `agents/{id or slug}` or `crews/{id}`."""
         return self._call(
             self._client.create_job(
                 flow, inputs, request_id=request_id, labels=labels, conversation=conversation, free=free

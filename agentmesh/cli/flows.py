@@ -75,14 +75,16 @@ def run(
     """Run a flow and show its events: agentmesh run hymn --topic "the sea".
 
     Options of this command come before FLOW; what follows FLOW are its inputs (`agentmesh form FLOW` lists them).
+    Agents and crews are run by their names: agentmesh run agents/atlas --prompt "Review this".
     """
     values = {**json_inputs(inputs), **parse_inputs(context.args)}
 
     async def work(client: AsyncClient) -> int:
-        price = (await _check_flow(client, flow)).price
-        await _check_names(client, flow, values)
-        if price and not free:
-            output.note(f"{_short(flow)} costs {price}: the job waits for the money")
+        if not flow.startswith(("agents/", "crews/")):  # what these take the mesh says
+            price = (await _check_flow(client, flow)).price
+            await _check_names(client, flow, values)
+            if price and not free:
+                output.note(f"{_short(flow)} costs {price}: the job waits for the money")
         job = await client.create_job(flow, values, free=free)
         if detach:
             output.say(job.name)

@@ -41,10 +41,10 @@ def jobs(
                 output.as_json(job)
             return
         rows = [
-            (job.id, job.flow.removeprefix("flows/"), job.state, output.moment(job.create_time), job.error)
+            (job.id, job.target.removeprefix("flows/"), job.state, output.moment(job.create_time), job.error)
             for job in found
         ]
-        output.table(("JOB", "FLOW", "STATE", "CREATED", "ERROR"), rows)
+        output.table(("JOB", "TARGET", "STATE", "CREATED", "ERROR"), rows)
 
     call(url, work)
 

@@ -39,7 +39,7 @@ class Peers:
     jobs: job_pb2_grpc.JobServiceStub
     traces: trace_pb2_grpc.TraceServiceStub
     conversations: conversation_pb2_grpc.ConversationServiceStub
-    memories: memory_pb2_grpc.MemoryServiceStub
+    memory: memory_pb2_grpc.MemoryServiceStub
     apps: app_pb2_grpc.AppServiceStub
     locks: lock_pb2_grpc.LockServiceStub
     payments: payments_pb2_grpc.PaymentServiceStub
@@ -80,7 +80,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             jobs=job_pb2_grpc.JobServiceStub(runner),
             traces=trace_pb2_grpc.TraceServiceStub(runner),
             conversations=conversation_pb2_grpc.ConversationServiceStub(runner),
-            memories=memory_pb2_grpc.MemoryServiceStub(runner),
+            memory=memory_pb2_grpc.MemoryServiceStub(runner),
             apps=app_pb2_grpc.AppServiceStub(runner),
             locks=lock_pb2_grpc.LockServiceStub(runner),
             payments=payments_pb2_grpc.PaymentServiceStub(payments),

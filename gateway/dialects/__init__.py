@@ -23,7 +23,7 @@ which paths are the dialect's, and who may call.  `tests/gateway/dialects/test_d
 and `.importlinter` keeps them apart.
 """
 
-from gateway.dialects import koda, kodosumi, masumi, mesh, mip003, sumi
+from gateway.dialects import codex, kasal, koda, kodosumi, masumi, mesh, mip003, sumi
 from gateway.http.dialect import Dialect
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -31,6 +31,8 @@ DIALECTS: tuple[Dialect, ...] = (
     sumi.DIALECT,
     mip003.DIALECT,
     masumi.DIALECT,
+    kasal.DIALECT,
+    codex.DIALECT,
     koda.DIALECT,
     mesh.DIALECT,
 )

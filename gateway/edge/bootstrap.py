@@ -83,7 +83,7 @@ def _listener(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: 
             "initial_connection_window_size": 1024 * 1024,
         },
         "local_reply_config": local_reply_config(dialects, theirs),
-        "route_config": route_config(config, services, dialects),
+        "route_config": route_config(config, services, dialects, theirs),
         "http_filters": list(filters(config, jwks_json, descriptors, services, dialects, theirs)),
     }
     if config.access_log:

@@ -5,18 +5,20 @@
 -- cannot end in one); refuse a body that says it is far too large, or encoded in a way that nobody behind decodes, before it
 -- is sent; ask for the whole answer where only its head is wanted.  Under /mesh/v1, which goes straight to services that know no
 -- HTTP, let no cookie count on pages of other sites.
--- Answers: turn x-http-code and x-http-body, which only the gateway's servicers can send (routes to other clusters
--- remove them), into a status and a body; send no body where only the head was asked for; name the type of streams under
+-- Answers: turn x-http-code, x-http-body and x-http-type, which only the gateway's servicers can send (routes to other clusters
+-- remove them), into a status and a body; say when to try again after too many requests; send no body where only the head was
+-- asked for; name the type of streams under
 -- /mesh/v1.
 --
 -- `filters.py` puts these in front: BODY_BYTES_MAX, of a body that Envoy reads at all; SINGLE, headers that may come once;
--- ENCODINGS, of bodies that dialects decode.
+-- ENCODINGS, of bodies that dialects decode; CASELESS, paths in which case does not matter.
 
 local OURS = {
   "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier", "x-mesh-head",
-  "x-http-code", "x-http-body", "x-envoy-original-path", "x-envoy-original-method",
+  "x-http-code", "x-http-body", "x-http-type", "x-envoy-original-path", "x-envoy-original-method",
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }
+local RATE = { "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset" }  -- without the x-, as the IETF's draft has them
 local WITHOUT_BODY = { ["204"] = true, ["205"] = true, ["304"] = true }
 
 local TYPED = "/mesh/v1/"
@@ -84,6 +86,45 @@ local function encoding(headers)
   return name
 end
 
+local function segments(path)
+  local found = {}
+  for each in string.gmatch(path, "/([^/]*)") do
+    found[#found + 1] = each
+  end
+  return found
+end
+
+local known_cases = {}
+for _, pattern in ipairs(CASELESS) do
+  known_cases[#known_cases + 1] = segments(pattern)
+end
+
+-- Returns the path as a pattern of `cases.py` writes it: `*` is any segment, `**` at the end any number.
+local function in_known_case(path)
+  local sent, lower = segments(path), segments(string.lower(path))
+  for _, known in ipairs(known_cases) do
+    local open = known[#known] == "**"
+    if #sent == #known or (open and #sent >= #known) then
+      local made = {}
+      for index, segment in ipairs(sent) do
+        local literal = known[index] or "**"
+        if literal == "*" or literal == "**" then
+          made[index] = segment
+        elseif string.lower(literal) == lower[index] then
+          made[index] = literal
+        else
+          made = nil
+          break
+        end
+      end
+      if made then
+        return "/" .. table.concat(made, "/")
+      end
+    end
+  end
+  return path
+end
+
 local function is_foreign(headers)
   local origin = string.lower(headers:get("origin") or "")
   local host = string.lower(headers:get(":authority") or "")
@@ -116,6 +157,12 @@ function envoy_on_request(handle)
     path = string.gsub(path, "/+$", "", 1)
     headers:replace(":path", (path == "" and "/" or path) .. query)
   end
+  local known = in_known_case(path)
+  if known ~= path then
+    path = known
+    headers:replace(":path", path .. query)
+    headers:replace("x-mesh-path", path .. query)
+  end
   local typed = string.sub(path, 1, #TYPED) == TYPED
   local encoded = encoding(headers)
   if encoded ~= "" and (typed or not contains(ENCODINGS, encoded)) then
@@ -144,6 +191,11 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
+  if headers:get("x-mesh-limited") then  -- by our rate limiter, which says when the bucket is filled up again
+    headers:remove("x-mesh-limited")
+    local seconds = tonumber(headers:get("x-ratelimit-reset") or "1") or 1
+    headers:replace("retry-after", tostring(math.max(1, seconds)))
+  end
   if is_grpc(headers) then
     return
   end
@@ -161,6 +213,12 @@ function envoy_on_response(handle)
   for _, name in ipairs(GRPC) do
     headers:remove(name)
   end
+  for _, name in ipairs(RATE) do
+    local value = headers:get("x-" .. name)
+    if value then
+      headers:replace(name, value)
+    end
+  end
   if code then
     headers:remove("x-http-code")
     headers:replace(":status", code)
@@ -170,8 +228,10 @@ function envoy_on_response(handle)
   end
   if body then
     headers:remove("x-http-body")
+    local kind = headers:get("x-http-type")
+    headers:remove("x-http-type")
     if body ~= "" then
-      headers:replace("content-type", "application/json")
+      headers:replace("content-type", kind or "application/json")
     elseif not head then
       headers:remove("content-type")
     end

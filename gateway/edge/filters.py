@@ -1,4 +1,4 @@
-"""The HTTP filters, outermost first: Lua (`edge.lua`), JWT, rate limit, gRPC-Web, transcoders, router."""
+"""The HTTP filters, outermost first: Lua (`edge.lua`), CORS, JWT, rate limit, gRPC-Web, transcoders, router."""
 
 import base64
 import importlib.resources
@@ -9,7 +9,7 @@ from typing import Any
 from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
-from gateway.edge import contract, limits, ratelimit
+from gateway.edge import cases, contract, limits, ratelimit
 from gateway.edge.front import Front
 from meshkit.verifier import ISSUER
 
@@ -34,8 +34,9 @@ def filters(
     prefixes: Mapping[str, Sequence[str]],
 ) -> Iterator[dict[str, Any]]:
     """Yield them in order."""
-    yield _filter("lua.v3.Lua", default_source_code={"inline_string": _script(dialects)})
-    yield _jwt(jwks_json, services, dialects)
+    yield _filter("lua.v3.Lua", default_source_code={"inline_string": _script(services, dialects, prefixes)})
+    yield _filter("cors.v3.Cors")
+    yield _jwt(config, jwks_json, services, dialects)
     if config.rate_limit_rps:
         policy = ratelimit.policy(config, dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
@@ -53,17 +54,22 @@ def _filter(name: str, **config: Any) -> dict[str, Any]:
     return {"name": name.partition(".")[0], "typed_config": {"@type": kind, **config}}
 
 
-def _script(dialects: Sequence[Front]) -> str:
+def _script(
+    services: Sequence[contract.Service], dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]
+) -> str:
     """Return `edge.lua` with what it is told in front."""
     single = (*SINGLE, *(name for dialect in dialects for name in dialect.credentials.headers))
-    lists = {"SINGLE": dict.fromkeys(single), "ENCODINGS": limits.ENCODINGS}
+    caseless = [path for dialect in dialects for path in cases.patterns(dialect, services, prefixes)]
+    lists = {"SINGLE": dict.fromkeys(single), "ENCODINGS": limits.ENCODINGS, "CASELESS": caseless}
     told = [f"local BODY_BYTES_MAX = {limits.REQUEST_BYTES_MAX}"]
     told += [f"local {name} = {{ {', '.join(map(json.dumps, items))} }}" for name, items in lists.items()]
     script = importlib.resources.files("gateway.edge").joinpath("edge.lua").read_text("utf-8")
     return "\n".join((*told, script))
 
 
-def _jwt(jwks_json: str, services: Sequence[contract.Service], dialects: Sequence[Front]) -> dict[str, Any]:
+def _jwt(
+    config: EdgeConfig, jwks_json: str, services: Sequence[contract.Service], dialects: Sequence[Front]
+) -> dict[str, Any]:
     """Tells the rate limiter who it is; the services decide, so a bad token passes as no token.
 
     Only who sends a body where nobody may without a token, and has none that holds, is refused here: the services would
@@ -91,18 +97,26 @@ def _jwt(jwks_json: str, services: Sequence[contract.Service], dialects: Sequenc
     return _filter(
         "jwt_authn.v3.JwtAuthentication",
         providers={"mesh": provider},
-        rules=[*_refusals(services, dialects), {"match": {"prefix": "/"}, "requires": {"requires_any": either}}],
+        rules=[
+            *_refusals(config, services, dialects),
+            {"match": {"prefix": "/"}, "requires": {"requires_any": either}},
+        ],
     )
 
 
-def _refusals(services: Sequence[contract.Service], dialects: Sequence[Front]) -> Iterator[dict[str, Any]]:
+def _refusals(
+    config: EdgeConfig, services: Sequence[contract.Service], dialects: Sequence[Front]
+) -> Iterator[dict[str, Any]]:
     """Yield the rules of requests with a body that need a token: who has none, and who has one that does not hold.
 
     The latter may send a small body, and is told by the gateway what is wrong with the token.
     """
+    free = {options_pb2.ACCESS_UNSPECIFIED, options_pb2.ACCESS_PUBLIC}
+    if config.is_open:
+        free.add(options_pb2.ACCESS_LOCAL)
     needed: dict[str, list[str]] = {}
     for method in (method for service in services for method in service.methods):
-        if method.access not in (options_pb2.ACCESS_UNSPECIFIED, options_pb2.ACCESS_PUBLIC):
+        if method.access not in free:
             for verb, template in method.bindings:
                 needed.setdefault(verb, []).append(contract.pattern(template))
     headers = dict.fromkeys(name for dialect in dialects for name in dialect.credentials.headers)

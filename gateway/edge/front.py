@@ -39,6 +39,22 @@ class Front(Protocol):
         """Makes the JSON of Envoy's own reply with an HTTP status, with Envoy's `%COMMAND%`s in it."""
 
     @property
+    def error_type(self) -> str:
+        """The media type of those bodies."""
+
+    @property
+    def is_caseless(self) -> bool:
+        """Whether upper and lower case are the same in its paths."""
+
+    @property
+    def local_pages(self) -> bool:
+        """Whether pages of any port of this machine may call it, while the mesh listens on loopback only."""
+
+    @property
+    def document_paths(self) -> tuple[str, ...]:
+        """Where its reference is, beside `/openapi/{name}.json`."""
+
+    @property
     def credentials(self) -> Credentials:
         """Where its callers put their token."""
 

@@ -18,7 +18,12 @@ def of_dialects(dialects: Sequence[Front], services: Iterable[contract.Service])
     """Return the prefixes of each dialect, by name; the first has none, as all is its own that is nobody else's."""
     services = list(services)
     templates = {
-        dialect.name: [*contract.templates(services, dialect.name), *dialect.socket_paths, *dialect.unserved]
+        dialect.name: [
+            *contract.templates(services, dialect.name),
+            *dialect.socket_paths,
+            *dialect.document_paths,
+            *dialect.unserved,
+        ]
         for dialect in dialects
     }
     found = exclusive(templates)

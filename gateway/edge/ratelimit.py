@@ -3,7 +3,7 @@
 Every caller has a bucket: a user one for all that they send, of the size that their token's `tier` gives it; a caller
 without a token that holds, one for the address.  A dialect whose contract has limits of its own adds a bucket for each,
 for its paths only; a request must find a token in all of its buckets.  Answers carry `x-ratelimit-limit`, `-remaining`
-and `-reset` of the bucket that is closest to its end, and a 429 `retry-after` too.
+and `-reset` of the bucket that is closest to its end, and a 429 `retry-after` too: the seconds of that reset.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,8 @@ from gateway.edge import prefixes as paths
 from gateway.edge.front import NOBODY, Front, Rate, Rates
 
 USER_HEADER, TIER_HEADER = "x-mesh-user", "x-mesh-tier"
+_LIMITED = "x-mesh-limited"
+"""Of what was too much; `edge.lua` makes `retry-after` of it, in seconds until the bucket is filled up again."""
 _BUCKETS_MAX = 10_000
 """Of one kind; of more callers those that were quiet longest are forgotten, and begin with a full bucket."""
 _UNLIMITED = 2**31
@@ -48,7 +50,7 @@ def policy(config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str,
         "rate_limited_as_resource_exhausted": True,  # of gRPC, whose clients would take UNAVAILABLE for a failure
         "rate_limits": [{"actions": actions} for actions, _ in kinds],
         "descriptors": [descriptor for _, descriptor in kinds],
-        "response_headers_to_add": [{"header": {"key": "retry-after", "value": "1"}}],
+        "response_headers_to_add": [{"header": {"key": _LIMITED, "value": "1"}}],
     }
 
 

@@ -14,7 +14,7 @@ def local_reply_config(dialects: Sequence[Front], prefixes: Mapping[str, Sequenc
     """Return how Envoy words what it says itself; `prefixes` are a dialect's paths by its name."""
     return {
         "mappers": list(_mappers(dialects, prefixes)),
-        "body_format": json_format(dialects[0].envoy_body(500)),
+        "body_format": json_format(dialects[0].envoy_body(500), dialects[0].error_type),
     }
 
 
@@ -40,15 +40,16 @@ def _mappers(dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -
             filters = [*where, _is(status)]
             yield {
                 "filter": {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0],
-                "body_format_override": json_format(dialect.envoy_body(status)),
+                "body_format_override": json_format(dialect.envoy_body(status), dialect.error_type),
             }
 
 
-def json_format(values: Mapping[str, Any]) -> dict[str, Any]:
+def json_format(values: Mapping[str, Any], kind: str = "application/json") -> dict[str, Any]:
     """Return a JSON object in which Envoy's `%COMMAND%`s are filled in."""
     formatter = "type.googleapis.com/envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"
     return {
         "json_format": dict(values),
+        "content_type": kind,
         "formatters": [{"name": "req_without_query", "typed_config": {"@type": formatter}}],
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.config import EdgeConfig
 from gateway.edge import clusters, contract, filters
+from gateway.edge import prefixes as paths
 from gateway.edge.front import Front
 
 _UNARY_TIMEOUT_S = 660
@@ -18,20 +19,29 @@ _IDLE_TIMEOUT_S = 3600
 _STALLED_S = 120
 """The others give a sign of life every ten seconds at most: if none gets through, the client does not read."""
 _WEB_TIMEOUT_S = 60
+_LOCAL_PAGE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
+_SENT = ("authorization", "content-type", "idempotency-key", "prefer")
+_SHOWN = "location, x-agent-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset"
+"""Headers of answers that scripts of other sites may read."""
 # gRPC-Web too: its filter comes behind the choice of a route.
 _GRPC = {"headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]}
 _UPGRADE = {"headers": [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}]}
 
 
-def route_config(config: EdgeConfig, services: Sequence[contract.Service], dialects: Sequence[Front]) -> dict[str, Any]:
-    """Return the one virtual host."""
+def route_config(
+    config: EdgeConfig,
+    services: Sequence[contract.Service],
+    dialects: Sequence[Front],
+    prefixes: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """Return the one virtual host; `prefixes` are a dialect's paths by its name."""
     base_url = config.public_url or "%REQ(X-FORWARDED-PROTO)%://%REQ(:AUTHORITY)%"
     return {
         "virtual_hosts": [
             {
                 "name": "mesh",
                 "domains": ["*"],
-                "routes": list(_routes(services, dialects)),
+                "routes": [*_routes(services, dialects), *_shared(config, dialects, prefixes), _rest()],
                 "request_headers_to_remove": list(filters.CLAIM_HEADERS),
                 "request_headers_to_add": [
                     {
@@ -65,7 +75,35 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
     for dialect in dialects:
         for template in dialect.socket_paths:
             yield _socket(template)
-    yield _route({"prefix": "/"}, clusters.WEB, _WEB_TIMEOUT_S)
+
+
+def _rest() -> dict[str, Any]:
+    return _route({"prefix": "/"}, clusters.WEB, _WEB_TIMEOUT_S)
+
+
+def _shared(
+    config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the paths that pages of other sites may call: a request is on these routes before its transcoding."""
+    for dialect in dialects:
+        origins: list[dict[str, Any]] = [{"exact": origin} for origin in config.origins.get(dialect.name, ())]
+        if dialect.local_pages and config.loopback:
+            origins.append({"safe_regex": {"regex": _LOCAL_PAGE}})
+        if origins and prefixes[dialect.name]:
+            own = "|".join(paths.regex(prefix) for prefix in prefixes[dialect.name])
+            route = _route({"safe_regex": {"regex": own}}, clusters.WEB, _WEB_TIMEOUT_S)
+            yield {**route, "typed_per_filter_config": {"cors": _cors(origins, dialect.credentials.headers)}}
+
+
+def _cors(origins: Sequence[Mapping[str, Any]], credentials: Sequence[str]) -> dict[str, Any]:
+    return {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [dict(origin) for origin in origins],
+        "allow_methods": "GET, HEAD, POST",
+        "allow_headers": ", ".join((*_SENT, *credentials)),
+        "expose_headers": _SHOWN,
+        "max_age": "600",
+    }
 
 
 def _streams(service: contract.Service, cluster: str) -> Iterator[dict[str, Any]]:
@@ -114,5 +152,5 @@ def _route(match: Mapping[str, Any], cluster: str, timeout_s: int, idle_s: int =
         },
     }
     if cluster != clusters.GATEWAY:  # only the gateway may say what the HTTP answer is
-        route["response_headers_to_remove"] = ["x-http-code", "x-http-body"]
+        route["response_headers_to_remove"] = ["x-http-code", "x-http-body", "x-http-type"]
     return route

@@ -83,6 +83,8 @@ class Dialect:
     """Paths of the original that are not served: who asks for them is told so in the dialect's words."""
     render: Callable[[MeshError, Asked], Rendered]
     """How it says that something went wrong."""
+    error_type: str = "application/json"
+    """The media type of those bodies."""
     envoy_body: Callable[[int], Mapping[str, Any]]
     """The JSON of Envoy's own reply with this HTTP status, with Envoy's `%COMMAND%`s in it."""
     reference: Reference
@@ -98,6 +100,10 @@ class Dialect:
     """What its contract lets a user send, by tier, beside what the mesh does (`gateway.config.RATES`)."""
     tuned: Callable[[EdgeConfig], Rates] | None = None
     """Makes the same of the settings, if operators may tune it; in place of `rates`."""
+    is_caseless: bool = False
+    """Whether upper and lower case are the same in its paths."""
+    local_pages: bool = False
+    """Whether pages of any port of this machine may call it (CORS), while the mesh listens on loopback only."""
 
     @property
     def name(self) -> str:
@@ -112,6 +118,11 @@ class Dialect:
     def socket_paths(self) -> tuple[str, ...]:
         """The path templates of its WebSockets."""
         return tuple(socket.path for socket in self.sockets)
+
+    @property
+    def document_paths(self) -> tuple[str, ...]:
+        """Where its reference is, beside `/openapi/{name}.json`."""
+        return self.reference.also_at
 
     @property
     def passage_prefixes(self) -> tuple[str, ...]:

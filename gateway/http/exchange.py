@@ -3,8 +3,8 @@
 Envoy turns REST into gRPC by the annotations in the dialect's proto.  What gets lost on the way it keeps in headers
 that no client can set (`edge.lua` removes them): `x-mesh-path`, the path and query as they were sent;
 `x-mesh-base-url`, the address the client used; `x-mesh-head`, that only the head is wanted; `x-envoy-original-method`.
-The answer's status, and a body that is not the message, travel back in `x-http-code` and `x-http-body`, which
-`edge.lua` turns into HTTP.
+The answer's status, a body that is not the message, and the type of one that is not `application/json`, travel back in
+`x-http-code`, `x-http-body` and `x-http-type`, which `edge.lua` turns into HTTP.
 
 A call that came as gRPC has none of this: it gets a plain gRPC answer.
 """
@@ -18,6 +18,7 @@ from meshkit.idempotency import KEY_HEADER
 
 CODE_HEADER = "x-http-code"
 BODY_HEADER = "x-http-body"
+TYPE_HEADER = "x-http-type"
 PATH_HEADER = "x-mesh-path"
 BASE_URL_HEADER = "x-mesh-base-url"
 HEAD_HEADER = "x-mesh-head"

@@ -15,7 +15,7 @@ import structlog
 from gateway.edge.limits import BODY_BYTES_MAX
 from gateway.http import bodies, encodings
 from gateway.http.dialect import Dialect, Dialects
-from gateway.http.exchange import BODY_HEADER, CODE_HEADER, Exchange, current
+from gateway.http.exchange import BODY_HEADER, CODE_HEADER, TYPE_HEADER, Exchange, current
 from gateway.http.repeats import in_our_words
 from meshkit.errors import Internal, MeshError
 from meshkit.rules import rule_of
@@ -123,6 +123,7 @@ async def _abort(context: Any, error: MeshError, dialect: Dialect, exchange: Exc
     metadata = (
         (CODE_HEADER, str(rendered.status)),
         (BODY_HEADER, bounded_json(rendered.body)),
+        (TYPE_HEADER, dialect.error_type),
         *rendered.headers,
     )
     await context.abort(error.code, str(error)[:_MESSAGE_CHARS_MAX], trailing_metadata=metadata)

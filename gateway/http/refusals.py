@@ -30,5 +30,11 @@ def refuse(connection: HTTPConnection, error: MeshError, dialects: Dialects) -> 
     """Return the answer that says what went wrong with a request or a WebSocket."""
     target = connection.headers.get(PATH_HEADER) or connection.url.path
     asked = _Asked(connection.scope.get("method", "GET"), target, connection.headers)
-    rendered = dialects.of_path(asked.path).render(error, asked)
-    return JSONResponse(dict(rendered.body), status_code=rendered.status, headers=dict(rendered.headers))
+    dialect = dialects.of_path(asked.path)
+    rendered = dialect.render(error, asked)
+    return JSONResponse(
+        dict(rendered.body),
+        status_code=rendered.status,
+        headers=dict(rendered.headers),
+        media_type=dialect.error_type,
+    )

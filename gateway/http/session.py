@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.websockets import WebSocket
@@ -16,13 +16,19 @@ FRAME_BYTES_MAX = 64 * 1024
 _INBOX_MAX = 64
 """Frames of a client that nobody has read; with more of them it is let go."""
 
+Verify = Callable[[str], Awaitable[Principal]]
+"""Returns whose access token it is, or raises `Unauthenticated`."""
+
 
 class Session:
     """A WebSocket that was asked for.  `accept` opens it; what is raised before that is answered in HTTP."""
 
-    def __init__(self, websocket: WebSocket, principal: Principal) -> None:
+    def __init__(self, websocket: WebSocket, principal: Principal, verify: Verify) -> None:
         self.principal = principal
+        self.signed_in = asyncio.Event()
+        """Set when somebody has signed in by a frame."""
         self._websocket = websocket
+        self._verify = verify
         self._inbox: asyncio.Queue[str] = asyncio.Queue(_INBOX_MAX)
         self._accepted = asyncio.Event()
 
@@ -45,6 +51,14 @@ class Session:
     def accepted(self) -> bool:
         """Whether it is open."""
         return self._accepted.is_set()
+
+    async def sign_in(self, token: str) -> None:
+        """Make the owner of an access token, which came in a frame, the caller of a session that is nobody's yet.
+
+        From here on the session ends with the token.  Raises `Unauthenticated`.
+        """
+        self.principal = await self._verify(token)
+        self.signed_in.set()
 
     async def accept(self) -> None:
         """Open it, if it is not."""

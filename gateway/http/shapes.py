@@ -95,7 +95,7 @@ class Reference:
     errors: tuple[int, ...] = (400, 401, 404, 409, 413, 415, 429, 500, 503, 504)
     """The statuses that errors may have."""
     also_at: tuple[str, ...] = ()
-    """Where else the document is served: paths that the source of the dialect gives."""
+    """Where the original has its document: paths that are served beside `/openapi/{name}.json`."""
     browsers_sign_in: bool = False
     """Whether a browser without a token is sent to sign in (302) by methods that want one."""
     keys: Mapping[str, str] = dataclasses.field(default_factory=dict)

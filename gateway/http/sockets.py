@@ -127,7 +127,7 @@ class Door:
             except MeshError as error:
                 await self._refuse(websocket, error)
                 return
-            session = Session(websocket, principal)
+            session = Session(websocket, principal, self._verifier.verify)
             with acting(principal):
                 ending = await self._until_ended(session, endpoint)
             if isinstance(ending, WebSocketDisconnect):
@@ -150,8 +150,17 @@ class Door:
     async def _until_ended(self, session: Session, endpoint: _Endpoint) -> MeshError | WebSocketDisconnect | None:
         """Run the endpoint; return why the session ended, None if the endpoint was done."""
         return await self._first_of(
-            endpoint(session), _hung_up(session), self._barred(session.principal), path=session.path
+            endpoint(session),
+            _hung_up(session),
+            self._barred(session.principal),
+            self._newcomer_barred(session),
+            path=session.path,
         )
+
+    async def _newcomer_barred(self, session: Session) -> None:
+        """Raise `Unauthenticated` when the token of who signed in by a frame does not hold any more."""
+        await session.signed_in.wait()
+        await self._revoked(session.principal)
 
     async def _first_of(self, *waits: Awaitable[None], path: str) -> MeshError | WebSocketDisconnect | None:
         """Wait for the first to end; return why, None if it was done."""

@@ -82,6 +82,7 @@ class Fallback:
     def __init__(self, dialects: Dialects, services: Iterable[contract.Service]) -> None:
         self._dialects = dialects
         self._paths = contract.Paths(services)
+        self._documents = {path for dialect in dialects.all for path in dialect.document_paths}
         self._sockets = [
             re.compile(contract.pattern(path)) for dialect in dialects.all for path in dialect.socket_paths
         ]
@@ -97,7 +98,8 @@ class Fallback:
 
     def _explain(self, request: Request) -> Response:
         path = request.url.path
-        allowed = ["GET"] if _PAGES.fullmatch(path) else self._paths.allowed(path)
+        is_page = path in self._documents or _PAGES.fullmatch(path) is not None
+        allowed = ["GET"] if is_page else self._paths.allowed(path)
         if not allowed and any(pattern.fullmatch(path) for pattern in self._sockets):
             return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
         if not allowed:

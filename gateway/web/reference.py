@@ -54,7 +54,7 @@ def routes(dialects: Dialects) -> list[Route]:
         return _answer(request, dialects, "text/html; charset=utf-8", page(request.path_params["name"]))
 
     return [
-        *(Route(path, show_as(one.name), methods=["GET"]) for one in dialects.all for path in one.reference.also_at),
+        *(Route(path, show_as(one.name), methods=["GET"]) for one in dialects.all for path in one.document_paths),
         Route("/openapi/{name}.json", show_document, methods=["GET"]),
         Route("/docs", show_index, methods=["GET"]),
         Route("/docs/{name}", show_page, methods=["GET"]),

@@ -1,5 +1,6 @@
 """Signing in, staying signed in, signing out."""
 
+import contextlib
 import dataclasses
 import datetime
 
@@ -27,6 +28,7 @@ class Grant:
     refresh_token: str
     expires_at: datetime.datetime
     """Of the access token."""
+    refresh_expires_at: datetime.datetime
 
 
 class Sessions:
@@ -52,7 +54,7 @@ class Sessions:
         self._tasks = tasks
 
     async def login(self, login: str, password: str, access_ttl_s: int) -> Grant:
-        """Start a session.
+        """Start a session of the user with this login or, if there is none, this e-mail address.
 
         Raises `Invalid` if a field is missing, `Unauthenticated` (in the same words and the same time for a wrong
         name, a wrong password and an inactive user) and `Exhausted` after too many failures.
@@ -113,13 +115,15 @@ class Sessions:
 
     async def _authenticate(self, login: str, password: str) -> User:
         async with self._passwords.slot():
+            user = await self._known(login)
+            if user is not None:
+                login = user.login  # who guesses by the e-mail address has no more attempts
             # Asked with the slot held: attempts that wait together must not all pass before the first has failed.
             try:
                 self._throttle.check(login)
             except Exhausted:
-                _audit("throttled", await self._known(login))
+                _audit("throttled", user)
                 raise
-            user = await self._known(login)
             matches = await self._passwords.verify(user.password_hash if user is not None else None, password)
             if user is None or not matches:
                 self._throttle.failed(login)
@@ -134,10 +138,10 @@ class Sessions:
             return user
 
     async def _known(self, login: str) -> User | None:
-        try:
-            return await self._store.find_user(login)
-        except NotFound:
-            return None
+        for find in (self._store.find_user, self._store.find_user_by_email):
+            with contextlib.suppress(NotFound):
+                return await find(login)
+        return None
 
     def _grant(self, issued: Issued, refresh_token: str) -> Grant:
         jti, expires_at = issued.session.access[-1]
@@ -148,7 +152,13 @@ class Sessions:
             issued_at=issued.session.issued_at,
             expires_at=expires_at,
         )
-        return Grant(user=issued.user, access_token=access_token, refresh_token=refresh_token, expires_at=expires_at)
+        return Grant(
+            user=issued.user,
+            access_token=access_token,
+            refresh_token=refresh_token,
+            expires_at=expires_at,
+            refresh_expires_at=issued.session.expires_at,
+        )
 
 
 def _check_present(login: str, password: str) -> None:

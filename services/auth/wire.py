@@ -65,6 +65,7 @@ def tokens_pb(grant: Grant) -> pb.Tokens:
         refresh_token=grant.refresh_token,
         user=user_pb(grant.user),
         expire_time=stamp_at(grant.expires_at),
+        refresh_expire_time=stamp_at(grant.refresh_expires_at),
     )
 
 

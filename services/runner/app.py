@@ -132,7 +132,7 @@ async def running(
         calls = Calls(apps, births, requests, tasks, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
 
-        jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.is_loopback)
+        jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
         hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
 
         def register(server: object) -> None:
@@ -189,7 +189,7 @@ def _briefs(config: Config, store: MemoryStore | SqliteStore, definitions: Defin
         definitions,
         private_tools=private,
         # Who reaches a mesh on loopback is on this machine already, and may run models on it.
-        private_models=private or config.is_loopback,
+        private_models=private or config.loopback,
     )
 
 

@@ -194,7 +194,6 @@ class Apps:
         new = [link for link, _ in loaded]
         old = [link for link in self._hosts.of(app.expose) if link not in new]
         self._apps[app.expose] = app
-        self._dispatcher.open(app.expose)
         for replica, (link, answer) in enumerate(loaded):
             self._note_loaded(app, replica, link, answer)
         for link in old:
@@ -344,6 +343,7 @@ class Apps:
 
     def _note_loaded(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
         app.state, app.message, app.detail = AppState.RUNNING, "", ""
+        self._dispatcher.open(app.expose)  # closed if another host of it has failed before
         app.flows = {flow.path: flow for flow in reversed(loaded.flows)}  # of two on one path the first counts
         app.seen_at = app.running_since[replica] = self._now()
         if link.host_id in self._hosts.links:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import rfc8785
@@ -83,11 +83,16 @@ class Births:
         self._hashes = hashes
         self._now = now
 
-    async def offer(self, flow: str) -> Offer:
-        """Return what is said of a flow.  Raises `NotFound` if it may not run, `Unavailable` if that is not known."""
+    async def offer(self, flow: str, *, is_listed: bool = True) -> Offer:
+        """Return what is said of a flow.  Raises `NotFound` if it may not run, `Unavailable` if that is not known.
+
+        `is_listed` is whether its app lists it: what a route launches beside the flows nobody offers, and it is free.
+        """
         offer = await self._catalogue.find(flow)
         if offer is None:
-            raise NotFound(f"{flow} is not a flow that is offered", resource=flow)
+            if is_listed:
+                raise NotFound(f"{flow} is not a flow that is offered", resource=flow)
+            return Offer()
         if not offer.enabled:
             raise NotFound(f"{flow} is switched off by its operator", resource=flow)
         return offer
@@ -98,18 +103,21 @@ class Births:
         order: Order,
         isolation: Callable[[str], Isolation],
         request: Request | None = None,
+        *,
+        listed: Container[str] = (),
     ) -> list[Job]:
         """Keep the jobs of a launch and hand them out; they are on disk when this returns, all or none.
 
-        `isolation` says of a flow's path what separates its jobs; `request` is kept with what it made.  Raises
-        `Internal` if a host does not keep to the protocol, `Invalid` for a payment that cannot be asked for, `Denied`
-        if the caller may not run it free of charge, `Exhausted` if the owner's share is used up, and `AlreadyExists` if
-        `request` was made before.
+        `isolation` says of a flow's path what separates its jobs; `request` is kept with what it made; `listed` has the
+        paths of the flows that the app lists.  Raises `Internal` if a host does not keep to the protocol, `NotFound`
+        if a flow may not run, `Invalid` for a payment that cannot be asked for, `Denied` if the caller may not run it
+        free of charge, `Exhausted` if the owner's share is used up, and `AlreadyExists` if `request` was made before.
         """
         jobs = []
         for number, launch in enumerate(launches):
             flow = _flow(order.expose, launch.path)
-            offer = Offer() if order.plan is not None else await self._catalogue.find(flow) or Offer()
+            is_listed = f"/{launch.path.strip('/')}" in listed
+            offer = Offer() if order.plan is not None else await self.offer(flow, is_listed=is_listed)
             # The buyer's nonce and hash are of the job that was asked for, not of others that come with it.
             asked = order.payment if number == 0 else order.payment.for_another()
             terms = self._terms(offer, order, asked, launch.inputs_json)

@@ -39,9 +39,9 @@ class Calls:
     async def call(self, request: app_pb2.CallAppRequest, expose: str, owner: str) -> app_pb2.CallAppResponse:
         """Send a request on behalf of `owner`.
 
-        Raises `NotFound` if there is no such app, `Unavailable` while no host serves it, `DeadlineExceeded` and
-        `Internal` if it does not answer, `Invalid` for a body that is too large or a request id that was used with
-        another body.
+        Raises `NotFound` if there is no such app or it launches a flow that may not run, `Unavailable` while no host
+        serves it, `DeadlineExceeded` and `Internal` if it does not answer, `Invalid` for a body that is too large or a
+        request id that was used with another body.
         """
         self._check(request, expose)
         parts = (request.name, request.method, request.path, request.query, request.body)
@@ -136,7 +136,7 @@ class Calls:
     ) -> None:
         app = await self._apps.get(expose, self._patience_s)
         order = Order(owner=owner, expose=expose, base_url=request.base_url)
-        await self._births.bear(launches, order, functools.partial(isolation_of, app), once)
+        await self._births.bear(launches, order, functools.partial(isolation_of, app), once, listed=app.flows)
 
 
 async def _pass_on(said: AsyncIterator[app_pb2.AppPart], talk: Talk) -> None:

@@ -1,8 +1,9 @@
 """What the runner reads from its environment."""
 
+from typing import Literal
+
 import pydantic
 
-from meshkit.hosts import is_loopback
 from meshkit.service import Settings
 
 
@@ -30,7 +31,7 @@ class Config(Settings):
     engine: bool = True
     """Whether the app that runs agents and crews is served."""
 
-    hashes: str = ""
+    hashes: Literal["", "kodosumi"] = ""
     """How results are hashed: empty for MIP-004, `kodosumi` for what the seed notebook prints."""
 
     jobs_per_app: int = 64
@@ -44,11 +45,3 @@ class Config(Settings):
 
     app_patience_s: float = 5.0
     """How long a launch waits for an app that is being restarted."""
-
-    host: str = "127.0.0.1"
-    """Where the mesh's front door listens."""
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine reaches the mesh."""
-        return is_loopback(self.host)

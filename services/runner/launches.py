@@ -9,7 +9,7 @@ import functools
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from mesh.runner.v1 import app_pb2, host_pb2
@@ -92,13 +92,14 @@ class Launches:
                 planned.job_id = self._ids.new(self._now())
                 asked: Sequence[host_pb2.Launch] = [planned]
                 isolation: Callable[[str], Isolation] = _shared
+                listed: Container[str] = ()
             else:
                 app, asked = await self._launch_flow(launch)
-                isolation = functools.partial(isolation_of, app)
+                isolation, listed = functools.partial(isolation_of, app), app.flows
             if request is not None:
                 request = request.answered(asked[0].job_id.encode())
             try:
-                jobs = await self._births.bear(asked, order, isolation, request)
+                jobs = await self._births.bear(asked, order, isolation, request, listed=listed)
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or (known := await self._requests.known(request)) is None:
                     raise Internal("the app used a job id twice") from None

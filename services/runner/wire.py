@@ -300,7 +300,7 @@ def completion_from_pb(request: job_pb2.CompleteJobRequest) -> Completion:
         error="" if done else request.error or request.output or stopped,
         result_json=json.dumps({"str": request.output}, ensure_ascii=False, separators=(",", ":")) if done else "",
     )
-    return Completion(end=end, **counts)
+    return Completion(end=end, is_total=request.usage_is_total, **counts)
 
 
 def _json_object(text: str, field: str) -> dict[str, Any]:

@@ -212,3 +212,25 @@ def test_the_client_without_asyncio(cli_mesh: Mesh) -> None:
     assert client.tasks.get(task.name).delete_time is not None
     assert tool.name in [each.name for each in client.tools.list(deleted=True)]
     assert agent.name in [each.name for each in client.agents.list()]
+
+
+def test_agents_and_crews_are_run_by_their_names(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """As flows are; a job says what was asked for, and what is wrong is told by its name."""
+    made = cli("agents", "create", "Counter", "--slug", "counter", "--model", "offline", "-t", "calculator", "--json")
+    file = tmp_path / "crew.yaml"
+    file.write_text("name: Two\nagents: {a: {use: counter}}\ntasks: {t: {description: Do, agent: a}}")
+    crew = lines(cli("crews", "apply", str(file), "--json").out)[0]["name"]
+
+    counted = cli("run", "agents/counter", "--prompt", "use the calculator on 6*7")
+    together = cli("run", "--detach", crew)
+    watched = cli("watch", together.out.strip())
+    listed = cli("jobs")
+    unknown = cli("run", "agents/nobody", "--prompt", "x")
+    empty = cli("run", "agents/counter")
+
+    assert (0, True) == (counted.code, "42" in counted.out), counted.err
+    assert (0, 0) == (together.code, watched.code), watched.err
+    assert {json.loads(made.out)["name"], crew} <= {line.split("\t")[1] for line in listed.out.splitlines()}
+    assert (2, 2) == (unknown.code, empty.code)
+    assert "agents/nobody" in unknown.err
+    assert "prompt" in empty.err

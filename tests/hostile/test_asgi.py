@@ -142,7 +142,7 @@ async def test_a_client_that_does_not_read_slows_the_app_only(panel: stack.Panel
 
     assert 64_000_000 == size
     assert {200} == set(others)
-    assert sent[0] < 40
+    assert sent[0] < 600
 
 
 async def test_a_large_piece_is_cut(panel: stack.Panel) -> None:

@@ -26,6 +26,7 @@ HOST = Principal(host="h1")
         (options_pb2.ACCESS_OPERATOR, [OPERATOR, SERVICE]),
         (options_pb2.ACCESS_SERVICE, [SERVICE, FOR_USER]),
         (options_pb2.ACCESS_HOST, [HOST]),
+        (options_pb2.ACCESS_LOCAL, [USER, OPERATOR, SERVICE, FOR_USER]),
     ],
 )
 def test_rules_decide_who_gets_in(access: int, allowed: list[Principal]) -> None:

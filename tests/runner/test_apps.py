@@ -187,3 +187,23 @@ async def test_users_do_not_watch_apps(mesh: Stack) -> None:
         await Watcher(mesh, await mesh.user("ada")).next()
 
     assert grpc.StatusCode.PERMISSION_DENIED == caught.value.code()
+
+
+async def test_a_host_that_loads_after_another_did_not_gets_jobs(mesh: Stack, tmp_path: pathlib.Path) -> None:
+    """The app was FAILED between, and its line of jobs closed."""
+    env = json.dumps({"env_vars": {"MOOD": str(tmp_path)}})
+    two = '[{"num_replicas": 2}]'
+    await mesh.deploy(import_path="tests.runner.moody:app", deployments_json=two, runtime_env_json=env)
+    for name in ("moody", "refuse"):
+        (tmp_path / name).touch()
+    watcher = Watcher(mesh)
+    for _ in range(2):
+        await mesh.create(kill_host=True)
+    await watcher.until("FAILED")
+    (tmp_path / "go").touch()
+    await watcher.until("RUNNING")
+
+    job = await mesh.create()
+    await mesh.events(job)
+
+    assert job_pb2.JOB_STATE_SUCCEEDED == (await mesh.get(job)).state

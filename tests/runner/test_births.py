@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Container
 from typing import Any
 
 import pytest
@@ -39,10 +40,10 @@ class Nursery:
         dispatcher.settle()
         self.births = Births(dispatcher, self.catalogue, hashes="", share=3, now=lambda: 100.0)
 
-    async def bear(self, *launches: host_pb2.Launch, **order: Any) -> list[Job]:
-        """Bear jobs of one launch."""
+    async def bear(self, *launches: host_pb2.Launch, listed: Container[str] = (), **order: Any) -> list[Job]:
+        """Bear jobs of one launch, of an app that lists flows at these paths."""
         asked = Order(owner="users/a", expose="demo", **order)
-        return await self.births.bear(launches, asked, lambda path: Isolation.PROCESS)
+        return await self.births.bear(launches, asked, lambda path: Isolation.PROCESS, listed=listed)
 
 
 def launch(number: int = 1, path: str = "/", **more: Any) -> host_pb2.Launch:
@@ -137,6 +138,28 @@ async def test_a_flow_that_is_switched_off_or_unknown_does_not_run(nursery: Nurs
         await nursery.births.offer("flows/demo/off")
     with pytest.raises(NotFound, match="not a flow"):
         await nursery.births.offer("flows/demo/none")
+
+
+@pytest.mark.parametrize(
+    ("flow", "listed", "words"),
+    [("off", ["/", "/off"], "switched off"), ("off", ["/"], "switched off"), ("none", ["/", "/none"], "not a flow")],
+)
+async def test_whoever_launches_it_it_does_not_run(nursery: Nursery, flow: str, listed: list[str], words: str) -> None:
+    """Not of a handler of its own, not beside another flow, and not because its app runs still."""
+    nursery.catalogue.offer("flows/demo", Offer())
+    nursery.catalogue.offer("flows/demo/off", Offer(enabled=False))
+
+    with pytest.raises(NotFound, match=words):
+        await nursery.bear(launch(1), launch(2, f"/{flow}"), listed=listed)
+
+    assert [] == await nursery.store.open_jobs()
+
+
+async def test_a_route_beside_the_flows_may_launch(nursery: Nursery) -> None:
+    """The app does not list it, so nobody offers it or could switch it off."""
+    (job,) = await nursery.bear(launch(1, "/orders/7"), listed=["/"])
+
+    assert ("flows/demo/orders/7", State.QUEUED) == (job.flow, job.state)
 
 
 @pytest.mark.parametrize(

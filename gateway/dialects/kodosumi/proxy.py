@@ -171,13 +171,15 @@ class Apps:
 
     @contextlib.asynccontextmanager
     async def _explained(self, call: app_pb2.CallAppRequest, path: str) -> AsyncIterator[None]:
-        """Around a call for `path`: say whether an app does not run or was never heard of."""
+        """Around a call for `path`: say whether an app does not run, launched what may not, or was never heard of."""
         try:
             with from_rpc():
                 yield
         except Invalid as error:
             raise in_our_words(error, call.request_id) from error
         except (NotFound, Unavailable) as error:  # not running, or never heard of?
+            if error.metadata.get("resource", call.name) != call.name:
+                raise  # the app runs: a flow that it launched may not
             expose = call.name.removeprefix("apps/")
             if not await self._is_known(expose):
                 raise NotFound(path) from None  # as the panel words it

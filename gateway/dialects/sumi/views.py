@@ -73,7 +73,8 @@ def _pricing(value: Any) -> list[dict[str, Any]]:
     prices = []
     for price in value if isinstance(value, list) else ():
         fixed = price.get("fixedPricing") if isinstance(price, dict) else None
-        amounts = [amount for entry in fixed or () if (amount := _texts(entry, ("amount", "unit")))]
+        entries = fixed if isinstance(fixed, list) else ()
+        amounts = [amount for entry in entries if (amount := _texts(entry, ("amount", "unit")))]
         if amounts:
             prices.append({"pricingType": str(price.get("pricingType") or "Fixed"), "fixedPricing": amounts})
     return prices or _FREE

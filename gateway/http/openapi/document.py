@@ -7,7 +7,6 @@ from typing import Any
 from google.protobuf import descriptor_pb2
 
 from gateway.edge import contract
-from gateway.http.answers import JSON
 from gateway.http.dialect import Dialect
 from gateway.http.openapi import models
 from gateway.http.openapi.comments import first_sentence
@@ -52,7 +51,7 @@ def render(dialect: Dialect, descriptors: bytes, version: str) -> Schema:
             name = service.name.rpartition(".")[2].removesuffix("Service")
             tags.append({"name": name, "description": known.comments.get(service.name, "")})
     error = operations.schema_of(reference.error, answer=True)
-    responses = {component(status): _error(status, error) for status in reference.errors}
+    responses = {component(status): _error(status, dialect.error_type, error) for status in reference.errors}
     if reference.browsers_sign_in:
         responses[component(302)] = {"description": "A browser without a token is sent to sign in."}
     return {
@@ -81,8 +80,8 @@ def _methods(files: Iterable[descriptor_pb2.FileDescriptorProto], service: contr
                 yield from (Method(service=service.name, proto=method) for method in each.method)
 
 
-def _error(status: int, schema: Schema) -> Schema:
-    return {"description": http.HTTPStatus(status).phrase, "content": {JSON: {"schema": schema}}}
+def _error(status: int, kind: str, schema: Schema) -> Schema:
+    return {"description": http.HTTPStatus(status).phrase, "content": {kind: {"schema": schema}}}
 
 
 def _schemes(credentials: Credentials, keys: Mapping[str, str]) -> Schema:

@@ -224,6 +224,8 @@ class Operations:
     def _security(self, method: Method) -> list[Mapping[str, list[str]]]:
         if method.access == options_pb2.ACCESS_PUBLIC:
             return [{key: []} for key in self._reference.keys] or []
+        if method.access == options_pb2.ACCESS_LOCAL:
+            return [{"bearer": []}, {"header": []}, {}]
         return [{name: []} for name in ("bearer", "header", "cookie")]
 
 

@@ -50,6 +50,9 @@ class AuthStore(RequestStore, Protocol):
     async def find_user(self, login: str) -> User:
         """Return the user who signs in with `login`, or raise `NotFound`."""
 
+    async def find_user_by_email(self, email: str) -> User:
+        """Return the user with this address, in which case does not matter, or raise `NotFound`."""
+
     async def list_users(self, after: str, limit: int) -> list[User]:
         """Return up to `limit` users whose login sorts behind `after`, by login."""
 

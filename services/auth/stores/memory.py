@@ -45,6 +45,13 @@ class MemoryStore:
                 return user
         raise domain.no_user(login)
 
+    async def find_user_by_email(self, email: str) -> User:
+        """Return the user, or raise `NotFound`."""
+        for user in self._users.values():
+            if user.email.lower() == email.lower():
+                return user
+        raise domain.no_user(email)
+
     async def list_users(self, after: str, limit: int) -> list[User]:
         """Return a page of users by login."""
         users = sorted(self._users.values(), key=lambda user: user.login)

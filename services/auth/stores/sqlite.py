@@ -103,11 +103,20 @@ class SqliteStore:
 
     async def find_user(self, login: str) -> User:
         """Return the user, or raise `NotFound`."""
+        return await self._find("login", login)
+
+    async def find_user_by_email(self, email: str) -> User:
+        """Return the user, or raise `NotFound`."""
+        return await self._find("email_key", email.lower())
+
+    async def _find(self, column: str, key: str) -> User:
         row = await self._db.read(
-            lambda connection: connection.execute(f"SELECT {rows.USER} FROM users WHERE login = ?", (login,)).fetchone()
+            lambda connection: connection.execute(
+                f"SELECT {rows.USER} FROM users WHERE {column} = ?", (key,)
+            ).fetchone()
         )
         if row is None:
-            raise domain.no_user(login)
+            raise domain.no_user(key)
         return rows.to_user(row)
 
     async def list_users(self, after: str, limit: int) -> list[User]:

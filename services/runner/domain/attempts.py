@@ -64,6 +64,12 @@ class Completion:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_micros: int = 0
+    is_total: bool = False
+    """Whether these are all, with what has been counted; else they come on top of that."""
+
+    def total(self, counted: int, said: int) -> int:
+        """Return how much of something the job has consumed in the end."""
+        return max(counted, said) if self.is_total else counted + said
 
 
 def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Change:
@@ -88,8 +94,8 @@ def complete(job: Job, done: Completion, now: float, *, take_over: bool) -> Chan
         job,
         state=State.RUNNING,
         epoch=job.epoch + 1,
-        input_tokens=job.input_tokens + done.input_tokens,
-        output_tokens=job.output_tokens + done.output_tokens,
-        cost_micros=job.cost_micros + done.cost_micros,
+        input_tokens=done.total(job.input_tokens, done.input_tokens),
+        output_tokens=done.total(job.output_tokens, done.output_tokens),
+        cost_micros=done.total(job.cost_micros, done.cost_micros),
     )
     return ends.finish(taken, end, now)

@@ -111,6 +111,18 @@ async def test_guessing_is_slowed_down(mesh: AuthMesh) -> None:
     await mesh.sign_in()
 
 
+async def test_guessing_by_the_address_is_no_way_around(mesh: AuthMesh) -> None:
+    """Login and e-mail address, in any case of letters, are one name; the right password works by both."""
+    ada = await mesh.add_user("ada")
+    assert ada.name == (await mesh.sign_in(ada.email.upper(), "pw")).user.name
+    for number in range(throttle.FREE_FAILURES):
+        login = ("ada", ada.email, ada.email.upper())[number % 3]
+        await refused(Unauthenticated, mesh.sign_in(login, "wrong"))
+
+    await refused(Exhausted, mesh.sign_in(ada.email, "pw"))
+    await refused(Exhausted, mesh.sign_in("ada", "pw"))
+
+
 async def test_guesses_at_once_are_slowed_down_too(mesh: AuthMesh) -> None:
     """Sending them all together does not help."""
     attempts = (mesh.sign_in("nobody", f"guess{number}") for number in range(40))

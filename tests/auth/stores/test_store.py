@@ -94,12 +94,13 @@ def session(who: User, session_id: str = "s1", ttl_s: int = 900) -> Session:
 
 
 async def test_a_user_comes_back_as_they_went_in(store: AuthStore) -> None:
-    """By id and by login."""
+    """By id, by login and by e-mail address."""
     assert not await store.has_users()
     ada = await added(store)
 
     assert ada == await store.get_user(ada.user_id)
     assert ada == await store.find_user("ada")
+    assert ada == await store.find_user_by_email(ada.email.upper())
     assert await store.has_users()
 
 
@@ -110,6 +111,7 @@ async def test_an_absent_user_is_not_found(store: AuthStore) -> None:
         store.get_user("no"),
         store.find_user("no"),
         store.find_user("ADA"),
+        store.find_user_by_email("ada"),
         store.update_user("no", UserChange(login="x")),
         store.delete_user("no"),
     ):

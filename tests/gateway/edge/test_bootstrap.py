@@ -117,7 +117,9 @@ def test_a_websocket_has_a_route_of_its_own() -> None:
     """To the web app, without a timeout, and past the transcoders: its path may be an RPC's without an upgrade."""
     paths = [path for dialect in DIALECTS for path in dialect.socket_paths]
     sockets = {
-        route["match"]["safe_regex"]["regex"]: route for route in routes(rendered()) if "safe_regex" in route["match"]
+        route["match"]["safe_regex"]["regex"]: route
+        for route in routes(rendered())
+        if {"safe_regex", "headers"} <= set(route["match"])
     }
 
     assert {contract.pattern(path) for path in paths} == set(sockets)
@@ -146,7 +148,7 @@ def test_only_the_gateway_says_what_the_http_answer_is() -> None:
     for route in routes(rendered()):
         removed = route.get("response_headers_to_remove", [])
 
-        assert (removed == ["x-http-code", "x-http-body"]) == (route["route"]["cluster"] != "gateway")
+        assert (removed == ["x-http-code", "x-http-body", "x-http-type"]) == (route["route"]["cluster"] != "gateway")
 
 
 def test_the_typed_api_goes_to_its_service() -> None:

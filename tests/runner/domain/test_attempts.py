@@ -115,6 +115,17 @@ def test_the_same_completion_again_changes_nothing() -> None:
         attempts.complete(done, other, 4.0, take_over=True)
 
 
+@pytest.mark.parametrize(("is_total", "expected"), [(False, (12, 3, 1)), (True, (7, 3, 1))])
+def test_what_was_consumed_comes_on_top_or_is_all(is_total: bool, expected: tuple[int, int, int]) -> None:
+    """Of all, what the mesh has counted is a part, and stays if it is more."""
+    job = dataclasses.replace(JOB, state=State.RUNNING, input_tokens=5, output_tokens=3)
+    done = dataclasses.replace(DONE, input_tokens=7, cost_micros=1, is_total=is_total)
+
+    ended = attempts.complete(job, done, 3.0, take_over=True).job
+
+    assert expected == (ended.input_tokens, ended.output_tokens, ended.cost_micros)
+
+
 def test_a_flows_job_is_not_completed_from_outside() -> None:
     """What a flow returns is not its buyer's to say."""
     job = dataclasses.replace(JOB, target="flows/demo", state=State.QUEUED)

@@ -123,6 +123,7 @@ class Tokens(_message.Message):
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
+    REFRESH_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
     """ES256 JWT; send it as `authorization: Bearer …`."""
     refresh_token: _builtins.str
@@ -135,6 +136,10 @@ class Tokens(_message.Message):
     def user(self) -> Global___User:
         """Who signed in."""
 
+    @_builtins.property
+    def refresh_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the refresh token stops working."""
+
     def __init__(
         self,
         *,
@@ -142,10 +147,11 @@ class Tokens(_message.Message):
         refresh_token: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         user: Global___User | None = ...,
+        refresh_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "refresh_expire_time", b"refresh_expire_time", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expire_time", b"expire_time", "refresh_token", b"refresh_token", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expire_time", b"expire_time", "refresh_expire_time", b"refresh_expire_time", "refresh_token", b"refresh_token", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -161,7 +167,7 @@ class LoginRequest(_message.Message):
     PASSWORD_FIELD_NUMBER: _builtins.int
     ACCESS_TTL_S_FIELD_NUMBER: _builtins.int
     login: _builtins.str
-    """The user's login."""
+    """The user's login, or else their e-mail address, in which case does not matter."""
     password: _builtins.str
     """The user's password."""
     access_ttl_s: _builtins.int

@@ -40,6 +40,8 @@ class _AccessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Access.ValueTy
     """Other services of this mesh only."""
     ACCESS_HOST: _Access.ValueType  # 5
     """Hosts, which carry the token that the runner gave them."""
+    ACCESS_LOCAL: _Access.ValueType  # 6
+    """As USER; and, where the mesh says so, who calls from this machine without a token (`meshkit.principal.LOCAL`)."""
 
 class Access(_Access, metaclass=_AccessEnumTypeWrapper):
     """Who may call a method."""
@@ -56,6 +58,8 @@ ACCESS_SERVICE: Access.ValueType  # 4
 """Other services of this mesh only."""
 ACCESS_HOST: Access.ValueType  # 5
 """Hosts, which carry the token that the runner gave them."""
+ACCESS_LOCAL: Access.ValueType  # 6
+"""As USER; and, where the mesh says so, who calls from this machine without a token (`meshkit.principal.LOCAL`)."""
 Global___Access: _TypeAlias = Access  # noqa: Y015
 
 class _JsonNaming:

@@ -781,6 +781,7 @@ class CompleteJobRequest(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    USAGE_IS_TOTAL_FIELD_NUMBER: _builtins.int
     TAKE_OVER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{id}`."""
@@ -790,6 +791,8 @@ class CompleteJobRequest(_message.Message):
     """What came of it, a text."""
     error: _builtins.str
     """Why it failed; empty: `output` says it."""
+    usage_is_total: _builtins.bool
+    """Whether `usage` is all that it has consumed, with what the mesh has counted: of both the larger counts."""
     take_over: _builtins.bool
     """Also if a host of this mesh holds the job: it is told to stop, and what it still says is refused."""
     @_builtins.property
@@ -804,11 +807,12 @@ class CompleteJobRequest(_message.Message):
         output: _builtins.str = ...,
         error: _builtins.str = ...,
         usage: Global___Usage | None = ...,
+        usage_is_total: _builtins.bool = ...,
         take_over: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "name", b"name", "output", b"output", "state", b"state", "take_over", b"take_over", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "name", b"name", "output", b"output", "state", b"state", "take_over", b"take_over", "usage", b"usage", "usage_is_total", b"usage_is_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -226,6 +226,28 @@ async def test_an_app_that_does_not_run_is_not_one_that_does_not_exist(panel: Pa
     assert unknown.json()["detail"] == unknown.json()["path"] == "/-/localhost/8005/nobody/-/x"
 
 
+async def test_what_is_switched_off_is_launched_in_no_way(panel: Panel) -> None:
+    """Neither a flow nor all of an expose, although the app runs still; it is not told to boot, either."""
+    expose = {"name": "switched", "bootstrap": RAW["bootstrap"]}
+    form = "/-/localhost/8005/switched/-/"
+    await panel.save(**expose)
+    assert "✔ Boot completed" in (await panel.call("POST", "/boot/")).text
+    before = (await panel.call("POST", form, json={})).json()["result"]
+    answers = []
+    for off in ({"meta": [{"url": "/switched/", "enabled": False}]}, {"enabled": False}):
+        await panel.save(**expose, **off)
+        answers += [
+            await panel.call("POST", form, json={}),
+            await panel.call("POST", form, json={}, headers={"Idempotency-Key": f"switched-{off}"}),
+            await panel.call("POST", "/mesh/v1/jobs", json={"target": "flows/switched", "inputs": {}}),
+        ]
+    listed = (await panel.call("GET", "/mesh/v1/jobs", params={"targets": "flows/switched"})).json()["jobs"]
+
+    assert [404] * 6 == [answer.status_code for answer in answers]
+    assert not [answer.text for answer in answers if "boot" in answer.text]
+    assert [f"jobs/{before}"] == [job["name"] for job in listed]
+
+
 async def test_the_proxy_needs_a_login(panel: Panel) -> None:
     """401 in the panel's words."""
     response = await panel.http.get(f"{APP}/")

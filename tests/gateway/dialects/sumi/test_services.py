@@ -100,6 +100,20 @@ async def test_an_item_has_every_key(stage: Stage) -> None:
     assert (await stage.alice.get("/sumi/prime/my-run")).json()["display"] == "Deep"
 
 
+@pytest.mark.parametrize(
+    "pricing", ["5", "[7]", "[{fixedPricing: 5}]", "[{fixedPricing: {amount: 1}}]", "[{fixedPricing: [{}, x]}]"]
+)
+async def test_a_price_that_is_none_does_not_hide_the_others(stage: Stage, pricing: str) -> None:
+    """Operators write what they like: the service is listed, as one without a price."""
+    stage.registry.add("odd", "/", summary="Odd", meta_yaml=f"agentPricing: {pricing}")
+
+    listed = (await stage.alice.get("/sumi")).json()["items"]
+    odd = next(item for item in listed if item["id"] == "odd")
+
+    assert [{"amount": "0", "unit": "lovelace"}] == odd["agentPricing"][0]["fixedPricing"]
+    assert len(listed) > 1
+
+
 async def test_every_service_is_found_by_its_id(stage: Stage) -> None:
     """Also if its path ends as another's does, has no letter that may be in an id, or is a word of this API."""
     for path in ("/a/eins", "/b/eins", "/日本語", "/availability", "/_x"):

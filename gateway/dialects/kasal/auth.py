@@ -1,0 +1,83 @@
+"""Kasal: signing in by e-mail address and password, refreshing, signing out."""
+
+import math
+from typing import Any
+
+import pydantic
+from google.protobuf import empty_pb2
+from mesh.auth.v1 import auth_pb2
+from mesh.dialects.kasal.v1 import auth_pb2 as pb
+from mesh.dialects.kasal.v1 import auth_pb2_grpc as pb_grpc
+
+from gateway.core.peers import Peers
+from gateway.http import bodies
+from gateway.http.dialect import Service
+from gateway.http.exchange import exchange
+from meshkit import clock
+from meshkit.errors import from_rpc
+
+ACCESS_TTL_S = 86_400
+"""What the contract prints as `expires_in`."""
+
+
+class SignIn(pydantic.BaseModel):
+    """What somebody signs in with."""
+
+    email: str = pydantic.Field(min_length=1, max_length=320)
+    password: str = pydantic.Field(min_length=1, max_length=1024, repr=False)
+
+
+class RefreshToken(pydantic.BaseModel):
+    """What new tokens are asked for with."""
+
+    refresh_token: str = pydantic.Field(min_length=1, max_length=1024, repr=False)
+
+
+class AuthServicer(pb_grpc.AuthServiceServicer):
+    """Unpack, ask the auth service, show its tokens as Kasal does."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._auth = peers.auth
+
+    async def Login(self, request: pb.LoginRequest, context: Any) -> pb.SignedIn:
+        """Return tokens for an e-mail address (or a login) and a password."""
+        sent = bodies.parse_model(request.json_body, SignIn)
+        asked = auth_pb2.LoginRequest(login=sent.email, password=sent.password, access_ttl_s=ACCESS_TTL_S)
+        with from_rpc():
+            return _signed_in(await self._auth.Login(asked), ACCESS_TTL_S)
+
+    async def Refresh(self, request: pb.RefreshRequest, context: Any) -> pb.SignedIn:
+        """Return new tokens for a refresh token, which works once."""
+        sent = bodies.parse_model(request.json_body, RefreshToken)
+        with from_rpc():
+            tokens = await self._auth.RefreshTokens(auth_pb2.RefreshTokensRequest(refresh_token=sent.refresh_token))
+        # A token ends at a whole second, so up to one second later than a day.
+        return _signed_in(tokens, min(ACCESS_TTL_S, _seconds_until(tokens.expire_time)))
+
+    async def Logout(self, request: pb.LogoutRequest, context: Any) -> empty_pb2.Empty:
+        """End what the sign-in began."""
+        with from_rpc():
+            await self._auth.Logout(auth_pb2.LogoutRequest())
+        exchange().body = ""
+        return empty_pb2.Empty()
+
+
+def _signed_in(tokens: auth_pb2.Tokens, expires_in: int) -> pb.SignedIn:
+    return pb.SignedIn(
+        access_token=tokens.access_token,
+        token_type="bearer",
+        expires_in=expires_in,
+        refresh_token=tokens.refresh_token,
+        refresh_expires_in=_seconds_until(tokens.refresh_expire_time),
+    )
+
+
+def _seconds_until(stamp: Any) -> int:
+    return max(0, math.ceil(clock.seconds_of(stamp) - clock.now()))
+
+
+SERVICE = Service(
+    name="mesh.dialects.kasal.v1.AuthService",
+    add=pb_grpc.add_AuthServiceServicer_to_server,
+    servicer=AuthServicer,
+)

@@ -1,0 +1,5 @@
+"""What Kasal calls the states of an execution."""
+
+from gateway.core.states import COMING
+
+WORDS = COMING["kasal"]
