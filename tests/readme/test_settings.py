@@ -17,7 +17,7 @@ from meshkit.service import Settings
 from tests.readme.snippets import ROOT
 
 PAGE = (ROOT / "docs/settings.md").read_text(encoding="utf-8")
-ROWS = set(re.findall(r"^\| `(AGENTMESH_\w+)` \| (?:`([^`]*)`|empty) \|", PAGE, re.M))
+ROWS = set(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|empty) \|", PAGE, re.M))
 CLASSES: list[type[Settings]] = [
     Settings,
     gateway.config.EdgeConfig,
@@ -42,7 +42,10 @@ def shown(value: Any) -> str:
 def declared(settings: type[Settings]) -> set[tuple[str, str]]:
     """Return the names and defaults of a class."""
     return {
-        (f"AGENTMESH_{name.upper()}", shown(field.get_default(call_default_factory=True)))
+        (
+            str(field.validation_alias or f"AGENTMESH_{name.upper()}"),
+            shown(field.get_default(call_default_factory=True)),
+        )
         for name, field in settings.model_fields.items()
     }
 

@@ -29,6 +29,7 @@ _TIMEOUT = ("runtime.dependency_timeout", "timeout", "Try again.")
 _ACTIONS = {
     "agent.not_active": ("policy_denied", "Activate the agent first."),
     "agent.not_found": ("validation", "Look at /api/runtime/agents for the ids there are."),
+    "session.not_found": ("validation", "Leave session_id out, or make a conversation first."),
     "task.not_found": ("validation", "Look at /api/runtime/tasks for the ids there are."),
     "auth.invalid_credentials": ("permission", "Check identifier and password."),
 }

@@ -57,9 +57,7 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             extra_json=dumps({views.NOTED: noted}),
             conversation=overrides.session_id or "",
             base_url=exchange().base_url,
-            budget=job_pb2.Budget(
-                seconds=overrides.timeout_seconds or 0, cost_micros=round((overrides.max_cost_usd or 0) * views.MICROS)
-            ),
+            budget=_budget(overrides),
         )
         try:
             with values.fields(**_FIELDS), from_rpc():
@@ -69,6 +67,8 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
                 raise
             raise Denied(f"agent {agent_id!r} takes no tasks: {error}", **{CODE: "agent.not_active"}) from None
         except NotFound:
+            if overrides.session_id:  # the agent has just been there
+                raise NotFound("no such session", **{CODE: "session.not_found"}) from None
             raise no_agent(body.agent_id) from None
         shown = views.task(job, agent_id)
         exchange().add_header("location", shown["links"]["self"])
@@ -153,6 +153,14 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         known = paging.walk(self._peers.agents.ListAgents, asked)
         slugs = {agent.name: views.agent_id_of(agent) async for agent in known}
         return {name: noted or slugs.get(name, name.removeprefix("agents/")) for name, noted in ids.items()}
+
+
+def _budget(overrides: Context) -> job_pb2.Budget:
+    """Return what a task may consume.  0 would be no limit, so the smallest cost is a millionth."""
+    budget = job_pb2.Budget(seconds=overrides.timeout_seconds or 0)
+    if overrides.max_cost_usd is not None:
+        budget.cost_micros = max(1, round(overrides.max_cost_usd * views.MICROS))
+    return budget
 
 
 def _check_overrides(overrides: Context, agent: agent_pb2.Agent) -> None:

@@ -82,7 +82,10 @@ async def test_overrides_are_kept_to(ada: Koda) -> None:
     task = await ada.submit(context_overrides=context)
     job = await ada.ok("GET", f"/mesh/v1/jobs/{task['id'].removeprefix('tsk_')}")
 
+    foreign = {**SUBMITTED, "context": {"session_id": "conversations/0198f000-0000-7000-8000-000000000000"}}
+
     assert conversation == job["conversation"]
+    assert "session.not_found" == (await ada.refused("POST", TASKS, 404, json=foreign))["code"]
     assert "completed" == (await ada.ended(task["id"]))["status"]
 
 
