@@ -12,6 +12,8 @@ from gateway.edge import contract
 from gateway.edge.front import Front
 
 Segments = tuple[str, ...]
+_NOBODYS = ("/openapi", "/docs", "/health")
+"""Pages of the mesh itself: a dialect may have a path below, and no more."""
 
 
 def of_dialects(dialects: Sequence[Front], services: Iterable[contract.Service]) -> dict[str, tuple[str, ...]]:
@@ -26,7 +28,7 @@ def of_dialects(dialects: Sequence[Front], services: Iterable[contract.Service])
         ]
         for dialect in dialects
     }
-    found = exclusive(templates)
+    found = exclusive({**templates, "": _NOBODYS})
     return {dialect.name: found[dialect.name] if number else () for number, dialect in enumerate(dialects)}
 
 

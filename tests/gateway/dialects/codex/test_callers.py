@@ -160,6 +160,7 @@ async def test_a_thousand_a_minute(codex: Codex, edge: Edge, tmp_path: pathlib.P
     assert [answer.status_code for answer in answers[:5]] == [200] * 5
     assert (limited.status_code, limited.json()["title"]) == (429, "Too Many Requests")
     assert limited.headers["content-type"] == "application/problem+json"
-    assert limited.headers["retry-after"] == "1"
+    assert limited.headers["retry-after"] == limited.headers["ratelimit-reset"]
+    assert 0 < int(limited.headers["retry-after"]) <= 60
     assert (limited.headers["ratelimit-limit"], limited.headers["ratelimit-remaining"]) == ("5", "0")
     assert (other.status_code, panel.status_code) == (200, 200)
