@@ -76,28 +76,3 @@ class Words:
 def from_name(payload: str) -> int:
     """Return the `JobState` of a status event's payload, such as `queued`.  Raises `KeyError` for any other text."""
     return STATES[payload.upper()]
-
-
-def _table(dialects: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]) -> dict[str, Words]:
-    columns = {dialect: {state: row[n] for state, row in rows.items()} for n, dialect in enumerate(dialects)}
-    return {dialect: Words(dialect, column) for dialect, column in columns.items()}
-
-
-COMING = _table(
-    ("codex", "kasal"),
-    {
-        "PENDING": ("Pending", "queued"),
-        "QUEUED": ("Pending", "queued"),
-        "STARTING": ("Pending", "queued"),
-        "RUNNING": ("Running", "running"),
-        "RETRYING": ("Running", "running"),
-        "PAUSED": ("Running", "running"),
-        "AWAITING_INPUT": ("Running", "running"),
-        "AWAITING_PAYMENT": ("Pending", "queued"),
-        "STOPPING": ("Running", "running"),
-        "SUCCEEDED": ("Completed", "completed"),
-        "FAILED": ("Failed", "failed"),
-        "CANCELLED": ("Cancelled", "stopped"),
-    },
-)
-"""The words of dialects whose folders are still to come: each takes its column along."""

@@ -2,10 +2,26 @@
 
 from mesh.registry.v1 import agent_pb2
 
-from gateway.core.states import COMING
+from gateway.core.states import Words
 from meshkit.errors import Invalid
 
-WORDS = COMING["codex"]
+WORDS = Words(
+    "codex",
+    {
+        "PENDING": "Pending",
+        "QUEUED": "Pending",
+        "STARTING": "Pending",
+        "RUNNING": "Running",
+        "RETRYING": "Running",
+        "PAUSED": "Running",
+        "AWAITING_INPUT": "Running",
+        "AWAITING_PAYMENT": "Pending",
+        "STOPPING": "Running",
+        "SUCCEEDED": "Completed",
+        "FAILED": "Failed",
+        "CANCELLED": "Cancelled",
+    },
+)
 
 AGENT_TYPES = ("CodeGenerator", "CodeReviewer", "DataAnalyst", "Researcher", "Custom")
 PROVIDER_TYPES = ("CloudApi", "LocalEndpoint", "Custom")
