@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agentmesh.client import MeshError
 from agentmesh.testing import Mesh, running_mesh
-from benchmarks import events, growth, jobs, report, shared, start, waiting
+from benchmarks import agents, events, growth, jobs, report, shared, start, waiting
 from benchmarks.figures import Figure
 from benchmarks.http import Failed, Http, login
 
@@ -28,6 +28,7 @@ AFTERWARDS: dict[str, Callable[[], list[Figure]]] = {
     "growth": growth.measure,
     "waiting": waiting.measure,
     "shared": shared.measure,
+    "agents": agents.measure,
 }
 NAMES = ("start", *ON_A_MESH, *AFTERWARDS)
 
