@@ -13,6 +13,7 @@
 
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
 from agentmesh._client.applying import Step
+from agentmesh._client.conversations import Conversation, Message
 from agentmesh._client.definitions import Agent, Crew, Model, TaskDef, Tool
 from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
 from agentmesh._client.plans import CrewPlan
@@ -28,6 +29,7 @@ __all__ = [
     "AsyncClient",
     "BootStep",
     "Client",
+    "Conversation",
     "Crew",
     "CrewPlan",
     "Event",
@@ -38,6 +40,7 @@ __all__ = [
     "Lock",
     "MemoryTokens",
     "MeshError",
+    "Message",
     "Model",
     "NotAllowed",
     "NotFound",

@@ -15,6 +15,7 @@ from agentmesh._client import forms
 from agentmesh._client.applying import Applying, Step
 from agentmesh._client.collections import Agents, Crews, Tasks, Tools
 from agentmesh._client.connection import Connection
+from agentmesh._client.conversations import Conversations
 from agentmesh._client.errors import InvalidInputs
 from agentmesh._client.follow import follow, follow_locks, follow_payment
 from agentmesh._client.plans import CrewPlan
@@ -73,6 +74,7 @@ class AsyncClient:
         self.crews = Crews(self._connection)
         self.tasks = Tasks(self._connection)
         self.tools = Tools(self._connection)
+        self.conversations = Conversations(self._connection)
 
     async def __aenter__(self) -> Self:
         return self

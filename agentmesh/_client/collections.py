@@ -29,7 +29,9 @@ from agentmesh._client.definitions import (
 _PAGE = 200
 
 
-class _Collection:
+class Collection:
+    """What the collections share: a connection, and lists that come in pages."""
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
@@ -48,7 +50,7 @@ class _Collection:
             request.page_token = page.next_page_token
 
 
-class Agents(_Collection):
+class Agents(Collection):
     """Agents.  One may be named `agents/{id}`, by its id, or by its slug."""
 
     def __init__(self, connection: Connection) -> None:
@@ -93,7 +95,7 @@ class Agents(_Collection):
         return to_agent(await self._connection.unary(self._stub.UndeleteAgent, request))
 
 
-class Crews(_Collection):
+class Crews(Collection):
     """Crews.  One may be named `crews/{id}` or by its id."""
 
     def __init__(self, connection: Connection) -> None:
@@ -145,7 +147,7 @@ class Crews(_Collection):
         return to_crew(await self._connection.unary(self._stub.DeleteCrew, request))
 
 
-class Tasks(_Collection):
+class Tasks(Collection):
     """Task definitions.  One may be named `taskDefs/{id}` or by its id."""
 
     def __init__(self, connection: Connection) -> None:
@@ -186,7 +188,7 @@ class Tasks(_Collection):
         return to_task_def(await self._connection.unary(self._stub.DeleteTaskDef, request))
 
 
-class Tools(_Collection):
+class Tools(Collection):
     """Tools.  One may be named `tools/{id}`, by its id, or by what models call it."""
 
     def __init__(self, connection: Connection) -> None:

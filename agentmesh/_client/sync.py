@@ -9,7 +9,7 @@ from agentmesh._client.aio import DEFAULT_URL, AsyncClient
 from agentmesh._client.applying import Step
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
-from agentmesh._client.sync_collections import SyncAgents, SyncCrews, SyncTasks, SyncTools
+from agentmesh._client.sync_collections import SyncAgents, SyncConversations, SyncCrews, SyncTasks, SyncTools
 from agentmesh._client.tokens import TokenStore
 from agentmesh._client.waits import Lock, Payment
 
@@ -42,6 +42,7 @@ class Client:
         self.crews = SyncCrews(runner, self._client.crews)
         self.tasks = SyncTasks(runner, self._client.tasks)
         self.tools = SyncTools(runner, self._client.tools)
+        self.conversations = SyncConversations(runner, self._client.conversations)
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,10 @@
-"""`Client.agents`, `.crews`, `.tasks` and `.tools`: as in `agentmesh._client.collections`, without asyncio."""
+"""`Client.agents`, `.crews`, `.tasks`, `.tools` and `.conversations`: as those of `AsyncClient`, without asyncio."""
 
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, Unpack
 
-from agentmesh._client import collections
+from agentmesh._client import collections, conversations
+from agentmesh._client.conversations import Conversation, Message
 from agentmesh._client.definitions import (
     Agent,
     AgentFields,
@@ -151,3 +152,27 @@ class SyncTools:
     def delete(self, name: str) -> Tool:
         """Archive a tool."""
         return self._runner.call(self._tools.delete(name))
+
+
+class SyncConversations:
+    """Conversations; see `AsyncClient.conversations`."""
+
+    def __init__(self, runner: Runner, conversations: conversations.Conversations) -> None:
+        self._runner = runner
+        self._conversations = conversations
+
+    def create(self, title: str, *, summary: str = "", request_id: str = "") -> Conversation:
+        """Begin a conversation."""
+        return self._runner.call(self._conversations.create(title, summary=summary, request_id=request_id))
+
+    def get(self, name: str) -> Conversation:
+        """Return a conversation, without its messages."""
+        return self._runner.call(self._conversations.get(name))
+
+    def list(self, *, target: str = "", all_owners: bool = False) -> Iterator[Conversation]:
+        """Yield conversations, those in which something was said last first."""
+        return self._runner.iterate(self._conversations.list(target=target, all_owners=all_owners))
+
+    def messages(self, name: str) -> Iterator[Message]:
+        """Yield the messages of a conversation, in the order in which they were said."""
+        return self._runner.iterate(self._conversations.messages(name))

@@ -8,9 +8,14 @@ import typer
 
 from agentmesh.cli import output
 from agentmesh.cli.session import URL, AsJson, Url, call
+from agentmesh.cli.words import Words
 from agentmesh.client import AsyncClient, Event, MeshError
 
 JobName = Annotated[str, typer.Argument(help="Id of the job, as `agentmesh jobs` shows it.")]
+
+
+_SPOKEN = ("token", "span", "step")
+"""What an agent's log says word by word, for traces and for another attempt."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -75,20 +80,29 @@ def cancel(job: JobName, url: Url = URL) -> None:
 
 async def follow(client: AsyncClient, name: str, *, after: int = 0, as_json: bool = False) -> int:
     """Print a job's events to its end, then what came of it; return the exit code."""
-    with output.busy(name):
+    words = Words()
+    speaks = (await client.job(name)).target.startswith(("agents/", "crews/"))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(output.busy(name))
         async for event in client.watch(name, after_seq=after):
             if as_json:
                 output.as_json(event)
+            elif speaks and event.kind in _SPOKEN:
+                if event.kind == "token":
+                    stack.close()  # what shows that something runs would overwrite the line
+                words.hear(event)
             elif event.kind != "final":  # comes again as the result
+                words.end_line()
                 output.event(event)
-                await _tell_wait(client, name, event)
+                await tell_wait(client, name, event)
+    words.end()
     job = await client.job(name)
-    if not as_json:
+    if not as_json and not (output.console.is_terminal and job.text and words.last == job.text):
         output.outcome(job)
     return 0 if job.state == "succeeded" else 1
 
 
-async def _tell_wait(client: AsyncClient, name: str, event: Event) -> None:
+async def tell_wait(client: AsyncClient, name: str, event: Event) -> None:
     """Say what a job waits for, and what to do about it; an old event of a wait that is over says nothing."""
     said = _said(event)
     with contextlib.suppress(MeshError):  # it may be over, and forgotten

@@ -106,6 +106,11 @@ def event(item: Event) -> None:
     console.print(line)
 
 
+def piece(text: str) -> None:
+    """Print a piece of a line at once."""
+    print(clean(text), end="", flush=True)
+
+
 def fields(elements: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the elements of a form that take a value; its buttons that have one are a choice, by their name."""
     found: dict[str, dict[str, Any]] = {}

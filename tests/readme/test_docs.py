@@ -1,5 +1,6 @@
 """What the pages of `docs/` show runs as it stands there."""
 
+import json
 import pathlib
 import re
 import sys
@@ -80,8 +81,13 @@ def test_agents_and_crews_run(mesh: Mesh, folder: pathlib.Path) -> None:
     assert "created as atlas, active" in shown
     assert "42" in shown
     assert 2 == len(re.findall(r"^\d+ status succeeded$", shown, re.M))
-    (program,) = of("agents.md", "python")
+    (exchange,) = [json.loads(line) for line in shown.splitlines() if line.startswith('{"message"')]
+    assert ("And what did I ask?", "succeeded") == (exchange["message"], exchange["state"])
+    assert "144" in shown
+    program, talk = of("agents.md", "python")
     assert "42" in run_python(program, folder, mesh)
+    said = run_python(talk, folder, mesh)
+    assert said.startswith("user: use the calculator on 2+3\nassistant: ")
 
 
 def test_a_human_answers(mesh: Mesh, folder: pathlib.Path) -> None:
