@@ -82,7 +82,7 @@ def _last_prompt(messages: list[ModelMessage]) -> tuple[str, list[ModelMessage]]
     for number in range(len(messages) - 1, -1, -1):
         message = messages[number]
         if isinstance(message, ModelRequest):
-            for part in message.parts:
+            for part in reversed(message.parts):  # what was never answered comes ahead of it
                 if isinstance(part, UserPromptPart):
                     content = part.content
                     return content if isinstance(content, str) else str(content), messages[number:]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pydantic
 import pytest
 from pydantic_ai import Agent
+from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.toolsets import FunctionToolset
 
 from agentmesh.engine import offline
@@ -58,6 +59,18 @@ async def test_it_calls_the_tools_that_a_prompt_names(prompt: str, expected: lis
 
     assert expected == calls
     assert ("My tools returned:" in result.output) == bool(expected)
+
+
+async def test_what_was_never_answered_is_not_asked_again() -> None:
+    """As of a job that was cancelled in the midst of a conversation: the last message counts."""
+    calls: list[Any] = []
+    before = ModelRequest(parts=[UserPromptPart("calculator 1+1")])
+
+    agent = Agent(offline.model(), toolsets=[box(calls)])
+    result = await agent.run("Hello", message_history=[before], event_stream_handler=heard)
+
+    assert [] == calls
+    assert "You asked: Hello" in result.output
 
 
 async def test_a_form_is_filled() -> None:
