@@ -146,6 +146,7 @@ class Handler:
             data = b""
         if not data:
             self._loop.remove_reader(child.sock)
+            self._zygote.part(child)
             return
         try:
             for kind, payload in self._splitter.feed(data):

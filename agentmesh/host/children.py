@@ -30,6 +30,8 @@ _TRY_AGAIN_S = 0.02
 # How often a zygote that has been told something is looked at, and how many looks without a sign of life are too many.
 _LOOK_S = 4.0
 _LOOKS_MAX = 3
+_PARTED_S = 2.0
+"""How long a child may go on whose channel is closed."""
 # The kernel is out of something for the moment.
 _BUSY = (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
@@ -133,6 +135,14 @@ class Zygote:
     def signal(self, child: Child, number: signal.Signals) -> None:
         """Signal a child and all it started; nothing happens if it has ended."""
         self._send(pack(Kind.SIGNAL, SIGNAL.pack(child.number, number)))
+
+    def part(self, child: Child) -> None:
+        """End a child that has closed its channel, unless it ends by itself now: nobody can hear it any more."""
+        self._loop.call_later(_PARTED_S, self._end_parted, child)
+
+    def _end_parted(self, child: Child) -> None:
+        if not child.exited.done() and not self.gone.done():
+            self.signal(child, signal.SIGKILL)
 
     def _fork_job(self) -> Child:
         ours, theirs = socket.socketpair()

@@ -101,6 +101,7 @@ class ProcessJob:
             data = b""
         if not data:
             self._loop.remove_reader(self._child.sock)  # its exit tells how it ended
+            self._zygote.part(self._child)
             return
         self._feed(data)
         self._job.tell()

@@ -165,6 +165,7 @@ class Worker:
             data = b""
         if not data:
             self._loop.remove_reader(self._child.sock)  # its exit tells how it ended
+            self._zygote.part(self._child)
             return
         self._feed(data)
 

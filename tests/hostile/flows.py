@@ -356,6 +356,12 @@ def close_all_descriptors(inputs: dict[str, Any], tracer: Tracer) -> None:
     os.closerange(3, 4096)
 
 
+async def close_all_and_stay(inputs: dict[str, Any], tracer: Tracer) -> None:
+    """Close every descriptor, and go on where nobody hears it."""
+    os.closerange(3, 4096)
+    time.sleep(3600)
+
+
 async def turn_descriptors(inputs: dict[str, Any], tracer: Tracer) -> str:
     """Have another file in the place of standard output."""
     with open(inputs["file"], "w") as instead:

@@ -84,6 +84,7 @@ async def test_what_cannot_be_is_refused_in_words(
         ("recurse_natively", {}, "was killed by SIGSEGV"),
         ("patch_builtins", {"names": ["len", "isinstance"]}, "the job's process exited with status 1"),
         ("close_all_descriptors", {}, "the job's process exited with status 0"),
+        ("close_all_and_stay", {}, "was killed by SIGKILL"),
     ],
 )
 async def test_a_process_that_is_gone_is_lost_in_words(

@@ -145,7 +145,7 @@ async def doomed() -> AsyncIterator[Neighbourhood]:
         ("leave", {"how": "os._exit"}, "the worker that it shared with other jobs exited with status 3"),
         ("leave", {"how": "SIGSEGV"}, "the worker that it shared with other jobs was killed by SIGSEGV"),
         ("recurse_natively", {}, "the worker that it shared with other jobs was killed by SIGSEGV"),
-        ("close_all_descriptors", {}, "the worker that it shared with other jobs exited"),
+        ("close_all_descriptors", {}, "the worker that it shared with other jobs"),  # ends, or is ended
     ],
 )
 async def test_what_ends_the_worker_ends_those_who_chose_it(
