@@ -25,7 +25,7 @@ from meshkit.server import serve
 from meshkit.verifier import Revocations, TokenVerifier
 
 SECRET = b"s" * 32
-BADGE = ((SERVICE_HEADER, identity.sign(SECRET, "service:runner")),)
+BADGE = ((SERVICE_HEADER, identity.sign(SECRET, "service:runner", ttl_s=86_400)),)  # as long as the whole suite
 
 
 class Servicer(pb_grpc.AuthServiceServicer):
