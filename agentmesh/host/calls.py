@@ -138,15 +138,7 @@ class Handler:
                 return
 
     def _read(self, child: Child) -> None:
-        try:
-            data = child.sock.recv(262_144)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._loop.remove_reader(child.sock)
-            self._zygote.part(child)
+        if not (data := self._zygote.receive(child, 262_144)):
             return
         try:
             for kind, payload in self._splitter.feed(data):

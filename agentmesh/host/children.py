@@ -136,9 +136,21 @@ class Zygote:
         """Signal a child and all it started; nothing happens if it has ended."""
         self._send(pack(Kind.SIGNAL, SIGNAL.pack(child.number, number)))
 
-    def part(self, child: Child) -> None:
-        """End a child that has closed its channel, unless it ends by itself now: nobody can hear it any more."""
-        self._loop.call_later(_PARTED_S, self._end_parted, child)
+    def receive(self, child: Child, bytes_max: int) -> bytes:
+        """Return what a child has sent; nothing if there is nothing yet, or it has closed its channel.
+
+        Such a one is not read any more, and ended unless it ends by itself now: nobody can hear it.
+        """
+        try:
+            data = child.sock.recv(bytes_max)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(child.sock)
+            self._loop.call_later(_PARTED_S, self._end_parted, child)
+        return data
 
     def _end_parted(self, child: Child) -> None:
         if not child.exited.done() and not self.gone.done():

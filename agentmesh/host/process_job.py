@@ -93,16 +93,8 @@ class ProcessJob:
     # -- from the process ----------------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        try:
-            data = self._child.sock.recv(_READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._loop.remove_reader(self._child.sock)  # its exit tells how it ended
-            self._zygote.part(self._child)
-            return
+        if not (data := self._zygote.receive(self._child, _READ_BYTES)):
+            return  # if it has gone, its exit tells how it ended
         self._feed(data)
         self._job.tell()
 
