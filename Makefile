@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults lock audit clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation hatchling editables
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[agents,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
 up: setup  ## the mesh with the examples, on http://127.0.0.1:3370
@@ -62,5 +62,11 @@ bench-peers: setup  ## the mesh beside DBOS and LangGraph, which it installs und
 faults: setup  ## 500 seeded faults under load, and the promises they broke: a quarter of an hour
 	$(BIN)/python -m tests.faults $(FAULTS)
 
+lock: ## constraints.txt anew from pyproject.toml, with hashes; UPGRADE says what may move
+	TOOLS=.tools/lock sh tools/lock.sh $(UPGRADE)
+
+audit: ## known vulnerabilities of what is locked, when a database can be reached
+	TOOLS=.tools/audit sh tools/audit.sh
+
 clean:
-	rm -rf $(VENV) .peers build dist
+	rm -rf $(VENV) .peers .tools build dist
