@@ -7,10 +7,10 @@ Every rule is a function from the stored job to a `Change`.  A store applies a c
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.runner.domain import attempts, ends, locks, memories, talk
+from services.runner.domain import attempts, ends, kinds, locks, memories, talk
 from services.runner.domain.records import (
     HELD,
     Birth,
@@ -82,14 +82,15 @@ def report(
     """Take what a lease's holder says: `events` are numbered from `source_seq`, outcome or lock count as one more.
 
     The first report of a lease says that the job runs, whatever is in it; one with nothing else in it has the outcome
-    RUNNING.  What was taken before is dropped.  Raises `Stale` if the lease is over, `Gap` if something is missing.
+    RUNNING.  What was taken before is dropped, and what a job may not say is refused in words (`kinds`).  Raises
+    `Stale` if the lease is over, `Gap` if something is missing.
     """
     if job.ended or epoch != job.epoch:
         raise Stale
     if source_seq > job.source_seq + 1:
         raise Gap
     known = job.source_seq - source_seq + 1
-    fresh = _in_order(events[max(known, 0) :], job.updated_at, now)
+    fresh = _in_order(kinds.taken(events[max(known, 0) :]), job.updated_at, now)
     last = source_seq + len(events) - 1
     if outcome is not None or opening is not None:
         last += 1
@@ -144,7 +145,7 @@ def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
     return changed
 
 
-def _in_order(events: Sequence[Event], at: float, now: float) -> tuple[Event, ...]:
+def _in_order(events: Iterable[Event], at: float, now: float) -> tuple[Event, ...]:
     """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own.
 
     A time that is none, or a day ahead, is one of a flow that plays with its clock.
