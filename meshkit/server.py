@@ -15,6 +15,7 @@ from meshkit import reflection
 from meshkit.access import Auth
 from meshkit.deadlines import Deadlines
 from meshkit.errors import Unavailable
+from meshkit.held import Held
 from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
 
@@ -56,7 +57,12 @@ async def serve(
         check_rules(service)
     # Outermost first: a failure inside is logged with the status that Errors chose.
     server = grpc.aio.server(
-        interceptors=[Logging(), Errors(), Deadlines(), *interceptors, auth, Readable(), Keyed()], options=OPTIONS
+        interceptors=[
+            *(Logging(), Errors(), Deadlines()),
+            *interceptors,
+            *(auth, Held(auth.verifier), Readable(), Keyed()),
+        ],
+        options=OPTIONS,
     )
     by_name = _ByName(server)
     register(by_name)

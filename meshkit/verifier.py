@@ -1,15 +1,17 @@
 """Verifies users' access tokens, and remembers which are revoked.
 
 A user's ES256 access token is verified against the key set of the auth service once, and then remembered by its hash
-until it expires; revocations are checked on every call.
+until it expires; revocations are checked on every call, and tell of themselves to what is open for longer than a call.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import NoReturn
 
 import jwt
 
@@ -25,6 +27,8 @@ MISSING, REFUSED = "missing", "refused"
 _CACHE_MAX = 10_000
 _ASK_AGAIN_S = 1.0
 _READY_S = 5.0
+_LOOK_AGAIN_S = 30.0
+"""How long a timer for a token's end may run: the machine may sleep, and its clock be set, meanwhile."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,12 @@ MESH = Credentials(headers=(API_KEY_HEADER,), cookies=(COOKIE,))
 """Of the mesh's own services, which a browser that is signed in may call too (gRPC-Web)."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Listener:
+    principal: Principal
+    call: Callable[[], None]
+
+
 class Revocations:
     """Tokens that must fail although they are signed and not expired.
 
@@ -77,7 +87,8 @@ class Revocations:
         self._users: dict[str, tuple[float, float]] = {}
         self._forget_at = _CACHE_MAX
         self._complete = asyncio.Event()
-        self._grown = asyncio.Event()
+        self._by_token: dict[str, set[_Listener]] = {}
+        self._by_user: dict[str, set[_Listener]] = {}
         if complete:
             self._complete.set()
 
@@ -101,14 +112,14 @@ class Revocations:
         """Revoke one token."""
         self._forget_expired()
         self._tokens[jti] = expires_at
-        self._wake()
+        self._tell(self._by_token.get(jti, ()))
 
     def add_user(self, user: str, issued_at: float, expires_at: float) -> None:
         """Revoke every token of `user` that was issued at or before `issued_at`."""
         self._forget_expired()
         before = self._users.get(user, (0.0, 0.0))
         self._users[user] = (max(before[0], issued_at), max(before[1], expires_at))
-        self._wake()
+        self._tell(self._by_user.get(user, ()))
 
     def hit(self, principal: Principal) -> bool:
         """Return whether the caller's token is revoked."""
@@ -117,15 +128,26 @@ class Revocations:
         by_user = self._users.get(principal.user)
         return by_user is not None and principal.issued_at <= by_user[0]
 
-    async def until_hit(self, principal: Principal) -> None:
-        """Wait until the caller's token is revoked."""
-        while not self.hit(principal):
-            await self._grown.wait()
+    @contextlib.contextmanager
+    def listening(self, principal: Principal, call: Callable[[], None]) -> Iterator[None]:
+        """For the block, call `call` when the caller's token is revoked: at once if it is, perhaps more than once."""
+        listener = _Listener(principal, call)
+        places = ((self._by_token, principal.jti), (self._by_user, principal.user))
+        for index, key in places:
+            index.setdefault(key, set()).add(listener)
+        try:
+            self._tell((listener,))
+            yield
+        finally:
+            for index, key in places:
+                index[key].discard(listener)
+                if not index[key]:
+                    del index[key]
 
-    def _wake(self) -> None:
-        # Each wait is for the next change: who waits holds the event that this one sets.
-        self._grown.set()
-        self._grown = asyncio.Event()
+    def _tell(self, listeners: Iterable["_Listener"]) -> None:
+        for listener in tuple(listeners):
+            if self.hit(listener.principal):
+                listener.call()
 
     def _forget_expired(self) -> None:
         if len(self) < self._forget_at:
@@ -166,11 +188,62 @@ class TokenVerifier:
             if len(self._known) >= _CACHE_MAX:
                 self._known.clear()
             self._known[digest] = principal
-        if principal.expires_at <= self._now():
-            raise Unauthenticated("token has expired: sign in again", token=REFUSED)
-        if self.revocations.hit(principal):
-            raise Unauthenticated("token has been revoked: sign in again", token=REFUSED)
+        if (problem := self._problem(principal)) is not None:
+            raise problem
         return principal
+
+    @contextlib.contextmanager
+    def holding(self, principal: Principal, bar: Callable[[Unauthenticated], None]) -> Iterator[None]:
+        """For the block, call `bar`, once, when the token of a verified caller does not hold any more, saying why.
+
+        A caller who has none, such as a service that asks for itself, is never barred.
+        """
+        if not principal.token:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+        over = False
+
+        def look() -> None:
+            nonlocal timer, over
+            if timer is not None:
+                timer.cancel()
+            if over:
+                return
+            if (problem := self._problem(principal)) is not None:
+                over = True
+                bar(problem)
+                return
+            left_s = principal.expires_at - self._now()
+            timer = loop.call_later(max(0.0, min(left_s, _LOOK_AGAIN_S)), look)
+
+        look()
+        try:
+            with self.revocations.listening(principal, look):
+                yield
+        finally:
+            over = True
+            if timer is not None:
+                timer.cancel()
+
+    async def until_barred(self, principal: Principal) -> NoReturn:
+        """Raise `Unauthenticated` when the token of a verified caller does not hold any more."""
+        barred: asyncio.Future[Unauthenticated] = asyncio.get_running_loop().create_future()
+
+        def bar(problem: Unauthenticated) -> None:
+            if not barred.done():  # who waits may have been cancelled this very moment
+                barred.set_result(problem)
+
+        with self.holding(principal, bar):
+            raise await barred
+
+    def _problem(self, principal: Principal) -> Unauthenticated | None:
+        if principal.expires_at <= self._now():
+            return Unauthenticated("token has expired: sign in again", token=REFUSED)
+        if self.revocations.hit(principal):
+            return Unauthenticated("token has been revoked: sign in again", token=REFUSED)
+        return None
 
     async def _decode(self, token: str) -> Principal:
         try:

@@ -16,6 +16,7 @@ from agentmesh._client.tokens import TokenStore
 
 _RENEW_BEFORE_S = 30.0
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+Metadata = tuple[tuple[str, str], ...]
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
@@ -97,12 +98,19 @@ class Connection:
             async for message in call:
                 yield message
 
-    async def metadata(self) -> tuple[tuple[str, str], ...]:
+    async def metadata(self) -> Metadata:
         """Return the credentials, renewed if need be; nothing if nobody is signed in."""
         tokens = self.tokens.load()
         if tokens is not None and _due(tokens):
             tokens = await self._renew()
-        return () if tokens is None else (("authorization", f"Bearer {tokens.access_token}"),)
+        return () if tokens is None else _credentials(tokens)
+
+    def outlives(self, error: grpc.aio.AioRpcError, sent: Metadata) -> bool:
+        """Return whether a stream that had `sent` these credentials has failed with them, and there are newer ones."""
+        tokens = self.tokens.load()
+        if error.code() is not grpc.StatusCode.UNAUTHENTICATED or tokens is None:
+            return False
+        return _due(tokens) or sent != _credentials(tokens)
 
     async def _renew(self) -> Tokens | None:
         async with self.tokens.exclusive():
@@ -124,6 +132,10 @@ class _Cancelled:
 
     def __init__(self, call: Any) -> None:
         self.close = call.cancel
+
+
+def _credentials(tokens: Tokens) -> Metadata:
+    return (("authorization", f"Bearer {tokens.access_token}"),)
 
 
 def _due(tokens: Tokens) -> bool:

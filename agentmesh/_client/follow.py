@@ -1,4 +1,4 @@
-"""Follow a job's log, locks or a payment, over broken connections and restarted services."""
+"""Follow a job's log, locks or a payment, over broken connections, restarted services and access tokens that expire."""
 
 import asyncio
 import contextlib
@@ -32,9 +32,8 @@ async def follow(
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + PATIENCE_S
     while True:
-        call = jobs.WatchJob(
-            job_pb2.WatchJobRequest(name=name, after_seq=after_seq), metadata=await connection.metadata()
-        )
+        sent = await connection.metadata()
+        call = jobs.WatchJob(job_pb2.WatchJobRequest(name=name, after_seq=after_seq), metadata=sent)
         try:
             while (message := await _read(call)) is not None:
                 give_up_at = loop.time() + PATIENCE_S
@@ -47,7 +46,8 @@ async def follow(
             if await _has_ended(connection, jobs, name, after_seq):
                 return
         except grpc.aio.AioRpcError as error:
-            if not errors.is_transport(error) or loop.time() > give_up_at:
+            resumable = errors.is_transport(error) or connection.outlives(error, sent)
+            if not resumable or loop.time() > give_up_at:
                 raise errors.from_rpc(error, connection.url) from error
         except TimeoutError:
             if loop.time() > give_up_at + SILENCE_MAX_S:
@@ -108,7 +108,8 @@ async def _messages(
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + PATIENCE_S
     while True:
-        call = method(request, metadata=await connection.metadata())
+        sent = await connection.metadata()
+        call = method(request, metadata=sent)
         fresh = True
         try:
             while (message := await _read(call)) is not None:
@@ -116,7 +117,8 @@ async def _messages(
                 yield message, fresh
                 fresh = False
         except grpc.aio.AioRpcError as error:
-            if not errors.is_transport(error) or loop.time() > give_up_at:
+            resumable = errors.is_transport(error) or connection.outlives(error, sent)
+            if not resumable or loop.time() > give_up_at:
                 raise errors.from_rpc(error, connection.url) from error
         except TimeoutError:
             if loop.time() > give_up_at + SILENCE_MAX_S:

@@ -13,6 +13,7 @@ from mesh.gateway.v1 import options_pb2
 from gateway.config import Config, EdgeConfig
 from gateway.edge import contract, prefixes
 from gateway.edge.front import Rates
+from gateway.http import sse
 from gateway.http.exchange import Asked
 from gateway.http.passages import Passage
 from gateway.http.session import Session
@@ -85,6 +86,8 @@ class Dialect:
     """How it says that something went wrong."""
     error_type: str = "application/json"
     """The media type of those bodies."""
+    broken: Callable[[MeshError, str], bytes] = sse.broken
+    """What it says at the end of a stream of this media type that something has broken off."""
     envoy_body: Callable[[int], Mapping[str, Any]]
     """The JSON of Envoy's own reply with this HTTP status, with Envoy's `%COMMAND%`s in it."""
     reference: Reference

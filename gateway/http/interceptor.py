@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import structlog
+from google.api import httpbody_pb2
 
 from gateway.edge.limits import BODY_BYTES_MAX
 from gateway.http import bodies, encodings
@@ -78,11 +79,19 @@ def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
                 contextlib.aclosing(watch(request, context)) as responses,
             ):
                 read(request, exchange)
-                async for response in responses:
-                    await exchange.send_head()
-                    yield response
-                    if exchange.is_head:  # the first one said what the type of the answer is
-                        return
+                content_type = None
+                try:
+                    async for response in responses:
+                        await exchange.send_head()
+                        content_type = response.content_type
+                        yield response
+                        if exchange.is_head:  # the first one said what the type of the answer is
+                            return
+                except MeshError as error:
+                    if content_type is None or not exchange.is_rest:
+                        raise
+                    # Its status is on its way: who reads is told in the middle of the answer, which ends here.
+                    yield httpbody_pb2.HttpBody(data=dialect.broken(error, content_type))
                 await exchange.send_head()
 
         return grpc.unary_stream_rpc_method_handler(stream, **codec)

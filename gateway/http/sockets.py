@@ -11,7 +11,6 @@ with 4000 plus the HTTP status and a short reason.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -29,9 +28,10 @@ from gateway.http.passages import METHODS, Passage, Streamed, passing_of, read, 
 from gateway.http.refusals import refuse
 from gateway.http.session import Session
 from meshkit.access import check_access, user_of
-from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated, Unavailable
+from meshkit.errors import Internal, MeshError, NotFound, Unavailable
+from meshkit.held import held
 from meshkit.principal import Principal, acting
-from meshkit.verifier import REFUSED, TokenVerifier
+from meshkit.verifier import TokenVerifier
 
 log = structlog.get_logger()
 _NORMAL, _GOING_AWAY = 1000, 1001
@@ -77,7 +77,7 @@ class Door:
                 token = dialect.credentials.find(request.headers)
                 principal = await user_of(token, self._verifier, optional=False)
                 check_access(principal, options_pb2.ACCESS_USER)
-                with acting(principal):
+                with acting(principal), held(self._verifier, principal):
                     answer = await passage.answer(passing_of(request, await read(request)))
             except MeshError as error:
                 return refuse(request, error, self._dialects)
@@ -109,7 +109,7 @@ class Door:
 
     async def _barred(self, principal: Principal) -> None:
         """Raise `Unauthenticated` when the caller's token does not hold any more, `Unavailable` when we stop."""
-        tasks = [asyncio.ensure_future(wait) for wait in (self._revoked(principal), self._stopped())]
+        tasks = [asyncio.ensure_future(wait) for wait in (self._verifier.until_barred(principal), self._stopped())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             done.pop().result()
@@ -160,7 +160,7 @@ class Door:
     async def _newcomer_barred(self, session: Session) -> None:
         """Raise `Unauthenticated` when the token of who signed in by a frame does not hold any more."""
         await session.signed_in.wait()
-        await self._revoked(session.principal)
+        await self._verifier.until_barred(session.principal)
 
     async def _first_of(self, *waits: Awaitable[None], path: str) -> MeshError | WebSocketDisconnect | None:
         """Wait for the first to end; return why, None if it was done."""
@@ -178,15 +178,6 @@ class Door:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
         return None
-
-    async def _revoked(self, principal: Principal) -> None:
-        """Raise `Unauthenticated` when the caller's token does not hold any more."""
-        try:
-            async with asyncio.timeout(principal.expires_at - time.time() if principal.user else None):
-                await self._verifier.revocations.until_hit(principal)
-        except TimeoutError:
-            raise Unauthenticated("token has expired: sign in again", token=REFUSED) from None
-        raise Unauthenticated("token has been revoked: sign in again", token=REFUSED)
 
     async def _stopped(self) -> None:
         await self._stopping.wait()

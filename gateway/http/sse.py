@@ -1,9 +1,12 @@
-"""Server-sent events: how an answer is marked as one, and how it is kept alive while there is nothing to say."""
+"""Server-sent events: how an answer is marked as one, kept alive while there is nothing to say, and broken off."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
+
+from meshkit.errors import MeshError
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
@@ -13,6 +16,13 @@ FIRST_S = 1.0
 """The same before anything was sent: the client waits for the answer's head, which goes out with the first bytes."""
 
 Batch = TypeVar("Batch")
+
+
+def broken(error: MeshError, content_type: str) -> bytes:
+    """Return what ends a stream that has begun and cannot go on: an event, or nothing where there are no events."""
+    if not content_type.startswith("text/event-stream"):
+        return b""
+    return f"event: error\ndata: {json.dumps({'code': error.code.name, 'message': str(error)})}\n\n".encode()
 
 
 async def stream(

@@ -244,15 +244,19 @@ def test_a_credential_is_found_where_the_seed_says(metadata: dict[str, str], exp
 
 async def test_who_waits_for_a_revocation_hears_of_it() -> None:
     """Of their own token or of all of their user's, and not of somebody else's."""
-    revocations = Revocations()
-    by_token = asyncio.ensure_future(revocations.until_hit(Principal(user="users/u1", jti="j1")))
-    by_user = asyncio.ensure_future(revocations.until_hit(Principal(user="users/u2", jti="j2", issued_at=1.0)))
+    verifier = TokenVerifier(Keys(), Revocations())
+    revocations = verifier.revocations
+    by_token = asyncio.ensure_future(verifier.until_barred(await verifier.verify(token(sub="u1", jti="j1"))))
+    by_user = asyncio.ensure_future(verifier.until_barred(await verifier.verify(token(sub="u2", jti="j2", iat=1.0))))
+    await asyncio.sleep(0)
     revocations.add_token("other", time.time() + 60)
     revocations.add_token("j1", time.time() + 60)
-    await by_token
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await by_token
     assert not by_user.done()
     revocations.add_user("users/u2", 1.0, time.time() + 60)
-    await by_user
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await by_user
 
 
 def test_a_dialect_may_have_places_of_its_own() -> None:

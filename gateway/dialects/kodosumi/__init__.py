@@ -17,6 +17,7 @@ from gateway.dialects.kodosumi import (
     proxy,
     roles,
     shapes,
+    stream,
     timeline,
 )
 from gateway.dialects.kodosumi.words import WORDS
@@ -40,6 +41,7 @@ DIALECT = Dialect(
     ),
     passages=(Through(prefix="/-/", passage=proxy.Apps),),
     render=errors.render,
+    broken=stream.broken,
     envoy_body=errors.envoy_body,
     reference=shapes.REFERENCE,
     states=WORDS.column,

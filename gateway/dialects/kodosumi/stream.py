@@ -11,11 +11,13 @@ it.
 """
 
 import re
+import time
 from collections.abc import Callable
 
 from gateway.core import render
 from gateway.core.joblog import Events
 from gateway.dialects.kodosumi.words import WORDS
+from meshkit.errors import MeshError
 
 MAIN = frozenset(
     ("meta", "inputs", "agent", "status", "error", "action", "result", "final", "lock", "lease", "payment"),
@@ -72,6 +74,14 @@ def alive(now: float, *, resumes: bool = False) -> bytes:
 def eof(*, resumes: bool = False) -> bytes:
     """Return the event behind the last one; for a client that `resumes`, without an id."""
     return f"{'' if resumes else _SYNTHETIC}event: eof\r\ndata: end of stream\r\n\r\n".encode()
+
+
+def broken(error: MeshError, content_type: str) -> bytes:
+    """Return what ends a stream that has begun and cannot go on: an error in its events, or a line of a boot."""
+    text = _BREAK.sub(" ", str(error))
+    if content_type.startswith("text/plain"):
+        return f"[ERROR] {text}\n".encode()
+    return f"event: error\r\ndata: {time.time()!r}:{text}\r\n\r\n".encode()
 
 
 def mark(seq: int) -> bytes:

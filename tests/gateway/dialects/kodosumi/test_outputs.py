@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 from mesh.runner.v1 import job_pb2
 
+from tests.gateway.stack import sign_in
 from tests.gateway.stage import META, UNKNOWN, Stage, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -207,6 +209,40 @@ async def test_a_client_that_hangs_up_ends_the_watch(stage: Stage) -> None:
     async with stage.alice.stream("GET", f"/outputs/stream/{fid}") as response:
         await read_until(response, "event: inputs")
         assert not hung_up.is_set()
+    async with asyncio.timeout(10):
+        await hung_up.wait()
+
+
+async def test_a_stream_says_that_it_ends_with_its_token(stage: Stage) -> None:
+    """As an event of its own, behind what was sent; what is behind it is not read any more."""
+    fid = stage.runner.add(job(stage.owner), LOG[:2])
+    stage.runner.go_on[fid] = asyncio.Event()
+    hung_up = stage.runner.hung_up[fid] = asyncio.Event()
+    leaving = await sign_in(stage.nobody, "alice", "alice's own password")
+    async with stage.nobody.stream("GET", f"/outputs/stream/{fid}", headers=leaving) as response:
+        parts = response.aiter_text()
+        rest = await anext(parts)
+        assert 200 == (await stage.nobody.get("/logout", headers=leaving)).status_code
+        rest += "".join([text async for text in parts])
+
+    assert re.search(r"event: error\r\ndata: [0-9.]+:token has been revoked: sign in again\r\n\r\n$", rest), rest
+    async with asyncio.timeout(10):
+        await hung_up.wait()
+
+
+async def test_the_typed_stream_ends_with_its_token(stage: Stage) -> None:
+    """The lines of the RPC's own path end, too."""
+    fid = stage.runner.add(job(stage.owner), LOG[:2])
+    stage.runner.go_on[fid] = asyncio.Event()
+    hung_up = stage.runner.hung_up[fid] = asyncio.Event()
+    leaving = await sign_in(stage.nobody, "alice", "alice's own password")
+    async with stage.nobody.stream("GET", f"/mesh/v1/jobs/{fid}:watch", headers=leaving) as response:
+        parts = response.aiter_text()
+        await anext(parts)
+        assert 200 == (await stage.nobody.get("/logout", headers=leaving)).status_code
+        async for _ in parts:
+            pass
+
     async with asyncio.timeout(10):
         await hung_up.wait()
 
