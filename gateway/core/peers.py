@@ -17,6 +17,7 @@ from mesh.runner.v1 import (
 )
 
 from gateway.config import Config
+from gateway.core.renderer import Renderer
 from gateway.http.repeats import Keys
 from meshkit import client
 from meshkit.flows import FollowedFlows
@@ -49,6 +50,8 @@ class Peers:
     """The registry's catalogue, as far as it is known here without asking."""
     hashes: str
     """How inputs of locks are hashed (`Config.hashes`)."""
+    renderer: Renderer
+    """Makes HTML of what flows and people wrote."""
 
 
 @contextlib.asynccontextmanager
@@ -88,4 +91,5 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(ledger),
             followed=await stack.enter_async_context(FollowedFlows.following(flows)),
             hashes=config.hashes,
+            renderer=await stack.enter_async_context(Renderer.working()),
         )

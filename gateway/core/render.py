@@ -1,5 +1,7 @@
 """What flows and people wrote, as HTML that is safe to show.
 
+These are the pure functions; those who show pages ask `gateway.core.renderer`, which knows when they may take long.
+
 Everything that leaves here is either escaped or has gone through the sanitiser (nh3, an allow-list): no script, no
 event handler, no style, only http, https and mailto addresses, and images as `data:` only where they are images.
 Typed JSON is an object whose one key names the type, such as `{"Markdown": {"body": ..}}` (panel API document, "Output
@@ -17,8 +19,12 @@ import markupsafe
 import nh3
 import yaml
 
+TEXT_BYTES_MAX = 1024 * 1024
+"""Of what is shown; the rest is cut off, and said to be."""
 MARKDOWN_CHARS_MAX = 200_000
-"""Longer text is shown as it is: parsing it would hold up every other call."""
+"""Longer text is shown as it is."""
+_HTML_DEPTH_MAX = 256
+"""Elements within each other; what is deeper is shown as text: to parse it takes the square of its length."""
 _DEPTH_MAX = 20
 
 _markdown = markdown_it.MarkdownIt("commonmark", {"html": True, "breaks": True}).enable(["table", "strikethrough"])
@@ -39,7 +45,9 @@ def safe(fragment: str) -> markupsafe.Markup:
 
 
 def sanitise(fragment: str) -> str:
-    """Return HTML without anything that acts."""
+    """Return HTML without anything that acts; what is nested too deeply comes out as text."""
+    if _too_deep(fragment):
+        return f"<pre>{html.escape(fragment)}</pre>"
     return nh3.clean(
         fragment,
         tags=_TAGS,
@@ -47,6 +55,42 @@ def sanitise(fragment: str) -> str:
         url_schemes={"http", "https", "mailto", "data"},
         attribute_filter=_without_data,
     )
+
+
+_TAG = re.compile(r"<(/?)([a-z][^\s/>]*)[^>]*", re.IGNORECASE)
+# These are never in one of their own kind, closed or not, unless in one that is counted.
+_NEVER_DEEP = frozenset(
+    (
+        *(
+            "area",
+            "base",
+            "br",
+            "col",
+            "embed",
+            "hr",
+            "img",
+            "input",
+            "link",
+            "meta",
+            "param",
+            "source",
+            "track",
+            "wbr",
+        ),
+        *("p", "li", "dt", "dd", "tr", "td", "th", "thead", "tbody", "option"),
+    )
+)
+
+
+def _too_deep(fragment: str) -> bool:
+    depth = 0
+    for match in _TAG.finditer(fragment):
+        if match[2].lower() in _NEVER_DEEP:
+            continue
+        depth = max(0, depth - 1) if match[1] else depth + 1
+        if depth > _HTML_DEPTH_MAX:
+            return True
+    return False
 
 
 def _without_data(tag: str, attribute: str, value: str) -> str | None:
@@ -209,7 +253,8 @@ _RENDERERS: dict[str, Callable[[dict[str, Any]], str | None]] = {
 # -- events ----------------------------------------------------------------------------------------------------------
 
 
-def _inputs(payload: str) -> str:
+def from_inputs(payload: str) -> str:
+    """Return a job's inputs as escaped YAML."""
     try:
         value = json.loads(payload)
         value = value.get("dict", value) if isinstance(value, dict) else value
@@ -219,19 +264,68 @@ def _inputs(payload: str) -> str:
     return html.escape(text)
 
 
-_EVENTS: dict[str, Callable[[str], str]] = {
-    "inputs": _inputs,
-    "stdout": from_ansi,
-    "stderr": from_ansi,
-    "debug": html.escape,
-    "error": html.escape,
-    "action": from_typed,
-    "result": from_typed,
-    "final": from_typed,
+def inert(payload: str) -> str:
+    """Return what programs read, as the same JSON without a character that HTML knows: some put it into a page."""
+    return payload.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+WAYS: dict[str, Callable[[str], str]] = {
+    "markdown": from_markdown,
+    "html": sanitise,
+    "typed": from_typed,
+    "inputs": from_inputs,
+    "ansi": from_ansi,
+    "text": html.escape,
+    "inert": inert,
+}
+"""How a text becomes HTML, by name."""
+_EVENTS = {
+    "inputs": "inputs",
+    "stdout": "ansi",
+    "stderr": "ansi",
+    "debug": "text",
+    "error": "text",
+    "action": "typed",
+    "result": "typed",
+    "final": "typed",
 }
 
 
+def way_of(kind: str) -> str:
+    """Return the way in which an event's payload becomes HTML.
+
+    Kinds that programs read (agent, upload, lock, lease, meta, payment ..) stay the JSON that they are, made inert.
+    """
+    return _EVENTS.get(kind, "inert")
+
+
 def from_event(kind: str, payload: str) -> str:
-    """Return an event's payload as HTML.  Kinds that programs read (status, meta, lock ..) stay as they are."""
-    renderer = _EVENTS.get(kind)
-    return payload if renderer is None else renderer(payload)
+    """Return an event's payload as HTML."""
+    return WAYS[way_of(kind)](payload)
+
+
+def plain(way: str, text: str) -> str:
+    """Return the same as text, cut where it is too long: what there is to show when the way takes too long."""
+    if way == "inert":
+        return inert(text)
+    if way == "typed":
+        text = _body(text)
+    elif way == "ansi":
+        text = _ESCAPES.sub("", text)
+    data = text.encode("utf-8", "replace")
+    if len(data) > TEXT_BYTES_MAX:
+        text = f"{data[:TEXT_BYTES_MAX].decode(errors='ignore')}\n… (cut off here: it has {len(data)} bytes)"
+    shown = html.escape(text)
+    return shown if way in ("ansi", "text", "inputs") else f"<pre>{shown}</pre>"
+
+
+def _body(payload: str) -> str:
+    """Return the text in typed JSON, or the JSON where there is none."""
+    if len(payload) > TEXT_BYTES_MAX:
+        return payload
+    try:
+        (content,) = json.loads(payload).values()
+        body = content.get("body", content.get("raw"))
+    except (ValueError, RecursionError, AttributeError):
+        return payload
+    return body if isinstance(body, str) else payload

@@ -1,7 +1,7 @@
 """The elements of a flow's form, prepared for the page that shows them, and read back from what the page sends.
 
 An element is a JSON object as the app sends it: `type`, `name`, `label`, `value` and limits by type.  Nothing here
-is HTML: the template escapes every text, except what `gateway.render` has sanitised.
+is HTML: the template escapes every text, except what the renderer has sanitised.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.core import render
+from gateway.core.renderer import Asked
 
 CANCEL = "__cancel__"
 
@@ -45,6 +46,8 @@ _INPUTS = frozenset(
         "range",
     )
 )
+_RENDERED = ("markdown", "html")
+_NONE: Mapping[int, str] = {}
 _SHOWN = frozenset(("markdown", "html", "break", "hr", "none"))
 _BUTTONS = frozenset(("submit", "cancel", "action"))
 
@@ -68,19 +71,33 @@ class Field:
     fragment: Any = ""
 
 
+def written(elements: Iterable[_Element]) -> dict[int, Asked]:
+    """Return what is to be rendered of a form, by the number of its element."""
+    texts = ((number, str(element.get("type")), element) for number, element in enumerate(elements))
+    return {number: (kind, _text(element.get("text"))) for number, kind, element in texts if kind in _RENDERED}
+
+
 def fields(
-    elements: Iterable[_Element], sent: Mapping[str, str] | None, errors: Mapping[str, list[str]]
+    elements: Iterable[_Element],
+    sent: Mapping[str, str] | None,
+    errors: Mapping[str, list[str]],
+    fragments: Mapping[int, str] = _NONE,
 ) -> list[Field]:
     """Return the page's fields.
 
     `sent` is what was submitted and comes back with its `errors`; None shows the form's own values.  Passwords do not
-    come back.  A form without a button gets one.
+    come back.  `fragments` is what was `written`, as HTML.  A form without a button gets one.
     """
     shown = [
-        field
+        Field(id=f"field-{number}", kind="fragment", fragment=render.safe(fragments[number]))
+        if number in fragments
+        else _field(f"field-{number}", element, sent, errors)
         for number, element in enumerate(elements)
-        if (field := _field(f"field-{number}", element, sent, errors)) is not None
     ]
+    return _with_button([field for field in shown if field is not None])
+
+
+def _with_button(shown: list[Field]) -> list[Field]:
     if not any(field.kind == "button" and field.attributes.get("name") != CANCEL for field in shown):
         shown.append(Field(id="submit", kind="button", label="Submit", attributes={"class": "main"}))
     return shown
@@ -141,10 +158,6 @@ def _field(
 def _fragment(kind: str, element: _Element) -> Any:
     text = _text(element.get("text"))
     match kind:
-        case "markdown":
-            return render.safe(render.from_markdown(text))
-        case "html":
-            return render.safe(render.sanitise(text))
         case "none":
             return ": ".join(part for part in (_text(element.get("label")), text) if part)
         case "hr":

@@ -35,6 +35,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         self._launcher = Launcher(peers)
         self._locks = locks.Locks(peers)
         self._catalogue = Catalogue(peers)
+        self._renderer = peers.renderer
 
     async def GetForm(self, request: pb.GetFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Show a flow's form."""
@@ -47,7 +48,9 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             return _refused(answer.status, answer.detail)
         if answer.elements is None:
             return _foreign(answer)
-        return _page(answer.elements, _title(answer), price=prices.offered(await self._catalogue.find(place.flow)))
+        return await self._page(
+            answer.elements, _title(answer), price=prices.offered(await self._catalogue.find(place.flow))
+        )
 
     async def PostForm(self, request: pb.PostFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Take a flow's form: cancel, launch, or show it again."""
@@ -61,7 +64,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             job = await self._launcher.start(place.flow, exchange().base_url, inputs)
         except Refused as error:
             price = prices.offered(await self._catalogue.find(place.flow))
-            return _page(form.elements or (), _title(form), sent, error.fields, price=price)
+            return await self._page(form.elements or (), _title(form), sent, error.fields, price=price)
         except NotLaunched as error:
             return _refused(error.status, str(error))
         except MeshError as error:
@@ -76,7 +79,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
                 raise NotFound(locks.gone(lock), resource="locks")
         except MeshError as error:
             return _trouble(error)
-        return _page(locks.elements_of(lock), lock.title)
+        return await self._page(locks.elements_of(lock), lock.title)
 
     async def PostLockForm(self, request: pb.PostLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Take the form of a lock: cancel, answer, or show it again."""
@@ -90,7 +93,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             try:
                 await self._locks.answer(lock, forms.inputs(elements, sent))
             except locks.Refused as error:
-                return _page(elements, lock.title, sent, error.fields)
+                return await self._page(elements, lock.title, sent, error.fields)
         except MeshError as error:
             return _trouble(error)
         return redirect(execution)
@@ -101,6 +104,30 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             answer = await self._launcher.form(Place(place.expose, f"{place.path}/"), exchange().base_url)
         return answer
 
+    async def _page(
+        self,
+        elements: Sequence[Mapping[str, Any]],
+        title: str,
+        sent: Mapping[str, str] | None = None,
+        errors: Mapping[str, list[str]] | None = None,
+        *,
+        price: str = "",
+    ) -> httpbody_pb2.HttpBody:
+        """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields."""
+        errors = errors or {}
+        written = forms.written(elements)
+        rendered = await self._renderer.all([*written.values()])
+        form = page(
+            "form.html",
+            title=title,
+            show_title=not _has_heading(elements),
+            action=exchange().path,
+            price=price,
+            problems=_problems(elements, errors),
+            fields=forms.fields(elements, sent, errors, dict(zip(written, rendered, strict=True))),
+        )
+        return html_answer(form)
+
 
 def _place(proxy_path: str) -> Place:
     sent = exchange().path.removeprefix("/inputs")
@@ -110,28 +137,6 @@ def _place(proxy_path: str) -> Place:
 
 def _title(form: Answer) -> str:
     return str(form.json.get("summary") or "Flow")
-
-
-def _page(
-    elements: Sequence[Mapping[str, Any]],
-    title: str,
-    sent: Mapping[str, str] | None = None,
-    errors: Mapping[str, list[str]] | None = None,
-    *,
-    price: str = "",
-) -> httpbody_pb2.HttpBody:
-    """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields."""
-    errors = errors or {}
-    form = page(
-        "form.html",
-        title=title,
-        show_title=not _has_heading(elements),
-        action=exchange().path,
-        price=price,
-        problems=_problems(elements, errors),
-        fields=forms.fields(elements, sent, errors),
-    )
-    return html_answer(form)
 
 
 def _has_heading(elements: Sequence[Mapping[str, Any]]) -> bool:

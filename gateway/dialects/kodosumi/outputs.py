@@ -47,6 +47,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
     def __init__(self, peers: Peers) -> None:
         self._jobs = peers.jobs
         self._prices = Prices(peers)
+        self._renderer = peers.renderer
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return where an execution stands."""
@@ -79,7 +80,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
             exchange().status = 404
             return html_answer(page("message.html", title="There is no such execution", message=str(error)))
         title = jobs.json_object(job.meta_json).get("summary") or f"Execution {request.fid}"
-        result = render.safe(render.from_typed(jobs.result_text(job) or _PATIENCE))
+        result = render.safe(await self._renderer.one("typed", jobs.result_text(job) or _PATIENCE))
         return html_answer(
             page(
                 "result.html",
@@ -117,7 +118,6 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
     ) -> AsyncGenerator[httpbody_pb2.HttpBody, None]:
         """Yield an execution's log; `kinds` chooses events, and has them formatted unless `raw` is given."""
         after_seq = joblog.seq(exchange().headers.get("last-event-id") or request.last_event_id, "last_event_id")
-        html = kinds is not None and not _raw(request)
         call = exchange()
         job = await self._get(request.fid)
         resumes = stream.resumes(call.headers.get("accept", ""))
@@ -132,7 +132,11 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
         translate = Payloads(job).payload
         with _execution(request.fid) as name:
             log = joblog.follow(self._jobs, name, after_seq)
-            encode = functools.partial(stream.encode, kinds=kinds, html=html, marks=resumes, translate=translate)
+            encode = functools.partial(stream.encode, kinds=kinds, marks=resumes)
+            if kinds is not None and not _raw(request):
+                log = stream.shown(log, kinds, self._renderer, translate)
+            else:
+                encode = functools.partial(encode, translate=translate)
             alive = functools.partial(stream.alive, resumes=resumes)
             warm = sse.stream(log, encode, alive=alive, end=stream.eof(resumes=resumes))
             async with contextlib.aclosing(warm) as chunks:

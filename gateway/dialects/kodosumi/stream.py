@@ -10,12 +10,16 @@ event, and one without an event (`mark`) for what it does not see; back behind t
 it.
 """
 
+import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+
+from mesh.runner.v1 import job_pb2
 
 from gateway.core import render
 from gateway.core.joblog import Events
+from gateway.core.renderer import Renderer
 from gateway.dialects.kodosumi.words import WORDS
 from meshkit.errors import MeshError
 
@@ -35,15 +39,13 @@ def encode(
     events: Events,
     kinds: frozenset[str] | None = None,
     *,
-    html: bool = False,
     marks: bool = False,
     translate: Callable[[str, str], str] | None = None,
 ) -> bytes:
     """Return events as the bytes of a stream.
 
-    `kinds` leaves out all others; `html` formats payloads for people; `translate` puts a payload of a kind into other
-    words.  `marks` adds a mark for those left out at the end.  A status is translated always, an error has its text and
-    never its traceback.
+    `kinds` leaves out all others; `translate` puts a payload of a kind into other words.  `marks` adds a mark for those
+    left out at the end.  A status is translated always, an error has its text and never its traceback.
     """
     lines: list[str] = []
     shown = 0
@@ -54,8 +56,6 @@ def encode(
         payload = event.payload if translate is None else translate(kind, event.payload)
         if kind == "status":
             payload = WORDS.of_event(payload)
-        elif html:
-            payload = render.from_event(kind, payload)
         if kind not in _KINDS:
             kind = _BAD_IN_KIND.sub("", kind)
         if "\n" in payload or "\r" in payload:
@@ -64,6 +64,26 @@ def encode(
         lines.append(f"id: {event.seq}\r\nevent: {kind}\r\ndata: {event.time!r}:{payload}\r\n\r\n")
     said = "".join(lines).encode()
     return said + mark(events[-1].seq) if marks and events and events[-1].seq != shown else said
+
+
+async def shown(
+    log: AsyncGenerator[Events, None],
+    kinds: frozenset[str],
+    renderer: Renderer,
+    translate: Callable[[str, str], str],
+) -> AsyncGenerator[Events, None]:
+    """Yield a log's events with the payloads of some kinds put into other words, and made HTML."""
+    async with contextlib.aclosing(log) as batches:
+        async for events in batches:
+            chosen = [event for event in events if event.kind in kinds and event.kind != "status"]
+            texts = [(render.way_of(event.kind), translate(event.kind, event.payload)) for event in chosen]
+            fragments = dict(zip((event.seq for event in chosen), await renderer.all(texts), strict=True))
+            yield [
+                job_pb2.Event(seq=event.seq, kind=event.kind, time=event.time, payload=fragments[event.seq])
+                if event.seq in fragments
+                else event
+                for event in events
+            ]
 
 
 def alive(now: float, *, resumes: bool = False) -> bytes:

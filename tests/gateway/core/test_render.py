@@ -111,14 +111,33 @@ def test_terminal_codes_become_spans_or_vanish() -> None:
 
 
 def test_events_are_formatted_by_kind() -> None:
-    """Inputs are YAML, texts are escaped, results are HTML, and what programs read stays as it is."""
+    """Inputs are YAML, texts are escaped, results are HTML, and what programs read stays the JSON that it is."""
     assert render.from_event("inputs", '{"dict":{"a":"<x>","b":[1]}}') == "a: &lt;x&gt;\nb:\n- 1"
     assert render.from_event("inputs", "{") == "{"
     assert render.from_event("debug", "<b>") == "&lt;b&gt;"
     assert render.from_event("error", "<b>") == "&lt;b&gt;"
     assert render.from_event("result", '{"Markdown":{"body":"*x*"}}') == "<p><em>x</em></p>"
     for kind in ("meta", "status", "agent", "lock", "lease", "payment", "upload", "of a newer runner"):
-        assert render.from_event(kind, '{"a":"<"}') == '{"a":"<"}'
+        assert render.from_event(kind, '{"a":"<b>&"}') == '{"a":"\\u003cb\\u003e\\u0026"}'
+
+
+def test_what_is_nested_deeply_is_shown_as_text() -> None:
+    """It would take the square of its length; many elements beside each other, closed or not, are none of that."""
+    assert render.sanitise("<div>" * 300).startswith("<pre>&lt;div")
+    assert render.from_markdown("<b>" * 300).startswith("<pre>&lt;p&gt;&lt;b")
+    for flat in ("<p>x" * 300, "<li>x" * 300, "<br>" * 300, "<b>x</b>" * 300, "a <b and c " * 300):
+        assert not render.sanitise(flat).startswith("<pre>")
+
+
+def test_what_cannot_be_rendered_is_text() -> None:
+    """Without what it is wrapped in, escaped, and cut where it is too long."""
+    assert render.plain("typed", '{"HTML":{"body":"<b>"}}') == "<pre>&lt;b&gt;</pre>"
+    assert render.plain("typed", '{"dict":{"a":1}}') == "<pre>{&quot;dict&quot;:{&quot;a&quot;:1}}</pre>"
+    assert render.plain("ansi", "\x1b[1m<b>") == "&lt;b&gt;"
+    assert render.plain("inert", '{"a":"<"}') == '{"a":"\\u003c"}'
+    cut = render.plain("markdown", "ü" * render.TEXT_BYTES_MAX)
+    assert cut.endswith(f"… (cut off here: it has {2 * render.TEXT_BYTES_MAX} bytes)</pre>")
+    assert len(cut.encode()) < render.TEXT_BYTES_MAX + 200
 
 
 def test_long_markdown_is_shown_as_text() -> None:

@@ -1,6 +1,7 @@
 """Executions as server-sent events: their bytes, their resumption and their signs of life."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Callable
 
@@ -8,6 +9,7 @@ import grpc
 import pytest
 
 from gateway.core import joblog
+from gateway.core.renderer import Renderer
 from gateway.dialects.kodosumi import stream
 from gateway.http import sse
 from tests.gateway.watching import Call, batch, calls, event, no, yes
@@ -22,6 +24,29 @@ def warm(
 ) -> AsyncGenerator[bytes, None]:
     """Stream as the panel does."""
     return sse.stream(batches, encode, alive=stream.alive, end=stream.eof(), silence_s=silence_s, first_s=first_s)
+
+
+async def shown(events: joblog.Events, kinds: frozenset[str]) -> joblog.Events:
+    """Return events as people see them."""
+
+    async def log() -> AsyncGenerator[joblog.Events, None]:
+        yield events
+
+    async with Renderer.working() as renderer:
+        (batch,) = [batch async for batch in stream.shown(log(), kinds, renderer, lambda kind, payload: payload)]
+    return batch
+
+
+@pytest.mark.parametrize("kind", sorted((stream.MAIN | stream.STDIO) - {"status"}))
+async def test_no_kind_brings_an_element_into_a_page(kind: str) -> None:
+    """Whatever a flow puts into it; what programs read is the same JSON as before."""
+    payload = '{"dict":{"a":"<img src=x onerror=alert(1)>&"}}'
+
+    encoded = stream.encode(await shown([event(1, kind, payload, 1.0)], stream.MAIN | stream.STDIO))
+
+    assert b"<img" not in encoded
+    if kind in ("agent", "upload", "lock", "lease", "meta", "payment"):
+        assert json.loads(payload) == json.loads(encoded.partition(b"data: 1.0:")[2])
 
 
 def test_the_notebook_s_stream() -> None:
@@ -62,12 +87,12 @@ def test_lines_cannot_break_out_of_an_event() -> None:
     assert b"event: evilidx\r\n" in stream.encode([event(7, "evil\r\nid: 9x", "", 1.0)])
 
 
-def test_an_error_never_shows_its_traceback() -> None:
+async def test_an_error_never_shows_its_traceback() -> None:
     """The detail is for operators and is in no form of the stream."""
     failed = [event(1, "error", "ValueError: no", detail="Traceback: secret")]
-    for html in (False, True):
-        for kinds in (None, stream.MAIN, stream.STDIO):
-            encoded = stream.encode(failed, kinds, html=html)
+    for kinds in (None, stream.MAIN, stream.STDIO):
+        for events in (failed, await shown(failed, kinds or stream.MAIN)):
+            encoded = stream.encode(events, kinds)
             assert b"ValueError: no" in encoded
             assert b"secret" not in encoded
 
@@ -99,12 +124,12 @@ def test_who_resumes_says_so(accept: str, resumes: bool) -> None:
     assert resumes == stream.resumes(accept)
 
 
-def test_main_and_stdio_choose_kinds_and_format_them() -> None:
+async def test_main_and_stdio_choose_kinds_and_format_them() -> None:
     """Each leaves the other's kinds out, shares the errors, and formats payloads for people."""
     events = [event(1, "stdout", "<a>"), event(2, "result", '{"Markdown":{"body":"*x*"}}'), event(3, "error", "<e>")]
-    assert stream.encode(events, stream.MAIN, html=True).count(b"event: ") == 2
-    assert b"<p><em>x</em></p>\r\n\r\n" in stream.encode(events, stream.MAIN, html=True)
-    assert b"&lt;a&gt;" in stream.encode(events, stream.STDIO, html=True)
+    assert stream.encode(await shown(events, stream.MAIN), stream.MAIN).count(b"event: ") == 2
+    assert b"<p><em>x</em></p>\r\n\r\n" in stream.encode(await shown(events, stream.MAIN), stream.MAIN)
+    assert b"&lt;a&gt;" in stream.encode(await shown(events, stream.STDIO), stream.STDIO)
     assert b"event: result" not in stream.encode(events, stream.STDIO)
     assert b":<a>" in stream.encode(events, stream.STDIO)
     assert stream.encode([events[0]], stream.MAIN) == b""
