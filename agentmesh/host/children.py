@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mesh.runner.v1 import host_pb2
 
@@ -62,13 +62,22 @@ class Child:
 class Zygote:
     """Asks the zygote for children and hears of their ends."""
 
-    def __init__(self, control: socket.socket, pid: int = 0, *, look_s: float = _LOOK_S) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        pid: int = 0,
+        *,
+        ended: Callable[[int], None] = lambda number: None,
+        look_s: float = _LOOK_S,
+    ) -> None:
         """`pid` is the process at the other end, a child of ours; 0 if it is not to be killed when it hangs.
 
-        `look_s` is how often one that has been told something is looked at.
+        `ended` is told the number of a child when it and all that it has started are gone.  `look_s` is how often a
+        zygote that has been told something is looked at.
         """
         control.setblocking(False)
         self._pid = pid
+        self._ended = ended
         self._look_s = look_s
         self._control = control
         self._loop = asyncio.get_running_loop()
@@ -283,6 +292,7 @@ class Zygote:
         child = self._children.pop(number, None)
         if child is None:
             return
+        self._ended(number)
         with contextlib.suppress(ValueError):
             self._ahead.remove(child)
             child.close()

@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 
-def apply(runtime_env: dict[str, Any]) -> None:
-    """Set environment variables, the working directory and the import path of this process.
+def apply(runtime_env: dict[str, Any]) -> frozenset[str]:
+    """Set variables, the working directory and the import path of this process; return the variables' names.
 
     `env_vars` is a mapping of strings, `working_dir` a folder, `py_modules` a list of folders, wheels or zip files.
     A `py_modules` entry that is a URL is left out: what it holds must be installed or on the import path, and
@@ -18,7 +18,8 @@ def apply(runtime_env: dict[str, Any]) -> None:
     env_vars = runtime_env.get("env_vars") or {}
     if not isinstance(env_vars, dict):
         raise ValueError("runtime_env.env_vars must map names to values")
-    os.environ.update({str(name): str(value) for name, value in env_vars.items()})
+    given = {str(name): str(value) for name, value in env_vars.items()}
+    os.environ.update(given)
     if working_dir := runtime_env.get("working_dir"):
         folder = pathlib.Path(str(working_dir))
         if not folder.is_dir():
@@ -38,3 +39,4 @@ def apply(runtime_env: dict[str, Any]) -> None:
         # Ray takes a package's own folder; what must be on the import path is the folder around it.
         is_package = (path / "__init__.py").exists()
         sys.path.insert(0, str((path.parent if is_package else path).resolve()))
+    return frozenset(given)

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import json
 import os
+import pathlib
 import signal
 import socket
 import sys
@@ -25,6 +26,8 @@ from agentmesh.host.calls import Handler
 from agentmesh.host.children import Zygote
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.limits import MESSAGE_BYTES_MAX
+from agentmesh.host.own import folders
+from agentmesh.host.own.folders import Cleaner, Folders
 from agentmesh.host.process_job import ProcessJob
 from agentmesh.host.processes import die_with_parent, raise_descriptor_limit
 from agentmesh.host.running import RunningJob
@@ -40,8 +43,11 @@ _LOOK_S = 0.005
 _UNWANTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
-def main(spec: HostSpec) -> NoReturn:
-    """Be the host that `spec` describes; ends the process."""
+def main(spec: HostSpec, folder: pathlib.Path) -> NoReturn:
+    """Be the host that `spec` describes; ends the process.
+
+    Its jobs have their folders in `folder`, which whoever has started it removes when it has ended.
+    """
     ours, theirs = socket.socketpair()
     parent = os.getpid()
     child = os.fork()
@@ -49,14 +55,14 @@ def main(spec: HostSpec) -> NoReturn:
         try:
             die_with_parent(parent)
             ours.close()
-            _become_zygote(theirs, spec)
+            _become_zygote(theirs, spec, folder)
         finally:
             os._exit(1)
     theirs.close()
     raise_descriptor_limit()  # ours alone: what the app's processes may open is the operator's to say
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(Host(spec, ours, child).serve())
+        uvloop.run(Host(spec, ours, child, folder).serve())
     _see_off(child)
     os._exit(0)
 
@@ -69,22 +75,24 @@ def _see_off(pid: int) -> None:
             time.sleep(_LOOK_S)
 
 
-def _become_zygote(control: socket.socket, spec: HostSpec) -> NoReturn:
+def _become_zygote(control: socket.socket, spec: HostSpec, folder: pathlib.Path) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        environment.apply(json.loads(spec.runtime_env_json or "{}"))
+        given = environment.apply(json.loads(spec.runtime_env_json or "{}"))
+        folders.settle(folder / folders.OF_THE_APP, given)
     except (ValueError, OSError) as error:
         message = f"{type(error).__name__}: {error}"
         Channel(control).send(Kind.LOADED, host_pb2.Loaded(error=message).SerializeToString())
         os._exit(1)
-    zygote.main(control, spec)
+    zygote.main(control, spec, Folders(folder, given))
 
 
 class Host:
     """Everything a host does on its event loop."""
 
-    def __init__(self, spec: HostSpec, control: socket.socket, zygote_pid: int) -> None:
+    def __init__(self, spec: HostSpec, control: socket.socket, zygote_pid: int, folder: pathlib.Path) -> None:
         self._spec = spec
+        self._cleaner = Cleaner(Folders(folder))
         self._zygote_pid = zygote_pid
         self._control = control
         self._jobs: dict[str, RunningJob] = {}
@@ -95,7 +103,7 @@ class Host:
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
         self._uplink = Uplink()
-        self._zygote = Zygote(self._control, self._zygote_pid)
+        self._zygote = Zygote(self._control, self._zygote_pid, ended=self._cleaner.clear)
         self._handler = Handler(self._zygote, self._uplink.post)
         self._workers = Workers(self._zygote)
         stopping = asyncio.Event()

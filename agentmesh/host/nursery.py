@@ -24,6 +24,7 @@ from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from agentmesh.host import host, job, rehearsal
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
+from agentmesh.host.own import folders
 from agentmesh.host.processes import describe_exit, die_with_parent
 
 # Imported before the first fork, so that every app shares these pages.
@@ -36,8 +37,13 @@ _STOP_GRACE_S = 2.0
 
 
 def main() -> None:
-    """Serve on the socket named by `AGENTMESH_NURSERY` until SIGTERM."""
+    """Serve on the socket named by `AGENTMESH_NURSERY` until SIGTERM.
+
+    Folders of jobs are made in `hosts`, in the folder that `AGENTMESH_JOBS_DIR` names, or beside the socket.
+    """
     path = pathlib.Path(os.environ["AGENTMESH_NURSERY"])
+    jobs_dir = pathlib.Path(os.environ.get("AGENTMESH_JOBS_DIR") or path.parent) / "hosts"
+    jobs_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # a host of another user must get to its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us all; the supervisor decides
     for module in _PRELOAD:
         with contextlib.suppress(ModuleNotFoundError):
@@ -53,7 +59,7 @@ def main() -> None:
     _warm_up()
     gc.collect()
     gc.freeze()
-    _Nursery(listener).serve()
+    _Nursery(listener, jobs_dir).serve()
 
 
 def _warm_up() -> None:
@@ -65,8 +71,11 @@ def _warm_up() -> None:
 
 
 class _Nursery:
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, jobs_dir: pathlib.Path) -> None:
         self._listener = listener
+        self._jobs_dir = jobs_dir
+        self._cleaning: set[int] = set()
+        """Children that remove folders."""
         self._client: socket.socket | None = None
         self._pieces = Pieces(_ORDER_BYTES_MAX)
         self._hosts: dict[int, str] = {}
@@ -81,6 +90,8 @@ class _Nursery:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._stop)
+        for left in self._jobs_dir.iterdir():  # by hosts of a nursery before us
+            self._clean(left)
         while not self._stopping:
             sources: list[Any] = [wake, self._listener]
             if self._client is not None:
@@ -160,6 +171,11 @@ class _Nursery:
 
     def _become(self, parent: int, spec: HostSpec) -> None:
         die_with_parent(parent)
+        self._be_no_nursery()
+        host.main(spec, self._jobs_dir / spec.host_id)
+
+    def _be_no_nursery(self) -> None:
+        """In a fork: leave signals and sockets to the nursery."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -167,16 +183,36 @@ class _Nursery:
             os.close(fd)
         if self._client is not None:
             self._client.close()
-        host.main(spec)
+
+    def _clean(self, folder: pathlib.Path) -> None:
+        """Remove what a host has left, in a process of its own: there may be much of it."""
+        if not folder.is_dir() or folders.remove_empty(folder):
+            return
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:  # it goes with the next that is started here
+            return
+        if pid == 0:
+            try:
+                die_with_parent(parent)
+                self._be_no_nursery()
+                os.nice(10)
+                folders.remove(folder)
+            finally:
+                os._exit(0)
+        self._cleaning.add(pid)
 
     def _reap(self) -> None:
-        while self._hosts:
+        while self._hosts or self._cleaning:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            host_id = self._hosts.pop(pid, "")
-            self._kill_at.pop(pid, None)
-            self._tell_exit(host_id, describe_exit(status))
+            self._cleaning.discard(pid)
+            if (host_id := self._hosts.pop(pid, None)) is not None:
+                self._kill_at.pop(pid, None)
+                self._clean(self._jobs_dir / host_id)
+                self._tell_exit(host_id, describe_exit(status))
 
     def _kill_late(self) -> None:
         now = time.monotonic()

@@ -26,6 +26,7 @@ from mesh.runner.v1.placement_pb2 import HostSpec
 from agentmesh.errors import describe
 from agentmesh.host import carrying, ending, handler, job, limits, streams, worker
 from agentmesh.host.frames import Channel, Kind, Splitter
+from agentmesh.host.own.folders import Folders
 from agentmesh.host.processes import adopt_orphans, die_with_parent
 from agentmesh.loading import LoadedApp, load
 
@@ -52,7 +53,7 @@ _FDS_MAX = max(_FDS.values())
 _RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-def main(control: socket.socket, spec: HostSpec) -> NoReturn:
+def main(control: socket.socket, spec: HostSpec, own: Folders) -> NoReturn:
     """Load the app, tell the host, then fork on demand until the host closes the socket; ends the process."""
     channel = Channel(control)
     streams.install()
@@ -71,18 +72,19 @@ def main(control: socket.socket, spec: HostSpec) -> NoReturn:
     gc.collect()
     ending.prepare()
     gc.freeze()
-    zygote = _Zygote(control, channel, app, spec)
+    zygote = _Zygote(control, channel, app, spec, own)
     zygote.serve()
     zygote.end()
     os._exit(0)
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, channel: Channel, app: LoadedApp, spec: HostSpec) -> None:
+    def __init__(self, control: socket.socket, channel: Channel, app: LoadedApp, spec: HostSpec, own: Folders) -> None:
         self._control = control
         self._channel = channel
         self._app = app
         self._spec = spec
+        self._own = own
         self._children: dict[int, int] = {}
         self._ending: dict[int, _Ending] = {}
         self._splitter = Splitter()
@@ -155,7 +157,7 @@ class _Zygote:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 for fd in ours:
                     os.close(fd)
-                self._become(parent, role, fds)
+                self._become(parent, child, role, fds)
             finally:  # never return into the zygote's loop
                 os._exit(1)
         self._children[pid] = child
@@ -165,7 +167,7 @@ class _Zygote:
         for fd in fds:
             os.close(fd)
 
-    def _become(self, parent: int, role: int, fds: list[int]) -> NoReturn:
+    def _become(self, parent: int, child: int, role: int, fds: list[int]) -> NoReturn:
         die_with_parent(parent)
         os.setsid()  # its own group: what it starts can be ended with it
         self._control.close()
@@ -173,6 +175,12 @@ class _Zygote:
         for fd, standard in zip(output, (1, 2), strict=False):
             os.dup2(fd, standard)
             os.close(fd)
+        if role != ROLE_HANDLER:  # that one has what the app has
+            try:
+                self._own.settle(child)
+            except OSError as error:
+                print(f"the job's folder could not be made: {error.strerror}", file=sys.__stderr__, flush=True)
+                os._exit(1)
         if role == ROLE_HANDLER:
             handler.main(socket.socket(fileno=channel_fd), self._app, self._spec.expose)
         if not self._spec.fork:

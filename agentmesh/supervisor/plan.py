@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from agentmesh.host.own import folders
 from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import ports
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
@@ -28,6 +29,9 @@ IMPORT_ALIASES = {
 
 NATIVE_PORTS = {"codex": 5246, "kasal": 8000, "koda": 8090}
 """Where their documents say that the foreign APIs are, by dialect."""
+
+_CLEAN_S = 0.5
+"""How long what jobs have left may take to be removed when the mesh ends."""
 
 _LISTENING = [name for name, service in SERVICES.items() if service.probe == "grpc"]
 
@@ -114,6 +118,7 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         AGENTMESH_HOST=host,
         AGENTMESH_PORT=str(port),
         AGENTMESH_NURSERY=addresses["nursery"],
+        AGENTMESH_JOBS_DIR=str(_jobs_dir(run_dir)),
         AGENTMESH_LOG_LEVEL=options.log_level,
         AGENTMESH_GRACE_S="1.5",
         # glibc raises this by itself after the first large block, and then keeps in its heap what argon2 needs for a
@@ -201,7 +206,8 @@ def _check_native(typed: str, host: str, port: int) -> None:
 def _owned(data_dir: pathlib.Path) -> Iterator[pathlib.Path]:
     """Hold the data directory, so that no second mesh uses it; yield a short-lived folder for sockets.
 
-    That folder is not in the data directory: a socket's path may have 107 bytes at most.
+    That folder is not in the data directory: a socket's path may have 107 bytes at most.  Another, for what jobs write,
+    lies beside it.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -220,17 +226,26 @@ def _owned(data_dir: pathlib.Path) -> Iterator[pathlib.Path]:
                 f"another mesh (process {pid or 'unknown'}) uses the data directory {data_dir}: stop it, or choose "
                 "another with --data-dir"
             ) from error
+        run_dir = pathlib.Path(tempfile.mkdtemp(prefix="agentmesh-"))
         if pathlib.Path(stale).name.startswith("agentmesh-"):  # of a supervisor that was killed
             shutil.rmtree(stale, ignore_errors=True)
-        run_dir = tempfile.mkdtemp(prefix="agentmesh-")
+            with contextlib.suppress(OSError):  # the nursery empties it
+                _jobs_dir(pathlib.Path(stale)).rename(_jobs_dir(run_dir))
+        _jobs_dir(run_dir).mkdir(mode=0o711, exist_ok=True)
         try:
             lock.truncate(0)
             lock.write(f"{os.getpid()} {run_dir}\n")
             lock.flush()
-            yield pathlib.Path(run_dir)
+            yield run_dir
         finally:
             shutil.rmtree(run_dir, ignore_errors=True)
-            lock.truncate(0)
+            if folders.remove(_jobs_dir(run_dir), _CLEAN_S):  # else the next mesh finds it by our name
+                lock.truncate(0)
+
+
+def _jobs_dir(run_dir: pathlib.Path) -> pathlib.Path:
+    """Return where jobs have their folders: beside the sockets, which are in a folder that jobs cannot enter."""
+    return run_dir.with_name(f"{run_dir.name}-jobs")
 
 
 def _reachable(host: str) -> str:

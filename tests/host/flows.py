@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 import sys
+import tempfile
 import threading
 import time
 from typing import Any
@@ -182,3 +183,13 @@ async def breed(inputs: dict[str, Any], tracer: Tracer) -> None:
 def ask_in_a_thread(inputs: dict[str, Any], tracer: Tracer) -> Any:
     """Wait on a lock, in a thread."""
     return tracer.lock_sync("ask")
+
+
+def house(inputs: dict[str, Any], tracer: Tracer) -> dict[str, str]:
+    """Leave a file at home and one for the moment; return where that is, where it works, and in which process."""
+    home = pathlib.Path.home()
+    (home / "kept").mkdir(exist_ok=True)
+    (home / "kept" / "file").touch()
+    handle, name = tempfile.mkstemp()
+    os.close(handle)
+    return {"home": str(home), "tmp": str(pathlib.Path(name).parent), "cwd": os.getcwd(), "pid": str(os.getpid())}

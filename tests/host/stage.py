@@ -3,9 +3,14 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import os
+import pathlib
+import shutil
 import signal
 import sys
+import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,12 +21,12 @@ from mesh.runner.v1.placement_pb2 import HostSpec
 DEADLINE_S = 30.0
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _HOST = """
-import os, resource, sys
+import os, pathlib, resource, sys
 if limit := int(os.environ.get("AM_TEST_NOFILE", "0")):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 from agentmesh.host import host
 from mesh.runner.v1.placement_pb2 import HostSpec
-host.main(HostSpec.FromString(bytes.fromhex(sys.argv[1])))
+host.main(HostSpec.FromString(bytes.fromhex(sys.argv[1])), pathlib.Path(sys.argv[2]))
 """
 
 
@@ -38,6 +43,8 @@ class Stage(host_pb2_grpc.HostServiceServicer):
         self.heartbeats = 0
         self.acknowledging = True
         self.process: asyncio.subprocess.Process
+        self.folder: pathlib.Path
+        """Where the folders of its jobs are."""
         self._seqs: dict[str, int] = {}
         self._outbox: asyncio.Queue[host_pb2.AttachResponse | None] = asyncio.Queue()
         self._changed = asyncio.Condition()
@@ -154,8 +161,10 @@ class Stage(host_pb2_grpc.HostServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def stage(import_path: str, *, fork: bool = True, **env: str) -> AsyncIterator[Stage]:
-    """Run a host of the app, attached and loaded."""
+async def stage(
+    import_path: str, *, fork: bool = True, runtime_env: dict[str, Any] | None = None, **env: str
+) -> AsyncIterator[Stage]:
+    """Run a host of the app, attached and loaded; `env` is added to its environment."""
     stage = Stage()
     size = [("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX), ("grpc.max_send_message_length", -1)]
     server = grpc.aio.server(options=size)
@@ -168,11 +177,14 @@ async def stage(import_path: str, *, fork: bool = True, **env: str) -> AsyncIter
         import_path=import_path,
         runner_address=f"127.0.0.1:{port}",
         token="none",
+        runtime_env_json=json.dumps(runtime_env or {}),
         fork=fork,
     )
     argument = spec.SerializeToString().hex()
+    folder = tempfile.mkdtemp(prefix="am-host-")
+    stage.folder = pathlib.Path(folder)
     stage.process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _HOST, argument, env={**os.environ, **env}
+        sys.executable, "-c", _HOST, argument, folder, env={**os.environ, **env}
     )
     try:
         await stage.until(lambda: stage.loaded)
@@ -182,4 +194,13 @@ async def stage(import_path: str, *, fork: bool = True, **env: str) -> AsyncIter
             stage.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(DEADLINE_S):
             await stage.process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
         await server.stop(0)
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    late = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < late, "it did not come"
+        time.sleep(0.01)

@@ -9,12 +9,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from agentmesh.host.frames import LENGTH, Pieces
-
-DEADLINE_S = 30.0
+from tests.host.stage import DEADLINE_S, until
 
 
 class Talk:
@@ -119,3 +119,33 @@ def test_a_runtime_env_that_is_no_mapping_fails_its_host_only(path: pathlib.Path
         end = talk.hear().exited
 
     assert "demo-3" == end.host_id
+
+
+def test_what_a_host_has_left_is_removed(path: pathlib.Path) -> None:
+    """However it ended."""
+    home = path.with_name("hosts") / "demo-4"
+    with talking(path) as talk:
+        talk.hear()
+        talk.say(NurseryOrder(start=spec("demo-4")))
+        until((home / "app" / "tmp").is_dir)
+        (home / "app" / "tmp" / "left").touch()
+        nursery = next(each for each in psutil.Process().children() if "agentmesh.host" in each.cmdline())
+        for host in nursery.children():
+            host.kill()
+        end = talk.hear().exited
+    until(lambda: not home.exists())
+
+    assert "demo-4" == end.host_id
+
+
+def test_what_hosts_of_a_nursery_before_it_have_left_is_removed(tmp_path: pathlib.Path) -> None:
+    """A nursery that is killed leaves that to the next."""
+    left = tmp_path / "hosts" / "demo-1" / "1" / "tmp"
+    left.mkdir(parents=True)
+    (left / "file").touch()
+    environment = {**os.environ, "AGENTMESH_NURSERY": str(tmp_path / "n")}
+    with subprocess.Popen([sys.executable, "-m", "agentmesh.host"], env=environment) as process:
+        try:
+            until(lambda: not os.listdir(tmp_path / "hosts"))
+        finally:
+            process.terminate()

@@ -188,6 +188,27 @@ def test_the_run_folder_of_a_killed_mesh_is_removed_by_the_next(tmp_path: pathli
         assert not run_dir.exists()
 
 
+def test_what_jobs_of_a_killed_mesh_have_left_is_the_next_nurserys_to_remove(tmp_path: pathlib.Path) -> None:
+    """It moves there; a mesh that ends well removes it by itself."""
+    options = plan.Options(port=0, data_dir=tmp_path / "data")
+    with plan.settled(options) as settled:
+        run_dir = pathlib.Path(settled.env["AGENTMESH_NURSERY"]).parent
+        jobs_dir = pathlib.Path(settled.env["AGENTMESH_JOBS_DIR"])
+        lock = (tmp_path / "data" / "up.lock").read_text()
+        (jobs_dir / "demo-1" / "1").mkdir(parents=True)
+    assert not jobs_dir.exists()
+    (jobs_dir / "demo-1" / "1").mkdir(parents=True)
+    (tmp_path / "data" / "up.lock").write_text(lock)
+
+    with plan.settled(options) as settled:
+        moved = pathlib.Path(settled.env["AGENTMESH_JOBS_DIR"])
+        assert ["demo-1"] == os.listdir(moved)
+        assert not jobs_dir.exists()
+
+    assert not moved.exists()
+    assert not run_dir.exists()
+
+
 def test_native_ports_are_told_to_the_front_door(tmp_path: pathlib.Path) -> None:
     """Those of the documents, and none unless they are asked for; one that is in use is named."""
     free = [20_000 + number for number, service in enumerate(SERVICES.values()) if service.probe == "grpc"]
