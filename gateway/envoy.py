@@ -9,6 +9,7 @@ from gateway.dialects import DIALECTS
 from gateway.edge import contract
 from gateway.edge.bootstrap import render
 from gateway.edge.envoy import command, fetch_jwks, write_private
+from meshkit import whence
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     jwks_json = asyncio.run(fetch_jwks(config.auth_address, config.start_timeout_s))
     path = config.data_dir / "envoy" / "bootstrap.json"
     descriptors = contract.without_comments(contract.descriptors())
-    write_private(path, json.dumps(render(config, jwks_json, descriptors, DIALECTS)))
+    write_private(path, json.dumps(render(config, jwks_json, descriptors, DIALECTS, whence.mark(config.secret))))
     argv = command(config, path)
     os.execv(argv[0], argv)
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from mesh.gateway.v1 import options_pb2
 
-from meshkit import identity
+from meshkit import identity, whence
 from meshkit.errors import Denied, Unauthenticated
 from meshkit.identity import GUEST_HEADER, SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor, Context
@@ -46,6 +46,7 @@ class Auth(AroundInterceptor):
         self._credentials = credentials
         self._finder = finder
         self._is_local = is_local
+        self._mark = whence.mark(secret)
         self._policies: dict[str, tuple[options_pb2.Rule, Finder]] = {}
 
     @contextlib.asynccontextmanager
@@ -62,6 +63,8 @@ class Auth(AroundInterceptor):
         if principal == NOBODY and rule.access == options_pb2.ACCESS_LOCAL and self._is_local(metadata):
             principal = LOCAL
         check_access(principal, rule.access, guests=rule.guests)
+        if address := whence.address_of(metadata, self._mark, by_service=bool(principal.service)):
+            principal = dataclasses.replace(principal, address=address)
         with acting(principal):
             yield
 

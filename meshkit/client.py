@@ -1,8 +1,8 @@
 """Call other services: one channel per peer, a deadline on every call, the caller's identity passed on.
 
 A call on behalf of a user carries the user's own token, so the callee checks the same person again; the service token
-beside it says which service asks.  One for a guest, who has no token, says so.  A unary call takes no longer than the
-caller of the call that is being served waits (`meshkit.deadlines`).
+beside it says which service asks, and from which address it was called itself.  One for a guest, who has no token, says
+so.  A unary call takes no longer than the caller of the call that is being served waits (`meshkit.deadlines`).
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from meshkit.deadlines import cut
 from meshkit.identity import GUEST_HEADER, SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import WITHOUT_TOKEN, caller
 from meshkit.server import MESSAGE_BYTES_MAX
+from meshkit.whence import ADDRESS_HEADER
 
 STREAM_BYTES_MAX = 64 * 1024
 """How much of a stream is taken in ahead of who reads it."""
@@ -83,6 +84,8 @@ class _Identify:
             metadata.append((GUEST_HEADER, user))
         elif token := caller().token:
             metadata.append(("authorization", f"Bearer {token}"))
+        if address := caller().address:
+            metadata.append((ADDRESS_HEADER, address))
         return details._replace(metadata=grpc.aio.Metadata(*metadata))  # a named tuple
 
 

@@ -24,8 +24,17 @@ class Principal:
     token: str = dataclasses.field(default="", repr=False)
     """The user's access token as it came, to pass on."""
     jti: str = ""
+    session: str = ""
+    """The sign-in that the token is of; empty for an API key."""
     issued_at: float = 0.0
     expires_at: float = 0.0
+    address: str = dataclasses.field(default="", compare=False)
+    """From where the call comes (`meshkit.whence`), or empty; the same caller may call from several."""
+
+    @property
+    def is_key(self) -> bool:
+        """Whether an API key calls, which somebody has given away perhaps: it may do nothing that outlives it."""
+        return bool(self.token) and not self.session
 
     @property
     def sees_all(self) -> bool:

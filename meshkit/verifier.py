@@ -265,6 +265,7 @@ class TokenVerifier:
             tier=str(claims.get("tier", "free")),
             token=token,
             jti=str(claims["jti"]),
+            session=str(claims.get("sid", "")),
             issued_at=float(claims["iat"]),
             expires_at=float(claims["exp"]),
         )

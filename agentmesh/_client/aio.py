@@ -95,6 +95,16 @@ class AsyncClient:
         self._connection.tokens.save(tokens)
         return tokens
 
+    async def change_password(self, old_password: str, new_password: str) -> Tokens:
+        """Give the caller another password, and sign in with it: all that they held before ends, API keys too.
+
+        Raises `InvalidInputs`, whose `fields` say what is wrong with `old_password` or `new_password`.
+        """
+        request = auth_pb2.ChangePasswordRequest(old_password=old_password, new_password=new_password)
+        tokens = to_tokens(await self._connection.unary(self._auth.ChangePassword, request))
+        self._connection.tokens.save(tokens)
+        return tokens
+
     async def logout(self) -> None:
         """Revoke the sign-in and forget it."""
         await self._connection.unary(self._auth.Logout, auth_pb2.LogoutRequest())

@@ -60,6 +60,10 @@ class Client:
         """Sign in; later calls are this user's."""
         return self._call(self._client.login(login, password))
 
+    def change_password(self, old_password: str, new_password: str) -> Tokens:
+        """Give the caller another password, and sign in with it."""
+        return self._call(self._client.change_password(old_password, new_password))
+
     def logout(self) -> None:
         """Revoke the sign-in and forget it."""
         self._call(self._client.logout())

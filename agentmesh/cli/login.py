@@ -1,4 +1,4 @@
-"""`agentmesh login` and `logout`."""
+"""`agentmesh login`, `logout` and `passwd`."""
 
 import asyncio
 import sys
@@ -15,6 +15,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(login)
     app.command()(logout)
+    app.command()(passwd)
 
 
 def login(
@@ -50,5 +51,26 @@ def logout(url: Url = URL) -> None:
                 output.note(f"the mesh did not revoke it: {error}")
             store.save(None)
             output.say(f"signed out at {url}")
+
+    asyncio.run(work())
+
+
+def passwd(
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read the old and the new one from stdin, a line each.")
+    ] = False,
+    url: Url = URL,
+) -> None:
+    """Change your password.  Everything else that you are signed in with ends, API keys too."""
+    if stdin:
+        old, new = (sys.stdin.readline().rstrip("\n") for _ in range(2))
+    else:
+        old = typer.prompt("Old password", hide_input=True, err=True)
+        new = typer.prompt("New password", hide_input=True, err=True, confirmation_prompt=True)
+
+    async def work() -> None:
+        async with AsyncClient(url, tokens=FileTokens(url)) as client:
+            await client.change_password(old, new)
+            output.say(f"password changed at {url}; what was signed in before is not any more")
 
     asyncio.run(work())

@@ -26,15 +26,18 @@ _IDLE_S = 300
 _TYPE = "type.googleapis.com/envoy.extensions."
 
 
-def render(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: Sequence[Front]) -> dict[str, Any]:
+def render(
+    config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: Sequence[Front], mark: str = ""
+) -> dict[str, Any]:
     """Return Envoy's bootstrap as JSON-able values.
 
     `jwks_json` verifies tokens for the rate limiter (RFC 7517); `descriptors` is a serialised `FileDescriptorSet`.  The
-    first dialect's shape is for paths that are nobody else's.
+    first dialect's shape is for paths that are nobody else's.  `mark` shows services that a request has come through
+    the edge (`meshkit.whence`).
     """
     bootstrap: dict[str, Any] = {
         "static_resources": {
-            "listeners": [_listener(config, jwks_json, descriptors, dialects)],
+            "listeners": [_listener(config, jwks_json, descriptors, dialects, mark)],
             "clusters": list(clusters.clusters(config)),
         },
         # Regular expressions are made of our own contract, of which one may have every path.
@@ -60,7 +63,9 @@ def render(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: Seq
     return bootstrap
 
 
-def _listener(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: Sequence[Front]) -> dict[str, Any]:
+def _listener(
+    config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: Sequence[Front], mark: str
+) -> dict[str, Any]:
     services = contract.services(descriptors)
     theirs = prefixes.of_dialects(dialects, services)
     manager = {
@@ -83,7 +88,7 @@ def _listener(config: EdgeConfig, jwks_json: str, descriptors: bytes, dialects: 
             "initial_connection_window_size": 1024 * 1024,
         },
         "local_reply_config": local_reply_config(dialects, theirs),
-        "route_config": route_config(config, services, dialects, theirs),
+        "route_config": route_config(config, services, dialects, theirs, mark),
         "http_filters": list(filters(config, jwks_json, descriptors, services, dialects, theirs)),
     }
     if config.access_log:

@@ -15,6 +15,7 @@
 
 local OURS = {
   "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier", "x-mesh-head",
+  "x-mesh-edge", "x-mesh-address",
   "x-http-code", "x-http-body", "x-http-type", "x-envoy-original-path", "x-envoy-original-method",
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }

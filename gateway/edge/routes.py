@@ -11,6 +11,7 @@ from gateway.config import EdgeConfig
 from gateway.edge import clusters, contract, filters
 from gateway.edge import prefixes as paths
 from gateway.edge.front import Front
+from meshkit import whence
 
 _UNARY_TIMEOUT_S = 660
 """Longer than the longest wait a dialect offers (`/outputs/status?extended=true`: 600 s)."""
@@ -33,8 +34,9 @@ def route_config(
     services: Sequence[contract.Service],
     dialects: Sequence[Front],
     prefixes: Mapping[str, Sequence[str]],
+    mark: str,
 ) -> dict[str, Any]:
-    """Return the one virtual host; `prefixes` are a dialect's paths by its name."""
+    """Return the one virtual host; `prefixes` are a dialect's paths by its name, `mark` is as in `render`."""
     base_url = config.public_url or "%REQ(X-FORWARDED-PROTO)%://%REQ(:AUTHORITY)%"
     return {
         "virtual_hosts": [
@@ -44,10 +46,9 @@ def route_config(
                 "routes": [*_routes(services, dialects), *_shared(config, dialects, prefixes), _rest()],
                 "request_headers_to_remove": list(filters.CLAIM_HEADERS),
                 "request_headers_to_add": [
-                    {
-                        "header": {"key": "x-mesh-base-url", "value": base_url.rstrip("/")},
-                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                    }
+                    {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+                    for name, value in (("x-mesh-base-url", base_url.rstrip("/")), (whence.EDGE_HEADER, mark))
+                    if value
                 ],
             }
         ]

@@ -10,7 +10,7 @@ from meshkit.clock import utc_now
 from meshkit.errors import Exhausted, Invalid, NotFound, Unauthenticated
 from meshkit.tasks import Tasks
 from services.auth import domain, tokens
-from services.auth.domain import Session, User
+from services.auth.domain import Session, User, UserChange
 from services.auth.passwords import Passwords
 from services.auth.ports.store import AuthStore, Issued, Reuse
 from services.auth.revocations import Feed
@@ -53,15 +53,43 @@ class Sessions:
         self._feed = feed
         self._tasks = tasks
 
-    async def login(self, login: str, password: str, access_ttl_s: int) -> Grant:
+    async def login(self, login: str, password: str, access_ttl_s: int, address: str = "") -> Grant:
         """Start a session of the user with this login or, if there is none, this e-mail address.
+
+        `address` is from where they sign in, if it is known.
 
         Raises `Invalid` if a field is missing, `Unauthenticated` (in the same words and the same time for a wrong
         name, a wrong password and an inactive user) and `Exhausted` after too many failures.
         """
         _check_present(login, password)
         ttl_s = domain.access_ttl_s(access_ttl_s)
-        return await self._start(await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password), ttl_s)
+        return await self._start(
+            await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password, address), ttl_s
+        )
+
+    async def change_password(
+        self, user_id: str, old_password: str, new_password: str, access_ttl_s: int, address: str = ""
+    ) -> Grant:
+        """Give a user who knows their password another one; all that they hold ends but the session that this starts.
+
+        Raises `Invalid`, for an `old_password` that is not right too, and `Exhausted` after too many of those.
+        """
+        user = await self._store.get_user(user_id)
+        ttl_s = domain.access_ttl_s(access_ttl_s)
+        domain.check_fields({"new_password": new_password}, names=(user.login, user.email))
+        if not await self._matches(user, old_password, address):
+            _audit("wrong password", user)
+            raise Invalid("old_password: is not right", {"old_password": ["is not right"]})
+        password_hash = await self._passwords.hash(new_password)
+
+        async def step() -> Grant:
+            changed, revocation = await self._store.update_user(user_id, UserChange(password_hash=password_hash))
+            if revocation is not None:
+                await self._feed.announce([revocation])
+            audit.info("password changed", user=f"users/{user_id}")
+            return await self._start(changed, ttl_s)
+
+        return await self._tasks.complete(step(), "change-password")
 
     async def vouch(self, login: str, service: str, access_ttl_s: int) -> Grant:
         """Start a session on the word of a service.  Raises `Unauthenticated` for a user who may not sign in."""
@@ -113,27 +141,35 @@ class Sessions:
 
         await self._tasks.complete(step(), "logout")
 
-    async def _authenticate(self, login: str, password: str) -> User:
+    async def _matches(self, user: User, password: str, address: str) -> bool:
+        async with self._passwords.slot():
+            self._throttle.check(user.login, address)
+            matches = await self._passwords.verify(user.password_hash, password[: domain.PASSWORD_BYTES_MAX + 1])
+            count = self._throttle.succeeded if matches else self._throttle.failed
+            count(user.login, address)
+            return matches
+
+    async def _authenticate(self, login: str, password: str, address: str) -> User:
         async with self._passwords.slot():
             user = await self._known(login)
             if user is not None:
                 login = user.login  # who guesses by the e-mail address has no more attempts
             # Asked with the slot held: attempts that wait together must not all pass before the first has failed.
             try:
-                self._throttle.check(login)
+                self._throttle.check(login, address)
             except Exhausted:
                 _audit("throttled", user)
                 raise
             matches = await self._passwords.verify(user.password_hash if user is not None else None, password)
             if user is None or not matches:
-                self._throttle.failed(login)
+                self._throttle.failed(login, address)
                 _audit("wrong password" if user is not None else "unknown user", user)
                 raise Unauthenticated("Invalid name or password")
             if not user.active:
-                self._throttle.failed(login)
+                self._throttle.failed(login, address)
                 _audit("inactive", user)
                 raise Unauthenticated("Invalid name or password")
-            self._throttle.succeeded(login)
+            self._throttle.succeeded(login, address)
             _audit("ok", user)
             return user
 

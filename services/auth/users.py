@@ -54,13 +54,22 @@ class Users:
         return await self._store.list_users(after, limit)
 
     async def add(
-        self, *, login: str, email: str, password: str, operator: bool, tier: Tier, request: Request | None = None
+        self,
+        *,
+        login: str,
+        email: str,
+        password: str,
+        operator: bool,
+        tier: Tier,
+        active: bool = True,
+        weak: bool = False,
+        request: Request | None = None,
     ) -> User:
-        """Add an active user; the same `request` again returns the same one.
+        """Add a user; the same `request` again returns the same one.  `weak` is as in `domain.check_fields`.
 
         Raises `Invalid`, or `AlreadyExists` if the login or e-mail is taken.
         """
-        domain.check_fields({"login": login, "email": email, "password": password})
+        domain.check_fields({"login": login, "email": email, "password": password}, weak=weak)
 
         async def make() -> bytes:
             user = User(
@@ -68,6 +77,7 @@ class Users:
                 login=login,
                 email=email,
                 password_hash=await self._passwords.hash(password),
+                active=active,
                 operator=operator,
                 tier=tier,
                 created_at=self._now(),
@@ -79,15 +89,20 @@ class Users:
 
         return answers.load_user(await once(self._store, request, make))
 
-    async def update(self, key: str, change: UserChange, password: str | None = None) -> User:
-        """Change a user, by id or login; `password` is hashed here.
+    async def update(self, key: str, change: UserChange, password: str | None = None, *, weak: bool = False) -> User:
+        """Change a user, by id or login; `password` is hashed here, `weak` is as in `domain.check_fields`.
 
         What `domain.revokes` says ends the user's sessions and keys.  Raises `Invalid`, `NotFound`, `AlreadyExists` if
         the login or e-mail is taken, and `FailedPrecondition` if no active operator would be left.
         """
         texts = {"login": change.login, "email": change.email, "password": password}
-        domain.check_fields({name: text for name, text in texts.items() if text is not None})
-        user = await self.find(key)
+        given = {name: text for name, text in texts.items() if text is not None}
+        try:
+            user = await self.find(key)
+        except NotFound:
+            domain.check_fields(given)  # what is wrong with a request is said before that there is nothing to change
+            raise
+        domain.check_fields(given, names=(user.login, user.email), weak=weak)
         if password is not None:
             change = dataclasses.replace(change, password_hash=await self._passwords.hash(password))
 
@@ -126,6 +141,7 @@ class Users:
                     password=password or DEFAULT_PASSWORD,
                     operator=True,
                     tier=Tier.ENTERPRISE,
+                    weak=True,  # who starts the mesh says it, or nobody but this machine can reach it
                 )
             return
         if email and admin.email != email:
@@ -135,7 +151,7 @@ class Users:
         async with self._passwords.slot():
             same = await self._passwords.verify(admin.password_hash, password)
         if not same:
-            await self.update(admin.user_id, UserChange(), password)
+            await self.update(admin.user_id, UserChange(), password, weak=True)
             audit.warning("password of admin replaced from AGENTMESH_ADMIN_PASSWORD")
 
     async def _announce(self, user: User, revocation: Revocation | None) -> None:

@@ -37,9 +37,9 @@ class AuthMesh:
         return tokens
 
     async def add_user(self, login: str, **fields: Any) -> pb.User:
-        """Add a user whose password is `pw`, as the admin; return them."""
+        """Add a user whose password is `a good one`, as the admin; return them."""
         admin = bearer(await self.sign_in())
-        user = pb.User(login=login, email=f"{login}@example.com", password="pw", **fields)
+        user = pb.User(login=login, email=f"{login}@example.com", password="a good one", **fields)
         added: pb.User = await self.users.CreateUser(pb.CreateUserRequest(user=user), metadata=admin, timeout=10)
         return added
 

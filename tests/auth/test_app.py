@@ -150,11 +150,11 @@ async def test_an_admin_who_was_deleted_does_not_come_back(tmp_path: pathlib.Pat
         async with auth_mesh(tmp_path, memory=False, admin_password=chosen) as mesh:
             if not chosen:
                 await mesh.add_user("eve", operator=True)
-                eve = bearer(await mesh.sign_in("eve", "pw"))
+                eve = bearer(await mesh.sign_in("eve", "a good one"))
                 await mesh.users.DeleteUser(pb.DeleteUserRequest(name="users/admin"), metadata=eve, timeout=5)
             for password in ("admin", "s3cret"):
                 await refused(Unauthenticated, mesh.sign_in("admin", password))
-            await mesh.sign_in("eve", "pw")
+            await mesh.sign_in("eve", "a good one")
 
 
 async def test_a_restart_keeps_what_was_promised(tmp_path: pathlib.Path) -> None:

@@ -18,6 +18,7 @@ from gateway.dialects import DIALECTS
 from gateway.edge import contract, envoy
 from gateway.edge.bootstrap import render
 from gateway.http.dialect import Dialect
+from meshkit import whence
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.ledger import app as ledger_app
@@ -102,7 +103,8 @@ async def enveloped(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Run Envoy in front of a gateway for the length of the block; yield a client of it."""
     path = folder / f"bootstrap-{config.port}.json"
-    envoy.write_private(path, json.dumps(render(config, jwks_json, contract.descriptors(), dialects)))
+    bootstrap = render(config, jwks_json, contract.descriptors(), dialects, whence.mark(config.secret))
+    envoy.write_private(path, json.dumps(bootstrap))
     process = await asyncio.create_subprocess_exec(
         *envoy.command(config, path, log_level="info"),
         stderr=asyncio.subprocess.PIPE,

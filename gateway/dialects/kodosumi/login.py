@@ -55,20 +55,14 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
         return await self._sign_in(bodies.parse_model(request.json_body, Credentials))
 
     async def _sign_in(self, credentials: Credentials) -> pb.SignedIn:
-        asked = exchange()
         if credentials.redirect:
             cookies.check_redirect(credentials.redirect)
         login = auth_pb2.LoginRequest(login=credentials.name, password=credentials.password, access_ttl_s=ACCESS_TTL_S)
         with from_rpc():
             tokens = await self._auth.Login(login)
-        asked.add_header("set-cookie", cookies.signed_in(tokens.access_token, asked))
         if credentials.redirect:
             answers.redirect(credentials.redirect)
-        return pb.SignedIn(
-            name=tokens.user.login,
-            id=tokens.user.name.removeprefix("users/"),
-            KODOSUMI_API_KEY=tokens.access_token,
-        )
+        return signed_in(tokens)
 
     async def Logout(self, request: pb.LogoutRequest, context: Any) -> empty_pb2.Empty:
         """GET /logout: the token fails from now on, unlike the panel's."""
@@ -90,6 +84,17 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
         if redirect:
             answers.redirect(redirect)
         return empty_pb2.Empty()
+
+
+def signed_in(tokens: auth_pb2.Tokens) -> pb.SignedIn:
+    """Return who signed in, and sign their browser in."""
+    asked = exchange()
+    asked.add_header("set-cookie", cookies.signed_in(tokens.access_token, asked))
+    return pb.SignedIn(
+        name=tokens.user.login,
+        id=tokens.user.name.removeprefix("users/"),
+        KODOSUMI_API_KEY=tokens.access_token,
+    )
 
 
 SERVICE = Service(

@@ -10,6 +10,7 @@ from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core import values
 from gateway.core.peers import Peers
+from gateway.dialects.kodosumi.login import ACCESS_TTL_S, signed_in
 from gateway.http import bodies
 from gateway.http.dialect import Service
 from meshkit import paging
@@ -18,6 +19,8 @@ from meshkit.errors import from_rpc
 
 class NewRole(pydantic.BaseModel):
     """The body of POST /role."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
 
     name: str
     email: str
@@ -29,6 +32,8 @@ class NewRole(pydantic.BaseModel):
 class RoleChange(pydantic.BaseModel):
     """The body of PUT /role/{id}: what is absent stays as it is."""
 
+    model_config = pydantic.ConfigDict(extra="forbid")
+
     name: str = ""
     email: str = ""
     password: str = pydantic.Field(default="", repr=False)
@@ -36,10 +41,21 @@ class RoleChange(pydantic.BaseModel):
     active: bool = pydantic.Field(default=True, strict=True)
 
 
+class PasswordChange(pydantic.BaseModel):
+    """The body of POST /role/profile/password."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    password: str = pydantic.Field(repr=False)
+    """The one that the caller has."""
+    new_password: str = pydantic.Field(repr=False)
+
+
 class RoleServicer(pb_grpc.RoleServiceServicer):
     """Unpack, call, pack."""
 
     def __init__(self, peers: Peers) -> None:
+        self._auth = peers.auth
         self._users = peers.users
 
     async def CreateRole(self, request: pb.CreateRoleRequest, context: Any) -> pb.Role:
@@ -61,6 +77,15 @@ class RoleServicer(pb_grpc.RoleServiceServicer):
         """GET /role/profile."""
         with from_rpc():
             return _role(await self._users.GetSelf(auth_pb2.GetSelfRequest()))
+
+    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Any) -> pb.SignedIn:
+        """POST /role/profile/password."""
+        body = bodies.parse_model(request.json_body, PasswordChange)
+        change = auth_pb2.ChangePasswordRequest(
+            old_password=body.password, new_password=body.new_password, access_ttl_s=ACCESS_TTL_S
+        )
+        with values.fields(old_password="password"), from_rpc():
+            return signed_in(await self._auth.ChangePassword(change))
 
     async def GetRole(self, request: pb.GetRoleRequest, context: Any) -> pb.Role:
         """GET /role/{name or id}."""

@@ -9,7 +9,7 @@ from gateway.dialects.kodosumi.expose import SavedExpose
 from gateway.dialects.kodosumi.flows import Sources
 from gateway.dialects.kodosumi.login import Credentials
 from gateway.dialects.kodosumi.outputs import Fids
-from gateway.dialects.kodosumi.roles import NewRole, RoleChange
+from gateway.dialects.kodosumi.roles import NewRole, PasswordChange, RoleChange
 from gateway.http.shapes import ANYTHING, HTML, REPEATABLE, SSE, TEXT, Body, Many, Reference, Shape, forms, json
 
 Texts = dict[str, list[str]]
@@ -233,6 +233,7 @@ SHAPES = {
     "SignInService.SubmitLogout": Shape(takes=forms(Redirect), may_be_left_out=True, answers=(), also=_ELSEWHERE),
     "RoleService.CreateRole": Shape(takes=(json(NewRole),), headers=REPEATABLE),
     "RoleService.ListRoles": Shape(answers=(json(Many(auth_pb2.Role)),)),
+    "RoleService.ChangePassword": Shape(takes=(json(PasswordChange),)),
     "RoleService.UpdateRole": Shape(takes=(json(RoleChange),)),
     "ExposeService.SaveExpose": Shape(
         takes=(json(SavedExpose, {"name": "jkx", "bootstrap": "import_path: examples.jkx.app:app"}),),

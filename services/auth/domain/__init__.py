@@ -19,6 +19,7 @@ from services.auth.domain.keys import (
     new_api_key,
     no_key,
 )
+from services.auth.domain.policy import PASSWORD_CHARS_MIN
 from services.auth.domain.revocations import Revocation, merge, whole_second
 from services.auth.domain.sessions import (
     ACCESS_PER_SESSION_MAX,
@@ -53,6 +54,7 @@ __all__ = [
     "KEY_TTL_MAX_DAYS",
     "LOGIN_CHARS_MAX",
     "PASSWORD_BYTES_MAX",
+    "PASSWORD_CHARS_MIN",
     "REFRESH_TTL",
     "SESSIONS_PER_USER_MAX",
     "ApiKey",

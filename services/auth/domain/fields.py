@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 
 from meshkit.errors import Invalid
+from services.auth.domain import policy
 
 LOGIN_CHARS_MAX = 64
 EMAIL_CHARS_MAX = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
@@ -15,13 +16,19 @@ DISPLAY_NAME_CHARS_MAX = 128
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f.]+(\.[^@\s\x00-\x1f\x7f.]+)*")
 
 
-def check_fields(fields: Mapping[str, str]) -> None:
+def check_fields(fields: Mapping[str, str], *, names: Iterable[str] = (), weak: bool = False) -> None:
     """Raise `Invalid`, naming every wrong field at once.
 
-    `fields` maps `login`, `email`, `password` or `display_name` to what was sent.
+    `fields` maps `login`, `email`, `password`, `new_password` or `display_name` to what was sent.  A password may not
+    be one of those two, nor of `names`; `weak` lets one be as easy to guess as it is.
     """
-    checks = {"login": _login, "email": _email, "password": _password, "display_name": _display_name}
-    wrong = {name: list(checks[name](text)) for name, text in fields.items()}
+    checks = {"login": _login, "email": _email, "display_name": _display_name}
+    wrong = {name: list(checks[name](text)) for name, text in fields.items() if name in checks}
+    known_by = [*names, fields.get("login", ""), fields.get("email", "")]
+    for name in ("password", "new_password"):
+        if name in fields:
+            text = fields[name]
+            wrong[name] = list(_password(text)) or ([] if weak else list(policy.too_easy(text, known_by)))
     wrong = {name: texts for name, texts in wrong.items() if texts}
     if wrong:
         raise Invalid(f"{', '.join(wrong)}: {next(iter(wrong.values()))[0]}", wrong)

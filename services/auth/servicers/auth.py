@@ -14,7 +14,7 @@ from services.auth import wire
 from services.auth.domain import ApiKey
 from services.auth.keys import Keys
 from services.auth.revocations import Feed
-from services.auth.servicers.me import user_caller
+from services.auth.servicers.me import check_not_a_key, user_caller
 from services.auth.sessions import Sessions
 
 
@@ -29,7 +29,20 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.Tokens:
         """Exchange a name and password for tokens."""
-        return wire.tokens_pb(await self._sessions.login(request.login, request.password, request.access_ttl_s))
+        address = caller().address
+        return wire.tokens_pb(
+            await self._sessions.login(request.login, request.password, request.access_ttl_s, address)
+        )
+
+    async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.Tokens:
+        """Give the caller another password."""
+        user_id, me = user_caller()
+        check_not_a_key("change a password")
+        return wire.tokens_pb(
+            await self._sessions.change_password(
+                user_id, request.old_password, request.new_password, request.access_ttl_s, me.address
+            )
+        )
 
     async def VouchForUser(self, request: pb.VouchForUserRequest, context: Context) -> pb.Tokens:
         """Return tokens of a user, for a service that knows who calls."""
@@ -59,6 +72,7 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
     async def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Context) -> pb.CreateApiKeyResponse:
         """Make a long-lived token of the caller."""
         user_id, me = user_caller()
+        check_not_a_key("make another")
         key, token = await self._keys.add(
             user_id, request.display_name, request.ttl_days, clock.moment_at(me.issued_at), ask(request)
         )

@@ -1,6 +1,6 @@
 """The user who calls, for methods that are about them."""
 
-from meshkit.errors import Unauthenticated
+from meshkit.errors import Denied, Unauthenticated
 from meshkit.principal import Principal, caller
 
 
@@ -10,3 +10,9 @@ def user_caller() -> tuple[str, Principal]:
     if not me.user:
         raise Unauthenticated("this is about the caller, and a service without a user called: send a user's token")
     return me.user.removeprefix("users/"), me
+
+
+def check_not_a_key(what: str) -> None:
+    """Raise `Denied` if an API key calls: it is not to give anybody more, or for longer, than it is good for itself."""
+    if caller().is_key:
+        raise Denied(f"an API key may not {what}: sign in with a password for that")

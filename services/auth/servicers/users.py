@@ -8,7 +8,7 @@ from meshkit import names, paging
 from meshkit.idempotency import ask
 from meshkit.interceptors import Context
 from services.auth import wire
-from services.auth.servicers.me import user_caller
+from services.auth.servicers.me import check_not_a_key, user_caller
 from services.auth.users import Users
 
 
@@ -20,14 +20,17 @@ class UserServicer(pb_grpc.UserServiceServicer):
         self._secret = secret
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.User:
-        """Add an active user."""
+        """Add a user, an active one unless the request says otherwise."""
         sent = request.user
+        if sent.operator:
+            check_not_a_key("make an operator")
         user = await self._users.add(
             login=sent.login,
             email=sent.email,
             password=sent.password,
             operator=sent.operator,
             tier=wire.tier_of(sent.tier),
+            active=sent.active or not sent.HasField("active"),
             request=ask(request, self._secret),
         )
         return wire.user_pb(user)
@@ -52,6 +55,10 @@ class UserServicer(pb_grpc.UserServiceServicer):
         """Change the fields named by the mask."""
         key = names.parse(request.user.name, "users", "user.name")
         change, password = wire.change_of(request)
+        if password is not None:
+            check_not_a_key("change a password")
+        if change.operator:
+            check_not_a_key("make an operator")
         return wire.user_pb(await self._users.update(key, change, password))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> empty_pb2.Empty:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from meshkit.errors import Invalid
 from services.auth import domain
+from services.auth.domain import policy
 
 
 @pytest.mark.parametrize("login", ["a", "ada.l", "ada@example.com", "Ada Lovelace", "ädä", "名前", "x" * 64])
@@ -43,8 +44,9 @@ def test_bad_emails(email: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=2000))
 def test_passwords_are_bounded_in_bytes(password: str) -> None:
-    """Any text of 1 to 1024 bytes is a password."""
-    good = 1 <= len(password.encode()) <= 1024
+    """Any text of 8 characters to 1024 bytes is a password, if it is not one of the first that are guessed."""
+    common = password.casefold() in policy.COMMON or len(set(password.casefold())) == 1
+    good = len(password) >= 8 and len(password.encode()) <= 1024 and not common
     if good:
         domain.check_fields({"password": password})
     else:
@@ -52,9 +54,25 @@ def test_passwords_are_bounded_in_bytes(password: str) -> None:
             domain.check_fields({"password": password})
 
 
+@pytest.mark.parametrize(
+    "password",
+    ["admin", "seven77", "password", "Password123", "QWERTYUIOP", "aaaaaaaaa", "ada.lovelace", "ADA.LOVELACE@x.org"],
+)
+def test_what_is_guessed_first_is_no_password(password: str) -> None:
+    """Too short, known to everybody, or the name of who has it; unless whoever decides it says so."""
+    who = {"login": "Ada.Lovelace", "email": "ada.lovelace@x.org"}
+    with pytest.raises(Invalid) as caught:
+        domain.check_fields({**who, "password": password})
+    with pytest.raises(Invalid):
+        domain.check_fields({"new_password": password}, names=who.values())
+
+    assert {"password"} == set(caught.value.fields)
+    domain.check_fields({**who, "password": password}, weak=True)
+
+
 def test_every_wrong_field_is_named_at_once() -> None:
     """A form can show all that is wrong."""
     with pytest.raises(Invalid) as caught:
-        domain.check_fields({"login": "", "email": "x", "password": "good", "display_name": " "})
+        domain.check_fields({"login": "", "email": "x", "password": "a good one", "display_name": " "})
 
     assert set(caught.value.fields) == {"login", "email", "display_name"}

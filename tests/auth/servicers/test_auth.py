@@ -14,9 +14,10 @@ from google.protobuf import field_mask_pb2
 from mesh.auth.v1 import auth_pb2 as pb
 
 from meshkit.errors import Denied, Exhausted, Invalid, NotFound, Unauthenticated
+from meshkit.whence import ADDRESS_HEADER, EDGE_HEADER
 from services.auth import throttle
 from services.auth.throttle import Throttle
-from tests.auth.helpers import AuthMesh, auth_mesh, bearer, claims, refused
+from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer, claims, refused
 
 
 @pytest_asyncio.fixture
@@ -104,23 +105,126 @@ async def test_guessing_is_slowed_down(mesh: AuthMesh) -> None:
     await mesh.add_user("ada")
     for _ in range(throttle.FREE_FAILURES):
         await refused(Unauthenticated, mesh.sign_in("ada", "wrong"))
-    error = await refused(Exhausted, mesh.sign_in("ada", "pw"))
+    error = await refused(Exhausted, mesh.sign_in("ada", "a good one"))
 
     assert isinstance(error, Exhausted)
     assert error.retry_after_s == 1
     await mesh.sign_in()
 
 
+async def test_who_guesses_shuts_nobody_else_out(mesh: AuthMesh) -> None:
+    """Of the same name at another address; only a service of the mesh is believed which it is."""
+
+    def at(address: str) -> Metadata:
+        return (*mesh.badge, (ADDRESS_HEADER, address))
+
+    async def sign_in(password: str, metadata: Metadata) -> pb.Tokens:
+        request = pb.LoginRequest(login="admin", password=password)
+        tokens: pb.Tokens = await mesh.auth.Login(request, metadata=metadata, timeout=10)
+        return tokens
+
+    for _ in range(throttle.FREE_FAILURES):
+        await refused(Unauthenticated, sign_in("wrong", at("192.0.2.1")))
+    await refused(Exhausted, sign_in("admin", at("192.0.2.1")))
+    await sign_in("admin", at("192.0.2.2"))
+    await refused(Exhausted, sign_in("admin", at("192.0.2.1")))
+    for number in range(throttle.FREE_FAILURES):
+        claimed = ((ADDRESS_HEADER, f"192.0.2.{number}"), ("x-forwarded-for", f"192.0.2.{number}"), (EDGE_HEADER, "x"))
+        await refused(Unauthenticated, sign_in("wrong", claimed))
+    await refused(Exhausted, sign_in("admin", ((ADDRESS_HEADER, "192.0.2.99"),)))
+
+
+async def test_a_password_is_changed_by_who_knows_it(mesh: AuthMesh) -> None:
+    """All that was signed in ends, keys too; the answer is signed in, and the new one works."""
+    await mesh.add_user("ada")
+    mine, other = await mesh.sign_in("ada", "a good one"), await mesh.sign_in("ada", "a good one")
+    made = pb.CreateApiKeyRequest(display_name="laptop")
+    key = await mesh.auth.CreateApiKey(made, metadata=bearer(mine), timeout=5)
+    request = pb.ChangePasswordRequest(old_password="a good one", new_password="a better one")
+    fresh = await mesh.auth.ChangePassword(request, metadata=bearer(mine), timeout=5)
+
+    await mesh.me(bearer(fresh))
+    for token in (mine.access_token, other.access_token, key.token):
+        await refused(Unauthenticated, mesh.me(bearer(token)))
+    await refused(Unauthenticated, mesh.sign_in("ada", "a good one"))
+    await mesh.sign_in("ada", "a better one")
+    await mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=fresh.refresh_token), timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("wrong", "a better one", "old_password"),
+        ("", "a better one", "old_password"),
+        ("a good one", "short", "new_password"),
+        ("a good one", "password123", "new_password"),
+        ("a good one", "ada@example.com", "new_password"),
+        ("a good one", "", "new_password"),
+    ],
+)
+async def test_a_change_of_password_names_what_is_wrong(mesh: AuthMesh, old: str, new: str, field: str) -> None:
+    """Nothing ends by it."""
+    await mesh.add_user("ada")
+    me = bearer(await mesh.sign_in("ada", "a good one"))
+    request = pb.ChangePasswordRequest(old_password=old, new_password=new)
+    error = await refused(Invalid, mesh.auth.ChangePassword(request, metadata=me, timeout=5))
+
+    assert isinstance(error, Invalid)
+    assert [field] == list(error.fields)
+    await mesh.me(me)
+
+
+async def test_an_old_password_is_not_guessed_with_a_stolen_token(mesh: AuthMesh) -> None:
+    """Wrong ones count as at a sign-in."""
+    await mesh.add_user("ada")
+    me = bearer(await mesh.sign_in("ada", "a good one"))
+    request = pb.ChangePasswordRequest(old_password="wrong", new_password="a better one")
+    for _ in range(throttle.FREE_FAILURES):
+        await refused(Invalid, mesh.auth.ChangePassword(request, metadata=me, timeout=5))
+    request.old_password = "a good one"
+
+    await refused(Exhausted, mesh.auth.ChangePassword(request, metadata=me, timeout=5))
+
+
+async def test_an_api_key_makes_nothing_that_outlives_it(mesh: AuthMesh) -> None:
+    """No key, no other password of anybody, no operator, and it is no refresh token; what it may do else stays."""
+    session = bearer(await mesh.sign_in())
+    made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="ci"), metadata=session, timeout=5)
+    key = bearer(made.token)
+    await mesh.add_user("ada")
+    eve = pb.User(login="eve", email="eve@example.com", password="a good one")
+    operator = pb.User(login="eve", email="eve@example.com", password="a good one", operator=True)
+    change = pb.User(name="users/ada", password="a better one")
+    promotion = pb.User(name="users/ada", operator=True)
+    calls = (
+        mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=key, timeout=5),
+        mesh.auth.ChangePassword(
+            pb.ChangePasswordRequest(old_password="admin", new_password="a better one"), metadata=key, timeout=5
+        ),
+        mesh.users.UpdateUser(pb.UpdateUserRequest(user=change), metadata=key, timeout=5),
+        mesh.users.UpdateUser(pb.UpdateUserRequest(user=promotion), metadata=key, timeout=5),
+        mesh.users.CreateUser(pb.CreateUserRequest(user=operator), metadata=key, timeout=5),
+    )
+    for call in calls:
+        await refused(Denied, call)
+    await refused(
+        Unauthenticated, mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=made.token), timeout=5)
+    )
+    await mesh.users.CreateUser(pb.CreateUserRequest(user=eve), metadata=key, timeout=5)
+    await mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=key, timeout=5)
+    await refused(Unauthenticated, mesh.me(key))
+
+
 async def test_guessing_by_the_address_is_no_way_around(mesh: AuthMesh) -> None:
     """Login and e-mail address, in any case of letters, are one name; the right password works by both."""
     ada = await mesh.add_user("ada")
-    assert ada.name == (await mesh.sign_in(ada.email.upper(), "pw")).user.name
+    assert ada.name == (await mesh.sign_in(ada.email.upper(), "a good one")).user.name
     for number in range(throttle.FREE_FAILURES):
         login = ("ada", ada.email, ada.email.upper())[number % 3]
         await refused(Unauthenticated, mesh.sign_in(login, "wrong"))
 
-    await refused(Exhausted, mesh.sign_in(ada.email, "pw"))
-    await refused(Exhausted, mesh.sign_in("ada", "pw"))
+    await refused(Exhausted, mesh.sign_in(ada.email, "a good one"))
+    await refused(Exhausted, mesh.sign_in("ada", "a good one"))
 
 
 async def test_guesses_at_once_are_slowed_down_too(mesh: AuthMesh) -> None:
@@ -194,7 +298,7 @@ async def test_signing_out_ends_the_session(mesh: AuthMesh) -> None:
 async def test_an_api_key_works_until_it_is_deleted(mesh: AuthMesh) -> None:
     """It is an access token of its owner; its token is shown once."""
     ada = await mesh.add_user("ada", tier=pb.TIER_PRO)
-    me = bearer(await mesh.sign_in("ada", "pw"))
+    me = bearer(await mesh.sign_in("ada", "a good one"))
     request = pb.CreateApiKeyRequest(display_name="laptop", ttl_days=30)
     made = await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
     listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=5)
@@ -215,7 +319,7 @@ async def test_an_api_key_works_until_it_is_deleted(mesh: AuthMesh) -> None:
 async def test_an_api_key_of_somebody_else_is_not_found(mesh: AuthMesh) -> None:
     """Not even an operator deletes it; they can deactivate its user."""
     await mesh.add_user("ada")
-    ada = bearer(await mesh.sign_in("ada", "pw"))
+    ada = bearer(await mesh.sign_in("ada", "a good one"))
     made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=ada, timeout=5)
     admin = bearer(await mesh.sign_in())
     request = pb.DeleteApiKeyRequest(name=made.api_key.name)
@@ -257,7 +361,7 @@ async def test_api_keys_come_in_pages(mesh: AuthMesh) -> None:
         if not token:
             break
     await mesh.add_user("ada")
-    ada = bearer(await mesh.sign_in("ada", "pw"))
+    ada = bearer(await mesh.sign_in("ada", "a good one"))
 
     assert names == ["4", "3", "2", "1", "0"]
     foreign = mesh.auth.ListApiKeys(pb.ListApiKeysRequest(page_token=last), metadata=ada, timeout=5)

@@ -39,7 +39,7 @@ async def test_an_operator_adds_a_user_who_signs_in(mesh: AuthMesh, admin: Metad
     assert (ada.login, ada.email, ada.active, ada.operator) == ("ada", "ada@example.com", True, False)
     assert (ada.tier, ada.password) == (pb.TIER_FREE, "")
     assert ada.create_time.seconds > 0
-    assert ada == await mesh.me(bearer(await mesh.sign_in("ada", "pw")))
+    assert ada == await mesh.me(bearer(await mesh.sign_in("ada", "a good one")))
     for name in (ada.name, "users/ada", ada.name.upper().replace("USERS", "users")):
         assert ada == await mesh.users.GetUser(pb.GetUserRequest(name=name), metadata=admin, timeout=5)
 
@@ -47,7 +47,7 @@ async def test_an_operator_adds_a_user_who_signs_in(mesh: AuthMesh, admin: Metad
 @pytest.mark.parametrize("taken", [{"login": "admin"}, {"email": "ADMIN@example.com"}])
 async def test_names_are_taken_once(mesh: AuthMesh, admin: Metadata, taken: dict[str, str]) -> None:
     """A login, and an e-mail in any case of letters."""
-    user = pb.User(login="eve", email="eve@example.com", password="pw")
+    user = pb.User(login="eve", email="eve@example.com", password="a good one")
     user.MergeFrom(pb.User(**taken))  # type: ignore[arg-type]  # texts only
     await refused(AlreadyExists, mesh.users.CreateUser(pb.CreateUserRequest(user=user), metadata=admin, timeout=5))
 
@@ -63,14 +63,14 @@ async def test_a_bad_user_names_every_field(mesh: AuthMesh, admin: Metadata) -> 
 
 async def test_an_unknown_tier_is_refused(mesh: AuthMesh, admin: Metadata) -> None:
     """A number that is no tier, from a newer client perhaps."""
-    user = pb.User(login="ada", email="a@b", password="pw", tier=77)  # type: ignore[arg-type]  # no tier at all
+    user = pb.User(login="ada", email="a@b", password="a good one", tier=77)  # type: ignore[arg-type]  # no tier at all
     await refused(Invalid, mesh.users.CreateUser(pb.CreateUserRequest(user=user), metadata=admin, timeout=5))
 
 
 async def test_only_operators_keep_users(mesh: AuthMesh) -> None:
     """Others see themselves."""
     ada = await mesh.add_user("ada")
-    me = bearer(await mesh.sign_in("ada", "pw"))
+    me = bearer(await mesh.sign_in("ada", "a good one"))
     for call in (
         mesh.users.CreateUser(pb.CreateUserRequest(), metadata=me, timeout=5),
         mesh.users.GetUser(pb.GetUserRequest(name=ada.name), metadata=me, timeout=5),
@@ -152,7 +152,11 @@ async def test_a_bad_change_names_its_field(
 
 @pytest.mark.parametrize(
     "request_",
-    [update("users/ada", "active"), update("users/ada", "password", password="new"), update("users/ada", "operator")],
+    [
+        update("users/ada", "active"),
+        update("users/ada", "password", password="a new one"),
+        update("users/ada", "operator"),
+    ],
     ids=["inactive", "new password", "no operator"],
 )
 async def test_a_change_of_rights_ends_all_tokens(
@@ -160,7 +164,7 @@ async def test_a_change_of_rights_ends_all_tokens(
 ) -> None:
     """Access tokens, refresh tokens and API keys, from the next call on."""
     await mesh.add_user("ada", operator=True)
-    tokens = await mesh.sign_in("ada", "pw")
+    tokens = await mesh.sign_in("ada", "a good one")
     key = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=bearer(tokens), timeout=5)
     await mesh.users.UpdateUser(request_, metadata=admin, timeout=5)
 
@@ -174,34 +178,43 @@ async def test_a_token_issued_right_after_a_revocation_holds(mesh: AuthMesh, adm
     """However fast it comes: twenty times in the same second."""
     await mesh.add_user("ada")
     for number in range(20):
-        change = update("users/ada", "password", password=f"pw{number}")
+        change = update("users/ada", "password", password=f"another one {number}")
         await mesh.users.UpdateUser(change, metadata=admin, timeout=5)
 
-        await mesh.me(bearer(await mesh.sign_in("ada", f"pw{number}")))
+        await mesh.me(bearer(await mesh.sign_in("ada", f"another one {number}")))
 
 
 async def test_an_inactive_user_cannot_sign_in(mesh: AuthMesh, admin: Metadata) -> None:
     """And gets no other answer than for a wrong password; active again, they can."""
     await mesh.add_user("ada")
     await mesh.users.UpdateUser(update("users/ada", "active"), metadata=admin, timeout=5)
-    error = await refused(Unauthenticated, mesh.sign_in("ada", "pw"))
+    error = await refused(Unauthenticated, mesh.sign_in("ada", "a good one"))
     await mesh.users.UpdateUser(update("users/ada", "active", active=True), metadata=admin, timeout=5)
 
     assert str(error) == "Invalid name or password"
-    await mesh.me(bearer(await mesh.sign_in("ada", "pw")))
+    await mesh.me(bearer(await mesh.sign_in("ada", "a good one")))
+
+
+async def test_a_new_user_may_be_inactive(mesh: AuthMesh, admin: Metadata) -> None:
+    """If that is said; who is not said to be is active."""
+    added = await mesh.add_user("ada", active=False)
+
+    assert not added.active
+    await refused(Unauthenticated, mesh.sign_in("ada", "a good one"))
+    assert (await mesh.add_user("bob")).active
 
 
 async def test_a_deleted_user_is_gone(mesh: AuthMesh, admin: Metadata) -> None:
     """Their tokens fail; their login is free again, and its next owner is somebody else."""
     ada = await mesh.add_user("ada")
-    tokens = await mesh.sign_in("ada", "pw")
+    tokens = await mesh.sign_in("ada", "a good one")
     await mesh.users.DeleteUser(pb.DeleteUserRequest(name=ada.name), metadata=admin, timeout=5)
     await refused(Unauthenticated, mesh.me(bearer(tokens)))
     again = await mesh.add_user("ada")
 
     assert again.name != ada.name
     await refused(Unauthenticated, mesh.me(bearer(tokens)))
-    await mesh.me(bearer(await mesh.sign_in("ada", "pw")))
+    await mesh.me(bearer(await mesh.sign_in("ada", "a good one")))
 
 
 async def test_the_last_operator_stays(mesh: AuthMesh, admin: Metadata) -> None:
@@ -221,14 +234,14 @@ async def test_the_last_operator_stays(mesh: AuthMesh, admin: Metadata) -> None:
 
 async def test_a_repeated_create_gives_the_same_user(mesh: AuthMesh, admin: Metadata) -> None:
     """Thirty times at once, and after the user is gone: what was answered the first time."""
-    user = pb.User(login="ada", email="ada@example.com", password="pw", tier=pb.TIER_PRO)
+    user = pb.User(login="ada", email="ada@example.com", password="a good one", tier=pb.TIER_PRO)
     request = pb.CreateUserRequest(user=user, request_id="r1")
     made = await asyncio.gather(*(mesh.users.CreateUser(request, metadata=admin, timeout=30) for _ in range(30)))
     await mesh.users.DeleteUser(pb.DeleteUserRequest(name=made[0].name), metadata=admin, timeout=5)
     again = await mesh.users.CreateUser(request, metadata=admin, timeout=5)
 
     assert {answer.SerializeToString() for answer in made} == {again.SerializeToString()}
-    user.password = "other"
+    user.password = "another one"
     error = await refused(
         Invalid,
         mesh.users.CreateUser(pb.CreateUserRequest(user=user, request_id="r1"), metadata=admin, timeout=5),

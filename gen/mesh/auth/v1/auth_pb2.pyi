@@ -80,13 +80,15 @@ class User(_message.Message):
     email: _builtins.str
     """Unique e-mail address."""
     active: _builtins.bool
-    """Inactive users cannot sign in, and their tokens fail."""
+    """Inactive users cannot sign in, and their tokens fail.  A new user who is not said to be inactive is active."""
     operator: _builtins.bool
     """Operators may do everything."""
     tier: Global___Tier.ValueType
     """Decides rate limits."""
     password: _builtins.str
-    """Write-only: set on create and update, never returned."""
+    """Write-only: set on create and update, never returned.  At least 8 characters, not the login or e-mail, and none of
+    those that are guessed first.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the user was added."""
@@ -97,18 +99,23 @@ class User(_message.Message):
         name: _builtins.str = ...,
         login: _builtins.str = ...,
         email: _builtins.str = ...,
-        active: _builtins.bool = ...,
+        active: _builtins.bool | None = ...,
         operator: _builtins.bool = ...,
         tier: Global___Tier.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         password: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_password", b"_password", "create_time", b"create_time", "password", b"password"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "password", b"password"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_password", b"_password", "active", b"active", "create_time", b"create_time", "email", b"email", "login", b"login", "name", b"name", "operator", b"operator", "password", b"password", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "email", b"email", "login", b"login", "name", b"name", "operator", b"operator", "password", b"password", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
+    _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
     _WhichOneofReturnType__password: _TypeAlias = _typing.Literal["password"]  # noqa: Y015
     _WhichOneofArgType__password: _TypeAlias = _typing.Literal["_password", b"_password"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__active) -> _WhichOneofReturnType__active | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__password) -> _WhichOneofReturnType__password | None: ...
 
 Global___User: _TypeAlias = User  # noqa: Y015
@@ -186,6 +193,36 @@ class LoginRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LoginRequest: _TypeAlias = LoginRequest  # noqa: Y015
+
+@_typing.final
+class ChangePasswordRequest(_message.Message):
+    """For ChangePassword."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OLD_PASSWORD_FIELD_NUMBER: _builtins.int
+    NEW_PASSWORD_FIELD_NUMBER: _builtins.int
+    ACCESS_TTL_S_FIELD_NUMBER: _builtins.int
+    old_password: _builtins.str
+    """The password that the caller has."""
+    new_password: _builtins.str
+    """The one that they want, as in User."""
+    access_ttl_s: _builtins.int
+    """As in Login."""
+    def __init__(
+        self,
+        *,
+        old_password: _builtins.str = ...,
+        new_password: _builtins.str = ...,
+        access_ttl_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ttl_s", b"access_ttl_s", "new_password", b"new_password", "old_password", b"old_password"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangePasswordRequest: _TypeAlias = ChangePasswordRequest  # noqa: Y015
 
 @_typing.final
 class VouchForUserRequest(_message.Message):
@@ -556,7 +593,7 @@ class CreateUserRequest(_message.Message):
     """Makes the call safe to repeat: the same id and body give the same answer for a day.  At most 256 characters."""
     @_builtins.property
     def user(self) -> Global___User:
-        """`login`, `email` and `password` are required.  A new user is active, whatever `active` says."""
+        """`login`, `email` and `password` are required."""
 
     def __init__(
         self,

@@ -66,6 +66,11 @@ class AuthServiceStub:
                 request_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.VouchForUserRequest.SerializeToString,
                 response_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.FromString,
                 _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/mesh.auth.v1.AuthService/ChangePassword',
+                request_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.FromString,
+                _registered_method=True)
         self.CreateApiKey = channel.unary_unary(
                 '/mesh.auth.v1.AuthService/CreateApiKey',
                 request_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.CreateApiKeyRequest.SerializeToString,
@@ -132,8 +137,18 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangePassword(self, request, context):
+        """Gives the caller another password.  All that they hold ends, API keys too, but for the tokens that this returns.
+        INVALID_ARGUMENT if the old password is not right, or the new one too easy to guess; RESOURCE_EXHAUSTED (with
+        RetryInfo) after too many wrong ones; PERMISSION_DENIED to an API key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateApiKey(self, request, context):
         """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request.
+        PERMISSION_DENIED to an API key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,6 +199,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
             'VouchForUser': grpc.unary_unary_rpc_method_handler(
                     servicer.VouchForUser,
                     request_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.VouchForUserRequest.FromString,
+                    response_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=mesh_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordRequest.FromString,
                     response_serializer=mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.SerializeToString,
             ),
             'CreateApiKey': grpc.unary_unary_rpc_method_handler(
@@ -376,6 +396,33 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.auth.v1.AuthService/ChangePassword',
+            mesh_dot_auth_dot_v1_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+            mesh_dot_auth_dot_v1_dot_auth__pb2.Tokens.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateApiKey(request,
             target,
             options=(),
@@ -504,7 +551,7 @@ class UserServiceServicer:
     """
 
     def CreateUser(self, request, context):
-        """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken.
+        """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken; PERMISSION_DENIED if an API key adds an operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -533,6 +580,7 @@ class UserServiceServicer:
 
     def UpdateUser(self, request, context):
         """Changes the fields named by the mask.  A new password, or `active = false`, revokes the user's tokens.
+        PERMISSION_DENIED if an API key changes a password or makes an operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,8 +58,15 @@ class AuthServiceStub:
     """Starts a session of a user on the word of a service, which has checked by a key of its own who calls.
     UNAUTHENTICATED if there is no such user, or an inactive one.
     """
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.Tokens]
+    """Gives the caller another password.  All that they hold ends, API keys too, but for the tokens that this returns.
+    INVALID_ARGUMENT if the old password is not right, or the new one too easy to guess; RESOURCE_EXHAUSTED (with
+    RetryInfo) after too many wrong ones; PERMISSION_DENIED to an API key.
+    """
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]
-    """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
+    """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request.
+    PERMISSION_DENIED to an API key.
+    """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]
     """Lists the caller's API keys, newest first, without their tokens."""
     DeleteApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]
@@ -88,8 +95,15 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """Starts a session of a user on the word of a service, which has checked by a key of its own who calls.
     UNAUTHENTICATED if there is no such user, or an inactive one.
     """
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.Tokens]  # type: ignore[assignment]
+    """Gives the caller another password.  All that they hold ends, API keys too, but for the tokens that this returns.
+    INVALID_ARGUMENT if the old password is not right, or the new one too easy to guess; RESOURCE_EXHAUSTED (with
+    RetryInfo) after too many wrong ones; PERMISSION_DENIED to an API key.
+    """
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateApiKeyRequest, _auth_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
-    """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
+    """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request.
+    PERMISSION_DENIED to an API key.
+    """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListApiKeysRequest, _auth_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """Lists the caller's API keys, newest first, without their tokens."""
     DeleteApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -153,12 +167,25 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _auth_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.Tokens, _abc.Awaitable[_auth_pb2.Tokens]]:
+        """Gives the caller another password.  All that they hold ends, API keys too, but for the tokens that this returns.
+        INVALID_ARGUMENT if the old password is not right, or the new one too easy to guess; RESOURCE_EXHAUSTED (with
+        RetryInfo) after too many wrong ones; PERMISSION_DENIED to an API key.
+        """
+
+    @_abc_1.abstractmethod
     def CreateApiKey(
         self,
         request: _auth_pb2.CreateApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.CreateApiKeyResponse, _abc.Awaitable[_auth_pb2.CreateApiKeyResponse]]:
-        """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request."""
+        """Creates a long-lived API key of the caller.  The token is shown this once, and to who repeats the same request.
+        PERMISSION_DENIED to an API key.
+        """
 
     @_abc_1.abstractmethod
     def ListApiKeys(
@@ -186,7 +213,7 @@ class UserServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     CreateUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateUserRequest, _auth_pb2.User]
-    """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken."""
+    """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken; PERMISSION_DENIED if an API key adds an operator."""
     GetSelf: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetSelfRequest, _auth_pb2.User]
     """Returns the caller."""
     GetUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetUserRequest, _auth_pb2.User]
@@ -194,7 +221,9 @@ class UserServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]
     """Lists users by login."""
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UpdateUserRequest, _auth_pb2.User]
-    """Changes the fields named by the mask.  A new password, or `active = false`, revokes the user's tokens."""
+    """Changes the fields named by the mask.  A new password, or `active = false`, revokes the user's tokens.
+    PERMISSION_DENIED if an API key changes a password or makes an operator.
+    """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteUserRequest, _empty_pb2.Empty]
     """Deletes a user and revokes their tokens.  FAILED_PRECONDITION for the last active operator."""
 
@@ -204,7 +233,7 @@ class UserServiceAsyncStub(UserServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateUserRequest, _auth_pb2.User]  # type: ignore[assignment]
-    """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken."""
+    """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken; PERMISSION_DENIED if an API key adds an operator."""
     GetSelf: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetSelfRequest, _auth_pb2.User]  # type: ignore[assignment]
     """Returns the caller."""
     GetUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetUserRequest, _auth_pb2.User]  # type: ignore[assignment]
@@ -212,7 +241,9 @@ class UserServiceAsyncStub(UserServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users by login."""
     UpdateUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.UpdateUserRequest, _auth_pb2.User]  # type: ignore[assignment]
-    """Changes the fields named by the mask.  A new password, or `active = false`, revokes the user's tokens."""
+    """Changes the fields named by the mask.  A new password, or `active = false`, revokes the user's tokens.
+    PERMISSION_DENIED if an API key changes a password or makes an operator.
+    """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteUserRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a user and revokes their tokens.  FAILED_PRECONDITION for the last active operator."""
 
@@ -225,7 +256,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]:
-        """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken."""
+        """Adds a user.  ALREADY_EXISTS if the login or e-mail is taken; PERMISSION_DENIED if an API key adds an operator."""
 
     @_abc_1.abstractmethod
     def GetSelf(
@@ -257,7 +288,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]:
-        """Changes the fields named by the mask.  A new password, or `active = false`, revokes the user's tokens."""
+        """Changes the fields named by the mask.  A new password, or `active = false`, revokes the user's tokens.
+        PERMISSION_DENIED if an API key changes a password or makes an operator.
+        """
 
     @_abc_1.abstractmethod
     def DeleteUser(

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.stack import Edge
+from meshkit.whence import ADDRESS_HEADER, EDGE_HEADER
+from tests.gateway.stack import DEADLINE_S, Edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ADMIN = {"name": "admin", "password": "admin"}
@@ -196,6 +197,56 @@ async def test_an_unusable_role_names_the_field(edge: Edge) -> None:
     assert response.status_code == 400
     assert "'key': 'email'" in response.json()["detail"]
     assert all(f"'key': '{key}'" in empty.json()["detail"] for key in ("name", "email", "password"))
+
+
+async def test_each_field_of_a_role_counts_or_is_refused(edge: Edge) -> None:
+    """By its name; an inactive role cannot sign in."""
+    idle = await _role(edge, "idle", active=False)
+    unknown = await _role(edge, "tiered", tier="pro")
+    changed = await edge.http.put(f"/role/{idle.json()['id']}", json={"tier": "pro"}, headers=edge.operator)
+    signing_in = await edge.http.post("/api/login", json={"name": "idle", "password": "secret-secret"})
+
+    assert (idle.status_code, idle.json()["active"], signing_in.status_code) == (201, False, 401)
+    for answer in (unknown, changed):
+        assert 400 == answer.status_code
+        assert "'key': 'tier'" in answer.json()["detail"]
+
+
+async def test_people_change_their_password(edge: Edge) -> None:
+    """Who knows the old one; other sign-ins end, and the answer is one."""
+    before = await edge.new_user("changing")
+    sent = {"password": "secret-secret", "new_password": "something else"}
+    wrong = await edge.http.post("/role/profile/password", json={**sent, "password": "x"}, headers=before)
+    easy = await edge.http.post("/role/profile/password", json={**sent, "new_password": "changing"}, headers=before)
+    changed = await edge.http.post("/role/profile/password", json=sent, headers=before)
+    edge.http.cookies.clear()
+    gone = await edge.http.get("/role/profile", headers=before)
+    now = {"KODOSUMI_API_KEY": changed.json()["KODOSUMI_API_KEY"]}
+
+    assert (400, 400) == (wrong.status_code, easy.status_code)
+    assert "'key': 'password'" in wrong.json()["detail"]
+    assert "'key': 'new_password'" in easy.json()["detail"]
+    assert changed.headers["set-cookie"].startswith("kodosumi_jwt=")
+    assert 401 == gone.status_code
+    assert "changing" == (await edge.http.get("/role/profile", headers=now)).json()["name"]
+    await edge.sign_in("changing", "something else")
+
+
+async def test_who_guesses_through_the_edge_is_known_by_their_address(edge: Edge) -> None:
+    """As Envoy sees it: what a client says of itself is another's only if Envoy was told to believe a proxy."""
+    for number in range(40):  # each failure makes the wait longer: sooner or later it is longer than an attempt takes
+        forged = {"x-forwarded-for": f"203.0.113.{number}", EDGE_HEADER: "x", ADDRESS_HEADER: f"203.0.113.{number}"}
+        panel = await edge.http.post("/api/login", json={"name": "guessed", "password": "x"}, headers=forged)
+        typed = await edge.http.post("/mesh/v1/auth:login", json={"login": "guessed", "password": "x"}, headers=forged)
+        if panel.status_code == typed.status_code == 429:
+            break
+    elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with httpx.AsyncClient(base_url=edge.http.base_url, transport=elsewhere, timeout=DEADLINE_S) as other:
+        theirs = await other.post("/api/login", json={"name": "guessed", "password": "x"})
+        direct = await other.post("/mesh/v1/auth:login", json={"login": "guessed", "password": "x"})
+
+    assert (429, 429) == (panel.status_code, typed.status_code)
+    assert (401, 401) == (theirs.status_code, direct.status_code)
 
 
 async def test_users_may_not_do_what_operators_may(edge: Edge) -> None:

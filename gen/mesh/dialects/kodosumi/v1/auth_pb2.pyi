@@ -218,7 +218,7 @@ class CreateRoleRequest(_message.Message):
     JSON_BODY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def json_body(self) -> _httpbody_pb2.HttpBody:
-        """JSON: `{"name", "email", "password", "operator"?}`."""
+        """JSON: `{"name", "email", "password", "operator"?, "active"?}`; other fields are refused."""
 
     def __init__(
         self,
@@ -268,6 +268,30 @@ class GetProfileRequest(_message.Message):
 Global___GetProfileRequest: _TypeAlias = GetProfileRequest  # noqa: Y015
 
 @_typing.final
+class ChangePasswordRequest(_message.Message):
+    """For ChangePassword."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JSON_BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def json_body(self) -> _httpbody_pb2.HttpBody:
+        """JSON: `{"password", "new_password"}`."""
+
+    def __init__(
+        self,
+        *,
+        json_body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["json_body", b"json_body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["json_body", b"json_body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangePasswordRequest: _TypeAlias = ChangePasswordRequest  # noqa: Y015
+
+@_typing.final
 class GetRoleRequest(_message.Message):
     """For GetRole."""
 
@@ -301,7 +325,7 @@ class UpdateRoleRequest(_message.Message):
     """A UUID."""
     @_builtins.property
     def json_body(self) -> _httpbody_pb2.HttpBody:
-        """JSON: `{"name"?, "email"?, "active"?, "password"?, "operator"?}`."""
+        """JSON: `{"name"?, "email"?, "active"?, "password"?, "operator"?}`; other fields are refused."""
 
     def __init__(
         self,

@@ -304,6 +304,11 @@ class RoleServiceStub:
                 request_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.GetProfileRequest.SerializeToString,
                 response_deserializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.Role.FromString,
                 _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/mesh.dialects.kodosumi.v1.RoleService/ChangePassword',
+                request_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.SignedIn.FromString,
+                _registered_method=True)
         self.GetRole = channel.unary_unary(
                 '/mesh.dialects.kodosumi.v1.RoleService/GetRole',
                 request_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.GetRoleRequest.SerializeToString,
@@ -341,6 +346,14 @@ class RoleServiceServicer:
 
     def GetProfile(self, request, context):
         """Returns the caller's role.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Gives the caller another password.  Everything else that they are signed in with ends; the answer signs in anew, as
+        after PostLogin.  (Not in the original.)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -384,6 +397,11 @@ def add_RoleServiceServicer_to_server(servicer, server):
                     servicer.GetProfile,
                     request_deserializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.GetProfileRequest.FromString,
                     response_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.Role.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.SignedIn.SerializeToString,
             ),
             'GetRole': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRole,
@@ -483,6 +501,33 @@ class RoleService:
             '/mesh.dialects.kodosumi.v1.RoleService/GetProfile',
             mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.GetProfileRequest.SerializeToString,
             mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.Role.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.kodosumi.v1.RoleService/ChangePassword',
+            mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.ChangePasswordRequest.SerializeToString,
+            mesh_dot_dialects_dot_kodosumi_dot_v1_dot_auth__pb2.SignedIn.FromString,
             options,
             channel_credentials,
             insecure,

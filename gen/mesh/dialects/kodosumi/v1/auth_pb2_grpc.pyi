@@ -124,6 +124,10 @@ class RoleServiceStub:
     """Lists roles by name: an array of Role."""
     GetProfile: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetProfileRequest, _auth_pb2.Role]
     """Returns the caller's role."""
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.SignedIn]
+    """Gives the caller another password.  Everything else that they are signed in with ends; the answer signs in anew, as
+    after PostLogin.  (Not in the original.)
+    """
     GetRole: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetRoleRequest, _auth_pb2.Role]
     """Returns a role by name or id."""
     UpdateRole: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UpdateRoleRequest, _auth_pb2.Role]
@@ -142,6 +146,10 @@ class RoleServiceAsyncStub(RoleServiceStub):
     """Lists roles by name: an array of Role."""
     GetProfile: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetProfileRequest, _auth_pb2.Role]  # type: ignore[assignment]
     """Returns the caller's role."""
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_auth_pb2.ChangePasswordRequest, _auth_pb2.SignedIn]  # type: ignore[assignment]
+    """Gives the caller another password.  Everything else that they are signed in with ends; the answer signs in anew, as
+    after PostLogin.  (Not in the original.)
+    """
     GetRole: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetRoleRequest, _auth_pb2.Role]  # type: ignore[assignment]
     """Returns a role by name or id."""
     UpdateRole: _aio.UnaryUnaryMultiCallable[_auth_pb2.UpdateRoleRequest, _auth_pb2.Role]  # type: ignore[assignment]
@@ -175,6 +183,16 @@ class RoleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.Role, _abc.Awaitable[_auth_pb2.Role]]:
         """Returns the caller's role."""
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _auth_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.SignedIn, _abc.Awaitable[_auth_pb2.SignedIn]]:
+        """Gives the caller another password.  Everything else that they are signed in with ends; the answer signs in anew, as
+        after PostLogin.  (Not in the original.)
+        """
 
     @_abc_1.abstractmethod
     def GetRole(
