@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import grpc
+from google.rpc import status_pb2
 
 from meshkit.errors import (
     AlreadyExists,
@@ -18,16 +19,45 @@ from meshkit.errors import (
     Unavailable,
 )
 
+_CODES: Mapping[int, grpc.StatusCode] = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    405: grpc.StatusCode.UNIMPLEMENTED,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    415: grpc.StatusCode.INVALID_ARGUMENT,
+    426: grpc.StatusCode.FAILED_PRECONDITION,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    431: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    502: grpc.StatusCode.UNAVAILABLE,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+
+def grpc_code(status: int) -> grpc.StatusCode:
+    """Return the gRPC code that says what an HTTP status of an error says."""
+    return _CODES.get(status, grpc.StatusCode.UNKNOWN)
+
 
 class HttpError(MeshError):
     """For what must be answered with one certain HTTP status, such as 413 or 502."""
 
-    code = grpc.StatusCode.UNKNOWN
     reason = "HTTP"
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+    def to_status(self) -> status_pb2.Status:
+        """As `MeshError`, with the code of the status: who calls a dialect over gRPC is told the same."""
+        status = super().to_status()
+        status.code = grpc_code(self.status).value[0]
+        return status
 
 
 _STATUS: dict[type[MeshError], int] = {

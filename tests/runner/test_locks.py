@@ -199,6 +199,7 @@ async def test_strangers_see_no_lock(mesh: Stack) -> None:
     for call in (
         mesh.locks.GetLock(lock_pb2.GetLockRequest(name=lock.name), metadata=stranger, timeout=DEADLINE_S),
         mesh.locks.AnswerLock(lock_pb2.AnswerLockRequest(name=lock.name), metadata=stranger, timeout=DEADLINE_S),
+        mesh.locks.ListLocks(lock_pb2.ListLocksRequest(job=job.name), metadata=stranger, timeout=DEADLINE_S),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from grpc import StatusCode
 
 from gateway.http.dialect import Rendered
-from gateway.http.errors import HttpError, envoy_detail
+from gateway.http.errors import HttpError, envoy_detail, grpc_code
 from gateway.http.exchange import Asked
 from meshkit.errors import MeshError
 
@@ -28,24 +28,6 @@ _HTTP: Mapping[StatusCode, int] = {
     StatusCode.DEADLINE_EXCEEDED: 504,
 }
 """Envoy's own table; what it does not name is 500."""
-_CODES: Mapping[int, StatusCode] = {
-    400: StatusCode.INVALID_ARGUMENT,
-    401: StatusCode.UNAUTHENTICATED,
-    403: StatusCode.PERMISSION_DENIED,
-    404: StatusCode.NOT_FOUND,
-    405: StatusCode.UNIMPLEMENTED,
-    408: StatusCode.DEADLINE_EXCEEDED,
-    413: StatusCode.RESOURCE_EXHAUSTED,
-    415: StatusCode.INVALID_ARGUMENT,
-    426: StatusCode.FAILED_PRECONDITION,
-    429: StatusCode.RESOURCE_EXHAUSTED,
-    431: StatusCode.RESOURCE_EXHAUSTED,
-    500: StatusCode.INTERNAL,
-    501: StatusCode.UNIMPLEMENTED,
-    502: StatusCode.UNAVAILABLE,
-    503: StatusCode.UNAVAILABLE,
-    504: StatusCode.DEADLINE_EXCEEDED,
-}
 
 
 def render(error: MeshError, asked: Asked) -> Rendered:
@@ -62,5 +44,5 @@ def envoy_body(status: int) -> Mapping[str, Any]:
 
 
 def _body(status: int, message: str) -> Mapping[str, Any]:
-    number: int = _CODES.get(status, StatusCode.UNKNOWN).value[0]
+    number: int = grpc_code(status).value[0]
     return {"code": number, "message": message, "details": []}

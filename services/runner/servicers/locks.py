@@ -30,15 +30,18 @@ class LockServicer(lock_pb2_grpc.LockServiceServicer):
         return lock_to_pb(await self._own(request.name))
 
     async def ListLocks(self, request: lock_pb2.ListLocksRequest, context: Context) -> lock_pb2.ListLocksResponse:
-        """Return a page of locks, newest first.  Raises `Invalid`, `Denied`."""
-        owner = _owner(request.all_owners)
+        """Return a page of locks, newest first: of a job, or of whoever calls.
+
+        Raises `Invalid`, `Denied`, and `NotFound` for a job that the caller does not see.
+        """
+        owner, job = await self._whose(request)
         filters = (owner, request.job, str(request.show_ended))
         key = paging.decode(request.page_token, *filters)
         size = paging.size(request.page_size)
         at, _, lock_id = key.partition(" ")
         query = LockQuery(
             owner=owner,
-            job_id=names.parse(request.job, "jobs", "job") if request.job else "",
+            job_id=job,
             ended=request.show_ended,
             before=(float(at), lock_id) if key else None,
         )
@@ -62,6 +65,14 @@ class LockServicer(lock_pb2_grpc.LockServiceServicer):
         """Stream pending locks, then each as it stands after a change.  Raises `Denied`."""
         async for locks in self._locks.watch(_owner(request.all_owners), _HEARTBEAT_S):
             yield lock_pb2.WatchLocksResponse(locks=[lock_to_pb(lock) for lock in locks])
+
+    async def _whose(self, request: lock_pb2.ListLocksRequest) -> tuple[str, str]:
+        """Return whose locks are asked for, and of which job; empty for all."""
+        if not request.job:
+            return _owner(request.all_owners), ""
+        job = await self._store.get(names.parse(request.job, "jobs", "job"))
+        check_owner(job.owner, request.job)
+        return job.owner, job.job_id
 
     async def _own(self, name: str) -> Lock:
         parts = name.split("/")

@@ -21,9 +21,9 @@ class TraceServicer(trace_pb2_grpc.TraceServiceServicer):
 
     async def ListSpans(self, request: trace_pb2.ListSpansRequest, context: Context) -> trace_pb2.ListSpansResponse:
         """Return a page of a job's spans, in the order in which they began.  Raises `NotFound`, `Invalid`."""
-        events = await self._store.events_of(names.parse(request.parent, "jobs", "parent"), traces.KINDS)
         job = await self._store.get(names.parse(request.parent, "jobs", "parent"))
         check_owner(job.owner, f"jobs/{job.job_id}")
+        events = await self._store.events_of(job.job_id, traces.KINDS)
         spans = traces.spans_of(job, events)
         kinds = set(request.kinds)
 
