@@ -132,9 +132,9 @@ class _Crew:
                 agent = agent or self._definition.agents[0]
                 result = await self._asked(task, agent, prompt, f"{task.name}.turn")
         except KodosumiError as error:
-            work.trace.end(task.name, error=str(error))
+            work.trace.end(task.name, task_def=task.task_def, error=str(error))
             raise
-        work.trace.end(task.name, result=result, agent=agent)
+        work.trace.end(task.name, task_def=task.task_def, result=result, agent=agent)
         if self._definition.crew.memory:
             await _remember(work, called(agent), task.description, result)
         return result

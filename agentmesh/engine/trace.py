@@ -51,10 +51,15 @@ class Trace:
         error: str = "",
         usage: Mapping[str, int] | None = None,
         agent: agent_pb2.Agent | None = None,
+        task_def: str = "",
         **attributes: Any,
     ) -> None:
-        """Tell that a span has ended; `agent` did it, if that was not known when it began."""
+        """Tell that a span has ended; `agent` did it, if that was not known when it began.
+
+        The end of a task names its `task_def` again: who has not heard the beginning needs to ask nobody.
+        """
         said: dict[str, Any] = {"id": span_id, "status": "error" if error else "ok", "end": time.time()}
+        said["task_def"] = task_def
         if agent is not None:
             said |= {"agent": agent.name, "agent_name": called(agent)}
         if usage:

@@ -18,6 +18,7 @@ from mesh.runner.v1 import (
 
 from gateway.config import Config
 from gateway.core.renderer import Renderer
+from gateway.core.watches import Watches
 from gateway.http.repeats import Keys
 from meshkit import client
 from meshkit.flows import FollowedFlows
@@ -48,6 +49,8 @@ class Peers:
     ledger_control: ledger_pb2_grpc.LedgerControlServiceStub
     followed: FollowedFlows
     """The registry's catalogue, as far as it is known here without asking."""
+    watches: Watches
+    """Watches of jobs, shared by those who follow them here."""
     hashes: str
     """How inputs of locks are hashed (`Config.hashes`)."""
     renderer: Renderer
@@ -70,6 +73,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             )
         ]
         flows = registry_pb2_grpc.FlowServiceStub(registry)
+        jobs = job_pb2_grpc.JobServiceStub(runner)
         yield Peers(
             auth=auth_pb2_grpc.AuthServiceStub(auth),
             users=auth_pb2_grpc.UserServiceStub(auth),
@@ -80,7 +84,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             crews=crew_pb2_grpc.CrewServiceStub(registry),
             task_defs=crew_pb2_grpc.TaskDefServiceStub(registry),
             tools=tool_pb2_grpc.ToolServiceStub(registry),
-            jobs=job_pb2_grpc.JobServiceStub(runner),
+            jobs=jobs,
             traces=trace_pb2_grpc.TraceServiceStub(runner),
             conversations=conversation_pb2_grpc.ConversationServiceStub(runner),
             memory=memory_pb2_grpc.MemoryServiceStub(runner),
@@ -90,6 +94,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             ledger=ledger_pb2_grpc.LedgerServiceStub(ledger),
             ledger_control=ledger_pb2_grpc.LedgerControlServiceStub(ledger),
             followed=await stack.enter_async_context(FollowedFlows.following(flows)),
+            watches=await stack.enter_async_context(Watches.of(jobs)),
             hashes=config.hashes,
             renderer=await stack.enter_async_context(Renderer.working()),
         )

@@ -68,7 +68,11 @@ class Session:
 
     async def send(self, value: Any) -> None:
         """Send a JSON value as one frame; waits while the client does not read."""
-        await self._websocket.send_text(dumps(value))
+        await self.send_text(dumps(value))
+
+    async def send_text(self, text: str) -> None:
+        """Send what is JSON already."""
+        await self._websocket.send_text(text)
 
     async def receive(self) -> Any:
         """Return the next JSON value that the client sends.  Raises `Invalid` if a frame is none."""

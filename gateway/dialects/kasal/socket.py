@@ -14,11 +14,10 @@ from mesh.gateway.v1 import options_pb2
 from mesh.runner.v1 import job_pb2
 from starlette.websockets import WebSocketDisconnect
 
-from gateway.core import joblog
 from gateway.core.peers import Peers
-from gateway.dialects.kasal import errors, ids
-from gateway.dialects.kasal.frames import Frames
-from gateway.dialects.kasal.progress import tasks_of
+from gateway.core.watches import Batch
+from gateway.dialects.kasal import errors, frames, ids
+from gateway.http.answers import dumps
 from gateway.http.dialect import Socket
 from gateway.http.session import Session
 from meshkit.errors import Invalid, MeshError, NotFound, Unauthenticated, from_rpc
@@ -67,7 +66,7 @@ class _Client:
     def __init__(self, session: Session, peers: Peers, group: asyncio.TaskGroup) -> None:
         self._session = session
         self._jobs = peers.jobs
-        self._traces = peers.traces
+        self._watches = peers.watches
         self._group = group
         self._subscribed: dict[str, asyncio.Task[None]] = {}
 
@@ -98,48 +97,45 @@ class _Client:
     async def _subscribe(self, job_id: str, since_seq: int) -> None:
         name = ids.JOB.name(job_id)
         try:
-            with from_rpc():
-                await self._jobs.GetJob(job_pb2.GetJobRequest(name=name))
+            job = await self._job(name)
         except NotFound:
             raise ids.JOB.missing(job_id) from None
         await self._end(job_id)  # who asks again wants it from elsewhere
         if len(self._subscribed) >= SUBSCRIPTIONS_MAX:
             raise Invalid("too many subscriptions", {"job_id": [f"subscribe to at most {SUBSCRIPTIONS_MAX} at a time"]})
         await self._session.send({"type": "subscribed", "job_id": job_id, "seq": since_seq})
-        self._subscribed[job_id] = self._group.create_task(self._follow(job_id, name, since_seq))
+        self._subscribed[job_id] = self._group.create_task(self._follow(job_id, job, since_seq))
 
     async def _end(self, job_id: str) -> None:
         if task := self._subscribed.pop(job_id, None):
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _follow(self, job_id: str, name: str, since_seq: int) -> None:
+    async def _follow(self, job_id: str, job: job_pb2.Job, since_seq: int) -> None:
         """Send the frames of a job until it has ended."""
         with contextlib.suppress(WebSocketDisconnect):
             try:
-                await self._send_all(
-                    Frames(job_id, lambda: self._job(name), lambda: self._tasks(name)), name, since_seq
-                )
+                await self._send_all(job_id, job, since_seq)
             except MeshError as error:
                 await self._tell(error, job_id)
         if self._subscribed.get(job_id) is asyncio.current_task():
             del self._subscribed[job_id]
 
-    async def _send_all(self, frames: Frames, name: str, since_seq: int) -> None:
+    async def _send_all(self, job_id: str, job: job_pb2.Job, since_seq: int) -> None:
+        async def texts(batch: Batch) -> list[str]:
+            made = [await frames.of_event(event, job_id, lambda: self._job(job.name)) for event in batch.events]
+            return [dumps(frame) for frame in made if frame is not None]
+
         with from_rpc():
-            async with contextlib.aclosing(joblog.follow(self._jobs, name, since_seq)) as batches:
-                async for events in batches:
-                    for event in events:
-                        if (frame := await frames.of(event)) is not None:
-                            await self._session.send(frame)
+            async with contextlib.aclosing(self._watches.follow(job, since_seq)) as batches:
+                async for batch in batches:
+                    for text in await batch.once(Events, texts):
+                        await self._session.send_text(text)
 
     async def _job(self, name: str) -> job_pb2.Job:
         with from_rpc():
             job: job_pb2.Job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=name))
             return job
-
-    async def _tasks(self, name: str) -> Mapping[str, str]:
-        return {span.id: span.task_def for span in await tasks_of(self._traces, name)}
 
     async def _tell(self, error: MeshError, job_id: Any) -> None:
         frame: dict[str, Any] = {"type": "error", "job_id": job_id if isinstance(job_id, str) else None}

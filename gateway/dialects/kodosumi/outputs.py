@@ -1,7 +1,7 @@
 """The kodosumi panel API, "Execution Control": status, streams and results of executions.
 
-An execution is a job of the runner.  Each status is one `GetJob`; each stream is one `WatchJob`, whose batches become
-chunks of the answer.  Source: panel API document (status, outputs), notebook (streams).
+An execution is a job of the runner.  Each status is one `GetJob`; each stream follows a `WatchJob`, whose batches
+become chunks of the answer.  Source: panel API document (status, outputs), notebook (streams).
 """
 
 import contextlib
@@ -46,6 +46,7 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
 
     def __init__(self, peers: Peers) -> None:
         self._jobs = peers.jobs
+        self._watches = peers.watches
         self._prices = Prices(peers)
         self._renderer = peers.renderer
 
@@ -130,12 +131,13 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
             call.add_header(*header)
 
         translate = Payloads(job).payload
-        with _execution(request.fid) as name:
-            log = joblog.follow(self._jobs, name, after_seq)
-            encode = functools.partial(stream.encode, kinds=kinds, marks=resumes)
+        encode = functools.partial(stream.encode, kinds=kinds, marks=resumes)
+        with _execution(request.fid):
+            followed = self._watches.follow(job, after_seq)
             if kinds is not None and not _raw(request):
-                log = stream.shown(log, kinds, self._renderer, translate)
+                log = stream.shown(followed, kinds, self._renderer, translate)
             else:
+                log = stream.raw(followed)
                 encode = functools.partial(encode, translate=translate)
             alive = functools.partial(stream.alive, resumes=resumes)
             warm = sse.stream(log, encode, alive=alive, end=stream.eof(resumes=resumes))

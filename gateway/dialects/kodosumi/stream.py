@@ -20,6 +20,7 @@ from mesh.runner.v1 import job_pb2
 from gateway.core import render
 from gateway.core.joblog import Events
 from gateway.core.renderer import Renderer
+from gateway.core.watches import Batch
 from gateway.dialects.kodosumi.words import WORDS
 from meshkit.errors import MeshError
 
@@ -66,24 +67,35 @@ def encode(
     return said + mark(events[-1].seq) if marks and events and events[-1].seq != shown else said
 
 
+async def raw(log: AsyncGenerator[Batch, None]) -> AsyncGenerator[Events, None]:
+    """Yield a log's events as they are."""
+    async with contextlib.aclosing(log) as batches:
+        async for batch in batches:
+            yield batch.events
+
+
 async def shown(
-    log: AsyncGenerator[Events, None],
+    log: AsyncGenerator[Batch, None],
     kinds: frozenset[str],
     renderer: Renderer,
     translate: Callable[[str, str], str],
 ) -> AsyncGenerator[Events, None]:
-    """Yield a log's events with the payloads of some kinds put into other words, and made HTML."""
+    """Yield a log's events with the payloads of some kinds put into other words, and made HTML, once for all."""
+
+    async def made(batch: Batch) -> Events:
+        chosen = [event for event in batch.events if event.kind in kinds and event.kind != "status"]
+        texts = [(render.way_of(event.kind), translate(event.kind, event.payload)) for event in chosen]
+        fragments = dict(zip((event.seq for event in chosen), await renderer.all(texts), strict=True))
+        return [
+            job_pb2.Event(seq=event.seq, kind=event.kind, time=event.time, payload=fragments[event.seq])
+            if event.seq in fragments
+            else event
+            for event in batch.events
+        ]
+
     async with contextlib.aclosing(log) as batches:
-        async for events in batches:
-            chosen = [event for event in events if event.kind in kinds and event.kind != "status"]
-            texts = [(render.way_of(event.kind), translate(event.kind, event.payload)) for event in chosen]
-            fragments = dict(zip((event.seq for event in chosen), await renderer.all(texts), strict=True))
-            yield [
-                job_pb2.Event(seq=event.seq, kind=event.kind, time=event.time, payload=fragments[event.seq])
-                if event.seq in fragments
-                else event
-                for event in events
-            ]
+        async for batch in batches:
+            yield await batch.once((shown, kinds), made)
 
 
 def alive(now: float, *, resumes: bool = False) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core import joblog
 from gateway.core.renderer import Renderer
+from gateway.core.watches import Batch
 from gateway.dialects.kodosumi import stream
 from gateway.http import sse
 from tests.gateway.watching import Call, batch, calls, event, no, yes
@@ -29,8 +30,8 @@ def warm(
 async def shown(events: joblog.Events, kinds: frozenset[str]) -> joblog.Events:
     """Return events as people see them."""
 
-    async def log() -> AsyncGenerator[joblog.Events, None]:
-        yield events
+    async def log() -> AsyncGenerator[Batch, None]:
+        yield Batch(events)
 
     async with Renderer.working() as renderer:
         (batch,) = [batch async for batch in stream.shown(log(), kinds, renderer, lambda kind, payload: payload)]
