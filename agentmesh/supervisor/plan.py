@@ -18,6 +18,7 @@ from agentmesh.supervisor import ports
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
 ADMIN_PASSWORD = "AGENTMESH_ADMIN_PASSWORD"
+ALLOWED_HOSTS = "AGENTMESH_ALLOWED_HOSTS"
 
 # The examples of the kodosumi documentation name these modules in their bootstraps.
 IMPORT_ALIASES = {
@@ -116,6 +117,8 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         AGENTMESH_DATA_DIR=str(options.data_dir.resolve()),
         AGENTMESH_WEB_ADDRESS=web,
         AGENTMESH_HOST=host,
+        # What people type is a name of the mesh, whichever address it has.
+        AGENTMESH_ALLOWED_HOSTS=",".join(filter(None, (os.environ.get(ALLOWED_HOSTS), options.host))),
         AGENTMESH_PORT=str(port),
         AGENTMESH_NURSERY=addresses["nursery"],
         AGENTMESH_JOBS_DIR=str(_jobs_dir(run_dir)),

@@ -17,6 +17,8 @@ from mesh.gateway.v1 import options_pb2
 _DIALECTS = "mesh.dialects."
 TYPED = "mesh"
 """The name of our own API among the dialects."""
+GRPC = r"application/grpc(\+.*|-web(-text)?(\+proto)?)?"
+"""A regular expression for the content type of gRPC and gRPC-Web, as Envoy knows them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class Method:
     """Whether its stream may say nothing for long."""
     access: int
     """An `Access` of the options."""
+    acts: bool
+    """Whether it does something although its HTTP method may be GET."""
     bindings: tuple[tuple[str, str], ...]
     """Its HTTP methods and path templates, such as `("GET", "/flow")`."""
 
@@ -105,6 +109,7 @@ def _method(service: str, method: descriptor_pb2.MethodDescriptorProto) -> Metho
         streams=method.server_streaming,
         quiet=rule.quiet,
         access=rule.access,
+        acts=rule.acts,
         bindings=bindings,
     )
 

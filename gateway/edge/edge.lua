@@ -1,21 +1,19 @@
 -- What the edge does to every request and answer, ahead of all other filters.
 --
--- Requests: refuse or join what came in several lines; remove the headers that only the mesh may set, and from REST those
--- that gRPC would read as its own or choke on; remember the path as it was sent; drop a trailing slash (a path template
--- cannot end in one); refuse a body that says it is far too large, or encoded in a way that nobody behind decodes, before it
--- is sent; ask for the whole answer where only its head is wanted.  Under /mesh/v1, which goes straight to services that know no
--- HTTP, let no cookie count on pages of other sites.
+-- Requests: refuse names and pages that are not ours (`origins.lua`); refuse or join what came in several lines; remove the
+-- headers that only the mesh may set, and from REST those that gRPC would read as its own or choke on; remember the path as
+-- it was sent; drop a trailing slash (a path template cannot end in one); refuse a body that says it is far too large, or
+-- encoded in a way that nobody behind decodes, before it is sent; ask for the whole answer where only its head is wanted.
 -- Answers: turn x-http-code, x-http-body and x-http-type, which only the gateway's servicers can send (routes to other clusters
 -- remove them), into a status and a body; say when to try again after too many requests; send no body where only the head was
--- asked for; name the type of streams under
--- /mesh/v1.
+-- asked for; name the type of streams under /mesh/v1.
 --
 -- `filters.py` puts these in front: BODY_BYTES_MAX, of a body that Envoy reads at all; SINGLE, headers that may come once;
 -- ENCODINGS, of bodies that dialects decode; CASELESS, paths in which case does not matter.
 
 local OURS = {
   "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier", "x-mesh-head",
-  "x-mesh-edge", "x-mesh-address",
+  "x-mesh-edge", "x-mesh-address", "x-mesh-foreign",
   "x-http-code", "x-http-body", "x-http-type", "x-envoy-original-path", "x-envoy-original-method",
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }
@@ -26,9 +24,18 @@ local TYPED = "/mesh/v1/"
 local APPS = "/-/"
 local WATCH = ":watch"
 
+-- As `contract.GRPC` has it: what merely begins like it is no gRPC, to Envoy neither.
 local function is_grpc(headers)
-  local kind = headers:get("content-type")
-  return kind ~= nil and string.sub(kind, 1, 16) == "application/grpc"
+  local rest = string.match(headers:get("content-type") or "", "^application/grpc(.*)$")
+  if not rest then
+    return false
+  end
+  local web = string.match(rest, "^%-web(.*)$")
+  if web then
+    web = string.match(web, "^%-text(.*)$") or web
+    return web == "" or web == "+proto"
+  end
+  return rest == "" or string.sub(rest, 1, 1) == "+"
 end
 
 local function remove_grpc(headers)
@@ -87,14 +94,6 @@ local function encoding(headers)
   return name
 end
 
-local function segments(path)
-  local found = {}
-  for each in string.gmatch(path, "/([^/]*)") do
-    found[#found + 1] = each
-  end
-  return found
-end
-
 local known_cases = {}
 for _, pattern in ipairs(CASELESS) do
   known_cases[#known_cases + 1] = segments(pattern)
@@ -126,12 +125,6 @@ local function in_known_case(path)
   return path
 end
 
-local function is_foreign(headers)
-  local origin = string.lower(headers:get("origin") or "")
-  local host = string.lower(headers:get(":authority") or "")
-  return origin ~= "" and origin ~= "http://" .. host and origin ~= "https://" .. host
-end
-
 function envoy_on_request(handle)
   local headers = handle:headers()
   for _, name in ipairs(OURS) do
@@ -139,12 +132,17 @@ function envoy_on_request(handle)
   end
   local target = headers:get(":path")
   headers:replace("x-mesh-path", target)
+  local grpc = is_grpc(headers)
+  if refuse_name(handle, headers, grpc) then
+    return
+  end
   local name = repeated(headers)
   if name then
     handle:respond({ [":status"] = "400" }, "header " .. name .. " came more than once: send it in one line")
     return
   end
-  if is_grpc(headers) then
+  if grpc then
+    refuse_page(handle, headers, target, grpc)
     return
   end
   remove_grpc(headers)
@@ -163,6 +161,9 @@ function envoy_on_request(handle)
     path = known
     headers:replace(":path", path .. query)
     headers:replace("x-mesh-path", path .. query)
+  end
+  if refuse_page(handle, headers, path, grpc) then
+    return
   end
   local typed = string.sub(path, 1, #TYPED) == TYPED
   local encoded = encoding(headers)
@@ -185,9 +186,6 @@ function envoy_on_request(handle)
       handle:streamInfo():dynamicMetadata():set("edge", "lines", true)
     end
   end
-  if typed and is_foreign(headers) and not headers:get("upgrade") then  -- the gateway judges who wants a WebSocket
-    headers:remove("cookie")
-  end
 end
 
 function envoy_on_response(handle)
@@ -197,10 +195,10 @@ function envoy_on_response(handle)
     local seconds = tonumber(headers:get("x-ratelimit-reset") or "1") or 1
     headers:replace("retry-after", tostring(math.max(1, seconds)))
   end
-  if is_grpc(headers) then
+  local seen = handle:streamInfo():dynamicMetadata():get("edge") or {}
+  if is_grpc(headers) or seen["grpc"] then
     return
   end
-  local seen = handle:streamInfo():dynamicMetadata():get("edge") or {}
   local head = seen["head"]
   if headers:get("x-mesh-lines") or seen["lines"] then
     headers:remove("x-mesh-lines")

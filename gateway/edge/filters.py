@@ -2,14 +2,13 @@
 
 import base64
 import importlib.resources
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
-from gateway.edge import cases, contract, limits, ratelimit
+from gateway.edge import cases, contract, limits, origins, ratelimit
 from gateway.edge.front import Front
 from meshkit.verifier import ISSUER
 
@@ -34,7 +33,7 @@ def filters(
     prefixes: Mapping[str, Sequence[str]],
 ) -> Iterator[dict[str, Any]]:
     """Yield them in order."""
-    yield _filter("lua.v3.Lua", default_source_code={"inline_string": _script(services, dialects, prefixes)})
+    yield _filter("lua.v3.Lua", default_source_code={"inline_string": _script(config, services, dialects, prefixes)})
     yield _filter("cors.v3.Cors")
     yield _jwt(config, jwks_json, services, dialects)
     if config.rate_limit_rps:
@@ -55,16 +54,24 @@ def _filter(name: str, **config: Any) -> dict[str, Any]:
 
 
 def _script(
-    services: Sequence[contract.Service], dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]
+    config: EdgeConfig,
+    services: Sequence[contract.Service],
+    dialects: Sequence[Front],
+    prefixes: Mapping[str, Sequence[str]],
 ) -> str:
-    """Return `edge.lua` with what it is told in front."""
+    """Return `origins.lua` and `edge.lua` with what they are told in front."""
     single = (*SINGLE, *(name for dialect in dialects for name in dialect.credentials.headers))
     caseless = [path for dialect in dialects for path in cases.patterns(dialect, services, prefixes)]
-    lists = {"SINGLE": dict.fromkeys(single), "ENCODINGS": limits.ENCODINGS, "CASELESS": caseless}
-    told = [f"local BODY_BYTES_MAX = {limits.REQUEST_BYTES_MAX}"]
-    told += [f"local {name} = {{ {', '.join(map(json.dumps, items))} }}" for name, items in lists.items()]
-    script = importlib.resources.files("gateway.edge").joinpath("edge.lua").read_text("utf-8")
-    return "\n".join((*told, script))
+    told = {
+        "BODY_BYTES_MAX": limits.REQUEST_BYTES_MAX,
+        "SINGLE": list(dict.fromkeys(single)),
+        "ENCODINGS": limits.ENCODINGS,
+        "CASELESS": caseless,
+        **origins.told(config, services, dialects, prefixes),
+    }
+    files = importlib.resources.files("gateway.edge")
+    scripts = [files.joinpath(name).read_text("utf-8") for name in ("origins.lua", "edge.lua")]
+    return "\n".join((*(f"local {name} = {origins.lua(value)}" for name, value in told.items()), *scripts))
 
 
 def _jwt(

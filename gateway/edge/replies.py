@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gateway.edge import contract
 from gateway.edge import prefixes as paths
 from gateway.edge.front import Front
 
-_STATUSES = (400, 401, 403, 404, 405, 408, 413, 415, 426, 429, 431, 500, 501, 502, 503, 504)
+_STATUSES = (400, 401, 403, 404, 405, 408, 413, 415, 421, 426, 429, 431, 500, 501, 502, 503, 504)
 _TRANSCODED = "x-envoy-original-method"
 
 
@@ -24,7 +25,7 @@ def _mappers(dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -
         "filter": {
             "and_filter": {
                 "filters": [
-                    _header("content-type", prefix="application/grpc"),
+                    _header("content-type", safe_regex={"regex": contract.GRPC}),
                     # Set on what was transcoded: those clients speak REST.
                     {"header_filter": {"header": {"name": _TRANSCODED, "present_match": True, "invert_match": True}}},
                 ]

@@ -25,7 +25,7 @@ _SENT = ("authorization", "content-type", "idempotency-key", "prefer")
 _SHOWN = "location, x-agent-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset"
 """Headers of answers that scripts of other sites may read."""
 # gRPC-Web too: its filter comes behind the choice of a route.
-_GRPC = {"headers": [{"name": "content-type", "string_match": {"prefix": "application/grpc"}}]}
+_GRPC = {"headers": [{"name": "content-type", "string_match": {"safe_regex": {"regex": contract.GRPC}}}]}
 _UPGRADE = {"headers": [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}]}
 
 

@@ -2,9 +2,10 @@
 
 Envoy turns REST into gRPC by the annotations in the dialect's proto.  What gets lost on the way it keeps in headers
 that no client can set (`edge.lua` removes them): `x-mesh-path`, the path and query as they were sent;
-`x-mesh-base-url`, the address the client used; `x-mesh-head`, that only the head is wanted; `x-envoy-original-method`.
-The answer's status, a body that is not the message, and the type of one that is not `application/json`, travel back in
-`x-http-code`, `x-http-body` and `x-http-type`, which `edge.lua` turns into HTTP.
+`x-mesh-base-url`, the address the client used; `x-mesh-head`, that only the head is wanted; `x-mesh-foreign`, that a
+page of another site wants a WebSocket; `x-envoy-original-method`.  The answer's status, a body that is not the
+message, and the type of one that is not `application/json`, travel back in `x-http-code`, `x-http-body` and
+`x-http-type`, which `edge.lua` turns into HTTP.
 
 A call that came as gRPC has none of this: it gets a plain gRPC answer.
 """
@@ -22,6 +23,7 @@ TYPE_HEADER = "x-http-type"
 PATH_HEADER = "x-mesh-path"
 BASE_URL_HEADER = "x-mesh-base-url"
 HEAD_HEADER = "x-mesh-head"
+FOREIGN_HEADER = "x-mesh-foreign"
 _METHOD_HEADER = "x-envoy-original-method"
 
 

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from gateway.http.cookies import check_origin
+from gateway.http.cookies import check_page
 from gateway.http.dialect import Dialect, Dialects, Socket
 from gateway.http.errors import http_status
 from gateway.http.passages import METHODS, Passage, Streamed, passing_of, read, until
@@ -142,7 +142,7 @@ class Door:
     async def _principal(self, websocket: WebSocket, dialect: Dialect, access: int) -> Principal:
         token = dialect.credentials.in_headers(websocket.headers)
         if not token and (token := dialect.credentials.in_cookies(websocket.headers)):
-            check_origin(websocket.headers)
+            check_page(websocket.headers)
         principal = await user_of(token, self._verifier, optional=access == options_pb2.ACCESS_PUBLIC)
         check_access(principal, access)
         return principal

@@ -16,7 +16,7 @@ import jsonschema_rs
 from gateway import openapi
 
 _METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
-_EARLY = (405, 408, 426, 431)
+_EARLY = (405, 408, 421, 426, 431)
 """Statuses that come before anybody knows which operation is meant."""
 
 

@@ -221,3 +221,18 @@ def test_native_ports_are_told_to_the_front_door(tmp_path: pathlib.Path) -> None
             stack.enter_context(socket.create_server(("127.0.0.1", 8090)))
         with pytest.raises(plan.UsageError, match="is in use"), plan.settled(asked):
             pass
+
+
+@pytest.mark.parametrize(("before", "told"), [(None, "mesh.lan"), ("other.lan", "other.lan,mesh.lan")])
+def test_the_name_that_was_typed_is_one_of_the_mesh(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, before: str | None, told: str
+) -> None:
+    """People go on to type it: the front door answers to it, beside those of the environment."""
+    monkeypatch.delenv(plan.ALLOWED_HOSTS, raising=False)
+    if before is not None:
+        monkeypatch.setenv(plan.ALLOWED_HOSTS, before)
+    free = [20_000 + number for number, service in enumerate(SERVICES.values()) if service.probe == "grpc"]
+    asked = plan.Options(data_dir=tmp_path, host="mesh.lan")
+    made = plan.make(asked, "127.0.0.1", 3370, tmp_path, [*free, 20_100])
+
+    assert told == made.env["AGENTMESH_ALLOWED_HOSTS"]

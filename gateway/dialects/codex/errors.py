@@ -32,6 +32,7 @@ _TYPES = {
     405: f"{_RFC}/rfc9110#section-15.5.6",
     413: f"{_RFC}/rfc9110#section-15.5.14",
     415: f"{_RFC}/rfc9110#section-15.5.16",
+    421: f"{_RFC}/rfc9110#section-15.5.20",
     429: f"{_RFC}/rfc6585#section-4",
     500: f"{_RFC}/rfc9110#section-15.6.1",
 }

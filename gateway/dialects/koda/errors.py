@@ -20,6 +20,7 @@ _KINDS: Mapping[int, tuple[str, str, str]] = {
     409: ("task.conflict", "validation", "Read the task again: it is not in a state that allows this."),
     413: ("request.too_large", "validation", "Send less."),
     415: ("request.unsupported_media_type", "validation", "Send application/json, not encoded."),
+    421: ("request.misdirected", "validation", "Use a name that this mesh answers to, or have it added."),
     429: ("rate_limited", "retryable", "Wait as long as Retry-After says, then try again."),
     500: ("internal", "internal", "Try again later; if it stays, tell an operator."),
     503: ("runtime.not_ready", "dependency_unavailable", "Look at /api/runtime/ready, and try again."),

@@ -15,7 +15,6 @@ from mesh.auth.v1 import auth_pb2
 
 from gateway.config import Config
 from gateway.core.peers import Peers
-from gateway.http import cookies
 from meshkit import clock
 from meshkit.clock import seconds_of
 from meshkit.errors import from_rpc
@@ -27,7 +26,6 @@ RUNTIME_HEADER = "x-runtime-token"
 CREDENTIALS = Credentials(headers=(RUNTIME_HEADER,), cookies=(COOKIE,))
 _RUNTIME = Credentials(headers=(RUNTIME_HEADER,), bearer=False)
 _BEARER = Credentials()
-_SAFE = ("GET", "HEAD", "OPTIONS")
 _TTL_S = 300
 """Short: one that is revoked is not asked for again before half of it is over."""
 
@@ -45,17 +43,12 @@ class Keys:
         self._renew_at = 0.0
 
     async def __call__(self, headers: Mapping[str, str]) -> str:
-        """Return it; an empty string for none.  Raises `Denied` for a cookie on a page that is not ours."""
+        """Return it; an empty string for none."""
         if _is_one(_RUNTIME.in_headers(headers), self._runtime):
             return await self._operators()
         if _is_one(_BEARER.in_headers(headers), self._api):
             return await self._operators()
-        if token := CREDENTIALS.in_headers(headers):
-            return token
-        token = CREDENTIALS.in_cookies(headers)
-        if token and headers.get("x-envoy-original-method", "POST") not in _SAFE:
-            cookies.check_origin(headers)
-        return token
+        return CREDENTIALS.find(headers)
 
     async def _operators(self) -> str:
         """Return a token of the operator that the secrets stand for; renewed at half its life."""

@@ -11,7 +11,7 @@ from gateway.http.dialect import Dialect
 from gateway.http.openapi import models
 from gateway.http.openapi.comments import first_sentence
 from gateway.http.openapi.messages import Contract, Messages
-from gateway.http.openapi.operations import Method, Operations, component
+from gateway.http.openapi.operations import DENIED, Method, Operations, component
 from meshkit.verifier import Credentials
 
 Schema = dict[str, Any]
@@ -51,7 +51,8 @@ def render(dialect: Dialect, descriptors: bytes, version: str) -> Schema:
             name = service.name.rpartition(".")[2].removesuffix("Service")
             tags.append({"name": name, "description": known.comments.get(service.name, "")})
     error = operations.schema_of(reference.error, answer=True)
-    responses = {component(status): _error(status, dialect.error_type, error) for status in reference.errors}
+    statuses = sorted({*reference.errors, DENIED})
+    responses = {component(status): _error(status, dialect.error_type, error) for status in statuses}
     if reference.browsers_sign_in:
         responses[component(302)] = {"description": "A browser without a token is sent to sign in."}
     return {

@@ -26,6 +26,10 @@ class Unshaped(Exception):
     """A method takes or answers what its messages do not describe, and its dialect has registered no shape."""
 
 
+DENIED = 403
+"""What a page of another site is answered where it may not make a browser ask (`gateway/edge/origins.lua`)."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
     """An RPC in the contract."""
@@ -43,6 +47,11 @@ class Method:
     def access(self) -> int:
         """An `Access` of the options."""
         return int(self.proto.options.Extensions[options_pb2.rule].access)
+
+    @property
+    def acts(self) -> bool:
+        """Whether it does something although its HTTP method may be GET."""
+        return bool(self.proto.options.Extensions[options_pb2.rule].acts)
 
     @property
     def success(self) -> int:
@@ -161,7 +170,7 @@ class Operations:
         if verb == "head":
             found[str(method.success)].pop("content", None)
         if "default" not in shape.also:  # or whatever comes is somebody else's
-            for status in self._errors(verb, has_body=has_body):
+            for status in self._errors(method, verb, has_body=has_body):
                 found[str(status)] = {"$ref": f"#/components/responses/{component(status)}"}
         if self._reference.browsers_sign_in and verb == "get" and method.access != options_pb2.ACCESS_PUBLIC:
             found["302"] = {"$ref": f"#/components/responses/{component(302)}"}
@@ -184,9 +193,10 @@ class Operations:
         lines: Schema = {"schema": {"type": "string", "description": "A JSON document on each line, as they happen."}}
         return {**said, "content": {LINES: {**lines, "x-item-schema": schema}}}
 
-    def _errors(self, verb: str, *, has_body: bool) -> Iterator[int]:
+    def _errors(self, method: Method, verb: str, *, has_body: bool) -> Iterator[int]:
         """Yield what may go wrong: what concerns a body only where there is one, and so on."""
-        for status in self._reference.errors:
+        guarded = (DENIED,) if method.acts or verb not in ("get", "head", "options") else ()
+        for status in sorted({*self._reference.errors, *guarded}):
             if status in (413, 415) and not has_body:
                 continue
             if status == 409 and verb in ("get", "head", "options"):

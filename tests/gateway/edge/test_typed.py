@@ -225,7 +225,7 @@ async def test_a_cookie_counts_on_our_own_pages_only(typed: Typed) -> None:
         for origin in ({}, {"origin": ours}, {"origin": "http://127.0.0.1:1"}, {"origin": "null"})
     ]
 
-    assert [404, 404, 401, 401] == [answer.status_code for answer in answers]
+    assert [404, 404, 403, 403] == [answer.status_code for answer in answers]
 
 
 async def test_a_service_that_is_away_is_said_so(typed: Typed, tmp_path: pathlib.Path) -> None:

@@ -25,7 +25,7 @@ async def raw(edge: Edge, head: str, body: bytes = b"") -> tuple[int, dict[str, 
             lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
             if head.startswith("HEAD"):  # a body would be taken for the next answer
-                writer.write(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n")
+                writer.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
                 return int(lines[0].split()[1]), headers, await reader.readexactly(13)
             return int(lines[0].split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
     finally:
@@ -79,7 +79,7 @@ async def test_two_lines_that_contradict_each_other_are_refused(edge: Edge, path
     key = edge.operator["KODOSUMI_API_KEY"]
     credential = "" if name == "KODOSUMI_API_KEY" else f"KODOSUMI_API_KEY: {key}\n"
     value = key if name == "KODOSUMI_API_KEY" else "a"
-    head = f"POST {path} HTTP/1.1\nhost: a\n{credential}{name}: {value}\n{name}: {value}\ncontent-length: 2"
+    head = f"POST {path} HTTP/1.1\nhost: localhost\n{credential}{name}: {value}\n{name}: {value}\ncontent-length: 2"
     status, _, _ = await raw(edge, head, b"{}")
 
     assert 400 == status
@@ -95,14 +95,14 @@ async def test_two_lines_that_contradict_each_other_are_refused(edge: Edge, path
 async def test_lines_that_are_joined_to_nonsense_are_nonsense(edge: Edge, lines: str, status: int) -> None:
     """No line wins over another."""
     lines = lines.format(key=edge.operator["KODOSUMI_API_KEY"])
-    answer = await raw(edge, f"POST /expose HTTP/1.1\nhost: a\n{lines}\ncontent-length: 2", b"{}")
+    answer = await raw(edge, f"POST /expose HTTP/1.1\nhost: localhost\n{lines}\ncontent-length: 2", b"{}")
 
     assert status == answer[0]
 
 
 async def test_the_refusal_names_the_header(edge: Edge) -> None:
     """And what to do."""
-    head = "POST /api/login HTTP/1.1\nhost: a\nidempotency-key: 1\nidempotency-key: 2\ncontent-length: 2"
+    head = "POST /api/login HTTP/1.1\nhost: localhost\nidempotency-key: 1\nidempotency-key: 2\ncontent-length: 2"
     status, _, body = await raw(edge, head, b"{}")
 
     assert 400 == status
@@ -114,7 +114,7 @@ async def test_lines_that_belong_together_are_joined(edge: Edge, panel: Panel) -
     key = edge.operator["KODOSUMI_API_KEY"]
     lines = "x-many: 1\nx-many: 2\naccept-language: de\naccept-language: en\naccept: x/y\naccept: z/z"
     lines += "\ncookie: a=1\ncookie: b=2"
-    _, _, body = await raw(edge, f"GET /-/raw/mirror/x HTTP/1.1\nhost: a\nKODOSUMI_API_KEY: {key}\n{lines}")
+    _, _, body = await raw(edge, f"GET /-/raw/mirror/x HTTP/1.1\nhost: localhost\nKODOSUMI_API_KEY: {key}\n{lines}")
     seen = json.loads(body)["headers"]
 
     assert ["1", "2"] == [item.strip() for item in seen["x-many"].split(",")]
@@ -160,7 +160,7 @@ async def test_the_head_of_a_stream_comes_at_once(edge: Edge, panel: Panel) -> N
         f"/mesh/v1/jobs/{job}:watch": "application/x-ndjson",
     }
     for path, kind in kinds.items():
-        status, headers, rest = await raw(edge, f"HEAD {path} HTTP/1.1\nhost: a\nKODOSUMI_API_KEY: {key}")
+        status, headers, rest = await raw(edge, f"HEAD {path} HTTP/1.1\nhost: localhost\nKODOSUMI_API_KEY: {key}")
 
         assert (200, kind, b"HTTP/1.1 200 ") == (status, headers["content-type"], rest)
 
@@ -267,7 +267,7 @@ _KEY = "KODOSUMI_API_KEY: {key}\n"
 async def test_a_refusal_waits_for_no_body(edge: Edge, path: str, more: str, status: int, length: str) -> None:
     """Here the body never comes."""
     more = more.format(key=edge.operator["KODOSUMI_API_KEY"])
-    answer = await raw(edge, f"POST {path} HTTP/1.1\nhost: a\n{more}{length}")
+    answer = await raw(edge, f"POST {path} HTTP/1.1\nhost: localhost\n{more}{length}")
 
     assert status == answer[0]
     assert "application/json" == answer[1]["content-type"].partition(";")[0]
@@ -276,7 +276,7 @@ async def test_a_refusal_waits_for_no_body(edge: Edge, path: str, more: str, sta
 async def test_a_body_without_an_end_is_refused_in_its_middle(edge: Edge) -> None:
     """When it has become too large, though the client goes on."""
     piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
-    answer = await raw(edge, "POST /api/login HTTP/1.1\nhost: a\ntransfer-encoding: chunked", piece * 9)
+    answer = await raw(edge, "POST /api/login HTTP/1.1\nhost: localhost\ntransfer-encoding: chunked", piece * 9)
 
     assert 413 == answer[0]
 

@@ -96,6 +96,7 @@ class Rule(_message.Message):
     SUCCESS_FIELD_NUMBER: _builtins.int
     GUESTS_FIELD_NUMBER: _builtins.int
     QUIET_FIELD_NUMBER: _builtins.int
+    ACTS_FIELD_NUMBER: _builtins.int
     access: Global___Access.ValueType
     """Who may call it."""
     success: _builtins.int
@@ -108,6 +109,10 @@ class Rule(_message.Message):
     """The stream may say nothing for as long as its work takes.  Others say something every few seconds, if only that they
     live: one of which a client takes nothing for longer is ended.
     """
+    acts: _builtins.bool
+    """What it does is not only to answer, although its HTTP method says so: a page of another site may not make a browser
+    call it, as it may call nothing whose method says that it changes something.
+    """
     def __init__(
         self,
         *,
@@ -115,10 +120,11 @@ class Rule(_message.Message):
         success: _builtins.int = ...,
         guests: _builtins.bool = ...,
         quiet: _builtins.bool = ...,
+        acts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "guests", b"guests", "quiet", b"quiet", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "acts", b"acts", "guests", b"guests", "quiet", b"quiet", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,389 @@
+"""Which names the mesh answers to, and what pages of other sites may make a browser do (the policy of `origins.lua`).
+
+Every page of these tests is one that a browser shows to somebody who is signed in.
+"""
+
+import asyncio
+import contextlib
+import pathlib
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import pytest_asyncio
+from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from mesh.gateway.v1 import options_pb2
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from gateway.config import EdgeConfig
+from gateway.dialects import DIALECTS
+from gateway.edge import contract, origins, prefixes
+from tests.gateway import stack
+from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+ADMIN = {"name": "admin", "password": "admin"}
+FAR = [
+    {"origin": "https://evil.example"},
+    {"origin": "null"},
+    {"origin": "http://localhost:1"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "cross-site", "origin": "null"},
+    {"sec-fetch-site": "nonsense"},
+]
+"""What browsers say of pages that are not the mesh's; one of another port of this machine is of the same site."""
+SERVICES = contract.services(contract.descriptors())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Edge]:
+    """A mesh that has a name, and a second port."""
+    ports = {"koda": free_port()}
+    folder = tmp_path_factory.mktemp("origins")
+    async with stack.edge(folder, allowed_hosts="mesh.lan, other.lan:80", native_ports=ports) as running:
+        yield running
+
+
+async def status_line(edge: Edge, request: str, port: int = 0) -> bytes:
+    """Send a request as it is; return the head of the answer with its body."""
+    reader, writer = await asyncio.open_connection(edge.config.host, port or edge.config.port)
+    try:
+        writer.write(request.replace("\n", "\r\n").encode("latin-1") + b"connection: close\r\n\r\n")
+        async with asyncio.timeout(DEADLINE_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = re.search(rb"content-length: ([0-9]+)", head)
+            return head + (await reader.readexactly(int(size[1])) if size else b"")
+    finally:
+        writer.close()
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+OURS = ["localhost", "LOCALHOST:{port}", "localhost.", "localhost.:80", "127.0.0.1", "127.9.9.9:1", "[::1]:{port}"]
+OURS += ["[0:0:0:0:0:0:0:1]", "mesh.lan", "Mesh.LAN.:8080", "other.lan", "localhost:"]
+NOT_OURS = ["evil.example", "evil.example:{port}", "localhost.evil.example", "localhost..", "127.0.0.1.evil.example"]
+NOT_OURS += [
+    "127.1",
+    "0.0.0.0",
+    "192.168.1.5",
+    "[::2]",
+    "[::1].evil.example",
+    "x@localhost",
+    "localhost:80x",
+    "mesh.lan.x",
+]
+NOT_OURS += ["localhost,evil.example", "2130706433", "0x7f.1", "[::1", "::1", "", ".", "localhost evil"]
+
+
+@pytest.mark.parametrize("name", OURS)
+async def test_a_name_of_ours_is_answered(edge: Edge, name: str) -> None:
+    """With a port or without, in any case, with the dot of the root; loopback's, and those that were added."""
+    answer = await status_line(edge, f"GET /health HTTP/1.1\nhost: {name.format(port=edge.config.port)}\n")
+
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+async def test_a_name_that_is_not_ours_is_refused(edge: Edge, name: str) -> None:
+    """421 with what to do (a page of a name that was made to lead here), or 400 for what is no name at all."""
+    answer = await status_line(edge, f"GET /health HTTP/1.1\nhost: {name.format(port=edge.config.port)}\n")
+
+    assert answer.split(b" ", 2)[1] in (b"421", b"400"), answer
+    if b" 421 " in answer[:20]:
+        assert b"AGENTMESH_ALLOWED_HOSTS" in answer
+        assert b'"status_code":421' in answer
+
+
+async def test_every_port_and_every_way_of_asking(edge: Edge) -> None:
+    """The second port, a target in absolute form (which counts in place of the header), two headers."""
+    native = edge.config.native_ports["koda"]
+
+    async def status(request: str, port: int = 0) -> bytes:
+        return (await status_line(edge, request, port)).split(b" ", 2)[1]
+
+    assert b"421" == await status("GET /api/runtime/live HTTP/1.1\nhost: evil.example\n", native)
+    assert b"200" == await status("GET /api/runtime/live HTTP/1.1\nhost: localhost\n", native)
+    assert b"421" == await status("GET http://evil.example/health HTTP/1.1\nhost: localhost\n")
+    assert b"200" == await status("GET http://localhost/health HTTP/1.1\nhost: evil.example\n")
+    assert b"200" != await status("GET /health HTTP/1.1\nhost: localhost\nhost: evil.example\n")
+    assert b"200" != await status("GET /health HTTP/1.1\nhost: evil.example\nhost: localhost\n")
+    assert b"421" == await status("GET /health HTTP/1.0\nhost: evil.example\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/flow", ["error"]),
+        ("/sumi", ["error"]),
+        ("/mip003/x/availability", ["detail"]),
+        ("/api/v1/payment", ["error", "message"]),
+        ("/api/agents", ["title"]),
+        ("/api/runtime/live", ["error", "code"]),
+        ("/v1/crews", ["error", "code"]),
+        ("/mesh/v1/jobs", ["message"]),
+        ("/outputs/stream/none", ["error"]),
+        ("/-/x/y", ["error"]),
+    ],
+)
+async def test_the_refusal_has_the_dialects_shape(edge: Edge, path: str, said: list[str]) -> None:
+    """Streams and apps' pages included; nothing behind the edge was asked."""
+    answer = await edge.http.get(path, headers={**edge.operator, "host": "evil.example", "accept": "text/event-stream"})
+    found = answer.json()
+    for key in said:
+        found = found[key]
+
+    assert (421, True) == (answer.status_code, isinstance(found, str) and bool(found))
+    assert "AGENTMESH_ALLOWED_HOSTS" in answer.text
+
+
+async def test_grpc_web_and_websockets_are_refused_too(edge: Edge) -> None:
+    """By gRPC's PERMISSION_DENIED where it is spoken; before a WebSocket is opened, in HTTP."""
+    options = [("grpc.default_authority", "evil.example:3370")]
+    async with grpc.aio.insecure_channel(edge.address, options=options) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await auth_pb2_grpc.AuthServiceStub(channel).GetJwks(auth_pb2.GetJwksRequest(), timeout=DEADLINE_S)
+    web = await edge.http.post(
+        "/mesh.auth.v1.AuthService/GetJwks",
+        content=b"\0\0\0\0\0",
+        headers={"content-type": "application/grpc-web+proto", "host": "evil.example"},
+    )
+    headers = {**edge.operator, "host": "evil.example"}
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(
+            f"ws://{edge.address}/mesh/v1/jobs/x:watch", additional_headers=headers, proxy=None, open_timeout=DEADLINE_S
+        )
+
+    assert grpc.StatusCode.PERMISSION_DENIED == caught.value.code()
+    assert "AGENTMESH_ALLOWED_HOSTS" in str(caught.value.details())
+    assert (421, "7") == (web.status_code, web.headers["grpc-status"])
+    assert 421 == refused.value.response.status_code
+
+
+async def test_a_host_header_does_not_count_beside_an_authority(edge: Edge) -> None:
+    """HTTP/2 has `:authority`: a header that contradicts it changes nothing."""
+    evil = [("grpc.default_authority", "evil.example")]
+    for options, host, is_let_in in ([], "evil.example", True), (evil, "localhost", False):
+        async with grpc.aio.insecure_channel(edge.address, options=options) as channel:
+            call = auth_pb2_grpc.AuthServiceStub(channel).GetJwks(
+                auth_pb2.GetJwksRequest(), metadata=(("host", host),), timeout=DEADLINE_S
+            )
+            with contextlib.nullcontext() if is_let_in else pytest.raises(grpc.aio.AioRpcError):
+                await call
+
+
+async def test_names_by_setting() -> None:
+    """A public URL adds its name, a bound address itself; of a wildcard every address is ours, and no name."""
+    url = EdgeConfig(
+        public_url="https://Mesh.Example.com:8443/x", host="10.0.0.5", allowed_hosts="a.lan., [fd00::1]:80"
+    )
+    told = origins.told(EdgeConfig(host="0.0.0.0"), SERVICES, DIALECTS, prefixes.of_dialects(DIALECTS, SERVICES))
+
+    assert {"mesh.example.com", "10.0.0.5", "a.lan", "[fd00::1]", "localhost", "127.0.0.1"} <= set(origins.names(url))
+    assert told["ANY_ADDRESS"] is True
+    assert "0.0.0.0" not in told["HOSTS"]
+    assert not origins.told(url, SERVICES, DIALECTS, prefixes.of_dialects(DIALECTS, SERVICES))["ANY_ADDRESS"]
+
+
+# -- pages -----------------------------------------------------------------------------------------------------------
+
+
+def routes() -> Iterator[tuple[str, str]]:
+    """Yield every route of the contract that changes something, with something for each variable."""
+    for service in SERVICES:
+        for method in service.methods:
+            for verb, template in method.bindings:
+                if method.acts or verb not in ("GET", "HEAD", "OPTIONS"):
+                    made = "".join("x" if part.startswith("{") else part for part in re.split(r"(\{[^}]*\})", template))
+                    yield verb, made
+
+
+@pytest.mark.parametrize("page", FAR, ids=str)
+async def test_no_other_page_changes_anything(edge: Edge, page: dict[str, str]) -> None:
+    """Every route of the contract, whatever cookies the browser has: also a sign-in, which needs none."""
+    token = edge.operator["KODOSUMI_API_KEY"]
+    cookie = f"kodosumi_jwt={token}; koda_operator_session={token}"
+    shared = prefixes.of_dialects(DIALECTS, SERVICES)["codex"]
+    near = page.get("sec-fetch-site") == "same-site"
+    asked = 0
+    for verb, path in routes():
+        if (page.get("origin") == "http://localhost:1" and any(prefixes.covers(one, path) for one in shared)) or (
+            near and path == "/logout" and verb == "GET"
+        ):
+            continue  # what is documented to be open to pages of this machine
+        answer = await edge.http.request(verb, path, headers={**page, "cookie": cookie}, content=b"{}")
+        asked += 1
+        assert 403 == answer.status_code, (verb, path, answer.text)
+        assert "set-cookie" not in answer.headers
+    still = await edge.http.get("/role/profile", headers={"cookie": cookie})
+
+    assert asked > 100
+    assert 200 == still.status_code
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "sent"),
+    [
+        ("POST", "/login", {"data": ADMIN}),
+        ("GET", "/login", {"params": ADMIN}),
+        ("HEAD", "/login", {"params": ADMIN}),
+        ("POST", "/api/login/", {"json": ADMIN}),
+        ("POST", "/api/v1/auth/login", {"json": {"email": "admin", "password": "admin"}}),
+        ("POST", "/api/control-plane/auth/login", {"json": {"identifier": "admin", "password": "admin"}}),
+        ("POST", "/mesh/v1/auth:login", {"json": {"login": "admin", "password": "admin"}}),
+    ],
+)
+async def test_every_sign_in_is_for_our_own_pages(edge: Edge, verb: str, path: str, sent: dict[str, Any]) -> None:
+    """And for programs, which say of no page that it is theirs."""
+    ours = [{}, {"sec-fetch-site": "same-origin", "origin": f"http://{edge.address}"}, {"sec-fetch-site": "none"}]
+    ours += [{"origin": f"http://{edge.address}"}, {"origin": "null", "sec-fetch-site": "same-origin"}]
+    found = [(await edge.http.request(verb, path, headers=page, **sent)).status_code for page in ours]
+    edge.http.cookies.clear()
+    refused = [await edge.http.request(verb, path, headers=page, **sent) for page in FAR]
+
+    assert {200} == set(found) or path.startswith("/mesh/")
+    assert {403} == {answer.status_code for answer in refused}
+    assert not [answer for answer in refused if "set-cookie" in answer.headers]
+
+
+async def test_grpc_web_is_for_our_own_pages(edge: Edge) -> None:
+    """A cookie is one there, too; a token in a header is sent on purpose."""
+    token = edge.operator["KODOSUMI_API_KEY"]
+    for credential, page, status in [
+        ({"cookie": f"kodosumi_jwt={token}"}, {"origin": "https://evil.example"}, 403),
+        ({"cookie": f"kodosumi_jwt={token}"}, {"sec-fetch-site": "same-site"}, 403),
+        ({"cookie": f"kodosumi_jwt={token}"}, {"origin": f"http://{edge.address}"}, 200),
+        ({"cookie": f"kodosumi_jwt={token}"}, {}, 200),
+        ({"kodosumi_api_key": token}, {"origin": "https://evil.example"}, 200),
+    ]:
+        answer = await edge.http.post(
+            "/mesh.auth.v1.UserService/GetSelf",
+            content=b"\0\0\0\0\0",
+            headers={"content-type": "application/grpc-web+proto", **credential, **page},
+        )
+        assert status == answer.status_code
+        assert "7" == answer.headers.get("grpc-status", "7")
+        assert (b"grpc-status:0" in answer.content) is (status == 200)
+
+
+@pytest.mark.parametrize("credential", ["cookie", "header", "bearer"])
+async def test_programs_go_on(edge: Edge, credential: str) -> None:
+    """Without a word about a page a cookie counts, as the documents' examples have it; a header does from anywhere."""
+    token = edge.operator["KODOSUMI_API_KEY"]
+    headers = {
+        "cookie": {"cookie": f"kodosumi_jwt={token}"},
+        "header": {"KODOSUMI_API_KEY": token},
+        "bearer": {"authorization": f"Bearer {token}"},
+    }[credential]
+    alone = await edge.http.post("/mesh/v1/jobs/none:cancel", headers=headers)
+    from_page = await edge.http.post("/mesh/v1/jobs/none:cancel", headers={**headers, "origin": "https://evil.example"})
+    basic = {**headers, "authorization": "Basic eDp5", "origin": "https://evil.example"}
+    from_form = await edge.http.post("/mesh/v1/jobs/none:cancel", headers=basic)
+
+    assert 404 == alone.status_code
+    assert (403 if credential == "cookie" else 404) == from_page.status_code
+    assert (404 if credential == "header" else 403) == from_form.status_code
+
+
+@pytest.mark.parametrize(
+    ("page", "is_out"),
+    [
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, False),
+        ({"origin": "https://evil.example"}, False),
+        ({"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate"}, True),
+        ({"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({}, True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("verb", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/logout", "/logout/", "/l%6Fgout", "/x/../logout"])
+async def test_signing_out_from_elsewhere_does_nothing(
+    edge: Edge, page: dict[str, str], is_out: bool, verb: str, path: str
+) -> None:
+    """However its path is written; who types it, or follows a link of this site, is out."""
+    token = (await edge.sign_in("admin", "admin"))["KODOSUMI_API_KEY"]
+    headers = {"cookie": f"kodosumi_jwt={token}"}
+    answer = await edge.http.request(verb, f"http://{edge.address}{path}", headers={**headers, **page})
+    after = await edge.http.get("/role/profile", headers=headers)
+
+    assert (200 if is_out else 403) == answer.status_code
+    assert (401 if is_out else 200) == after.status_code
+
+
+async def test_who_follows_a_link_stays_signed_in(edge: Edge) -> None:
+    """A cookie counts for navigations from anywhere; what a page of elsewhere loads by itself gets none of ours."""
+    cookie = {"cookie": f"a=1; kodosumi_jwt={edge.operator['KODOSUMI_API_KEY']}; b=2"}
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    script = {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"}
+    answers = [await edge.http.get("/role/profile", headers={**cookie, **page}) for page in (link, script)]
+
+    assert [200, 401] == [answer.status_code for answer in answers]
+
+
+async def test_a_public_url_is_where_pages_are(edge: Edge, tmp_path: pathlib.Path) -> None:
+    """Of https: a page of http with the same name is of whoever sits in between."""
+    config = edge.config.model_copy(
+        update={"port": free_port(), "native_ports": {}, "public_url": "https://Mesh.Example.com"}
+    )
+    cookie = f"kodosumi_jwt={edge.operator['KODOSUMI_API_KEY']}"
+    async with enveloped(config, edge.jwks_json, tmp_path) as http:
+
+        async def status(host: str, origin: str) -> int:
+            headers = {"host": host, "origin": origin, "cookie": cookie}
+            return (await http.post("/mesh/v1/jobs/none:cancel", headers=headers)).status_code
+
+        assert 404 == await status("mesh.example.com", "https://mesh.example.com")
+        assert 404 == await status("localhost:3370", "https://mesh.example.com")
+        assert 404 == await status("localhost:3370", "http://localhost:3370")
+        assert 403 == await status("mesh.example.com", "http://mesh.example.com")
+        assert 403 == await status("localhost:3370", "https://localhost:1")
+        assert 421 == await status("evil.example", "https://mesh.example.com")
+
+
+async def test_what_acts_by_a_get_is_said_in_the_contract() -> None:
+    """A sign-in and a sign-out, of those that there are."""
+    acting = {
+        binding for service in SERVICES for method in service.methods if method.acts for binding in method.bindings
+    }
+
+    assert {("GET", "/login"), ("GET", "/logout")} == acting
+    assert options_pb2.Rule.DESCRIPTOR.fields_by_name["acts"].number == 5
+
+
+# -- what is gRPC ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_grpc"),
+    [
+        ("application/grpc", True),
+        ("application/grpc+proto", True),
+        ("application/grpc-web", True),
+        ("application/grpc-web+proto", True),
+        ("application/grpc-web-text", True),
+        ("application/grpc-web-text+proto", True),
+        ("application/grpc-evil", False),
+        ("application/grpcx", False),
+        ("application/grpc-webx", False),
+        ("application/grpc-web-evil", False),
+        ("application/grpc-text", False),
+    ],
+)
+async def test_what_is_grpc(edge: Edge, kind: str, is_grpc: bool) -> None:
+    """What only begins like it is REST, with REST's checks: its path is nobody's."""
+    path = "/mesh.auth.v1.AuthService/GetJwks"
+    content = b"AAAAAAA=" if "text" in kind else b"\0\0\0\0\0"
+    answer: httpx.Response = await edge.http.post(path, content=content, headers={"content-type": kind})
+    assert is_grpc == answer.headers["content-type"].startswith("application/grpc"), answer.text
+    assert (200 if is_grpc else 404) == answer.status_code
+    if not is_grpc:
+        headers = {"content-type": kind, "grpc-timeout": "soon"}
+        as_rest = await edge.http.post("/api/login/", content=b'{"name": "admin"}', headers=headers)
+        assert 400 == as_rest.status_code
