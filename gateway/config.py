@@ -7,7 +7,7 @@ import pydantic
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from meshkit.service import Settings
+from meshkit.service import Address, Settings, socket_of
 
 Tier = Literal["enterprise", "pro", "free", "sandbox", "nobody"]
 """What a user pays for, as the token's claim `tier` says; `nobody` are callers without a token that holds."""
@@ -20,10 +20,10 @@ class Config(Settings):
 
     model_config = SettingsConfigDict(populate_by_name=True)  # beside the names that Koda's documentation gives
 
-    gateway_address: str = "127.0.0.1:3375"
+    gateway_address: Address = socket_of("gateway")
     """Where the dialects' gRPC services listen."""
 
-    web_address: str = "127.0.0.1:3376"
+    web_address: Address = socket_of("web")
     """Where the web app listens: pages, /health, and the answer to unknown paths."""
 
     hashes: Literal["", "kodosumi"] = ""

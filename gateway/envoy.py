@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
@@ -15,7 +16,11 @@ from meshkit import whence
 def main() -> None:
     """Do so."""
     config = EdgeConfig()
-    jwks_json = asyncio.run(fetch_jwks(config.auth_address, config.start_timeout_s))
+    try:
+        jwks_json = asyncio.run(fetch_jwks(config.peer("auth"), config.start_timeout_s))
+    except OSError as error:  # where its socket must be is not safe
+        print(f"agentmesh: cannot start: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     path = config.data_dir / "envoy" / "bootstrap.json"
     descriptors = contract.without_comments(contract.descriptors())
     write_private(path, json.dumps(render(config, jwks_json, descriptors, DIALECTS, whence.mark(config.secret))))

@@ -6,15 +6,17 @@ so.  A unary call takes no longer than the caller of the call that is being serv
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2
 
+from meshkit import endpoints
 from meshkit.deadlines import cut
 from meshkit.identity import GUEST_HEADER, SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import WITHOUT_TOKEN, caller
@@ -115,14 +117,32 @@ class _StreamStream(_Identify, grpc.aio.StreamStreamClientInterceptor):
         return await continuation(self._dress(details), requests)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A service to call."""
+
+    service: str
+    """Its name: `runner`."""
+    address: str
+    """Where it listens (`meshkit.endpoints`)."""
+
+
+def channel(peer: Peer, more: Sequence[tuple[str, Any]], *interceptors: grpc.aio.ClientInterceptor) -> grpc.aio.Channel:
+    """Return a channel with these options.  Raises `OSError` if somebody else could be at the other end."""
+    endpoint = endpoints.parse(peer.address)
+    if isinstance(endpoint, endpoints.Unix):
+        endpoint.prepare()
+    return grpc.aio.insecure_channel(peer.address, options=more, interceptors=interceptors)
+
+
 @contextlib.asynccontextmanager
 async def connect(
-    target: str, identity: ServiceIdentity, *interceptors: grpc.aio.ClientInterceptor
+    peer: Peer, identity: ServiceIdentity, *interceptors: grpc.aio.ClientInterceptor
 ) -> AsyncIterator[grpc.aio.Channel]:
-    """Open a channel to `host:port` for the length of the block; it reconnects by itself.
+    """Open a channel to a service for the length of the block; it reconnects by itself.
 
-    `interceptors` see each call before it gets identity and deadline.
+    `interceptors` see each call before it gets identity and deadline.  Raises `OSError` as `channel` does.
     """
-    around = [*interceptors, _UnaryUnary(identity), _UnaryStream(identity), _StreamStream(identity)]
-    async with grpc.aio.insecure_channel(target, options=options(), interceptors=around) as channel:
-        yield channel
+    around = (*interceptors, _UnaryUnary(identity), _UnaryStream(identity), _StreamStream(identity))
+    async with channel(peer, options(), *around) as opened:
+        yield opened

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from meshkit import reflection
+from meshkit import endpoints, reflection
 from meshkit.access import Auth
 from meshkit.deadlines import Deadlines
 from meshkit.errors import Unavailable
@@ -47,7 +47,7 @@ async def serve(
     reflect: Sequence[str] = (),
     interceptors: Sequence[Any] = (),
 ) -> AsyncIterator[int]:
-    """Serve on `address` (`host:port`, port 0 takes a free one); yield the port.
+    """Serve on `address` (`meshkit.endpoints`; port 0 takes a free one); yield the port, 0 if it has none.
 
     `services` are full names, such as `mesh.auth.v1.AuthService`; each of their methods must have a rule, or
     `meshkit.rules.MissingRule` is raised before the port opens.  `reflect` names services that reflection shows
@@ -69,12 +69,14 @@ async def serve(
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, by_name)
     server.add_generic_rpc_handlers(reflection.handlers((*services, *reflect, health.SERVICE_NAME)))
-    port = server.add_insecure_port(address)
+    endpoint = endpoints.parse(address)
+    with endpoints.taking(endpoint):
+        port = server.add_insecure_port(address)
     await server.start()
     for service in ("", *services):
         await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
     try:
-        yield port
+        yield 0 if isinstance(endpoint, endpoints.Unix) else port
     finally:
         await healthy.enter_graceful_shutdown()
         await server.stop(grace_s)

@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import grpc
 import pydantic
@@ -13,7 +13,7 @@ import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from meshkit import client, databases, identity, secrets
+from meshkit import client, databases, endpoints, identity, secrets
 from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
@@ -26,6 +26,24 @@ log = structlog.get_logger()
 _RECONNECT_S = 0.1
 
 
+def _checked(address: str) -> str:
+    endpoints.parse(address)
+    return address
+
+
+Address = Annotated[str, pydantic.AfterValidator(_checked)]
+"""`unix:PATH` or `HOST:PORT`."""
+
+
+def socket_of(service: str) -> Any:
+    """Return the default of a setting: the service's own socket in `sockets_dir`."""
+    return pydantic.Field(default_factory=lambda data: endpoints.unix(_folder(data, "sockets_dir") / f"{service}.sock"))
+
+
+def _folder(data: dict[str, Any], name: str) -> pathlib.Path:
+    return pathlib.Path(data.get(name, ""))  # it is not there if it could not be read
+
+
 class Settings(BaseSettings):
     """What all services share.  Every field has a default that works on a laptop; the prefix is `AGENTMESH_`."""
 
@@ -34,19 +52,22 @@ class Settings(BaseSettings):
     data_dir: pathlib.Path = pathlib.Path("data")
     """Where keys and files are kept, and state unless `database_url` says otherwise."""
 
-    auth_address: str = "127.0.0.1:3371"
-    """Where the auth service listens."""
+    sockets_dir: pathlib.Path = pydantic.Field(default_factory=lambda data: _folder(data, "data_dir") / "sockets")
+    """The folder of the unix sockets of services that have no other address; nobody else may write to it."""
 
-    registry_address: str = "127.0.0.1:3372"
+    auth_address: Address = socket_of("auth")
+    """Where the auth service listens: `unix:PATH` or `HOST:PORT`."""
+
+    registry_address: Address = socket_of("registry")
     """Where the registry listens."""
 
-    runner_address: str = "127.0.0.1:3373"
+    runner_address: Address = socket_of("runner")
     """Where the runner listens."""
 
-    payments_address: str = "127.0.0.1:3374"
+    payments_address: Address = socket_of("payments")
     """Where the payments service listens."""
 
-    ledger_address: str = "127.0.0.1:3377"
+    ledger_address: Address = socket_of("ledger")
     """Where the embedded ledger listens."""
 
     host: str = "127.0.0.1"
@@ -84,6 +105,10 @@ class Settings(BaseSettings):
     def database(self) -> databases.Place:
         """Where state is kept."""
         return databases.parse(self.database_url, self.data_dir)
+
+    def peer(self, service: str) -> client.Peer:
+        """Return where a service is called."""
+        return client.Peer(service=service, address=getattr(self, f"{service}_address"))
 
     @property
     def loopback(self) -> bool:
@@ -129,7 +154,7 @@ async def authenticated(
     revocations = Revocations(complete=False)
     async with contextlib.AsyncExitStack() as stack:
         who = identity.ServiceIdentity(settings.secret, service)
-        channel = await stack.enter_async_context(client.connect(settings.auth_address, who))
+        channel = await stack.enter_async_context(client.connect(settings.peer("auth"), who))
         stub = auth_pb2_grpc.AuthServiceStub(channel)
 
         async def fetch_jwks() -> str:

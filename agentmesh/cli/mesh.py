@@ -62,7 +62,7 @@ def serve(
 ) -> None:
     """Run one service of a mesh alone, in this process.
 
-    Its addresses come from the environment: AGENTMESH_AUTH_ADDRESS, AGENTMESH_RUNNER_ADDRESS and so on.
+    It listens in AGENTMESH_SOCKETS_DIR, unless AGENTMESH_AUTH_ADDRESS, AGENTMESH_RUNNER_ADDRESS and so on say where.
     """
     chosen = SERVICES.get(service)
     if chosen is None:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import pathlib
-import shutil
 import socket
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 
 from agentmesh.host.own import folders
 from agentmesh.loopback import is_loopback
-from agentmesh.supervisor import ports
+from agentmesh.supervisor import ports, sockets
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
 ADMIN_PASSWORD = "AGENTMESH_ADMIN_PASSWORD"
@@ -31,10 +30,9 @@ IMPORT_ALIASES = {
 NATIVE_PORTS = {"codex": 5246, "kasal": 8000, "koda": 8090}
 """Where their documents say that the foreign APIs are, by dialect."""
 
+_JOBS = "agentmesh-jobs-"
 _CLEAN_S = 0.5
 """How long what jobs have left may take to be removed when the mesh ends."""
-
-_LISTENING = [name for name, service in SERVICES.items() if service.probe == "grpc"]
 
 
 class UsageError(Exception):
@@ -66,7 +64,7 @@ class ChildSpec:
     name: str
     service: Service
     address: str
-    """What the probe asks: `host:port`, a URL, or a path."""
+    """What the probe asks: the address of a gRPC server, a URL, or a path."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,38 +88,36 @@ def settled(options: Options) -> Iterator[Plan]:
     host = _address(options.host)
     _refuse_open_door(options.host, host)
     with contextlib.ExitStack() as stack:
-        run_dir = stack.enter_context(_owned(options.data_dir))
+        jobs = stack.enter_context(_owned(options.data_dir))
         try:
-            free, holds = ports.reserve(len(_LISTENING) + 1)
-            for hold in holds:
-                stack.callback(hold.close)
+            inside = stack.enter_context(sockets.folder())
             port = _front_port(options, host, stack)
             if options.native_ports:
                 _check_native(options.host, host, port)
-        except ports.PortsExhausted as error:
+        except (ports.PortsExhausted, sockets.NoFolder) as error:
             raise UsageError(str(error)) from error
-        yield make(options, host, port, run_dir, free)
+        yield make(options, host, port, inside, jobs)
 
 
-def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: list[int]) -> Plan:
-    """Return the plan for these settled addresses: a free port for each service, and one for the web app."""
-    *inner, web = (f"127.0.0.1:{number}" for number in free)
-    listening = dict(zip(_LISTENING, inner, strict=True))
+def make(options: Options, host: str, port: int, inside: pathlib.Path, jobs: pathlib.Path) -> Plan:
+    """Return the plan for this front door: the sockets of what is behind it are `inside`, and `jobs` write there."""
     probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
-    addresses = {**listening, "nursery": str(run_dir / "nursery.sock"), "edge": f"{probe_url}/health"}
+    addresses = {name: f"unix:{inside}/{name}.sock" for name, service in SERVICES.items() if service.probe == "grpc"}
+    nursery = str(inside / "nursery.sock")
+    addresses.update(nursery=nursery, edge=f"{probe_url}/health")
     children = tuple(
         ChildSpec(name=name, service=service, address=addresses[name]) for name, service in SERVICES.items()
     )
     env = dict(
         os.environ,
         AGENTMESH_DATA_DIR=str(options.data_dir.resolve()),
-        AGENTMESH_WEB_ADDRESS=web,
+        AGENTMESH_SOCKETS_DIR=str(inside),
         AGENTMESH_HOST=host,
         # What people type is a name of the mesh, whichever address it has.
         AGENTMESH_ALLOWED_HOSTS=",".join(filter(None, (os.environ.get(ALLOWED_HOSTS), options.host))),
         AGENTMESH_PORT=str(port),
-        AGENTMESH_NURSERY=addresses["nursery"],
-        AGENTMESH_JOBS_DIR=str(_jobs_dir(run_dir)),
+        AGENTMESH_NURSERY=nursery,
+        AGENTMESH_JOBS_DIR=str(jobs),
         AGENTMESH_LOG_LEVEL=options.log_level,
         AGENTMESH_GRACE_S="1.5",
         # glibc raises this by itself after the first large block, and then keeps in its heap what argon2 needs for a
@@ -129,7 +125,8 @@ def make(options: Options, host: str, port: int, run_dir: pathlib.Path, free: li
         MALLOC_MMAP_THRESHOLD_=os.environ.get("MALLOC_MMAP_THRESHOLD_", "1048576"),
         PYTHONUNBUFFERED="1",
     )
-    env.update({f"AGENTMESH_{name.upper()}_ADDRESS": address for name, address in listening.items()})
+    for name in (*SERVICES, "web"):  # everything is in that folder
+        env.pop(f"AGENTMESH_{name.upper()}_ADDRESS", None)
     if options.native_ports:
         env["AGENTMESH_NATIVE_PORTS"] = json.dumps(NATIVE_PORTS)
     if options.examples:
@@ -207,10 +204,9 @@ def _check_native(typed: str, host: str, port: int) -> None:
 
 @contextlib.contextmanager
 def _owned(data_dir: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Hold the data directory, so that no second mesh uses it; yield a short-lived folder for sockets.
+    """Hold the data directory, so that no second mesh uses it; yield a folder for what jobs write.
 
-    That folder is not in the data directory: a socket's path may have 107 bytes at most.  Another, for what jobs write,
-    lies beside it.
+    Jobs know its name, so nothing else lies there, nor anywhere that the name would tell.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -221,7 +217,7 @@ def _owned(data_dir: pathlib.Path) -> Iterator[pathlib.Path]:
         ) from error
     with lock:
         lock.seek(0)
-        pid, _, stale = lock.read().strip().partition(" ")
+        pid, _, left = lock.read().strip().partition(" ")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -229,26 +225,19 @@ def _owned(data_dir: pathlib.Path) -> Iterator[pathlib.Path]:
                 f"another mesh (process {pid or 'unknown'}) uses the data directory {data_dir}: stop it, or choose "
                 "another with --data-dir"
             ) from error
-        run_dir = pathlib.Path(tempfile.mkdtemp(prefix="agentmesh-"))
-        if pathlib.Path(stale).name.startswith("agentmesh-"):  # of a supervisor that was killed
-            shutil.rmtree(stale, ignore_errors=True)
+        jobs = pathlib.Path(tempfile.mkdtemp(prefix=_JOBS))
+        if pathlib.Path(left).name.startswith(_JOBS):  # of a supervisor that was killed
             with contextlib.suppress(OSError):  # the nursery empties it
-                _jobs_dir(pathlib.Path(stale)).rename(_jobs_dir(run_dir))
-        _jobs_dir(run_dir).mkdir(mode=0o711, exist_ok=True)
+                pathlib.Path(left).rename(jobs)
+        jobs.chmod(0o711)
         try:
             lock.truncate(0)
-            lock.write(f"{os.getpid()} {run_dir}\n")
+            lock.write(f"{os.getpid()} {jobs}\n")
             lock.flush()
-            yield run_dir
+            yield jobs
         finally:
-            shutil.rmtree(run_dir, ignore_errors=True)
-            if folders.remove(_jobs_dir(run_dir), _CLEAN_S):  # else the next mesh finds it by our name
+            if folders.remove(jobs, _CLEAN_S):  # else the next mesh finds it by our name
                 lock.truncate(0)
-
-
-def _jobs_dir(run_dir: pathlib.Path) -> pathlib.Path:
-    """Return where jobs have their folders: beside the sockets, which are in a folder that jobs cannot enter."""
-    return run_dir.with_name(f"{run_dir.name}-jobs")
 
 
 def _reachable(host: str) -> str:

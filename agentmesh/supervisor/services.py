@@ -30,7 +30,7 @@ SERVICES = {
     "nursery": Service(module="agentmesh.host", probe="socket", loads_apps=True, stop_order=3),
     "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1),
 }
-"""In the order in which they are started.  One that is probed by gRPC listens at AGENTMESH_{NAME}_ADDRESS."""
+"""In the order in which they are started.  One that is probed by gRPC listens at NAME.sock in AGENTMESH_SOCKETS_DIR."""
 
 REHEARSAL = "meshkit.rehearsal:rehearse"
 """What the forkserver calls when it has imported them all."""

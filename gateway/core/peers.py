@@ -63,14 +63,8 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
     who = ServiceIdentity(config.secret, "gateway")
     async with contextlib.AsyncExitStack() as stack:
         auth, registry, runner, payments, ledger = [
-            await stack.enter_async_context(client.connect(address, who, Keys()))
-            for address in (
-                config.auth_address,
-                config.registry_address,
-                config.runner_address,
-                config.payments_address,
-                config.ledger_address,
-            )
+            await stack.enter_async_context(client.connect(config.peer(service), who, Keys()))
+            for service in ("auth", "registry", "runner", "payments", "ledger")
         ]
         flows = registry_pb2_grpc.FlowServiceStub(registry)
         jobs = job_pb2_grpc.JobServiceStub(runner)

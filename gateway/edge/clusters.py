@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import EdgeConfig
+from meshkit import endpoints
 
 GATEWAY, WEB = "gateway", "web"
 PREFIXES = {
@@ -34,17 +35,22 @@ def clusters(config: EdgeConfig) -> Iterator[dict[str, Any]]:
 
 
 def address(text: str) -> dict[str, Any]:
-    """Return `host:port` as an address of Envoy."""
-    host, _, port = text.rpartition(":")
-    return {"socket_address": {"address": host.strip("[]"), "port_value": int(port)}}
+    """Return an address (`meshkit.endpoints`) as Envoy has it."""
+    endpoint = endpoints.parse(text)
+    if isinstance(endpoint, endpoints.Unix):
+        return {"pipe": {"path": str(endpoint.path)}}
+    return {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
 
 
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text.rpartition(":")[0].strip("[]"))
-    except ValueError:
+def _is_name(text: str) -> bool:
+    endpoint = endpoints.parse(text)
+    if isinstance(endpoint, endpoints.Unix):
         return False
-    return True
+    try:
+        ipaddress.ip_address(endpoint.host)
+    except ValueError:
+        return True
+    return False
 
 
 def _cluster(name: str, at: str, *, http2: bool) -> dict[str, Any]:
@@ -71,7 +77,7 @@ def _cluster(name: str, at: str, *, http2: bool) -> dict[str, Any]:
     limits = {"max_connections": 10_000, "max_pending_requests": 10_000, "max_requests": 100_000, "max_retries": 100}
     return {
         "name": name,
-        "type": "STATIC" if _is_ip(at) else "STRICT_DNS",
+        "type": "STRICT_DNS" if _is_name(at) else "STATIC",
         "connect_timeout": "2s",
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},

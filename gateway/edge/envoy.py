@@ -4,15 +4,15 @@ import os
 import pathlib
 
 import envoy as envoy_wheel
-import grpc
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from gateway.config import EdgeConfig
+from meshkit import client
 
 
-async def fetch_jwks(address: str, timeout_s: float) -> str:
+async def fetch_jwks(auth: client.Peer, timeout_s: float) -> str:
     """Return the auth service's key set as JSON.  Raises `grpc.aio.AioRpcError` if it is not up in time."""
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with client.channel(auth, ()) as channel:
         stub = auth_pb2_grpc.AuthServiceStub(channel)
         jwks = await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=timeout_s, wait_for_ready=True)
         return str(jwks.jwks_json)

@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.config import Config
+from meshkit import client
 
 _DEADLINE_S = 2.0
 _FRESH_S = 0.5
@@ -19,13 +20,7 @@ class Health:
     """Asks the services.  Use `connected` around calls of `states`."""
 
     def __init__(self, config: Config) -> None:
-        self._addresses = {
-            "auth": config.auth_address,
-            "registry": config.registry_address,
-            "runner": config.runner_address,
-            "payments": config.payments_address,
-            "ledger": config.ledger_address,
-        }
+        self._peers = [config.peer(service) for service in ("auth", "registry", "runner", "payments", "ledger")]
         self._stubs: dict[str, health_pb2_grpc.HealthStub] = {}
         self._states: dict[str, str] = {}
         self._asked_at = -_FRESH_S
@@ -36,9 +31,9 @@ class Health:
         """Keep a channel to each service for the length of the block."""
         options = [("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 50)]
         async with contextlib.AsyncExitStack() as stack:
-            for name, address in self._addresses.items():
-                channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options=options))
-                self._stubs[name] = health_pb2_grpc.HealthStub(channel)
+            for peer in self._peers:
+                channel = await stack.enter_async_context(client.channel(peer, options))
+                self._stubs[peer.service] = health_pb2_grpc.HealthStub(channel)
             yield
 
     async def states(self) -> dict[str, str]:

@@ -105,7 +105,7 @@ async def _providers(config: Config, stack: contextlib.AsyncExitStack) -> dict[s
             continue
         if ledger is None:
             who = ServiceIdentity(config.secret, "payments")
-            channel = await stack.enter_async_context(client.connect(config.ledger_address, who))
+            channel = await stack.enter_async_context(client.connect(config.peer("ledger"), who))
             ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         providers[network] = (LedgerProvider(network, ledger), LEDGER_PACE)
     return providers

@@ -75,7 +75,7 @@ async def running(
         store = AnnouncingStore(kept, bus, tasks)
         stack.push_async_callback(tasks.close)
         who = ServiceIdentity(config.secret, "registry")
-        channel = await stack.enter_async_context(client.connect(config.runner_address, who))
+        channel = await stack.enter_async_context(client.connect(config.peer("runner"), who))
         runner = RunnerApps(app_pb2_grpc.AppServiceStub(channel), now, patience_s=config.runner_patience_s)
         apps = Standings(runner, bus)
         runs = Runs(now)

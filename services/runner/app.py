@@ -16,7 +16,7 @@ from mesh.runner.v1 import (
     trace_pb2_grpc,
 )
 
-from meshkit import client, identity, observability
+from meshkit import client, endpoints, identity, observability
 from meshkit.bus import MemoryBus
 from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
@@ -97,8 +97,8 @@ async def running(
         bus, tasks, hosts = MemoryBus(), Tasks(), Hosts()
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
-        payments = await stack.enter_async_context(client.connect(config.payments_address, who))
-        registry = await stack.enter_async_context(client.connect(config.registry_address, who))
+        payments = await stack.enter_async_context(client.connect(config.peer("payments"), who))
+        registry = await stack.enter_async_context(client.connect(config.peer("registry"), who))
         if catalogue is None:
             catalogue = await stack.enter_async_context(RegistryCatalogue.following(registry))
         if definitions is None:
@@ -148,7 +148,9 @@ async def running(
         # Streams look at these two: told before the server waits for them.
         stack.callback(bus.close)
         stack.callback(stopping.set)
-        address = f"{config.runner_address.rpartition(':')[0]}:{port}"
+        address = (
+            f"{config.runner_address.rpartition(':')[0]}:{port}" if port else endpoints.whole(config.runner_address)
+        )
         for name, work in (
             ("placement", apps.run(address, placement.events())),
             ("queue", dispatcher.run()),

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pathlib
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -31,7 +32,6 @@ from services.runner import app as runner_app
 from services.runner.config import Config as RunnerConfig
 from tests.conformance.reference import Checked
 
-ANY = "127.0.0.1:0"
 DEADLINE_S = 30.0
 RAW = {"name": "raw", "bootstrap": "import_path: tests.gateway.raw_app:app"}
 """The expose of `raw_app.py`."""
@@ -137,22 +137,16 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
     """Run everything in this process, but Envoy and the hosts."""
     async with contextlib.AsyncExitStack() as stack:
         run = stack.enter_async_context
-        common: dict[str, Any] = {"data_dir": data_dir, "grace_s": 0.0}
-        port = await run(auth_app.running(AuthConfig(auth_address=ANY, **common)))
-        common["auth_address"] = f"127.0.0.1:{port}"
+        sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="am-"))  # the folders of tests have long paths
+        common: dict[str, Any] = {"data_dir": data_dir, "sockets_dir": sockets, "grace_s": 0.0}
+        await run(auth_app.running(AuthConfig(**common)))
         chain: dict[str, Any] = {"ledger_worker_delay_s": 0.05, "ledger_confirm_delay_s": 0.1}
-        port = await run(ledger_app.running(LedgerConfig(ledger_address=ANY, **chain, **common)))
-        common["ledger_address"] = f"127.0.0.1:{port}"
-        port = await run(payments_app.running(PaymentsConfig(payments_address=ANY, **common)))
-        common["payments_address"] = f"127.0.0.1:{port}"
-        common["registry_address"] = f"127.0.0.1:{free_port()}"  # each of the two follows the other
-        port = await run(runner_app.running(RunnerConfig(runner_address=ANY, **common)))
-        common["runner_address"] = f"127.0.0.1:{port}"
+        await run(ledger_app.running(LedgerConfig(**chain, **common)))
+        await run(payments_app.running(PaymentsConfig(**common)))
+        await run(runner_app.running(RunnerConfig(**common)))
         await run(registry_app.running(RegistryConfig(**common)))
-        unplaced = EdgeConfig(gateway_address=ANY, web_address=ANY, port=free_port(), **common, **overrides)
-        ports = await run(gateway_app.running(unplaced))
-        placed = {"gateway_address": f"127.0.0.1:{ports.grpc}", "web_address": f"127.0.0.1:{ports.web}"}
-        config = unplaced.model_copy(update=placed)
-        jwks_json = await envoy.fetch_jwks(config.auth_address, DEADLINE_S)
+        config = EdgeConfig(port=free_port(), **common, **overrides)
+        await run(gateway_app.running(config))
+        jwks_json = await envoy.fetch_jwks(config.peer("auth"), DEADLINE_S)
         http = await run(enveloped(config, jwks_json, data_dir))
         yield Edge(config, jwks_json, http, await sign_in(http, "admin", "admin"))

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -28,7 +29,7 @@ from meshkit.service import authenticated
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from tests.conformance.reference import Checked
-from tests.gateway.stack import ANY, DEADLINE_S, enveloped, free_port, sign_in
+from tests.gateway.stack import DEADLINE_S, enveloped, free_port, sign_in
 
 App = Callable[[app_pb2.CallAppRequest], app_pb2.CallAppResponse]
 META = {
@@ -249,21 +250,18 @@ async def staged(folder: pathlib.Path) -> AsyncIterator[Stage]:
     """Run everything for the length of the block."""
     async with contextlib.AsyncExitStack() as stack:
         run = stack.enter_async_context
-        common: dict[str, Any] = {"data_dir": folder, "grace_s": 0.0}
-        port = await run(auth_app.running(AuthConfig(auth_address=ANY, **common)))
-        config = EdgeConfig(auth_address=f"127.0.0.1:{port}", gateway_address=ANY, web_address=ANY, **common)
+        sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="am-"))  # the folders of tests have long paths
+        common: dict[str, Any] = {"data_dir": folder, "sockets_dir": sockets, "grace_s": 0.0}
+        await run(auth_app.running(AuthConfig(**common)))
+        config = EdgeConfig(port=free_port(), **common)
         runner = Runner()  # type: ignore[abstract] # what the gateway's read side does not call is not there
         registry = Registry()  # type: ignore[abstract]
         auth = await run(authenticated(config, "runner"))
-        ports = [
-            await run(serve(ANY, names, register, auth, grace_s=0.0)) for names, register in _servers(runner, registry)
-        ]
-        addresses = {"runner_address": f"127.0.0.1:{ports[0]}", "registry_address": f"127.0.0.1:{ports[1]}"}
-        config = config.model_copy(update={**addresses, "port": free_port()})
-        here = await run(gateway_app.running(config))
-        placed = {"gateway_address": f"127.0.0.1:{here.grpc}", "web_address": f"127.0.0.1:{here.web}"}
-        config = config.model_copy(update=placed)
-        jwks = await envoy.fetch_jwks(config.auth_address, DEADLINE_S)
+        addresses = (config.runner_address, config.registry_address)
+        for address, (names, register) in zip(addresses, _servers(runner, registry), strict=True):
+            await run(serve(address, names, register, auth, grace_s=0.0))
+        await run(gateway_app.running(config))
+        jwks = await envoy.fetch_jwks(config.peer("auth"), DEADLINE_S)
         nobody = await run(enveloped(config, jwks, folder))
         admin, alice, bob = [
             await run(httpx.AsyncClient(base_url=nobody.base_url, timeout=DEADLINE_S, transport=Checked()))

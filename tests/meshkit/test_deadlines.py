@@ -88,7 +88,9 @@ async def two_hops() -> AsyncIterator[Hops]:
         served() as (near, near_port),
         served() as (far, far_port),
         grpc.aio.insecure_channel(f"127.0.0.1:{near_port}") as plain,
-        client.connect(f"127.0.0.1:{far_port}", ServiceIdentity(SECRET, "near")) as channel,
+        client.connect(
+            client.Peer(service="far", address=f"127.0.0.1:{far_port}"), ServiceIdentity(SECRET, "near")
+        ) as channel,
     ):
         yield Hops(near, far, pb_grpc.AuthServiceStub(plain), pb_grpc.AuthServiceStub(channel))
 

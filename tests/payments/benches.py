@@ -156,7 +156,9 @@ async def ledger_bench(folder: pathlib.Path) -> AsyncIterator[LedgerBench]:
     )
     async with (
         ledger_app.running(config) as port,
-        client.connect(f"127.0.0.1:{port}", ServiceIdentity(config.secret, "payments")) as channel,
+        client.connect(
+            client.Peer(service="ledger", address=f"127.0.0.1:{port}"), ServiceIdentity(config.secret, "payments")
+        ) as channel,
     ):
         yield LedgerBench(channel)
 

@@ -1,6 +1,7 @@
 """The page of settings names what the code reads, all of it, with the defaults that hold."""
 
 import json
+import pathlib
 import re
 from typing import Any
 
@@ -27,6 +28,7 @@ CLASSES: list[type[Settings]] = [
     services.payments.config.Config,
     services.ledger.config.Config,
 ]
+FOLDERS = {"data_dir": pathlib.Path("data"), "sockets_dir": pathlib.Path("data/sockets")}
 CODE = ("agentmesh", "services", "gateway", "meshkit")
 
 
@@ -44,7 +46,7 @@ def declared(settings: type[Settings]) -> set[tuple[str, str]]:
     return {
         (
             str(field.validation_alias or f"AGENTMESH_{name.upper()}"),
-            shown(field.get_default(call_default_factory=True)),
+            shown(field.get_default(call_default_factory=True, validated_data=FOLDERS)),
         )
         for name, field in settings.model_fields.items()
     }

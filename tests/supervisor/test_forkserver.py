@@ -159,7 +159,7 @@ def test_a_mesh_outlives_its_forkserver() -> None:
         assert 200 == httpx.get(f"{mesh.url}/health").status_code
         assert all(service.is_running() for service in services)
         registry = next(service for service in services if "services.registry" in service.cmdline())
-        address = registry.environ()["AGENTMESH_REGISTRY_ADDRESS"]
+        address = f"unix:{registry.environ()['AGENTMESH_SOCKETS_DIR']}/registry.sock"
         registry.kill()
         psutil.wait_procs([registry], DEADLINE_S)
         asyncio.run(asyncio.wait_for(opening.until_healthy("registry", "grpc", address), DEADLINE_S))

@@ -9,13 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 import psutil
 import pytest
 
-from agentmesh.supervisor import child, plan, ports
+from agentmesh.supervisor import child, plan, ports, sockets
 from agentmesh.supervisor.logs import LogPump
-from agentmesh.supervisor.services import SERVICES, Service
+from agentmesh.supervisor.services import Service
 
 LEASH = pathlib.Path(child.__file__).with_name("leash.py")
 
@@ -174,18 +175,65 @@ def test_a_child_gets_the_start_directory_only_if_it_loads_apps(tmp_path: pathli
     assert settled.env.get("PYTHONPATH") == by_name["auth"].get("PYTHONPATH")
 
 
-def test_the_run_folder_of_a_killed_mesh_is_removed_by_the_next(tmp_path: pathlib.Path) -> None:
-    """Its path is in the lock file; a mesh that ended well has removed it by itself."""
-    options = plan.Options(port=0, data_dir=tmp_path / "data")
-    with plan.settled(options) as settled:
-        run_dir = pathlib.Path(settled.env["AGENTMESH_NURSERY"]).parent
-        assert run_dir.is_dir()
-    assert not run_dir.exists()
-    run_dir.mkdir()
-    (tmp_path / "data" / "up.lock").write_text(f"1 {run_dir}\n")
+def test_the_sockets_of_a_mesh_are_in_a_folder_of_its_own_user_for_as_long_as_it_runs(tmp_path: pathlib.Path) -> None:
+    """Every service has a name there that is short enough, and the folder goes with the mesh."""
+    with plan.settled(plan.Options(port=0, data_dir=tmp_path / "data")) as settled:
+        folder = pathlib.Path(settled.env["AGENTMESH_SOCKETS_DIR"])
+        assert 0o40700 == folder.stat().st_mode
+        assert os.geteuid() == folder.stat().st_uid
+        inside = [spec.address for spec in settled.children if spec.service.probe == "grpc"]
+        assert all(address.startswith(f"unix:{folder}/") and len(address) < 100 for address in inside)
+        assert not [name for name in settled.env if name.startswith("AGENTMESH_") and name.endswith("_ADDRESS")]
+    assert not folder.exists()
 
-    with plan.settled(options):
-        assert not run_dir.exists()
+
+def test_the_folder_of_a_killed_mesh_is_removed_by_the_next(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its data directory was; that of one that runs stays, and so does what only has such a name."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal, socket, tempfile; from agentmesh.supervisor import sockets\n"
+        "tempfile.tempdir = os.environ['AT']\n"
+        "with sockets.folder() as folder:\n"
+        "    socket.socket(socket.AF_UNIX).bind(str(folder / 'auth.sock'))\n"
+        "    print(folder, flush=True)\n"
+        "    signal.pause()\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env={**os.environ, "AT": str(tmp_path)}, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        left = pathlib.Path(other.stdout.readline().strip())
+        kept = tmp_path / f"{sockets.PREFIX}kept"
+        kept.mkdir()
+        (kept / "notes").write_text("somebody's")
+        with sockets.folder() as ours:
+            assert left.is_dir()
+            sockets.sweep(tmp_path)
+            assert ours.is_dir()
+            assert (left / "auth.sock").exists()
+        other.kill()
+    assert left.is_dir()
+
+    with sockets.folder():
+        assert not left.exists()
+        assert (kept / "notes").exists()
+
+
+def test_a_long_folder_for_temporary_files_is_not_where_sockets_are(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a socket may have 107 bytes; nor is one where others could rename what is ours."""
+    (deep := tmp_path / ("d" * 90)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with sockets.folder() as folder:
+        assert pathlib.Path("/tmp") == folder.parent
+    (open_to_all := tmp_path / "o").mkdir()
+    open_to_all.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(open_to_all))
+
+    with sockets.folder() as folder:
+        assert open_to_all != folder.parent
 
 
 def test_what_jobs_of_a_killed_mesh_have_left_is_the_next_nurserys_to_remove(tmp_path: pathlib.Path) -> None:
@@ -211,9 +259,8 @@ def test_what_jobs_of_a_killed_mesh_have_left_is_the_next_nurserys_to_remove(tmp
 
 def test_native_ports_are_told_to_the_front_door(tmp_path: pathlib.Path) -> None:
     """Those of the documents, and none unless they are asked for; one that is in use is named."""
-    free = [20_000 + number for number, service in enumerate(SERVICES.values()) if service.probe == "grpc"]
     asked = plan.Options(data_dir=tmp_path, native_ports=True, port=0)
-    told = plan.make(asked, "127.0.0.1", 3370, tmp_path, [*free, 20_100])
+    told = plan.make(asked, "127.0.0.1", 3370, tmp_path, tmp_path)
 
     assert {"codex": 5246, "kasal": 8000, "koda": 8090} == json.loads(told.env["AGENTMESH_NATIVE_PORTS"])
     with contextlib.ExitStack() as stack:
@@ -231,8 +278,7 @@ def test_the_name_that_was_typed_is_one_of_the_mesh(
     monkeypatch.delenv(plan.ALLOWED_HOSTS, raising=False)
     if before is not None:
         monkeypatch.setenv(plan.ALLOWED_HOSTS, before)
-    free = [20_000 + number for number, service in enumerate(SERVICES.values()) if service.probe == "grpc"]
     asked = plan.Options(data_dir=tmp_path, host="mesh.lan")
-    made = plan.make(asked, "127.0.0.1", 3370, tmp_path, [*free, 20_100])
+    made = plan.make(asked, "127.0.0.1", 3370, tmp_path, tmp_path)
 
     assert told == made.env["AGENTMESH_ALLOWED_HOSTS"]

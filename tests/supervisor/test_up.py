@@ -131,7 +131,7 @@ async def test_a_crashed_child_is_started_again() -> None:
     """A service that is killed comes back at the same address, and the mesh answers as before."""
     with running_mesh() as mesh:
         registry = _named(psutil.Process(mesh.process.pid).children(), "services.registry")
-        address = registry.environ()["AGENTMESH_REGISTRY_ADDRESS"]
+        address = f"unix:{registry.environ()['AGENTMESH_SOCKETS_DIR']}/registry.sock"
         registry.kill()
         psutil.wait_procs([registry], timeout=5)
 

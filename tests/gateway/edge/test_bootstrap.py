@@ -207,14 +207,20 @@ def test_the_admin_interface_is_for_this_machine() -> None:
     assert config["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 13371}
 
 
-def test_hosts_may_be_names() -> None:
+def _endpoint(cluster: dict[str, Any]) -> Any:
+    return cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+
+
+def test_services_are_at_sockets_or_ports_and_hosts_may_be_names() -> None:
     """As in a cluster; then Envoy asks DNS."""
-    config = rendered(auth_address="auth.mesh:3371", web_address="[::1]:3376")
+    config = rendered(auth_address="auth.mesh:3371", web_address="[::1]:3376", runner_address="unix:/run/runner.sock")
     clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
-    endpoint = clusters["web"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    endpoint = _endpoint(clusters["web"])
 
     assert clusters["auth"]["type"] == "STRICT_DNS"
     assert clusters["web"]["type"] == "STATIC"
+    assert clusters["runner"]["type"] == "STATIC"
+    assert _endpoint(clusters["runner"])["address"] == {"pipe": {"path": "/run/runner.sock"}}
     assert endpoint["address"]["socket_address"] == {"address": "::1", "port_value": 3376}
 
 

@@ -20,7 +20,7 @@ from gateway.http.dialect import Dialect, Socket
 from gateway.http.session import FRAME_BYTES_MAX, Session
 from meshkit.errors import Denied, Exhausted, from_rpc
 from meshkit.principal import caller
-from tests.gateway.stack import ANY, DEADLINE_S
+from tests.gateway.stack import DEADLINE_S
 from tests.gateway.stage import Stage, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -79,7 +79,7 @@ ECHO = Dialect(
 @contextlib.asynccontextmanager
 async def gateway(stage: Stage) -> AsyncIterator[str]:
     """Run a gateway with one dialect more, in front of the same services; yield where its WebSockets are."""
-    config = stage.config.model_copy(update={"gateway_address": ANY, "web_address": ANY})
+    config = stage.config.model_copy(update=dict.fromkeys(("gateway_address", "web_address"), "127.0.0.1:0"))
     async with gateway_app.running(config, [*DIALECTS, ECHO]) as ports:
         yield f"ws://127.0.0.1:{ports.web}"
 

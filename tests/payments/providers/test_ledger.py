@@ -64,7 +64,9 @@ async def test_the_ledgers_clock_is_followed(bench: LedgerBench) -> None:
 
 async def test_without_the_ledger_time_goes_on(tmp_path: pathlib.Path) -> None:
     """By what was last heard; that it does not answer is said by `check`."""
-    async with client.connect("127.0.0.1:1", ServiceIdentity(b"s" * 32, "payments")) as channel:
+    async with client.connect(
+        client.Peer(service="ledger", address="127.0.0.1:1"), ServiceIdentity(b"s" * 32, "payments")
+    ) as channel:
         provider = LedgerProvider(NETWORK, pb_grpc.LedgerServiceStub(channel))
 
         assert await provider.time() <= provider.now()
@@ -86,7 +88,7 @@ async def test_only_the_payments_service_needs_no_token(tmp_path: pathlib.Path) 
     async with ledger_app.running(config) as port:
         for service, refused in (("payments", False), ("gateway", True)):
             who = ServiceIdentity(config.secret, service)
-            async with client.connect(f"127.0.0.1:{port}", who) as channel:
+            async with client.connect(client.Peer(service="ledger", address=f"127.0.0.1:{port}"), who) as channel:
                 stub = pb_grpc.LedgerServiceStub(channel)
                 if not refused:
                     await stub.GetLedgerKey(pb.GetLedgerKeyRequest(), timeout=DEADLINE_S)
@@ -116,7 +118,10 @@ async def test_a_ledger_that_nobody_is_on_says_so(
         **settings,  # type: ignore[arg-type]  # as in the environment
     )
     who = ServiceIdentity(config.secret, "payments")
-    async with ledger_app.running(config) as port, client.connect(f"127.0.0.1:{port}", who) as channel:
+    async with (
+        ledger_app.running(config) as port,
+        client.connect(client.Peer(service="ledger", address=f"127.0.0.1:{port}"), who) as channel,
+    ):
         call = pb_grpc.LedgerServiceStub(channel).GetLedgerTime(pb.GetLedgerTimeRequest(), timeout=DEADLINE_S)
         if serves:
             await call

@@ -1,0 +1,73 @@
+"""Nobody else on this machine can reach what is behind the front door, or stand in for it."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import stat
+import time
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from agentmesh.testing import Mesh
+from tests.mesh_wide import meshes
+from tests.meshkit.test_endpoints import IS_ROOT, somebody_else
+
+BEHIND = {"auth", "registry", "runner", "payments", "ledger", "gateway", "web", "nursery"}
+
+
+def _sockets(mesh: Mesh) -> pathlib.Path:
+    return pathlib.Path(meshes.child(mesh, "services.auth").environ()["AGENTMESH_SOCKETS_DIR"])
+
+
+def test_only_the_front_door_is_a_port(mesh: Mesh) -> None:
+    """Whichever process of the mesh one looks at."""
+    supervisor = psutil.Process(mesh.process.pid)
+    listening = set()
+    for process in (supervisor, *supervisor.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a job's, which has ended
+            found = process.net_connections("inet")
+            listening |= {connection.laddr for connection in found if connection.status == psutil.CONN_LISTEN}
+
+    door = urlsplit(mesh.url)
+    assert {(door.hostname, door.port)} == listening
+
+
+def test_what_is_behind_it_is_in_a_folder_of_the_meshs_user(mesh: Mesh) -> None:
+    """Each a socket; another user can neither open one nor take a name there."""
+    folder = _sockets(mesh)
+    there = {path.stem: path for path in folder.iterdir()}
+
+    assert set(there) == BEHIND
+    assert 0o700 == stat.S_IMODE(folder.stat().st_mode)
+    assert all(0o600 == stat.S_IMODE(path.stat().st_mode) for path in there.values())
+    if IS_ROOT:
+        for path in there.values():
+            with somebody_else(), socket.socket(socket.AF_UNIX) as probe:
+                with pytest.raises(PermissionError):
+                    probe.connect(str(path))
+                with pytest.raises(PermissionError):
+                    probe.bind(str(path.with_name("mine.sock")))
+
+
+def test_a_service_that_restarts_leaves_its_place_to_nobody(mesh: Mesh) -> None:
+    """From the moment it is killed until it listens again no other user can bind there, and then it is as before."""
+    folder = _sockets(mesh)
+    place = folder / "payments.sock"
+    victim = meshes.child(mesh, "services.payments")
+    victim.kill()
+    psutil.wait_procs([victim], timeout=30)
+
+    tries = 0
+    deadline = time.monotonic() + 60
+    with socket.socket(socket.AF_UNIX) as client:
+        while client.connect_ex(str(place)) != 0:
+            assert time.monotonic() < deadline, "it did not come back"
+            tries += 1
+            if IS_ROOT:
+                with somebody_else(), socket.socket(socket.AF_UNIX) as thief, pytest.raises(PermissionError):
+                    thief.bind(str(place))
+    assert os.geteuid() == place.stat().st_uid
+    assert tries
