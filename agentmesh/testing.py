@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from agentmesh.client import Client, MeshError
 
@@ -87,13 +87,14 @@ def running_mesh(
     data_dir: pathlib.Path | None = None,
     cwd: pathlib.Path | None = None,
     env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
     timeout_s: float = 60.0,
 ) -> Iterator[Mesh]:
     """Run `agentmesh up` for the length of the block.
 
     `examples` boots the example apps.  `data_dir` keeps the data; by default it is temporary.  `cwd` is where apps are
-    imported from; by default the current directory.  `env` is added to the environment.  Raises `MeshDidNotStart` if
-    it is not ready within `timeout_s`.
+    imported from; by default the current directory.  `env` is added to the environment, `options` to the
+    command line.  Raises `MeshDidNotStart` if it is not ready within `timeout_s`.
     """
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-test-")))
@@ -101,6 +102,7 @@ def running_mesh(
         log = folder / "log"
         command = [sys.executable, "-P", "-m", "agentmesh.cli", "up", "--port", "0", "--data-dir", str(kept)]
         command += ["--examples"] if examples else []
+        command += options
         surroundings = {**os.environ, **(env or {})}
         with log.open("w") as sink:
             process = subprocess.Popen(

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import options, output
+from agentmesh.cli.options import Fields
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient, Model
 
@@ -15,26 +16,6 @@ _agents = typer.Typer(
 Name = Annotated[str, typer.Argument(help="Slug, id or agents/ID.")]
 AllOwners = Annotated[bool, typer.Option("--all-owners", help="Operators: those of every owner.")]
 Deleted = Annotated[bool, typer.Option("--deleted", help="Also those that are archived.")]
-Description = Annotated[str | None, typer.Option(help="What it is, at most 2,000 characters.")]
-Role = Annotated[str | None, typer.Option(help="What it does in a crew.")]
-Goal = Annotated[str | None, typer.Option(help="What it is after.")]
-Backstory = Annotated[str | None, typer.Option(help="What made it so.")]
-Prompt = Annotated[
-    str | None, typer.Option(help="What it is told before all else, in the place of role, goal and backstory.")
-]
-ModelName = Annotated[
-    str | None, typer.Option("--model", "-m", help="PROVIDER/MODEL, such as openai/gpt-4o; offline needs no network.")
-]
-Endpoint = Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible endpoint of that model.")]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        "--api-key", help="Key for the model's provider; better in the environment.", envvar="AGENTMESH_PROVIDER_KEY"
-    ),
-]
-ToolNames = Annotated[list[str] | None, typer.Option("--tool", "-t", help="Name of a tool it may use; repeat it.")]
-Memory = Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether it remembers.")]
-Limit = Annotated[int | None, typer.Option("--concurrency", help="How many of its jobs run at a time.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,27 +51,35 @@ def show(name: Name, url: Url = URL, as_json: AsJson = False) -> None:
     call(url, work)
 
 
-@_agents.command()
-def create(
-    display_name: Annotated[str, typer.Argument(help="What people call it.")],
+def _agent(
     slug: Annotated[str | None, typer.Option(help="Its short name; made of the other unless given.")] = None,
-    description: Description = None,
-    role: Role = None,
-    goal: Goal = None,
-    backstory: Backstory = None,
-    prompt: Prompt = None,
-    model: ModelName = None,
-    endpoint: Endpoint = None,
-    api_key: ApiKey = None,
-    tool: ToolNames = None,
-    memory: Memory = None,
-    concurrency: Limit = None,
-    url: Url = URL,
-    as_json: AsJson = False,
-) -> None:
-    """Add an agent.  Without a model it is a draft."""
-    fields = _fields(
-        display_name=display_name,
+    description: Annotated[str | None, typer.Option(help="What it is, at most 2,000 characters.")] = None,
+    role: Annotated[str | None, typer.Option(help="What it does in a crew.")] = None,
+    goal: Annotated[str | None, typer.Option(help="What it is after.")] = None,
+    backstory: Annotated[str | None, typer.Option(help="What made it so.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="What it is told before all else, in the place of role, goal and backstory.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="PROVIDER/MODEL, such as openai/gpt-4o; offline needs no network."),
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible endpoint of that model.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            "--api-key",
+            help="Key for the model's provider; better in the environment.",
+            envvar="AGENTMESH_PROVIDER_KEY",
+        ),
+    ] = None,
+    tool: Annotated[
+        list[str] | None, typer.Option("--tool", "-t", help="Name of a tool it may use; repeat it.")
+    ] = None,
+    memory: Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether it remembers.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="How many of its jobs run at a time.")] = None,
+) -> Fields:
+    return options.given(
         slug=slug,
         description=description,
         role=role,
@@ -104,8 +93,19 @@ def create(
         concurrency_limit=concurrency,
     )
 
+
+@_agents.command()
+@options.having(_agent)
+def create(
+    display_name: Annotated[str, typer.Argument(help="What people call it.")],
+    fields: Fields,
+    url: Url = URL,
+    as_json: AsJson = False,
+) -> None:
+    """Add an agent.  Without a model it is a draft."""
+
     async def work(client: AsyncClient) -> None:
-        agent = await client.agents.create(**fields)
+        agent = await client.agents.create(display_name=display_name, **fields)
         if as_json:
             output.as_json(agent)
         else:
@@ -115,46 +115,22 @@ def create(
 
 
 @_agents.command()
+@options.having(_agent)
 def update(
     name: Name,
+    fields: Fields,
     display_name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
-    slug: Annotated[str | None, typer.Option(help="Its short name.")] = None,
-    description: Description = None,
-    role: Role = None,
-    goal: Goal = None,
-    backstory: Backstory = None,
-    prompt: Prompt = None,
-    model: ModelName = None,
-    endpoint: Endpoint = None,
-    api_key: ApiKey = None,
-    tool: ToolNames = None,
-    memory: Memory = None,
-    concurrency: Limit = None,
     state: Annotated[str | None, typer.Option(help="active, paused or draft.")] = None,
     url: Url = URL,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given of an agent; an empty text clears it."""
-    fields = _fields(
-        display_name=display_name,
-        slug=slug,
-        description=description,
-        role=role,
-        goal=goal,
-        backstory=backstory,
-        system_prompt=prompt,
-        model=_model(model, endpoint),
-        api_key=api_key,
-        tools=tool,
-        memory=memory,
-        concurrency_limit=concurrency,
-        state=state,
-    )
-    if not fields:
+    changed: Any = {**fields, **options.given(display_name=display_name, state=state)}
+    if not changed:
         raise typer.BadParameter("say what to change, such as --goal")
 
     async def work(client: AsyncClient) -> None:
-        agent = await client.agents.update(name, **fields)
+        agent = await client.agents.update(name, **changed)
         if as_json:
             output.as_json(agent)
         else:
@@ -185,10 +161,6 @@ def undelete(name: Annotated[str, typer.Argument(help="Id or agents/ID.")], url:
         )
 
     call(url, work)
-
-
-def _fields(**values: Any) -> Any:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _model(name: str | None, endpoint: str | None) -> Model | None:

@@ -5,18 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import options, output
+from agentmesh.cli.options import Fields
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient, CrewPlan
 
 _crews = typer.Typer(help="Crews: agents that work on tasks together.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Id or crews/ID.")]
-Description = Annotated[str | None, typer.Option(help="What it is, at most 2,000 characters.")]
-Process = Annotated[str | None, typer.Option(help="sequential, or hierarchical: a manager hands the tasks out.")]
-AgentNames = Annotated[list[str] | None, typer.Option("--agent", "-a", help="Slug or id of an agent; repeat it.")]
-Manager = Annotated[str | None, typer.Option(help="PROVIDER/MODEL of the manager.")]
-Memory = Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether it remembers.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,29 +55,30 @@ def show(name: Name, url: Url = URL, as_json: AsJson = False) -> None:
     call(url, work)
 
 
+def _crew(
+    description: Annotated[str | None, typer.Option(help="What it is, at most 2,000 characters.")] = None,
+    process: Annotated[
+        str | None, typer.Option(help="sequential, or hierarchical: a manager hands the tasks out.")
+    ] = None,
+    agent: Annotated[list[str] | None, typer.Option("--agent", "-a", help="Slug or id of an agent; repeat it.")] = None,
+    manager: Annotated[str | None, typer.Option(help="PROVIDER/MODEL of the manager.")] = None,
+    memory: Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether it remembers.")] = None,
+) -> Fields:
+    return options.given(description=description, process=process, agents=agent, manager=manager, memory=memory)
+
+
 @_crews.command()
+@options.having(_crew)
 def create(
     display_name: Annotated[str, typer.Argument(help="What people call it.")],
-    description: Description = None,
-    process: Process = None,
-    agent: AgentNames = None,
-    manager: Manager = None,
-    memory: Memory = None,
+    fields: Fields,
     url: Url = URL,
     as_json: AsJson = False,
 ) -> None:
     """Add a crew of agents that there are.  For one with tasks, write a file and `apply` it."""
-    fields = _fields(
-        display_name=display_name,
-        description=description,
-        process=process,
-        agents=agent,
-        manager=manager,
-        memory=memory,
-    )
 
     async def work(client: AsyncClient) -> None:
-        crew = await client.crews.create(**fields)
+        crew = await client.crews.create(display_name=display_name, **fields)
         if as_json:
             output.as_json(crew)
         else:
@@ -91,31 +88,21 @@ def create(
 
 
 @_crews.command()
+@options.having(_crew)
 def update(
     name: Name,
+    fields: Fields,
     display_name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
-    description: Description = None,
-    process: Process = None,
-    agent: AgentNames = None,
-    manager: Manager = None,
-    memory: Memory = None,
     url: Url = URL,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given of a crew; an empty text clears it."""
-    fields = _fields(
-        display_name=display_name,
-        description=description,
-        process=process,
-        agents=agent,
-        manager=manager,
-        memory=memory,
-    )
-    if not fields:
+    changed: Any = {**fields, **options.given(display_name=display_name)}
+    if not changed:
         raise typer.BadParameter("say what to change, such as --process")
 
     async def work(client: AsyncClient) -> None:
-        crew = await client.crews.update(name, **fields)
+        crew = await client.crews.update(name, **changed)
         if as_json:
             output.as_json(crew)
         else:
@@ -178,7 +165,3 @@ def _read(file: pathlib.Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"cannot read {file}: {error}") from error
-
-
-def _fields(**values: Any) -> Any:
-    return {name: value for name, value in values.items() if value is not None}

@@ -4,22 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import options, output
+from agentmesh.cli.options import Fields
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient
 
 _tools = typer.Typer(help="Tools: what agents may use.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name, id or tools/ID.")]
-Description = Annotated[str | None, typer.Option(help="What it does, for models to read.")]
-Category = Annotated[str | None, typer.Option(help="research, data and so on.")]
-Token = Annotated[
-    str | None,
-    typer.Option("--token", help="Sent as bearer; better in the environment.", envvar="AGENTMESH_TOOL_TOKEN"),
-]
-Approval = Annotated[
-    bool | None, typer.Option("--approval/--no-approval", help="Whether a human must approve each call.")
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -60,24 +52,19 @@ def show(name: Name, url: Url = URL, as_json: AsJson = False) -> None:
     call(url, work)
 
 
-@_tools.command()
-def create(
-    name: Annotated[str, typer.Argument(help="What models call it: letters, digits, _ and -.")],
-    endpoint: Annotated[str, typer.Argument(help="Absolute http or https URL.")],
-    mcp: Annotated[bool, typer.Option("--mcp", help="It is an MCP server: every tool of it.")] = False,
-    description: Description = None,
-    category: Category = None,
-    token: Token = None,
+def _tool(
+    description: Annotated[str | None, typer.Option(help="What it does, for models to read.")] = None,
+    category: Annotated[str | None, typer.Option(help="research, data and so on.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", help="Sent as bearer; better in the environment.", envvar="AGENTMESH_TOOL_TOKEN"),
+    ] = None,
     schema: Annotated[str | None, typer.Option(help="JSON Schema of its arguments.")] = None,
-    approval: Approval = None,
-    url: Url = URL,
-    as_json: AsJson = False,
-) -> None:
-    """Add a tool: a POST of the arguments as JSON to a URL, or an MCP server."""
-    fields = _fields(
-        display_name=name,
-        endpoint=endpoint,
-        kind="mcp" if mcp else "http",
+    approval: Annotated[
+        bool | None, typer.Option("--approval/--no-approval", help="Whether a human must approve each call.")
+    ] = None,
+) -> Fields:
+    return options.given(
         description=description,
         category=category,
         auth="bearer" if token else None,
@@ -86,8 +73,22 @@ def create(
         needs_approval=approval,
     )
 
+
+@_tools.command()
+@options.having(_tool)
+def create(
+    name: Annotated[str, typer.Argument(help="What models call it: letters, digits, _ and -.")],
+    endpoint: Annotated[str, typer.Argument(help="Absolute http or https URL.")],
+    fields: Fields,
+    mcp: Annotated[bool, typer.Option("--mcp", help="It is an MCP server: every tool of it.")] = False,
+    url: Url = URL,
+    as_json: AsJson = False,
+) -> None:
+    """Add a tool: a POST of the arguments as JSON to a URL, or an MCP server."""
+
     async def work(client: AsyncClient) -> None:
-        tool = await client.tools.create(**fields)
+        kind = "mcp" if mcp else "http"
+        tool = await client.tools.create(display_name=name, endpoint=endpoint, kind=kind, **fields)
         if as_json:
             output.as_json(tool)
         else:
@@ -97,36 +98,23 @@ def create(
 
 
 @_tools.command()
+@options.having(_tool)
 def update(
     name: Name,
+    fields: Fields,
     display_name: Annotated[str | None, typer.Option("--name", help="What models call it.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="Absolute http or https URL.")] = None,
-    description: Description = None,
-    category: Category = None,
-    token: Token = None,
-    schema: Annotated[str | None, typer.Option(help="JSON Schema of its arguments.")] = None,
-    approval: Approval = None,
     enabled: Annotated[bool | None, typer.Option("--on/--off", help="Whether agents may use it.")] = None,
     url: Url = URL,
     as_json: AsJson = False,
 ) -> None:
     """Change what is given of a tool; an empty text clears it."""
-    fields = _fields(
-        display_name=display_name,
-        endpoint=endpoint,
-        description=description,
-        category=category,
-        auth="bearer" if token else None,
-        auth_token=token,
-        input_schema_json=schema,
-        needs_approval=approval,
-        enabled=enabled,
-    )
-    if not fields:
+    changed: Any = {**fields, **options.given(display_name=display_name, endpoint=endpoint, enabled=enabled)}
+    if not changed:
         raise typer.BadParameter("say what to change, such as --endpoint")
 
     async def work(client: AsyncClient) -> None:
-        tool = await client.tools.update(name, **fields)
+        tool = await client.tools.update(name, **changed)
         if as_json:
             output.as_json(tool)
         else:
@@ -144,7 +132,3 @@ def delete(name: Name, url: Url = URL) -> None:
         output.say(f"{tool.name} archived")
 
     call(url, work)
-
-
-def _fields(**values: Any) -> Any:
-    return {name: value for name, value in values.items() if value is not None}

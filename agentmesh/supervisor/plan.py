@@ -9,7 +9,7 @@ import pathlib
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from agentmesh.host.own import folders
 from agentmesh.loopback import is_loopback
@@ -29,6 +29,8 @@ IMPORT_ALIASES = {
 
 NATIVE_PORTS = {"codex": 5246, "kasal": 8000, "koda": 8090}
 """Where their documents say that the foreign APIs are, by dialect."""
+NATIVE = "AGENTMESH_NATIVE_PORTS"
+"""Where they shall be instead, as JSON."""
 
 _JOBS = "agentmesh-jobs-"
 _CLEAN_S = 0.5
@@ -92,15 +94,20 @@ def settled(options: Options) -> Iterator[Plan]:
         try:
             inside = stack.enter_context(sockets.folder())
             port = _front_port(options, host, stack)
-            if options.native_ports:
-                _check_native(options.host, host, port)
+            native = native_ports(options, os.environ)
+            _check_native(native, options.host, host, port)
         except (ports.PortsExhausted, sockets.NoFolder) as error:
             raise UsageError(str(error)) from error
-        yield make(options, host, port, inside, jobs)
+        yield make(options, host, port, inside, jobs, native)
 
 
-def make(options: Options, host: str, port: int, inside: pathlib.Path, jobs: pathlib.Path) -> Plan:
-    """Return the plan for this front door: the sockets of what is behind it are `inside`, and `jobs` write there."""
+def make(
+    options: Options, host: str, port: int, inside: pathlib.Path, jobs: pathlib.Path, native: Mapping[str, int]
+) -> Plan:
+    """Return the plan for this front door: the sockets of what is behind it are `inside`, and `jobs` write there.
+
+    `native` are ports that the front door listens on, too, by dialect.
+    """
     probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
     addresses = {name: f"unix:{inside}/{name}.sock" for name, service in SERVICES.items() if service.probe == "grpc"}
     nursery = str(inside / "nursery.sock")
@@ -127,8 +134,8 @@ def make(options: Options, host: str, port: int, inside: pathlib.Path, jobs: pat
     )
     for name in (*SERVICES, "web"):  # everything is in that folder
         env.pop(f"AGENTMESH_{name.upper()}_ADDRESS", None)
-    if options.native_ports:
-        env["AGENTMESH_NATIVE_PORTS"] = json.dumps(NATIVE_PORTS)
+    if native:
+        env[NATIVE] = json.dumps(native)
     if options.examples:
         env["AGENTMESH_IMPORT_ALIASES"] = ",".join(f"{old}={new}" for old, new in IMPORT_ALIASES.items())
     url = f"http://{_bracketed(options.host)}:{port}"
@@ -194,11 +201,26 @@ def _front_port(options: Options, host: str, stack: contextlib.ExitStack) -> int
     )
 
 
-def _check_native(typed: str, host: str, port: int) -> None:
-    for dialect, number in NATIVE_PORTS.items():
+def native_ports(options: Options, environ: Mapping[str, str]) -> Mapping[str, int]:
+    """Return the ports that foreign APIs are at, too, by dialect.  Raises `UsageError`."""
+    said = environ.get(NATIVE, "")
+    if not said:
+        return NATIVE_PORTS if options.native_ports else {}
+    try:
+        native = json.loads(said)
+    except ValueError:
+        native = None
+    if not isinstance(native, dict) or not all(type(port) is int and 0 < port < 65_536 for port in native.values()):
+        raise UsageError(f"{NATIVE} is no JSON object of ports by dialect, such as {json.dumps(NATIVE_PORTS)}")
+    return native
+
+
+def _check_native(native: Mapping[str, int], typed: str, host: str, port: int) -> None:
+    for dialect, number in native.items():
         if number == port or not ports.is_free(host, number):
             raise UsageError(
-                f"port {number} of {typed}, which is {dialect}'s, is in use: free it, or leave --native-ports out"
+                f"port {number} of {typed}, which is {dialect}'s, is in use: free it, leave --native-ports out, or say "
+                f"another in {NATIVE}"
             )
 
 

@@ -102,8 +102,10 @@ class World:
 
     def process(self, part: str) -> psutil.Process:
         """Return the process of a part."""
-        if part == "worker":
-            return self._worker()
+        if part in ("worker", "zygote", "host"):
+            # Each is forked of the next: the worker that runs the crew, the zygote, the host.
+            ancestry = [self._worker(), *self._worker().parents()]
+            return ancestry[("worker", "zygote", "host").index(part)]
         if part == "edge":
             (envoy,) = [one for one in psutil.Process(self.mesh.process.pid).children(True) if "envoy" in one.name()]
             return envoy
@@ -156,7 +158,7 @@ def in_the_middle(world: World) -> str:
     return name
 
 
-PARTS = ("worker", "nursery", "runner", "registry", "auth", "payments", "ledger", "gateway", "edge")
+PARTS = ("worker", "zygote", "host", "nursery", "runner", "registry", "auth", "payments", "ledger", "gateway", "edge")
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -174,7 +176,7 @@ def test_a_crew_lives_through_the_end_of_any_process(world: World, part: str) ->
     job = world.get(name)
     assert job_pb2.JOB_STATE_SUCCEEDED == job.state, job
     assert counts["plain"] == world.models.counts["plain"], "the first task ran twice"
-    held = part in ("worker", "nursery")
+    held = part in ("worker", "zygote", "host", "nursery")
     assert counts["gate"] + held == world.models.counts["gate"]
     assert (2 if held else 1) == job.attempt
     assert list(range(1, len(events) + 1)) == [event.seq for event in events]

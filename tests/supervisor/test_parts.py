@@ -1,7 +1,6 @@
 """The supervisor's parts, each with real processes, sockets and pipes."""
 
 import asyncio
-import contextlib
 import json
 import os
 import pathlib
@@ -257,17 +256,32 @@ def test_what_jobs_of_a_killed_mesh_have_left_is_the_next_nurserys_to_remove(tmp
     assert not run_dir.exists()
 
 
-def test_native_ports_are_told_to_the_front_door(tmp_path: pathlib.Path) -> None:
-    """Those of the documents, and none unless they are asked for; one that is in use is named."""
-    asked = plan.Options(data_dir=tmp_path, native_ports=True, port=0)
-    told = plan.make(asked, "127.0.0.1", 3370, tmp_path, tmp_path)
+@pytest.mark.parametrize(
+    ("asked", "said", "ports"),
+    [
+        (True, "", {"codex": 5246, "kasal": 8000, "koda": 8090}),
+        (False, "", {}),
+        (True, '{"koda": 18090}', {"koda": 18090}),
+        (False, '{"koda": 18090}', {"koda": 18090}),
+    ],
+)
+def test_native_ports_are_told_to_the_front_door(
+    tmp_path: pathlib.Path, asked: bool, said: str, ports: dict[str, int]
+) -> None:
+    """Those of the documents, or those that the environment names; none unless they are asked for."""
+    options = plan.Options(data_dir=tmp_path, native_ports=asked, port=0)
+    native = plan.native_ports(options, {"AGENTMESH_NATIVE_PORTS": said})
+    told = plan.make(options, "127.0.0.1", 3370, tmp_path, tmp_path, native)
 
-    assert {"codex": 5246, "kasal": 8000, "koda": 8090} == json.loads(told.env["AGENTMESH_NATIVE_PORTS"])
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # or somebody else has it
-            stack.enter_context(socket.create_server(("127.0.0.1", 8090)))
-        with pytest.raises(plan.UsageError, match="is in use"), plan.settled(asked):
-            pass
+    assert ports == native
+    assert ports == json.loads(told.env.get("AGENTMESH_NATIVE_PORTS", "{}"))
+
+
+@pytest.mark.parametrize("said", ["{", "[]", '{"koda": 0}', '{"koda": true}', '{"koda": "8090"}', '{"koda": 65536}'])
+def test_native_ports_that_are_none_are_refused(said: str) -> None:
+    """The line names the setting."""
+    with pytest.raises(plan.UsageError, match="AGENTMESH_NATIVE_PORTS"):
+        plan.native_ports(plan.Options(), {"AGENTMESH_NATIVE_PORTS": said})
 
 
 @pytest.mark.parametrize(("before", "told"), [(None, "mesh.lan"), ("other.lan", "other.lan,mesh.lan")])
@@ -279,6 +293,6 @@ def test_the_name_that_was_typed_is_one_of_the_mesh(
     if before is not None:
         monkeypatch.setenv(plan.ALLOWED_HOSTS, before)
     asked = plan.Options(data_dir=tmp_path, host="mesh.lan")
-    made = plan.make(asked, "127.0.0.1", 3370, tmp_path, tmp_path)
+    made = plan.make(asked, "127.0.0.1", 3370, tmp_path, tmp_path, {})
 
     assert told == made.env["AGENTMESH_ALLOWED_HOSTS"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from agentmesh.supervisor import opening, ports
+from agentmesh.supervisor.plan import NATIVE, NATIVE_PORTS
 from agentmesh.testing import MeshDidNotStart, running_mesh
 
 UP = [sys.executable, "-P", "-m", "agentmesh.cli", "up"]
@@ -185,6 +187,41 @@ def test_a_port_in_use_is_refused(tmp_path: pathlib.Path) -> None:
         f"agentmesh: port {port} of 127.0.0.1 is in use: choose another with --port, or --port 0 for a free one\n"
         == refused.stderr
     )
+
+
+def test_each_native_port_answers_the_first_call_of_its_document() -> None:
+    """The mesh is at the documented ports, or at those that the setting names, beside its own."""
+    free, holds = ports.reserve(len(NATIVE_PORTS))
+    at = dict(zip(NATIVE_PORTS, free, strict=True))
+    env = {NATIVE: json.dumps(at)}
+    with contextlib.ExitStack() as stack:
+        for hold in holds:
+            stack.enter_context(hold)
+        stack.enter_context(running_mesh(env=env, options=["--native-ports"]))
+        http = stack.enter_context(httpx.Client(timeout=30))
+
+        codex = http.post(f"http://localhost:{at['codex']}/api/query/health", json={})
+        password = {"email": "admin", "password": "admin"}
+        kasal = http.post(f"http://localhost:{at['kasal']}/api/v1/auth/login", json=password)
+        koda = http.get(f"http://localhost:{at['koda']}/api/runtime/ready")
+        deadline = time.monotonic() + 60
+        while koda.status_code != 200 and time.monotonic() < deadline:  # agents are served a moment after all the rest
+            koda = http.get(f"http://localhost:{at['koda']}/api/runtime/ready")
+
+        assert (200, True) == (codex.status_code, codex.json())
+        assert (200, "bearer") == (kasal.status_code, kasal.json()["token_type"])
+        assert (200, "ready") == (koda.status_code, koda.json()["status"])
+
+
+def test_a_native_port_in_use_is_refused(tmp_path: pathlib.Path) -> None:
+    """One line says whose it is, and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        env = {NATIVE: json.dumps({"koda": taken.getsockname()[1]})}
+        refused = _up("--native-ports", "--port", "0", "--data-dir", str(tmp_path), env=env)
+
+    assert 2 == refused.returncode
+    assert "which is koda's, is in use" in refused.stderr
+    assert 1 == refused.stderr.count("\n")
 
 
 def test_of_two_meshes_at_once_on_one_port_one_is_ready(tmp_path: pathlib.Path) -> None:

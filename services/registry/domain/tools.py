@@ -91,7 +91,7 @@ BUILTINS = {
         _builtin(
             "web_search",
             "research",
-            "Searches the web, and returns titles, addresses and extracts of what it found.",
+            "Search the web: not configured on this mesh, so it finds nothing and says so.",
             '{"type":"object","properties":{"query":{"type":"string","minLength":1,"maxLength":1000}},'
             '"required":["query"],"additionalProperties":false}',
         ),
@@ -105,9 +105,9 @@ BUILTINS = {
         _builtin(
             "file_reader",
             "data",
-            "Reads a text file of the job, named by its path there.",
-            '{"type":"object","properties":{"path":{"type":"string","minLength":1,"maxLength":1000}},'
-            '"required":["path"],"additionalProperties":false}',
+            "Read files that came with the job, each by its name.",
+            '{"type":"object","properties":{"name":{"type":"string","minLength":1,"maxLength":1000}},'
+            '"required":["name"],"additionalProperties":false}',
         ),
     )
 }

@@ -1,0 +1,40 @@
+"""Options that several commands have: written once, as the parameters of a function that makes fields of them."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+Fields = dict[str, Any]
+"""What was given, by the name of the field."""
+
+
+def given(**values: Any) -> Fields:
+    """Return those values that are given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def having(shared: Callable[..., Fields]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of `shared`, where its parameter `fields` stands; that gets what `shared` returns.
+
+    What a command says after `fields` is listed behind those options in its help.
+    """
+    options = inspect.signature(shared).parameters
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            parameters += options.values() if parameter.name == "fields" else [parameter]
+
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            fields = shared(**{name: values.pop(name) for name in options})
+            command(fields=fields, **values)
+
+        # What typer reads.
+        called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return called
+
+    return decorated
