@@ -13,7 +13,7 @@ import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from meshkit import client, databases, endpoints, identity, secrets
+from meshkit import client, databases, endpoints, handed, identity, secrets
 from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
@@ -130,13 +130,24 @@ S = TypeVar("S", bound=Settings)
 
 
 def from_environment(kind: type[S]) -> S:
-    """Read settings; if one cannot be read, name it on stderr and exit with 2.  For `main`s only."""
+    """Read settings; if one cannot be read, name it on stderr and exit with 2.  For `main`s only.
+
+    Secrets are those that we were handed, if we were, and else in the environment, too.
+    """
     try:
-        return kind()
+        return kind(**_fields(kind, handed.take()))
     except pydantic.ValidationError as error:
         wrong = [f"AGENTMESH_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
         print(f"agentmesh: {'; '.join(wrong)}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _fields(kind: type[S], settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return the values of settings by the names under which `kind` takes them."""
+    names = {name: str(field.validation_alias or name) for name, field in kind.model_fields.items()}
+    prefix = kind.model_config.get("env_prefix", "")
+    settings_of = {name: alias if alias != name else f"{prefix}{name}".upper() for name, alias in names.items()}
+    return {names[name]: settings[setting] for name, setting in settings_of.items() if setting in settings}
 
 
 @contextlib.asynccontextmanager

@@ -7,11 +7,11 @@ has read its command line.
 import json
 import os
 import pathlib
-import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from agentmesh.supervisor import handing
 from agentmesh.supervisor.services import SERVICES
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -51,7 +51,7 @@ def up(
         "log_level": log_level.lower(),
         "native_ports": native_ports,
     }
-    _become("agentmesh.supervisor", json.dumps(options))
+    handing.become("agentmesh.supervisor", json.dumps(options))
 
 
 def serve(
@@ -69,10 +69,4 @@ def serve(
         raise typer.BadParameter(f"there is no service {service!r}: choose one of {', '.join(SERVICES)}")
     if data_dir is not None:
         os.environ["AGENTMESH_DATA_DIR"] = str(data_dir)
-    _become(chosen.module)
-
-
-def _become(module: str, *arguments: str) -> NoReturn:
-    """Go on as `python -m MODULE`, in this process and without anything that was imported to read the command line."""
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
+    handing.become(chosen.module, secrets_of=chosen.secrets)

@@ -1,5 +1,15 @@
-"""Start the nursery."""
+"""Start the nursery, in an environment that may be everybody's."""
 
-from agentmesh.host.nursery import main
+import os
+import sys
 
-main()
+from agentmesh.host.own import environment
+
+if __name__ == "__main__":
+    passed = environment.allowed(os.environ)
+    if passed != dict(os.environ):  # what we were started with can be read in /proc as long as we run
+        command = [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m", "agentmesh.host", *sys.argv[1:]]
+        os.execve(sys.executable, command, passed)
+    from agentmesh.host.nursery import main
+
+    main()

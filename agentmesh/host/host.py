@@ -169,6 +169,7 @@ class Host:
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 5_000),
             ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),  # that one is the app's
         ]
         async with grpc.aio.insecure_channel(self._spec.runner_address, options=options) as channel:
             stub = host_pb2_grpc.HostServiceStub(channel)

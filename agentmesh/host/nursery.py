@@ -2,7 +2,8 @@
 
 It listens on a unix socket: it is told `NurseryOrder`s and says `NurseryEvent`s, each behind its length
 (`frames.Pieces`).  One client at a time: a runner that restarts takes over from the one before, and finds the hosts
-still working.  A client that does not keep to the protocol, or does not listen, loses its connection.
+still working.  A client that does not keep to the protocol, or does not listen, loses its connection; one that is not
+of the mesh (`peers`), such as a job, gets none.
 """
 
 import asyncio
@@ -22,9 +23,9 @@ from google.protobuf.message import DecodeError
 from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
-from agentmesh.host import host, job, rehearsal
+from agentmesh.host import host, job, peers, rehearsal
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
-from agentmesh.host.own import folders
+from agentmesh.host.own import environment, folders
 from agentmesh.host.processes import describe_exit, die_with_parent
 
 # Imported before the first fork, so that every app shares these pages.
@@ -41,8 +42,10 @@ def main() -> None:
 
     Folders of jobs are made in `hosts`, in the folder that `AGENTMESH_JOBS_DIR` names, or beside the socket.
     """
-    path = pathlib.Path(os.environ["AGENTMESH_NURSERY"])
-    jobs_dir = pathlib.Path(os.environ.get("AGENTMESH_JOBS_DIR") or path.parent) / "hosts"
+    path = pathlib.Path(os.environ[environment.NURSERY])
+    jobs_dir = pathlib.Path(os.environ.get(environment.JOBS_DIR) or path.parent) / "hosts"
+    for name in environment.OF_THE_NURSERY:
+        os.environ.pop(name, None)
     jobs_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # a host of another user must get to its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches us all; the supervisor decides
     for module in _PRELOAD:
@@ -119,6 +122,10 @@ class _Nursery:
         except OSError as error:  # no descriptors for it now: it waits in the listener's line
             print(f"nursery: nobody can connect now: {error.strerror}", file=sys.stderr)
             time.sleep(_ACCEPT_AGAIN_S)
+            return
+        if why_not := peers.why_not(peers.of(client)):
+            print(f"nursery: somebody who connects is refused: {why_not}", file=sys.stderr)
+            client.close()
             return
         self._hang_up()
         client.settimeout(_CLIENT_S)

@@ -7,9 +7,11 @@ import json
 import pathlib
 import sys
 
-from agentmesh.supervisor import up
+from agentmesh.supervisor import handing, up
 from agentmesh.supervisor.plan import Options
 
 if __name__ == "__main__":
+    if not handing.is_clean():
+        handing.become("agentmesh.supervisor", *sys.argv[1:])
     options = json.loads(sys.argv[1])
-    sys.exit(up.run(Options(**{**options, "data_dir": pathlib.Path(options["data_dir"])})))
+    sys.exit(up.run(Options(**{**options, "data_dir": pathlib.Path(options["data_dir"])}), handing.handed()))

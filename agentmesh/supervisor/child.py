@@ -7,10 +7,10 @@ import pathlib
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from agentmesh.supervisor import plan
+from agentmesh.supervisor import handing, plan
 from agentmesh.supervisor.logs import LogPump
 
 _LEASH = pathlib.Path(__file__).with_name("leash.py")
@@ -43,17 +43,26 @@ class Process(Protocol):
         """Wait until it ends; return its `returncode`."""
 
 
-Fork = Callable[[str, str, dict[str, str]], Awaitable[Process]]
-"""Start a name's module in an environment, from what is imported already.  Raises `CannotStart`."""
+Fork = Callable[[str, str, dict[str, str], Mapping[str, str]], Awaitable[Process]]
+"""Start a name's module in an environment with secrets, from what is imported already.  Raises `CannotStart`."""
 
 
 async def spawn(
-    name: str, argv: list[str], env: dict[str, str], logs: LogPump, *, stdin: int = asyncio.subprocess.DEVNULL
+    name: str,
+    argv: list[str],
+    env: dict[str, str],
+    logs: LogPump,
+    *,
+    stdin: int = asyncio.subprocess.DEVNULL,
+    secrets: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
     """Start a program that dies with us, in a session of its own: Ctrl-C at the terminal reaches only us.
 
-    What it prints goes to `logs`.
+    What it prints goes to `logs`.  It finds `secrets` in its standard input, if there are any.
     """
+    if secrets:
+        with handing.handing(secrets, env) as (stdin, env):
+            return await spawn(name, argv, env, logs, stdin=stdin)
     reader, writer = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -76,8 +85,18 @@ async def spawn(
 class Child:
     """Keeps one program of the plan running; it is forked if there is a way to, or else a program of its own."""
 
-    def __init__(self, spec: plan.ChildSpec, env: dict[str, str], logs: LogPump, fork: Fork | None = None) -> None:
+    def __init__(
+        self,
+        spec: plan.ChildSpec,
+        env: dict[str, str],
+        logs: LogPump,
+        *,
+        secrets: Mapping[str, str] | None = None,
+        fork: Fork | None = None,
+    ) -> None:
+        """`secrets` are handed over at each start."""
         self.spec = spec
+        self._secrets = secrets or {}
         self._env = env
         self._logs = logs
         self._fork = fork
@@ -123,8 +142,8 @@ class Child:
 
     async def _start(self) -> Process:
         if self._fork is not None:
-            return await self._fork(self.spec.name, self.spec.service.module, self._env)
-        return await spawn(self.spec.name, plan.command(self.spec), self._env, self._logs)
+            return await self._fork(self.spec.name, self.spec.service.module, self._env, self._secrets)
+        return await spawn(self.spec.name, plan.command(self.spec), self._env, self._logs, secrets=self._secrets)
 
     def end(self) -> None:
         """Ask the program to end, and do not start it again."""

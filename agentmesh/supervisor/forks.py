@@ -5,8 +5,10 @@ import json
 import os
 import socket
 import sys
+import types
 from collections.abc import Mapping, Sequence
 
+from agentmesh.supervisor import handing
 from agentmesh.supervisor.child import CannotStart, how_it_ended, kill_group, spawn
 from agentmesh.supervisor.logs import LogPump
 
@@ -62,18 +64,23 @@ class Forkserver:
         """The running forkserver, if there is one."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
-    async def fork(self, name: str, module: str, env: Mapping[str, str]) -> Forked:
-        """Fork a process that runs `module`; what it prints goes to the log as `name`'s.  Raises `CannotStart`."""
+    async def fork(
+        self, name: str, module: str, env: Mapping[str, str], secrets: Mapping[str, str] = types.MappingProxyType({})
+    ) -> Forked:
+        """Fork a process that runs `module`; what it prints goes to the log as `name`'s.  Raises `CannotStart`.
+
+        It finds `secrets` in its standard input; the forkserver sees none of them.
+        """
+        with handing.handing(secrets, env) as (stdin, env):
+            return await self._fork(name, module, env, stdin)
+
+    async def _fork(self, name: str, module: str, env: Mapping[str, str], stdin: int) -> Forked:
         changes: dict[str, str | None] = dict.fromkeys(self._env.keys() - env.keys())
         changes.update({key: value for key, value in env.items() if self._env.get(key) != value})
         order = json.dumps({"module": module, "environ": changes}).encode()
         reader, writer = os.pipe()
         try:
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            try:
-                answer = json.loads(await self._ask(order, [nothing, writer]))
-            finally:
-                os.close(nothing)
+            answer = json.loads(await self._ask(order, [stdin, writer]))
             if "pid" not in answer:
                 raise CannotStart(answer["error"])
             forked = Forked(answer["pid"])

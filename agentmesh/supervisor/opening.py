@@ -18,6 +18,7 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from agentmesh.client import AsyncClient, CrewPlan, MeshError
+from agentmesh.supervisor import handing
 
 READY_WITHIN_S = 60.0
 _RETRY_S = 0.02
@@ -112,10 +113,10 @@ def _example(name: str) -> str:
     return importlib.resources.files("examples.agents").joinpath(name).read_text("utf-8")
 
 
-async def boot_examples(url: str) -> None:
+async def boot_examples(url: str, password: str) -> None:
     """Add the examples that are not there yet, and boot those that have flows.  Raises `MeshError`."""
     async with AsyncClient(url) as mesh:
-        await mesh.login(ADMIN_LOGIN, os.environ.get("AGENTMESH_ADMIN_PASSWORD", ADMIN_LOGIN))
+        await mesh.login(ADMIN_LOGIN, password)
         await define_examples(mesh)
         there = {expose.name async for expose in mesh.exposes()}
         for name, (display_name, import_path) in EXAMPLES.items():
@@ -140,6 +141,7 @@ async def main() -> int:
     parser.add_argument("parts", nargs="*")
     parser.add_argument("--examples", action="store_true")
     arguments = parser.parse_args()
+    password = handing.handed().get(handing.ADMIN_PASSWORD) or ADMIN_LOGIN
     started = time.monotonic()
     late = await wait_for_all(arguments.parts)
     if late:
@@ -147,7 +149,7 @@ async def main() -> int:
         return 1
     if arguments.examples:
         try:
-            await boot_examples(arguments.url)
+            await boot_examples(arguments.url, password)
         except MeshError as error:
             # The mesh runs; somebody may have changed the password or a bootstrap on purpose.
             print(f"the examples were not booted: {error}", file=sys.stderr)

@@ -9,14 +9,15 @@ import pathlib
 import socket
 import sys
 import tempfile
+import types
 from collections.abc import Iterator, Mapping
 
-from agentmesh.host.own import folders
+from agentmesh.host.own import environment, folders
 from agentmesh.loopback import is_loopback
-from agentmesh.supervisor import ports, sockets
+from agentmesh.supervisor import handing, ports, sockets
+from agentmesh.supervisor.handing import ADMIN_PASSWORD
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
-ADMIN_PASSWORD = "AGENTMESH_ADMIN_PASSWORD"
 ALLOWED_HOSTS = "AGENTMESH_ALLOWED_HOSTS"
 
 # The examples of the kodosumi documentation name these modules in their bootstraps.
@@ -79,16 +80,18 @@ class Plan:
     """What people type: `http://HOST:PORT`."""
     probe_url: str
     """The same front door, by an address that can be connected to: 0.0.0.0 cannot."""
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    """Settings that are in no environment: each program is handed its own."""
 
 
 @contextlib.contextmanager
-def settled(options: Options) -> Iterator[Plan]:
+def settled(options: Options, secrets: Mapping[str, str] = types.MappingProxyType({})) -> Iterator[Plan]:
     """Check the options, take the data directory and the ports, and yield the plan; give all back at the end.
 
-    Raises `UsageError`.
+    `secrets` are the settings that are in no environment.  Raises `UsageError`.
     """
     host = _address(options.host)
-    _refuse_open_door(options.host, host)
+    _refuse_open_door(options.host, host, secrets.get(ADMIN_PASSWORD, ""))
     with contextlib.ExitStack() as stack:
         jobs = stack.enter_context(_owned(options.data_dir))
         try:
@@ -98,7 +101,7 @@ def settled(options: Options) -> Iterator[Plan]:
             _check_native(native, options.host, host, port)
         except (ports.PortsExhausted, sockets.NoFolder) as error:
             raise UsageError(str(error)) from error
-        yield make(options, host, port, inside, jobs, native)
+        yield dataclasses.replace(make(options, host, port, inside, jobs, native), secrets=secrets)
 
 
 def make(
@@ -116,7 +119,7 @@ def make(
         ChildSpec(name=name, service=service, address=addresses[name]) for name, service in SERVICES.items()
     )
     env = dict(
-        os.environ,
+        handing.of_services(os.environ),
         AGENTMESH_DATA_DIR=str(options.data_dir.resolve()),
         AGENTMESH_SOCKETS_DIR=str(inside),
         AGENTMESH_HOST=host,
@@ -158,11 +161,11 @@ def preloads(plan: Plan) -> list[str]:
 
 
 def child_env(spec: ChildSpec, env: dict[str, str]) -> dict[str, str]:
-    """Return the environment of a child."""
+    """Return the environment of a child.  What an operator lets through to apps, only who loads apps gets."""
     if not spec.service.loads_apps:
         return env
     path = [os.getcwd(), *filter(None, [env.get("PYTHONPATH")])]
-    return {**env, "PYTHONPATH": os.pathsep.join(path)}
+    return environment.allowed({**os.environ, **env, "PYTHONPATH": os.pathsep.join(path)})
 
 
 def _address(host: str) -> str:
@@ -173,8 +176,8 @@ def _address(host: str) -> str:
     return str(min(infos, key=lambda info: info[0] != socket.AF_INET)[4][0])
 
 
-def _refuse_open_door(typed: str, host: str) -> None:
-    if not is_loopback(host) and os.environ.get(ADMIN_PASSWORD) in (None, "", "admin"):
+def _refuse_open_door(typed: str, host: str, password: str) -> None:
+    if not is_loopback(host) and password in ("", "admin"):
         raise UsageError(
             f"--host {typed} can be reached from other machines, and the admin's password would be the default: "
             f"set {ADMIN_PASSWORD} (not to 'admin') first"

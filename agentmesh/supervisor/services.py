@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from agentmesh.supervisor.handing import ADMIN_PASSWORD, DATABASE_URL, ENCRYPTION_KEY, OF_KODA, PAYMENTS, PROVIDERS
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
@@ -16,17 +18,26 @@ class Service:
     """What the forkserver imports for it.  Without, it is not forked: it starts an interpreter of its own."""
     loads_apps: bool = False
     """Whether the directory the mesh was started in is on its import path."""
+    secrets: tuple[str, ...] = ()
+    """Settings that it is handed, and no other program is."""
 
 
+_KEPT = (DATABASE_URL, ENCRYPTION_KEY)
 _EDGE = ("gateway.dialects", "gateway.edge.bootstrap", "gateway.edge.envoy")
 
 SERVICES = {
-    "auth": Service(module="services.auth", preload=("services.auth.app",), stop_order=3),
-    "registry": Service(module="services.registry", preload=("services.registry.app",), stop_order=3),
-    "runner": Service(module="services.runner", preload=("services.runner.app",), stop_order=2),
-    "payments": Service(module="services.payments", preload=("services.payments.app",), stop_order=3),
-    "ledger": Service(module="services.ledger", preload=("services.ledger.app",), stop_order=3),
-    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2),
+    "auth": Service(
+        module="services.auth", preload=("services.auth.app",), stop_order=3, secrets=(ADMIN_PASSWORD, DATABASE_URL)
+    ),
+    "registry": Service(module="services.registry", preload=("services.registry.app",), stop_order=3, secrets=_KEPT),
+    "runner": Service(module="services.runner", preload=("services.runner.app",), stop_order=2, secrets=_KEPT),
+    "payments": Service(
+        module="services.payments", preload=("services.payments.app",), stop_order=3, secrets=(PAYMENTS, DATABASE_URL)
+    ),
+    "ledger": Service(
+        module="services.ledger", preload=("services.ledger.app",), stop_order=3, secrets=(PROVIDERS, DATABASE_URL)
+    ),
+    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2, secrets=OF_KODA),
     "nursery": Service(module="agentmesh.host", probe="socket", loads_apps=True, stop_order=3),
     "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1),
 }

@@ -5,9 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from agentmesh.supervisor import forks, orphans, plan
+from agentmesh.supervisor import forks, handing, orphans, plan
 from agentmesh.supervisor.child import Child, GaveUp, kill_group, spawn
 from agentmesh.supervisor.forks import Forkserver
 from agentmesh.supervisor.logs import LogPump
@@ -19,15 +19,15 @@ _EDGE_END_S = 0.5
 _REAP_EVERY_S = 1.0
 
 
-def run(options: plan.Options) -> int:
-    """Run a mesh until SIGTERM or SIGINT; return the exit code.
+def run(options: plan.Options, secrets: Mapping[str, str]) -> int:
+    """Run a mesh until SIGTERM or SIGINT; return the exit code.  `secrets` are settings that not every program gets.
 
     0: it was told to end.  1: it did not become ready.  2: the options cannot be met; stderr has one line about it.
     """
     try:
-        with plan.settled(options) as settled:
+        with plan.settled(options, secrets) as settled:
             return asyncio.run(_run(settled, options))
-    except plan.UsageError as error:
+    except (plan.UsageError, handing.TooLong) as error:
         print(f"agentmesh: {error}", file=sys.stderr)
         return EXIT_USAGE
 
@@ -42,6 +42,7 @@ async def _run(settled: plan.Plan, options: plan.Options) -> int:
             spec,
             plan.child_env(spec, settled.env),
             logs,
+            secrets=handing.chosen(settled.secrets, spec.service.secrets),
             fork=forkserver.fork if spec.service.preload and forks.POSSIBLE else None,
         )
         for spec in settled.children
@@ -98,7 +99,8 @@ async def _open(settled: plan.Plan, options: plan.Options, logs: LogPump) -> int
     argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
     argv += [f"{spec.name}={spec.service.probe}={spec.address}" for spec in settled.children]
     argv += ["--examples"] if options.examples else []
-    process = await spawn("mesh", argv, settled.env, logs)
+    secrets = handing.chosen(settled.secrets, (handing.ADMIN_PASSWORD,))
+    process = await spawn("mesh", argv, settled.env, logs, secrets=secrets)
     try:
         return await process.wait()
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import pathlib
 import resource
 import signal
@@ -18,6 +19,7 @@ from tests.faults.plan import Fault, Kind
 ROOT = pathlib.Path(__file__).parents[2]
 READY_S = 60.0
 ENDED_S = 20.0
+_MARKER = "AM_FAULTS_DATA_DIR"
 _MODULES = {
     "services.auth": "auth",
     "services.registry": "registry",
@@ -58,6 +60,8 @@ class Supervised:
                 stderr=sink,
                 text=True,
                 cwd=ROOT,
+                # So that processes with an app's code, which are told nothing of the mesh, can be told from others.
+                env={**os.environ, "AGENTMESH_PASS_ENV": _MARKER, _MARKER: str(self.data_dir.resolve())},
             )
         assert self._process.stdout is not None
         try:
@@ -98,11 +102,11 @@ class Supervised:
 
     def everybody(self) -> Iterator[psutil.Process]:
         """Yield every living process that was started for this mesh, whoever is its parent."""
-        marker = f"AGENTMESH_DATA_DIR={self.data_dir.resolve()}".encode()
+        markers = {f"{name}={self.data_dir.resolve()}".encode() for name in (_MARKER, "AGENTMESH_DATA_DIR")}
         for process in psutil.process_iter():
             with contextlib.suppress(OSError, psutil.Error):
                 environ = pathlib.Path(f"/proc/{process.pid}/environ").read_bytes()
-                if marker in environ.split(b"\0") and process.status() != psutil.STATUS_ZOMBIE:
+                if markers.intersection(environ.split(b"\0")) and process.status() != psutil.STATUS_ZOMBIE:
                     yield process
 
     def find(self, part: str) -> list[psutil.Process]:

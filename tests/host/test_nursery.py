@@ -149,3 +149,46 @@ def test_what_hosts_of_a_nursery_before_it_have_left_is_removed(tmp_path: pathli
             until(lambda: not os.listdir(tmp_path / "hosts"))
         finally:
             process.terminate()
+
+
+_CONNECT = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as sock:
+    sock.connect(sys.argv[1])
+    try:
+        sock.sendall(b"\\xff" * 8)
+        heard = sock.recv(1)
+    except OSError:
+        heard = b""
+    sys.exit(len(heard))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_PEERCRED")
+def test_who_is_not_of_the_mesh_gives_no_orders(path: pathlib.Path) -> None:
+    """A stranger of the same user hears nothing, and does not take the runner's place."""
+    with talking(path) as talk:
+        talk.hear()
+        # Not a child of whoever has started the nursery, as its runner is, but a child's.
+        stranger = subprocess.run(["/bin/sh", "-c", '"$0" -c "$1" "$2"; exit $?', sys.executable, _CONNECT, str(path)])
+        talk.say(NurseryOrder(start=spec("demo-5")))
+        talk.say(NurseryOrder(stop="demo-5"))
+        end = talk.hear().exited
+
+    assert 0 == stranger.returncode
+    assert "demo-5" == end.host_id
+
+
+def test_its_hosts_are_told_nothing_of_it(tmp_path: pathlib.Path) -> None:
+    """It starts itself anew where it was given more than apps may have."""
+    environment = {**os.environ, "AGENTMESH_NURSERY": str(tmp_path / "n"), "SOMEBODYS_KEY": "x"}
+    with subprocess.Popen([sys.executable, "-P", "-m", "agentmesh.host"], env=environment) as process:
+        try:
+            until((tmp_path / "n").exists)
+            found = psutil.Process(process.pid)
+            environ, command = found.environ(), found.cmdline()
+        finally:
+            process.terminate()
+
+    assert "SOMEBODYS_KEY" not in environ
+    assert ["-P", "-m", "agentmesh.host"] == command[1:]
