@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults lock audit clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults fuzz lock audit clean
 
 setup: $(STAMP)
 
@@ -58,6 +58,9 @@ bench: setup  ## figures of a real mesh beside their targets
 
 bench-peers: setup  ## the mesh beside DBOS and LangGraph, which it installs under .peers/
 	$(BIN)/python -m benchmarks.peers
+
+fuzz: setup  ## nonsense at every door by a seed: some minutes
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 faults: setup  ## 500 seeded faults under load, and the promises they broke: a quarter of an hour
 	$(BIN)/python -m tests.faults $(FAULTS)

@@ -1,0 +1,1 @@
+"""Nonsense at every door, by a seed: nothing breaks, nothing ends, nothing hangs."""
