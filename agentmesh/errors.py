@@ -16,6 +16,8 @@ GLOBAL = "_global_"
 """The key of messages that belong to no field (spec: kodosumi §2.4)."""
 
 DESCRIPTION_CHARS_MAX = 8_192
+# What is looked at of a longer text: to look for paths in all of it takes seconds for a few megabytes.
+_LOOKED_AT_CHARS = 4 * DESCRIPTION_CHARS_MAX
 
 
 class KodosumiError(Exception):
@@ -94,10 +96,10 @@ def describe(exc: BaseException, groups_max: int = 8) -> str:
     text = text or name if isinstance(exc, KodosumiError) else f"{name}: {text}" if text else name
     if isinstance(exc, BaseExceptionGroup) and exc.exceptions and groups_max:
         text += f"; first: {describe(exc.exceptions[0], groups_max - 1)}"
-    text = hide_paths(text)
-    if len(text) > DESCRIPTION_CHARS_MAX:
-        text = text[:DESCRIPTION_CHARS_MAX] + "…"
-    return text
+    shown = hide_paths(text[:_LOOKED_AT_CHARS])
+    if len(text) > _LOOKED_AT_CHARS or len(shown) > DESCRIPTION_CHARS_MAX:
+        shown = shown[:DESCRIPTION_CHARS_MAX] + "…"
+    return shown
 
 
 def hide_paths(text: str) -> str:

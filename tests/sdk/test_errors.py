@@ -41,6 +41,15 @@ def test_a_description_is_bounded() -> None:
     assert len(describe(ValueError("x" * 1_000_000))) <= DESCRIPTION_CHARS_MAX + 1
 
 
+def test_of_a_long_text_no_path_is_shown() -> None:
+    """Though only its beginning is looked at, which may be short without them; that more was there is seen."""
+    shown = describe(ValueError("no /usr/lib/x here " * 100_000))
+
+    assert "/usr" not in shown
+    assert shown.startswith("ValueError: no <path> here")
+    assert shown.endswith("…")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
