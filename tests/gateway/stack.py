@@ -81,6 +81,19 @@ class Panel:
         """POST /expose."""
         return await self.call("POST", "/expose/", json=expose)
 
+    async def launched_until_heard(self, target: str) -> list[str]:
+        """Launch what was switched off until the runner, which follows the registry by a stream, has heard of that.
+
+        Return the ids of the jobs that were born meanwhile.
+        """
+        body: dict[str, Any] = {"target": target, "inputs": {}}
+        born = []
+        async with asyncio.timeout(DEADLINE_S):
+            while (answer := await self.call("POST", "/mesh/v1/jobs", json=body)).is_success:
+                born.append(answer.json()["name"].removeprefix("jobs/"))
+        assert answer.status_code == 404, answer.text
+        return born
+
 
 async def sign_in(http: httpx.AsyncClient, name: str, password: str) -> dict[str, str]:
     """Return the headers of somebody's requests.  The cookie is not kept: a test says who calls."""
