@@ -8,9 +8,6 @@ validators of its author run before it.
 
 import asyncio
 import inspect
-import os
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +16,7 @@ from pydantic import BaseModel
 from agentmesh import entry
 from agentmesh.declare import declared_by
 from agentmesh.errors import KodosumiError
+from agentmesh.forked import call_once
 from agentmesh.inject import by_name
 from agentmesh.results import result_json
 from agentmesh.serialize import plain, serialize
@@ -94,17 +92,11 @@ async def _call(run: Callable[[], Any], target: Any = None) -> Any:
 
 
 def _in_a_thread(run: Callable[[], Any]) -> Any:
-    """Call a flow; a fork of the process in which it returns or raises as well ends here."""
-    pid = os.getpid()
+    """Call a flow; what it forks ends here."""
     try:
-        return run()
+        return call_once(run)
     except StopIteration as error:  # a future cannot hold it: asyncio would hang
         raise RuntimeError("the flow raised StopIteration") from error
-    finally:
-        if os.getpid() != pid:
-            if sys.exc_info()[0] is not None:
-                traceback.print_exc()
-            os._exit(0)
 
 
 def _crew_of(target: Any) -> Callable[[], Any]:

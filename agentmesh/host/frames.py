@@ -143,8 +143,10 @@ class Channel:
             finally:
                 self._writer = 0
 
-    def close(self) -> None:
-        """Close our end; a fork of this process closes its own alone."""
+    def forked(self) -> None:
+        """In a fork: close its end, which leaves ours open.  Another thread of ours may have held the lock."""
+        self._lock, self._writer = threading.Lock(), 0
+        self._unsent.clear()
         self.socket.close()
 
     def receive(self) -> tuple[int, bytes] | None:

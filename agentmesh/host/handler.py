@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from agentmesh.errors import describe
+from agentmesh.forked import Pool, end_at_loop
 from agentmesh.host import answers, asgi, connections, limits
 from agentmesh.host.asked import SORTS, Sort, no_answer_within
 from agentmesh.host.frames import Kind, Splitter, pack
@@ -43,6 +44,8 @@ class _Handler:
         """Read questions, answer each in a task of its own."""
         self._sock.setblocking(False)
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(Pool(thread_name_prefix="asyncio"))
+        os.register_at_fork(after_in_child=lambda: end_at_loop(loop, _leave))
         splitter = Splitter()
         app = self._served.app
         async with asgi.lifespan(app.asgi) as state:
@@ -116,6 +119,11 @@ class _Handler:
     async def _tell(self, kind: Kind, message: Message) -> None:
         async with self._lock:  # frames of two answers must not interleave
             await asyncio.get_running_loop().sock_sendall(self._sock, pack(kind, message.SerializeToString()))
+
+
+def _leave() -> NoReturn:
+    """In what an app forks: it answers nobody."""
+    os._exit(0)
 
 
 _ISOLATIONS = {

@@ -21,6 +21,7 @@ from typing import NoReturn
 from mesh.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.execution import execute
+from agentmesh.forked import Pool, part_loop
 from agentmesh.host import carrying, ending
 from agentmesh.host.capture import LineWriter, text_stream
 from agentmesh.host.frames import Channel, Kind
@@ -37,6 +38,7 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     """Take one Run from the channel and carry it out; ends the process."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    loop.set_default_executor(Pool(thread_name_prefix="asyncio"))
     rehearse(loop)
     stop = _Stop(loop)
     frame = channel.receive()
@@ -46,7 +48,7 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     os.environ["KODOSUMI_FID"] = run.job.removeprefix("jobs/")
     os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
     pid = os.getpid()
-    os.register_at_fork(after_in_child=channel.close)  # what a flow forks is no job, wherever it returns to
+    os.register_at_fork(after_in_child=lambda: _be_forked(channel, loop))
     questions = Questions(
         lambda opening: channel.send(Kind.LOCK, opening),
         lambda: _listen(channel, questions),
@@ -70,6 +72,12 @@ def _leave(channel: Channel, job: "_Job", outcome: host_pb2.Outcome, late: str =
             job.emit("stderr", late)
         channel.send(Kind.OUTCOME, outcome.SerializeToString())
     os._exit(0)  # not sys.exit: threads of the flow are not ours to wait for
+
+
+def _be_forked(channel: Channel, loop: asyncio.AbstractEventLoop) -> None:
+    """In what a flow forks: it is no job, wherever it returns to."""
+    channel.forked()
+    part_loop(loop)
 
 
 class _Stop:

@@ -60,6 +60,12 @@ class Outgoing:
         self._unsent = Unsent()
         self._is_due = False
         self._is_watched = False
+        self._is_forked = False
+
+    def forked(self) -> None:
+        """In a fork: say nothing, whatever other threads were about to say; one that says something is lost."""
+        self._lock = threading.Lock()
+        self._is_forked = True
 
     def put(self, data: bytes) -> None:
         """Write a frame, with others of this turn of the loop; called on the loop."""
@@ -81,6 +87,9 @@ class Outgoing:
 
         Raises `KodosumiError` if it may not wait, and has said more than can be kept.
         """
+        if self._is_forked:
+            self._lost()
+            return
         patient = patient and threading.get_ident() != self._thread
         while True:
             with self._lock:

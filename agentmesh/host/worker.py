@@ -30,6 +30,7 @@ from mesh.runner.v1 import host_pb2
 
 from agentmesh import scope
 from agentmesh.errors import hide_paths
+from agentmesh.forked import Pool, end_at_loop
 from agentmesh.host import carrying, streams
 from agentmesh.host.frames import GRACE, NUMBER, Channel, Kind, Splitter, pack_for
 from agentmesh.host.outgoing import Outgoing
@@ -50,7 +51,7 @@ def main(sock: socket.socket, app: LoadedApp) -> NoReturn:
     worker = _Worker(loop, sock, app)
     streams.keep_apart()
     asyncio.all_tasks = asyncio.tasks.all_tasks = worker.tasks_of_job
-    os.register_at_fork(after_in_child=worker.be_none)
+    os.register_at_fork(after_in_child=worker.forked)
     while True:
         try:
             worker.serve()
@@ -84,10 +85,12 @@ class _Worker:
         """Run the loop."""
         self.loop.run_forever()
 
-    def be_none(self) -> None:
+    def forked(self) -> None:
         """In what a flow forks: what it prints is not ours to send, and it ends when it comes back to our loop."""
         scope.job.set(None)
+        self.outgoing.forked()
         self._sock.close()
+        end_at_loop(self.loop, _leave)
 
     def tasks_of_job(self, loop: asyncio.AbstractEventLoop | None = None) -> "set[asyncio.Task[Any]]":
         """Be `asyncio.all_tasks`: a job that cancels all tasks, as `asyncio.run` does at its end, means its own."""
@@ -162,7 +165,7 @@ class _Worker:
             "".join(traceback.StackSummary.extract(_inner(frame), limit=-_STACK_FRAMES).format()).rstrip()
         )
         who = f"{job.job} ({job.entry_point})" if job is not None else "something"
-        print(f"worker: {who} blocks the loop of its worker:\n{stack}", file=sys.__stderr__, flush=True)
+        _log(f"{who} blocks the loop of its worker:\n{stack}")
         if job is not None:
             self._tell(
                 job,
@@ -202,7 +205,7 @@ class _Worker:
     def unblocked(self, for_s: float) -> None:
         """Say that the loop goes on."""
         job, self._blocking = self._blocking, None
-        print(f"worker: the loop goes on after {for_s:.1f} s", file=sys.__stderr__, flush=True)
+        _log(f"the loop goes on after {for_s:.1f} s")
         if job is not None:
             self._tell(job, f"the event loop goes on, after {for_s:.1f} s")
         self.outgoing.send(pack_for(0, Kind.UNBLOCKED))
@@ -212,7 +215,7 @@ class _Worker:
             job.emit("stderr", text, patient=False)
 
 
-class _Pool(concurrent.futures.ThreadPoolExecutor):
+class _Pool(Pool):
     """The loop's threads; a call belongs to the job that makes it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, threads: int) -> None:
@@ -253,8 +256,14 @@ def _is_ours(frame: types.FrameType) -> bool:
     return str(frame.f_globals.get("__name__")).startswith("agentmesh.")
 
 
+def _log(text: str) -> None:
+    """Write a line to the host's log, past Python's streams: what a flow forks meanwhile would find them locked."""
+    with contextlib.suppress(OSError):  # a flow has closed the descriptor
+        os.write(2, f"worker: {text}\n".encode("utf-8", "replace"))
+
+
 def _leave() -> NoReturn:
-    """The host has gone, and takes its jobs with it."""
+    """The host has gone, and takes its jobs with it; or this is a fork of the worker, and no worker."""
     os._exit(0)
 
 

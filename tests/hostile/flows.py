@@ -56,6 +56,25 @@ def ping() -> str:
     return "pong"
 
 
+@app.get("/fork")
+async def fork_and_answer() -> str:
+    """Fork, and answer in both."""
+    await _see_off(os.fork())
+    return "answered"
+
+
+@app.get("/fork_in_a_pool")
+async def fork_in_a_pool_and_answer() -> str:
+    """Fork in a thread of the loop's, and answer once that has ended."""
+    await _see_off(await asyncio.to_thread(os.fork))
+    return "answered"
+
+
+async def _see_off(pid: int) -> None:
+    if pid:
+        await asyncio.to_thread(os.waitpid, pid, 0)
+
+
 @app.get("/page/{how}")
 def page(how: str) -> Response:
     """Answer with more than anybody takes."""
@@ -312,12 +331,14 @@ def threads(inputs: dict[str, Any], tracer: Tracer) -> str:
 
 async def fork(inputs: dict[str, Any], tracer: Tracer) -> str:
     """Fork, and have the child return as well."""
+    children = []
     for _ in range(5):
         pid = os.fork()
         if pid == 0:
             print("from the child")
             return "the child's"
-    await asyncio.to_thread(_reap)
+        children.append(pid)
+    await asyncio.to_thread(lambda: [os.waitpid(child, 0) for child in children])
     return "the parent's"
 
 
@@ -329,12 +350,6 @@ def fork_in_a_thread(inputs: dict[str, Any], tracer: Tracer) -> str:
         raise ValueError("the child's")
     os.waitpid(pid, 0)
     return "the parent's"
-
-
-def _reap() -> None:
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.wait()
 
 
 # -- what belongs to the process -------------------------------------------------------------------------------------
