@@ -1,6 +1,6 @@
 """Whether a caller may: the interceptor that finds out who calls and compares it with the method's rule.
 
-Every service verifies tokens itself: a user's access token (`meshkit.verifier`), a peer's service token against the
+Every service verifies itself what it is sent: a user's access token (`meshkit.verifier`), a peer's badge against the
 mesh's secret (`meshkit.identity`).  Servicers check no roles; they ask `caller()` who it is.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from mesh.gateway.v1 import options_pb2
 
-from meshkit import identity, whence
+from meshkit import whence
 from meshkit.errors import Denied, Unauthenticated
-from meshkit.identity import GUEST_HEADER, SERVICE_HEADER
+from meshkit.identity import SERVICE_HEADER, Badges
 from meshkit.interceptors import AroundInterceptor, Context
-from meshkit.principal import LOCAL, NOBODY, WITHOUT_TOKEN, Principal, acting
+from meshkit.principal import LOCAL, NOBODY, Principal, acting
 from meshkit.rules import rule_of
 from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 
@@ -26,15 +26,17 @@ that it knows and refuses."""
 class Auth(AroundInterceptor):
     """Let a call through if its caller satisfies the method's rule, and tell the servicer who it is.
 
-    `credentials` says where callers of a method, `/package.Service/Method`, put their token.  Where they may send
-    something else that stands for one, `finder` returns who finds the token, in place of that.  `is_local` says of a
-    call's metadata whether it comes from this machine and needs none where the rule says LOCAL.
+    Badges must be for `service`.  `credentials` says where callers of a method, `/package.Service/Method`, put their
+    token.  Where they may send something else that stands for one, `finder` returns who finds the token, in place of
+    that.  `is_local` says of a call's metadata whether it comes from this machine and needs none where the rule says
+    LOCAL.
     """
 
     def __init__(
         self,
         verifier: TokenVerifier,
         secret: bytes,
+        service: str,
         credentials: Callable[[str], Credentials] = lambda method: MESH,
         finder: Callable[[str], Finder | None] = lambda method: None,
         is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
@@ -42,7 +44,7 @@ class Auth(AroundInterceptor):
         super().__init__()
         self.verifier = verifier
         """For calls that come another way than gRPC, such as a WebSocket."""
-        self._secret = secret
+        self._badges = Badges(secret, service)
         self._credentials = credentials
         self._finder = finder
         self._is_local = is_local
@@ -70,15 +72,19 @@ class Auth(AroundInterceptor):
 
     async def _principal(self, metadata: Mapping[str, str], token: str, *, optional: bool) -> Principal:
         principal = await user_of(token, self.verifier, optional=optional)
-        if badge := metadata.get(SERVICE_HEADER):
-            kind, _, name = identity.verify_cached(self._secret, badge).partition(":")
-            if kind == "service":
-                principal = dataclasses.replace(
-                    WITHOUT_TOKEN.get(metadata.get(GUEST_HEADER, ""), principal), service=name
-                )
-            elif kind == "host":
-                principal = dataclasses.replace(principal, host=name)
-        return principal
+        if not (badge := metadata.get(SERVICE_HEADER)):
+            return principal
+        shown = self._badges.verify(badge)
+        if shown.user:
+            try:
+                await self.verifier.admit(shown)
+            except Unauthenticated:
+                if not optional:
+                    raise
+                return Principal(service=shown.service)
+        elif principal != NOBODY:
+            return dataclasses.replace(principal, service=shown.service, host=shown.host)
+        return shown
 
 
 def _in(credentials: Credentials) -> Finder:

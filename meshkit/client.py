@@ -1,8 +1,8 @@
 """Call other services: one channel per peer, a deadline on every call, the caller's identity passed on.
 
-A call on behalf of a user carries the user's own token, so the callee checks the same person again; the service token
-beside it says which service asks, and from which address it was called itself.  One for a guest, who has no token, says
-so.  A unary call takes no longer than the caller of the call that is being served waits (`meshkit.deadlines`).
+Our badge says who asks, whom, and on behalf of which user (`meshkit.identity`); the callee asks again whether that
+user's token still holds.  Beside it stands from which address we were called ourselves.  A unary call takes no longer
+than the caller of the call that is being served waits (`meshkit.deadlines`).
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from google.protobuf import descriptor_pb2
 
 from meshkit import endpoints
 from meshkit.deadlines import cut
-from meshkit.identity import GUEST_HEADER, SERVICE_HEADER, ServiceIdentity
-from meshkit.principal import WITHOUT_TOKEN, caller
+from meshkit.identity import SERVICE_HEADER, ServiceIdentity
+from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
 from meshkit.whence import ADDRESS_HEADER
 
@@ -74,20 +74,18 @@ def options() -> list[tuple[str, Any]]:
 
 
 class _Identify:
-    """Add the caller's token and ours to every call; give unary calls a deadline."""
+    """Add our badge to every call, which says for whom we call; give unary calls a deadline."""
 
-    def __init__(self, identity: ServiceIdentity) -> None:
+    def __init__(self, identity: ServiceIdentity, callee: str) -> None:
         self._identity = identity
+        self._callee = callee
 
     def _dress(self, details: Any) -> Any:
         metadata = list(details.metadata or ())
-        metadata.append((SERVICE_HEADER, self._identity.token()))
-        if (user := caller().user) in WITHOUT_TOKEN:
-            metadata.append((GUEST_HEADER, user))
-        elif token := caller().token:
-            metadata.append(("authorization", f"Bearer {token}"))
-        if address := caller().address:
-            metadata.append((ADDRESS_HEADER, address))
+        user = caller()
+        metadata.append((SERVICE_HEADER, self._identity.badge(self._callee, user)))
+        if user.address:
+            metadata.append((ADDRESS_HEADER, user.address))
         return details._replace(metadata=grpc.aio.Metadata(*metadata))  # a named tuple
 
 
@@ -143,6 +141,7 @@ async def connect(
 
     `interceptors` see each call before it gets identity and deadline.  Raises `OSError` as `channel` does.
     """
-    around = (*interceptors, _UnaryUnary(identity), _UnaryStream(identity), _StreamStream(identity))
+    who = (identity, peer.service)
+    around = (*interceptors, _UnaryUnary(*who), _UnaryStream(*who), _StreamStream(*who))
     async with channel(peer, options(), *around) as opened:
         yield opened

@@ -22,8 +22,9 @@ class Principal:
     host: str = ""
     """The host's id, or empty."""
     token: str = dataclasses.field(default="", repr=False)
-    """The user's access token as it came, to pass on."""
+    """The user's access token, where it was sent to: it goes no further."""
     jti: str = ""
+    """Of the user's access token; empty for who has none."""
     session: str = ""
     """The sign-in that the token is of; empty for an API key."""
     issued_at: float = 0.0
@@ -34,7 +35,7 @@ class Principal:
     @property
     def is_key(self) -> bool:
         """Whether an API key calls, which somebody has given away perhaps: it may do nothing that outlives it."""
-        return bool(self.token) and not self.session
+        return bool(self.jti) and not self.session
 
     @property
     def sees_all(self) -> bool:

@@ -47,7 +47,7 @@ async def _pause() -> None:
 
 
 def _recognise_a_peer() -> None:
-    identity.verify(_NO_SECRET, identity.sign(_NO_SECRET, "service:rehearsal"))
+    identity.verify(_NO_SECRET, identity.ServiceIdentity(_NO_SECRET, "rehearsal").badge("peer"), "peer")
 
 
 def _recognise_a_user() -> None:

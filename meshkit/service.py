@@ -174,7 +174,7 @@ async def authenticated(
 
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
-        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, credentials, finder, is_local)
+        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, service, credentials, finder, is_local)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:

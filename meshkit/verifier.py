@@ -192,13 +192,20 @@ class TokenVerifier:
             raise problem
         return principal
 
+    async def admit(self, principal: Principal) -> None:
+        """Raise `Unauthenticated` if the token of a caller for whom a service vouches does not hold any more."""
+        if principal.jti:
+            await self.revocations.wait()
+            if (problem := self._problem(principal)) is not None:
+                raise problem
+
     @contextlib.contextmanager
     def holding(self, principal: Principal, bar: Callable[[Unauthenticated], None]) -> Iterator[None]:
         """For the block, call `bar`, once, when the token of a verified caller does not hold any more, saying why.
 
         A caller who has none, such as a service that asks for itself, is never barred.
         """
-        if not principal.token:
+        if not principal.jti:
             yield
             return
         loop = asyncio.get_running_loop()

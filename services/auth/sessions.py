@@ -132,9 +132,8 @@ class Sessions:
             raise Unauthenticated("refresh token was used before: sign in again")
         return self._grant(outcome, following)
 
-    async def logout(self, access_token: str, jti: str, expires_at: datetime.datetime) -> None:
-        """Revoke a verified access token, and end its session."""
-        session_id = tokens.session_of(access_token)
+    async def logout(self, session_id: str, jti: str, expires_at: datetime.datetime) -> None:
+        """Revoke a verified access token, and end its session, if it has one."""
 
         async def step() -> None:
             await self._feed.announce(await self._store.end_session(session_id, jti, expires_at))

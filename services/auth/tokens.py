@@ -70,11 +70,6 @@ class Signer:
         return self._jws.encode(payload, self._key, algorithm="ES256", headers={"kid": self.kid})
 
 
-def session_of(token: str) -> str:
-    """Return the session of an access token *that has been verified*; empty for an API key."""
-    return str(jwt.decode(token, options={"verify_signature": False}).get("sid", ""))
-
-
 def new_id() -> str:
     """Return 128 random bits as text, for a `jti` or a session."""
     return secrets.token_urlsafe(16)

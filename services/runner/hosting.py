@@ -106,7 +106,7 @@ class Hosting:
             expose=placed.expose,
             import_path=placed.import_path,
             runner_address=address,
-            token=identity.sign(self._terms.secret, f"host:{host_id}", _HOST_TOKEN_TTL_S),
+            token=identity.sign(self._terms.secret, f"host:{host_id}", "runner", _HOST_TOKEN_TTL_S),
             runtime_env_json=placed.runtime_env_json,
             fork=placed.fork,
             isolation=app_pb2.ISOLATION_UNSPECIFIED if placed.isolation is None else ISOLATIONS[placed.isolation],

@@ -74,7 +74,7 @@ async def served() -> AsyncIterator[tuple[Servicer, int]]:
         "127.0.0.1:0",
         ["mesh.auth.v1.AuthService"],
         lambda server: pb_grpc.add_AuthServiceServicer_to_server(servicer, server),
-        Auth(TokenVerifier(no_keys, Revocations()), SECRET),
+        Auth(TokenVerifier(no_keys, Revocations()), SECRET, "far"),
         grace_s=0,
     ) as port:
         yield servicer, port

@@ -45,7 +45,7 @@ async def failing(fail: Callable[[], None]) -> AsyncIterator[auth_pb2_grpc.AuthS
     async def no_keys() -> str:
         return '{"keys": []}'
 
-    auth = Auth(TokenVerifier(no_keys, Revocations()), b"x" * 32)
+    auth = Auth(TokenVerifier(no_keys, Revocations()), b"x" * 32, "auth")
     servicer = Raising(fail)  # type: ignore[abstract]  # the methods that no test calls are left out
     async with (
         serve(

@@ -92,7 +92,7 @@ async def test_every_stream_ends_with_its_token(revoke: Revoke, lives_s: float, 
 
     async with (
         asyncio.timeout(DEADLINE_S),
-        serve("127.0.0.1:0", SERVICES, register, Auth(verifier, SECRET), grace_s=0) as port,
+        serve("127.0.0.1:0", SERVICES, register, Auth(verifier, SECRET, "runner"), grace_s=0) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         access = token(exp=time.time() + lives_s)
@@ -127,7 +127,7 @@ def opened(channel: grpc.aio.Channel, method: str, access: str, sends: bool, ans
         (True, False): channel.stream_unary,
     }
     subject = "host:h1" if method.startswith("/mesh.runner.v1.HostService/") else "service:gateway"
-    metadata = (("authorization", f"Bearer {access}"), (SERVICE_HEADER, identity.sign(SECRET, subject)))
+    metadata = (("authorization", f"Bearer {access}"), (SERVICE_HEADER, identity.sign(SECRET, subject, "runner")))
     call = kind[sends, answers](
         method, request_serializer=empty_pb2.Empty.SerializeToString, response_deserializer=empty_pb2.Empty.FromString
     )

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +18,7 @@ from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import identity
 from meshkit.access import Auth
-from meshkit.errors import Denied
+from meshkit.errors import Denied, Unauthenticated, from_rpc
 from meshkit.identity import SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor
 from meshkit.principal import Principal, caller
@@ -25,7 +27,7 @@ from meshkit.server import serve
 from meshkit.verifier import Revocations, TokenVerifier
 
 SECRET = b"s" * 32
-BADGE = ((SERVICE_HEADER, identity.sign(SECRET, "service:runner", ttl_s=86_400)),)  # as long as the whole suite
+BADGE = ((SERVICE_HEADER, identity.sign(SECRET, "service:runner", "auth", ttl_s=86_400)),)  # as long as the whole suite
 
 
 class Servicer(pb_grpc.AuthServiceServicer):
@@ -77,7 +79,10 @@ class Recording(AroundInterceptor):
 class Mesh:
     """A server, a channel to it and what stands in the server."""
 
-    def __init__(self, servicer: Servicer, recording: Recording, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, servicer: Servicer, recording: Recording, channel: grpc.aio.Channel, revocations: Revocations
+    ) -> None:
+        self.revocations = revocations
         self.servicer = servicer
         self.recording = recording
         self.channel = channel
@@ -92,6 +97,7 @@ async def meshed() -> AsyncIterator[Mesh]:
     async def no_keys() -> str:
         return '{"keys": []}'
 
+    revocations = Revocations()
     servicer = Servicer()  # type: ignore[abstract]  # the methods that no test calls are left out
     recording = Recording()
     async with (
@@ -99,13 +105,13 @@ async def meshed() -> AsyncIterator[Mesh]:
             "127.0.0.1:0",
             ["mesh.auth.v1.AuthService"],
             lambda server: pb_grpc.add_AuthServiceServicer_to_server(servicer, server),
-            Auth(TokenVerifier(no_keys, Revocations()), SECRET),
+            Auth(TokenVerifier(no_keys, revocations), SECRET, "auth"),
             grace_s=0,
             interceptors=[recording],
         ) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        yield Mesh(servicer, recording, channel)
+        yield Mesh(servicer, recording, channel, revocations)
 
 
 async def test_a_stream_can_be_yielded() -> None:
@@ -215,3 +221,47 @@ async def test_the_log_tells_a_failure_from_a_cancel() -> None:
     codes = {line["method"].rpartition("/")[2]: line["code"] for line in lines if line["event"] == "rpc"}
     assert codes["Login"] == "OUT_OF_RANGE"
     assert codes["WatchRevocations"] == "CANCELLED"
+
+
+@pytest.mark.parametrize(
+    ("badge", "words"),
+    [
+        (identity.sign(b"o" * 32, "service:runner", "auth"), "not valid"),
+        (identity.sign(SECRET, "service:runner", "registry"), "not for this service, auth"),
+        (identity.sign(SECRET, "service:runner", "auth", ttl_s=-1), "has expired"),
+        (
+            identity.sign(
+                SECRET,
+                "service:runner",
+                "auth",
+                user=Principal(user="users/u1", jti="j1", session="s1", expires_at=1.0),
+            ),
+            "token has expired",
+        ),
+    ],
+    ids=["foreign key", "wrong audience", "expired", "for a user whose token has expired"],
+)
+async def test_a_badge_that_does_not_hold_lets_nobody_in(badge: str, words: str) -> None:
+    """UNAUTHENTICATED, with what is wrong, wherever else it would be good."""
+    async with meshed() as mesh, asyncio.timeout(30):
+        with pytest.raises(Unauthenticated, match=words), from_rpc():
+            await mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=((SERVICE_HEADER, badge),)).read()
+
+        assert [] == mesh.servicer.callers
+
+
+async def test_a_user_for_whom_a_service_calls_is_known_without_the_token() -> None:
+    """Until it is revoked: the callee knows that by itself."""
+    user = Principal(user="users/u1", tier="pro", jti="j1", session="s1", issued_at=1.0, expires_at=time.time() + 600)
+    metadata = ((SERVICE_HEADER, identity.ServiceIdentity(SECRET, "gateway").badge("auth", user)),)
+    async with meshed() as mesh, asyncio.timeout(30):
+        call = mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=metadata)
+        await call.read()
+        await call.read()
+        assert [dataclasses.replace(user, service="gateway")] == mesh.servicer.callers
+        mesh.revocations.add_token("j1", time.time() + 600)
+
+        with pytest.raises(Unauthenticated, match="revoked"), from_rpc():
+            await call.read()
+        with pytest.raises(Unauthenticated, match="revoked"), from_rpc():
+            await mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=metadata).read()

@@ -10,7 +10,7 @@ from meshkit.principal import GUEST, NOBODY, Principal, acting, caller, check_ow
 
 def test_a_caller_is_known_for_the_block() -> None:
     """And nobody calls outside of it, or where a service asks for itself."""
-    ada = Principal(user="users/u1", token="t1")
+    ada = Principal(user="users/u1", jti="t1")
     with acting(ada):
         assert caller() == ada
         with on_own_behalf():

@@ -101,7 +101,7 @@ def configured(folder: pathlib.Path, edge: stack.Edge, token: str = "dev") -> Co
 @contextlib.asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Stand]:
     """Run the service under test for the length of the block."""
-    badge = ((SERVICE_HEADER, identity.sign(config.secret, "service:runner")),)
+    badge = ((SERVICE_HEADER, identity.sign(config.secret, "service:runner", "payments")),)
     async with (
         app.running(config, stopping=asyncio.Event()) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -138,7 +138,7 @@ async def test_the_way_it_should_go(pair: Pair) -> None:
 async def test_the_embedded_ledger_is_the_same(pair: Pair) -> None:
     """The other mesh's own payments service has it in its process: one purchaser's API, one life of a payment."""
     config = pair.edge.config
-    badge = ((SERVICE_HEADER, identity.sign(config.secret, "service:runner")),)
+    badge = ((SERVICE_HEADER, identity.sign(config.secret, "service:runner", "payments")),)
     async with grpc.aio.insecure_channel(config.payments_address) as channel:
         stand = Stand(_Auth(badge), 0, channel, Escrows())  # type: ignore[arg-type]
         made = await stand.create(80)

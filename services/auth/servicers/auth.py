@@ -55,7 +55,7 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
     async def Logout(self, request: pb.LogoutRequest, context: Context) -> empty_pb2.Empty:
         """Revoke the caller's own access token, with its session."""
         _, me = user_caller()
-        await self._sessions.logout(me.token, me.jti, clock.moment_at(me.expires_at))
+        await self._sessions.logout(me.session, me.jti, clock.moment_at(me.expires_at))
         return empty_pb2.Empty()
 
     async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.Jwks:

@@ -365,7 +365,7 @@ async def test_operators_only(mesh: Mesh, token: str, code: grpc.StatusCode) -> 
 
 async def test_services_of_the_mesh_may_too(mesh: Mesh) -> None:
     """A peer without a user acts for the mesh itself."""
-    badge = identity.sign(mesh.config.secret, "service:gateway")
+    badge = identity.sign(mesh.config.secret, "service:gateway", "registry")
 
     answer = await mesh.exposes.ListExposes(pb.ListExposesRequest(), metadata=(("x-mesh-service", badge),))
 

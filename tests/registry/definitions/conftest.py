@@ -82,7 +82,7 @@ class People:
 
 def people_of(mesh: Mesh, peers: Peers, channel: grpc.aio.Channel) -> People:
     """Return callers of the registry behind a channel."""
-    badge = identity.sign(peers.config.secret, "service:runner")
+    badge = identity.sign(peers.config.secret, "service:runner", "registry")
     bob = (("authorization", f"Bearer {peers.auth.token(operator=False)}"),)
     return People(
         mesh=mesh,
