@@ -40,8 +40,11 @@ class Auth(AroundInterceptor):
         credentials: Callable[[str], Credentials] = lambda method: MESH,
         finder: Callable[[str], Finder | None] = lambda method: None,
         is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
+        streams_max: int = 0,
     ) -> None:
         super().__init__()
+        self.streams_max = streams_max
+        """How many streams one user may have open; 0 for any number."""
         self.verifier = verifier
         """For calls that come another way than gRPC, such as a WebSocket."""
         self._badges = Badges(secret, service)

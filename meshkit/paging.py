@@ -1,13 +1,16 @@
 """Pages (AIP-158): sizes are coerced, tokens are opaque and only good for the filter they were made with.
 
-`page` is the answering side of every List, `walk` the asking side of all of them.
+`page` is the answering side of every List, `walk` the asking side of all of them.  A page is counted in bytes, too: it
+is shorter rather than refused.
 """
 
 import base64
 import binascii
+import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -16,6 +19,8 @@ from meshkit.errors import Invalid, from_rpc
 
 DEFAULT = 50
 MAX = 1000
+PAGE_BYTES_MAX = 4 * 1024 * 1024
+"""A page is not longer than this, unless its one item is."""
 _TOKEN_CHARS_MAX = 4096
 T = TypeVar("T")
 
@@ -43,14 +48,65 @@ async def page(
 ) -> Page[T]:
     """Answer a List.
 
-    `fetch` returns the first items behind a key (empty: from the start), at most as many as it is told; `key` names an
-    item in that order.  `filters` is everything that the choice of items depends on.  Raises `Invalid` for a bad size
-    or token.
+    `fetch` returns the first items behind a key (empty: from the start), at most as many as it is told, or fewer: up to
+    the one that is too much for a page (`until_full`).  `key` names an item in that order.  `filters` is everything
+    that the choice of items depends on.  Raises `Invalid` for a bad size or token.
     """
     limit = size(request.page_size)
     found = await fetch(decode(request.page_token, *filters), limit + 1)  # one more says whether there is a next page
-    items = list(found[:limit])
-    return Page(items, encode(key(items[-1]), *filters) if len(found) > limit else "")
+    items = full(found[:limit])
+    return Page(items, encode(key(items[-1]), *filters) if len(found) > len(items) else "")
+
+
+def weight(item: Any) -> int:
+    """Return about how many bytes an item takes as it travels: those of its texts, with a little for the rest."""
+    if isinstance(item, str):
+        return 2 + (len(item) if item.isascii() else len(item.encode("utf-8", "surrogatepass")))
+    if isinstance(item, bytes):
+        return 2 + len(item)
+    if item is None or isinstance(item, int | float):
+        return 4
+    if isinstance(item, Message):
+        return item.ByteSize()
+    if isinstance(item, dict):
+        return weight(list(item)) + weight(list(item.values()))
+    parts = item if isinstance(item, list | tuple | set | frozenset) else _parts(item)
+    total = 4
+    for part in parts:
+        total += weight(part)
+    return total
+
+
+def _parts(item: Any) -> Sequence[Any]:
+    kind: Any = type(item)
+    return [getattr(item, name) for name in _names(kind)]
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
+
+
+def until_full(
+    items: Iterable[T], bytes_of: Callable[[T], int] = weight, bytes_max: int = PAGE_BYTES_MAX
+) -> Iterator[T]:
+    """Yield items up to the one that is too much for a page: behind it there may be more."""
+    total = 0
+    for count, item in enumerate(items):
+        total += bytes_of(item)
+        yield item
+        if count and total > bytes_max:
+            return
+
+
+def full(items: Sequence[T], bytes_of: Callable[[T], int] = weight) -> list[T]:
+    """Return the items that fit on a page, at least one."""
+    total = 0
+    for count, item in enumerate(items):
+        total += bytes_of(item)
+        if count and total > PAGE_BYTES_MAX:
+            return list(items[:count])
+    return list(items)
 
 
 async def walk(method: Callable[[Any], Awaitable[Any]], request: Message) -> AsyncGenerator[Any, None]:

@@ -18,6 +18,7 @@ from meshkit.errors import Unavailable
 from meshkit.held import Held
 from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
+from meshkit.streams import Streams
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 METADATA_BYTES_MAX = 192 * 1024
@@ -60,7 +61,7 @@ async def serve(
         interceptors=[
             *(Logging(), Errors(), Deadlines()),
             *interceptors,
-            *(auth, Held(auth.verifier), Readable(), Keyed()),
+            *(auth, Streams(auth.streams_max), Held(auth.verifier), Readable(), Keyed()),
         ],
         options=OPTIONS,
     )

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     tools_private_endpoints: Literal["refuse", "allow"] = "refuse"
     """Whether tools may be at addresses that are not the Internet's, such as those of this machine or its network."""
 
+    streams_per_owner: int = pydantic.Field(default=1_000, ge=0)
+    """Streams that one user may have open at each service: of logs, locks, payments, apps.  0 takes any number."""
+
     log_level: str = "info"
     """debug, info, warning or error."""
 
@@ -174,7 +177,9 @@ async def authenticated(
 
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
-        yield Auth(TokenVerifier(fetch_jwks, revocations), settings.secret, service, credentials, finder, is_local)
+        verifier = TokenVerifier(fetch_jwks, revocations)
+        streams_max = settings.streams_per_owner
+        yield Auth(verifier, settings.secret, service, credentials, finder, is_local, streams_max)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:

@@ -70,7 +70,8 @@ async def running(
             pb_grpc.add_AuthServiceServicer_to_server(AuthServicer(sessions, keys, feed, signer.jwks_json), server)
             pb_grpc.add_UserServiceServicer_to_server(UserServicer(users, config.secret), server)
 
-        auth = Auth(TokenVerifier(fetch_jwks, feed.revoked), config.secret, "auth")
+        verifier = TokenVerifier(fetch_jwks, feed.revoked)
+        auth = Auth(verifier, config.secret, "auth", streams_max=config.streams_per_owner)
         port = await stack.enter_async_context(
             serve(config.auth_address, SERVICES, register, auth, grace_s=config.grace_s)
         )

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from mesh.payments.v1 import payments_pb2_grpc
 from mesh.runner.v1 import (
@@ -35,8 +36,9 @@ from services.runner.hosting import Hosting, Terms
 from services.runner.jobs import Jobs
 from services.runner.journal import Journal
 from services.runner.launches import Launches
-from services.runner.links import Capacity, Hosts
+from services.runner.links import Hosts
 from services.runner.locks import Locks
+from services.runner.pace import Pace
 from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.registry import RegistryCatalogue
 from services.runner.placements.local import LocalPlacement, own_nursery
@@ -51,6 +53,8 @@ from services.runner.servicers.jobs import JobServicer
 from services.runner.servicers.locks import LockServicer
 from services.runner.servicers.memories import MemoryServicer
 from services.runner.servicers.traces import TraceServicer
+from services.runner.shares import Shares
+from services.runner.slots import Capacity
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
@@ -98,49 +102,39 @@ async def running(
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.peer("payments"), who))
-        registry = await stack.enter_async_context(client.connect(config.peer("registry"), who))
-        if catalogue is None:
-            catalogue = await stack.enter_async_context(RegistryCatalogue.following(registry))
-        if definitions is None:
-            definitions = RegistryDefinitions(registry)
-        nursery = config.nursery or await stack.enter_async_context(own_nursery())
-        placement = LocalPlacement(nursery)
+        catalogue, definitions = await _registry(config, stack, who, catalogue, definitions)
+        placement = LocalPlacement(config.nursery or await stack.enter_async_context(own_nursery()))
 
-        tails = Tails(store, bus)
-        turns = Turns()
+        tails, turns = Tails(store, bus), Turns()
         journal = Journal(store, tails, hosts, turns, bus)
         briefs = _briefs(config, store, definitions)
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
         retries = Retries(store, journal, dispatcher, bus, now)
-        jobs = Jobs(store, journal, dispatcher, hosts, bus, cancel_grace_s=config.cancel_grace_s, now=now)
+        shares = Shares(store, open_max=config.jobs_per_owner, stored_max=config.stored_bytes_per_owner)
+        jobs = Jobs(store, journal, dispatcher, hosts, shares, bus, cancel_grace_s=config.cancel_grace_s, now=now)
         if config.engine:
             dispatcher.open(engine.EXPOSE)  # its jobs wait for it, from the first moment on
-        requests = Requests(store, now)
+        requests, targets = Requests(store, now), Targets(definitions, store.conversations)
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
-        terms = Terms(
-            secret=config.secret,
-            load_timeout_s=config.load_timeout_s,
-            capacity=Capacity(processes=config.jobs_per_app, shared=config.shared_jobs_per_app),
-        )
-        hosting = Hosting(hosts, placement, terms)
+        hosting = Hosting(hosts, placement, _terms(config))
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, catalogue, hashes=config.hashes, share=config.jobs_per_owner, now=now)
-        targets = Targets(definitions, store.conversations)
+        births = Births(dispatcher, catalogue, hashes=config.hashes, shares=shares, now=now)
         launches = Launches(store, apps, births, targets, requests, **patience, now=now)
         calls = Calls(apps, births, requests, tasks, **patience)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
-
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
-        hosted = HostServicer(jobs, hosts, heartbeat_s=config.heartbeat_s, stopping=stopping)
+        hosted = HostServicer(
+            jobs, hosts, Pace(config.events_per_owner), heartbeat_s=config.heartbeat_s, stopping=stopping
+        )
 
         def register(server: object) -> None:
             job_pb2_grpc.add_JobServiceServicer_to_server(jobs_servicer, server)
             lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, tasks), server)
             app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls, tasks), server)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
-            _register_records(server, store, requests, now)
+            _register_records(server, store, requests, shares, now)
 
         port = await stack.enter_async_context(
             serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s)
@@ -148,19 +142,12 @@ async def running(
         # Streams look at these two: told before the server waits for them.
         stack.callback(bus.close)
         stack.callback(stopping.set)
-        address = (
-            f"{config.runner_address.rpartition(':')[0]}:{port}" if port else endpoints.whole(config.runner_address)
-        )
-        for name, work in (
-            ("placement", apps.run(address, placement.events())),
-            ("queue", dispatcher.run()),
-            ("retries", retries.run()),
-            ("leases", apps.expire_leases()),
-            ("locks", lasting(locks.expire)),
-            ("payments", lasting(billing.run)),
-            ("payment-news", lasting(billing.tell)),
-            ("requests", lasting(requests.forget)),
-        ):
+        works = {
+            **_works(dispatcher, retries, locks, billing, requests),
+            "placement": apps.run(_reached(config, port), placement.events()),
+            "leases": apps.expire_leases(),
+        }
+        for name, work in works.items():
             await stack.enter_async_context(background(work, name, stopping))
         if config.engine:
             tasks.spawn(engine.provide(apps), "engine")
@@ -182,6 +169,49 @@ async def _store(
     return store
 
 
+def _reached(config: Config, port: int) -> str:
+    """Return where hosts reach the runner."""
+    return f"{config.runner_address.rpartition(':')[0]}:{port}" if port else endpoints.whole(config.runner_address)
+
+
+def _works(
+    dispatcher: Dispatcher, retries: Retries, locks: Locks, billing: Billing, requests: Requests
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return what goes on beside the calls, by name."""
+    return {
+        "queue": dispatcher.run(),
+        "retries": retries.run(),
+        "locks": lasting(locks.expire),
+        "payments": lasting(billing.run),
+        "payment-news": lasting(billing.tell),
+        "requests": lasting(requests.forget),
+    }
+
+
+async def _registry(
+    config: Config,
+    stack: contextlib.AsyncExitStack,
+    who: identity.ServiceIdentity,
+    catalogue: Catalogue | None,
+    definitions: Definitions | None,
+) -> tuple[Catalogue, Definitions]:
+    """Return what is known of flows, agents and crews: the registry's word for what is not given."""
+    registry = await stack.enter_async_context(client.connect(config.peer("registry"), who))
+    if catalogue is None:
+        catalogue = await stack.enter_async_context(RegistryCatalogue.following(registry))
+    return catalogue, definitions or RegistryDefinitions(registry)
+
+
+def _terms(config: Config) -> Terms:
+    return Terms(
+        secret=config.secret,
+        load_timeout_s=config.load_timeout_s,
+        capacity=Capacity(
+            processes=config.jobs_per_app, shared=config.shared_jobs_per_app, resting=config.waiting_jobs_per_app
+        ),
+    )
+
+
 def _briefs(config: Config, store: MemoryStore | SqliteStore, definitions: Definitions) -> Briefs:
     private = config.tools_private_endpoints == "allow"
     return Briefs(
@@ -196,10 +226,11 @@ def _briefs(config: Config, store: MemoryStore | SqliteStore, definitions: Defin
 
 
 def _register_records(
-    server: object, store: MemoryStore | SqliteStore, requests: Requests, now: Callable[[], float]
+    server: object, store: MemoryStore | SqliteStore, requests: Requests, shares: Shares, now: Callable[[], float]
 ) -> None:
     """Serve what is kept beside jobs and read off their logs."""
-    talk = ConversationServicer(store.conversations, requests, now)
+    talk = ConversationServicer(store.conversations, requests, shares, now)
     conversation_pb2_grpc.add_ConversationServiceServicer_to_server(talk, server)
-    memory_pb2_grpc.add_MemoryServiceServicer_to_server(MemoryServicer(store.memories, requests, now), server)
+    memories = MemoryServicer(store.memories, requests, shares, now)
+    memory_pb2_grpc.add_MemoryServiceServicer_to_server(memories, server)
     trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(store), server)

@@ -270,7 +270,7 @@ class Apps:
             link = self._hosts.add(Link(job.host_id, job.expose))
             link.started = True
             link.loaded.set_result(host_pb2.Loaded())  # its lease runs from now
-        link.hold(job.job_id, job.isolation)
+        link.slots.hold(job)
         self._dispatcher.expect(job)
 
     async def _await_return(self, app: App, replica: int, link: Link) -> None:

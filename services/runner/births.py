@@ -15,15 +15,16 @@ from typing import Any
 import rfc8785
 from mesh.runner.v1 import host_pb2
 
-from meshkit.errors import Denied, Exhausted, Internal, Invalid, NotFound
+from meshkit.errors import Denied, Internal, Invalid, NotFound
 from meshkit.idempotency import Request
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Isolation, Job, State, Terms, ids, payments
 from services.runner.ports.catalogue import Catalogue, Offer
-from services.runner.ports.store import TooManyOpen
+from services.runner.ports.store import TooManyOpen, TooMuchStored
+from services.runner.shares import Shares
 
-_RETRY_S = 10.0
-"""When who has no share left may try again."""
+_LAUNCH_BYTES_MAX = 9 * 1024 * 1024
+"""Of what an app launches: with a result it still goes into one message."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +74,10 @@ class Births:
         catalogue: Catalogue,
         *,
         hashes: str,
-        share: int,
+        shares: Shares,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`share` is how many jobs of one owner may be there that have not ended; 0 for any number."""
-        self._share = share
+        self._shares = shares
         self._dispatcher = dispatcher
         self._catalogue = catalogue
         self._hashes = hashes
@@ -124,13 +124,14 @@ class Births:
             jobs.append(self._job(launch, flow, order, isolation(launch.path), terms))
         brief = order.plan.brief if order.plan is not None else b""
         try:
-            return await self._dispatcher.admit(jobs, request, brief, open_max=self._share or None)
+            shares = self._shares
+            return await self._dispatcher.admit(
+                jobs, request, brief, open_max=shares.open_max, stored_max=shares.stored_max
+            )
         except TooManyOpen:
-            raise Exhausted(
-                f"an owner may have {self._share} jobs that have not ended: wait until some have, or cancel some",
-                retry_after_s=_RETRY_S,
-                limit=str(self._share),
-            ) from None
+            raise self._shares.too_many_open() from None
+        except TooMuchStored:
+            raise self._shares.too_much_stored() from None
 
     def _terms(self, offer: Offer, order: Order, asked: payments.Asked, inputs_json: str) -> Terms | None:
         agent = offer.agent_identifier or asked.agent_identifier
@@ -154,6 +155,8 @@ class Births:
         if not ids.is_job_id(launch.job_id):
             raise Internal("the app chose a job id that is not 24 hex digits")
         now, plan = self._now(), order.plan
+        if launch.ByteSize() > _LAUNCH_BYTES_MAX:
+            raise Internal("the app sent a launch that is too large")
         _object(launch.inputs_json), _object(launch.meta_json)  # they are wrapped into events as they are
         extra = {**_object(launch.extra_json), **order.extra}
         return Job(

@@ -37,11 +37,24 @@ class Config(Settings):
     jobs_per_app: int = 64
     """Jobs of one app that run at once; more wait in line."""
 
+    waiting_jobs_per_app: int = pydantic.Field(default=256, ge=0)
+    """Jobs of one app that wait for a human in processes of their own, beside those that run; more count with these."""
+
     shared_jobs_per_app: int = 20_000
     """Jobs of one host that run at once where they share a process; more wait in line."""
 
     jobs_per_owner: int = pydantic.Field(default=10_000, ge=0)
     """Jobs of one owner that have not ended, waiting ones included; more are refused.  0 takes any number."""
+
+    stored_bytes_per_owner: int = pydantic.Field(default=8 * 1024**3, ge=0)
+    """What is kept of one owner, in bytes: jobs, logs, results, locks, conversations and memory; beyond it launches are
+    refused, and a tenth beyond it what runs is ended.  0 takes any amount.
+    """
+
+    events_per_owner: int = pydantic.Field(default=20_000, ge=0)
+    """Events a second that the jobs of one owner may send, each KiB counting as one; who is faster is held back.  0
+    takes any number.
+    """
 
     app_patience_s: float = 5.0
     """How long a launch waits for an app that is being restarted."""

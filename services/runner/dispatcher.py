@@ -1,10 +1,9 @@
 """The queue: which job waits, who is next, and on which host it runs.
 
-A job that need not wait is leased in the same write that creates it.  The others stand in a line of their app, where
-owners take turns, so that a thousand jobs of one owner do not hold up the first of another.
+A job that need not wait is leased in the same write that creates it.  The others stand in a line of their app
+(`lines`), where owners take turns.
 """
 
-import collections
 import contextlib
 import dataclasses
 import time
@@ -21,6 +20,7 @@ from services.runner import domain
 from services.runner.briefs import Briefs
 from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State
 from services.runner.journal import QUEUE, Journal
+from services.runner.lines import Line, Waiting
 from services.runner.links import Hosts, Link
 from services.runner.turns import Turns
 
@@ -32,39 +32,6 @@ ISOLATIONS = {
     Isolation.PROCESS: app_pb2.ISOLATION_PROCESS,
     Isolation.SHARED: app_pb2.ISOLATION_SHARED,
 }
-
-
-class _Line:
-    """The jobs that wait for one app: each owner's in order, owners in turns."""
-
-    def __init__(self) -> None:
-        self._owners: collections.OrderedDict[str, collections.deque[str]] = collections.OrderedDict()
-        self._ids: set[str] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._owners)
-
-    def add(self, job: Job) -> None:
-        if job.job_id not in self._ids:
-            self._ids.add(job.job_id)
-            self._owners.setdefault(job.owner, collections.deque()).append(job.job_id)
-
-    def take(self) -> tuple[str, str]:
-        owner, jobs = next(iter(self._owners.items()))
-        job_id = jobs.popleft()
-        self._ids.discard(job_id)
-        if jobs:
-            self._owners.move_to_end(owner)
-        else:
-            del self._owners[owner]
-        return owner, job_id
-
-    def put_back(self, owner: str, job_id: str) -> None:
-        self._ids.add(job_id)
-        self._owners.setdefault(owner, collections.deque()).appendleft(job_id)
-
-    def all(self) -> list[str]:
-        return [job_id for jobs in self._owners.values() for job_id in jobs]
 
 
 class Dispatcher:
@@ -91,7 +58,7 @@ class Dispatcher:
         self._tasks = tasks
         self._now = now
         self._settled = False
-        self._lines: dict[str, dict[Isolation, _Line]] = {}
+        self._lines: dict[str, dict[Isolation, Line]] = {}
         """By expose; one that is missing shall not be served."""
 
     # -- lines ---------------------------------------------------------------------------------------------------
@@ -99,7 +66,7 @@ class Dispatcher:
     def open(self, expose: str) -> None:
         """Let jobs of an app wait for a host; nothing happens if they may."""
         if expose not in self._lines:
-            self._lines[expose] = {isolation: _Line() for isolation in Isolation}
+            self._lines[expose] = {isolation: Line() for isolation in Isolation}
 
     def settle(self) -> None:
         """Know that every app that shall be served has its line: from now on a job without one cannot wait.
@@ -111,7 +78,7 @@ class Dispatcher:
     async def close(self, expose: str, end: End) -> None:
         """Let no job of an app wait any more; those that do end as `end` says."""
         for line in self._lines.pop(expose, {}).values():
-            for job_id in line.all():
+            for job_id in line:
                 await self._end(job_id, end)
 
     async def run(self) -> None:
@@ -129,13 +96,17 @@ class Dispatcher:
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     async def admit(
-        self, jobs: Sequence[Job], request: Request | None = None, brief: bytes = b"", *, open_max: int | None = None
+        self,
+        jobs: Sequence[Job],
+        request: Request | None = None,
+        brief: bytes = b"",
+        *,
+        open_max: int | None = None,
+        stored_max: int | None = None,
     ) -> list[Job]:
         """Keep new jobs of one owner and hand them out; one that must be paid for first is only kept.
 
-        They are on disk when this returns; `brief` is kept with each (`Birth.brief`).  Raises `AlreadyExists` if
-        `request` was made before, and `TooManyOpen` if the owner would have more than `open_max` jobs that have not
-        ended.
+        They are on disk when this returns; `brief` is kept with each (`Birth.brief`).  Raises as `JobStore.create`.
         """
         reserved: list[tuple[Link, str]] = []
         births = []
@@ -143,20 +114,20 @@ class Dispatcher:
             birth = dataclasses.replace(domain.born(job), brief=brief)
             link = self._room_now(job)
             if link is not None:
-                link.reserve(job.job_id, job.isolation)
+                link.slots.reserve(Waiting.of(job), job.isolation)
                 reserved.append((link, job.job_id))
                 # Leased in the same write that creates it: a job that need not wait costs one commit, not two.
                 birth = dataclasses.replace(birth, job=domain.lease(job, link.host_id, job.created_at).job)
             births.append(birth)
         try:
-            kept = await self._journal.create(births, request, open_max=open_max)
+            kept = await self._journal.create(births, request, open_max=open_max, stored_max=stored_max)
         except BaseException:
             for job in jobs:
                 self._turns.free(job)
             raise
         finally:
             for link, job_id in reserved:
-                link.unreserve(job_id)
+                link.slots.unreserve(job_id)
         for job in kept:
             if job.host_id:
                 self._hand_over(job)
@@ -168,7 +139,7 @@ class Dispatcher:
         lines = self._lines.get(job.expose)
         if job.state != State.QUEUED or lines is None or lines[job.isolation]:
             return None
-        link = self._hosts.roomiest(job.expose, job.isolation)
+        link = self._hosts.roomiest(job.expose, job.isolation, job.owner)
         return link if link is not None and self._turns.take(job) else None
 
     async def enqueue(self, job: Job) -> None:
@@ -195,26 +166,29 @@ class Dispatcher:
         job = await self._journal.change(job_id, lambda job: domain.lease(job, link.host_id, self._now()))
         await self._hand_over_again(job)
 
-    def _feed(self, expose: str, isolation: Isolation, line: _Line) -> None:
-        while line and (link := self._hosts.roomiest(expose, isolation)) is not None:
-            owner, job_id = line.take()
-            link.reserve(job_id, isolation)
-            self._tasks.spawn(self._lease(line, owner, job_id, link), f"lease-{job_id}")
+    def _feed(self, expose: str, isolation: Isolation, line: Line) -> None:
+        while line and self._hosts.roomiest(expose, isolation) is not None:
+            taken = line.take(lambda owner: self._hosts.roomiest(expose, isolation, owner))
+            if taken is None:  # whoever waits has their share
+                return
+            waiting, link = taken
+            link.slots.reserve(waiting, isolation)
+            self._tasks.spawn(self._lease(line, waiting, link), f"lease-{waiting.job_id}")
 
-    async def _lease(self, line: _Line, owner: str, job_id: str, link: Link) -> None:
+    async def _lease(self, line: Line, waiting: Waiting, link: Link) -> None:
         try:
-            job = await self._journal.change(job_id, lambda job: self._leased(job, link))
+            job = await self._journal.change(waiting.job_id, lambda job: self._leased(job, link))
         except Unavailable:  # it cannot be written down now: it waits on, until the queue is looked at again
-            line.put_back(owner, job_id)
+            line.put_back(waiting)
             return
         except MeshError:  # stopped or deleted while it waited
             await self._bus.publish(QUEUE)
             return
         except Exception:
-            line.put_back(owner, job_id)
+            line.put_back(waiting)
             raise
         finally:
-            link.unreserve(job_id)
+            link.slots.unreserve(waiting.job_id)
         await self._hand_over_again(job)
 
     def _leased(self, job: Job, link: Link) -> Change:
@@ -237,7 +211,7 @@ class Dispatcher:
         if link is None:  # it ended a moment ago, and has never heard of the job: another may run it
             self._tasks.spawn(self.enqueue(job), f"enqueue-{job.job_id}")
             return
-        link.hold(job.job_id, job.isolation)
+        link.slots.hold(job)
         run = host_pb2.Run(
             job=f"jobs/{job.job_id}",
             epoch=job.epoch,

@@ -12,8 +12,9 @@ from meshkit import identity
 from meshkit.errors import Unavailable
 from services.runner.dispatcher import ISOLATIONS
 from services.runner.domain import PlacedApp
-from services.runner.links import Capacity, HostLost, Hosts, Link
+from services.runner.links import HostLost, Hosts, Link
 from services.runner.ports.placement import Placement
+from services.runner.slots import Capacity
 
 _HOST_TOKEN_TTL_S = 365 * 86400.0
 _AGAIN_S = 0.2

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import structlog
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
@@ -16,8 +17,10 @@ from services.runner.domain.attempts import Completion
 from services.runner.journal import QUEUE, Journal, lock_end
 from services.runner.links import Hosts, Link
 from services.runner.ports.store import JobStore
+from services.runner.shares import Shares
 from services.runner.tails import topic
 
+log = structlog.get_logger()
 # Beyond the grace that a job is given, the time until we say that it could not be stopped.
 _STOP_MARGIN_S = 5.0
 
@@ -31,6 +34,7 @@ class Jobs:
         journal: Journal,
         dispatcher: Dispatcher,
         hosts: Hosts,
+        shares: Shares,
         bus: Bus,
         *,
         cancel_grace_s: float,
@@ -40,6 +44,7 @@ class Jobs:
         self._journal = journal
         self._dispatcher = dispatcher
         self._hosts = hosts
+        self._shares = shares
         self._bus = bus
         self._cancel_grace_s = cancel_grace_s
         self._now = now
@@ -70,7 +75,17 @@ class Jobs:
             self._tell_stop(job)  # it was told before its process had taken the job up
         if opening is not None and opening.again and opening.lock_id not in job.pending_locks:
             await self._tell_lock_ends(job)  # it may have ended while the host was told to run the job
+        taken_bytes = sum(len(event.payload) for event in events)
+        if await self._shares.is_beyond(job.owner, taken_bytes) and not job.ended:
+            await self._cut_off(job)
         return True
+
+    async def _cut_off(self, job: Job) -> None:
+        """End a job whose owner keeps too much: what it still says is stale."""
+        end = End(state=State.FAILED, reason=Reason.BUDGET_EXCEEDED, error=self._shares.words())
+        log.warning("a job is ended: its owner keeps too much", job=job.job_id, owner=job.owner)
+        await self._end([job.job_id], end)
+        self._tell_stop(job)
 
     async def _ended_by(self, job_id: str, epoch: int) -> bool:
         try:

@@ -42,14 +42,15 @@ class Journal:
         self._bus = bus
 
     async def create(
-        self, births: Sequence[Birth], request: Request | None = None, *, open_max: int | None = None
+        self,
+        births: Sequence[Birth],
+        request: Request | None = None,
+        *,
+        open_max: int | None = None,
+        stored_max: int | None = None,
     ) -> list[Job]:
-        """Keep new jobs of one owner, all or none.  They are on disk when this returns.
-
-        Raises `AlreadyExists` if `request` was made before, and `TooManyOpen` if the owner would have more than
-        `open_max` jobs that have not ended.
-        """
-        written = await self._store.create(births, request, open_max=open_max)
+        """Keep new jobs of one owner, all or none: they are on disk when this returns.  Raises as `JobStore.create`."""
+        written = await self._store.create(births, request, open_max=open_max, stored_max=stored_max)
         for job, events in written:
             await self._announce(job, events, Change(job=job))
         return [job for job, _ in written]
@@ -103,6 +104,8 @@ class Journal:
         if job.ended or job.state == State.RETRYING:
             self._hosts.release(job)
             self._turns.free(job)
+            await self._bus.publish(QUEUE)
+        elif self._hosts.follow(job):
             await self._bus.publish(QUEUE)
         if job.state == State.RETRYING:
             await self._bus.publish(RETRIES)

@@ -12,6 +12,7 @@ from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import DeadlineExceeded, Unavailable
 from services.runner.domain import Isolation, Job
+from services.runner.slots import Capacity, Slots
 
 _ANSWER_MARGIN_S = 3.0
 # Questions one host may have in flight; its handler is one process.
@@ -23,18 +24,6 @@ _GOING_AWAY = 1001  # of a WebSocket's close
 
 class HostLost(Exception):
     """A host ended before it could say what came of loading its app; the text says how."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
-    """How many jobs a host may hold at once."""
-
-    processes: int = 0
-    shared: int = 0
-
-    def of(self, isolation: Isolation) -> int:
-        """Return how many of that isolation."""
-        return self.shared if isolation is Isolation.SHARED else self.processes
 
 
 class Talk:
@@ -85,10 +74,7 @@ class Link:
         """Without a capacity the host only finishes what it runs."""
         self.host_id = host_id
         self.expose = expose
-        self._capacity = capacity or Capacity()
-        self._jobs: dict[str, Isolation] = {}
-        self._reserved: dict[str, Isolation] = {}
-        self._count = dict.fromkeys(Isolation, 0)
+        self.slots = Slots(capacity or Capacity())
         self.seen_at = time.monotonic()
         self.attached = False
         self.started = False
@@ -108,36 +94,11 @@ class Link:
     @property
     def jobs(self) -> set[str]:
         """Ids of jobs that it has been told to run."""
-        return set(self._jobs)
+        return self.slots.jobs
 
-    def room(self, isolation: Isolation) -> int:
-        """How many more jobs of that isolation it may take now."""
-        return self._capacity.of(isolation) - self._count[isolation] if self.attached else 0
-
-    def reserve(self, job_id: str, isolation: Isolation) -> None:
-        """Keep room for a job whose lease to it is being written."""
-        self._reserved[job_id] = isolation
-        self._count[isolation] += 1
-
-    def unreserve(self, job_id: str) -> None:
-        """Give back what `reserve` kept."""
-        isolation = self._reserved.pop(job_id, None)
-        if isolation is not None:
-            self._count[isolation] -= 1
-
-    def hold(self, job_id: str, isolation: Isolation) -> None:
-        """Know that it has been told to run a job."""
-        if job_id not in self._jobs:
-            self._jobs[job_id] = isolation
-            self._count[isolation] += 1
-
-    def release(self, job_id: str) -> bool:
-        """A job has ended; return whether the host had it."""
-        isolation = self._jobs.pop(job_id, None)
-        if isolation is None:
-            return False
-        self._count[isolation] -= 1
-        return True
+    def room(self, isolation: Isolation, owner: str | None = None) -> int:
+        """How many more jobs of that isolation it may take now, of an owner or of whoever may have most."""
+        return self.slots.room(isolation, owner) if self.attached else 0
 
     # -- what it is told -----------------------------------------------------------------------------------------
 
@@ -293,10 +254,10 @@ class Hosts:
         """Yield every host of an expose, those that only finish what they run included."""
         return (link for link in list(self.links.values()) if link.expose == expose)
 
-    def roomiest(self, expose: str, isolation: Isolation) -> Link | None:
-        """Return the serving host with the most room for such a job, or `None` if none has any."""
-        link = max(self.serving.get(expose, ()), key=lambda link: link.room(isolation), default=None)
-        return link if link is not None and link.room(isolation) > 0 else None
+    def roomiest(self, expose: str, isolation: Isolation, owner: str | None = None) -> Link | None:
+        """Return the serving host with the most room for such a job, of an owner or of anybody, `None` if none has."""
+        link = max(self.serving.get(expose, ()), key=lambda link: link.room(isolation, owner), default=None)
+        return link if link is not None and link.room(isolation, owner) > 0 else None
 
     def asked_least(self, expose: str) -> Link:
         """Return the serving host that has the fewest questions to answer.  Raises `Unavailable` if none serves."""
@@ -309,7 +270,12 @@ class Hosts:
 
     def release(self, job: Job) -> None:
         """A job has ended: its host has room again."""
-        any(link.release(job.job_id) for link in self.links.values())
+        any(link.slots.release(job.job_id) for link in self.links.values())
+
+    def follow(self, job: Job) -> bool:
+        """Know where a job stands; return whether its host has room that it had not before."""
+        link = self.links.get(job.host_id)
+        return link is not None and link.slots.follow(job)
 
     def tell(self, job: Job, message: host_pb2.RunnerMessage) -> None:
         """Tell the host that holds a job something; nothing happens if nobody does."""

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from mesh.runner.v1 import host_pb2
 
+from meshkit import paging
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, NotFound
 from services.runner import domain
@@ -138,16 +139,20 @@ class Locks:
 
     async def watch(self, owner: str, heartbeat_s: float) -> AsyncIterator[Sequence[Lock]]:
         """Yield the pending locks of `owner` (empty: of all), then each after a change; [] is a heartbeat."""
-        known: dict[str, Lock] = {}
+        known: set[str] = set()
         first = True
         async with self._bus.subscribe(locks_of(owner) if owner else LOCKS) as waker:
             while not waker.closed:
-                pending = {lock.lock_id: lock for lock in await self._store.pending_locks(owner)}
-                changed = [lock for lock_id, lock in pending.items() if lock_id not in known]
-                for lock_id in known.keys() - pending.keys():
+                pending = await self._store.pending_locks(owner)
+                new = set(pending) - known
+                changed: list[Lock] = []
+                for lock_id in (*(one for one in pending if one in new), *known.difference(pending)):
                     with contextlib.suppress(NotFound):  # deleted with its job
                         changed.append(await self._store.get_lock(lock_id))
-                known = pending
+                    if len(paging.full(changed)) < len(changed):  # each may have megabytes of a form
+                        yield changed[:-1]
+                        changed = changed[-1:]
+                known = set(pending)
                 if changed or first:
                     yield changed
                 first = False

@@ -9,7 +9,7 @@ import collections
 from collections.abc import AsyncIterator, Sequence
 
 from meshkit.bus import Bus
-from services.runner.domain import Event, Job
+from services.runner.domain import Event, Job, pages
 from services.runner.ports.store import JobStore
 
 _RECENT_MAX = 4096
@@ -34,9 +34,9 @@ class _Tail:
             self.cool()
         for event in events:
             self.recent.append(event)
-            self.bytes += _size(event)
+            self.bytes += pages.held_by_event(event)
         while len(self.recent) > _RECENT_MAX or self.bytes > _RECENT_BYTES_MAX:
-            self.bytes -= _size(self.recent.popleft())
+            self.bytes -= pages.held_by_event(self.recent.popleft())
         self.last_seq = max(self.last_seq, events[-1].seq)
 
     def cool(self) -> None:
@@ -150,12 +150,7 @@ def _bounded(events: list[Event]) -> list[Event]:
     """Cut a batch that would make too large a message; at least one event stays."""
     size = 0
     for index, event in enumerate(events):
-        size += _size(event)
+        size += pages.bytes_of_event(event)
         if index and size > _BATCH_BYTES_MAX:
             return events[:index]
     return events
-
-
-def _size(event: Event) -> int:
-    """Return the bytes of what an event says."""
-    return sum(len(text) if text.isascii() else len(text.encode()) for text in (event.payload, event.detail))

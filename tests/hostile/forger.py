@@ -25,3 +25,10 @@ async def forge(inputs: Lies, tracer: Tracer) -> Any:
 
 app.flow("/alone", isolation="process")(forge)
 app.flow("/shared", isolation="shared")(forge)
+
+
+@app.flow("/flood", isolation="process")
+async def flood(tracer: Tracer) -> None:
+    """Say ten kilobytes, again and again."""
+    while True:
+        await tracer.debug("x" * 10_000)

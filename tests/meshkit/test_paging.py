@@ -140,3 +140,33 @@ def test_a_key_that_is_no_number_is_refused(key: str) -> None:
     """Services of the mesh can make tokens of their own; nobody gets an internal error by it."""
     with pytest.raises(Invalid):
         paging.number(key)
+
+
+@pytest.mark.parametrize("sizes", [[9, 1, 1, 1], [1, 9, 1], [3, 3, 3, 3], [1] * 12, [9, 9, 9], []])
+async def test_a_page_is_shorter_rather_than_refused(sizes: list[int]) -> None:
+    """No page has more bytes than it may, unless its one item has; every item is on one, in order."""
+    items = [(number, "é" * (size * paging.PAGE_BYTES_MAX // 18)) for number, size in enumerate(sizes, start=1)]
+
+    async def fetch(after: str, limit: int) -> list[tuple[int, str]]:
+        return list(paging.until_full([item for item in items if item[0] > paging.number(after)][:limit]))
+
+    found: list[list[tuple[int, str]]] = []
+    token = ""
+    while not found or token:
+        request = pb.ListUsersRequest(page_size=10, page_token=token)
+        shown, token = await paging.page(request, fetch, lambda item: str(item[0]))
+        found.append(shown)
+
+    assert items == [item for page in found for item in page]
+    for page in found:
+        assert len(page) == 1 or sum(map(paging.weight, page)) <= paging.PAGE_BYTES_MAX or not items
+    assert len(found) <= max(1, sum(sizes) // 3 + 2)
+
+
+def test_a_weight_is_that_of_the_texts() -> None:
+    """Of records, messages and what they hold, counted as UTF-8."""
+    user = pb.User(login="é" * 1000)
+
+    assert 2000 <= paging.weight({"a": ["é" * 500, b"x" * 500], "b": (None, 1, 0.5, "x" * 500)}) <= 2100
+    assert user.ByteSize() == paging.weight(user)
+    assert paging.weight("\ud800") == 5

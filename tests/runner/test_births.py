@@ -20,6 +20,7 @@ from services.runner.journal import Journal
 from services.runner.links import Hosts
 from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
+from services.runner.shares import Shares
 from services.runner.stores.memory import MemoryStore
 from services.runner.tails import Tails
 from services.runner.turns import Turns
@@ -38,7 +39,8 @@ class Nursery:
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, Tasks(), time.time)
         dispatcher.open("demo")
         dispatcher.settle()
-        self.births = Births(dispatcher, self.catalogue, hashes="", share=3, now=lambda: 100.0)
+        shares = Shares(self.store, open_max=3, stored_max=100_000)
+        self.births = Births(dispatcher, self.catalogue, hashes="", shares=shares, now=lambda: 100.0)
 
     async def bear(self, *launches: host_pb2.Launch, listed: Container[str] = (), **order: Any) -> list[Job]:
         """Bear jobs of one launch, of an app that lists flows at these paths."""

@@ -1,5 +1,6 @@
 """The queue: who may wait, in which order, and what becomes of those nobody will ever run."""
 
+import dataclasses
 import time
 
 import pytest
@@ -9,10 +10,11 @@ from meshkit.tasks import Tasks
 from services.runner import domain
 from services.runner.briefs import Briefs
 from services.runner.dispatcher import Dispatcher
-from services.runner.domain import Birth, Isolation, Job, Reason, State
+from services.runner.domain import Birth, Change, Isolation, Job, Reason, State
 from services.runner.journal import Journal
-from services.runner.links import Capacity, Hosts, Link
+from services.runner.links import Hosts, Link
 from services.runner.peers.memory import MemoryDefinitions
+from services.runner.slots import Capacity
 from services.runner.stores.memory import MemoryStore
 from services.runner.tails import Tails
 from services.runner.turns import Turns
@@ -146,3 +148,105 @@ async def test_a_lease_that_its_host_never_heard_of_is_given_to_another(runner: 
     found = await runner.store.get(job.job_id)
 
     assert (State.STARTING, "h2", 2) == (found.state, found.host_id, found.epoch)
+
+
+def waits(job: Job) -> Change:
+    """Let a job wait for a human."""
+    return Change(job=dataclasses.replace(job, state=State.AWAITING_INPUT))
+
+
+def answered(job: Job) -> Change:
+    """Let a job go on."""
+    return Change(job=dataclasses.replace(job, state=State.RUNNING))
+
+
+async def test_no_owner_gets_the_last_slots(runner: Runner) -> None:
+    """Whatever one starts, there is room for the first job of another."""
+    link = runner.serve("h1", Capacity(processes=16))
+
+    for number in range(1, 40):
+        await runner.paid(number, "users/a")
+    late = [await runner.paid(100 + number, f"users/{number}") for number in range(2)]
+
+    assert [State.STARTING] * 2 == [job.state for job in late]
+    assert 14 + 2 == len(link.jobs)
+
+
+async def test_a_job_that_waits_for_a_human_holds_no_slot(runner: Runner) -> None:
+    """Another runs in its place; when it goes on, both run, and nobody new until there is room again."""
+    link = runner.serve("h1", Capacity(processes=1, resting=1))
+    first, second = await runner.paid(1), await runner.paid(2)
+    third = await runner.paid(3)
+    assert [State.STARTING, State.QUEUED, State.QUEUED] == [first.state, second.state, third.state]
+
+    await runner.journal.change(first.job_id, waits)
+    await runner.dispatcher.enqueue(second)
+    await runner.tasks.settle()
+    assert {first.job_id, second.job_id} == link.jobs
+
+    await runner.journal.change(first.job_id, answered)
+    assert -1 == link.room(Isolation.PROCESS)
+    await runner.journal.change(second.job_id, lambda job: domain.end(job, domain.SHUT_DOWN, 3.0))
+    await runner.dispatcher.enqueue(third)
+    await runner.tasks.settle()
+    assert {first.job_id} == link.jobs
+
+
+async def test_those_who_wait_are_bounded_too(runner: Runner) -> None:
+    """A process that sleeps has its memory still: those beyond the bound hold their slots."""
+    link = runner.serve("h1", Capacity(processes=3, resting=1))
+    jobs = [await runner.paid(number) for number in range(1, 4)]
+
+    for job in jobs:
+        await runner.journal.change(job.job_id, waits)
+
+    assert 1 == link.room(Isolation.PROCESS)
+
+
+async def test_after_a_restart_those_who_wait_hold_no_slot(runner: Runner) -> None:
+    """What a host holds since before our own start counts as it stands."""
+    link = runner.serve("h1", Capacity(processes=1, resting=5))
+
+    for number in range(1, 4):
+        link.slots.hold(new(number, state=State.AWAITING_INPUT, host_id="h1"))
+
+    assert 1 == link.room(Isolation.PROCESS)
+
+
+async def test_seventy_waiting_jobs_shut_nobody_out(runner: Runner) -> None:
+    """They are of one user, and fill the app: more than may sleep, and more than may run."""
+    runner.serve("h1", Capacity(processes=16, resting=32))
+    for number in range(1, 71):
+        job = await runner.paid(number, "users/a")
+        if job.state == State.STARTING:
+            await runner.journal.change(job.job_id, waits)
+
+    assert State.STARTING == (await runner.paid(100, "users/b")).state
+
+
+async def test_flows_of_an_app_take_turns(runner: Runner) -> None:
+    """Many jobs of one flow do not hold up the first of another, of the same owner."""
+    for number in range(1, 4):
+        await runner.paid(number)
+    other = dataclasses.replace(new(4), flow="flows/demo/other")
+    await runner.store.create([Birth(job=other)], None)
+    await runner.dispatcher.enqueue(other)
+    link = runner.serve("h1", Capacity(processes=2))
+
+    await runner.paid(5)
+
+    assert {f"{1:024x}", other.job_id} == link.jobs
+
+
+async def test_turns_are_taken_after_a_restart(runner: Runner) -> None:
+    """Those who waited when the runner ended wait as before, whoever was first."""
+    for number in range(1, 6):
+        await runner.store.create([Birth(job=new(number, "users/a"))], None)
+    await runner.store.create([Birth(job=new(6, "users/b"))], None)
+    for job in await runner.store.open_jobs():
+        await runner.dispatcher.enqueue(job)
+    link = runner.serve("h1", Capacity(processes=2))
+
+    await runner.paid(7, "users/a")
+
+    assert {f"{1:024x}", f"{6:024x}"} == link.jobs

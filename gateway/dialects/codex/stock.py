@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import conversation_pb2, job_pb2
 
+from gateway.core import lists
 from gateway.core.peers import Peers
 from gateway.dialects.codex import ids
 from gateway.dialects.codex.views import AGENTS, CONVERSATIONS
@@ -95,6 +96,7 @@ class Stock:
             states=sorted(states),  # type: ignore[arg-type]
             conversation=conversation,
             page_size=NEWEST,
+            text_bytes_max=lists.text_bytes_max(NEWEST),
         )
         with from_rpc():
             return list((await self._peers.jobs.ListJobs(asked)).jobs)

@@ -132,7 +132,9 @@ class CrewServicer(pb_grpc.CrewServiceServicer):
     async def _stop(self, crew: str) -> None:
         """Stop every execution of a crew that has not ended."""
         open_states: list[Any] = [state for state in STATES.values() if state not in TERMINAL]
-        asked = job_pb2.ListJobsRequest(targets=[crew], states=open_states, all_owners=caller().operator)
+        asked = job_pb2.ListJobsRequest(
+            targets=[crew], states=open_states, all_owners=caller().operator, text_bytes_max=1
+        )
         jobs = await asking.listed(self._jobs.ListJobs, asked)
         slots = asyncio.Semaphore(_AT_ONCE)
 

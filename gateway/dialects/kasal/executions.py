@@ -9,7 +9,7 @@ from mesh.dialects.kasal.v1 import execution_pb2 as pb
 from mesh.dialects.kasal.v1 import execution_pb2_grpc as pb_grpc
 from mesh.runner.v1 import job_pb2, trace_pb2
 
-from gateway.core import states
+from gateway.core import lists, states
 from gateway.core.peers import Peers
 from gateway.core.values import value
 from gateway.dialects.kasal import asking, ids, traces
@@ -63,7 +63,9 @@ class ExecutionServicer(pb_grpc.ExecutionServiceServicer):
         """Return a page of the caller's executions."""
         page = asking.Page.of(request.page, request.limit)
         standing: list[Any] = sorted(WORDS.states(request.status)) if request.status else []
-        asked = job_pb2.ListJobsRequest(targets=["crews/-"], states=standing)
+        asked = job_pb2.ListJobsRequest(
+            targets=["crews/-"], states=standing, text_bytes_max=lists.text_bytes_max(page.limit)
+        )
         found = await asking.listed(self._jobs.ListJobs, asked, most=page.number * page.limit + 1)
         jobs = page.cut(found)
         more = len(found) > page.number * page.limit
@@ -86,7 +88,9 @@ class ExecutionServicer(pb_grpc.ExecutionServiceServicer):
 
     async def _estimate(self, job: job_pb2.Job) -> int:
         """Return how many seconds the crew's last executions took: their median."""
-        asked = job_pb2.ListJobsRequest(targets=[job.target], states=[states.SUCCEEDED], before=job.name)
+        asked = job_pb2.ListJobsRequest(
+            targets=[job.target], states=[states.SUCCEEDED], before=job.name, text_bytes_max=1
+        )
         before = await asking.listed(self._jobs.ListJobs, asked, most=_ESTIMATED_BY)
         took = [seconds_of(one.finish_time) - seconds_of(one.start_time) for one in before]
         return max(1, math.ceil(statistics.median(took))) if took else ESTIMATE_S

@@ -41,7 +41,7 @@ class Progress:
     async def _last(self, crew: str) -> list[trace_pb2.Span]:
         """Return the tasks of a crew's last execution."""
         with from_rpc():
-            page = await self._jobs.ListJobs(job_pb2.ListJobsRequest(targets=[crew], page_size=1))
+            page = await self._jobs.ListJobs(job_pb2.ListJobsRequest(targets=[crew], page_size=1, text_bytes_max=1))
         if not page.jobs:
             return []
         return await tasks_of(self._traces, page.jobs[0].name)

@@ -10,7 +10,7 @@ from mesh.dialects.koda.v1 import task_pb2_grpc as pb_grpc
 from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import job_pb2, trace_pb2
 
-from gateway.core import jobs, states, values
+from gateway.core import jobs, lists, states, values
 from gateway.core.peers import Peers
 from gateway.dialects.koda import trace, views
 from gateway.dialects.koda.agents import agent_of, no_agent
@@ -78,8 +78,10 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         """Return a page of the caller's tasks, newest first."""
         target = (await agent_of(self._peers, request.agent_id)).name if request.agent_id else "agents/-"
         wanted = sorted(WORDS.states(request.status)) if request.status else ()
+        page_size = _number("limit", request.limit, _PAGE_MAX, least=1) or _PAGE
         asked = job_pb2.ListJobsRequest(
-            page_size=_number("limit", request.limit, _PAGE_MAX, least=1) or _PAGE,
+            page_size=page_size,
+            text_bytes_max=lists.text_bytes_max(page_size),
             page_token=request.cursor,
             targets=[target],
             states=wanted,  # type: ignore[arg-type]
@@ -105,11 +107,13 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
             page_size=limit or _STEPS_MAX,
         )
         spans: list[trace_pb2.Span] = []
+        left = paging.PAGE_BYTES_MAX
         while True:
             with from_rpc():
                 page = await self._peers.traces.ListSpans(asked)
             spans.extend(page.spans)
-            if limit or not page.next_page_token:
+            left -= page.ByteSize()
+            if limit or not page.next_page_token or left < 0:
                 break
             asked.page_token = page.next_page_token
         more = spans[-1].seq if page.next_page_token and spans else None

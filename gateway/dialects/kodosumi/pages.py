@@ -19,6 +19,7 @@ from meshkit.errors import from_rpc
 
 _FLOWS_MAX = 200
 _JOBS_MAX = 20
+_TEXT_BYTES_MAX = 4096
 _LOCKS_MAX = 20
 
 
@@ -36,7 +37,7 @@ class PageServicer(pb_grpc.PageServiceServicer):
             flows, locks, jobs = await asyncio.gather(
                 self._catalogue.all(request.q, most=_FLOWS_MAX),
                 self._locks.ListLocks(lock_pb2.ListLocksRequest(page_size=_LOCKS_MAX)),
-                self._jobs.ListJobs(job_pb2.ListJobsRequest(page_size=_JOBS_MAX)),
+                self._jobs.ListJobs(job_pb2.ListJobsRequest(page_size=_JOBS_MAX, text_bytes_max=_TEXT_BYTES_MAX)),
             )
         start = page(
             "start.html",

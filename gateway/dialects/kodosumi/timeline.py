@@ -12,7 +12,7 @@ from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 from mesh.runner.v1 import job_pb2
 
-from gateway.core import jobs, locks, times
+from gateway.core import jobs, lists, locks, times
 from gateway.core.peers import Peers
 from gateway.core.states import TERMINAL
 from gateway.dialects.kodosumi.words import WORDS
@@ -42,7 +42,12 @@ class TimelineServicer(pb_grpc.TimelineServiceServicer):
         now = time.time()
         with from_rpc():
             page = await self._jobs.ListJobs(
-                job_pb2.ListJobsRequest(page_size=page_size, query=request.q, before=before)
+                job_pb2.ListJobsRequest(
+                    page_size=page_size,
+                    query=request.q,
+                    before=before,
+                    text_bytes_max=lists.text_bytes_max(page_size),
+                )
             )
         items = [item_of(job, now) for job in page.jobs]
         offset = items[-1]["fid"] if items and page.next_page_token else None
@@ -55,7 +60,12 @@ class TimelineServicer(pb_grpc.TimelineServiceServicer):
         delete: list[str] = []
         if request.since:
             since = _moment(request.since)
-            asked = job_pb2.ListJobsRequest(page_size=_PAGE_MAX, query=request.q, deleted_since=stamp(since))
+            asked = job_pb2.ListJobsRequest(
+                page_size=_PAGE_MAX,
+                query=request.q,
+                deleted_since=stamp(since),
+                text_bytes_max=lists.text_bytes_max(_PAGE_MAX),
+            )
             with from_rpc():
                 page = await self._jobs.ListJobs(asked)
             update = [item_of(job, now) for job in page.jobs if times.epoch(job.update_time) >= since]

@@ -33,6 +33,10 @@ class Flows:
         return flows.listed(await self._store.select(), await self._apps.current(), documents.about)
 
 
+def _weight(flow: Flow) -> int:
+    return paging.weight(flow) - paging.weight((flow.elements_json, flow.input_schema_json))
+
+
 def page(listed: Sequence[Flow], query: str, page_size: int, page_token: str) -> tuple[list[Flow], str]:
     """Return one page of the flows that match `query`, and the token of the next one, empty on the last.
 
@@ -49,6 +53,7 @@ def page(listed: Sequence[Flow], query: str, page_size: int, page_token: str) ->
         known = next((flow for flow in listed if flow.name == after), None)
         last = (summary, after) if summary or known is None else known.sort_key
         matching = matching[bisect.bisect_right([flow.sort_key for flow in matching], last) :]
-    items = matching[:size]
-    more = len(matching) > size
+    # A list has no forms, which are most of a flow.
+    items = paging.full(matching[:size], _weight)
+    more = len(matching) > len(items)
     return items, paging.encode(f"{items[-1].name}\n{items[-1].summary}", query) if more else ""

@@ -3,7 +3,7 @@
 A rule is a pure function from the stored job to a `Change`; nothing here knows transport, storage or the clock.
 """
 
-from services.runner.domain import attempts, conversations, locks, memories, pages, payments, talk, traces
+from services.runner.domain import attempts, conversations, cuts, locks, memories, pages, payments, talk, traces
 from services.runner.domain.ends import finish, move
 from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, lease, lost, report, stop
 from services.runner.domain.records import (
@@ -60,6 +60,7 @@ __all__ = [
     "attempts",
     "born",
     "conversations",
+    "cuts",
     "end",
     "finish",
     "lease",

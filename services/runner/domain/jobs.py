@@ -96,6 +96,7 @@ def report(
         last += 1
         if job.source_seq >= last:
             outcome = opening = None
+    outcome = outcome and kinds.taken_outcome(outcome)
     taken = dataclasses.replace(job, source_seq=max(job.source_seq, last), **_measured(job, fresh))
     said = bool(fresh) or outcome is not None or opening is not None
     if said and job.state == State.STARTING:  # else it is being stopped: the process has not heard of it yet

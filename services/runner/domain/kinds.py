@@ -4,11 +4,13 @@ A host passes on what its job sends, and a host may be written in any language: 
 taken in, and nowhere else.  A line that is refused is replaced by one that says so, since the host counts lines.
 """
 
+import dataclasses
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from services.runner.domain.records import Event
+from services.runner.domain.pages import bytes_of_event, bytes_of_text
+from services.runner.domain.records import End, Event, Reason, State
 
 MESH = frozenset(("status", "inputs", "meta", "lock", "lease", "payment", "error", "final"))
 """What only the mesh writes into a log."""
@@ -22,6 +24,10 @@ _FLOWS = frozenset(
     )
 )
 """What flows send by the methods of their tracer: most lines, and known at a glance."""
+PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
+"""Of an event, a result, a lock's form.  (A host of ours says so itself, and to the flow.)"""
+_MARGIN_BYTES = 128 * 1024
+_ERROR_CHARS_MAX = 64 * 1024
 _KIND_CHARS_MAX = 64
 _SHOWN_CHARS_MAX = 40
 _BESIDE_A_NAME = re.compile(r"[^a-z_]+")
@@ -30,7 +36,26 @@ _BESIDE_A_NAME = re.compile(r"[^a-z_]+")
 def taken(events: Iterable[Event]) -> Iterator[Event]:
     """Yield what a job sends as it goes into its log."""
     for event in events:
-        yield event if event.kind in _FLOWS or not is_refused(event.kind) else _refusal(event)
+        if event.kind not in _FLOWS and is_refused(event.kind):
+            shown = ascii(event.kind[:_SHOWN_CHARS_MAX])
+            why = f"of kind {shown} was refused: the mesh alone writes such events, choose another kind"
+            yield _refusal(event, why)
+        elif (size := bytes_of_event(event)) > PAYLOAD_BYTES_MAX + _MARGIN_BYTES:
+            yield _refusal(event, f"of {size} bytes was refused: keep it under 4 MiB, or link to it")
+        else:
+            yield event
+
+
+def taken_outcome(outcome: End) -> End:
+    """Return how a job ends that a host says how it ends: what is too large to be kept is no result."""
+    if (size := bytes_of_text(outcome.result_json)) > PAYLOAD_BYTES_MAX + _MARGIN_BYTES:
+        error = f"a result of {size} bytes was refused: keep it under 4 MiB, or link to it"
+        return End(state=State.FAILED, reason=Reason.ERROR, error=error)
+    if max(len(outcome.error), len(outcome.detail)) <= _ERROR_CHARS_MAX:
+        return outcome
+    return dataclasses.replace(
+        outcome, error=outcome.error[:_ERROR_CHARS_MAX], detail=outcome.detail[-_ERROR_CHARS_MAX:]
+    )
 
 
 def is_refused(kind: str) -> bool:
@@ -41,7 +66,5 @@ def is_refused(kind: str) -> bool:
     return _BESIDE_A_NAME.sub("", unicodedata.normalize("NFKC", kind).lower()) in _REFUSED
 
 
-def _refusal(event: Event) -> Event:
-    shown = ascii(event.kind[:_SHOWN_CHARS_MAX])
-    text = f"an event of kind {shown} was refused: the mesh alone writes such events, choose another kind"
-    return Event(kind="stderr", payload=text, time=event.time)
+def _refusal(event: Event, why: str) -> Event:
+    return Event(kind="stderr", payload=f"an event {why}", time=event.time)

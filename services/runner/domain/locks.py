@@ -5,6 +5,7 @@ import json
 import math
 
 from meshkit.errors import FailedPrecondition
+from services.runner.domain import pages
 from services.runner.domain.records import Change, Event, Job, Lock, LockEnd, LockState, OpenLock, State
 
 TIMEOUT_S = 3 * 3600.0
@@ -13,12 +14,14 @@ TIMEOUT_S_MAX = 366 * 86_400.0
 """The longest that a flow may allow."""
 DUE_MARGIN_S = 15 * 60.0
 """A paid job's locks end this long before its result is due, so that the result can still be submitted."""
+BYTES_MAX = 9 * 1024 * 1024
+"""Of a lock's form and data: a host of ours lets each have 4 MiB, and an answer comes on top."""
 PENDING_MAX = 100
 """Locks that one job may have open at once."""
 
 
 def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float) -> Change:
-    """Open a lock behind `events`; one that is too many, or of a job that is being stopped, is closed at once.
+    """Open a lock behind `events`; one that is too many, too large or of a job that is being stopped is closed at once.
 
     One that an attempt before this one opened is waited on again, if it is still open; else its end is on its way.
     """
@@ -39,8 +42,11 @@ def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float
         created_at=now,
         expires_at=expires_at,
     )
-    if job.state not in (State.RUNNING, State.AWAITING_INPUT) or len(job.pending_locks) >= PENDING_MAX:
+    is_huge = pages.bytes_of_lock(lock) > BYTES_MAX
+    if job.state not in (State.RUNNING, State.AWAITING_INPUT) or len(job.pending_locks) >= PENDING_MAX or is_huge:
         closed = dataclasses.replace(lock, state=LockState.CLOSED)
+        if is_huge:
+            closed = dataclasses.replace(closed, title="", elements_json="[]", data_json="{}")
         return Change(job=job, events=events, opened=(closed,))
     waiting = dataclasses.replace(
         job, state=State.AWAITING_INPUT, pending_locks=(*job.pending_locks, lock.lock_id), updated_at=now

@@ -1,45 +1,62 @@
-"""How much of jobs and events goes into one page: counted in bytes as they travel, not in items."""
+"""How many bytes jobs and events take, on their way and on disk: pages, caches and owners are bounded by them."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+import sys
 
-from services.runner.domain.records import Event, Job
+from services.runner.domain.records import Birth, Change, Event, Job, Lock
 
-PAGE_BYTES_MAX = 4 * 1024 * 1024
-"""A page is not longer than this, unless its one item is."""
-T = TypeVar("T")
-
-
-def until_full(items: Iterable[T], bytes_of: Callable[[T], int]) -> Iterator[T]:
-    """Yield items up to the one that is too much for a page: behind it there may be more."""
-    total = 0
-    for count, item in enumerate(items):
-        total += bytes_of(item)
-        yield item
-        if count and total > PAGE_BYTES_MAX:
-            return
-
-
-def full(items: list[T], bytes_of: Callable[[T], int]) -> list[T]:
-    """Return the items that fit on a page, at least one."""
-    total = 0
-    for count, item in enumerate(items):
-        total += bytes_of(item)
-        if count and total > PAGE_BYTES_MAX:
-            return items[:count]
-    return items
+ROW_BYTES = 100
+"""Of what is kept beside the texts of a row: a million empty lines are not nothing."""
 
 
 def bytes_of_job(job: Job) -> int:
     """Return how many bytes the long texts of a job take."""
-    texts = (job.inputs_json, job.result_json, job.meta_json, job.extra_json, job.error)
-    return sum(map(_bytes, texts)) + len(job.inputs_blob)
+    return sum(map(bytes_of_text, _texts(job))) + len(job.inputs_blob)
 
 
 def bytes_of_event(event: Event) -> int:
     """Return how many bytes the texts of an event take."""
-    return _bytes(event.payload) + _bytes(event.detail)
+    return bytes_of_text(event.kind) + bytes_of_text(event.payload) + bytes_of_text(event.detail)
 
 
-def _bytes(text: str) -> int:
+def bytes_of_lock(lock: Lock) -> int:
+    """Return how many bytes a lock takes before it is answered."""
+    return ROW_BYTES + bytes_of_text(lock.title) + bytes_of_text(lock.elements_json) + bytes_of_text(lock.data_json)
+
+
+def held_by_job(job: Job) -> int:
+    """Return how many bytes of memory the long texts of a job take: of some four times what they take as UTF-8."""
+    return sum(map(sys.getsizeof, (*_texts(job), job.inputs_blob)))
+
+
+def held_by_event(event: Event) -> int:
+    """Return how many bytes of memory an event takes."""
+    return ROW_BYTES + sys.getsizeof(event.payload) + sys.getsizeof(event.detail)
+
+
+def kept_at_birth(birth: Birth) -> int:
+    """Return how many bytes a new job takes on disk."""
+    return ROW_BYTES + bytes_of_job(birth.job) + _events(birth.events) + len(birth.brief)
+
+
+def kept(before: Job, change: Change) -> int:
+    """Return how many bytes a job takes on disk once a change is written."""
+    locks = sum(map(bytes_of_lock, change.opened)) + sum(bytes_of_text(end.result_json) for end in change.ended)
+    return before.stored_bytes + _moving(change.job) - _moving(before) + _events(change.events) + locks
+
+
+def _texts(job: Job) -> tuple[str, ...]:
+    return job.inputs_json, job.result_json, job.meta_json, job.extra_json, job.error
+
+
+def _moving(job: Job) -> int:
+    """Return how many bytes those texts of a job take that change."""
+    return bytes_of_text(job.result_json) + bytes_of_text(job.error) + len(job.inputs_blob)
+
+
+def _events(events: tuple[Event, ...]) -> int:
+    return sum(bytes_of_event(event) + ROW_BYTES for event in events)
+
+
+def bytes_of_text(text: str) -> int:
+    """Return how many bytes a text takes as UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

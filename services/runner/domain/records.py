@@ -171,6 +171,8 @@ class Job:
     output_tokens: int = 0
     cost_micros: int = 0
     """In millionths of the operator's currency."""
+    stored_bytes: int = 0
+    """Of what is kept of it, as the store counts: inputs, log, locks and result."""
     progress: float = -1.0
     """In percent; negative if its flow has not said."""
     progress_text: str = ""

@@ -10,10 +10,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from services.runner.domain import pages
 from services.runner.domain.records import Event, Job, State
 
 KINDS = ("span", "lock", "lease")
 """The kinds of events that tell of spans."""
+SPAN_BYTES_MAX = 8 * 1024 * 1024
+"""Of the events that one span is made of: what those behind say of its attributes is left out."""
 ROOT = "job"
 """The id of the span that is the job itself."""
 _TEXTS = ("parent", "kind", "name", "status", "agent", "agent_name", "task_def")
@@ -41,6 +44,8 @@ class Span:
     usage: dict[str, int] = dataclasses.field(default_factory=dict)
     attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
     redactions: list[str] = dataclasses.field(default_factory=list)
+    heard_bytes: int = 0
+    """Of the events that it is made of."""
 
 
 def spans_of(job: Job, events: Iterable[Event]) -> list[Span]:
@@ -54,7 +59,11 @@ def spans_of(job: Job, events: Iterable[Event]) -> list[Span]:
         span_id = said.get("id")
         if not isinstance(span_id, str) or not span_id or span_id == ROOT:
             continue
-        _merge(spans.setdefault(span_id, Span(id=span_id, seq=event.seq, start=event.time)), said)
+        span = spans.setdefault(span_id, Span(id=span_id, seq=event.seq, start=event.time))
+        span.heard_bytes += pages.bytes_of_event(event)
+        if span.heard_bytes > SPAN_BYTES_MAX:
+            said = {**said, "attributes": {"cut": "there was more than can be shown"}, "redactions": None}
+        _merge(span, said)
     if job.ended:
         for span in spans.values():
             if span.status == "running":
@@ -62,11 +71,11 @@ def spans_of(job: Job, events: Iterable[Event]) -> list[Span]:
     return sorted(spans.values(), key=lambda span: span.seq)
 
 
-def completeness(job: Job, spans: Iterable[Span]) -> str:
-    """Return `open`, `partial` or `complete`."""
+def completeness(job: Job, spans: Iterable[Span], *, cut: bool = False) -> str:
+    """Return `open`, `partial` or `complete`; `cut` is whether there were more events than were looked at."""
     if not job.ended:
         return "open"
-    return "partial" if any(span.status == "lost" for span in spans) else "complete"
+    return "partial" if cut or any(span.status == "lost" for span in spans) else "complete"
 
 
 def _root(job: Job) -> Span:

@@ -32,8 +32,16 @@ class LockQuery:
     """Only those behind this (created_at, lock_id) in the order of the list."""
 
 
+EVENTS_BYTES_MAX = 32 * 1024 * 1024
+"""Of the events of some kinds: what is behind is left out."""
+
+
 class TooManyOpen(Exception):
     """An owner has as many jobs that have not ended as they may have."""
+
+
+class TooMuchStored(Exception):
+    """An owner keeps as many bytes as they may."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +74,22 @@ class JobStore(Protocol):
     """Keeps jobs and their logs.  When a method returns, what it wrote is on disk."""
 
     async def create(
-        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+        self,
+        births: Sequence[Birth],
+        request: Request | None,
+        *,
+        open_max: int | None = None,
+        stored_max: int | None = None,
     ) -> list[Written]:
         """Keep new jobs of one owner with the heads of their logs, numbered from 1, all or none.
 
-        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner, and `TooManyOpen` if the
-        owner would have more than `open_max` jobs that have not ended.
+        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner, `TooManyOpen` if the
+        owner would have more than `open_max` jobs that have not ended, and `TooMuchStored` if the owner keeps
+        `stored_max` bytes already.
         """
+
+    async def stored_bytes(self, owner: str) -> int:
+        """Return how many bytes are kept of an owner: jobs, their logs and locks, conversations and memory."""
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return the request of that id, or `None` if the owner has made none."""
@@ -93,20 +110,30 @@ class JobStore(Protocol):
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
         """Return up to `limit` events behind `after_seq`, in order; none for a job that is not there.
 
-        Fewer where they are large: up to the one that is too much for a page (`domain.pages`).
+        Fewer where they are large: up to the one that is too much for a page (`meshkit.paging`).
         """
 
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
-        """Return every event of some kinds, in order."""
+        """Return the events of some kinds, in order: all, or the first that have more than `EVENTS_BYTES_MAX`."""
 
     async def brief(self, job_id: str) -> bytes:
         """Return what an agent's or crew's job runs (`Birth.brief`); empty if it has none."""
 
-    async def find(self, owner: str | None, query: str, before: str, limit: int, only: JobFilter = ANY) -> list[Job]:
+    async def find(
+        self,
+        owner: str | None,
+        query: str,
+        before: str,
+        limit: int,
+        only: JobFilter = ANY,
+        *,
+        text_bytes_max: int = 0,
+    ) -> list[Job]:
         """Return jobs such as `only` says, newest first: of `owner` or all, older than the id `before` if given,
         holding `query`.
 
-        Fewer than `limit` where they are large: up to the one that is too much for a page (`domain.pages`).
+        Fewer than `limit` where they are large: up to the one that is too much for a page (`meshkit.paging`).  With
+        `text_bytes_max` their texts are cut to that before they are counted (`domain.cuts`).
         """
 
     async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
@@ -127,8 +154,8 @@ class JobStore(Protocol):
     async def job_locks(self, job_id: str) -> list[Lock]:
         """Return every lock of a job, oldest first."""
 
-    async def pending_locks(self, owner: str = "") -> list[Lock]:
-        """Return the locks that wait for an answer, of one owner or all, the first to expire first."""
+    async def pending_locks(self, owner: str = "") -> list[str]:
+        """Return the ids of the locks that wait for an answer, of one owner or all, the first to expire first."""
 
     async def due_locks(self, before: float, limit: int) -> list[Lock]:
         """Return up to `limit` locks that wait for an answer and expire before a moment, the first to expire first."""
@@ -137,7 +164,7 @@ class JobStore(Protocol):
         """Return when the next lock expires that waits for an answer, or `None` if none does."""
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
-        """Return locks, newest first."""
+        """Return up to `limit` locks, newest first; fewer where they are too much for a page."""
 
     async def delete(self, job_id: str, at: float) -> None:
         """Forget a job, its log and its locks, but for `DELETED_KEPT_S` that there was one.  Raises `NotFound`."""
@@ -183,7 +210,10 @@ class ConversationStore(Protocol):
         """Delete a conversation with its messages.  Raises `NotFound`."""
 
     async def messages(self, conversation_id: str, after: int, limit: int) -> list[Message]:
-        """Return up to `limit` messages behind the number `after` (-1: all), in order."""
+        """Return up to `limit` messages behind the number `after` (-1: all), in order.
+
+        Fewer where they are too much for a page.
+        """
 
     async def last_messages(self, conversation_id: str, before_job: str, limit: int) -> list[Message]:
         """Return the last messages that were said before a job's own first, in order."""

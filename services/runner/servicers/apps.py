@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
-from meshkit import names
+from meshkit import names, paging
 from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller
@@ -47,9 +47,17 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
         return empty_pb2.Empty()
 
     async def ListApps(self, request: app_pb2.ListAppsRequest, context: Context) -> app_pb2.ListAppsResponse:
-        """Return every app that shall be served; the engine, which nobody has deployed, for who asks for it."""
-        shown = [app for app in self._apps.list() if request.show_engine or app.expose != EXPOSE]
-        return app_pb2.ListAppsResponse(apps=[self._pb(app) for app in shown])
+        """Return every app that shall be served; the engine, which nobody has deployed, for who asks for it.
+
+        Behind as many bytes as a page may have, apps are without their flows.
+        """
+        shown = [self._pb(app) for app in self._apps.list() if request.show_engine or app.expose != EXPOSE]
+        left = paging.PAGE_BYTES_MAX
+        for app in shown:
+            left -= app.ByteSize()
+            if left < 0:
+                del app.flows[:]
+        return app_pb2.ListAppsResponse(apps=shown)
 
     async def WatchApps(
         self, request: app_pb2.WatchAppsRequest, context: Context

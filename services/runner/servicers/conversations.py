@@ -17,6 +17,7 @@ from services.runner.domain.conversations import Conversation
 from services.runner.ports.store import ConversationStore
 from services.runner.requests import Requests
 from services.runner.shapes import conversation_to_pb, message_to_pb
+from services.runner.shares import Shares
 
 _CHANGEABLE = ("title", "summary", "active")
 
@@ -24,15 +25,16 @@ _CHANGEABLE = ("title", "summary", "active")
 class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     """Conversations; what is not the caller's is not found."""
 
-    def __init__(self, store: ConversationStore, requests: Requests, now: Callable[[], float]) -> None:
+    def __init__(self, store: ConversationStore, requests: Requests, shares: Shares, now: Callable[[], float]) -> None:
         self._store = store
+        self._shares = shares
         self._requests = requests
         self._now = now
 
     async def CreateConversation(
         self, request: conversation_pb2.CreateConversationRequest, context: Context
     ) -> conversation_pb2.Conversation:
-        """Add a conversation.  Raises `Invalid`, `Denied`."""
+        """Add a conversation.  Raises `Invalid`, `Denied`, and `Exhausted` if its owner keeps too much."""
         if not caller().user:
             raise Denied("conversations belong to users: call with a user's token")
         title, summary = request.conversation.title, request.conversation.summary
@@ -41,6 +43,7 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         async with self._requests.one_at_a_time(asked):
             if asked is not None and (known := await self._requests.known(asked)) is not None:
                 return conversation_to_pb(await self._store.get(known.decode()))
+            await self._shares.check_stored(caller().user)
             now = self._now()
             made = Conversation(
                 conversation_id=str(uuid7(now)),

@@ -15,6 +15,7 @@ from meshkit.principal import caller
 from services.runner import domain
 from services.runner.jobs import Jobs
 from services.runner.links import Hosts, Link
+from services.runner.pace import Pace
 from services.runner.wire import events_from_pb, opening_from_pb, outcome_from_pb
 
 log = structlog.get_logger()
@@ -26,9 +27,10 @@ _REPORTS_MAX = 256
 class HostServicer(host_pb2_grpc.HostServiceServicer):
     """Carries work down and reports up."""
 
-    def __init__(self, jobs: Jobs, hosts: Hosts, *, heartbeat_s: float, stopping: asyncio.Event) -> None:
+    def __init__(self, jobs: Jobs, hosts: Hosts, pace: Pace, *, heartbeat_s: float, stopping: asyncio.Event) -> None:
         self._jobs = jobs
         self._hosts = hosts
+        self._pace = pace
         self._heartbeat_s = heartbeat_s
         self._stopping = stopping
 
@@ -47,7 +49,7 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         link, hello = self._welcome(first)
         expected = link.jobs
         # What it holds, it says; what it was told and does not hold, it never heard.
-        stream = _Stream(self._jobs, link, link.attach())
+        stream = _Stream(self._jobs, self._pace, link, link.attach())
         link.post(host_pb2.RunnerMessage(welcome=host_pb2.Welcome(heartbeat_s=self._heartbeat_s)))
         reader = asyncio.create_task(stream.read(first, hello, expected, requests), name=f"read-{link.host_id}")
         stopped = asyncio.create_task(self._stopping.wait(), name="stopping")
@@ -90,8 +92,9 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
 class _Stream:
     """One stream of one host."""
 
-    def __init__(self, jobs: Jobs, link: Link, generation: int) -> None:
+    def __init__(self, jobs: Jobs, pace: Pace, link: Link, generation: int) -> None:
         self._jobs = jobs
+        self._pace = pace
         self._link = link
         self.generation = generation
         self._reports: set[asyncio.Task[None]] = set()
@@ -147,12 +150,14 @@ class _Stream:
         if self.failed.done():
             return
         job_id = report.job.removeprefix("jobs/")
+        owner = self._link.slots.owner_of(job_id)
+        events = events_from_pb(report.events)
         try:
             kept = await self._jobs.report(
                 job_id,
                 report.epoch,
                 report.source_seq,
-                events_from_pb(report.events),
+                events,
                 outcome_from_pb(report),
                 opening_from_pb(report),
             )
@@ -171,7 +176,12 @@ class _Stream:
         one_more = report.HasField("outcome") or report.HasField("lock")
         last = report.source_seq + len(report.events) - 1 + one_more
         ack = host_pb2.Ack(job=report.job, source_seq=last, stale=not kept)
-        self._link.post(host_pb2.RunnerMessage(ack=ack))
+        delay_s = self._pace.delay_s(owner, events) if kept else 0.0
+        if delay_s:  # whoever hears it, and on whatever stream: it is true
+            message = host_pb2.RunnerMessage(ack=ack)
+            asyncio.get_running_loop().call_later(delay_s, self._link.post, message)
+        else:
+            self._link.post(host_pb2.RunnerMessage(ack=ack))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -63,8 +63,9 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         filters = (owner or "", request.query, *only.targets, "", *only.states, "", only.conversation)
         before = paging.decode(request.page_token, *filters) or request.before.removeprefix("jobs/")
         size = paging.size(request.page_size)
-        jobs = await self._store.find(owner, request.query, before, size + 1, only)
-        shown = pages.full(jobs[:size], pages.bytes_of_job)
+        text_bytes_max = max(0, request.text_bytes_max)
+        jobs = await self._store.find(owner, request.query, before, size + 1, only, text_bytes_max=text_bytes_max)
+        shown = paging.full(jobs[:size], pages.bytes_of_job)
         response = job_pb2.ListJobsResponse(jobs=[job_to_pb(job) for job in shown])
         if len(jobs) > len(shown):
             response.next_page_token = paging.encode(shown[-1].job_id, *filters)
@@ -116,7 +117,9 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         """Return a page of a job's log.  Raises `NotFound`, `Invalid`."""
         job = await self._own(request.name)
         size = paging.size(request.page_size)
-        events = pages.full(await self._store.events(job.job_id, max(0, request.after_seq), size), pages.bytes_of_event)
+        events = paging.full(
+            await self._store.events(job.job_id, max(0, request.after_seq), size), pages.bytes_of_event
+        )
         more = bool(events) and events[-1].seq < job.last_seq
         return job_pb2.ListEventsResponse(
             events=events_to_pb(events, detail=caller().sees_all), next_after_seq=events[-1].seq if more else 0

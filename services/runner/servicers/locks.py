@@ -46,9 +46,10 @@ class LockServicer(lock_pb2_grpc.LockServiceServicer):
             before=(float(at), lock_id) if key else None,
         )
         locks = await self._store.find_locks(query, size + 1)
-        response = lock_pb2.ListLocksResponse(locks=[lock_to_pb(lock) for lock in locks[:size]])
-        if len(locks) > size:
-            last = locks[size - 1]
+        shown = paging.full(locks[:size])
+        response = lock_pb2.ListLocksResponse(locks=[lock_to_pb(lock) for lock in shown])
+        if len(locks) > len(shown):
+            last = shown[-1]
             response.next_page_token = paging.encode(f"{last.created_at!r} {last.lock_id}", *filters)
         return response
 

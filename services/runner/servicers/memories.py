@@ -13,6 +13,7 @@ from services.runner.domain import Layer, Memory, memories
 from services.runner.ports.store import MemoryRecords
 from services.runner.requests import Requests
 from services.runner.shapes import FROM_LAYERS, hit_to_pb, record_to_pb
+from services.runner.shares import Shares
 
 _SCOPE = re.compile(r"(agents|crews)/[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _HITS = 5
@@ -22,8 +23,9 @@ _HITS_MAX = 50
 class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     """Memory.  Owner and scope are part of each question; the store has no way around them."""
 
-    def __init__(self, store: MemoryRecords, requests: Requests, now: Callable[[], float]) -> None:
+    def __init__(self, store: MemoryRecords, requests: Requests, shares: Shares, now: Callable[[], float]) -> None:
         self._store = store
+        self._shares = shares
         self._requests = requests
         self._now = now
 
@@ -56,7 +58,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
     async def CreateMemoryRecord(
         self, request: memory_pb2.CreateMemoryRecordRequest, context: Context
     ) -> memory_pb2.MemoryRecord:
-        """Add a record by hand.  Raises `Invalid`, `Denied`."""
+        """Add a record by hand.  Raises `Invalid`, `Denied`, and `Exhausted` if its owner keeps too much."""
         record = _record(request.record, self._now())
         asked = idempotency.ask(request)
         async with self._requests.one_at_a_time(asked):
@@ -65,6 +67,7 @@ class MemoryServicer(memory_pb2_grpc.MemoryServiceServicer):
                 if found is None:
                     raise NotFound("the record was cleared since", resource=f"memoryRecords/{int(known)}")
                 return record_to_pb(found)
+            await self._shares.check_stored(record.owner)
             return record_to_pb(await self._store.add(record, asked))
 
     async def ClearMemory(

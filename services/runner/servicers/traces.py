@@ -5,9 +5,9 @@ from mesh.runner.v1 import trace_pb2, trace_pb2_grpc
 from meshkit import names, paging
 from meshkit.interceptors import Context
 from meshkit.principal import check_owner
-from services.runner.domain import traces
+from services.runner.domain import pages, traces
 from services.runner.domain.traces import Span
-from services.runner.ports.store import JobStore
+from services.runner.ports.store import EVENTS_BYTES_MAX, JobStore
 from services.runner.shapes import kind_of, span_to_pb
 
 _COMPLETENESS = dict(trace_pb2.Completeness.items())
@@ -25,6 +25,7 @@ class TraceServicer(trace_pb2_grpc.TraceServiceServicer):
         check_owner(job.owner, f"jobs/{job.job_id}")
         events = await self._store.events_of(job.job_id, traces.KINDS)
         spans = traces.spans_of(job, events)
+        cut = sum(map(pages.bytes_of_event, events)) > EVENTS_BYTES_MAX
         kinds = set(request.kinds)
 
         async def fetch(after: str, limit: int) -> list[Span]:
@@ -37,5 +38,5 @@ class TraceServicer(trace_pb2_grpc.TraceServiceServicer):
         return trace_pb2.ListSpansResponse(
             spans=map(span_to_pb, page.items),
             next_page_token=page.next_token,
-            completeness=_COMPLETENESS[f"COMPLETENESS_{traces.completeness(job, spans).upper()}"],
+            completeness=_COMPLETENESS[f"COMPLETENESS_{traces.completeness(job, spans, cut=cut).upper()}"],
         )

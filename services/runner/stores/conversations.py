@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from meshkit import paging
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
@@ -94,8 +95,9 @@ class SqliteConversations:
         statement = (
             f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? AND number > ? ORDER BY number LIMIT ?"
         )
+        values = (conversation_id, after, limit)
         return await self._database.query(
-            lambda connection: [_message(row) for row in connection.execute(statement, (conversation_id, after, limit))]
+            lambda connection: list(paging.until_full(map(_message, connection.execute(statement, values))))
         )
 
     async def last_messages(self, conversation_id: str, before_job: str, limit: int) -> list[Message]:

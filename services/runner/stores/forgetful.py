@@ -1,14 +1,18 @@
 """Conversations and memories in the process's memory: the twins of `stores.conversations` and `stores.memories`."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
+from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from services.runner.domain import Layer, Memory, Role, Said
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
+from services.runner.domain.pages import ROW_BYTES
 
+_CONVERSATION_BYTES = 1000
 Note = Callable[[Request | None, float], None]
 """Keeps a request.  Raises `AlreadyExists`."""
 Targets = Callable[[str], Iterable[str]]
@@ -18,8 +22,10 @@ Targets = Callable[[str], Iterable[str]]
 class MemoryConversations:
     """A `ConversationStore`."""
 
-    def __init__(self, note: Note, targets: Targets) -> None:
+    def __init__(self, note: Note, targets: Targets, stored: collections.Counter[str]) -> None:
+        """`stored` is how many bytes are kept of an owner."""
         self._note = note
+        self._stored = stored
         self._targets = targets
         self._conversations: dict[str, Conversation] = {}
         self._messages: dict[str, list[Message]] = {}
@@ -31,6 +37,7 @@ class MemoryConversations:
         self._note(request, conversation.created_at)
         self._conversations[conversation.conversation_id] = conversation
         self._messages[conversation.conversation_id] = []
+        self._stored[conversation.owner] += _CONVERSATION_BYTES
 
     async def get(self, conversation_id: str) -> Conversation:
         """As `ConversationStore.get`."""
@@ -59,12 +66,14 @@ class MemoryConversations:
 
     async def delete(self, conversation_id: str) -> None:
         """As `ConversationStore.delete`."""
-        await self.get(conversation_id)
+        owner = (await self.get(conversation_id)).owner
+        said = sum(_bytes(message.content) for message in self._messages[conversation_id])
+        self._stored[owner] -= _CONVERSATION_BYTES + said
         del self._conversations[conversation_id], self._messages[conversation_id]
 
     async def messages(self, conversation_id: str, after: int, limit: int) -> list[Message]:
         """As `ConversationStore.messages`."""
-        return self._messages.get(conversation_id, [])[after + 1 : after + 1 + limit]
+        return list(paging.until_full(self._messages.get(conversation_id, [])[after + 1 : after + 1 + limit]))
 
     async def last_messages(self, conversation_id: str, before_job: str, limit: int) -> list[Message]:
         """As `ConversationStore.last_messages`."""
@@ -79,6 +88,7 @@ class MemoryConversations:
             known = self._conversations.get(conversation_id)
             if known is None:
                 continue
+            self._stored[known.owner] += _bytes(one.content)
             self._messages[conversation_id].append(
                 Message(
                     conversation_id=conversation_id,
@@ -100,8 +110,10 @@ class MemoryConversations:
 class MemoryMemories:
     """A `MemoryRecords`."""
 
-    def __init__(self, note: Note) -> None:
+    def __init__(self, note: Note, stored: collections.Counter[str]) -> None:
+        """`stored` is how many bytes are kept of an owner."""
         self._note = note
+        self._stored = stored
         self._records: dict[int, Memory] = {}
         self._last = 0
 
@@ -118,7 +130,7 @@ class MemoryMemories:
     async def find(self, owner: str, scope: str, layer: Layer | None, before: int, limit: int) -> list[Memory]:
         """As `MemoryRecords.find`."""
         found = [record for record in self._of(owner, scope, layer) if not before or record.number < before]
-        return found[:limit]
+        return list(paging.until_full(found[:limit]))
 
     async def search(self, owner: str, scope: str, layer: Layer | None, query: str, limit: int) -> list[Ranked]:
         """As `MemoryRecords.search`."""
@@ -133,7 +145,7 @@ class MemoryMemories:
         """As `MemoryRecords.clear`."""
         gone = self._of(owner, scope, layer)
         for record in gone:
-            del self._records[record.number]
+            self._forget(record)
         return len(gone)
 
     def write(self, records: Sequence[Memory]) -> list[Memory]:
@@ -143,10 +155,15 @@ class MemoryMemories:
             self._last += 1
             kept.append(dataclasses.replace(record, number=self._last))
             self._records[self._last] = kept[-1]
+            self._stored[record.owner] += _bytes(record.content)
             if record.layer == Layer.SHORT:
                 for old in self._of(record.owner, record.scope, Layer.SHORT)[SHORT_MAX:]:
-                    del self._records[old.number]
+                    self._forget(old)
         return kept
+
+    def _forget(self, record: Memory) -> None:
+        del self._records[record.number]
+        self._stored[record.owner] -= _bytes(record.content)
 
     def _of(self, owner: str, scope: str, layer: Layer | None) -> list[Memory]:
         found = [
@@ -155,6 +172,10 @@ class MemoryMemories:
             if (record.owner, record.scope) == (owner, scope) and layer in (None, record.layer)
         ]
         return sorted(found, key=lambda record: record.number, reverse=True)
+
+
+def _bytes(content: str) -> int:
+    return ROW_BYTES + len(content.encode("utf-8", "surrogatepass"))
 
 
 def _by_shared(records: Sequence[Memory], wanted: set[str]) -> list[Memory]:

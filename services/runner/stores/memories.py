@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from meshkit import paging
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Layer, Memory
@@ -57,7 +58,7 @@ class SqliteMemories:
         )
         values = (owner, scope, *chosen, before or 2**62, limit)
         return await self._database.query(
-            lambda connection: [_memory(row) for row in connection.execute(statement, values)]
+            lambda connection: list(paging.until_full(map(_memory, connection.execute(statement, values))))
         )
 
     async def search(self, owner: str, scope: str, layer: Layer | None, query: str, limit: int) -> list[Ranked]:

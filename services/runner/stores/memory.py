@@ -4,10 +4,20 @@ import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, State, pages
-from services.runner.ports.store import ANY, DELETED_KEPT_S, JobFilter, LockQuery, TooManyOpen, Written
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, State, cuts, pages
+from services.runner.ports.store import (
+    ANY,
+    DELETED_KEPT_S,
+    EVENTS_BYTES_MAX,
+    JobFilter,
+    LockQuery,
+    TooManyOpen,
+    TooMuchStored,
+    Written,
+)
 from services.runner.stores.forgetful import MemoryConversations, MemoryMemories
 from services.runner.stores.texts import folded, text_of
 
@@ -26,16 +36,25 @@ class MemoryStore:
         self._open: collections.Counter[str] = collections.Counter()
         """How many jobs of an owner have not ended."""
         self._briefs: dict[str, bytes] = {}
-        self.conversations = MemoryConversations(self._note, self._targets)
-        self.memories = MemoryMemories(self._note)
+        self._stored: collections.Counter[str] = collections.Counter()
+        """How many bytes are kept of an owner."""
+        self.conversations = MemoryConversations(self._note, self._targets, self._stored)
+        self.memories = MemoryMemories(self._note, self._stored)
 
     async def create(
-        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+        self,
+        births: Sequence[Birth],
+        request: Request | None,
+        *,
+        open_max: int | None = None,
+        stored_max: int | None = None,
     ) -> list[Written]:
         """As `JobStore.create`."""
         owner = births[0].job.owner
         if open_max is not None and self._open[owner] + len(births) > open_max:
             raise TooManyOpen
+        if stored_max is not None and self._stored[owner] >= stored_max:
+            raise TooMuchStored
         ids = [birth.job.job_id for birth in births]
         for job_id in ids:
             if job_id in self._jobs or ids.count(job_id) > 1:
@@ -43,13 +62,20 @@ class MemoryStore:
         self._note(request, births[0].job.created_at)
         written = []
         for birth in births:
-            self._jobs[birth.job.job_id] = birth.job
+            self._jobs[birth.job.job_id] = dataclasses.replace(
+                birth.job, stored_bytes=pages.kept_at_birth(dataclasses.replace(birth, events=()))
+            )
+            self._stored[owner] += self._jobs[birth.job.job_id].stored_bytes
             self._open[owner] += not birth.job.ended
             self._events[birth.job.job_id] = []
             if birth.brief:
                 self._briefs[birth.job.job_id] = birth.brief
             written.append(self._apply(Change(job=birth.job, events=birth.events, said=birth.said)))
         return written
+
+    async def stored_bytes(self, owner: str) -> int:
+        """As `JobStore.stored_bytes`."""
+        return self._stored[owner]
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """As `JobStore.request`."""
@@ -79,11 +105,12 @@ class MemoryStore:
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
         """As `JobStore.events`."""
         found = self._events.get(job_id, [])[after_seq : after_seq + limit]
-        return list(pages.until_full(found, pages.bytes_of_event))
+        return list(paging.until_full(found, pages.bytes_of_event))
 
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
         """As `JobStore.events_of`."""
-        return [event for event in self._events.get(job_id, []) if event.kind in kinds]
+        found = (event for event in self._events.get(job_id, []) if event.kind in kinds)
+        return list(paging.until_full(found, pages.bytes_of_event, EVENTS_BYTES_MAX))
 
     async def brief(self, job_id: str) -> bytes:
         """As `JobStore.brief`."""
@@ -104,7 +131,16 @@ class MemoryStore:
     def _targets(self, conversation: str) -> list[str]:
         return [job.target for job in self._jobs.values() if job.conversation == conversation]
 
-    async def find(self, owner: str | None, query: str, before: str, limit: int, only: JobFilter = ANY) -> list[Job]:
+    async def find(
+        self,
+        owner: str | None,
+        query: str,
+        before: str,
+        limit: int,
+        only: JobFilter = ANY,
+        *,
+        text_bytes_max: int = 0,
+    ) -> list[Job]:
         """As `JobStore.find`."""
         found = [
             job
@@ -114,7 +150,8 @@ class MemoryStore:
             and only.takes(job)
             and folded(query) in text_of(job)
         ]
-        return list(pages.until_full(found[:limit], pages.bytes_of_job))
+        shown = (cuts.cut(job, text_bytes_max) if text_bytes_max else job for job in found[:limit])
+        return list(paging.until_full(shown, pages.bytes_of_job))
 
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""
@@ -136,18 +173,21 @@ class MemoryStore:
         found = [lock for lock in self._locks.values() if lock.job_id == job_id]
         return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id))
 
-    async def pending_locks(self, owner: str = "") -> list[Lock]:
+    async def pending_locks(self, owner: str = "") -> list[str]:
         """As `JobStore.pending_locks`."""
-        found = [lock for lock in self._locks.values() if lock.state == LockState.PENDING and owner in ("", lock.owner)]
-        return sorted(found, key=lambda lock: (lock.expires_at, lock.lock_id))
+        return [lock.lock_id for lock in self._pending() if owner in ("", lock.owner)]
 
     async def due_locks(self, before: float, limit: int) -> list[Lock]:
         """As `JobStore.due_locks`."""
-        return [lock for lock in await self.pending_locks() if lock.expires_at <= before][:limit]
+        return [lock for lock in self._pending() if lock.expires_at <= before][:limit]
 
     async def next_expiry(self) -> float | None:
         """As `JobStore.next_expiry`."""
-        return min((lock.expires_at for lock in await self.pending_locks()), default=None)
+        return min((lock.expires_at for lock in self._pending()), default=None)
+
+    def _pending(self) -> list[Lock]:
+        found = [lock for lock in self._locks.values() if lock.state == LockState.PENDING]
+        return sorted(found, key=lambda lock: (lock.expires_at, lock.lock_id))
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """As `JobStore.find_locks`."""
@@ -159,12 +199,14 @@ class MemoryStore:
             and (query.ended or lock.state == LockState.PENDING)
             and (query.before is None or (lock.created_at, lock.lock_id) < query.before)
         ]
-        return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id), reverse=True)[:limit]
+        newest = sorted(found, key=lambda lock: (lock.created_at, lock.lock_id), reverse=True)
+        return list(paging.until_full(newest[:limit]))
 
     async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
         job = self._get(job_id)
         self._open[job.owner] -= not job.ended
+        self._stored[job.owner] -= job.stored_bytes
         self._deleted = {key: kept for key, kept in self._deleted.items() if kept[1] >= at - DELETED_KEPT_S}
         self._deleted[job_id] = (job.owner, at)
         del self._jobs[job_id], self._events[job_id]
@@ -193,7 +235,9 @@ class MemoryStore:
         first = before.last_seq + 1
         self._open[before.owner] -= change.job.ended and not before.ended
         numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=first)]
-        job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered))
+        stored = pages.kept(before, change)
+        self._stored[before.owner] += stored - before.stored_bytes
+        job = dataclasses.replace(change.job, last_seq=first - 1 + len(numbered), stored_bytes=stored)
         self._jobs[job.job_id] = job
         self._events[job.job_id].extend(numbered)
         self.conversations.append(change.said)

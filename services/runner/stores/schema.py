@@ -1,5 +1,21 @@
 """The tables of the runner in SQLite: numbered scripts; those that have shipped are not edited."""
 
+
+def _octets(*columns: str) -> str:
+    return " + ".join(f"length(CAST({column} AS BLOB))" for column in columns)
+
+
+def _stored(owner: str, change: str) -> str:
+    return (
+        f"INSERT INTO stored_bytes VALUES ({owner}, {change}) "
+        "ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes"
+    )
+
+
+def _of_conversation(row: str) -> str:
+    return f"(SELECT owner FROM conversations WHERE conversation_id = {row}.conversation_id)"
+
+
 MIGRATIONS = [
     """
     CREATE TABLE jobs (
@@ -135,5 +151,42 @@ MIGRATIONS = [
     CREATE TABLE memory_terms (number INTEGER NOT NULL, term TEXT NOT NULL, PRIMARY KEY (number, term)) WITHOUT ROWID;
     CREATE INDEX memory_terms_by_term ON memory_terms (term, number);
     CREATE VIRTUAL TABLE memory_texts USING fts5 (content, tokenize = 'porter unicode61 remove_diacritics 2');
+    """,
+    f"""
+    -- How many bytes are kept of an owner, counted as they come and go: `domain.pages` says what counts.
+    ALTER TABLE jobs ADD COLUMN stored_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET stored_bytes = 100
+      + {_octets("inputs_json", "result_json", "meta_json", "extra_json", "error", "inputs_blob")}
+      + coalesce((SELECT sum(100 + {_octets("kind", "payload", "detail")})
+        FROM events WHERE events.job_id = jobs.job_id), 0)
+      + coalesce((SELECT sum(100 + {_octets("title", "elements_json", "data_json", "locks.result_json")})
+        FROM locks WHERE locks.job_id = jobs.job_id), 0)
+      + coalesce((SELECT length(brief) FROM briefs WHERE briefs.job_id = jobs.job_id), 0);
+    CREATE TABLE stored_bytes (owner TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO stored_bytes SELECT owner, sum(bytes) FROM (
+      SELECT owner, sum(stored_bytes) AS bytes FROM jobs GROUP BY owner
+      UNION ALL SELECT owner, 1000 * count(*) FROM conversations GROUP BY owner
+      UNION ALL SELECT owner, sum(100 + {_octets("content")}) FROM messages JOIN conversations
+        USING (conversation_id) GROUP BY owner
+      UNION ALL SELECT owner, sum(100 + {_octets("content")}) FROM memories GROUP BY owner
+    ) GROUP BY owner;
+    CREATE TRIGGER jobs_take AFTER INSERT ON jobs
+      BEGIN {_stored("NEW.owner", "NEW.stored_bytes")}; END;
+    CREATE TRIGGER jobs_take_more AFTER UPDATE OF stored_bytes ON jobs WHEN NEW.stored_bytes <> OLD.stored_bytes
+      BEGIN {_stored("NEW.owner", "NEW.stored_bytes - OLD.stored_bytes")}; END;
+    CREATE TRIGGER jobs_give AFTER DELETE ON jobs
+      BEGIN {_stored("OLD.owner", "-OLD.stored_bytes")}; END;
+    CREATE TRIGGER conversations_take AFTER INSERT ON conversations
+      BEGIN {_stored("NEW.owner", "1000")}; END;
+    CREATE TRIGGER conversations_give AFTER DELETE ON conversations
+      BEGIN {_stored("OLD.owner", "-1000")}; END;
+    CREATE TRIGGER messages_take AFTER INSERT ON messages
+      BEGIN {_stored(_of_conversation("NEW"), f"100 + {_octets('NEW.content')}")}; END;
+    CREATE TRIGGER messages_give AFTER DELETE ON messages
+      BEGIN {_stored(_of_conversation("OLD"), f"-100 - {_octets('OLD.content')}")}; END;
+    CREATE TRIGGER memories_take AFTER INSERT ON memories
+      BEGIN {_stored("NEW.owner", f"100 + {_octets('NEW.content')}")}; END;
+    CREATE TRIGGER memories_give AFTER DELETE ON memories
+      BEGIN {_stored("OLD.owner", f"-100 - {_octets('OLD.content')}")}; END;
     """,
 ]

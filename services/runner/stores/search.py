@@ -15,8 +15,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from meshkit import paging
 from meshkit.sqlite import Database
-from services.runner.domain import Job, pages
+from services.runner.domain import Job, cuts, pages
 from services.runner.domain.ids import is_job_id
 from services.runner.ports.store import ANY, JobFilter
 from services.runner.stores import index, texts
@@ -44,6 +45,8 @@ class Wanted:
     before: str
     limit: int
     only: JobFilter = ANY
+    text_bytes_max: int = 0
+    """What texts are cut to; 0 leaves them whole."""
 
 
 async def find(database: Database, wanted: Wanted) -> list[Job]:
@@ -57,23 +60,26 @@ async def find(database: Database, wanted: Wanted) -> list[Job]:
     else:
         walked = [job_id for source in (_OPEN, _UNINDEXED) for job_id in await _walk(database, source, wanted)]
         found = _newest([*walked, *await _look_up(database, wanted)])
-    return await database.query(functools.partial(_load, found[: wanted.limit]))
+    return await database.query(functools.partial(_load, wanted, found[: wanted.limit]))
 
 
 def _newest_jobs(wanted: Wanted, connection: sqlite3.Connection) -> list[Job]:
     where, values = _scope(wanted, wanted.before)
     statement = f"SELECT {COLUMNS} FROM {_ALL} {where} ORDER BY job_id DESC LIMIT ?"
-    return _page(connection.execute(statement, (*values, wanted.limit)))
+    return _page(wanted, connection.execute(statement, (*values, wanted.limit)))
 
 
-def _load(job_ids: list[str], connection: sqlite3.Connection) -> list[Job]:
+def _load(wanted: Wanted, job_ids: list[str], connection: sqlite3.Connection) -> list[Job]:
     """Read jobs, newest first, as many as a page may have: a search first looks for ids, for jobs may be long."""
     statement = f"SELECT {COLUMNS} FROM jobs WHERE job_id IN (SELECT value FROM json_each(?)) ORDER BY job_id DESC"
-    return _page(connection.execute(statement, (json.dumps(job_ids),)))
+    return _page(wanted, connection.execute(statement, (json.dumps(job_ids),)))
 
 
-def _page(rows: Iterable[Sequence[Any]]) -> list[Job]:
-    return list(pages.until_full(map(job_of, rows), pages.bytes_of_job))
+def _page(wanted: Wanted, rows: Iterable[Sequence[Any]]) -> list[Job]:
+    jobs: Iterable[Job] = map(job_of, rows)
+    if wanted.text_bytes_max:
+        jobs = (cuts.cut(job, wanted.text_bytes_max) for job in jobs)
+    return list(paging.until_full(jobs, pages.bytes_of_job))
 
 
 async def _walk(database: Database, source: str, wanted: Wanted) -> list[str]:

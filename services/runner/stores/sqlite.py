@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
@@ -21,7 +22,16 @@ from services.runner.domain import (
     State,
     pages,
 )
-from services.runner.ports.store import ANY, DELETED_KEPT_S, JobFilter, LockQuery, TooManyOpen, Written
+from services.runner.ports.store import (
+    ANY,
+    DELETED_KEPT_S,
+    EVENTS_BYTES_MAX,
+    JobFilter,
+    LockQuery,
+    TooManyOpen,
+    TooMuchStored,
+    Written,
+)
 from services.runner.stores import conversations, index, memories, search
 from services.runner.stores.conversations import SqliteConversations
 from services.runner.stores.indexer import Indexer
@@ -53,17 +63,24 @@ class SqliteStore:
         self.memories = SqliteMemories(database)
 
     async def create(
-        self, births: Sequence[Birth], request: Request | None, *, open_max: int | None = None
+        self,
+        births: Sequence[Birth],
+        request: Request | None,
+        *,
+        open_max: int | None = None,
+        stored_max: int | None = None,
     ) -> list[Written]:
         """As `JobStore.create`."""
 
         def work(connection: sqlite3.Connection) -> list[Written]:
             if open_max is not None and _open_count(connection, births[0].job.owner) + len(births) > open_max:
                 raise TooManyOpen
+            if stored_max is not None and _stored_bytes(connection, births[0].job.owner) >= stored_max:
+                raise TooMuchStored
             written = []
             for birth in births:
                 numbered = [event.numbered(seq) for seq, event in enumerate(birth.events, start=1)]
-                job = dataclasses.replace(birth.job, last_seq=len(numbered))
+                job = dataclasses.replace(birth.job, last_seq=len(numbered), stored_bytes=pages.kept_at_birth(birth))
                 try:
                     connection.execute(INSERT, inserted(job))
                 except sqlite3.IntegrityError:
@@ -80,6 +97,10 @@ class SqliteStore:
             return written
 
         return [self._remember(one) for one in await self._database.write(work)]
+
+    async def stored_bytes(self, owner: str) -> int:
+        """As `JobStore.stored_bytes`."""
+        return await self._database.read(lambda connection: _stored_bytes(connection, owner))
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """As `JobStore.request`."""
@@ -127,7 +148,7 @@ class SqliteStore:
                 (job_id, after_seq, limit),
             )
             found = (Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows)
-            return list(pages.until_full(found, pages.bytes_of_event))
+            return list(paging.until_full(found, pages.bytes_of_event))
 
         return await self._database.read(work)
 
@@ -137,8 +158,13 @@ class SqliteStore:
             "SELECT seq, kind, time, payload, detail FROM events "
             f"WHERE job_id = ? AND kind IN ({', '.join('?' * len(kinds))}) ORDER BY seq"
         )
-        rows = await self._database.query(lambda connection: connection.execute(statement, (job_id, *kinds)).fetchall())
-        return [Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows]
+
+        def work(connection: sqlite3.Connection) -> list[Event]:
+            rows = connection.execute(statement, (job_id, *kinds))
+            found = (Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows)
+            return list(paging.until_full(found, pages.bytes_of_event, EVENTS_BYTES_MAX))
+
+        return await self._database.query(work)
 
     async def brief(self, job_id: str) -> bytes:
         """As `JobStore.brief`."""
@@ -146,9 +172,20 @@ class SqliteStore:
         row = await self._database.read(lambda connection: connection.execute(statement, (job_id,)).fetchone())
         return b"" if row is None else bytes(row[0])
 
-    async def find(self, owner: str | None, query: str, before: str, limit: int, only: JobFilter = ANY) -> list[Job]:
+    async def find(
+        self,
+        owner: str | None,
+        query: str,
+        before: str,
+        limit: int,
+        only: JobFilter = ANY,
+        *,
+        text_bytes_max: int = 0,
+    ) -> list[Job]:
         """As `JobStore.find`."""
-        wanted = search.Wanted(owner=owner, query=folded(query), before=before, limit=limit, only=only)
+        wanted = search.Wanted(
+            owner=owner, query=folded(query), before=before, limit=limit, only=only, text_bytes_max=text_bytes_max
+        )
         return await search.find(self._database, wanted)
 
     async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
@@ -195,13 +232,11 @@ class SqliteStore:
             lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))]
         )
 
-    async def pending_locks(self, owner: str = "") -> list[Lock]:
+    async def pending_locks(self, owner: str = "") -> list[str]:
         """As `JobStore.pending_locks`."""
         clause, values = ("AND owner = ?", (owner,)) if owner else ("", ())
-        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE state = 'pending' {clause} ORDER BY expires_at, lock_id"
-        return await self._database.query(
-            lambda connection: [_lock(row) for row in connection.execute(statement, values)]
-        )
+        statement = f"SELECT lock_id FROM locks WHERE state = 'pending' {clause} ORDER BY expires_at, lock_id"
+        return await self._database.query(lambda connection: [row[0] for row in connection.execute(statement, values)])
 
     async def due_locks(self, before: float, limit: int) -> list[Lock]:
         """As `JobStore.due_locks`."""
@@ -233,7 +268,7 @@ class SqliteStore:
         where = " AND ".join(clauses)
         statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
         return await self._database.query(
-            lambda connection: [_lock(row) for row in connection.execute(statement, (*values, limit))]
+            lambda connection: list(paging.until_full(map(_lock, connection.execute(statement, (*values, limit)))))
         )
 
     async def delete(self, job_id: str, at: float) -> None:
@@ -307,7 +342,7 @@ class SqliteStore:
         # Answers arrive in the order of their commits, so the last one is the newest.
         self._forget(job.job_id)
         self._cache[job.job_id] = job
-        self._cached_bytes += pages.bytes_of_job(job)
+        self._cached_bytes += pages.held_by_job(job)
         while len(self._cache) > _CACHE_MAX or (self._cached_bytes > _CACHE_BYTES_MAX and self._cache):
             self._forget(next(iter(self._cache)))
         if job.ended:
@@ -317,7 +352,7 @@ class SqliteStore:
     def _forget(self, job_id: str) -> None:
         known = self._cache.pop(job_id, None)
         if known is not None:
-            self._cached_bytes -= pages.bytes_of_job(known)
+            self._cached_bytes -= pages.held_by_job(known)
 
 
 def _lock(row: Sequence[Any]) -> Lock:
@@ -330,6 +365,11 @@ def _open_count(connection: sqlite3.Connection, owner: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+def _stored_bytes(connection: sqlite3.Connection, owner: str) -> int:
+    row = connection.execute("SELECT bytes FROM stored_bytes WHERE owner = ?", (owner,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def _get(connection: sqlite3.Connection, job_id: str) -> Job:
     row = connection.execute(f"{SELECT} WHERE job_id = ?", (job_id,)).fetchone()
     if row is None:
@@ -339,7 +379,9 @@ def _get(connection: sqlite3.Connection, job_id: str) -> Job:
 
 def _apply(connection: sqlite3.Connection, before: Job, change: Change) -> Written:
     numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=before.last_seq + 1)]
-    job = dataclasses.replace(change.job, last_seq=before.last_seq + len(numbered))
+    job = dataclasses.replace(
+        change.job, last_seq=before.last_seq + len(numbered), stored_bytes=pages.kept(before, change)
+    )
     connection.execute(UPDATE, updated(job))
     _append(connection, job.job_id, numbered)
     conversations.append(connection, change.said)

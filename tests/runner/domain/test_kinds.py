@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runner import domain
-from services.runner.domain import Event, Job, State, kinds
+from services.runner.domain import End, Event, Job, LockState, OpenLock, Reason, State, kinds
 
 JOB = Job(job_id="0" * 24, flow="flows/demo/a", owner="users/u", state=State.QUEUED, created_at=1.0, updated_at=1.0)
 
@@ -52,3 +52,23 @@ def test_whatever_is_kept_is_no_word_of_the_mesh(kind: str) -> None:
     (kept,) = said(Event(kind=kind, payload="x", time=2.5))
 
     assert "".join(c for c in kept.kind if c in "abcdefghijklmnopqrstuvwxyz_") not in kinds.MESH | {"alive", "eof"}
+
+
+def test_what_is_too_large_is_refused() -> None:
+    """From a host that does not see to it itself: the line says so, a result is none, an error is its beginning."""
+    large = "é" * kinds.PAYLOAD_BYTES_MAX
+    (refused,) = said(Event(kind="debug", payload=large, time=2.5))
+    leased = domain.lease(JOB, "h1", 2.0).job
+    done = domain.report(leased, 1, 1, [], End(state=State.SUCCEEDED, result_json=large), 3.0)
+    failed = domain.report(leased, 1, 1, [], End(state=State.FAILED, reason=Reason.ERROR, error=large), 3.0)
+    lock = OpenLock(lock_id="1", title=large, elements_json=large, data_json="{}", timeout_s=1.0)
+    asked = domain.report(leased, 1, 1, [], None, 3.0, lock)
+
+    assert ("stderr", True) == (refused.kind, "was refused: keep it under 4 MiB" in refused.payload)
+    assert State.FAILED == done.job.state
+    assert "a result of 8388608 bytes was refused" in done.job.error
+    assert large[:60_000] == failed.job.error[:60_000]
+    assert len(failed.job.error) < 70_000
+    assert [LockState.CLOSED] == [one.state for one in asked.opened]
+    assert domain.pages.bytes_of_lock(asked.opened[0]) < 1000
+    assert State.RUNNING == asked.job.state

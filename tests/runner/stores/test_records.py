@@ -2,18 +2,20 @@
 
 import dataclasses
 import pathlib
+import sqlite3
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
-from services.runner.domain import Birth, Change, Event, Layer, Memory, Role, Said, State
+from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memory, Role, Said, State
 from services.runner.domain.conversations import Conversation
 from services.runner.domain.memories import SHORT_MAX
-from services.runner.ports.store import JobFilter
+from services.runner.ports.store import EVENTS_BYTES_MAX, JobFilter, LockQuery, TooMuchStored
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
@@ -242,3 +244,137 @@ async def test_jobs_that_wait_for_another_attempt(store: Store) -> None:
         await store.create([Birth(job=job(number, state=state))], None)
 
     assert [1, 3] == [int(one.job_id, 16) for one in await store.retrying_jobs()]
+
+
+async def test_what_is_large_comes_in_shorter_pages(store: Store) -> None:
+    """A store reads no more than fits on a page, and one more that says that there is more: locks, messages, memory."""
+    third = "é" * (paging.PAGE_BYTES_MAX // 6)
+    await store.conversations.add(conversation(1), None)
+    words = tuple(said(1, Role.USER, third, 2.0) for _ in range(6))
+    await store.create([Birth(job=job(1), said=words)], None)
+    locks = tuple(
+        Lock(
+            lock_id=str(number),
+            job_id=job(1).job_id,
+            owner="users/a",
+            title="t",
+            elements_json=third,
+            data_json="{}",
+            created_at=float(number),
+            expires_at=100.0,
+        )
+        for number in range(6)
+    )
+    notes = tuple(memory(third) for _ in range(6))
+    await store.update(job(1).job_id, lambda found: Change(job=found, opened=locks, remembered=notes))
+
+    assert [0, 1, 2] == [message.number for message in await store.conversations.messages("c1", -1, 10)]
+    assert [3, 4, 5] == [message.number for message in await store.conversations.messages("c1", 2, 10)]
+    assert ["5", "4", "3"] == [lock.lock_id for lock in await store.find_locks(LockQuery(), 10)]
+    assert ["0", "1", "2", "3", "4", "5"] == await store.pending_locks("users/a")
+    assert [6, 5, 4] == [record.number for record in await store.memories.find("users/a", "crews/c", None, 0, 10)]
+
+
+async def test_events_of_a_kind_are_read_up_to_a_bound(store: Store) -> None:
+    """A log may have any number of large steps and spans: what is behind the bound is left out."""
+    large = "x" * (EVENTS_BYTES_MAX // 8)
+    events = tuple(Event(kind="span", payload=large, time=1.0) for _ in range(12))
+    await store.create([Birth(job=job(1), events=events)], None)
+
+    assert list(range(1, 9)) == [event.seq for event in await store.events_of(job(1).job_id, ("span",))]
+
+
+async def test_what_an_owner_keeps_is_counted(store: Store) -> None:
+    """Inputs, log, result, locks, conversations and memory: bytes of UTF-8 and a little for each row; it all goes."""
+    euro, row = "€" * 1000, 100
+    await store.conversations.add(conversation(1), None)
+    asked = (Event(kind="inputs", payload=euro, time=1.0),)
+    born = dataclasses.replace(job(1), inputs_json=euro, meta_json="", owner="users/a")
+    await store.create([Birth(job=born, events=asked, said=(said(1, Role.USER, euro, 2.0),), brief=b"x" * 10)], None)
+    first = 1000 + (row + 3000) + (row + 3000 + 10) + (row + 6 + 3000)
+    assert first == await store.stored_bytes("users/a")
+
+    lock = Lock(
+        lock_id="1",
+        job_id=born.job_id,
+        owner="users/a",
+        title="t",
+        elements_json=euro,
+        data_json="{}",
+        created_at=1.0,
+        expires_at=9.0,
+    )
+    await store.update(
+        born.job_id,
+        lambda found: Change(
+            job=dataclasses.replace(found, result_json=euro),
+            events=(Event(kind="debug", payload="", time=2.0, detail=euro),),
+            opened=(lock,),
+            remembered=(memory(euro), memory("b", owner="users/b")),
+        ),
+    )
+    await store.update(born.job_id, lambda found: Change(job=found))
+    more = 3000 + (row + 5 + 3000) + (row + 1 + 3000 + 2) + (row + 3000)
+    assert first + more == await store.stored_bytes("users/a")
+    assert row + 1 == await store.stored_bytes("users/b")
+
+    with pytest.raises(TooMuchStored):
+        await store.create([Birth(job=job(2))], None, stored_max=first + more)
+    await store.create([Birth(job=job(2))], None, stored_max=first + more + 1)
+
+    await store.delete(born.job_id, 5.0)
+    await store.delete(job(2).job_id, 5.0)
+    await store.conversations.delete("c1")
+    assert 1 == await store.memories.clear("users/a", "crews/c", None)
+    assert 0 == await store.stored_bytes("users/a")
+
+
+async def test_only_so_much_short_memory_is_counted(store: Store) -> None:
+    """What makes room for newer records counts no more."""
+    await store.create([Birth(job=job(1))], None)
+    before = await store.stored_bytes("users/a")
+    notes = tuple(memory("x", layer=Layer.SHORT) for _ in range(SHORT_MAX + 50))
+
+    await store.update(job(1).job_id, lambda found: Change(job=found, remembered=notes))
+
+    assert before + SHORT_MAX * 101 == await store.stored_bytes("users/a")
+
+
+async def test_what_was_kept_before_it_was_counted_is_counted(tmp_path: pathlib.Path) -> None:
+    """A file of the version before is migrated to the same numbers."""
+    number = next(n for n, script in enumerate(MIGRATIONS) if "CREATE TABLE stored_bytes" in script)
+    old = sqlite3.connect(tmp_path / "runner.db", isolation_level=None)
+    for script in MIGRATIONS[:number]:
+        old.executescript(script)
+    old.execute(f"PRAGMA user_version={number}")
+    born = dataclasses.replace(job(1), inputs_json="é" * 50)
+    names = [field.name for field in dataclasses.fields(Job) if field.name != "stored_bytes"]
+    values = [" ".join(value) if isinstance(value := getattr(born, name), tuple) else value for name in names]
+    old.execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+    old.execute("INSERT INTO events VALUES (?, 1, 'debug', 1.0, 'ü', 'd')", (born.job_id,))
+    old.execute("INSERT INTO memories VALUES (1, 'users/a', 'crews/c', 'long', 'é', 'fact', '', 0.5, '', 1.0)")
+    old.close()
+
+    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database.open()
+    try:
+        store = SqliteStore(database)
+        assert 100 + 100 + 2 + (100 + 5 + 2 + 1) + (100 + 2) == await store.stored_bytes("users/a")
+        await store.delete(born.job_id, 5.0)
+        assert 102 == await store.stored_bytes("users/a")
+    finally:
+        await database.close()
+
+
+async def test_long_jobs_are_cut_where_a_list_asks_for_it(store: Store) -> None:
+    """More than a page of them, whole; all on one page, cut; found by what was cut off all the same."""
+    long = "x" * (paging.PAGE_BYTES_MAX // 3)
+    for number in range(1, 7):
+        await store.create([Birth(job=job(number, inputs_json=f'{{"a":"{long}"}}', error=f"needle {long}"))], None)
+
+    whole = await store.find("users/a", "", "", 10)
+    cut = await store.find("users/a", "needle", "", 10, text_bytes_max=1000)
+
+    assert [6, 5] == [int(found.job_id) for found in whole]
+    assert [6, 5, 4, 3, 2, 1] == [int(found.job_id) for found in cut]
+    assert all(len(found.inputs_json) < 1000 and len(found.error) < 1100 for found in cut)

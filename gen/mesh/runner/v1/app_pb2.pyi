@@ -353,7 +353,7 @@ class ListAppsResponse(_message.Message):
     APPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def apps(self) -> _containers.RepeatedCompositeFieldContainer[Global___App]:
-        """Every app."""
+        """Every app; without their flows those behind the first 4 MiB, WatchApps has them all."""
 
     def __init__(
         self,

@@ -601,6 +601,7 @@ class ListJobsRequest(_message.Message):
     TARGETS_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     CONVERSATION_FIELD_NUMBER: _builtins.int
+    TEXT_BYTES_MAX_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most 1000; 0 takes 50."""
     page_token: _builtins.str
@@ -615,6 +616,10 @@ class ListJobsRequest(_message.Message):
     """Only jobs older than this one, `jobs/{id}`; an alternative to `page_token`."""
     conversation: _builtins.str
     """Only jobs of this conversation."""
+    text_bytes_max: _builtins.int
+    """Inputs, results, errors and what the author said that are longer are cut, each to about so many bytes, and say how
+    long they are; GetJob has them whole.  0: none is cut.
+    """
     @_builtins.property
     def deleted_since(self) -> _timestamp_pb2.Timestamp:
         """With this the answer also names which of the caller's jobs were deleted at or after this moment, of the last week."""
@@ -641,10 +646,11 @@ class ListJobsRequest(_message.Message):
         targets: _abc.Iterable[_builtins.str] | None = ...,
         states: _abc.Iterable[Global___JobState.ValueType] | None = ...,
         conversation: _builtins.str = ...,
+        text_bytes_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deleted_since", b"deleted_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "before", b"before", "conversation", b"conversation", "deleted_since", b"deleted_since", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "states", b"states", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_owners", b"all_owners", "before", b"before", "conversation", b"conversation", "deleted_since", b"deleted_since", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "states", b"states", "targets", b"targets", "text_bytes_max", b"text_bytes_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -663,7 +669,7 @@ class ListJobsResponse(_message.Message):
     """Empty on the last page."""
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]:
-        """A page of jobs."""
+        """A page of jobs: shorter than `page_size` where they have more than 4 MiB."""
 
     @_builtins.property
     def deleted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

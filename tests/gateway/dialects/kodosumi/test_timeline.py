@@ -62,7 +62,8 @@ async def test_a_query_narrows(stage: Stage) -> None:
     body = (await stage.alice.get("/timeline/list", params={"q": "Prime"})).json()
     assert [item["summary"] for item in body["items"]] == ["Prime"]
     assert body["query"] == "Prime"
-    assert stage.runner.listed[-1] == job_pb2.ListJobsRequest(page_size=10, query="Prime")
+    asked = job_pb2.ListJobsRequest(page_size=10, query="Prime", text_bytes_max=4 * 1024 * 1024 // 20)
+    assert stage.runner.listed[-1] == asked
 
 
 @pytest.mark.parametrize(

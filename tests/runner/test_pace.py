@@ -1,0 +1,40 @@
+"""Who talks too fast is held back."""
+
+import pytest
+
+from services.runner.domain import Event
+from services.runner.pace import Pace
+
+EVENT = Event(kind="debug", payload="x", time=1.0)
+
+
+def test_a_burst_is_taken_at_once_and_then_the_rate_counts() -> None:
+    """Five seconds' worth, after that each event its part of a second."""
+    now = 1000.0
+    pace = Pace(10, lambda: now)
+
+    assert 0.0 == pace.delay_s("users/a", [EVENT] * 50)
+    assert 1.0 == pytest.approx(pace.delay_s("users/a", [EVENT] * 10))
+    assert 2.0 == pytest.approx(pace.delay_s("users/a", [EVENT] * 10))
+    now += 2.0
+    assert 1.0 == pytest.approx(pace.delay_s("users/a", [EVENT] * 10))
+
+
+def test_owners_have_a_pace_of_their_own() -> None:
+    """One who shouts does not slow down the others."""
+    pace = Pace(10, lambda: 1000.0)
+
+    assert 30.0 == pace.delay_s("users/a", [EVENT] * 10_000)
+    assert 0.0 == pace.delay_s("users/b", [EVENT] * 50)
+
+
+def test_long_events_count_as_several() -> None:
+    """Each KiB as one."""
+    pace = Pace(10, lambda: 1000.0)
+
+    assert 5.1 == pytest.approx(pace.delay_s("users/a", [Event(kind="debug", payload="x" * 102_400, time=1.0)]))
+
+
+def test_nobody_is_held_back_without_a_rate() -> None:
+    """0 takes any number."""
+    assert 0.0 == Pace(0).delay_s("users/a", [EVENT] * 1_000_000)
