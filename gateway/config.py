@@ -82,6 +82,24 @@ class EdgeConfig(Config):
     control_plane_rate_limit: int = Field(default=120, ge=1, validation_alias="CONTROL_PLANE_RATE_LIMIT")
     """Requests a minute that one user, or one address without a token, may send to the paths of Koda."""
 
+    sign_ins_per_minute: int = Field(default=300, ge=0)
+    """How often one address may try to sign in, whatever comes of it; 0 for no limit, as has `rate_limit_rps` of 0."""
+
+    headers_timeout_s: float = Field(default=15.0, gt=0)
+    """How long the head of a request may take to arrive."""
+
+    request_timeout_s: float = Field(default=60.0, gt=0)
+    """How long a request may take to arrive, unless its answer has begun."""
+
+    idle_timeout_s: float = Field(default=300.0, gt=0)
+    """How long a connection may be open without a request."""
+
+    streams_per_connection: int = Field(default=1_000, ge=1)
+    """Requests and streams that one connection of HTTP/2 may have at once; clients wait with more."""
+
+    edge_memory_mb: int = Field(default=1_024, ge=128)
+    """What Envoy may have in memory, in MiB: near it requests are refused, and those that hold most are ended."""
+
     connections_max: int = Field(default=10_000, ge=1)
     """Open client connections; more are refused."""
 

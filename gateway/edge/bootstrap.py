@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.config import EdgeConfig
-from gateway.edge import clusters, contract, prefixes
+from gateway.edge import clusters, contract, overload, prefixes
 from gateway.edge.filters import filters
 from gateway.edge.front import Front
 from gateway.edge.replies import json_format, local_reply_config
@@ -19,10 +19,8 @@ from gateway.edge.routes import route_config
 
 _BUFFER_BYTES_MAX = 64 * 1024
 """Of one client, in each direction; bodies that the transcoders put together have limits of their own."""
-_REQUEST_S = 60
-"""How long a request may take to arrive, unless its answer has begun."""
-_IDLE_S = 300
-"""How long a connection may be open without a request."""
+_HEADERS_KB_MAX, _HEADERS_MAX = 60, 100
+"""Of a request: KiB, and how many."""
 _TYPE = "type.googleapis.com/envoy.extensions."
 
 
@@ -44,17 +42,7 @@ def render(
         "layered_runtime": {
             "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 100_000}}]
         },
-        "overload_manager": {
-            "resource_monitors": [
-                {
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": {
-                        "@type": f"{_TYPE}resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": config.connections_max,
-                    },
-                }
-            ]
-        },
+        "overload_manager": overload.manager(config),
     }
     if config.admin_port:
         bootstrap["admin"] = {"address": clusters.address(f"127.0.0.1:{config.admin_port}")}
@@ -78,12 +66,17 @@ def _listener(
         "stream_error_on_invalid_http_message": True,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": "300s",  # until a route is chosen, which has its own
-        "request_headers_timeout": "30s",
-        "request_timeout": f"{_REQUEST_S}s",
+        "request_headers_timeout": f"{config.headers_timeout_s:g}s",
+        "request_timeout": f"{config.request_timeout_s:g}s",
         "drain_timeout": "1s",
-        "common_http_protocol_options": {"idle_timeout": f"{_IDLE_S}s"},
+        "max_request_headers_kb": _HEADERS_KB_MAX,
+        "common_http_protocol_options": {
+            "idle_timeout": f"{config.idle_timeout_s:g}s",
+            "max_headers_count": _HEADERS_MAX,
+        },
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
         "http2_protocol_options": {
+            "max_concurrent_streams": config.streams_per_connection,
             "initial_stream_window_size": 256 * 1024,
             "initial_connection_window_size": 1024 * 1024,
         },

@@ -35,6 +35,8 @@ class Method:
     """An `Access` of the options."""
     acts: bool
     """Whether it does something although its HTTP method may be GET."""
+    signs_in: bool
+    """Whether it takes a password, or something else that somebody may guess."""
     bindings: tuple[tuple[str, str], ...]
     """Its HTTP methods and path templates, such as `("GET", "/flow")`."""
 
@@ -110,6 +112,7 @@ def _method(service: str, method: descriptor_pb2.MethodDescriptorProto) -> Metho
         quiet=rule.quiet,
         access=rule.access,
         acts=rule.acts,
+        signs_in=rule.signs_in,
         bindings=bindings,
     )
 

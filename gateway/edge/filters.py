@@ -37,7 +37,7 @@ def filters(
     yield _filter("cors.v3.Cors")
     yield _jwt(config, jwks_json, services, dialects)
     if config.rate_limit_rps:
-        policy = ratelimit.policy(config, dialects, prefixes)
+        policy = ratelimit.policy(config, services, dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
     bare = contract.without_comments(descriptors)

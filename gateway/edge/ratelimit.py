@@ -2,14 +2,17 @@
 
 Every caller has a bucket: a user one for all that they send, of the size that their token's `tier` gives it; a caller
 without a token that holds, one for the address.  A dialect whose contract has limits of its own adds a bucket for each,
-for its paths only; a request must find a token in all of its buckets.  Answers carry `x-ratelimit-limit`, `-remaining`
-and `-reset` of the bucket that is closest to its end, and a 429 `retry-after` too: the seconds of that reset.
+for its paths only, and each address has one for whatever takes a password; a request must find a token in all of its
+buckets.  Answers carry `x-ratelimit-limit`, `-remaining` and `-reset` of the bucket that is closest to its end, and a
+429 `retry-after` too: the seconds of that reset.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.config import RATES, EdgeConfig
+from gateway.edge import contract
 from gateway.edge import prefixes as paths
 from gateway.edge.front import NOBODY, Front, Rate, Rates
 
@@ -29,7 +32,12 @@ def of_mesh(config: EdgeConfig) -> Rates:
     return {tier: (Rate(min(requests, config.rate_limit_rps)),) for tier, requests in each.items()}
 
 
-def policy(config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def policy(
+    config: EdgeConfig,
+    services: Sequence[contract.Service],
+    dialects: Sequence[Front],
+    prefixes: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
     """Return the filter's configuration.
 
     `prefixes` are a dialect's paths by its name; without any, its are those that are nobody else's.
@@ -39,6 +47,8 @@ def policy(config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str,
     for dialect in dialects:
         own = prefixes[dialect.name]
         kinds += _kinds(dialect.name, [_under(own) if own else _under(others, outside=True)], dialect.rates_by(config))
+    if config.sign_ins_per_minute:
+        kinds.append(_sign_ins(services, config.sign_ins_per_minute))
     full = {"default_value": {"numerator": 100}}
     return {
         "stat_prefix": "rate",
@@ -77,6 +87,24 @@ def _kinds(owner: str, where: _Actions, rates: Rates) -> Iterator[tuple[_Actions
                     "token_bucket": _bucket(rate),
                 },
             )
+
+
+def _sign_ins(services: Sequence[contract.Service], per_minute: int) -> tuple[_Actions, dict[str, Any]]:
+    """Return the kind of whatever takes a password, as REST and as gRPC: a bucket for each address, whoever asks."""
+    methods = [method for service in services for method in service.methods if method.signs_in]
+    paths = [re.escape(method.name) for method in methods]
+    paths += [contract.pattern(template) for method in methods for _, template in method.bindings]
+    either = f"({'|'.join(dict.fromkeys(paths))})/*([?].*)?"
+    match = {
+        "descriptor_key": "paths",
+        "descriptor_value": "sign-in",
+        "headers": [{"name": "x-mesh-path", "string_match": {"safe_regex": {"regex": either}}}],
+    }
+    entries = [{"key": "paths", "value": "sign-in"}, {"key": "remote_address"}]
+    return (
+        [{"header_value_match": match}, {"remote_address": {}}],
+        {"entries": entries, "token_bucket": _bucket(Rate(per_minute, per_s=60))},
+    )
 
 
 def _matched(value: str, header: Mapping[str, Any], *, expected: bool) -> dict[str, Any]:

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmesh/gateway/v1/options.proto\x12\x0fmesh.gateway.v1\x1a google/protobuf/descriptor.proto\"m\n\x04Rule\x12\'\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x17.mesh.gateway.v1.Access\x12\x0f\n\x07success\x18\x02 \x01(\x05\x12\x0e\n\x06guests\x18\x04 \x01(\x08\x12\r\n\x05quiet\x18\x03 \x01(\x08\x12\x0c\n\x04\x61\x63ts\x18\x05 \x01(\x08*\x90\x01\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_OPERATOR\x10\x03\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x04\x12\x0f\n\x0b\x41\x43\x43\x45SS_HOST\x10\x05\x12\x10\n\x0c\x41\x43\x43\x45SS_LOCAL\x10\x06*W\n\nJsonNaming\x12\x1b\n\x17JSON_NAMING_UNSPECIFIED\x10\x00\x12\x15\n\x11JSON_NAMING_SNAKE\x10\x01\x12\x15\n\x11JSON_NAMING_CAMEL\x10\x02:E\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x15.mesh.gateway.v1.Rule:P\n\x0bjson_naming\x12\x1c.google.protobuf.FileOptions\x18\x8e\x8c\x03 \x01(\x0e\x32\x1b.mesh.gateway.v1.JsonNamingb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmesh/gateway/v1/options.proto\x12\x0fmesh.gateway.v1\x1a google/protobuf/descriptor.proto\"\x7f\n\x04Rule\x12\'\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x17.mesh.gateway.v1.Access\x12\x0f\n\x07success\x18\x02 \x01(\x05\x12\x0e\n\x06guests\x18\x04 \x01(\x08\x12\r\n\x05quiet\x18\x03 \x01(\x08\x12\x0c\n\x04\x61\x63ts\x18\x05 \x01(\x08\x12\x10\n\x08signs_in\x18\x06 \x01(\x08*\x90\x01\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_OPERATOR\x10\x03\x12\x12\n\x0e\x41\x43\x43\x45SS_SERVICE\x10\x04\x12\x0f\n\x0b\x41\x43\x43\x45SS_HOST\x10\x05\x12\x10\n\x0c\x41\x43\x43\x45SS_LOCAL\x10\x06*W\n\nJsonNaming\x12\x1b\n\x17JSON_NAMING_UNSPECIFIED\x10\x00\x12\x15\n\x11JSON_NAMING_SNAKE\x10\x01\x12\x15\n\x11JSON_NAMING_CAMEL\x10\x02:E\n\x04rule\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x15.mesh.gateway.v1.Rule:P\n\x0bjson_naming\x12\x1c.google.protobuf.FileOptions\x18\x8e\x8c\x03 \x01(\x0e\x32\x1b.mesh.gateway.v1.JsonNamingb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.gateway.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESS']._serialized_start=196
-  _globals['_ACCESS']._serialized_end=340
-  _globals['_JSONNAMING']._serialized_start=342
-  _globals['_JSONNAMING']._serialized_end=429
+  _globals['_ACCESS']._serialized_start=214
+  _globals['_ACCESS']._serialized_end=358
+  _globals['_JSONNAMING']._serialized_start=360
+  _globals['_JSONNAMING']._serialized_end=447
   _globals['_RULE']._serialized_start=84
-  _globals['_RULE']._serialized_end=193
+  _globals['_RULE']._serialized_end=211
 # @@protoc_insertion_point(module_scope)

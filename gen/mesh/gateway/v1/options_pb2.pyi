@@ -97,6 +97,7 @@ class Rule(_message.Message):
     GUESTS_FIELD_NUMBER: _builtins.int
     QUIET_FIELD_NUMBER: _builtins.int
     ACTS_FIELD_NUMBER: _builtins.int
+    SIGNS_IN_FIELD_NUMBER: _builtins.int
     access: Global___Access.ValueType
     """Who may call it."""
     success: _builtins.int
@@ -113,6 +114,8 @@ class Rule(_message.Message):
     """What it does is not only to answer, although its HTTP method says so: a page of another site may not make a browser
     call it, as it may call nothing whose method says that it changes something.
     """
+    signs_in: _builtins.bool
+    """It takes a password or another secret that somebody may guess: an address may try only so often."""
     def __init__(
         self,
         *,
@@ -121,10 +124,11 @@ class Rule(_message.Message):
         guests: _builtins.bool = ...,
         quiet: _builtins.bool = ...,
         acts: _builtins.bool = ...,
+        signs_in: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "acts", b"acts", "guests", b"guests", "quiet", b"quiet", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "acts", b"acts", "guests", b"guests", "quiet", b"quiet", "signs_in", b"signs_in", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

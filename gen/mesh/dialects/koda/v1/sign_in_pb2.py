@@ -27,7 +27,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mesh/dialects/koda/v1/sign_in.proto\x12\x15mesh.dialects.koda.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1dmesh/gateway/v1/options.proto\"7\n\x0cLoginRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x0f\n\rLogoutRequest\"\x12\n\x10GetStatusRequest2\xfc\x02\n\rSignInService\x12z\n\x05Login\x12#.mesh.dialects.koda.v1.LoginRequest\x1a\x14.google.api.HttpBody\"6\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02*\"\x1d/api/control-plane/auth/login:\tjson_body\x12r\n\x06Logout\x12$.mesh.dialects.koda.v1.LogoutRequest\x1a\x14.google.api.HttpBody\",\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02 \"\x1e/api/control-plane/auth/logout\x12{\n\tGetStatus\x12\'.mesh.dialects.koda.v1.GetStatusRequest\x1a\x14.google.api.HttpBody\"/\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02 \x12\x1e/api/control-plane/auth/statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#mesh/dialects/koda/v1/sign_in.proto\x12\x15mesh.dialects.koda.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1dmesh/gateway/v1/options.proto\"7\n\x0cLoginRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x0f\n\rLogoutRequest\"\x12\n\x10GetStatusRequest2\xfe\x02\n\rSignInService\x12|\n\x05Login\x12#.mesh.dialects.koda.v1.LoginRequest\x1a\x14.google.api.HttpBody\"8\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02*\"\x1d/api/control-plane/auth/login:\tjson_body\x12r\n\x06Logout\x12$.mesh.dialects.koda.v1.LogoutRequest\x1a\x14.google.api.HttpBody\",\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02 \"\x1e/api/control-plane/auth/logout\x12{\n\tGetStatus\x12\'.mesh.dialects.koda.v1.GetStatusRequest\x1a\x14.google.api.HttpBody\"/\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02 \x12\x1e/api/control-plane/auth/statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.dialects.koda.v1.sign_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SIGNINSERVICE'].methods_by_name['Login']._loaded_options = None
-  _globals['_SIGNINSERVICE'].methods_by_name['Login']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002*\"\035/api/control-plane/auth/login:\tjson_body'
+  _globals['_SIGNINSERVICE'].methods_by_name['Login']._serialized_options = b'\352\340\030\004\010\0010\001\202\323\344\223\002*\"\035/api/control-plane/auth/login:\tjson_body'
   _globals['_SIGNINSERVICE'].methods_by_name['Logout']._loaded_options = None
   _globals['_SIGNINSERVICE'].methods_by_name['Logout']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002 \"\036/api/control-plane/auth/logout'
   _globals['_SIGNINSERVICE'].methods_by_name['GetStatus']._loaded_options = None
@@ -47,5 +47,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=224
   _globals['_GETSTATUSREQUEST']._serialized_end=242
   _globals['_SIGNINSERVICE']._serialized_start=245
-  _globals['_SIGNINSERVICE']._serialized_end=625
+  _globals['_SIGNINSERVICE']._serialized_end=627
 # @@protoc_insertion_point(module_scope)
