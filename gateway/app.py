@@ -52,7 +52,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         auth = await stack.enter_async_context(
             authenticated(config, "gateway", speakers.credentials, speakers.finders(stubs, config), callers(config))
         )
-        door = Door(speakers, auth.verifier)
+        door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
         web_app = web.create(config, speakers, mesh, door.routes(stubs))
         web_port = await stack.enter_async_context(serving.serve(web_app, config.web_address))
 

@@ -45,6 +45,10 @@ class Config(Settings):
     origins: dict[str, list[str]] = Field(default_factory=dict)
     """Pages of other sites that may call a dialect, by its name; JSON, such as `{"codex": ["https://app.example.com"]}`."""
 
+    app_pages: Literal["sandbox", "trust"] = "sandbox"
+    """What pages that apps serve may do in a browser: `trust` lets them act as whoever looks at them, as pages of the
+    mesh do, so every app may do all that its readers may."""
+
     @property
     def is_open(self) -> bool:
         """Whether programs of this machine need no token where an API was documented without."""

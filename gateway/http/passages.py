@@ -21,6 +21,7 @@ from gateway.http import bodies, encodings
 from gateway.http.exchange import BASE_URL_HEADER, PATH_HEADER
 from meshkit.errors import MeshError
 from meshkit.idempotency import KEY_HEADER
+from meshkit.verifier import MESH
 
 log = structlog.get_logger()
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
@@ -38,6 +39,10 @@ class Passing:
     headers: Mapping[str, str]
     """Headers by name."""
     body: bytes = b""
+    ours: frozenset[str] = frozenset(MESH.cookies)
+    """Cookies of the mesh, which are not passed on, neither way."""
+    sandboxed: bool = True
+    """Whether a page that comes back has an origin of its own."""
 
     @property
     def path(self) -> str:
@@ -75,8 +80,8 @@ class Passage(Protocol):
         """Serve a WebSocket that was asked for; what is raised before it is accepted is answered in HTTP."""
 
 
-def passing_of(connection: HTTPConnection, body: bytes = b"") -> Passing:
-    """Return what a client has sent."""
+def passing_of(connection: HTTPConnection, body: bytes, ours: frozenset[str], *, sandboxed: bool) -> Passing:
+    """Return what a client has sent; `ours` and `sandboxed` as in `Passing`."""
     sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in connection.headers.raw]
     lines = [line for line in sent if line[0] != encodings.HEADER]  # what was encoded has been decoded
     return Passing(
@@ -85,6 +90,8 @@ def passing_of(connection: HTTPConnection, body: bytes = b"") -> Passing:
         lines=lines,
         headers=dict(lines),
         body=body,
+        ours=ours,
+        sandboxed=sandboxed,
     )
 
 

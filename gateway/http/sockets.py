@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 from mesh.gateway.v1 import options_pb2
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from gateway.http.cookies import check_page
 from gateway.http.dialect import Dialect, Dialects, Socket
 from gateway.http.errors import http_status
-from gateway.http.passages import METHODS, Passage, Streamed, passing_of, read, until
+from gateway.http.passages import METHODS, Passage, Passing, Streamed, passing_of, read, until
 from gateway.http.refusals import refuse
 from gateway.http.session import Session
 from meshkit.access import check_access, user_of
@@ -44,10 +44,12 @@ _Endpoint = Callable[[Session], Awaitable[None]]
 class Door:
     """Lets callers in, and out."""
 
-    def __init__(self, dialects: Dialects, verifier: TokenVerifier) -> None:
+    def __init__(self, dialects: Dialects, verifier: TokenVerifier, *, sandboxed: bool = True) -> None:
         self._dialects = dialects
         self._verifier = verifier
         self._stopping = asyncio.Event()
+        self._cookies = frozenset(name for dialect in dialects.all for name in dialect.credentials.cookies)
+        self._sandboxed = sandboxed
 
     def stop(self) -> None:
         """End every session; their clients are told to come again."""
@@ -78,7 +80,7 @@ class Door:
                 principal = await user_of(token, self._verifier, optional=False)
                 check_access(principal, options_pb2.ACCESS_USER)
                 with acting(principal), held(self._verifier, principal):
-                    answer = await passage.answer(passing_of(request, await read(request)))
+                    answer = await passage.answer(self._passing(request, await read(request)))
             except MeshError as error:
                 return refuse(request, error, self._dialects)
             if isinstance(answer, Streamed):
@@ -96,7 +98,9 @@ class Door:
                 return
             with acting(principal):
                 ending = await self._first_of(
-                    passage.converse(passing_of(websocket), websocket), self._barred(principal), path=websocket.url.path
+                    passage.converse(self._passing(websocket), websocket),
+                    self._barred(principal),
+                    path=websocket.url.path,
                 )
             if isinstance(ending, WebSocketDisconnect) or websocket.application_state == WebSocketState.DISCONNECTED:
                 return
@@ -106,6 +110,9 @@ class Door:
             await _close(websocket, ending, stopping=self._stopping.is_set())
 
         return serve
+
+    def _passing(self, connection: HTTPConnection, body: bytes = b"") -> Passing:
+        return passing_of(connection, body, self._cookies, sandboxed=self._sandboxed)
 
     async def _barred(self, principal: Principal) -> None:
         """Raise `Unauthenticated` when the caller's token does not hold any more, `Unavailable` when we stop."""

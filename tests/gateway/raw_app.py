@@ -47,6 +47,14 @@ async def status(code: int) -> Response:
     return PlainTextResponse(f"status {code}" if code not in (204, 304) else None, status_code=code)
 
 
+@app.get("/sets/{name}")
+async def sets(name: str, value: str) -> Response:
+    """Answer with a header of the caller's choice."""
+    response = PlainTextResponse("<script>1</script>", media_type="text/html")
+    response.raw_headers.append((name.encode(), value.encode("latin-1")))
+    return response
+
+
 @app.get("/headers")
 async def headers() -> Response:
     """Answer with headers that an app may and may not send."""

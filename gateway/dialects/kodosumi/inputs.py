@@ -17,15 +17,12 @@ from gateway.core.launch import Answer, Launcher, NotLaunched, Place, Refused
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls, forms
 from gateway.dialects.kodosumi.html import html_answer, page
-from gateway.http import bodies
+from gateway.http import bodies, untrusted
 from gateway.http.answers import redirect
 from gateway.http.dialect import Service
 from gateway.http.errors import http_status
 from gateway.http.exchange import exchange
 from meshkit.errors import MeshError, NotFound
-
-# A page that an app made itself may act, but not as this site: no cookies, no storage, no calls in the user's name.
-_SANDBOX = "sandbox allow-forms allow-scripts allow-popups"
 
 
 class InputsServicer(pb_grpc.InputsServiceServicer):
@@ -168,7 +165,7 @@ def _refused(status: int, detail: str) -> httpbody_pb2.HttpBody:
 def _foreign(answer: Answer) -> httpbody_pb2.HttpBody:
     """Pass on a page that the app made itself; what is no page is shown as text."""
     if answer.content_type.partition(";")[0].strip().lower() == "text/html":
-        return html_answer(answer.body, _SANDBOX)
+        return html_answer(answer.body, untrusted.SANDBOX)
     return html_answer(f"<!doctype html><pre>{html.escape(answer.body.decode(errors='replace'))}</pre>".encode())
 
 

@@ -1,12 +1,13 @@
 """The way through to apps: `/-/…` (panel API document, "Retrieve Inputs Scheme" and "Launch").
 
 The app's status, headers and body are passed on as they come, and WebSockets both ways.  What would let the one pose as
-the other is not: credentials and `x-kodosumi…` headers of the client, our cookie and control headers of the app.
+the other is not: credentials and `x-kodosumi…` headers of the client, and of the app what speaks for the whole site
+(`gateway.http.untrusted`).
 """
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -24,17 +25,18 @@ from gateway.core.launch import Place
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls
 from gateway.dialects.kodosumi.declared import DeclaredLaunches
-from gateway.http import bodies
+from gateway.edge.limits import BODY_BYTES_MAX
+from gateway.http import bodies, untrusted
 from gateway.http.dialect import Service
+from gateway.http.errors import HttpError
 from gateway.http.exchange import exchange
 from gateway.http.passages import Passing, Streamed
 from gateway.http.repeats import in_our_words
 from meshkit.errors import Invalid, NotFound, Unavailable, from_rpc
 from meshkit.principal import on_own_behalf
-from meshkit.verifier import API_KEY_HEADER, COOKIE
+from meshkit.verifier import API_KEY_HEADER
 
 TIMEOUT_S = 60.0
-_HEADERS_BYTES_MAX = 16 * 1024
 _HOP_BY_HOP = frozenset(
     (
         "connection",
@@ -50,10 +52,7 @@ _HOP_BY_HOP = frozenset(
 )
 _CREDENTIALS = frozenset(("authorization", API_KEY_HEADER, "cookie"))
 _OURS = ("x-kodosumi", "x-mesh-", "x-envoy-", "x-http-", "x-forwarded-", "grpc-", ":")
-_NAME = re.compile(r"[0-9a-z!#$%&'*+.^_`|~-]+")
-_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _ASCII = re.compile(r"[ -~]*")
-_SWITCHING = 101
 _PROTOCOL = "sec-websocket-protocol"
 
 
@@ -84,9 +83,9 @@ class ProxyServicer(pb_grpc.ProxyServiceServicer):
             body=body.data,
         )
         response = await self._apps.whole(passing)
-        asked.status = response.status
+        asked.status = untrusted.status(response.status)
         content_type = ""
-        for name, value in _response_headers(response.headers):
+        for name, value in _response_headers(response.headers, passing):
             if name == "content-type":
                 content_type = value
             elif name != "content-length" and not name.endswith("-bin") and _ASCII.fullmatch(value):
@@ -109,23 +108,35 @@ class Apps:
     async def answer(self, passing: Passing) -> Response:
         """Return the app's answer as it comes; one that is asked for with an `Idempotency-Key`, as a whole."""
         if (launched := await self._launched(passing)) is not None:
-            return _as_response(launched)
+            return _as_response(launched, passing)
         if passing.idempotency_key:
-            return _as_response(await self._asked(passing))
+            return _as_response(await self._asked(passing), passing)
         call = _call_of(passing)
         talk = await self._talk(call, passing.path)
         if elsewhere := _slash_redirect(call.path, talk.head):
             talk.hang_up()
             call.path = elsewhere
             talk = await self._talk(call, passing.path)
-        return Streamed(talk.head.status, list(_response_headers(talk.head.headers)), talk.pieces())
+        try:
+            status = untrusted.status(talk.head.status)
+            headers = _response_headers(talk.head.headers, passing)
+        except HttpError:
+            talk.hang_up()
+            raise
+        return Streamed(status, headers, talk.pieces())
 
     async def converse(self, passing: Passing, websocket: WebSocket) -> None:
         """Connect a WebSocket with the app, which may refuse it."""
         talk = await self._talk(_call_of(passing), passing.path, socket=True)
-        headers = list(_response_headers(talk.head.headers))
-        if talk.head.status != _SWITCHING:
-            refusal = Response(b"".join([piece async for piece in talk.pieces()]), talk.head.status)
+        try:
+            headers = _response_headers(talk.head.headers, passing)
+            opened = talk.head.status == untrusted.SWITCHING
+            status = talk.head.status if opened else untrusted.status(talk.head.status)
+        except HttpError:
+            talk.hang_up()
+            raise
+        if not opened:
+            refusal = Response(await _bounded(talk.pieces()), status)
             refusal.raw_headers = _encoded(headers)
             await websocket.send_denial_response(refusal)
             return
@@ -217,10 +228,21 @@ def _call_of(passing: Passing) -> app_pb2.CallAppRequest:
     )
 
 
-def _as_response(answer: app_pb2.CallAppResponse) -> Response:
-    response = Response(answer.body, answer.status)
-    response.raw_headers = _encoded(_response_headers(answer.headers))
+def _as_response(answer: app_pb2.CallAppResponse, passing: Passing) -> Response:
+    response = Response(answer.body, untrusted.status(answer.status))
+    response.raw_headers = _encoded(_response_headers(answer.headers, passing))
     return response
+
+
+async def _bounded(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    """Return a body as a whole.  Raises `HttpError` 502 if it is too large to be one."""
+    body = bytearray()
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            body += piece
+            if len(body) > BODY_BYTES_MAX:
+                raise HttpError(502, f"the app answered with more than {BODY_BYTES_MAX} bytes")
+    return bytes(body)
 
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -234,7 +256,7 @@ def _request_headers(passing: Passing) -> Iterator[app_pb2.Header]:
         yield app_pb2.Header(name=name, value=value)
     sent = ";".join(value for name, value in passing.lines if name == "cookie")
     cookies = [part.strip() for part in sent.split(";")]
-    if others := "; ".join(part for part in cookies if part and part.partition("=")[0].strip() != COOKIE):
+    if others := "; ".join(part for part in cookies if part and part.partition("=")[0].strip() not in passing.ours):
         yield app_pb2.Header(name="cookie", value=others)
     if host := urlsplit(passing.base_url).netloc:
         yield app_pb2.Header(name="host", value=host)
@@ -242,20 +264,11 @@ def _request_headers(passing: Passing) -> Iterator[app_pb2.Header]:
         yield app_pb2.Header(name="content-length", value=str(len(passing.body)))
 
 
-def _response_headers(headers: Iterable[app_pb2.Header]) -> Iterator[tuple[str, str]]:
-    size = 0
-    for header in headers:
-        name, value = header.name.lower(), header.value
-        if name in _HOP_BY_HOP or name.startswith(_OURS) or name in ("server", "date", "user-agent"):
-            continue
-        if name == "set-cookie" and value.partition("=")[0].strip() == COOKIE:
-            continue
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            continue  # HTTP cannot carry it
-        size += len(name) + len(value)
-        if size > _HEADERS_BYTES_MAX:
-            return
-        yield name, value
+def _response_headers(headers: Iterable[app_pb2.Header], passing: Passing) -> list[tuple[str, str]]:
+    """Return what of an app's headers is passed on.  Raises as `untrusted.headers` does."""
+    sent = ((header.name, header.value) for header in headers)
+    url = f"{passing.base_url}{passing.target}"
+    return untrusted.headers(sent, cookies=passing.ours, url=url, sandboxed=passing.sandboxed)
 
 
 def _slash_redirect(path: str, response: app_pb2.CallAppResponse | app_pb2.AppHead) -> str:

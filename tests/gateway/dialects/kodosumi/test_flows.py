@@ -254,3 +254,42 @@ async def test_the_proxy_needs_a_login(panel: Panel) -> None:
     response = await panel.http.get(f"{APP}/")
 
     assert (response.status_code, response.json()["detail"]) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("x-own", "1", 200),
+        ("clear-site-data", "*", 200),
+        ("set-cookie", "koda_operator_session=stolen", 200),
+        ("location", "/login?name=eve&password=eve", 502),
+        ("x-much", "a" * 17_000, 502),
+    ],
+)
+async def test_a_page_of_an_app_has_an_origin_of_its_own(panel: Panel, name: str, value: str, status: int) -> None:
+    """And speaks for itself only."""
+    answer = await panel.call("GET", f"{APP}/sets/{name}", params={"value": value})
+    policy = answer.headers.get("content-security-policy", "")
+
+    assert status == answer.status_code
+    assert (name in answer.headers) is (name == "x-own")
+    if status == 200:
+        assert policy.startswith("sandbox ")
+        assert "allow-same-origin" not in policy
+        assert "nosniff" == answer.headers["x-content-type-options"]
+
+
+@pytest.mark.parametrize("code", [600, 999])
+async def test_a_status_that_is_none_is_502(panel: Panel, code: int) -> None:
+    """Whatever the app meant by it."""
+    answer = await panel.call("GET", f"{APP}/status/{code}")
+
+    assert 502 == answer.status_code
+
+
+async def test_no_cookie_of_the_mesh_reaches_an_app(panel: Panel) -> None:
+    """Of no dialect; others do."""
+    cookie = "a=1; koda_operator_session=secret; kodosumi_jwt=secret; b=2"
+    seen = (await panel.call("GET", f"{APP}/mirror/x", headers={"cookie": cookie})).json()["headers"]
+
+    assert "a=1; b=2" == seen["cookie"]
