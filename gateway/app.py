@@ -54,7 +54,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         )
         door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
         web_app = web.create(config, speakers, mesh, door.routes(stubs))
-        web_port = await stack.enter_async_context(serving.serve(web_app, config.web_address))
+        web_port = await stack.enter_async_context(serving.serve(web_app, config.web_address, config.wires))
 
         def register(server: Any) -> None:
             for service in services:
@@ -69,6 +69,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
                 register,
                 auth,
                 grace_s=config.grace_s,
+                wires=config.wires,
                 reflect=[service.name for service in mesh],
                 interceptors=[DialectCalls(speakers)],
             )

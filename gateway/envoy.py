@@ -17,13 +17,15 @@ def main() -> None:
     """Do so."""
     config = EdgeConfig()
     try:
+        if config.wires.tls is not None:
+            config.wires.tls.check("edge")
         jwks_json = asyncio.run(fetch_jwks(config.peer("auth"), config.start_timeout_s))
-    except OSError as error:  # where its socket must be is not safe
+        path = config.data_dir / "envoy" / "bootstrap.json"
+        descriptors = contract.without_comments(contract.descriptors())
+        write_private(path, json.dumps(render(config, jwks_json, descriptors, DIALECTS, whence.mark(config.secret))))
+    except OSError as error:  # a socket, a certificate or a file is not as it must be
         print(f"agentmesh: cannot start: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    path = config.data_dir / "envoy" / "bootstrap.json"
-    descriptors = contract.without_comments(contract.descriptors())
-    write_private(path, json.dumps(render(config, jwks_json, descriptors, DIALECTS, whence.mark(config.secret))))
     argv = command(config, path)
     os.execv(argv[0], argv)
 

@@ -16,11 +16,16 @@ from meshkit.identity import SERVICE_HEADER, Badges
 from meshkit.interceptors import AroundInterceptor, Context
 from meshkit.principal import LOCAL, NOBODY, Principal, acting
 from meshkit.rules import rule_of
+from meshkit.tls import names
 from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 
 Finder = Callable[[Mapping[str, str]], Awaitable[str]]
 """Returns the access token of a request by its headers, an empty string for none; raises `MeshError` for a credential
 that it knows and refuses."""
+
+
+_TRANSPORT, _ALTERNATIVES = "transport_security_type", "x509_subject_alternative_name"
+"""Of gRPC's authentication context."""
 
 
 class Auth(AroundInterceptor):
@@ -29,7 +34,7 @@ class Auth(AroundInterceptor):
     Badges must be for `service`.  `credentials` says where callers of a method, `/package.Service/Method`, put their
     token.  Where they may send something else that stands for one, `finder` returns who finds the token, in place of
     that.  `is_local` says of a call's metadata whether it comes from this machine and needs none where the rule says
-    LOCAL.
+    LOCAL.  If services are `named` by certificates, a badge counts only with one of the same name, where there is TLS.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class Auth(AroundInterceptor):
         finder: Callable[[str], Finder | None] = lambda method: None,
         is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
         streams_max: int = 0,
+        *,
+        named: bool = False,
     ) -> None:
         super().__init__()
         self.streams_max = streams_max
@@ -51,6 +58,7 @@ class Auth(AroundInterceptor):
         self._credentials = credentials
         self._finder = finder
         self._is_local = is_local
+        self._named = named
         self._mark = whence.mark(secret)
         self._policies: dict[str, tuple[options_pb2.Rule, Finder]] = {}
 
@@ -65,6 +73,8 @@ class Auth(AroundInterceptor):
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         token = await find(metadata)
         principal = await self._principal(metadata, token, optional=rule.access == options_pb2.ACCESS_PUBLIC)
+        if self._named and principal.service:
+            _check_name(context, principal.service)
         if principal == NOBODY and rule.access == options_pb2.ACCESS_LOCAL and self._is_local(metadata):
             principal = LOCAL
         check_access(principal, rule.access, guests=rule.guests)
@@ -88,6 +98,13 @@ class Auth(AroundInterceptor):
         elif principal != NOBODY:
             return dataclasses.replace(principal, service=shown.service, host=shown.host)
         return shown
+
+
+def _check_name(context: Context, service: str) -> None:
+    """Raise `Unauthenticated` if the certificate of who calls over TLS is not that service's."""
+    known = context.auth_context()
+    if b"ssl" in known.get(_TRANSPORT, ()) and service not in names(known.get(_ALTERNATIVES, ())):
+        raise Unauthenticated(f"the badge is of {service}, and the certificate is not")
 
 
 def _in(credentials: Credentials) -> Finder:

@@ -21,6 +21,7 @@ from meshkit.deadlines import cut
 from meshkit.identity import SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
+from meshkit.tls import NOTHING_ELSE, Wires, name_of
 from meshkit.whence import ADDRESS_HEADER
 
 STREAM_BYTES_MAX = 64 * 1024
@@ -123,6 +124,7 @@ class Peer:
     """Its name: `runner`."""
     address: str
     """Where it listens (`meshkit.endpoints`)."""
+    wires: Wires = NOTHING_ELSE
 
 
 def channel(peer: Peer, more: Sequence[tuple[str, Any]], *interceptors: grpc.aio.ClientInterceptor) -> grpc.aio.Channel:
@@ -130,7 +132,12 @@ def channel(peer: Peer, more: Sequence[tuple[str, Any]], *interceptors: grpc.aio
     endpoint = endpoints.parse(peer.address)
     if isinstance(endpoint, endpoints.Unix):
         endpoint.prepare()
-    return grpc.aio.insecure_channel(peer.address, options=more, interceptors=interceptors)
+    if (tls := peer.wires.over(endpoint)) is None:
+        return grpc.aio.insecure_channel(peer.address, options=more, interceptors=interceptors)
+    named = ("grpc.ssl_target_name_override", name_of(peer.service))
+    return grpc.aio.secure_channel(
+        peer.address, tls.channel_credentials(), options=[*more, named], interceptors=interceptors
+    )
 
 
 @contextlib.asynccontextmanager

@@ -33,6 +33,14 @@ class Unix:
         """Whether only this machine can reach it."""
         return True
 
+    @property
+    def private(self) -> bool:
+        """Whether only our user can reach it."""
+        return True
+
+    def __str__(self) -> str:
+        return unix(self.path)
+
     def prepare(self) -> None:
         """Make sure that nobody else can take its name.  Raises `OSError` that says what to change."""
         length = len(os.fsencode(self.path))
@@ -66,6 +74,14 @@ class Tcp:
     def local(self) -> bool:
         """Whether only this machine can reach it."""
         return is_loopback(self.host)
+
+    @property
+    def private(self) -> bool:
+        """Whether only our user can reach it."""
+        return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 Endpoint = Unix | Tcp

@@ -19,6 +19,7 @@ from meshkit.held import Held
 from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
 from meshkit.streams import Streams
+from meshkit.tls import NOTHING_ELSE, Wires
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 METADATA_BYTES_MAX = 192 * 1024
@@ -47,12 +48,14 @@ async def serve(
     grace_s: float = 2.0,
     reflect: Sequence[str] = (),
     interceptors: Sequence[Any] = (),
+    wires: Wires = NOTHING_ELSE,
 ) -> AsyncIterator[int]:
     """Serve on `address` (`meshkit.endpoints`; port 0 takes a free one); yield the port, 0 if it has none.
 
     `services` are full names, such as `mesh.auth.v1.AuthService`; each of their methods must have a rule, or
     `meshkit.rules.MissingRule` is raised before the port opens.  `reflect` names services that reflection shows
-    although another process serves them.  `interceptors` stand between Deadlines and Auth.
+    although another process serves them.  `interceptors` stand between Deadlines and Auth.  Raises `OSError` if `wires`
+    do not allow it, or the address cannot be taken.
     """
     for service in services:
         check_rules(service)
@@ -71,8 +74,13 @@ async def serve(
     health_pb2_grpc.add_HealthServicer_to_server(healthy, by_name)
     server.add_generic_rpc_handlers(reflection.handlers((*services, *reflect, health.SERVICE_NAME)))
     endpoint = endpoints.parse(address)
+    tls = wires.over(endpoint)
     with endpoints.taking(endpoint):
-        port = server.add_insecure_port(address)
+        port = (
+            server.add_insecure_port(address)
+            if tls is None
+            else server.add_secure_port(address, tls.server_credentials())
+        )
     await server.start()
     for service in ("", *services):
         await healthy.set(service, health_pb2.HealthCheckResponse.SERVING)

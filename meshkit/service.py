@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import grpc
 import pydantic
@@ -13,7 +13,7 @@ import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from meshkit import client, databases, endpoints, handed, identity, secrets
+from meshkit import client, databases, endpoints, handed, identity, secrets, tls
 from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
@@ -70,6 +70,20 @@ class Settings(BaseSettings):
     ledger_address: Address = socket_of("ledger")
     """Where the embedded ledger listens."""
 
+    tls_ca: str = ""
+    """PEM of the CA that signs for the services of this mesh, and for nobody else; with the two below, every port
+    between services is TLS."""
+
+    tls_cert: str = ""
+    """PEM of the service's own certificate, for the name SERVICE.agentmesh."""
+
+    tls_key: str = ""
+    """PEM of its key."""
+
+    insecure_tcp: Literal["refuse", "allow"] = "refuse"
+    """Whether services of several machines may talk without TLS: then whoever is on the way between them reads and
+    changes everything, and can act as any user."""
+
     host: str = "127.0.0.1"
     """Where the front door listens; what is only for a laptop is on while that is loopback."""
 
@@ -91,6 +105,15 @@ class Settings(BaseSettings):
     grace_s: float = 2.0
     """How long calls in flight may take once we are told to stop."""
 
+    @pydantic.model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        given = [bool(each) for each in (self.tls_ca, self.tls_cert, self.tls_key)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "AGENTMESH_TLS_CA, AGENTMESH_TLS_CERT and AGENTMESH_TLS_KEY belong together: set all three"
+            )
+        return self
+
     @pydantic.field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str) -> str:
@@ -111,7 +134,14 @@ class Settings(BaseSettings):
 
     def peer(self, service: str) -> client.Peer:
         """Return where a service is called."""
-        return client.Peer(service=service, address=getattr(self, f"{service}_address"))
+        return client.Peer(service=service, address=getattr(self, f"{service}_address"), wires=self.wires)
+
+    @property
+    def wires(self) -> tls.Wires:
+        """How services are connected."""
+        files = (self.tls_ca, self.tls_cert, self.tls_key)
+        ours = tls.Tls(*map(pathlib.Path, files)) if all(files) else None
+        return tls.Wires(ours, plain=self.insecure_tcp == "allow")
 
     @property
     def loopback(self) -> bool:
@@ -163,8 +193,10 @@ async def authenticated(
 ) -> AsyncIterator[Auth]:
     """Verify tokens with the auth service's keys and follow its revocations for the length of the block.
 
-    `credentials`, `finder` and `is_local` are as in `Auth`.
+    `credentials`, `finder` and `is_local` are as in `Auth`.  Raises `OSError` if our certificate does not hold.
     """
+    if (ours := settings.wires.tls) is not None:
+        ours.check(service)
     revocations = Revocations(complete=False)
     async with contextlib.AsyncExitStack() as stack:
         who = identity.ServiceIdentity(settings.secret, service)
@@ -178,8 +210,8 @@ async def authenticated(
         follow = follow_revocations(stub, revocations)
         await stack.enter_async_context(background(follow, "follow-revocations"))
         verifier = TokenVerifier(fetch_jwks, revocations)
-        streams_max = settings.streams_per_owner
-        yield Auth(verifier, settings.secret, service, credentials, finder, is_local, streams_max)
+        more = (credentials, finder, is_local, settings.streams_per_owner)
+        yield Auth(verifier, settings.secret, service, *more, named=settings.wires.tls is not None)
 
 
 async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:

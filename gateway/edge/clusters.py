@@ -1,12 +1,16 @@
 """Where the edge sends requests: a cluster of Envoy for each service, the gateway and its web app."""
 
+import dataclasses
 import ipaddress
+import pathlib
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import EdgeConfig
 from meshkit import endpoints
+from meshkit.client import Peer
+from meshkit.tls import name_of
 
 GATEWAY, WEB = "gateway", "web"
 PREFIXES = {
@@ -27,11 +31,11 @@ service shares: with the usual few megabytes a handful of clients that do not re
 
 
 def clusters(config: EdgeConfig) -> Iterator[dict[str, Any]]:
-    """Yield every cluster."""
-    for name in PREFIXES.values():
-        yield _cluster(name, getattr(config, f"{name}_address"), http2=True)
-    yield _cluster(GATEWAY, config.gateway_address, http2=True)
-    yield _cluster(WEB, config.web_address, http2=False)
+    """Yield every cluster.  Raises `OSError` if a service is not to be talked to like that."""
+    for name in (*PREFIXES.values(), GATEWAY):
+        yield _cluster(name, config.peer(name), http2=True)
+    # A process of the gateway's: so is its certificate.
+    yield _cluster(WEB, dataclasses.replace(config.peer(WEB), service=GATEWAY), http2=False)
 
 
 def address(text: str) -> dict[str, Any]:
@@ -53,7 +57,33 @@ def _is_name(text: str) -> bool:
     return False
 
 
-def _cluster(name: str, at: str, *, http2: bool) -> dict[str, Any]:
+def _transport(peer: Peer, alpn: str) -> dict[str, Any]:
+    """Return what makes a cluster's connections TLS, if they are."""
+    tls = peer.wires.over(endpoints.parse(peer.address))
+    if tls is None:
+        return {}
+    name = name_of(peer.service)
+    context = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": name,
+        "common_tls_context": {
+            "alpn_protocols": [alpn],
+            "tls_certificates": [{"certificate_chain": _file(tls.cert), "private_key": _file(tls.key)}],
+            "validation_context": {
+                "trusted_ca": _file(tls.ca),
+                "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": name}}],
+            },
+        },
+    }
+    return {"transport_socket": {"name": "tls", "typed_config": context}}
+
+
+def _file(path: pathlib.Path) -> dict[str, str]:
+    return {"filename": str(path)}
+
+
+def _cluster(name: str, peer: Peer, *, http2: bool) -> dict[str, Any]:
+    at = peer.address
     protocol: dict[str, Any] = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
@@ -86,6 +116,7 @@ def _cluster(name: str, at: str, *, http2: bool) -> dict[str, Any]:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(at)}}]}],
         },
         **bounded,
+        **_transport(peer, "h2" if http2 else "http/1.1"),
     }
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from gateway.http.session import FRAME_BYTES_MAX
 from meshkit import endpoints
+from meshkit.tls import Tls, Wires, names
 
 _SEND_BYTES_MAX = 64 * 1024
 """Of one connection that the kernel holds: what a client does not read waits with us, where it is bounded."""
@@ -21,9 +23,13 @@ _BACKLOG = 512
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Starlette, address: str) -> AsyncIterator[int]:
-    """Serve `app` at an address (`meshkit.endpoints`); yield its port, 0 if it has none."""
+async def serve(app: Starlette, address: str, wires: Wires) -> AsyncIterator[int]:
+    """Serve `app` at an address (`meshkit.endpoints`); yield its port, 0 if it has none.
+
+    Raises `OSError` if `wires` do not allow it, or the address cannot be taken.
+    """
     endpoint = endpoints.parse(address)
+    tls = wires.over(endpoint)
     listener = endpoints.listen(endpoint, _BACKLOG)
     logging.getLogger("uvicorn.error").addFilter(_WithoutFalseAlarms())
     server = _Server(
@@ -40,7 +46,8 @@ async def serve(app: Starlette, address: str) -> AsyncIterator[int]:
             timeout_graceful_shutdown=1,
             server_header=False,
             # What Envoy says of its client; over TCP uvicorn takes it from this machine only.
-            forwarded_allow_ips="*" if isinstance(endpoint, endpoints.Unix) else None,
+            forwarded_allow_ips="*" if endpoint.private or tls is not None else None,
+            **(_https(tls) if tls is not None else {}),
         )
     )
     task = asyncio.create_task(server.serve(sockets=[listener]), name="web")
@@ -51,17 +58,32 @@ async def serve(app: Starlette, address: str) -> AsyncIterator[int]:
         await task
 
 
+def _https(tls: Tls) -> dict[str, Any]:
+    return {
+        "ssl_certfile": tls.cert,
+        "ssl_keyfile": tls.key,
+        "ssl_ca_certs": str(tls.ca),
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    }
+
+
 class _Connection(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # which one it is depends on what is installed
-    """A connection of our own user's processes only, where the kernel says whose it is."""
+    """A connection of our own user's processes only, where the kernel says whose it is; over TLS, of Envoy only."""
 
     def connection_made(self, transport: Any) -> None:
         """Let it in, or hang up."""
         super().connection_made(transport)
         connection: socket.socket = transport.get_extra_info("socket")
-        if endpoints.peer_uid(connection) not in (None, os.geteuid(), 0):
+        stranger = endpoints.peer_uid(connection) not in (None, os.geteuid(), 0)
+        if stranger or not _is_edge(transport.get_extra_info("peercert")):
             transport.abort()
             return
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES_MAX)
+
+
+def _is_edge(certificate: dict[str, Any] | None) -> bool:
+    """Return whether a certificate that was verified is Envoy's, or there is no TLS."""
+    return certificate is None or "edge" in names(name for _, name in certificate.get("subjectAltName", ()))
 
 
 class _WithoutFalseAlarms(logging.Filter):

@@ -44,6 +44,8 @@ async def running(
     Raises `ConfigError` if it cannot start like this.
     """
     admin_password = config.initial_password()
+    if config.wires.tls is not None:
+        config.wires.tls.check("auth")
     async with contextlib.AsyncExitStack() as stack:
         now = StrictClock()
         signer = load_signer(config.data_dir / "auth")
@@ -71,9 +73,10 @@ async def running(
             pb_grpc.add_UserServiceServicer_to_server(UserServicer(users, config.secret), server)
 
         verifier = TokenVerifier(fetch_jwks, feed.revoked)
-        auth = Auth(verifier, config.secret, "auth", streams_max=config.streams_per_owner)
+        named = config.wires.tls is not None
+        auth = Auth(verifier, config.secret, "auth", streams_max=config.streams_per_owner, named=named)
         port = await stack.enter_async_context(
-            serve(config.auth_address, SERVICES, register, auth, grace_s=config.grace_s)
+            serve(config.auth_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires)
         )
         # Last in, first out: streams end before the server waits for them.
         stack.callback(bus.close)

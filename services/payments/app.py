@@ -77,6 +77,7 @@ async def running(
                 lambda server: pb_grpc.add_PaymentServiceServicer_to_server(servicer, server),
                 auth,
                 grace_s=config.grace_s,
+                wires=config.wires,
             )
         )
         stack.callback(bus.close)  # streams end before the server waits for them

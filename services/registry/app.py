@@ -111,7 +111,9 @@ async def running(
             tool_pb2_grpc.add_ToolServiceServicer_to_server(ToolServicer(tools, config.secret), to)
             definition_pb2_grpc.add_DefinitionServiceServicer_to_server(DefinitionServicer(targets), to)
 
-        served = server.serve(config.registry_address, SERVICES, register, auth, grace_s=config.grace_s)
+        served = server.serve(
+            config.registry_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires
+        )
         port = await stack.enter_async_context(served)
         # Before the server stops: it waits for streams, and those wait for the boot and the bus.
         stack.push_async_callback(runs.close)

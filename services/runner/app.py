@@ -137,7 +137,7 @@ async def running(
             _register_records(server, store, requests, shares, now)
 
         port = await stack.enter_async_context(
-            serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s)
+            serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires)
         )
         # Streams look at these two: told before the server waits for them.
         stack.callback(bus.close)

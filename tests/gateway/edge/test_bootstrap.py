@@ -213,7 +213,12 @@ def _endpoint(cluster: dict[str, Any]) -> Any:
 
 def test_services_are_at_sockets_or_ports_and_hosts_may_be_names() -> None:
     """As in a cluster; then Envoy asks DNS."""
-    config = rendered(auth_address="auth.mesh:3371", web_address="[::1]:3376", runner_address="unix:/run/runner.sock")
+    config = rendered(
+        auth_address="auth.mesh:3371",
+        web_address="[::1]:3376",
+        runner_address="unix:/run/runner.sock",
+        insecure_tcp="allow",
+    )
     clusters = {cluster["name"]: cluster for cluster in config["static_resources"]["clusters"]}
     endpoint = _endpoint(clusters["web"])
 
