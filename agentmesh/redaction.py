@@ -3,6 +3,7 @@
 It knows values, not patterns: what a job was given in confidence must not come out, in whatever field an API echoes it.
 """
 
+import base64
 import json
 from collections.abc import Iterable
 
@@ -20,7 +21,8 @@ class Redactor:
             if len(secret) >= _CHARS_MIN:
                 # As it is, and as it stands in JSON, once and twice (a JSON text within JSON).
                 once = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-                forms |= {secret, *once, *(json.dumps(form)[1:-1] for form in once)}
+                basic = base64.b64encode(secret.encode(errors="replace")).decode()  # as RFC 7617 sends it
+                forms |= {secret, basic, *once, *(json.dumps(form)[1:-1] for form in once)}
         self._forms = sorted(forms, key=len, reverse=True)
 
     def __bool__(self) -> bool:

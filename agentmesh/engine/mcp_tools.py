@@ -13,7 +13,7 @@ from typing import Any
 from mesh.registry.v1 import tool_pb2
 
 from agentmesh.engine import guard
-from agentmesh.engine.usable import BYTES_MAX, SHOWN_CHARS, ToolError, Usable
+from agentmesh.engine.usable import BYTES_MAX, SHOWN_CHARS, ToolError, Usable, credentials
 from agentmesh.engine.work import Work
 
 _CONNECT_S = 30.0
@@ -39,7 +39,7 @@ async def of(tool: tool_pb2.Tool, work: Work, stack: contextlib.AsyncExitStack) 
 class _Session:
     def __init__(self, tool: tool_pb2.Tool, work: Work) -> None:
         self._endpoint = tool.endpoint
-        self._token = work.run.secrets.get(tool.name, "")
+        self._headers = credentials(tool, work.run.secrets.get(tool.name, ""))
         self._private = work.run.private_tools
         self._listed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
@@ -51,9 +51,8 @@ class _Session:
         # Some 20 MB, for those who use it: not on the loop that other jobs share.
         sessions = await asyncio.to_thread(importlib.import_module, "mcp.client.session")
         transport = await asyncio.to_thread(importlib.import_module, "mcp.client.streamable_http")
-        headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
         async with (
-            guard.client(private=self._private, timeout_s=_CALL_S, headers=headers) as http,
+            guard.client(private=self._private, timeout_s=_CALL_S, headers=self._headers) as http,
             transport.streamable_http_client(self._endpoint, http_client=http) as streams,
             sessions.ClientSession(streams[0], streams[1]) as session,
         ):

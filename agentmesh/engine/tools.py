@@ -10,7 +10,7 @@ import httpx2
 from mesh.registry.v1 import tool_pb2
 
 from agentmesh.engine import calculator, guard, mcp_tools
-from agentmesh.engine.usable import BYTES_MAX, SHOWN_CHARS, ToolError, Usable
+from agentmesh.engine.usable import BYTES_MAX, SHOWN_CHARS, ToolError, Usable, credentials
 from agentmesh.engine.work import Work
 
 TIMEOUT_S = 30.0
@@ -90,9 +90,13 @@ def _http_tool(tool: tool_pb2.Tool, work: Work) -> Usable:
     token = work.run.secrets.get(tool.name, "")
 
     async def call(arguments: dict[str, Any]) -> str:
-        headers = {"authorization": f"Bearer {token}"} if tool.auth == tool_pb2.TOOL_AUTH_BEARER and token else {}
         private = work.run.private_tools
-        options = {"follow_redirects": True, "max_redirects": _REDIRECTS_MAX, "headers": headers}
+        options = {
+            # Of the headers that authorise only `Authorization` stays behind where a redirect leads to another server.
+            "follow_redirects": tool.auth != tool_pb2.TOOL_AUTH_API_KEY,
+            "max_redirects": _REDIRECTS_MAX,
+            "headers": credentials(tool, token),
+        }
         try:
             async with (
                 guard.client(private=private, timeout_s=TIMEOUT_S, **options) as http,
@@ -106,7 +110,7 @@ def _http_tool(tool: tool_pb2.Tool, work: Work) -> Usable:
             raise ToolError(f"it did not answer within {TIMEOUT_S:g} s") from None
         except httpx2.HTTPError as error:
             raise ToolError(f"it cannot be reached: {type(error).__name__}") from None
-        if response.status_code >= 400:
+        if response.status_code >= 300:
             raise ToolError(f"it answered with status {response.status_code}: {body[:SHOWN_CHARS]}")
         return body
 

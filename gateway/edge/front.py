@@ -58,6 +58,10 @@ class Front(Protocol):
     def credentials(self) -> Credentials:
         """Where its callers put their token."""
 
+    @property
+    def own_cookies(self) -> tuple[str, ...]:
+        """Cookies beside those of `credentials` that count where the page is ours only."""
+
     def rates_by(self, config: EdgeConfig) -> Rates:
         """Return what a user may send, beside what the mesh lets them."""
 

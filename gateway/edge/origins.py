@@ -25,7 +25,7 @@ def told(
     """Return the script's lists by name; `prefixes` are a dialect's paths by its name."""
     public = urlsplit(config.public_url.lower())
     tokens = dict.fromkeys(name for dialect in dialects for name in dialect.credentials.headers)
-    cookies = (name for dialect in dialects for name in dialect.credentials.cookies)
+    cookies = (name for dialect in dialects for name in (*dialect.credentials.cookies, *dialect.own_cookies))
     return {
         "HOSTS": dict.fromkeys(names(config), True),
         "ANY_ADDRESS": ipaddress.ip_address(config.host).is_unspecified,

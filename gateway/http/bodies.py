@@ -4,6 +4,7 @@ Wrong JSON, wrong types and a wrong content type all become `Invalid`, which nam
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -18,6 +19,8 @@ from meshkit.errors import Invalid
 
 FORM = "application/x-www-form-urlencoded"
 _FIELDS_MAX = 1000
+# A text that does not end is taken to the end: each character is looked at once, whatever is sent.
+_TEXT_OR_COMMENT = re.compile(rb'("(?:\\.|[^"\\])*+"?)|//[^\r\n]*', re.DOTALL)
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
@@ -53,6 +56,17 @@ def parse_json(body: httpbody_pb2.HttpBody) -> Any:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def parse_commented_json(body: httpbody_pb2.HttpBody) -> Any:
+    """Return the body's JSON value, as documents print it: with `//` comments.  Raises `Invalid`."""
+    try:
+        return parse_json(body)
+    except Invalid:
+        if b"//" not in body.data:
+            raise
+        bare = _TEXT_OR_COMMENT.sub(lambda found: found[1] or b"", body.data)
+        return parse_json(httpbody_pb2.HttpBody(content_type=body.content_type, data=bare))
 
 
 def parse_model(body: httpbody_pb2.HttpBody, model: type[Model]) -> Model:

@@ -96,6 +96,8 @@ class Dialect:
     """Its word for each `JobState` by name, such as `QUEUED`; empty if it shows no jobs."""
     credentials: Credentials = MESH
     """Where its callers put their token."""
+    own_cookies: tuple[str, ...] = ()
+    """Cookies beside those of `credentials` that count where the page is ours only."""
     keys: Callable[[Any, Config], Finder] | None = None
     """Makes, of the mesh's stubs and the settings, what finds a caller's token where they may send something else that
     stands for one; None: `credentials` find it."""

@@ -140,6 +140,15 @@ class Sessions:
 
         await self._tasks.complete(step(), "logout")
 
+    async def logout_everywhere(self, user_id: str) -> None:
+        """End all that a user holds: every session, and API keys too."""
+
+        async def step() -> None:
+            await self._feed.announce([await self._store.revoke_all(user_id)])
+
+        await self._tasks.complete(step(), "logout everywhere")
+        audit.info("all sessions and keys ended", user=user_id)
+
     async def _matches(self, user: User, password: str, address: str) -> bool:
         async with self._passwords.slot():
             self._throttle.check(user.login, address)

@@ -66,7 +66,13 @@ _PROVIDERS = _Enums(ProviderKind, agent_pb2.ProviderKind, "PROVIDER_KIND_", Prov
 _PROCESSES = _Enums(Process, crew_pb2.Process, "PROCESS_", Process.SEQUENTIAL)
 _CREW_STATES = _Enums(CrewState, crew_pb2.CrewState, "CREW_STATE_")
 _TOOL_KINDS = _Enums(ToolKind, tool_pb2.ToolKind, "TOOL_KIND_")
-_TOOL_AUTHS = {0: ToolAuth.NONE, tool_pb2.TOOL_AUTH_BEARER: ToolAuth.BEARER}
+_TOOL_AUTHS = {
+    tool_pb2.TOOL_AUTH_UNSPECIFIED: ToolAuth.NONE,
+    tool_pb2.TOOL_AUTH_BEARER: ToolAuth.BEARER,
+    tool_pb2.TOOL_AUTH_API_KEY: ToolAuth.API_KEY,
+    tool_pb2.TOOL_AUTH_BASIC: ToolAuth.BASIC,
+}
+_TOOL_AUTH_NUMBERS = {auth: number for number, auth in _TOOL_AUTHS.items()}
 
 
 def secret_given(field: str, text: str, paths: Sequence[str]) -> Secret | None:
@@ -294,7 +300,7 @@ def tool_pb(tool: Tool) -> tool_pb2.Tool:
         category=tool.category,
         kind=_TOOL_KINDS.write(tool.tool_kind),
         endpoint=tool.endpoint,
-        auth=tool_pb2.TOOL_AUTH_BEARER if tool.auth is ToolAuth.BEARER else tool_pb2.TOOL_AUTH_UNSPECIFIED,
+        auth=_TOOL_AUTH_NUMBERS[tool.auth],
         has_auth_token=tool.has_auth_token,
         input_schema_json=tool.input_schema_json,
         needs_approval=tool.needs_approval,

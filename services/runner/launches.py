@@ -193,6 +193,7 @@ def _body(launch: Launch) -> tuple[str, ...]:
         "free": order.free,
         "budget": launch.wish.budget.SerializeToString(deterministic=True).hex(),
         "external": launch.wish.external,
+        "overrides": launch.wish.overrides.SerializeToString(deterministic=True).hex(),
     }
     return (order.target or launch.flow, launch.inputs_json, json.dumps(said, sort_keys=True))
 

@@ -25,6 +25,7 @@ ATTEMPTS_MAX = 3
 CONCURRENCY = 3
 """Jobs of an agent that run at once, if it does not say."""
 PROMPT_CHARS_MAX = 200_000
+MODEL_CHARS_MAX = 100
 BRIEF_BYTES_MAX = 3 * 1024 * 1024
 """Of a definition, with all that belongs to it."""
 _OFFLINE = "offline"
@@ -37,6 +38,7 @@ class Wish:
 
     budget: job_pb2.Budget = dataclasses.field(default_factory=job_pb2.Budget)
     external: bool = False
+    overrides: job_pb2.Overrides = dataclasses.field(default_factory=job_pb2.Overrides)
 
 
 class Targets:
@@ -49,11 +51,13 @@ class Targets:
     async def plan(self, order: Order, wish: Wish, inputs: dict[str, Any]) -> tuple[Order, host_pb2.Launch]:
         """Return what a job is born from, and its launch without an id.
 
-        Raises `Invalid` for inputs or a budget that cannot be, `NotFound` for a target or a conversation that the owner
-        may not see, `FailedPrecondition` for a target that cannot be run, `Unavailable` while the registry is away.
+        Raises `Invalid` for inputs, a budget or overrides that cannot be, `NotFound` for a target or a conversation
+        that the owner may not see, `FailedPrecondition` for a target that cannot be run, `Unavailable` while the
+        registry is away.
         """
         _check_budget(wish.budget)
         definition = await self._definitions.resolve(order.target, order.owner, is_operator=order.is_operator)
+        _override(definition, wish.overrides)
         if order.is_sandbox:
             _be_offline(definition)
         is_crew = definition.HasField("crew")
@@ -81,6 +85,30 @@ class Targets:
         if name.startswith(talk.CONVERSATION):
             conversation = await self._conversations.get(name.removeprefix(talk.CONVERSATION))
             check_owner(conversation.owner, name)
+
+
+def _override(definition: definition_pb2.Definition, overrides: job_pb2.Overrides) -> None:
+    """Let an agent be otherwise for this job.  Raises `Invalid` for what it cannot be."""
+    if not overrides.ListFields():
+        return
+    if definition.HasField("crew"):
+        raise Invalid("a crew runs as it is", {"overrides": ["only for agents"]})
+    (agent,) = definition.agents
+    if len(overrides.model) > MODEL_CHARS_MAX:
+        raise Invalid("there is no such model", {"overrides.model": [f"at most {MODEL_CHARS_MAX} characters"]})
+    if overrides.model:
+        agent.model.model = overrides.model
+    if overrides.HasField("memory"):
+        agent.memory.enabled = overrides.memory
+    if overrides.HasField("tools"):
+        wanted = set(overrides.tools.names)
+        if unknown := sorted(wanted - set(agent.tools)):
+            remedy = f"not of this agent: {', '.join(unknown)[:200]}"
+            raise Invalid("the agent does not have these tools", {"overrides.tools": [remedy]})
+        agent.tools[:] = [name for name in agent.tools if name in wanted]
+        kept = [tool for tool in definition.tools if tool.name in wanted]
+        del definition.tools[:]
+        definition.tools.extend(kept)
 
 
 def _be_offline(definition: definition_pb2.Definition) -> None:

@@ -226,10 +226,10 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
         expose = path = ""
     else:
         expose, _, path = names.parse(target, "flows", "target").partition("/")
-        if request.external or request.HasField("budget"):
+        if wrong := [name for name in ("external", "budget", "overrides") if _is_said(request, name)]:
             raise Invalid(
-                "a flow has no budget and is run by its host",
-                {name: ["only for agents and crews"] for name in ("external", "budget") if getattr(request, name)},
+                "a flow has no budget, is run by its host, and as it is",
+                {name: ["only for agents and crews"] for name in wrong},
             )
     asked = request.payment
     order = Order(
@@ -258,8 +258,12 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
         path=f"/{path.strip('/')}",
         inputs_json=given,
         request_id=request.request_id,
-        wish=Wish(budget=request.budget, external=request.external),
+        wish=Wish(budget=request.budget, external=request.external, overrides=request.overrides),
     )
+
+
+def _is_said(request: job_pb2.CreateJobRequest, name: str) -> bool:
+    return any(field.name == name for field, _ in request.ListFields())
 
 
 def _check_name(target: str) -> None:

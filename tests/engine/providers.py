@@ -100,8 +100,9 @@ class Provider:
         """Answer the HTTP tool: with what it was sent."""
         body = await request.json()
         authorization = request.headers.get("authorization", "")
-        self.tool_calls.append({"arguments": body, "authorization": authorization})
-        return JSONResponse({"got": body, "with": authorization})
+        key = request.headers.get("x-api-key", "")
+        self.tool_calls.append({"arguments": body, "authorization": authorization, "x-api-key": key})
+        return JSONResponse({"got": body, "with": authorization or key})
 
     async def moved(self, request: Request) -> Response:
         """Redirect to wherever the query says."""

@@ -4,7 +4,9 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
+import pytest
 import pytest_asyncio
 from mesh.registry.v1 import tool_pb2
 from mesh.runner.v1 import job_pb2, trace_pb2
@@ -67,12 +69,49 @@ async def test_an_http_tool_gets_its_arguments_and_token(
 
     job, events = await ended(mesh, await start(mesh, target, 'weather({"city": "Oslo"})'))
 
-    assert [{"arguments": {"city": "Oslo"}, "authorization": f"Bearer {TOKEN}"}] == models.tool_calls
+    sent = {"arguments": {"city": "Oslo"}, "authorization": f"Bearer {TOKEN}", "x-api-key": ""}
+    assert [sent] == models.tool_calls
     assert "Bearer [REDACTED]" in text_of(job)
     assert TOKEN not in str(job)
     assert not [event for event in events if TOKEN in event.payload]
     call = next(span for span in (await spans(mesh, job)).values() if span.kind == trace_pb2.SPAN_KIND_TOOL_CALL)
     assert ["result"] == call.redactions
+
+
+@pytest.mark.parametrize(
+    ("auth", "header", "sent"),
+    [
+        (tool_pb2.TOOL_AUTH_API_KEY, "x-api-key", "user:canary-73c1"),
+        (tool_pb2.TOOL_AUTH_BASIC, "authorization", "Basic dXNlcjpjYW5hcnktNzNjMQ=="),
+    ],
+)
+async def test_a_token_is_sent_as_its_tool_says(
+    mesh: Stack, known: MemoryDefinitions, models: Provider, auth: Any, header: str, sent: str
+) -> None:
+    """And in no other way; nothing of it comes out of the job, in whichever form."""
+    known.values["tools/weather"] = "user:canary-73c1"
+    tool = http(models.at("/tool"))
+    tool.auth = auth
+    job, events = await ended(mesh, await start(mesh, define(known, agent(), [tool]), 'weather({"city": "Oslo"})'))
+
+    headers = models.tool_calls[-1]
+    assert {"authorization": "", "x-api-key": "", header: sent} == {
+        name: headers[name] for name in ("authorization", "x-api-key")
+    }
+    told = str(job) + "".join(event.payload for event in events)
+    assert not [text for text in ("canary-73c1", "dXNlcjpjYW5hcnk") if text in told]
+
+
+async def test_a_key_follows_no_redirect(mesh: Stack, known: MemoryDefinitions, models: Provider) -> None:
+    """It is for its endpoint only."""
+    known.values["tools/weather"] = "key-canary-11"
+    tool = http(models.at(f"/moved?to={models.at('/tool')}"))
+    tool.auth = tool_pb2.TOOL_AUTH_API_KEY
+    before = len(models.tool_calls)
+    job, _ = await ended(mesh, await start(mesh, define(known, agent(), [tool]), 'weather({"city": "Oslo"})'))
+
+    assert "it answered with status 307" in text_of(job)
+    assert before == len(models.tool_calls)
 
 
 async def test_a_tool_that_answers_without_end_is_cut_off(

@@ -10,7 +10,7 @@ from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import conversation_pb2, job_pb2
 
 from gateway.core.peers import Peers
-from gateway.core.states import CANCELLED, FAILED, SUCCEEDED
+from gateway.core.states import CANCELLED, FAILED, SUCCEEDED, TERMINAL
 from gateway.core.values import fields
 from gateway.dialects.codex import agents, ids, shapes, words
 from gateway.dialects.codex.reading import read
@@ -122,6 +122,20 @@ class CommandServicer(pb_grpc.CommandServiceServicer):
         except FailedPrecondition as error:
             remedy = "the first end counts: start with external: true what only you shall end"
             raise Invalid(str(error), {"executionId": [f"{error}; {remedy}"]}) from None
+        return _nothing()
+
+    async def CancelAgentExecution(
+        self, request: pb.CancelAgentExecutionRequest, context: Any
+    ) -> httpbody_pb2.HttpBody:
+        """Cancel an execution; it runs no more when this is answered."""
+        sent = read(request.json_body, shapes.Cancellation)
+        job = await self._stock.execution(sent.execution_id)
+        if job.state not in TERMINAL:
+            with from_rpc():
+                job = await self._jobs.CancelJob(job_pb2.CancelJobRequest(name=job.name))
+        if job.state != CANCELLED:
+            why = "it has ended before: the first end counts"
+            raise Invalid(f"execution {sent.execution_id} cannot be cancelled", {"executionId": [why]})
         return _nothing()
 
 

@@ -1,7 +1,8 @@
 """Codex's lists: the 100 newest, as bare arrays."""
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from google.api import httpbody_pb2
 from mesh.dialects.codex.v1 import codex_pb2 as pb
@@ -10,9 +11,11 @@ from mesh.runner.v1 import job_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.codex import views, words
-from gateway.dialects.codex.stock import Stock
+from gateway.dialects.codex.stock import NEWEST, Page, Stock
 from gateway.http.answers import json_answer
 from gateway.http.dialect import Service
+from gateway.http.exchange import exchange
+from meshkit.errors import Invalid
 
 
 class ListServicer(pb_grpc.ListServiceServicer):
@@ -23,9 +26,9 @@ class ListServicer(pb_grpc.ListServiceServicer):
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Any) -> httpbody_pb2.HttpBody:
         """List agents."""
-        agents = await self._stock.agents()
+        agents, behind = await self._stock.agents(_page(request))
         counts = await self._stock.counts(agents)
-        return json_answer([views.agent_item(*each) for each in zip(agents, counts, strict=True)])
+        return _listed([views.agent_item(*each) for each in zip(agents, counts, strict=True)], behind)
 
     async def ReadAgent(self, request: pb.ReadAgentRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return an agent."""
@@ -38,32 +41,53 @@ class ListServicer(pb_grpc.ListServiceServicer):
     ) -> httpbody_pb2.HttpBody:
         """List the conversations in which an agent was executed; it may be archived."""
         agent = await self._stock.agent(request.agent_id.lower(), archived=True)
-        found = await self._stock.conversations(agent.name)
-        return json_answer([views.conversation_item(conversation) for conversation in found])
+        found, behind = await self._stock.conversations(_page(request), agent.name)
+        return _listed([views.conversation_item(conversation) for conversation in found], behind)
 
     async def ListAgentExecutions(self, request: pb.ListAgentExecutionsRequest, context: Any) -> httpbody_pb2.HttpBody:
         """List the executions of an agent; it may be archived."""
         agent = await self._stock.agent(request.agent_id.lower(), archived=True)
-        return await self._listed(await self._stock.executions(agent.name))
+        return await self._executions(*await self._stock.executions(_page(request), agent.name))
 
     async def ListConversations(self, request: pb.ListConversationsRequest, context: Any) -> httpbody_pb2.HttpBody:
         """List conversations."""
-        found = await self._stock.conversations()
-        return json_answer([views.conversation_item(conversation) for conversation in found])
+        found, behind = await self._stock.conversations(_page(request))
+        return _listed([views.conversation_item(conversation) for conversation in found], behind)
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Any) -> httpbody_pb2.HttpBody:
         """List executions."""
-        return await self._listed(await self._stock.executions())
+        return await self._executions(*await self._stock.executions(_page(request)))
 
     async def ListExecutionsByStatus(
         self, request: pb.ListExecutionsByStatusRequest, context: Any
     ) -> httpbody_pb2.HttpBody:
         """List the executions with a status."""
-        return await self._listed(await self._stock.executions(states=words.states(request.status)))
+        wanted = words.states(request.status)
+        return await self._executions(*await self._stock.executions(_page(request), states=wanted))
 
-    async def _listed(self, jobs: Sequence[job_pb2.Job]) -> httpbody_pb2.HttpBody:
+    async def _executions(self, jobs: Sequence[job_pb2.Job], behind: str) -> httpbody_pb2.HttpBody:
         names = await self._stock.names(jobs)
-        return json_answer([views.execution_item(job, names) for job in jobs])
+        return _listed([views.execution_item(job, names) for job in jobs], behind)
+
+
+class _Paged(Protocol):
+    limit: str
+    cursor: str
+
+
+def _page(request: _Paged) -> Page:
+    """Return which part of a list is asked for.  Raises `Invalid`."""
+    limit = request.limit or str(NEWEST)
+    if not re.fullmatch(r"[0-9]{1,3}", limit) or not 1 <= int(limit) <= NEWEST:
+        raise Invalid("limit is out of range", {"limit": [f"send a number from 1 to {NEWEST}"]})
+    return Page(int(limit), request.cursor)
+
+
+def _listed(items: list[Any], behind: str) -> httpbody_pb2.HttpBody:
+    """Answer with a bare array; `behind` is the cursor of what follows it."""
+    if behind:
+        exchange().add_header("x-next-cursor", behind)
+    return json_answer(items)
 
 
 SERVICE = Service(

@@ -9,7 +9,7 @@ from mesh.dialects.codex.v1 import codex_pb2_grpc as pb_grpc
 from gateway.core.peers import Peers
 from gateway.dialects.codex import shapes, views
 from gateway.dialects.codex.reading import read
-from gateway.dialects.codex.stock import Stock
+from gateway.dialects.codex.stock import Page, Stock
 from gateway.http.answers import json_answer
 from gateway.http.dialect import Service
 
@@ -42,7 +42,7 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         guid = read(request.json_body, shapes.OneId).id
         conversation = await self._stock.conversation(guid)
         messages = await self._stock.messages(conversation.name)
-        jobs = await self._stock.executions(conversation=conversation.name)
+        jobs, _ = await self._stock.executions(Page(), conversation=conversation.name)
         names = await self._stock.names(jobs)
         return json_answer(
             {

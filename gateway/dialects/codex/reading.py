@@ -3,7 +3,6 @@
 The text of the API prints examples with `//` comments, so these are taken as well.
 """
 
-import re
 from typing import Annotated, Any, TypeVar
 
 import pydantic
@@ -19,8 +18,6 @@ from meshkit.errors import Invalid
 
 ROOT = "$"
 """The JSON path of the whole body."""
-# A text that does not end is taken to the end: each character is looked at once, whatever is sent.
-_TEXT_OR_COMMENT = re.compile(rb'("(?:\\.|[^"\\])*+"?)|//[^\r\n]*', re.DOTALL)
 
 
 class Sent(pydantic.BaseModel):
@@ -46,21 +43,11 @@ def read(body: httpbody_pb2.HttpBody, model: type[Model]) -> Model:
     if kind != JSON and not kind.endswith("+json"):
         raise HttpError(415, f"send the body as {JSON}, not {kind[:80] or 'without a content-type'}")
     try:
-        return bodies.validate(_parsed(body), model)
+        return bodies.validate(bodies.parse_commented_json(body), model)
     except Invalid as error:
         # The whole body is `$`, as in JSON paths; one that is no object is told so by pydantic with no field.
         fields = {ROOT if name == "body" else name: texts for name, texts in error.fields.items()}
         raise Invalid(str(error), fields) from None
-
-
-def _parsed(body: httpbody_pb2.HttpBody) -> Any:
-    try:
-        return bodies.parse_json(body)
-    except Invalid:
-        if b"//" not in body.data:
-            raise
-        bare = _TEXT_OR_COMMENT.sub(lambda found: found[1] or b"", body.data)
-        return bodies.parse_json(httpbody_pb2.HttpBody(content_type=body.content_type, data=bare))
 
 
 # -- types -------------------------------------------------------------------------------------------------------------

@@ -120,6 +120,12 @@ class Completion(Sent):
     """Why it failed; `response` says it, if this is left out."""
 
 
+class Cancellation(Sent):
+    """For cancelAgentExecution."""
+
+    execution_id: Guid
+
+
 class Nothing(Sent):
     """An empty object."""
 
@@ -261,6 +267,7 @@ SHAPES = {
         takes=_takes(NewExecution), answers=_shows(Created), headers=REPEATABLE
     ),
     "CommandService.CompleteAgentExecution": Shape(takes=_takes(Completion), answers=()),
+    "CommandService.CancelAgentExecution": Shape(takes=_takes(Cancellation), answers=()),
     "QueryService.GetHealth": Shape(takes=_takes(Nothing), answers=_shows(bool), may_be_left_out=True),
     "QueryService.GetAgent": Shape(takes=_takes(OneId), answers=_shows(Agent)),
     "QueryService.GetAgentExecution": Shape(takes=_takes(OneId), answers=_shows(Execution)),
@@ -278,7 +285,8 @@ REFERENCE = Reference(
     title="Codex API",
     description="Agents, conversations and executions: the Codex API, MVP v1.0.0.\n\n"
     "Every success is 200.  Enums are integers; in requests their names are taken too.  Case does not matter in paths "
-    "and in the names of fields.  Lists are the 100 newest.  On a mesh that listens on loopback, programs of the same "
+    "and in the names of fields.  Lists are the 100 newest; `X-Next-Cursor` is the `cursor` of what follows.  On a "
+    "mesh that listens on loopback, programs of the same "
     f"machine need no token.  Errors are `{PROBLEM}`, everything else is `{JSON}`.",
     error=Problem,
     shapes=SHAPES,

@@ -4,22 +4,37 @@ import asyncio
 import collections
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from mesh.registry.v1 import agent_pb2
 from mesh.runner.v1 import conversation_pb2, job_pb2
 
 from gateway.core import lists
 from gateway.core.peers import Peers
+from gateway.core.values import fields
 from gateway.dialects.codex import ids
 from gateway.dialects.codex.views import AGENTS, CONVERSATIONS
 from meshkit.errors import NotFound, from_rpc
 from meshkit.paging import walk
 
 NEWEST = 100
-"""How many a list has."""
+"""How many a list has, and may have."""
 ANY_AGENT = "agents/-"
 _PAGE = 1_000
 _MESSAGES_CHARS_MAX = 4 * 1024 * 1024
+Item = TypeVar("Item")
+
+
+class Page(NamedTuple):
+    """Which part of a list is asked for."""
+
+    limit: int = NEWEST
+    cursor: str = ""
+    """Empty: from the newest on."""
+
+
+Found = tuple[Sequence[Item], str]
+"""Items, and the cursor of those behind; empty if there are none."""
 
 
 class Stock:
@@ -46,11 +61,12 @@ class Stock:
             raise lost
         return found
 
-    async def agents(self) -> Sequence[agent_pb2.Agent]:
-        """Return the newest agents."""
-        with from_rpc():
-            page = await self._peers.agents.ListAgents(agent_pb2.ListAgentsRequest(page_size=NEWEST))
-        return list(page.agents)
+    async def agents(self, page: Page) -> Found[agent_pb2.Agent]:
+        """Return agents, the newest first."""
+        asked = agent_pb2.ListAgentsRequest(page_size=page.limit, page_token=page.cursor)
+        with _paging(), from_rpc():
+            found = await self._peers.agents.ListAgents(asked)
+        return list(found.agents), found.next_page_token
 
     async def counts(self, agents: Iterable[agent_pb2.Agent]) -> list[int]:
         """Return how many executions each of some agents has."""
@@ -88,18 +104,20 @@ class Stock:
         return job
 
     async def executions(
-        self, target: str = ANY_AGENT, *, states: Iterable[int] = (), conversation: str = ""
-    ) -> Sequence[job_pb2.Job]:
-        """Return the newest executions, of all or those that are asked for."""
+        self, page: Page, target: str = ANY_AGENT, *, states: Iterable[int] = (), conversation: str = ""
+    ) -> Found[job_pb2.Job]:
+        """Return executions, of all or those that are asked for, the newest first."""
         asked = job_pb2.ListJobsRequest(
             targets=[target],
             states=sorted(states),  # type: ignore[arg-type]
             conversation=conversation,
-            page_size=NEWEST,
-            text_bytes_max=lists.text_bytes_max(NEWEST),
+            page_size=page.limit,
+            page_token=page.cursor,
+            text_bytes_max=lists.text_bytes_max(page.limit),
         )
-        with from_rpc():
-            return list((await self._peers.jobs.ListJobs(asked)).jobs)
+        with _paging(), from_rpc():
+            found = await self._peers.jobs.ListJobs(asked)
+        return list(found.jobs), found.next_page_token
 
     # -- conversations
 
@@ -114,11 +132,12 @@ class Stock:
             raise NotFound(f"conversation {guid} not found") from None
         return found
 
-    async def conversations(self, target: str = "") -> Sequence[conversation_pb2.Conversation]:
-        """Return the conversations in which something was said last, of all or of one agent."""
-        asked = conversation_pb2.ListConversationsRequest(page_size=NEWEST, target=target)
-        with from_rpc():
-            return list((await self._peers.conversations.ListConversations(asked)).conversations)
+    async def conversations(self, page: Page, target: str = "") -> Found[conversation_pb2.Conversation]:
+        """Return conversations, of all or of one agent, those first in which something was said last."""
+        asked = conversation_pb2.ListConversationsRequest(page_size=page.limit, page_token=page.cursor, target=target)
+        with _paging(), from_rpc():
+            found = await self._peers.conversations.ListConversations(asked)
+        return list(found.conversations), found.next_page_token
 
     async def messages(self, name: str) -> Sequence[conversation_pb2.Message]:
         """Return the messages of `conversations/{id}` in order; of more than an answer can have, the last ones."""
@@ -132,3 +151,8 @@ class Stock:
                 while chars > _MESSAGES_CHARS_MAX:
                     chars -= len(kept.popleft().content)
         return list(kept)
+
+
+def _paging() -> contextlib.AbstractContextManager[None]:
+    """Around calls for a page: what is wrong with its cursor is said so."""
+    return fields(page_token="cursor")

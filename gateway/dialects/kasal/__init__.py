@@ -41,6 +41,7 @@ DIALECT = Dialect(
     reference=shapes.REFERENCE,
     states=WORDS.column,
     credentials=Credentials(headers=(API_KEY_HEADER,)),
+    own_cookies=(auth.COOKIE,),
     rates={
         "free": _FREE,
         "pro": (Rate(10_000, _HOUR_S), Rate(1_000, _MINUTE_S)),

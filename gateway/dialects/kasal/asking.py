@@ -99,9 +99,12 @@ def time_of(stamp: Timestamp) -> str:
 
 
 def parsed(body: httpbody_pb2.HttpBody, model: type[bodies.Model], noun: str) -> bodies.Model:
-    """Return what was sent.  Raises `Invalid`: `Invalid crew configuration` for the noun `crew`."""
+    """Return what was sent, with comments as the document prints them.
+
+    Raises `Invalid`: `Invalid crew configuration` for the noun `crew`.
+    """
     try:
-        return bodies.parse_model(body, model)
+        return bodies.validate(bodies.parse_commented_json(body), model)
     except Invalid as error:
         raise _invalid(noun, error) from None
 

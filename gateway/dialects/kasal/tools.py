@@ -11,7 +11,12 @@ from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids
 from gateway.http.dialect import Service
 
-_AUTHS = {"none": tool_pb2.TOOL_AUTH_UNSPECIFIED, "bearer": tool_pb2.TOOL_AUTH_BEARER}
+_AUTHS = {
+    "none": tool_pb2.TOOL_AUTH_UNSPECIFIED,
+    "bearer": tool_pb2.TOOL_AUTH_BEARER,
+    "api_key": tool_pb2.TOOL_AUTH_API_KEY,
+    "basic": tool_pb2.TOOL_AUTH_BASIC,
+}
 _CUSTOM = "custom"
 
 
@@ -21,9 +26,10 @@ class NewTool(pydantic.BaseModel):
     name: str = pydantic.Field(min_length=1)
     description: str = ""
     endpoint: str = pydantic.Field(min_length=1)
-    auth_type: Literal["none", "bearer"] = "none"
+    auth_type: Literal["none", "bearer", "api_key", "basic"] = "none"
     auth_token: str = pydantic.Field(default="", repr=False)
-    """Sent to the endpoint as its bearer token; it is kept encrypted and never shown."""
+    """Sent to the endpoint: as its bearer token, as `X-API-Key`, or, if it is `user:password`, as basic authentication.
+    It is kept encrypted and never shown."""
     category: str = _CUSTOM
 
 

@@ -1,6 +1,6 @@
 """What is sent with a task."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -19,13 +19,13 @@ class Context(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
 
     model: str | None = pydantic.Field(default=None, min_length=1, max_length=100)
-    """The agent's model."""
+    """Another model of the agent's provider."""
     session_id: str | None = pydantic.Field(default=None, min_length=1, max_length=64)
     """The conversation that the task belongs to."""
-    memory_scope: str | None = pydantic.Field(default=None, max_length=100)
-    """`agent` or `none`, as the agent has it."""
+    memory_scope: Literal["agent", "none"] | None = None
+    """`agent`: it recalls and remembers; `none`: it does not."""
     skills: list[str] | None = pydantic.Field(default=None, max_length=100)
-    """Ids of the agent's skills."""
+    """Only these of the agent's skills, by their ids."""
     timeout_seconds: float | None = pydantic.Field(default=None, gt=0, le=_SECONDS_MAX)
     """Of one attempt."""
     max_cost_usd: float | None = pydantic.Field(default=None, gt=0, le=_USD_MAX)

@@ -2,8 +2,8 @@
 
 A session's token comes in the cookie `koda_operator_session`, as `X-Runtime-Token` or as bearer; so may any access
 token of the mesh.  Two secrets of the operator's stand for a token, too: RUNTIME_LOCAL_UI_TOKEN as `X-Runtime-Token`,
-and each of CONTROL_PLANE_API_TOKEN as bearer.  Who sends one is the operator that `Config.control_plane_operator`
-names.
+as it is or by what is signed with it (`gateway.dialects.koda.envelopes`), and each of CONTROL_PLANE_API_TOKEN as
+bearer.  Who sends one is the operator that `Config.control_plane_operator` names.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from mesh.auth.v1 import auth_pb2
 
 from gateway.config import Config
 from gateway.core.peers import Peers
+from gateway.dialects.koda import envelopes
 from meshkit import clock
 from meshkit.clock import seconds_of
 from meshkit.errors import from_rpc
@@ -26,6 +27,7 @@ RUNTIME_HEADER = "x-runtime-token"
 CREDENTIALS = Credentials(headers=(RUNTIME_HEADER,), cookies=(COOKIE,))
 _RUNTIME = Credentials(headers=(RUNTIME_HEADER,), bearer=False)
 _BEARER = Credentials()
+_METHOD = "x-envoy-original-method"
 _TTL_S = 300
 """Short: one that is revoked is not asked for again before half of it is over."""
 
@@ -36,7 +38,8 @@ class Keys:
     def __init__(self, peers: Peers, config: Config) -> None:
         self._auth = peers.auth
         self._operator = config.control_plane_operator
-        self._runtime = _secrets(config.runtime_local_ui_token.get_secret_value())
+        self._ui_token = config.runtime_local_ui_token.get_secret_value().strip()
+        self._runtime = _secrets(self._ui_token)
         self._api = _secrets(*config.control_plane_api_token.get_secret_value().split(","))
         self._vouching = asyncio.Lock()
         self._token = ""
@@ -44,7 +47,11 @@ class Keys:
 
     async def __call__(self, headers: Mapping[str, str]) -> str:
         """Return it; an empty string for none."""
-        if _is_one(_RUNTIME.in_headers(headers), self._runtime):
+        sent = _RUNTIME.in_headers(headers)
+        if _is_one(sent, self._runtime):
+            return await self._operators()
+        if self._ui_token and (envelope := envelopes.opened(sent, self._ui_token)) is not None:
+            envelopes.check(envelope, headers.get(_METHOD, "POST"), clock.now())
             return await self._operators()
         if _is_one(_BEARER.in_headers(headers), self._api):
             return await self._operators()

@@ -189,6 +189,8 @@ class Task(_Model):
     cost_usd: float
     started_at: str | None
     completed_at: str | None
+    retry_of: str | None
+    """The id of the task that this one is another try of."""
     links: Links
 
 
@@ -369,6 +371,7 @@ SHAPES = {
     "TaskService.GetTask": Shape(answers=(json(Task),)),
     "TaskService.GetTaskTrace": Shape(answers=(json(Trace),)),
     "TaskService.CancelTask": Shape(answers=(json(Task),)),
+    "TaskService.RetryTask": Shape(answers=(json(Task),), headers=REPEATABLE),
     "SignInService.Login": Shape(takes=(json(LoginBody),), answers=(json(Session),)),
     "SignInService.Logout": Shape(answers=(json(Ok),)),
     "SignInService.GetStatus": Shape(answers=(json(Status),)),

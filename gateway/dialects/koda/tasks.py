@@ -33,6 +33,8 @@ _FIELDS = {
     "conversation": "context.session_id",
     "budget.seconds": "context.timeout_seconds",
     "budget.cost_micros": "context.max_cost_usd",
+    "overrides.model": "context.model",
+    "overrides.tools": "context.skills",
 }
 """What the runner names, and what it is called here."""
 
@@ -49,16 +51,34 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
         body = bodies.parse_model(request.json_body, TaskBody)
         agent = await agent_of(self._peers, body.agent_id)
         agent_id, overrides = views.agent_id_of(agent), body.overrides
-        _check_overrides(overrides, agent)
         noted = {"agent_id": agent_id, "metadata": body.metadata or {}, "context": overrides.as_json()}
         asked = job_pb2.CreateJobRequest(
             target=agent.name,
             inputs_json=dumps({"prompt": body.query}),
-            extra_json=dumps({views.NOTED: noted}),
             conversation=overrides.session_id or "",
-            base_url=exchange().base_url,
-            budget=_budget(overrides),
         )
+        return await self._created(asked, noted, overrides)
+
+    async def RetryTask(self, request: pb.RetryTaskRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Submit a task that has failed anew."""
+        job = await self._task(request.task_id)
+        if job.state not in (states.FAILED, states.CANCELLED):
+            raise FailedPrecondition(f"only what has failed is tried again: the task is {WORDS.word(job.state)}")
+        kept = views.noted(job)
+        ids = await self._agent_ids([job])
+        noted = {**kept, "agent_id": ids[job.target], "retry_of": request.task_id}
+        asked = job_pb2.CreateJobRequest(target=job.target, inputs_json=job.inputs_json, conversation=job.conversation)
+        return await self._created(asked, noted, Context.model_validate(kept.get("context") or {}))
+
+    async def _created(
+        self, asked: job_pb2.CreateJobRequest, noted: dict[str, Any], overrides: Context
+    ) -> httpbody_pb2.HttpBody:
+        """Have a task made, and answer with it."""
+        agent_id = str(noted["agent_id"])
+        asked.extra_json = dumps({views.NOTED: noted})
+        asked.base_url = exchange().base_url
+        asked.budget.CopyFrom(_budget(overrides))
+        _override(asked, overrides)
         try:
             with values.fields(**_FIELDS), from_rpc():
                 job = await self._jobs.CreateJob(asked)
@@ -67,9 +87,9 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
                 raise
             raise Denied(f"agent {agent_id!r} takes no tasks: {error}", **{CODE: "agent.not_active"}) from None
         except NotFound:
-            if overrides.session_id:  # the agent has just been there
+            if asked.conversation:  # the agent has just been there
                 raise NotFound("no such session", **{CODE: "session.not_found"}) from None
-            raise no_agent(body.agent_id) from None
+            raise no_agent(agent_id) from None
         shown = views.task(job, agent_id)
         exchange().add_header("location", shown["links"]["self"])
         return json_answer(shown)
@@ -167,20 +187,15 @@ def _budget(overrides: Context) -> job_pb2.Budget:
     return budget
 
 
-def _check_overrides(overrides: Context, agent: agent_pb2.Agent) -> None:
-    """Raise `Invalid` for what a task cannot have otherwise than its agent has it."""
-    scope = "agent" if agent.memory.enabled else "none"
-    skills = {name.removeprefix("tools/") for name in agent.tools}
-    remedy = ["a task runs its agent as it is: leave this out, or change the agent"]
-    wrong = {}
-    if overrides.model not in (None, views.model_of(agent)):
-        wrong["context.model"] = remedy
-    if overrides.memory_scope not in (None, scope):
-        wrong["context.memory_scope"] = remedy
-    if overrides.skills is not None and set(overrides.skills) != skills:
-        wrong["context.skills"] = remedy
-    if wrong:
-        raise Invalid("the context asks for what the agent does not have", wrong)
+def _override(asked: job_pb2.CreateJobRequest, overrides: Context) -> None:
+    """Let a task's agent be what the context says."""
+    if overrides.model is not None:
+        asked.overrides.model = overrides.model
+    if overrides.memory_scope is not None:
+        asked.overrides.memory = overrides.memory_scope == "agent"
+    if overrides.skills is not None:
+        asked.overrides.tools.names.extend(f"tools/{skill}" for skill in overrides.skills)
+        asked.overrides.tools.SetInParent()
 
 
 def _number(field: str, text: str, most: int, *, least: int = 0) -> int:

@@ -14,7 +14,7 @@ from meshkit.clock import moment_of
 PREFIX = "tsk_"
 """In front of a job's id."""
 NOTED = "koda"
-"""The key of what is kept with a task: `agent_id`, `metadata` and `context`."""
+"""The key of what is kept with a task: `agent_id`, `metadata`, `context`, `retry_of`."""
 MICROS = 1_000_000
 _CONCURRENCY = 3
 _WINDOW = 10
@@ -74,6 +74,7 @@ def task(job: job_pb2.Job, agent_id: str) -> dict[str, Any]:
         "cost_usd": usd(job.usage.cost_micros),
         "started_at": moment(job.start_time) if job.HasField("start_time") else None,
         "completed_at": moment(job.finish_time) if job.HasField("finish_time") else None,
+        "retry_of": noted(job).get("retry_of"),
         "links": {"self": here, "trace": f"{here}/trace"},
     }
 

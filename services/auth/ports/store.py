@@ -76,6 +76,9 @@ class AuthStore(RequestStore, Protocol):
     async def rotate(self, session_id: str, old_hash: str, new_hash: str, jti: str) -> Issued | Reuse:
         """Exchange a session's refresh token.  Raises `Unauthenticated` if the session is unknown or has expired."""
 
+    async def revoke_all(self, user_id: str) -> Revocation:
+        """End all that a user holds: sessions and API keys.  Raises `NotFound`."""
+
     async def end_session(self, session_id: str, jti: str, expires_at: datetime.datetime) -> list[Revocation]:
         """End a session (if the id is not empty) and revoke `jti`, an API key perhaps; return all that fails now."""
 

@@ -53,9 +53,12 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
         return wire.tokens_pb(await self._sessions.refresh(request.refresh_token))
 
     async def Logout(self, request: pb.LogoutRequest, context: Context) -> empty_pb2.Empty:
-        """Revoke the caller's own access token, with its session."""
-        _, me = user_caller()
-        await self._sessions.logout(me.session, me.jti, clock.moment_at(me.expires_at))
+        """Revoke the caller's own access token, with its session, or all that they hold."""
+        user_id, me = user_caller()
+        if request.all:
+            await self._sessions.logout_everywhere(user_id)
+        else:
+            await self._sessions.logout(me.session, me.jti, clock.moment_at(me.expires_at))
         return empty_pb2.Empty()
 
     async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.Jwks:

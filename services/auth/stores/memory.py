@@ -74,6 +74,11 @@ class MemoryStore:
         del self._users[user_id]
         return self._revoke_user(user_id)
 
+    async def revoke_all(self, user_id: str) -> Revocation:
+        """End all that a user holds."""
+        await self.get_user(user_id)
+        return self._revoke_user(user_id)
+
     async def add_session(self, session: Session, user: User, jti: str) -> Issued:
         """Start a session."""
         user = domain.check_unchanged(user, self._users.get(user.user_id))

@@ -155,6 +155,15 @@ class SqliteStore:
 
         return await self._db.write(work)
 
+    async def revoke_all(self, user_id: str) -> Revocation:
+        """End all that a user holds."""
+
+        def work(connection: Connection) -> Revocation:
+            rows.get_user(connection, user_id)
+            return rows.revoke_user(connection, user_id, self._now())
+
+        return await self._db.write(work)
+
     async def add_session(self, session: Session, user: User, jti: str) -> Issued:
         """Start a session."""
 

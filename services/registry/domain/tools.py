@@ -33,6 +33,8 @@ class ToolAuth(enum.Enum):
 
     NONE = "NONE"
     BEARER = "BEARER"
+    API_KEY = "API_KEY"
+    BASIC = "BASIC"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,10 +125,10 @@ def create(draft: ToolDraft, *, tool_id: str, owner: str, has_token: bool, now: 
 def update(stored: Tool, wanted: ToolDraft, *, etag: str, token: bool | None, now: datetime.datetime) -> Tool:
     """Return a tool after a change; raise `Invalid` with the fields, `Conflict` if `etag` is old.
 
-    `token` says whether one is given, or taken away; None leaves it, unless the authorisation is taken away.
+    `token` says whether one is given, or taken away; None leaves it, unless the authorisation is another now.
     """
     check_etag(stored, etag)
-    has_token = (stored.has_auth_token and wanted.auth is ToolAuth.BEARER) if token is None else token
+    has_token = (stored.has_auth_token and wanted.auth is stored.auth) if token is None else token
     check(wanted, has_token=has_token)
     values = {**_values(wanted), "has_auth_token": has_token}
     return dataclasses.replace(stored, **values, version=stored.version + 1, updated_at=now)
@@ -162,8 +164,8 @@ def check(draft: ToolDraft, *, has_token: bool) -> None:
         checks.refuse("input_schema_json", "an MCP server says itself what its tools take")
     if len(draft.input_schema_json.encode(errors="replace")) > SCHEMA_BYTES_MAX:
         checks.refuse("input_schema_json", f"at most {SCHEMA_BYTES_MAX:,} bytes")
-    if has_token and draft.auth is not ToolAuth.BEARER:
-        checks.refuse("auth", "must be TOOL_AUTH_BEARER for a token")
+    if has_token and draft.auth is ToolAuth.NONE:
+        checks.refuse("auth", "must say how the token is sent, such as TOOL_AUTH_BEARER")
     checks.done("the tool")
     if draft.display_name in BUILTINS:
         raise AlreadyExists(

@@ -298,6 +298,26 @@ async def test_revoking_a_user_ends_all_they_hold(store: AuthStore, change: User
         await store.rotate("s1", "s1-0", "s1-1", "j2")
 
 
+async def test_all_that_a_user_holds_ends_at_once(store: AuthStore) -> None:
+    """The user stays, and signs in anew."""
+    ada, ben = await added(store), await added(store, "ben")
+    issued = await store.add_session(session(ada), ada, "j1")
+    await store.add_session(session(ben, "s2"), ben, "j2")
+    await store.add_api_key(ada.user_id, "k1", "laptop", 3650 * DAY, issued.session.issued_at)
+
+    revocation = await store.revoke_all(ada.user_id)
+
+    assert [revocation] == await revoked_in(store)
+    assert ada.user_id == revocation.user_id
+    assert [] == await store.list_api_keys(ada.user_id, None, 10)
+    with pytest.raises(Unauthenticated):
+        await store.rotate("s1", "s1-0", "s1-1", "j3")
+    assert await store.rotate("s2", "s2-0", "s2-1", "j4")
+    assert ada == await store.get_user(ada.user_id)
+    with pytest.raises(NotFound):
+        await store.revoke_all("nobody")
+
+
 async def test_a_second_revocation_does_not_shorten_the_first(store: AuthStore, wall: Wall) -> None:
     """An API key that the first one covers never comes back."""
     ada = await added(store)

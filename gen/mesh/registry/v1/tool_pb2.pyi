@@ -59,6 +59,10 @@ class _ToolAuthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolAuth.Val
     """Not at all."""
     TOOL_AUTH_BEARER: _ToolAuth.ValueType  # 1
     """`Authorization: Bearer {auth_token}`."""
+    TOOL_AUTH_API_KEY: _ToolAuth.ValueType  # 2
+    """`X-API-Key: {auth_token}`."""
+    TOOL_AUTH_BASIC: _ToolAuth.ValueType  # 3
+    """`Authorization: Basic …` of an `auth_token` that is `{user}:{password}` (RFC 7617)."""
 
 class ToolAuth(_ToolAuth, metaclass=_ToolAuthEnumTypeWrapper):
     """How a tool is authorised."""
@@ -67,6 +71,10 @@ TOOL_AUTH_UNSPECIFIED: ToolAuth.ValueType  # 0
 """Not at all."""
 TOOL_AUTH_BEARER: ToolAuth.ValueType  # 1
 """`Authorization: Bearer {auth_token}`."""
+TOOL_AUTH_API_KEY: ToolAuth.ValueType  # 2
+"""`X-API-Key: {auth_token}`."""
+TOOL_AUTH_BASIC: ToolAuth.ValueType  # 3
+"""`Authorization: Basic …` of an `auth_token` that is `{user}:{password}` (RFC 7617)."""
 Global___ToolAuth: _TypeAlias = ToolAuth  # noqa: Y015
 
 @_typing.final

@@ -493,6 +493,7 @@ class CreateJobRequest(_message.Message):
     CONVERSATION_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
     EXTERNAL_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def flow(self) -> _builtins.str:
@@ -539,6 +540,10 @@ class CreateJobRequest(_message.Message):
     def budget(self) -> Global___Budget:
         """Of an agent or crew: what it may consume; absent: no limit."""
 
+    @_builtins.property
+    def overrides(self) -> Global___Overrides:
+        """Of an agent: what is different for this job from what the agent is."""
+
     def __init__(
         self,
         *,
@@ -555,14 +560,73 @@ class CreateJobRequest(_message.Message):
         conversation: _builtins.str = ...,
         budget: Global___Budget | None = ...,
         external: _builtins.bool = ...,
+        overrides: Global___Overrides | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "inputs", b"inputs", "payment", b"payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "inputs", b"inputs", "overrides", b"overrides", "payment", b"payment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "external", b"external", "extra_json", b"extra_json", "flow", b"flow", "free", b"free", "inputs", b"inputs", "inputs_json", b"inputs_json", "labels", b"labels", "payment", b"payment", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "external", b"external", "extra_json", b"extra_json", "flow", b"flow", "free", b"free", "inputs", b"inputs", "inputs_json", b"inputs_json", "labels", b"labels", "overrides", b"overrides", "payment", b"payment", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateJobRequest: _TypeAlias = CreateJobRequest  # noqa: Y015
+
+@_typing.final
+class Overrides(_message.Message):
+    """What is different for one job of an agent.  What is absent is as the agent has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Another model of its provider, asked with the same key at the same endpoint; at most 100 characters."""
+    memory: _builtins.bool
+    """Whether it recalls and remembers."""
+    @_builtins.property
+    def tools(self) -> Global___ToolNames:
+        """Only these of its tools."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        tools: Global___ToolNames | None = ...,
+        memory: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory", b"_memory", "memory", b"memory", "tools", b"tools"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory", b"_memory", "memory", b"memory", "model", b"model", "tools", b"tools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__memory: _TypeAlias = _typing.Literal["memory"]  # noqa: Y015
+    _WhichOneofArgType__memory: _TypeAlias = _typing.Literal["_memory", b"_memory"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory) -> _WhichOneofReturnType__memory | None: ...
+
+Global___Overrides: _TypeAlias = Overrides  # noqa: Y015
+
+@_typing.final
+class ToolNames(_message.Message):
+    """Some tools; none is some, too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`tools/{id}`."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolNames: _TypeAlias = ToolNames  # noqa: Y015
 
 @_typing.final
 class GetJobRequest(_message.Message):

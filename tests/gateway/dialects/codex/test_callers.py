@@ -46,6 +46,7 @@ async def test_a_foreign_id_is_not_found(codex: Codex) -> None:
             ("command/startAgentExecution", {"agentId": agent, "userPrompt": "x"}),
             ("command/startAgentExecution", {"agentId": own, "userPrompt": "x", "conversationId": conversation}),
             ("command/completeAgentExecution", {"executionId": execution, "status": 2}),
+            ("command/cancelAgentExecution", {"executionId": execution}),
         ):
             answer = await other.post(path, body)
             assert answer.status_code == 404, (path, answer.text)

@@ -123,6 +123,29 @@ async def test_only_ends_end(codex: Codex, status: Any) -> None:
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["status"])
 
 
+async def test_it_is_cancelled(codex: Codex, models: Provider) -> None:
+    """While the mesh is at it, or while it waits; again is the same, and what has ended otherwise stays as it is."""
+    gated = await codex.agent(
+        modelProvider="openai", modelName="gate", providerType=2, modelEndpoint=models.openai, apiKey="sk-x"
+    )
+    models.gate.clear()
+    for execution in (await codex.start(gated), await codex.start(gated, external=True)):
+        for _ in range(2):
+            answer = await codex.post("command/cancelAgentExecution", {"executionId": execution})
+            assert (answer.status_code, answer.content) == (200, b""), answer.text
+        shown = await codex.execution(execution)
+        assert (shown["status"], shown["response"]) == (4, None)
+        assert shown["errorMessage"]
+    models.gate.set()
+
+    done = await codex.start(await codex.agent())
+    before = await codex.ended(done)
+    late = await codex.post("command/cancelAgentExecution", {"executionId": done})
+
+    assert (late.status_code, list(late.json()["errors"])) == (400, ["executionId"])
+    assert await codex.execution(done) == before
+
+
 async def test_what_there_is_not(codex: Codex) -> None:
     """An execution, an agent, a conversation: 404."""
     agent = await codex.agent()
@@ -136,6 +159,7 @@ async def test_what_there_is_not(codex: Codex) -> None:
         ("command/updateAgent", {"id": UNKNOWN, "name": "x"}),
         ("command/deleteAgent", {"id": UNKNOWN}),
         ("command/completeAgentExecution", {"executionId": UNKNOWN, **DONE}),
+        ("command/cancelAgentExecution", {"executionId": UNKNOWN}),
         ("command/startAgentExecution", {**start, "agentId": UNKNOWN}),
         ("command/startAgentExecution", {**start, "conversationId": UNKNOWN}),
     ):
@@ -178,6 +202,37 @@ async def test_lists_have_the_hundred_newest(codex: Codex) -> None:
     assert everything[0]["id"] == last
     assert first not in {one["id"] for one in of_agent}
     assert (await codex.post("query/getAgent", {"id": agent})).json()["executionCount"] == 101
+
+
+async def test_lists_go_on_behind_a_cursor(codex: Codex) -> None:
+    """As bare arrays still; the header leads through all, each once, and is not there behind the last."""
+    agent = await codex.agent(name="Paged")
+    talks = [await codex.conversation(f"Talk {number}") for number in range(5)]
+    made = [await codex.start(agent, "x", external=True, conversationId=talk) for talk in talks]
+    for path, wanted in ((f"agents/{agent}/executions", made), (f"agents/{agent}/conversations", talks)):
+        found, cursor = [], ""
+        while True:
+            answer = await codex.get(f"{path}?limit=2&cursor={cursor}")
+            found += [one["id"] for one in answer.json()]
+            cursor = answer.headers.get("x-next-cursor", "")
+            if not cursor:
+                break
+        assert found == wanted[::-1], path
+    for path in ("agents", "executions", "conversations", "executions/status/pending"):
+        first = await codex.get(f"{path}?limit=1")
+        second = await codex.get(f"{path}?limit=1&cursor={first.headers['x-next-cursor']}")
+        assert len({one["id"] for one in (*first.json(), *second.json())}) == 2, path
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("limit=-1", "limit"), ("cursor=x", "cursor")],
+)
+async def test_a_page_that_cannot_be_names_its_field(codex: Codex, query: str, field: str) -> None:
+    """400, in every list."""
+    for path in ("agents", "executions", "conversations", "executions/status/0"):
+        answer = await codex.get(f"{path}?{query}")
+        assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
 
 
 async def test_a_start_may_be_sent_twice(codex: Codex) -> None:

@@ -216,7 +216,8 @@ async def test_the_document_has_every_route(codex: Codex) -> None:
     assert set(document.json()["paths"]) == {
         *(f"/api/command/{name}Agent" for name in ("create", "update", "delete")),
         *("/api/command/createConversation", "/api/command/startAgentExecution"),
-        *("/api/command/completeAgentExecution", "/api/query/health"),
+        *(f"/api/command/{name}AgentExecution" for name in ("complete", "cancel")),
+        "/api/query/health",
         *(f"/api/query/get{name}" for name in ("Agent", "AgentExecution", "Conversation")),
         *("/api/agents", "/api/conversations", "/api/executions", "/api/executions/status/{status}"),
         *("/api/agents/{agent_id}", "/api/agents/{agent_id}/conversations", "/api/agents/{agent_id}/executions"),

@@ -208,6 +208,62 @@ async def test_a_refresh_token_works_once(edge: Edge) -> None:
     await Kasal(edge, "/v1", again.json()["access_token"]).until_unauthorized()
 
 
+@pytest.mark.parametrize("base", BASES)
+async def test_a_browser_refreshes_by_its_cookie(edge: Edge, base: str) -> None:
+    """No script reads it and no page of elsewhere can use it; the token in it works once, as any."""
+    sent = {"email": await new_user(edge), "password": PASSWORD}
+    login = await edge.http.post(f"{base}/auth/login", json=sent)
+    edge.http.cookies.clear()
+    name, _, flags = login.headers["set-cookie"].partition("; ")
+    assert f"kasal_refresh_token={login.json()['refresh_token']}" == name
+    assert {f"Path={base}/auth", "SameSite=Strict", "HttpOnly"} <= set(flags.split("; "))
+
+    for foreign in ({"origin": "https://evil.example"}, {"sec-fetch-site": "same-site"}):
+        refused = await edge.http.post(f"{base}/auth/refresh", headers={"cookie": name, **foreign})
+        assert refused.status_code in (400, 403), refused.text
+    answer = await edge.http.post(f"{base}/auth/refresh", headers={"cookie": name})
+    edge.http.cookies.clear()
+    assert 200 == answer.status_code, answer.text
+    assert answer.json()["refresh_token"] in answer.headers["set-cookie"]
+    out = await edge.http.post(
+        f"{base}/auth/logout", headers={"authorization": f"Bearer {answer.json()['access_token']}"}
+    )
+    assert "Max-Age=0" in out.headers["set-cookie"]
+    assert 401 == (await edge.http.post(f"{base}/auth/refresh", headers={"cookie": name})).status_code
+    edge.http.cookies.clear()
+    missing = await edge.http.post(f"{base}/auth/refresh", json={})
+    assert (400, "VALIDATION_ERROR", "refresh_token") == error_of(missing)
+
+
+async def test_signing_out_everywhere_ends_every_session(edge: Edge) -> None:
+    """With `all`; without it, the others stay."""
+    sent = {"email": await new_user(edge), "password": PASSWORD}
+    users = []
+    for _ in range(3):
+        users.append(Kasal(edge, "/v1", (await edge.http.post("/v1/auth/login", json=sent)).json()["access_token"]))
+        edge.http.cookies.clear()
+    first, second, third = users
+
+    assert (400, "VALIDATION_ERROR", "all") == error_of(await first.call("POST", "/auth/logout?all=maybe"))
+    assert 204 == (await first.call("POST", "/auth/logout")).status_code
+    await first.until_unauthorized()
+    assert 200 == (await second.call("GET", "/tools")).status_code
+    assert 204 == (await second.call("POST", "/auth/logout?all=true")).status_code
+    for user in (second, third):
+        await user.until_unauthorized()
+
+
+@pytest.mark.parametrize("auth", ["none", "bearer", "api_key", "basic"])
+async def test_a_tool_says_how_its_token_is_sent(kasal: Kasal, auth: str) -> None:
+    """The token itself is not needed at once."""
+    body = {"name": f"tool_{auth}", "endpoint": "https://example.com/", "auth_type": auth}
+    made = await kasal.made("/tools/custom", body)
+
+    assert made["tool_id"].startswith("tool_custom_")
+    refused = await kasal.call("POST", "/tools/custom", {**body, "name": "other", "auth_type": "magic"})
+    assert (400, "VALIDATION_ERROR", "auth_type") == error_of(refused)
+
+
 @pytest.mark.parametrize("noun", ["crews", "agents", "tasks", "executions", "tools/custom"])
 async def test_a_request_that_is_repeated_is_done_once(kasal: Kasal, noun: str) -> None:
     """With the same key; another body is refused."""

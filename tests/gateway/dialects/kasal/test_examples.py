@@ -221,7 +221,10 @@ async def test_memory(kasal: Kasal) -> None:
     }
     assert like(printed, found)
     assert printed.keys() == found.keys()
-    answer = await kasal.call("POST", f"/memory/{crew_id}/clear", {"type": "short_term"})
+    printed_body = '{\n  "type": "short_term" // or "long_term" or "all"\n}'
+    kind_of = {"authorization": f"Bearer {kasal.token}", "content-type": "application/json"}
+    path = f"{kasal.base}/memory/{crew_id}/clear"
+    answer = await kasal.edge.http.post(path, content=printed_body, headers=kind_of)
     assert (204, b"") == (answer.status_code, answer.content)
     found = await kasal.get(f"/memory/{crew_id}")
     assert ([], 1) == (found["short_term"], len(found["long_term"]))

@@ -1,5 +1,11 @@
 """Who may call Koda's runtime API, and what everybody else is told."""
 
+import base64
+import hmac
+import json
+import time
+from typing import Any
+
 import httpx
 import pytest
 
@@ -63,6 +69,39 @@ async def test_a_secret_of_the_operator_is_the_operator(edge: Edge, headers: dic
     assert before == await caller.ok("GET", STATUS)
 
 
+def envelope(secret: str = RUNTIME_TOKEN, **given: Any) -> dict[str, str]:
+    """Return the header with an envelope that is signed with a secret."""
+    said = {"agent_scope": None, "capabilities": ["read", "mutate"], "expires_at": time.time() + 900, **given}
+    payload = base64.urlsafe_b64encode(json.dumps(said).encode()).rstrip(b"=")
+    signature = base64.urlsafe_b64encode(hmac.digest(secret.encode(), payload, "sha256")).rstrip(b"=")
+    return {"X-Runtime-Token": f"{payload.decode()}.{signature.decode()}"}
+
+
+async def test_an_envelope_is_the_operator_for_what_it_allows(edge: Edge) -> None:
+    """For a while, and for reading only unless it says more; one for some agents only is not taken."""
+    await Koda(edge, **envelope()).ok("POST", "/api/control-plane/auth/logout")
+    reader = Koda(edge, **envelope(capabilities=["read"]))
+    assert "admin" == (await reader.ok("GET", STATUS))["operator"]["username"]
+    for caller, method, path in (
+        (reader, "POST", "/api/runtime/tasks"),
+        (Koda(edge, **envelope(capabilities=["mutate"])), "GET", STATUS),
+        (Koda(edge, **envelope(capabilities="read")), "GET", STATUS),
+        (Koda(edge, **envelope(agent_scope="atlas")), "GET", STATUS),
+    ):
+        more = {"json": SUBMITTED} if method == "POST" else {}
+        assert "auth.forbidden" == (await caller.refused(method, path, 403, **more))["code"]
+    for headers in (
+        envelope(expires_at=time.time() - 1),
+        envelope(expires_at="tomorrow"),
+        envelope(expires_at=None),
+        envelope("another secret"),
+        {"X-Runtime-Token": envelope()["X-Runtime-Token"] + "A"},
+        {"X-Runtime-Token": "e30."},
+        {"X-Runtime-Token": "."},
+    ):
+        await Koda(edge, **headers).refused("GET", STATUS, 401)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -88,6 +127,7 @@ async def test_who_shows_nothing_that_holds_is_401(edge: Edge, headers: dict[str
         ("GET", task),
         ("GET", f"{task}/trace"),
         ("POST", f"{task}/cancel"),
+        ("POST", f"{task}/retry"),
     ]:
         error = await caller.refused(method, path, 401, json=SUBMITTED if method == "POST" else None)
         assert ("auth.required", "permission", False) == (error["code"], error["category"], error["retryable"])

@@ -42,7 +42,8 @@ async def waiting(ada: Koda, slug: str, **given: Any) -> str:
         ({**SUBMITTED, "context": {"timeout_seconds": 0}}, "context.timeout_seconds"),
         ({**SUBMITTED, "context": {"max_cost_usd": -1}}, "context.max_cost_usd"),
         ({**SUBMITTED, "context": {"session_id": "x" * 65}}, "context.session_id"),
-        ({**SUBMITTED, "context": {"model": "another"}}, "context.model"),
+        ({**SUBMITTED, "context": {"model": "x" * 101}}, "context.model"),
+        ({**SUBMITTED, "context": {"memory_scope": "workspace"}}, "context.memory_scope"),
         ({**SUBMITTED, "context": {"skills": ["none-such"]}}, "context.skills"),
         ({**SUBMITTED, "context": {}, "context_overrides": {}}, "body"),
     ],
@@ -66,6 +67,44 @@ async def test_metadata_comes_back_as_it_was(ada: Koda) -> None:
     assert metadata == task["metadata"]
     assert metadata == (await ada.ended(task["id"]))["metadata"]
     assert {} == bare["metadata"]
+
+
+async def test_a_task_may_be_different_from_its_agent(ada: Koda) -> None:
+    """Another model, fewer skills, no memory: for this task, as its trace says; the agent stays as it is."""
+    before = await ada.ok("GET", "/api/runtime/agents/atlas")
+    query = 'Use the tool calculator with {"expression": "6*7"}'
+    context = {"model": "another", "skills": [], "memory_scope": "none"}
+    task = await ada.ended((await ada.submit(query=query, context=context))["id"])
+    usual = await ada.ended((await ada.submit(query=query))["id"])
+    steps, others = [(await ada.ok("GET", f"{TASKS}/{each['id']}/trace"))["steps"] for each in (task, usual)]
+
+    assert ("completed", "completed") == (task["status"], usual["status"])
+    assert {"another"} == {step["model"] for step in steps if step["kind"] == "provider_call"}
+    assert "tool_call" not in {step["kind"] for step in steps}
+    assert "tool_call" in {step["kind"] for step in others}
+    after = await ada.ok("GET", "/api/runtime/agents/atlas")
+    assert (before["model"], before["skills"], before["memory_scope"]) == (
+        after["model"],
+        after["skills"],
+        after["memory_scope"],
+    )
+
+
+async def test_what_has_failed_is_tried_again(ada: Koda) -> None:
+    """As a new task with the same query, metadata and context; what has not failed is 409."""
+    slug = await waiting(ada, "again")
+    task = await ada.submit(agent_id=slug, query='Use the tool lookup with {"q": "x"}', context={"timeout_seconds": 60})
+    await ada.paused(task["id"])
+    early = await ada.refused("POST", f"{TASKS}/{task['id']}/retry", 409)
+    await ada.ok("POST", f"{TASKS}/{task['id']}/cancel")
+    answer = await ada.call("POST", f"{TASKS}/{task['id']}/retry")
+    again = answer.json()
+
+    assert (202, again["links"]["self"]) == (answer.status_code, answer.headers["location"])
+    assert ("task.conflict", task["id"], None) == (early["code"], again["retry_of"], task["retry_of"])
+    assert (slug, task["metadata"]) == (again["agent_id"], again["metadata"])
+    assert "paused" == (await ada.paused(again["id"]))["status"]
+    await ada.ok("POST", f"{TASKS}/{again['id']}/cancel")
 
 
 async def test_overrides_are_kept_to(ada: Koda) -> None:

@@ -66,6 +66,11 @@ class CommandServiceStub:
                 request_serializer=mesh_dot_dialects_dot_codex_dot_v1_dot_codex__pb2.CompleteAgentExecutionRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.CancelAgentExecution = channel.unary_unary(
+                '/mesh.dialects.codex.v1.CommandService/CancelAgentExecution',
+                request_serializer=mesh_dot_dialects_dot_codex_dot_v1_dot_codex__pb2.CancelAgentExecutionRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class CommandServiceServicer:
@@ -116,6 +121,14 @@ class CommandServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CancelAgentExecution(self, request, context):
+        """Cancels an execution; nothing of it runs any more when this answers.  One that was cancelled before is 200, one that
+        has ended otherwise is 400.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CommandServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +160,11 @@ def add_CommandServiceServicer_to_server(servicer, server):
             'CompleteAgentExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.CompleteAgentExecution,
                     request_deserializer=mesh_dot_dialects_dot_codex_dot_v1_dot_codex__pb2.CompleteAgentExecutionRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'CancelAgentExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelAgentExecution,
+                    request_deserializer=mesh_dot_dialects_dot_codex_dot_v1_dot_codex__pb2.CancelAgentExecutionRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -312,6 +330,33 @@ class CommandService:
             target,
             '/mesh.dialects.codex.v1.CommandService/CompleteAgentExecution',
             mesh_dot_dialects_dot_codex_dot_v1_dot_codex__pb2.CompleteAgentExecutionRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelAgentExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.codex.v1.CommandService/CancelAgentExecution',
+            mesh_dot_dialects_dot_codex_dot_v1_dot_codex__pb2.CancelAgentExecutionRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
@@ -533,7 +578,7 @@ class QueryService:
 
 
 class ListServiceStub:
-    """Lists the 100 newest.
+    """Lists the 100 newest, or as many as `limit` says; `X-Next-Cursor` of an answer is the `cursor` of those behind.
     """
 
     def __init__(self, channel):
@@ -580,7 +625,7 @@ class ListServiceStub:
 
 
 class ListServiceServicer:
-    """Lists the 100 newest.
+    """Lists the 100 newest, or as many as `limit` says; `X-Next-Cursor` of an answer is the `cursor` of those behind.
     """
 
     def ListAgents(self, request, context):
@@ -679,7 +724,7 @@ def add_ListServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ListService:
-    """Lists the 100 newest.
+    """Lists the 100 newest, or as many as `limit` says; `X-Next-Cursor` of an answer is the `cursor` of those behind.
     """
 
     @staticmethod

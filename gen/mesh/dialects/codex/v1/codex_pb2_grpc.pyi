@@ -55,6 +55,10 @@ class CommandServiceStub:
     """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is
     stopped.  The first end counts: the same again is 200, another is 400.
     """
+    CancelAgentExecution: _grpc.UnaryUnaryMultiCallable[_codex_pb2.CancelAgentExecutionRequest, _httpbody_pb2.HttpBody]
+    """Cancels an execution; nothing of it runs any more when this answers.  One that was cancelled before is 200, one that
+    has ended otherwise is 400.
+    """
 
 @_typing.type_check_only
 class CommandServiceAsyncStub(CommandServiceStub):
@@ -76,6 +80,10 @@ class CommandServiceAsyncStub(CommandServiceStub):
     CompleteAgentExecution: _aio.UnaryUnaryMultiCallable[_codex_pb2.CompleteAgentExecutionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is
     stopped.  The first end counts: the same again is 200, another is 400.
+    """
+    CancelAgentExecution: _aio.UnaryUnaryMultiCallable[_codex_pb2.CancelAgentExecutionRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Cancels an execution; nothing of it runs any more when this answers.  One that was cancelled before is 200, one that
+    has ended otherwise is 400.
     """
 
 class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -131,6 +139,16 @@ class CommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Ends an execution with what somebody outside the mesh made of it.  Of an execution that the mesh runs, its run is
         stopped.  The first end counts: the same again is 200, another is 400.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelAgentExecution(
+        self,
+        request: _codex_pb2.CancelAgentExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Cancels an execution; nothing of it runs any more when this answers.  One that was cancelled before is 200, one that
+        has ended otherwise is 400.
         """
 
 def add_CommandServiceServicer_to_server(servicer: CommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
@@ -203,7 +221,7 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class ListServiceStub:
-    """Lists the 100 newest."""
+    """Lists the 100 newest, or as many as `limit` says; `X-Next-Cursor` of an answer is the `cursor` of those behind."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -226,7 +244,7 @@ class ListServiceStub:
 
 @_typing.type_check_only
 class ListServiceAsyncStub(ListServiceStub):
-    """Lists the 100 newest."""
+    """Lists the 100 newest, or as many as `limit` says; `X-Next-Cursor` of an answer is the `cursor` of those behind."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAgents: _aio.UnaryUnaryMultiCallable[_codex_pb2.ListAgentsRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
@@ -245,7 +263,7 @@ class ListServiceAsyncStub(ListServiceStub):
     """Lists the executions with a status, the newest first."""
 
 class ListServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Lists the 100 newest."""
+    """Lists the 100 newest, or as many as `limit` says; `X-Next-Cursor` of an answer is the `cursor` of those behind."""
 
     @_abc_1.abstractmethod
     def ListAgents(

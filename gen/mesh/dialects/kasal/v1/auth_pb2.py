@@ -28,7 +28,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mesh/dialects/kasal/v1/auth.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmesh/gateway/v1/options.proto\"7\n\x0cLoginRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"9\n\x0eRefreshRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x0f\n\rLogoutRequest\"{\n\x08SignedIn\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12\x1a\n\x12refresh_expires_in\x18\x05 \x01(\x05\x32\xd4\x03\n\x0b\x41uthService\x12\x9b\x01\n\x05Login\x12$.mesh.dialects.kasal.v1.LoginRequest\x1a .mesh.dialects.kasal.v1.SignedIn\"J\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02<\"\x0e/v1/auth/login:\tjson_bodyZ\x1f\"\x12/api/v1/auth/login:\tjson_body\x12\xa3\x01\n\x07Refresh\x12&.mesh.dialects.kasal.v1.RefreshRequest\x1a .mesh.dialects.kasal.v1.SignedIn\"N\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02@\"\x10/v1/auth/refresh:\tjson_bodyZ!\"\x14/api/v1/auth/refresh:\tjson_body\x12\x80\x01\n\x06Logout\x12%.mesh.dialects.kasal.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"7\xea\xe0\x18\x05\x08\x02\x10\xcc\x01\x82\xd3\xe4\x93\x02(\"\x0f/v1/auth/logoutZ\x15\"\x13/api/v1/auth/logoutb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!mesh/dialects/kasal/v1/auth.proto\x12\x16mesh.dialects.kasal.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1dmesh/gateway/v1/options.proto\"7\n\x0cLoginRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"9\n\x0eRefreshRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\x1c\n\rLogoutRequest\x12\x0b\n\x03\x61ll\x18\x01 \x01(\t\"{\n\x08SignedIn\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12\x1a\n\x12refresh_expires_in\x18\x05 \x01(\x05\x32\xd4\x03\n\x0b\x41uthService\x12\x9b\x01\n\x05Login\x12$.mesh.dialects.kasal.v1.LoginRequest\x1a .mesh.dialects.kasal.v1.SignedIn\"J\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02<\"\x0e/v1/auth/login:\tjson_bodyZ\x1f\"\x12/api/v1/auth/login:\tjson_body\x12\xa3\x01\n\x07Refresh\x12&.mesh.dialects.kasal.v1.RefreshRequest\x1a .mesh.dialects.kasal.v1.SignedIn\"N\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02@\"\x10/v1/auth/refresh:\tjson_bodyZ!\"\x14/api/v1/auth/refresh:\tjson_body\x12\x80\x01\n\x06Logout\x12%.mesh.dialects.kasal.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"7\xea\xe0\x18\x05\x08\x02\x10\xcc\x01\x82\xd3\xe4\x93\x02(\"\x0f/v1/auth/logoutZ\x15\"\x13/api/v1/auth/logoutb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,9 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFRESHREQUEST']._serialized_start=235
   _globals['_REFRESHREQUEST']._serialized_end=292
   _globals['_LOGOUTREQUEST']._serialized_start=294
-  _globals['_LOGOUTREQUEST']._serialized_end=309
-  _globals['_SIGNEDIN']._serialized_start=311
-  _globals['_SIGNEDIN']._serialized_end=434
-  _globals['_AUTHSERVICE']._serialized_start=437
-  _globals['_AUTHSERVICE']._serialized_end=905
+  _globals['_LOGOUTREQUEST']._serialized_end=322
+  _globals['_SIGNEDIN']._serialized_start=324
+  _globals['_SIGNEDIN']._serialized_end=447
+  _globals['_AUTHSERVICE']._serialized_start=450
+  _globals['_AUTHSERVICE']._serialized_end=918
 # @@protoc_insertion_point(module_scope)

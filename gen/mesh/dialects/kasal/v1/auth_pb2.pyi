@@ -54,7 +54,7 @@ class RefreshRequest(_message.Message):
     JSON_BODY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def json_body(self) -> _httpbody_pb2.HttpBody:
-        """JSON: `{"refresh_token"}`."""
+        """JSON: `{"refresh_token"}`; empty where the cookie has it."""
 
     def __init__(
         self,
@@ -75,12 +75,17 @@ class LogoutRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    ALL_FIELD_NUMBER: _builtins.int
+    all: _builtins.str
+    """`true`: all that the user holds ends, every sign-in and API keys too."""
     def __init__(
         self,
+        *,
+        all: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

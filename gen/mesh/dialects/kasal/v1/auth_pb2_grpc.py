@@ -65,7 +65,8 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Refresh(self, request, context):
-        """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began.
+        """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began.  It comes in the
+        body, or in the cookie `kasal_refresh_token` that a sign-in sets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

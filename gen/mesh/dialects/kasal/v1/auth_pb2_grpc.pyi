@@ -41,7 +41,9 @@ class AuthServiceStub:
     Login: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.SignedIn]
     """Exchanges an e-mail address and a password for tokens."""
     Refresh: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.SignedIn]
-    """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began."""
+    """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began.  It comes in the
+    body, or in the cookie `kasal_refresh_token` that a sign-in sets.
+    """
     Logout: _grpc.UnaryUnaryMultiCallable[_auth_pb2.LogoutRequest, _empty_pb2.Empty]
     """Invalidates the access token with the refresh tokens of its sign-in."""
 
@@ -53,7 +55,9 @@ class AuthServiceAsyncStub(AuthServiceStub):
     Login: _aio.UnaryUnaryMultiCallable[_auth_pb2.LoginRequest, _auth_pb2.SignedIn]  # type: ignore[assignment]
     """Exchanges an e-mail address and a password for tokens."""
     Refresh: _aio.UnaryUnaryMultiCallable[_auth_pb2.RefreshRequest, _auth_pb2.SignedIn]  # type: ignore[assignment]
-    """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began."""
+    """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began.  It comes in the
+    body, or in the cookie `kasal_refresh_token` that a sign-in sets.
+    """
     Logout: _aio.UnaryUnaryMultiCallable[_auth_pb2.LogoutRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Invalidates the access token with the refresh tokens of its sign-in."""
 
@@ -74,7 +78,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.RefreshRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.SignedIn, _abc.Awaitable[_auth_pb2.SignedIn]]:
-        """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began."""
+        """Exchanges a refresh token for new tokens.  Each works once: a second use ends what the sign-in began.  It comes in the
+        body, or in the cookie `kasal_refresh_token` that a sign-in sets.
+        """
 
     @_abc_1.abstractmethod
     def Logout(

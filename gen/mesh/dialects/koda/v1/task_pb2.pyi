@@ -5,7 +5,8 @@ The runtime API of Koda, tasks: the jobs of agents, and their traces.
 
 A Task is `{"id": "tsk_…", "agent_id", "status": "queued|running|completed|failed|retrying|paused", "created_at",
 "updated_at", "metadata", "output"}` with "error", "attempt", "max_attempts", "cost_usd", "started_at", "completed_at"
-and `"links": {"self", "trace"}` beside.  One that was cancelled has failed, with the error `task.cancelled`.
+"retry_of" and
+`"links": {"self", "trace"}` beside.  One that was cancelled has failed, with the error `task.cancelled`.
 """
 
 from google.api import httpbody_pb2 as _httpbody_pb2
@@ -133,6 +134,28 @@ class GetTaskTraceRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetTaskTraceRequest: _TypeAlias = GetTaskTraceRequest  # noqa: Y015
+
+@_typing.final
+class RetryTaskRequest(_message.Message):
+    """For RetryTask."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """`tsk_` and 24 hex digits."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTaskRequest: _TypeAlias = RetryTaskRequest  # noqa: Y015
 
 @_typing.final
 class CancelTaskRequest(_message.Message):

@@ -61,6 +61,11 @@ class TaskServiceStub:
                 request_serializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.CancelTaskRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.RetryTask = channel.unary_unary(
+                '/mesh.dialects.koda.v1.TaskService/RetryTask',
+                request_serializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.RetryTaskRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class TaskServiceServicer:
@@ -105,6 +110,14 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryTask(self, request, context):
+        """Submits a task that has failed anew, as it was submitted, and answers with the new one, whose `retry_of` is the id of
+        the other.  409 if it has not failed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +144,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
             'CancelTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTask,
                     request_deserializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.CancelTaskRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'RetryTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTask,
+                    request_deserializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.RetryTaskRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
@@ -269,6 +287,33 @@ class TaskService:
             target,
             '/mesh.dialects.koda.v1.TaskService/CancelTask',
             mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.CancelTaskRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.koda.v1.TaskService/RetryTask',
+            mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.RetryTaskRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

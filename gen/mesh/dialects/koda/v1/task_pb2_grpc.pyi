@@ -5,7 +5,8 @@ The runtime API of Koda, tasks: the jobs of agents, and their traces.
 
 A Task is `{"id": "tsk_…", "agent_id", "status": "queued|running|completed|failed|retrying|paused", "created_at",
 "updated_at", "metadata", "output"}` with "error", "attempt", "max_attempts", "cost_usd", "started_at", "completed_at"
-and `"links": {"self", "trace"}` beside.  One that was cancelled has failed, with the error `task.cancelled`.
+"retry_of" and
+`"links": {"self", "trace"}` beside.  One that was cancelled has failed, with the error `task.cancelled`.
 """
 
 from collections import abc as _abc
@@ -54,6 +55,10 @@ class TaskServiceStub:
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.CancelTaskRequest, _httpbody_pb2.HttpBody]
     """Stops a task, and answers with it when it has stopped.  409 if it had ended before."""
+    RetryTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.RetryTaskRequest, _httpbody_pb2.HttpBody]
+    """Submits a task that has failed anew, as it was submitted, and answers with the new one, whose `retry_of` is the id of
+    the other.  409 if it has not failed.
+    """
 
 @_typing.type_check_only
 class TaskServiceAsyncStub(TaskServiceStub):
@@ -75,6 +80,10 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_task_pb2.CancelTaskRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Stops a task, and answers with it when it has stopped.  409 if it had ended before."""
+    RetryTask: _aio.UnaryUnaryMultiCallable[_task_pb2.RetryTaskRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Submits a task that has failed anew, as it was submitted, and answers with the new one, whose `retry_of` is the id of
+    the other.  409 if it has not failed.
+    """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Submits and shows tasks.  Who may not see a task is told that there is none."""
@@ -123,5 +132,15 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Stops a task, and answers with it when it has stopped.  409 if it had ended before."""
+
+    @_abc_1.abstractmethod
+    def RetryTask(
+        self,
+        request: _task_pb2.RetryTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Submits a task that has failed anew, as it was submitted, and answers with the new one, whose `retry_of` is the id of
+        the other.  409 if it has not failed.
+        """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
