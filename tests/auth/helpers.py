@@ -33,19 +33,19 @@ class AuthMesh:
     async def sign_in(self, login: str = "admin", password: str = "admin", ttl_s: int = 0) -> pb.Tokens:
         """Return tokens."""
         request = pb.LoginRequest(login=login, password=password, access_ttl_s=ttl_s)
-        tokens: pb.Tokens = await self.auth.Login(request, timeout=10)
+        tokens: pb.Tokens = await self.auth.Login(request, timeout=30)
         return tokens
 
     async def add_user(self, login: str, **fields: Any) -> pb.User:
         """Add a user whose password is `a good one`, as the admin; return them."""
         admin = bearer(await self.sign_in())
         user = pb.User(login=login, email=f"{login}@example.com", password="a good one", **fields)
-        added: pb.User = await self.users.CreateUser(pb.CreateUserRequest(user=user), metadata=admin, timeout=10)
+        added: pb.User = await self.users.CreateUser(pb.CreateUserRequest(user=user), metadata=admin, timeout=30)
         return added
 
     async def me(self, metadata: Metadata) -> pb.User:
         """Return whose token it is."""
-        user: pb.User = await self.users.GetSelf(pb.GetSelfRequest(), metadata=metadata, timeout=10)
+        user: pb.User = await self.users.GetSelf(pb.GetSelfRequest(), metadata=metadata, timeout=30)
         return user
 
 

@@ -19,7 +19,7 @@ async def test_forks_end_with_their_host(shared: bool) -> None:
         await neighbourhood.move_in(shared=shared)
 
     left = [process for process in psutil.process_iter() if _is_of(process, str(shared))]
-    _, alive = psutil.wait_procs(left, timeout=5)
+    _, alive = psutil.wait_procs(left, timeout=30)
     assert [] == alive
 
 

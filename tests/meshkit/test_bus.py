@@ -6,7 +6,7 @@ import pytest
 
 from meshkit.bus import Bus, MemoryBus
 
-SOON_S = 10.0
+SOON_S = 30.0
 """Longer than any bus takes to deliver."""
 NEVER_S = 0.05
 """How long we wait to see that nothing comes."""

@@ -68,7 +68,7 @@ async def over_the_wire(error: Exception) -> MeshError:
 
     async with failing(fail) as stub:
         with pytest.raises(MeshError) as caught, from_rpc():
-            await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=5)
+            await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=30)
         return caught.value
 
 

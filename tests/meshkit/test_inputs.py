@@ -243,11 +243,11 @@ def test_a_schema_whose_work_is_without_bound_is_refused() -> None:
 def test_no_pattern_takes_long(pattern: str) -> None:
     """One that a backtracking engine would not come back from within a life."""
     schema = compiled({"a": {"type": "string", "pattern": pattern}})
-    started = time.perf_counter()
+    started = time.process_time()  # of a machine that is busy with other things, too
 
     assert 1 == len(messages({"a": "a" * 9_999 + "!"}, schema)["a"])
 
-    assert 1.0 > time.perf_counter() - started
+    assert 1.0 > time.process_time() - started
 
 
 def test_inputs_have_a_size() -> None:

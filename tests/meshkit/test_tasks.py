@@ -9,7 +9,7 @@ from meshkit.errors import NotFound
 from meshkit.principal import Principal, acting, caller
 from meshkit.tasks import Tasks, background
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 async def test_work_ends_with_the_block() -> None:

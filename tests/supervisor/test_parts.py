@@ -69,7 +69,7 @@ def test_a_leashed_program_dies_with_its_parent() -> None:
         leashed = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
 
-    _, alive = psutil.wait_procs([leashed], timeout=5)
+    _, alive = psutil.wait_procs([leashed], timeout=30)
 
     assert [] == alive
 
@@ -108,7 +108,7 @@ async def test_a_child_is_told_to_end_once_and_not_restarted(tmp_path: pathlib.P
         assert pid == part.pid
 
         part.end()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
 
         assert part.pid is None
         assert not psutil.pid_exists(pid)

@@ -30,7 +30,7 @@ async def mesh(tmp_path: pathlib.Path) -> AsyncIterator[AuthMesh]:
 
 async def keys(mesh: AuthMesh) -> str:
     """Return the public key set."""
-    return str((await mesh.auth.GetJwks(pb.GetJwksRequest(), timeout=5)).jwks_json)
+    return str((await mesh.auth.GetJwks(pb.GetJwksRequest(), timeout=30)).jwks_json)
 
 
 async def test_the_default_account_signs_in(mesh: AuthMesh) -> None:
@@ -52,7 +52,7 @@ async def test_the_default_account_signs_in(mesh: AuthMesh) -> None:
 async def test_a_caller_says_how_long_the_token_lives(mesh: AuthMesh) -> None:
     """Up to a day; a refresh gives the same again."""
     tokens = await mesh.sign_in(ttl_s=86_400)
-    fresh = await mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=tokens.refresh_token), timeout=5)
+    fresh = await mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=tokens.refresh_token), timeout=30)
     found = claims(fresh.access_token, await keys(mesh))
 
     assert 86_399 < found["exp"] - found["iat"] <= 86_401
@@ -120,7 +120,7 @@ async def test_who_guesses_shuts_nobody_else_out(mesh: AuthMesh) -> None:
 
     async def sign_in(password: str, metadata: Metadata) -> pb.Tokens:
         request = pb.LoginRequest(login="admin", password=password)
-        tokens: pb.Tokens = await mesh.auth.Login(request, metadata=metadata, timeout=10)
+        tokens: pb.Tokens = await mesh.auth.Login(request, metadata=metadata, timeout=30)
         return tokens
 
     for _ in range(throttle.FREE_FAILURES):
@@ -139,16 +139,16 @@ async def test_a_password_is_changed_by_who_knows_it(mesh: AuthMesh) -> None:
     await mesh.add_user("ada")
     mine, other = await mesh.sign_in("ada", "a good one"), await mesh.sign_in("ada", "a good one")
     made = pb.CreateApiKeyRequest(display_name="laptop")
-    key = await mesh.auth.CreateApiKey(made, metadata=bearer(mine), timeout=5)
+    key = await mesh.auth.CreateApiKey(made, metadata=bearer(mine), timeout=30)
     request = pb.ChangePasswordRequest(old_password="a good one", new_password="a better one")
-    fresh = await mesh.auth.ChangePassword(request, metadata=bearer(mine), timeout=5)
+    fresh = await mesh.auth.ChangePassword(request, metadata=bearer(mine), timeout=30)
 
     await mesh.me(bearer(fresh))
     for token in (mine.access_token, other.access_token, key.token):
         await refused(Unauthenticated, mesh.me(bearer(token)))
     await refused(Unauthenticated, mesh.sign_in("ada", "a good one"))
     await mesh.sign_in("ada", "a better one")
-    await mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=fresh.refresh_token), timeout=5)
+    await mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=fresh.refresh_token), timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ async def test_a_change_of_password_names_what_is_wrong(mesh: AuthMesh, old: str
     await mesh.add_user("ada")
     me = bearer(await mesh.sign_in("ada", "a good one"))
     request = pb.ChangePasswordRequest(old_password=old, new_password=new)
-    error = await refused(Invalid, mesh.auth.ChangePassword(request, metadata=me, timeout=5))
+    error = await refused(Invalid, mesh.auth.ChangePassword(request, metadata=me, timeout=30))
 
     assert isinstance(error, Invalid)
     assert [field] == list(error.fields)
@@ -180,16 +180,16 @@ async def test_an_old_password_is_not_guessed_with_a_stolen_token(mesh: AuthMesh
     me = bearer(await mesh.sign_in("ada", "a good one"))
     request = pb.ChangePasswordRequest(old_password="wrong", new_password="a better one")
     for _ in range(throttle.FREE_FAILURES):
-        await refused(Invalid, mesh.auth.ChangePassword(request, metadata=me, timeout=5))
+        await refused(Invalid, mesh.auth.ChangePassword(request, metadata=me, timeout=30))
     request.old_password = "a good one"
 
-    await refused(Exhausted, mesh.auth.ChangePassword(request, metadata=me, timeout=5))
+    await refused(Exhausted, mesh.auth.ChangePassword(request, metadata=me, timeout=30))
 
 
 async def test_an_api_key_makes_nothing_that_outlives_it(mesh: AuthMesh) -> None:
     """No key, no other password of anybody, no operator, and it is no refresh token; what it may do else stays."""
     session = bearer(await mesh.sign_in())
-    made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="ci"), metadata=session, timeout=5)
+    made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="ci"), metadata=session, timeout=30)
     key = bearer(made.token)
     await mesh.add_user("ada")
     eve = pb.User(login="eve", email="eve@example.com", password="a good one")
@@ -197,21 +197,21 @@ async def test_an_api_key_makes_nothing_that_outlives_it(mesh: AuthMesh) -> None
     change = pb.User(name="users/ada", password="a better one")
     promotion = pb.User(name="users/ada", operator=True)
     calls = (
-        mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=key, timeout=5),
+        mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=key, timeout=30),
         mesh.auth.ChangePassword(
             pb.ChangePasswordRequest(old_password="admin", new_password="a better one"), metadata=key, timeout=5
         ),
-        mesh.users.UpdateUser(pb.UpdateUserRequest(user=change), metadata=key, timeout=5),
-        mesh.users.UpdateUser(pb.UpdateUserRequest(user=promotion), metadata=key, timeout=5),
-        mesh.users.CreateUser(pb.CreateUserRequest(user=operator), metadata=key, timeout=5),
+        mesh.users.UpdateUser(pb.UpdateUserRequest(user=change), metadata=key, timeout=30),
+        mesh.users.UpdateUser(pb.UpdateUserRequest(user=promotion), metadata=key, timeout=30),
+        mesh.users.CreateUser(pb.CreateUserRequest(user=operator), metadata=key, timeout=30),
     )
     for call in calls:
         await refused(Denied, call)
     await refused(
-        Unauthenticated, mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=made.token), timeout=5)
+        Unauthenticated, mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=made.token), timeout=30)
     )
-    await mesh.users.CreateUser(pb.CreateUserRequest(user=eve), metadata=key, timeout=5)
-    await mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=key, timeout=5)
+    await mesh.users.CreateUser(pb.CreateUserRequest(user=eve), metadata=key, timeout=30)
+    await mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=key, timeout=30)
     await refused(Unauthenticated, mesh.me(key))
 
 
@@ -267,12 +267,12 @@ async def test_a_refresh_token_used_twice_ends_the_session(mesh: AuthMesh) -> No
     first = await mesh.sign_in()
     other = await mesh.sign_in()
     request = pb.RefreshTokensRequest(refresh_token=first.refresh_token)
-    second = await mesh.auth.RefreshTokens(request, timeout=5)
+    second = await mesh.auth.RefreshTokens(request, timeout=30)
     assert (await mesh.me(bearer(second))).login == "admin"
-    await refused(Unauthenticated, mesh.auth.RefreshTokens(request, timeout=5))
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(request, timeout=30))
 
     again = pb.RefreshTokensRequest(refresh_token=second.refresh_token)
-    await refused(Unauthenticated, mesh.auth.RefreshTokens(again, timeout=5))
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(again, timeout=30))
     for tokens in (first, second):
         await refused(Unauthenticated, mesh.me(bearer(tokens)))
     await mesh.me(bearer(other))
@@ -281,17 +281,17 @@ async def test_a_refresh_token_used_twice_ends_the_session(mesh: AuthMesh) -> No
 @pytest.mark.parametrize("token", ["x", "x.y", ".", "." * 3000, "ü.ß"])
 async def test_a_refresh_token_that_is_not_ours(mesh: AuthMesh, token: str) -> None:
     """It is refused, whatever it looks like."""
-    await refused(Unauthenticated, mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=token), timeout=5))
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=token), timeout=30))
 
 
 async def test_signing_out_ends_the_session(mesh: AuthMesh) -> None:
     """The access token and the refresh token fail; another session of the user goes on."""
     tokens, other = await mesh.sign_in(), await mesh.sign_in()
-    await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=5)
+    await mesh.auth.Logout(pb.LogoutRequest(), metadata=bearer(tokens), timeout=30)
 
     await refused(Unauthenticated, mesh.me(bearer(tokens)))
     request = pb.RefreshTokensRequest(refresh_token=tokens.refresh_token)
-    await refused(Unauthenticated, mesh.auth.RefreshTokens(request, timeout=5))
+    await refused(Unauthenticated, mesh.auth.RefreshTokens(request, timeout=30))
     await mesh.me(bearer(other))
 
 
@@ -300,8 +300,8 @@ async def test_an_api_key_works_until_it_is_deleted(mesh: AuthMesh) -> None:
     ada = await mesh.add_user("ada", tier=pb.TIER_PRO)
     me = bearer(await mesh.sign_in("ada", "a good one"))
     request = pb.CreateApiKeyRequest(display_name="laptop", ttl_days=30)
-    made = await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
-    listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=5)
+    made = await mesh.auth.CreateApiKey(request, metadata=me, timeout=30)
+    listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=30)
     found = claims(made.token, await keys(mesh))
 
     assert list(listed.api_keys) == [made.api_key]
@@ -310,9 +310,9 @@ async def test_an_api_key_works_until_it_is_deleted(mesh: AuthMesh) -> None:
     assert (found["tier"], found["exp"]) == ("pro", made.api_key.expire_time.seconds)
     assert ada.name == (await mesh.me((("kodosumi_api_key", made.token),))).name
 
-    await mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=me, timeout=5)
+    await mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=me, timeout=30)
     await refused(Unauthenticated, mesh.me(bearer(made.token)))
-    deletion = mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=me, timeout=5)
+    deletion = mesh.auth.DeleteApiKey(pb.DeleteApiKeyRequest(name=made.api_key.name), metadata=me, timeout=30)
     await refused(NotFound, deletion)
 
 
@@ -320,11 +320,11 @@ async def test_an_api_key_of_somebody_else_is_not_found(mesh: AuthMesh) -> None:
     """Not even an operator deletes it; they can deactivate its user."""
     await mesh.add_user("ada")
     ada = bearer(await mesh.sign_in("ada", "a good one"))
-    made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=ada, timeout=5)
+    made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=ada, timeout=30)
     admin = bearer(await mesh.sign_in())
     request = pb.DeleteApiKeyRequest(name=made.api_key.name)
 
-    await refused(NotFound, mesh.auth.DeleteApiKey(request, metadata=admin, timeout=5))
+    await refused(NotFound, mesh.auth.DeleteApiKey(request, metadata=admin, timeout=30))
     await mesh.me(bearer(made.token))
 
 
@@ -340,7 +340,7 @@ async def test_an_api_key_of_somebody_else_is_not_found(mesh: AuthMesh) -> None:
 async def test_a_bad_api_key_names_its_field(mesh: AuthMesh, request_: pb.CreateApiKeyRequest, field: str) -> None:
     """As every bad request does."""
     me = bearer(await mesh.sign_in())
-    error = await refused(Invalid, mesh.auth.CreateApiKey(request_, metadata=me, timeout=5))
+    error = await refused(Invalid, mesh.auth.CreateApiKey(request_, metadata=me, timeout=30))
 
     assert isinstance(error, Invalid)
     assert [field] == list(error.fields)
@@ -351,11 +351,11 @@ async def test_api_keys_come_in_pages(mesh: AuthMesh) -> None:
     me = bearer(await mesh.sign_in())
     for number in range(5):
         request = pb.CreateApiKeyRequest(display_name=f"{number}")
-        await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
+        await mesh.auth.CreateApiKey(request, metadata=me, timeout=30)
     names, token = [], ""
     while True:
         listing = pb.ListApiKeysRequest(page_size=2, page_token=token)
-        page = await mesh.auth.ListApiKeys(listing, metadata=me, timeout=5)
+        page = await mesh.auth.ListApiKeys(listing, metadata=me, timeout=30)
         names += [key.display_name for key in page.api_keys]
         last, token = token, page.next_page_token
         if not token:
@@ -364,7 +364,7 @@ async def test_api_keys_come_in_pages(mesh: AuthMesh) -> None:
     ada = bearer(await mesh.sign_in("ada", "a good one"))
 
     assert names == ["4", "3", "2", "1", "0"]
-    foreign = mesh.auth.ListApiKeys(pb.ListApiKeysRequest(page_token=last), metadata=ada, timeout=5)
+    foreign = mesh.auth.ListApiKeys(pb.ListApiKeysRequest(page_token=last), metadata=ada, timeout=30)
     await refused(Invalid, foreign)
 
 
@@ -372,8 +372,8 @@ async def test_revocations_are_streamed(mesh: AuthMesh) -> None:
     """What was revoked before comes first, then what is revoked while one listens."""
     ada = await mesh.add_user("ada")
     gone = bearer(await mesh.sign_in())
-    await mesh.auth.Logout(pb.LogoutRequest(), metadata=gone, timeout=5)
-    async with asyncio.timeout(10):
+    await mesh.auth.Logout(pb.LogoutRequest(), metadata=gone, timeout=30)
+    async with asyncio.timeout(30):
         call = mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=mesh.badge)
         snapshot = await call.read()
         admin = bearer(await mesh.sign_in())
@@ -401,39 +401,35 @@ async def test_an_empty_snapshot_comes_at_once(mesh: AuthMesh) -> None:
 async def test_only_services_hear_of_revocations(mesh: AuthMesh) -> None:
     """Not even an operator."""
     admin = bearer(await mesh.sign_in())
-    await refused(Denied, mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=admin, timeout=5).read())
+    await refused(Denied, mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=admin, timeout=30).read())
 
 
 async def test_a_service_alone_is_no_user(mesh: AuthMesh) -> None:
     """What is about the caller needs one."""
     for call in (
-        mesh.users.GetSelf(pb.GetSelfRequest(), metadata=mesh.badge, timeout=5),
-        mesh.auth.Logout(pb.LogoutRequest(), metadata=mesh.badge, timeout=5),
-        mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=mesh.badge, timeout=5),
+        mesh.users.GetSelf(pb.GetSelfRequest(), metadata=mesh.badge, timeout=30),
+        mesh.auth.Logout(pb.LogoutRequest(), metadata=mesh.badge, timeout=30),
+        mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=mesh.badge, timeout=30),
     ):
         await refused(Unauthenticated, call)
 
 
 async def test_a_stream_ends_when_the_service_stops(tmp_path: pathlib.Path) -> None:
-    """Followers do not hold the service up."""
-    async with asyncio.timeout(10):
-        async with auth_mesh(tmp_path, grace_s=5.0) as stopping:
-            call = stopping.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=stopping.badge)
-            await call.read()
-            started = time.perf_counter()
-
-        assert time.perf_counter() - started < 3
+    """Followers do not hold the service up: it does not wait for them as long as it would for others."""
+    async with asyncio.timeout(30), auth_mesh(tmp_path, grace_s=60.0) as stopping:
+        call = stopping.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=stopping.badge)
+        await call.read()
 
 
 async def test_a_repeated_create_gives_the_same_api_key(mesh: AuthMesh) -> None:
     """Thirty times at once, and later: one key, one token, though the token is kept nowhere."""
     me = bearer(await mesh.sign_in())
     request = pb.CreateApiKeyRequest(display_name="laptop", request_id="r1")
-    made = await asyncio.gather(*(mesh.auth.CreateApiKey(request, metadata=me, timeout=20) for _ in range(30)))
-    again = await mesh.auth.CreateApiKey(request, metadata=me, timeout=5)
-    listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=5)
+    made = await asyncio.gather(*(mesh.auth.CreateApiKey(request, metadata=me, timeout=30) for _ in range(30)))
+    again = await mesh.auth.CreateApiKey(request, metadata=me, timeout=30)
+    listed = await mesh.auth.ListApiKeys(pb.ListApiKeysRequest(), metadata=me, timeout=30)
     other = pb.CreateApiKeyRequest(display_name="phone", request_id="r1")
-    error = await refused(Invalid, mesh.auth.CreateApiKey(other, metadata=me, timeout=5))
+    error = await refused(Invalid, mesh.auth.CreateApiKey(other, metadata=me, timeout=30))
 
     assert {answer.SerializeToString() for answer in (*made, again)} == {again.SerializeToString()}
     assert [key.name for key in listed.api_keys] == [again.api_key.name]
@@ -446,13 +442,13 @@ async def test_a_service_may_vouch_for_a_user(mesh: AuthMesh) -> None:
     """It gets a session of theirs, as if they had signed in; for who may not sign in there is none."""
     await mesh.add_user("vera")
     asked = pb.VouchForUserRequest(login="vera", access_ttl_s=60)
-    tokens = await mesh.auth.VouchForUser(asked, metadata=mesh.badge, timeout=5)
+    tokens = await mesh.auth.VouchForUser(asked, metadata=mesh.badge, timeout=30)
     found = claims(tokens.access_token, await keys(mesh))
 
     assert "vera" == (await mesh.me(bearer(tokens))).login
     assert 59 < found["exp"] - found["iat"] <= 61
     for login in ("nobody", ""):
         request = pb.VouchForUserRequest(login=login)
-        await refused(Unauthenticated, mesh.auth.VouchForUser(request, metadata=mesh.badge, timeout=5))
+        await refused(Unauthenticated, mesh.auth.VouchForUser(request, metadata=mesh.badge, timeout=30))
     admin = bearer(await mesh.sign_in())
-    await refused(Denied, mesh.auth.VouchForUser(asked, metadata=admin, timeout=5))
+    await refused(Denied, mesh.auth.VouchForUser(asked, metadata=admin, timeout=30))

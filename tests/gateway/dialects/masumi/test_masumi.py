@@ -281,7 +281,7 @@ async def test_an_operator_makes_keys(edge: Edge) -> None:
         control = ledger_pb2_grpc.LedgerControlServiceStub(channel)
         asked = ledger_pb2.LedgerKey(display_name="reader", can_read=True, networks=["Preprod"])
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await control.CreateLedgerKey(ledger_pb2.CreateLedgerKeyRequest(key=asked), timeout=10)
+            await control.CreateLedgerKey(ledger_pb2.CreateLedgerKeyRequest(key=asked), timeout=30)
         made = await control.CreateLedgerKey(
             ledger_pb2.CreateLedgerKeyRequest(key=asked), metadata=metadata, timeout=10
         )
@@ -289,7 +289,7 @@ async def test_an_operator_makes_keys(edge: Edge) -> None:
         read = await call(edge, "GET", "payment", headers=headers, network="Preprod")
         elsewhere = await refused(edge, 401, "GET", "payment", headers=headers, network="Mainnet")
         pay = await refused(edge, 401, "POST", "payment", payment_body(), headers=headers)
-        await control.RevokeLedgerKey(ledger_pb2.RevokeLedgerKeyRequest(id=made.key.id), metadata=metadata, timeout=10)
+        await control.RevokeLedgerKey(ledger_pb2.RevokeLedgerKeyRequest(id=made.key.id), metadata=metadata, timeout=30)
         revoked = await refused(edge, 401, "GET", "payment", headers=headers, network="Preprod")
 
     assert grpc.StatusCode.UNAUTHENTICATED is caught.value.code()
@@ -305,7 +305,7 @@ async def test_only_services_reach_the_ledger_itself(edge: Edge) -> None:
     async with grpc.aio.insecure_channel(edge.address) as channel:
         stub = ledger_pb2_grpc.LedgerServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.GetLedgerKey(ledger_pb2.GetLedgerKeyRequest(token="dev"), metadata=metadata, timeout=10)
+            await stub.GetLedgerKey(ledger_pb2.GetLedgerKeyRequest(token="dev"), metadata=metadata, timeout=30)
 
     assert grpc.StatusCode.PERMISSION_DENIED is caught.value.code()
 
