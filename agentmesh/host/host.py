@@ -43,10 +43,12 @@ _LOOK_S = 0.005
 _UNWANTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
-def main(spec: HostSpec, folder: pathlib.Path) -> NoReturn:
+def main(spec: HostSpec, folder: pathlib.Path, badge_fd: int) -> NoReturn:
     """Be the host that `spec` describes; ends the process.
 
-    Its jobs have their folders in `folder`, which whoever has started it removes when it has ended.
+    Its jobs have their folders in `folder`, which whoever has started it removes when it has ended.  `badge_fd` is the
+    reading end of the pipe that the badge lies in which shows the runner that it started this host; -1 for none, and
+    then no runner lets it in.
     """
     ours, theirs = socket.socketpair()
     parent = os.getpid()
@@ -55,16 +57,26 @@ def main(spec: HostSpec, folder: pathlib.Path) -> NoReturn:
         try:
             die_with_parent(parent)
             ours.close()
+            if badge_fd >= 0:  # unread: what runs code of strangers must not have it in its memory
+                os.close(badge_fd)
             _become_zygote(theirs, spec, folder)
         finally:
             os._exit(1)
     theirs.close()
+    badge = _read_badge(badge_fd)
     raise_descriptor_limit()  # ours alone: what the app's processes may open is the operator's to say
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(Host(spec, ours, child, folder).serve())
+        uvloop.run(Host(spec, badge, ours, child, folder).serve())
     _see_off(child)
     os._exit(0)
+
+
+def _read_badge(fd: int) -> str:
+    if fd < 0:
+        return ""
+    with open(fd, "rb") as file:
+        return file.read().decode()
 
 
 def _see_off(pid: int) -> None:
@@ -90,8 +102,12 @@ def _become_zygote(control: socket.socket, spec: HostSpec, folder: pathlib.Path)
 class Host:
     """Everything a host does on its event loop."""
 
-    def __init__(self, spec: HostSpec, control: socket.socket, zygote_pid: int, folder: pathlib.Path) -> None:
+    def __init__(
+        self, spec: HostSpec, badge: str, control: socket.socket, zygote_pid: int, folder: pathlib.Path
+    ) -> None:
         self._spec = spec
+        self._badge = badge
+        """To dial with; the runner renews it."""
         self._cleaner = Cleaner(Folders(folder))
         self._zygote_pid = zygote_pid
         self._control = control
@@ -173,7 +189,7 @@ class Host:
         ]
         async with grpc.aio.insecure_channel(self._spec.runner_address, options=options) as channel:
             stub = host_pb2_grpc.HostServiceStub(channel)
-            stream = stub.Attach(metadata=(("x-mesh-service", self._spec.token),), wait_for_ready=True)
+            stream = stub.Attach(metadata=(("x-mesh-service", self._badge),), wait_for_ready=True)
             await stream.write(host_pb2.AttachRequest(messages=self._hello()))
             writer = asyncio.create_task(self._write(stream), name="write")
             try:
@@ -230,6 +246,8 @@ class Host:
                     job.end_lock(message.lock_end)
             case "welcome":
                 self._heartbeat_s = message.welcome.heartbeat_s or self._heartbeat_s
+            case "renewal":
+                self._badge = message.renewal.badge
             case "drain":
                 self._draining = True
 

@@ -4,9 +4,13 @@ It listens on a unix socket: it is told `NurseryOrder`s and says `NurseryEvent`s
 (`frames.Pieces`).  One client at a time: a runner that restarts takes over from the one before, and finds the hosts
 still working.  A client that does not keep to the protocol, or does not listen, loses its connection; one that is not
 of the mesh (`peers`), such as a job, gets none.
+
+With the order to start a host comes a pipe that the host's badge lies in.  It is not read here: what was in our memory
+is in that of every fork, and so in that of every job.
 """
 
 import asyncio
+import collections
 import contextlib
 import gc
 import importlib
@@ -35,6 +39,7 @@ _CLIENT_S = 5.0
 _ACCEPT_AGAIN_S = 0.1
 _REHEARSALS = 20
 _STOP_GRACE_S = 2.0
+_RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 def main() -> None:
@@ -81,6 +86,8 @@ class _Nursery:
         """Children that remove folders."""
         self._client: socket.socket | None = None
         self._pieces = Pieces(_ORDER_BYTES_MAX)
+        self._badges: collections.deque[int] = collections.deque()
+        """Reading ends of the pipes of hosts that are to be started, in order."""
         self._hosts: dict[int, str] = {}
         self._kill_at: dict[int, float] = {}
         self._stopping = False
@@ -134,15 +141,18 @@ class _Nursery:
         self._tell(NurseryEvent(present=present))
 
     def _hang_up(self) -> None:
+        while self._badges:
+            os.close(self._badges.popleft())
         if self._client is not None:
             self._client.close()
             self._client = None
 
     def _read(self, client: socket.socket) -> None:
         try:
-            data = client.recv(65536)
+            data, fds, _, _ = socket.recv_fds(client, 65536, 1, _RECEIVE_FLAGS)
         except OSError:
-            data = b""
+            data, fds = b"", []
+        self._badges.extend(fds)
         try:
             for piece in self._pieces.feed(data):
                 self._obey(NurseryOrder.FromString(piece))
@@ -155,14 +165,17 @@ class _Nursery:
     def _obey(self, order: NurseryOrder) -> None:
         match order.WhichOneof("order"):
             case "start":
-                self._start(order.start)
+                badge = self._badges.popleft() if self._badges else -1
+                self._start(order.start, badge)
+                if badge >= 0:
+                    os.close(badge)
             case "stop":
                 for pid, host_id in self._hosts.items():
                     if host_id == order.stop:
                         os.kill(pid, signal.SIGTERM)
                         self._kill_at[pid] = time.monotonic() + _STOP_GRACE_S
 
-    def _start(self, spec: HostSpec) -> None:
+    def _start(self, spec: HostSpec, badge: int) -> None:
         parent = os.getpid()
         try:
             pid = os.fork()
@@ -171,22 +184,22 @@ class _Nursery:
             return
         if pid == 0:
             try:
-                self._become(parent, spec)
+                self._become(parent, spec, badge)
             finally:  # never return into the nursery's loop
                 os._exit(1)
         self._hosts[pid] = spec.host_id
 
-    def _become(self, parent: int, spec: HostSpec) -> None:
+    def _become(self, parent: int, spec: HostSpec, badge: int) -> None:
         die_with_parent(parent)
         self._be_no_nursery()
-        host.main(spec, self._jobs_dir / spec.host_id)
+        host.main(spec, self._jobs_dir / spec.host_id, badge)
 
     def _be_no_nursery(self) -> None:
         """In a fork: leave signals and sockets to the nursery."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for fd in self._private:
+        for fd in (*self._private, *self._badges):
             os.close(fd)
         if self._client is not None:
             self._client.close()

@@ -32,6 +32,7 @@ from services.runner.briefs import Briefs
 from services.runner.calls import Calls
 from services.runner.config import Config
 from services.runner.dispatcher import Dispatcher
+from services.runner.hostbadges import HostBadges
 from services.runner.hosting import Hosting, Terms
 from services.runner.jobs import Jobs
 from services.runner.journal import Journal
@@ -118,7 +119,8 @@ async def running(
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
-        hosting = Hosting(hosts, placement, _terms(config))
+        badges = HostBadges(config.secret)
+        hosting = Hosting(hosts, placement, _terms(config, badges))
         apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
         births = Births(dispatcher, catalogue, hashes=config.hashes, shares=shares, now=now)
         launches = Launches(store, apps, births, targets, requests, **patience, now=now)
@@ -126,7 +128,7 @@ async def running(
         auth = await stack.enter_async_context(authenticated(config, "runner"))
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
         hosted = HostServicer(
-            jobs, hosts, Pace(config.events_per_owner), heartbeat_s=config.heartbeat_s, stopping=stopping
+            jobs, hosts, badges, Pace(config.events_per_owner), heartbeat_s=config.heartbeat_s, stopping=stopping
         )
 
         def register(server: object) -> None:
@@ -202,9 +204,9 @@ async def _registry(
     return catalogue, definitions or RegistryDefinitions(registry)
 
 
-def _terms(config: Config) -> Terms:
+def _terms(config: Config, badges: HostBadges) -> Terms:
     return Terms(
-        secret=config.secret,
+        badges=badges,
         load_timeout_s=config.load_timeout_s,
         capacity=Capacity(
             processes=config.jobs_per_app, shared=config.shared_jobs_per_app, resting=config.waiting_jobs_per_app

@@ -8,15 +8,14 @@ import time
 from mesh.runner.v1 import app_pb2, host_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
-from meshkit import identity
 from meshkit.errors import Unavailable
 from services.runner.dispatcher import ISOLATIONS
 from services.runner.domain import PlacedApp
+from services.runner.hostbadges import HostBadges
 from services.runner.links import HostLost, Hosts, Link
 from services.runner.ports.placement import Placement
 from services.runner.slots import Capacity
 
-_HOST_TOKEN_TTL_S = 365 * 86400.0
 _AGAIN_S = 0.2
 _AGAIN_MAX_S = 5.0
 
@@ -25,8 +24,7 @@ _AGAIN_MAX_S = 5.0
 class Terms:
     """What every host is started with."""
 
-    secret: bytes
-    """Signs the tokens by which hosts show that we started them."""
+    badges: HostBadges
     load_timeout_s: float
     """How long an app may take to load."""
     capacity: Capacity
@@ -60,7 +58,8 @@ class Hosting:
         while True:
             link = self._hosts.add(Link(placed.host_ids[replica], placed.expose, self._terms.capacity))
             try:
-                await self._placement.start(self._spec(placed, replica, address, resources_json))
+                spec = self._spec(placed, replica, address, resources_json)
+                await self._placement.start(spec, self._terms.badges.sign(spec.host_id))
                 link.started = True
                 async with asyncio.timeout_at(until):
                     loaded = await asyncio.shield(link.loaded)
@@ -101,13 +100,11 @@ class Hosting:
         ]
 
     def _spec(self, placed: PlacedApp, replica: int, address: str, resources_json: str) -> HostSpec:
-        host_id = placed.host_ids[replica]
         return HostSpec(
-            host_id=host_id,
+            host_id=placed.host_ids[replica],
             expose=placed.expose,
             import_path=placed.import_path,
             runner_address=address,
-            token=identity.sign(self._terms.secret, f"host:{host_id}", "runner", _HOST_TOKEN_TTL_S),
             runtime_env_json=placed.runtime_env_json,
             fork=placed.fork,
             isolation=app_pb2.ISOLATION_UNSPECIFIED if placed.isolation is None else ISOLATIONS[placed.isolation],

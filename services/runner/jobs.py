@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import structlog
 from mesh.runner.v1 import host_pb2
@@ -12,7 +12,7 @@ from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
-from services.runner.domain import End, Event, Job, LockState, OpenLock, Reason, State
+from services.runner.domain import End, Event, Job, Lease, LockState, OpenLock, Reason, State
 from services.runner.domain.attempts import Completion
 from services.runner.journal import QUEUE, Journal, lock_end
 from services.runner.links import Hosts, Link
@@ -54,23 +54,23 @@ class Jobs:
     async def report(
         self,
         job_id: str,
-        epoch: int,
+        holder: Lease,
         source_seq: int,
         events: Sequence[Event],
         outcome: End | None,
         opening: OpenLock | None = None,
     ) -> bool:
-        """Keep what a host reports; return False if its lease is over.
+        """Keep what a host reports; return False if it does not hold the job.
 
         Raises `domain.Gap` if a report before it has not been kept, and `Unavailable` if it cannot be kept now.
         """
         try:
             job = await self._journal.change(
-                job_id, lambda job: domain.report(job, epoch, source_seq, events, outcome, self._now(), opening)
+                job_id, lambda job: domain.report(job, holder, source_seq, events, outcome, self._now(), opening)
             )
         except (domain.Stale, NotFound):
             # A resend of what ended the job is not stale: the host only missed our answer.
-            return await self._ended_by(job_id, epoch)
+            return await self._ended_by(job_id, holder)
         if job.state == State.STOPPING and outcome is not None:
             self._tell_stop(job)  # it was told before its process had taken the job up
         if opening is not None and opening.again and opening.lock_id not in job.pending_locks:
@@ -87,18 +87,33 @@ class Jobs:
         await self._end([job.job_id], end)
         self._tell_stop(job)
 
-    async def _ended_by(self, job_id: str, epoch: int) -> bool:
+    async def _ended_by(self, job_id: str, holder: Lease) -> bool:
         try:
             job = await self._store.get(job_id)
         except NotFound:
             return False
-        return job.ended and job.epoch == epoch and job.reason != Reason.WORKER_LOST
+        # An end takes the job out of all hands; its epoch is told to its host alone.
+        return job.ended and job.epoch == holder.epoch and job.reason != Reason.WORKER_LOST
 
-    async def reclaim(self, link: Link, expected: set[str], held: set[str]) -> None:
-        """Compare what a host that has just attached holds with what it is expected to hold.
+    async def break_off(self, job_id: str, holder: Lease, why: str) -> None:
+        """Take in that what a host says of a job cannot be used; nothing happens if it does not hold the job."""
+        end = domain.lost(why)
+        with contextlib.suppress(NotFound, domain.Stale):
+            await self._journal.insist(job_id, lambda job: domain.break_off(job, holder, end, self._now()))
 
-        A lease it does not know was never received: it is given again.  One whose process had started is lost.
+    async def reclaim(self, link: Link, expected: set[str], leases: Mapping[str, int]) -> None:
+        """Compare what a host that has just attached holds, epochs by job, with what it is expected to hold.
+
+        A lease it does not know was never received: it is given again.  One whose process had started is lost.  What it
+        says of jobs that it does not hold counts for nothing.
         """
+        held = set()
+        for job_id, epoch in leases.items():
+            with contextlib.suppress(NotFound, domain.Stale):
+                job = await self._store.get(job_id)
+                domain.check_lease(job, Lease(link.host_id, epoch))
+                held.add(job_id)
+                await self._remind(job)
         for job_id in sorted(expected - held):
             with contextlib.suppress(NotFound):
                 job = await self._store.get(job_id)
@@ -106,9 +121,6 @@ class Jobs:
                     await self._dispatcher.lease_again(job_id, link)
                 elif not job.ended:
                     await self.orphaned(job, "its host lost the job's process")
-        for job_id in held:
-            with contextlib.suppress(NotFound):
-                await self._remind(await self._store.get(job_id))
         await self._bus.publish(QUEUE)
 
     async def _remind(self, job: Job) -> None:

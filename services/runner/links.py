@@ -112,21 +112,25 @@ class Link:
         self._outbox.append(message)
         self._wake.set()
 
-    async def outgoing(self) -> list[host_pb2.RunnerMessage]:
-        """Wait for messages to send, and take them."""
-        while not self._outbox:
+    async def outgoing(self, generation: int) -> list[host_pb2.RunnerMessage]:
+        """Wait for messages to send on a stream, and take them.  Raises `Unavailable` once a newer stream has begun."""
+        while generation == self.generation and not self._outbox:
             self._wake.clear()
             await self._wake.wait()
+        if generation != self.generation:
+            raise Unavailable("a newer stream of this host has taken the place of this one")
         messages, self._outbox = self._outbox, []
         return messages
 
     def attach(self) -> int:
-        """Begin a new stream and return its number.
+        """Begin a new stream and return its number; the one before ends.
 
         Runs and questions that were not sent are forgotten: a new stream is told again what it shall do.
         """
         self._outbox = [m for m in self._outbox if m.WhichOneof("message") in ("drain", "cancel", "lock_end")]
         self.generation += 1
+        self._wake.set()
+        self._wake = asyncio.Event()
         self.attached, self.seen_at = True, time.monotonic()
         return self.generation
 

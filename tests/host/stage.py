@@ -26,7 +26,7 @@ if limit := int(os.environ.get("AM_TEST_NOFILE", "0")):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 from agentmesh.host import host
 from mesh.runner.v1.placement_pb2 import HostSpec
-host.main(HostSpec.FromString(bytes.fromhex(sys.argv[1])), pathlib.Path(sys.argv[2]))
+host.main(HostSpec.FromString(bytes.fromhex(sys.argv[1])), pathlib.Path(sys.argv[2]), int(sys.argv[3]))
 """
 
 
@@ -35,6 +35,8 @@ class Stage(host_pb2_grpc.HostServiceServicer):
 
     def __init__(self) -> None:
         self.hellos: list[host_pb2.Hello] = []
+        self.badges: list[str] = []
+        """That it has dialled with."""
         self.loaded: host_pb2.Loaded | None = None
         self.reports: dict[str, list[host_pb2.Report]] = {}
         """By job, without what was sent again."""
@@ -55,6 +57,7 @@ class Stage(host_pb2_grpc.HostServiceServicer):
     ) -> AsyncIterator[host_pb2.AttachResponse]:
         """Carry both ways until the test or the host ends it."""
         self._outbox = asyncio.Queue()
+        self.badges.append(dict(context.invocation_metadata())["x-mesh-service"])
         self._outbox.put_nowait(
             host_pb2.AttachResponse(messages=[host_pb2.RunnerMessage(welcome=host_pb2.Welcome(heartbeat_s=0.2))])
         )
@@ -176,16 +179,19 @@ async def stage(
         expose="demo",
         import_path=import_path,
         runner_address=f"127.0.0.1:{port}",
-        token="none",
         runtime_env_json=json.dumps(runtime_env or {}),
         fork=fork,
     )
     argument = spec.SerializeToString().hex()
     folder = tempfile.mkdtemp(prefix="am-host-")
     stage.folder = pathlib.Path(folder)
+    badge, writing = os.pipe()
+    os.write(writing, b"its first badge")
+    os.close(writing)
     stage.process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _HOST, argument, folder, env={**os.environ, **env}
+        *(sys.executable, "-c", _HOST, argument, folder, str(badge)), env={**os.environ, **env}, pass_fds=(badge,)
     )
+    os.close(badge)
     try:
         await stage.until(lambda: stage.loaded)
         yield stage

@@ -68,7 +68,6 @@ def spec(host_id: str) -> HostSpec:
         expose="demo",
         import_path="tests.runner.flows:app",
         runner_address="127.0.0.1:1",
-        token="none",
         fork=True,
     )
 

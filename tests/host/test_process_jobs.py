@@ -35,6 +35,16 @@ async def test_a_short_job_is_one_report(host: Stage) -> None:
     assert any(1 == len(host.reports[job]) for job in jobs)
 
 
+async def test_a_host_dials_with_the_badge_that_it_got_last(host: Stage) -> None:
+    """The first is handed to it when it starts; the runner renews it on the stream."""
+    for badge in ("its second badge", "its third badge"):
+        host.say(host_pb2.RunnerMessage(renewal=host_pb2.Renewal(badge=badge)))
+    await host.end(host.run(FLOWS + "noop"))
+    await host.hang_up()
+
+    assert ["its first badge", "its third badge"] == host.badges[:2]
+
+
 async def test_a_job_that_says_nothing_is_known_to_run(host: Stage) -> None:
     """There is a report of that alone."""
     job = host.run("asyncio:sleep", inputs_json="{}")

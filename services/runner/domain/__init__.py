@@ -5,7 +5,19 @@ A rule is a pure function from the stored job to a `Change`; nothing here knows 
 
 from services.runner.domain import attempts, conversations, cuts, locks, memories, pages, payments, talk, traces
 from services.runner.domain.ends import finish, move
-from services.runner.domain.jobs import SHUT_DOWN, Gap, Stale, born, end, lease, lost, report, stop
+from services.runner.domain.jobs import (
+    SHUT_DOWN,
+    Gap,
+    Stale,
+    born,
+    break_off,
+    check_lease,
+    end,
+    lease,
+    lost,
+    report,
+    stop,
+)
 from services.runner.domain.records import (
     ALLOWED,
     HELD,
@@ -17,6 +29,7 @@ from services.runner.domain.records import (
     Isolation,
     Job,
     Layer,
+    Lease,
     Lock,
     LockEnd,
     LockState,
@@ -44,6 +57,7 @@ __all__ = [
     "Isolation",
     "Job",
     "Layer",
+    "Lease",
     "Lock",
     "LockEnd",
     "LockState",
@@ -59,6 +73,8 @@ __all__ = [
     "Terms",
     "attempts",
     "born",
+    "break_off",
+    "check_lease",
     "conversations",
     "cuts",
     "end",

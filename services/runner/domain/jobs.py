@@ -18,6 +18,7 @@ from services.runner.domain.records import (
     End,
     Event,
     Job,
+    Lease,
     OpenLock,
     Reason,
     State,
@@ -30,7 +31,7 @@ _PROGRESS_CHARS_MAX = 200
 
 
 class Stale(Exception):
-    """A report of a lease that is over, or of a job that has ended: refuse it."""
+    """Said of a job by who does not hold it (any more), or of one that has ended: refuse it."""
 
 
 class Gap(Exception):
@@ -61,6 +62,18 @@ def lease(job: Job, host_id: str, now: float) -> Change:
     return Change(job=leased)
 
 
+def check_lease(job: Job, holder: Lease) -> None:
+    """Raise `Stale` unless `holder` holds the job: whatever a host says of a job is taken only if this passes."""
+    if job.ended or holder != Lease(job.host_id, job.epoch):
+        raise Stale
+
+
+def break_off(job: Job, holder: Lease, end: End, now: float) -> Change:
+    """Take in that what a host says of a job cannot be used: the job is lost.  Raises `Stale` as `report` does."""
+    check_lease(job, holder)
+    return attempts.lose(job, end, now)
+
+
 def stop(job: Job, reason: Reason, now: float) -> Change:
     """Begin to stop a job: one that no host holds ends at once."""
     if job.ended or job.state == State.STOPPING:
@@ -72,7 +85,7 @@ def stop(job: Job, reason: Reason, now: float) -> Change:
 
 def report(
     job: Job,
-    epoch: int,
+    holder: Lease,
     source_seq: int,
     events: Sequence[Event],
     outcome: End | None,
@@ -83,10 +96,9 @@ def report(
 
     The first report of a lease says that the job runs, whatever is in it; one with nothing else in it has the outcome
     RUNNING.  What was taken before is dropped, and what a job may not say is refused in words (`kinds`).  Raises
-    `Stale` if the lease is over, `Gap` if something is missing.
+    `Stale` if the job is not in these hands, `Gap` if something is missing.
     """
-    if job.ended or epoch != job.epoch:
-        raise Stale
+    check_lease(job, holder)
     if source_seq > job.source_seq + 1:
         raise Gap
     known = job.source_seq - source_seq + 1

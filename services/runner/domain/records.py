@@ -243,6 +243,15 @@ class OpenLock:
     """Whether an attempt before this one opened it."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lease:
+    """A job in the hands of a host."""
+
+    host_id: str
+    epoch: int
+    """Counts the leases of the job."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LockEnd:
     """What becomes of a pending lock."""

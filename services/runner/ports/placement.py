@@ -26,8 +26,11 @@ class Exited:
 class Placement(Protocol):
     """Starts and stops hosts, and tells when one has ended."""
 
-    async def start(self, spec: HostSpec) -> None:
-        """Start a host.  Raises `Unavailable` if that cannot be done now."""
+    async def start(self, spec: HostSpec, badge: str) -> None:
+        """Start a host, and hand it the badge that it dials with, past all that forks or runs apps.
+
+        Raises `Unavailable` if that cannot be done now.
+        """
 
     async def stop(self, host_id: str) -> None:
         """End a host and all it runs; nothing happens if there is none of that id.

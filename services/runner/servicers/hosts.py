@@ -13,6 +13,8 @@ from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavai
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from services.runner import domain
+from services.runner.domain import Lease
+from services.runner.hostbadges import HostBadges, Renew
 from services.runner.jobs import Jobs
 from services.runner.links import Hosts, Link
 from services.runner.pace import Pace
@@ -27,9 +29,12 @@ _REPORTS_MAX = 256
 class HostServicer(host_pb2_grpc.HostServiceServicer):
     """Carries work down and reports up."""
 
-    def __init__(self, jobs: Jobs, hosts: Hosts, pace: Pace, *, heartbeat_s: float, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, jobs: Jobs, hosts: Hosts, badges: HostBadges, pace: Pace, *, heartbeat_s: float, stopping: asyncio.Event
+    ) -> None:
         self._jobs = jobs
         self._hosts = hosts
+        self._badges = badges
         self._pace = pace
         self._heartbeat_s = heartbeat_s
         self._stopping = stopping
@@ -37,11 +42,12 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
     async def Attach(
         self, request_iterator: AsyncIterator[host_pb2.AttachRequest], context: Context
     ) -> AsyncIterator[host_pb2.AttachResponse]:
-        """Carry work down and reports up for as long as a host lives.
+        """Carry work down and reports up for as long as a host lives, or until it attaches anew.
 
         Raises `Invalid` and `FailedPrecondition` for a stream that does not keep to the protocol, `Denied` for the
-        token of another host, `NotFound` for a host that is not wanted any more: it ends then, and `Unavailable` when
-        a report cannot be kept: it comes back then, and sends again what was not acknowledged.
+        badge of another host, `NotFound` for a host that is not wanted any more: it ends then, and `Unavailable` when
+        a report cannot be kept, or a newer stream has begun: it comes back then, and sends again what was not
+        acknowledged.
         """
         requests = aiter(request_iterator)
         async with asyncio.timeout(_HELLO_S):
@@ -49,11 +55,13 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         link, hello = self._welcome(first)
         expected = link.jobs
         # What it holds, it says; what it was told and does not hold, it never heard.
-        stream = _Stream(self._jobs, self._pace, link, link.attach())
+        renewal = self._badges.renewals(link.host_id)
+        stream = _Stream(self._jobs, self._pace, link, link.attach(), renewal)
         link.post(host_pb2.RunnerMessage(welcome=host_pb2.Welcome(heartbeat_s=self._heartbeat_s)))
         reader = asyncio.create_task(stream.read(first, hello, expected, requests), name=f"read-{link.host_id}")
         stopped = asyncio.create_task(self._stopping.wait(), name="stopping")
-        outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
+        stream.renew()
+        outgoing = asyncio.create_task(link.outgoing(stream.generation), name="outgoing")
         ends = (reader, stopped, stream.failed)
         try:
             while True:
@@ -63,7 +71,7 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
                 if not outgoing.done():
                     break
                 messages = outgoing.result()
-                outgoing = asyncio.create_task(link.outgoing(), name="outgoing")
+                outgoing = asyncio.create_task(link.outgoing(stream.generation), name="outgoing")
                 yield host_pb2.AttachResponse(messages=messages)
             if reader.done():
                 reader.result()
@@ -82,7 +90,7 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         if hello.protocol != 1:
             raise FailedPrecondition(f"protocol {hello.protocol} is not spoken here: use 1")
         if caller().host != hello.host_id:
-            raise Denied("the token belongs to another host")
+            raise Denied("the badge belongs to another host")
         link = self._hosts.links.get(hello.host_id)
         if link is None or link.expose != hello.expose:
             raise NotFound(f"host {hello.host_id} is not wanted any more")
@@ -92,14 +100,20 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
 class _Stream:
     """One stream of one host."""
 
-    def __init__(self, jobs: Jobs, pace: Pace, link: Link, generation: int) -> None:
+    def __init__(self, jobs: Jobs, pace: Pace, link: Link, generation: int, renewal: Renew) -> None:
         self._jobs = jobs
         self._pace = pace
         self._link = link
         self.generation = generation
+        self._renewal = renewal
         self._reports: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when a report could not be kept: what comes behind it must not be kept either."""
+
+    def renew(self) -> None:
+        """Give the host a new badge, if that is due."""
+        if (renewal := self._renewal()) is not None:
+            self._link.post(renewal)
 
     async def read(
         self,
@@ -114,10 +128,13 @@ class _Stream:
                 await self._take(message)
             if self._reports:  # what it resends may end jobs that it no longer holds
                 await asyncio.wait(self._reports)
-            held = {lease.job.removeprefix("jobs/") for lease in hello.leases}
-            await self._jobs.reclaim(self._link, expected, held)
+            leases = {lease.job.removeprefix("jobs/"): lease.epoch for lease in hello.leases}
+            await self._jobs.reclaim(self._link, expected, leases)
             async for request in requests:
+                if self._is_over():
+                    return
                 self._link.seen_at = time.monotonic()
+                self.renew()
                 for message in request.messages:
                     await self._take(message)
         finally:
@@ -126,7 +143,13 @@ class _Stream:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait(set(self._reports), timeout=1)
 
+    def _is_over(self) -> bool:
+        """Return whether a newer stream has begun, and this one is being ended."""
+        return self._link.generation != self.generation
+
     async def _take(self, message: host_pb2.HostMessage) -> None:
+        if self._is_over():
+            return
         match message.WhichOneof("message"):
             case "report":
                 while len(self._reports) >= _REPORTS_MAX:
@@ -149,13 +172,13 @@ class _Stream:
     async def _keep(self, report: host_pb2.Report) -> None:
         if self.failed.done():
             return
-        job_id = report.job.removeprefix("jobs/")
+        job_id, holder = report.job.removeprefix("jobs/"), Lease(self._link.host_id, report.epoch)
         owner = self._link.slots.owner_of(job_id)
         events = events_from_pb(report.events)
         try:
             kept = await self._jobs.report(
                 job_id,
-                report.epoch,
+                holder,
                 report.source_seq,
                 events,
                 outcome_from_pb(report),
@@ -165,7 +188,7 @@ class _Stream:
             if self.failed.done():  # it came behind one that could not be kept: both come again
                 return
             log.warning("a host leaves out reports", host=self._link.host_id, job=job_id)
-            await self._jobs.lose([job_id], "its host left out what the job had said")
+            await self._jobs.break_off(job_id, holder, "its host left out what the job had said")
             kept = False
         except Exception as error:
             if not isinstance(error, Unavailable):

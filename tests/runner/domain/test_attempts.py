@@ -6,7 +6,7 @@ import pytest
 
 from meshkit.errors import FailedPrecondition
 from services.runner import domain
-from services.runner.domain import End, Job, Reason, State, attempts
+from services.runner.domain import End, Job, Lease, Reason, State, attempts
 from services.runner.domain.attempts import Completion
 
 LOST = domain.lost("its host was lost")
@@ -37,7 +37,7 @@ def test_a_lost_job_waits_for_another_attempt(state: State) -> None:
     assert ["retrying"] == [event.payload for event in change.events]
     assert ["l"] == [end.lock_id for end in change.ended]
     with pytest.raises(domain.Stale):
-        domain.report(change.job, job.epoch, 1, [], DONE.end, 4.0)
+        domain.report(change.job, Lease(job.host_id, job.epoch), 1, [], DONE.end, 4.0)
 
 
 def test_a_lost_job_runs_again_with_the_next_lease() -> None:
@@ -46,7 +46,7 @@ def test_a_lost_job_runs_again_with_the_next_lease() -> None:
     queued = attempts.queue_again(waiting, 4.0).job
     leased = domain.lease(queued, "h2", 5.0).job
 
-    again = domain.report(leased, leased.epoch, 1, [], End(state=State.RUNNING), 6.0).job
+    again = domain.report(leased, Lease("h2", leased.epoch), 1, [], End(state=State.RUNNING), 6.0).job
 
     assert (State.RUNNING, 2, 1.5) == (again.state, again.attempt, again.started_at)
     assert Reason.NONE == again.reason

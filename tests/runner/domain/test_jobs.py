@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from meshkit.errors import FailedPrecondition
 from services.runner import domain
-from services.runner.domain import ALLOWED, TERMINAL, End, Event, Job, Reason, State
+from services.runner.domain import ALLOWED, TERMINAL, End, Event, Job, Lease, Reason, State
 
 JOB = Job(job_id="0" * 24, flow="flows/demo/a", owner="users/u", state=State.QUEUED, created_at=1.0, updated_at=1.0)
 DONE = End(state=State.SUCCEEDED, result_json='{"str":"x"}')
 RUNNING = End(state=State.RUNNING)
+HOLDER = Lease("h1", 1)
 
 
 def event(number: int) -> Event:
@@ -56,9 +57,24 @@ def test_a_report_of_an_old_lease_is_refused() -> None:
     ended = domain.end(leased, domain.lost("gone"), 3.0).job
 
     with pytest.raises(domain.Stale):
-        domain.report(leased, 0, 1, [event(1)], None, 3.0)
+        domain.report(leased, Lease("h1", 0), 1, [event(1)], None, 3.0)
     with pytest.raises(domain.Stale):
-        domain.report(ended, 1, 1, [event(1)], None, 3.0)
+        domain.report(ended, HOLDER, 1, [event(1)], None, 3.0)
+
+
+@pytest.mark.parametrize("holder", [Lease("h2", 1), Lease("", 1), Lease("h1", 0), Lease("h1", 2)])
+def test_only_who_holds_a_job_says_what_it_does(holder: Lease) -> None:
+    """Another host does not, whatever it says, and whether or not anything is missing; nor does the host of before."""
+    leased = domain.lease(JOB, "h1", 2.0).job
+    running = domain.report(leased, HOLDER, 1, [], RUNNING, 3.0).job
+
+    for job in (leased, running):
+        domain.check_lease(job, HOLDER)
+        for source_seq in (1, 99):
+            with pytest.raises(domain.Stale):
+                domain.report(job, holder, source_seq, [event(1)], DONE, 3.0)
+        with pytest.raises(domain.Stale):
+            domain.break_off(job, holder, domain.lost("forged"), 3.0)
 
 
 @given(cuts=st.lists(st.tuples(st.integers(0, 20), st.integers(0, 8)), max_size=30))
@@ -68,7 +84,7 @@ def test_resent_reports_change_nothing(cuts: list[tuple[int, int]]) -> None:
     log: list[str] = []
     for back, count in cuts:
         start = max(1, job.source_seq + 1 - back)
-        change = domain.report(job, 1, start, [event(n) for n in range(start, start + count)], None, 3.0)
+        change = domain.report(job, HOLDER, start, [event(n) for n in range(start, start + count)], None, 3.0)
         job = change.job
         log += [e.payload for e in change.events if e.kind == "debug"]
 
@@ -78,9 +94,9 @@ def test_resent_reports_change_nothing(cuts: list[tuple[int, int]]) -> None:
 def test_an_outcome_counts_once() -> None:
     """A resent outcome with its events adds nothing, and RUNNING is said once."""
     job = domain.lease(JOB, "h1", 2.0).job
-    running = domain.report(job, 1, 1, [], RUNNING, 3.0)
-    again = domain.report(running.job, 1, 1, [], RUNNING, 4.0)
-    ended = domain.report(again.job, 1, 2, [event(2)], DONE, 5.0)
+    running = domain.report(job, HOLDER, 1, [], RUNNING, 3.0)
+    again = domain.report(running.job, HOLDER, 1, [], RUNNING, 4.0)
+    ended = domain.report(again.job, HOLDER, 2, [event(2)], DONE, 5.0)
 
     assert ["status"] == [e.kind for e in running.events]
     assert () == again.events
@@ -91,8 +107,8 @@ def test_an_outcome_counts_once() -> None:
 def test_a_first_report_says_that_the_job_runs() -> None:
     """Whatever is in it: the log has `running` ahead of it, at the time of the first thing that was said."""
     leased = domain.lease(JOB, "h1", 2.0).job
-    told = domain.report(leased, 1, 1, [dataclasses.replace(event(1), time=4.0)], DONE, 5.0)
-    silent = domain.report(leased, 1, 1, [], None, 5.0)
+    told = domain.report(leased, HOLDER, 1, [dataclasses.replace(event(1), time=4.0)], DONE, 5.0)
+    silent = domain.report(leased, HOLDER, 1, [], None, 5.0)
 
     assert ["running", "1", '{"str":"x"}', "succeeded"] == [e.payload for e in told.events]
     assert [4.0, 4.0, 5.0, 5.0] == [e.time for e in told.events]
@@ -102,10 +118,10 @@ def test_a_first_report_says_that_the_job_runs() -> None:
 
 def test_while_a_job_is_stopped_every_end_is_cancelled() -> None:
     """A result that comes too late does not undo the stop."""
-    job = domain.report(domain.lease(JOB, "h1", 2.0).job, 1, 1, [], RUNNING, 3.0).job
+    job = domain.report(domain.lease(JOB, "h1", 2.0).job, HOLDER, 1, [], RUNNING, 3.0).job
     stopping = domain.stop(job, Reason.USER_STOP, 4.0).job
 
-    for change in (domain.report(stopping, 1, 2, [], DONE, 5.0), domain.end(stopping, domain.lost("gone"), 5.0)):
+    for change in (domain.report(stopping, HOLDER, 2, [], DONE, 5.0), domain.end(stopping, domain.lost("gone"), 5.0)):
         assert (State.CANCELLED, Reason.USER_STOP) == (change.job.state, change.job.reason)
         assert ["error", "status"] == [e.kind for e in change.events]
 
@@ -130,9 +146,9 @@ def test_a_job_that_has_ended_stays_as_it_is() -> None:
 def test_the_times_of_a_log_never_go_back() -> None:
     """What a host says it emitted before the log's last event is given that event's time; the order stays."""
     starting = domain.lease(JOB, "h1", 2.0).job
-    running = domain.report(starting, 1, 1, [], RUNNING, 5.0)
+    running = domain.report(starting, HOLDER, 1, [], RUNNING, 5.0)
     early = [dataclasses.replace(event(number), time=time) for number, time in ((1, 4.9), (2, 5.1), (3, 5.0))]
-    told = domain.report(running.job, 1, 2, early, DONE, 5.05)
+    told = domain.report(running.job, HOLDER, 2, early, DONE, 5.05)
 
     assert [item.time for item in running.events + told.events] == [5.0, 5.0, 5.1, 5.1, 5.1, 5.1]
     assert told.job.finished_at == told.job.updated_at == 5.1

@@ -12,7 +12,7 @@ JOB = Job(job_id="0" * 24, flow="flows/demo/a", owner="users/u", state=State.QUE
 
 def said(*events: Event) -> list[Event]:
     """Return what a report of a job's first lease adds to its log, behind the status that it runs."""
-    change = domain.report(domain.lease(JOB, "h1", 2.0).job, 1, 1, events, None, 3.0)
+    change = domain.report(domain.lease(JOB, "h1", 2.0).job, domain.Lease("h1", 1), 1, events, None, 3.0)
     assert len(events) == change.job.source_seq
     return list(change.events[1:])
 
@@ -59,10 +59,12 @@ def test_what_is_too_large_is_refused() -> None:
     large = "é" * kinds.PAYLOAD_BYTES_MAX
     (refused,) = said(Event(kind="debug", payload=large, time=2.5))
     leased = domain.lease(JOB, "h1", 2.0).job
-    done = domain.report(leased, 1, 1, [], End(state=State.SUCCEEDED, result_json=large), 3.0)
-    failed = domain.report(leased, 1, 1, [], End(state=State.FAILED, reason=Reason.ERROR, error=large), 3.0)
+    done = domain.report(leased, domain.Lease("h1", 1), 1, [], End(state=State.SUCCEEDED, result_json=large), 3.0)
+    failed = domain.report(
+        leased, domain.Lease("h1", 1), 1, [], End(state=State.FAILED, reason=Reason.ERROR, error=large), 3.0
+    )
     lock = OpenLock(lock_id="1", title=large, elements_json=large, data_json="{}", timeout_s=1.0)
-    asked = domain.report(leased, 1, 1, [], None, 3.0, lock)
+    asked = domain.report(leased, domain.Lease("h1", 1), 1, [], None, 3.0, lock)
 
     assert ("stderr", True) == (refused.kind, "was refused: keep it under 4 MiB" in refused.payload)
     assert State.FAILED == done.job.state

@@ -6,7 +6,7 @@ import pytest
 
 from meshkit.errors import FailedPrecondition
 from services.runner import domain
-from services.runner.domain import Lock, OpenLock, Reason, State
+from services.runner.domain import Lease, Lock, OpenLock, Reason, State
 from tests.runner.domain.test_waits import JOB
 
 WAITING = dataclasses.replace(
@@ -45,7 +45,7 @@ def test_a_parked_job_keeps_what_it_waits_for() -> None:
     )
     assert PARKED.parked
     with pytest.raises(domain.Stale):
-        domain.report(PARKED, WAITING.epoch, 10, (), None, 5.0)
+        domain.report(PARKED, Lease("h", WAITING.epoch), 10, (), None, 5.0)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state != State.AWAITING_INPUT])

@@ -7,7 +7,7 @@ import pytest
 
 from meshkit.errors import FailedPrecondition
 from services.runner import domain
-from services.runner.domain import Change, End, Job, Lock, LockState, OpenLock, PaymentStep, Reason, State, Terms
+from services.runner.domain import Change, End, Job, Lease, Lock, LockState, OpenLock, PaymentStep, Reason, State, Terms
 
 TERMS = Terms(
     agent_identifier="a" * 60, network="Preprod", purchaser_identifier="aabbaabb11221122aabb", input_hash="0" * 64
@@ -30,7 +30,7 @@ OPENING = OpenLock(lock_id="l1", title="greeting", elements_json="[]", data_json
 
 def opened(job: Job = JOB, opening: OpenLock = OPENING) -> tuple[Job, Lock]:
     """Open a lock; return the job and the lock as they are then."""
-    change = domain.report(job, 1, job.source_seq + 1, [], None, 10.0, opening)
+    change = domain.report(job, Lease("demo-1", 1), job.source_seq + 1, [], None, 10.0, opening)
     return change.job, change.opened[0]
 
 

@@ -3,8 +3,9 @@
 isort:skip_file
 The protocol between the runner and the hosts that hold apps.
 
-A host dials the runner and keeps one stream.  It says hello with what it serves and which jobs it holds, gets
-work, and sends reports.  A job is leased with an *epoch*; a report with an old epoch is refused.  Reports of a job
+A host dials the runner and keeps one stream; a newer one ends the one before.  It says hello with what it serves and
+which jobs it holds, gets work, and sends reports.  A job is leased to one host, with an *epoch*; a report of another
+host, or with an old epoch, is refused.  Reports of a job
 are numbered by `source_seq`; the host resends what was not acknowledged after a reconnect, and the runner drops what
 it has.  Nothing here is particular to Python.
 """
@@ -614,6 +615,7 @@ class RunnerMessage(_message.Message):
     ASK_FIELD_NUMBER: _builtins.int
     CHECK_LOCK_FIELD_NUMBER: _builtins.int
     CALL_PART_FIELD_NUMBER: _builtins.int
+    RENEWAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers the Hello."""
@@ -654,6 +656,10 @@ class RunnerMessage(_message.Message):
     def call_part(self) -> Global___CallPart:
         """What the client says to a Call that streams."""
 
+    @_builtins.property
+    def renewal(self) -> Global___Renewal:
+        """Dial with another badge from now on."""
+
     def __init__(
         self,
         *,
@@ -667,12 +673,13 @@ class RunnerMessage(_message.Message):
         ask: Global___Ask | None = ...,
         check_lock: Global___CheckLock | None = ...,
         call_part: Global___CallPart | None = ...,
+        renewal: Global___Renewal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "renewal", b"renewal", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "renewal", b"renewal", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part", "renewal"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -699,6 +706,28 @@ class Welcome(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
+
+@_typing.final
+class Renewal(_message.Message):
+    """A new badge, the first right behind the Welcome: one lives minutes, and on this stream it is renewed long before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BADGE_FIELD_NUMBER: _builtins.int
+    badge: _builtins.str
+    """Shows the runner, when the host dials, that it started this host."""
+    def __init__(
+        self,
+        *,
+        badge: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["badge", b"badge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Renewal: _TypeAlias = Renewal  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):

@@ -3,8 +3,9 @@
 isort:skip_file
 The protocol between the runner and the hosts that hold apps.
 
-A host dials the runner and keeps one stream.  It says hello with what it serves and which jobs it holds, gets
-work, and sends reports.  A job is leased with an *epoch*; a report with an old epoch is refused.  Reports of a job
+A host dials the runner and keeps one stream; a newer one ends the one before.  It says hello with what it serves and
+which jobs it holds, gets work, and sends reports.  A job is leased to one host, with an *epoch*; a report of another
+host, or with an old epoch, is refused.  Reports of a job
 are numbered by `source_seq`; the host resends what was not acknowledged after a reconnect, and the runner drops what
 it has.  Nothing here is particular to Python.
 """

@@ -25,7 +25,12 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class HostSpec(_message.Message):
-    """One host to start."""
+    """One host to start.
+
+    What shows the runner that it started the host, a badge, is not here, as whoever reads this forks what runs code of
+    strangers: it lies in a pipe whose reading end is the host's alone.  To the nursery it is passed with the first byte of
+    the order (SCM_RIGHTS).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,7 +38,6 @@ class HostSpec(_message.Message):
     EXPOSE_FIELD_NUMBER: _builtins.int
     IMPORT_PATH_FIELD_NUMBER: _builtins.int
     RUNNER_ADDRESS_FIELD_NUMBER: _builtins.int
-    TOKEN_FIELD_NUMBER: _builtins.int
     RUNTIME_ENV_JSON_FIELD_NUMBER: _builtins.int
     FORK_FIELD_NUMBER: _builtins.int
     ISOLATION_FIELD_NUMBER: _builtins.int
@@ -47,8 +51,6 @@ class HostSpec(_message.Message):
     """`package.module:attribute`."""
     runner_address: _builtins.str
     """`host:port` of the runner, which it dials."""
-    token: _builtins.str
-    """Shows the runner that it started this host."""
     runtime_env_json: _builtins.str
     """The bootstrap's, as a JSON object: `env_vars`, `working_dir` and `py_modules` are used."""
     fork: _builtins.bool
@@ -66,7 +68,6 @@ class HostSpec(_message.Message):
         expose: _builtins.str = ...,
         import_path: _builtins.str = ...,
         runner_address: _builtins.str = ...,
-        token: _builtins.str = ...,
         runtime_env_json: _builtins.str = ...,
         fork: _builtins.bool = ...,
         isolation: _app_pb2.Isolation.ValueType = ...,
@@ -75,7 +76,7 @@ class HostSpec(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "fork", b"fork", "host_id", b"host_id", "import_path", b"import_path", "isolation", b"isolation", "replica", b"replica", "resources_json", b"resources_json", "runner_address", b"runner_address", "runtime_env_json", b"runtime_env_json", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "fork", b"fork", "host_id", b"host_id", "import_path", b"import_path", "isolation", b"isolation", "replica", b"replica", "resources_json", b"resources_json", "runner_address", b"runner_address", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
