@@ -331,3 +331,17 @@ async def test_a_bad_list_to_delete_names_what_is_wrong(stage: Stage, body: dict
     assert response.status_code == 400
     assert response.json()["error"] == "ValidationException"
     assert f"'key': '{key}'" in response.json()["detail"]
+
+
+async def test_pages_that_take_for_ever_are_text(stage: Stage) -> None:
+    """Results that no library gets through, asked for together with one that is short: each is there, as it can be."""
+    bodies = {"HTML": "<div>" * 32_000, "Markdown": "[" * 150_000}
+    results = [json.dumps({kind: {"body": body}}) for kind, body in (*bodies.items(), ("Markdown", "*short*"))]
+    fids = [stage.runner.add(job(stage.owner, "SUCCEEDED", result_json=result)) for result in results]
+
+    pages = await asyncio.gather(*(stage.alice.get(f"/outputs/html/{fid}", timeout=60) for fid in fids))
+
+    assert [200] * 3 == [page.status_code for page in pages]
+    assert "<pre>&lt;div&gt;&lt;div&gt;" in pages[0].text
+    assert "<pre>[[[[" in pages[1].text
+    assert "<em>short</em>" in pages[2].text
