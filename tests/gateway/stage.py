@@ -256,9 +256,9 @@ async def staged(folder: pathlib.Path) -> AsyncIterator[Stage]:
         config = EdgeConfig(port=free_port(), **common)
         runner = Runner()  # type: ignore[abstract] # what the gateway's read side does not call is not there
         registry = Registry()  # type: ignore[abstract]
-        auth = await run(authenticated(config, "runner"))
-        addresses = (config.runner_address, config.registry_address)
-        for address, (names, register) in zip(addresses, _servers(runner, registry), strict=True):
+        addresses = {"runner": config.runner_address, "registry": config.registry_address}
+        for (service, address), (names, register) in zip(addresses.items(), _servers(runner, registry), strict=True):
+            auth = await run(authenticated(config, service))
             await run(serve(address, names, register, auth, grace_s=0.0))
         await run(gateway_app.running(config))
         jwks = await envoy.fetch_jwks(config.peer("auth"), DEADLINE_S)
