@@ -5,6 +5,7 @@ mesh's secret (`meshkit.identity`).  Servicers check no roles; they ask `caller(
 """
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
@@ -61,6 +62,12 @@ class Auth(AroundInterceptor):
         self._named = named
         self._mark = whence.mark(secret)
         self._policies: dict[str, tuple[options_pb2.Rule, Finder]] = {}
+
+    def for_another_server(self) -> "Auth":
+        """Return the same for a server beside the one that has this: what is kept of its handlers is its own."""
+        other = copy.copy(self)
+        other._wrapped = {}
+        return other
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:

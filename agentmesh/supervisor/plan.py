@@ -71,6 +71,18 @@ class ChildSpec:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The folders of one run."""
+
+    inside: pathlib.Path
+    """For the sockets of services, which no job has a reason to open."""
+    door: pathlib.Path
+    """For the one socket that hosts dial."""
+    jobs: pathlib.Path
+    """For what jobs write."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that is settled before the first child starts."""
 
@@ -95,25 +107,27 @@ def settled(options: Options, secrets: Mapping[str, str] = types.MappingProxyTyp
     with contextlib.ExitStack() as stack:
         jobs = stack.enter_context(_owned(options.data_dir))
         try:
-            inside = stack.enter_context(sockets.folder())
+            inside, door = stack.enter_context(sockets.folder()), stack.enter_context(sockets.folder())
             port = _front_port(options, host, stack)
             native = native_ports(options, os.environ)
             _check_native(native, options.host, host, port)
         except (ports.PortsExhausted, sockets.NoFolder) as error:
             raise UsageError(str(error)) from error
-        yield dataclasses.replace(make(options, host, port, inside, jobs, native), secrets=secrets)
+        yield dataclasses.replace(
+            make(options, host, port, Places(inside=inside, door=door, jobs=jobs), native), secrets=secrets
+        )
 
 
-def make(
-    options: Options, host: str, port: int, inside: pathlib.Path, jobs: pathlib.Path, native: Mapping[str, int]
-) -> Plan:
-    """Return the plan for this front door: the sockets of what is behind it are `inside`, and `jobs` write there.
+def make(options: Options, host: str, port: int, places: Places, native: Mapping[str, int]) -> Plan:
+    """Return the plan for this front door.
 
     `native` are ports that the front door listens on, too, by dialect.
     """
     probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
-    addresses = {name: f"unix:{inside}/{name}.sock" for name, service in SERVICES.items() if service.probe == "grpc"}
-    nursery = str(inside / "nursery.sock")
+    addresses = {
+        name: f"unix:{places.inside}/{name}.sock" for name, service in SERVICES.items() if service.probe == "grpc"
+    }
+    nursery = str(places.inside / "nursery.sock")
     addresses.update(nursery=nursery, edge=f"{probe_url}/health")
     children = tuple(
         ChildSpec(name=name, service=service, address=addresses[name]) for name, service in SERVICES.items()
@@ -121,13 +135,14 @@ def make(
     env = dict(
         handing.of_services(os.environ),
         AGENTMESH_DATA_DIR=str(options.data_dir.resolve()),
-        AGENTMESH_SOCKETS_DIR=str(inside),
+        AGENTMESH_SOCKETS_DIR=str(places.inside),
+        AGENTMESH_HOSTS_ADDRESS=f"unix:{places.door}/runner.sock",
         AGENTMESH_HOST=host,
         # What people type is a name of the mesh, whichever address it has.
         AGENTMESH_ALLOWED_HOSTS=",".join(filter(None, (os.environ.get(ALLOWED_HOSTS), options.host))),
         AGENTMESH_PORT=str(port),
         AGENTMESH_NURSERY=nursery,
-        AGENTMESH_JOBS_DIR=str(jobs),
+        AGENTMESH_JOBS_DIR=str(places.jobs),
         AGENTMESH_LOG_LEVEL=options.log_level,
         AGENTMESH_GRACE_S="1.5",
         # glibc raises this by itself after the first large block, and then keeps in its heap what argon2 needs for a
@@ -135,8 +150,10 @@ def make(
         MALLOC_MMAP_THRESHOLD_=os.environ.get("MALLOC_MMAP_THRESHOLD_", "1048576"),
         PYTHONUNBUFFERED="1",
     )
-    for name in (*SERVICES, "web"):  # everything is in that folder
+    for name in (*SERVICES, "web"):  # everything is in that folder, where nothing is TLS
         env.pop(f"AGENTMESH_{name.upper()}_ADDRESS", None)
+    for name in ("CA", "CERT", "KEY"):
+        env.pop(f"AGENTMESH_TLS_{name}", None)
     if native:
         env[NATIVE] = json.dumps(native)
     if options.examples:

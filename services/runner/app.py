@@ -18,6 +18,7 @@ from mesh.runner.v1 import (
 )
 
 from meshkit import client, endpoints, identity, observability
+from meshkit.access import Auth
 from meshkit.bus import MemoryBus
 from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
@@ -63,10 +64,11 @@ from services.runner.tails import Tails
 from services.runner.targets import Targets
 from services.runner.turns import Turns
 
+HOSTS = "mesh.runner.v1.HostService"
 SERVICES = (
     "mesh.runner.v1.JobService",
     "mesh.runner.v1.AppService",
-    "mesh.runner.v1.HostService",
+    HOSTS,
     "mesh.runner.v1.LockService",
     "mesh.runner.v1.ConversationService",
     "mesh.runner.v1.MemoryService",
@@ -138,6 +140,7 @@ async def running(
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
             _register_records(server, store, requests, shares, now)
 
+        door = await stack.enter_async_context(_door(config, hosted, auth))
         port = await stack.enter_async_context(
             serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires)
         )
@@ -146,7 +149,7 @@ async def running(
         stack.callback(stopping.set)
         works = {
             **_works(dispatcher, retries, locks, billing, requests),
-            "placement": apps.run(_reached(config, port), placement.events()),
+            "placement": apps.run(door, placement.events()),
             "leases": apps.expire_leases(),
         }
         for name, work in works.items():
@@ -171,9 +174,19 @@ async def _store(
     return store
 
 
-def _reached(config: Config, port: int) -> str:
-    """Return where hosts reach the runner."""
-    return f"{config.runner_address.rpartition(':')[0]}:{port}" if port else endpoints.whole(config.runner_address)
+@contextlib.asynccontextmanager
+async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterator[str]:
+    """Listen for the hosts of this machine; yield the address that they dial.
+
+    What is confined reaches this socket at most, and by it no other service than theirs.
+    """
+
+    def register(server: object) -> None:
+        host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
+
+    served = serve(config.hosts_address, (HOSTS,), register, auth.for_another_server(), grace_s=config.grace_s)
+    async with served as port:
+        yield f"{config.hosts_address.rpartition(':')[0]}:{port}" if port else endpoints.whole(config.hosts_address)
 
 
 def _works(

@@ -8,8 +8,10 @@ import stat
 import time
 from urllib.parse import urlsplit
 
+import grpc
 import psutil
 import pytest
+from mesh.runner.v1 import host_pb2_grpc, job_pb2, job_pb2_grpc
 
 from agentmesh.testing import Mesh
 from tests.mesh_wide import meshes
@@ -50,6 +52,23 @@ def test_what_is_behind_it_is_in_a_folder_of_the_meshs_user(mesh: Mesh) -> None:
                     probe.connect(str(path))
                 with pytest.raises(PermissionError):
                     probe.bind(str(path.with_name("mine.sock")))
+
+
+async def test_hosts_have_a_door_of_their_own(mesh: Mesh) -> None:
+    """In a folder of its own, with no other service behind it than theirs."""
+    door = meshes.child(mesh, "services.runner").environ()["AGENTMESH_HOSTS_ADDRESS"]
+    path = pathlib.Path(door.removeprefix("unix:"))
+    assert ["runner.sock"] == os.listdir(path.parent)
+    assert 0o700 == stat.S_IMODE(path.parent.stat().st_mode)
+    async with grpc.aio.insecure_channel(door) as channel:
+        stub = job_pb2_grpc.JobServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ListJobs(job_pb2.ListJobsRequest(), timeout=30)
+        assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
+        attached = host_pb2_grpc.HostServiceStub(channel).Attach(timeout=30)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await attached.read()
+        assert grpc.StatusCode.PERMISSION_DENIED == caught.value.code()
 
 
 def test_a_service_that_restarts_leaves_its_place_to_nobody(mesh: Mesh) -> None:

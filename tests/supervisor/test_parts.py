@@ -182,8 +182,13 @@ def test_the_sockets_of_a_mesh_are_in_a_folder_of_its_own_user_for_as_long_as_it
         assert os.geteuid() == folder.stat().st_uid
         inside = [spec.address for spec in settled.children if spec.service.probe == "grpc"]
         assert all(address.startswith(f"unix:{folder}/") and len(address) < 100 for address in inside)
-        assert not [name for name in settled.env if name.startswith("AGENTMESH_") and name.endswith("_ADDRESS")]
+        (door,) = [name for name in settled.env if name.startswith("AGENTMESH_") and name.endswith("_ADDRESS")]
+        assert "AGENTMESH_HOSTS_ADDRESS" == door
+        outside = pathlib.Path(settled.env[door].removeprefix("unix:")).parent
+        assert outside != folder
+        assert 0o40700 == outside.stat().st_mode
     assert not folder.exists()
+    assert not outside.exists()
 
 
 def test_the_folder_of_a_killed_mesh_is_removed_by_the_next(
@@ -271,7 +276,7 @@ def test_native_ports_are_told_to_the_front_door(
     """Those of the documents, or those that the environment names; none unless they are asked for."""
     options = plan.Options(data_dir=tmp_path, native_ports=asked, port=0)
     native = plan.native_ports(options, {"AGENTMESH_NATIVE_PORTS": said})
-    told = plan.make(options, "127.0.0.1", 3370, tmp_path, tmp_path, native)
+    told = plan.make(options, "127.0.0.1", 3370, plan.Places(inside=tmp_path, door=tmp_path, jobs=tmp_path), native)
 
     assert ports == native
     assert ports == json.loads(told.env.get("AGENTMESH_NATIVE_PORTS", "{}"))
@@ -293,6 +298,6 @@ def test_the_name_that_was_typed_is_one_of_the_mesh(
     if before is not None:
         monkeypatch.setenv(plan.ALLOWED_HOSTS, before)
     asked = plan.Options(data_dir=tmp_path, host="mesh.lan")
-    made = plan.make(asked, "127.0.0.1", 3370, tmp_path, tmp_path, {})
+    made = plan.make(asked, "127.0.0.1", 3370, plan.Places(inside=tmp_path, door=tmp_path, jobs=tmp_path), {})
 
     assert told == made.env["AGENTMESH_ALLOWED_HOSTS"]

@@ -50,7 +50,7 @@ class HostSpec(_message.Message):
     import_path: _builtins.str
     """`package.module:attribute`."""
     runner_address: _builtins.str
-    """`host:port` of the runner, which it dials."""
+    """Of the runner, which it dials: `unix:/PATH`, the one socket of the mesh that a host needs, or `host:port`."""
     runtime_env_json: _builtins.str
     """The bootstrap's, as a JSON object: `env_vars`, `working_dir` and `py_modules` are used."""
     fork: _builtins.bool
