@@ -56,6 +56,7 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
         self.hung_up: dict[str, asyncio.Event] = {}
         """Set when a watch is cancelled."""
         self.apps: dict[str, App] = {}
+        self.placed: list[app_pb2.App] = []
         self.called: list[app_pb2.CallAppRequest] = []
         self.listed: list[job_pb2.ListJobsRequest] = []
         self.counts: dict[str, int] = {}
@@ -146,6 +147,9 @@ class Runner(job_pb2_grpc.JobServiceServicer, app_pb2_grpc.AppServiceServicer):
         detail = str(said.get("detail", ""))
         kind = Invalid if 400 <= response.status < 500 else Internal
         raise kind(detail, http_status=str(response.status))
+
+    async def ListApps(self, request: app_pb2.ListAppsRequest, context: Any) -> app_pb2.ListAppsResponse:
+        return app_pb2.ListAppsResponse(apps=self.placed)
 
     async def CallApp(self, request: app_pb2.CallAppRequest, context: Any) -> app_pb2.CallAppResponse:
         self.called.append(request)

@@ -1,8 +1,10 @@
 """Whether the runtime says truly that it takes tasks, and how many requests it takes."""
 
+import asyncio
 import pathlib
 
 import pytest
+from mesh.runner.v1 import app_pb2
 
 from tests.gateway import stack
 from tests.gateway.dialects.koda.people import Koda
@@ -23,6 +25,31 @@ async def test_a_runtime_without_workers_is_not_ready(stage: Stage, path: str) -
     assert not body["checks"]["workers"]["ok"]
     assert "workers" in body["reason"]
     assert 200 == (await stage.nobody.get("/api/runtime/live")).status_code
+
+
+async def test_it_is_ready_for_as_long_as_a_worker_takes_tasks(stage: Stage) -> None:
+    """Not while the last one leaves or is lost, nor before the first has come."""
+    states = [
+        (app_pb2.APP_STATE_STARTING, 0, False),
+        (app_pb2.APP_STATE_RUNNING, 1, True),
+        (app_pb2.APP_STATE_RUNNING, 0, False),  # it drains: what runs goes on, and nothing new is taken
+        (app_pb2.APP_STATE_OUTDATED, 2, True),
+        (app_pb2.APP_STATE_UNHEALTHY, 0, False),
+        (app_pb2.APP_STATE_RUNNING, 1, True),
+        (app_pb2.APP_STATE_FAILED, 0, False),
+    ]
+    for state, ready_count, serves in states:
+        stage.runner.placed = [app_pb2.App(name="apps/agents", state=state, ready_count=ready_count)]
+        async with asyncio.timeout(stack.DEADLINE_S):
+            while True:
+                answer = await stage.nobody.get("/api/runtime/ready")
+                body = answer.json()
+                if serves == body["checks"]["workers"]["ok"]:
+                    break
+                await asyncio.sleep(0.1)  # between two tries: it is asked anew twice a second, and requests are counted
+        assert (503 if body["reason"] else 200) == answer.status_code
+        assert serves == ("workers" not in (body["reason"] or ""))
+    stage.runner.placed = []
 
 
 async def test_the_bucket_is_as_large_as_the_operator_says(tmp_path: pathlib.Path) -> None:
