@@ -28,6 +28,7 @@ class AuthMesh:
         self.auth = pb_grpc.AuthServiceStub(channel)
         self.users = pb_grpc.UserServiceStub(channel)
         self.port = port
+        self.secret = secret
         self.badge: Metadata = ((SERVICE_HEADER, identity.sign(secret, "service:runner", "auth")),)
 
     async def sign_in(self, login: str = "admin", password: str = "admin", ttl_s: int = 0) -> pb.Tokens:

@@ -10,6 +10,8 @@ import grpc
 from mesh.payments.v1 import payments_pb2 as pb
 from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
+from meshkit import identity
+from meshkit.principal import Principal
 from services.payments import app
 from services.payments.config import Config
 from services.payments.domain.pace import Pace
@@ -34,14 +36,19 @@ class Stand:
     @property
     def badge(self) -> Metadata:
         """What the runner calls with."""
-        return self.auth.badge
+        return self.badge_for("")
+
+    def badge_for(self, user: str) -> Metadata:
+        """Return what the runner calls with for `users/{uuid}`; empty for its own sake."""
+        badge = identity.sign(self.auth.secret, "service:runner", "payments", user=Principal(user=user))
+        return ((identity.SERVICE_HEADER, badge),)
 
     async def add_users(self) -> None:
         """Sign the admin in; add two users and sign them in."""
         self.tokens["admin"] = bearer(await self.auth.sign_in())
         for login in ("ada", "bob"):
             self.owners[login] = (await self.auth.add_user(login)).name
-            self.tokens[login] = bearer(await self.auth.sign_in(login, "pw"))
+            self.tokens[login] = bearer(await self.auth.sign_in(login, "a good one"))
 
     async def create(self, number: int = 1, owner: str = "ada", **given: Any) -> pb.Payment:
         """Create the payment of a job, as the runner does."""

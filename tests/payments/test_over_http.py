@@ -17,13 +17,11 @@ import pytest
 import pytest_asyncio
 from mesh.payments.v1 import payments_pb2 as pb
 
-from meshkit import identity
 from meshkit.errors import FailedPrecondition
-from meshkit.identity import SERVICE_HEADER
 from services.payments import app
 from services.payments.config import Config
 from services.payments.domain import MINUTE_MS
-from tests.auth.helpers import Metadata, refused
+from tests.auth.helpers import refused
 from tests.gateway import stack
 from tests.payments.escrows import Escrows
 from tests.payments.stand import Stand
@@ -36,7 +34,7 @@ RESULT = "ab" * 32
 class _Auth:
     """What a `Stand` needs of an auth service that runs elsewhere."""
 
-    badge: Metadata
+    secret: bytes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,12 +99,11 @@ def configured(folder: pathlib.Path, edge: stack.Edge, token: str = "dev") -> Co
 @contextlib.asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Stand]:
     """Run the service under test for the length of the block."""
-    badge = ((SERVICE_HEADER, identity.sign(config.secret, "service:runner", "payments")),)
     async with (
         app.running(config, stopping=asyncio.Event()) as port,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
-        yield Stand(_Auth(badge), port, channel, Escrows())  # type: ignore[arg-type]
+        yield Stand(_Auth(config.secret), port, channel, Escrows())  # type: ignore[arg-type]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -138,9 +135,8 @@ async def test_the_way_it_should_go(pair: Pair) -> None:
 async def test_the_embedded_ledger_is_the_same(pair: Pair) -> None:
     """The other mesh's own payments service has it in its process: one purchaser's API, one life of a payment."""
     config = pair.edge.config
-    badge = ((SERVICE_HEADER, identity.sign(config.secret, "service:runner", "payments")),)
     async with grpc.aio.insecure_channel(config.payments_address) as channel:
-        stand = Stand(_Auth(badge), 0, channel, Escrows())  # type: ignore[arg-type]
+        stand = Stand(_Auth(config.secret), 0, channel, Escrows())  # type: ignore[arg-type]
         made = await stand.create(80)
         await pair.buy(made)
         await stand.until_state(made.name, "FUNDS_LOCKED")

@@ -109,8 +109,7 @@ async def test_a_payment_is_its_owners(stand: Stand) -> None:
     request = pb.GetPaymentRequest(name=made.name)
     for metadata in (stand.tokens["ada"], stand.tokens["admin"], stand.badge):
         assert made == await stand.payments.GetPayment(request, metadata=metadata, timeout=5)
-    for_bob = (*stand.badge, *stand.tokens["bob"])
-    for metadata in (stand.tokens["bob"], for_bob):
+    for metadata in (stand.tokens["bob"], stand.badge_for(stand.owners["bob"])):
         await refused(NotFound, stand.payments.GetPayment(request, metadata=metadata, timeout=5))
         watch = stand.payments.WatchPayment(pb.WatchPaymentRequest(name=made.name), metadata=metadata, timeout=5)
         await refused(NotFound, watch.read())
