@@ -7,6 +7,7 @@ import pydantic
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from meshkit import endpoints
 from meshkit.service import Address, Settings, socket_of
 
 Tier = Literal["enterprise", "pro", "free", "sandbox", "nobody"]
@@ -111,7 +112,18 @@ class EdgeConfig(Config):
     """Write a line per failed request (5xx) to stderr.  Queries are left out: they may hold a password."""
 
     admin_port: int = Field(default=0, ge=0, le=65535)
-    """A loopback port for Envoy's own statistics; 0 switches the admin interface off."""
+    """A loopback port for Envoy's own statistics and controls, by which any user of this machine can stop the front
+    door; 0 for none."""
+
+    admin_address: str = ""
+    """A socket for the same, `unix:PATH`, which is our user's alone; empty for none."""
+
+    @pydantic.field_validator("admin_address")
+    @classmethod
+    def _a_socket(cls, address: str) -> str:
+        if address and not endpoints.parse(address).private:
+            raise ValueError("must be unix:PATH; AGENTMESH_ADMIN_PORT names a port")
+        return address
 
     start_timeout_s: float = Field(default=30.0, gt=0)
     """How long to wait for the auth service's keys."""

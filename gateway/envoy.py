@@ -10,7 +10,7 @@ from gateway.dialects import DIALECTS
 from gateway.edge import contract
 from gateway.edge.bootstrap import render
 from gateway.edge.envoy import command, fetch_jwks, write_private
-from meshkit import whence
+from meshkit import endpoints, whence
 
 
 def main() -> None:
@@ -19,6 +19,9 @@ def main() -> None:
     try:
         if config.wires.tls is not None:
             config.wires.tls.check("edge")
+        if config.admin_address:
+            with endpoints.taking(endpoints.parse(config.admin_address)):
+                pass  # Envoy binds to it; the folder is ours alone now, and nobody is there
         jwks_json = asyncio.run(fetch_jwks(config.peer("auth"), config.start_timeout_s))
         path = config.data_dir / "envoy" / "bootstrap.json"
         descriptors = contract.without_comments(contract.descriptors())

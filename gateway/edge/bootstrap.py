@@ -44,7 +44,9 @@ def render(
         },
         "overload_manager": overload.manager(config),
     }
-    if config.admin_port:
+    if config.admin_address:
+        bootstrap["admin"] = {"address": clusters.own_socket(config.admin_address)}
+    elif config.admin_port:
         bootstrap["admin"] = {"address": clusters.address(f"127.0.0.1:{config.admin_port}")}
     else:  # nobody can read them: save the memory
         bootstrap["stats_config"] = {"stats_matcher": {"reject_all": True}}

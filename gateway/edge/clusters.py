@@ -46,6 +46,11 @@ def address(text: str) -> dict[str, Any]:
     return {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
 
 
+def own_socket(text: str) -> dict[str, Any]:
+    """Return a unix socket that Envoy listens at, and nobody but its user opens."""
+    return {"pipe": {**address(text)["pipe"], "mode": 0o600}}
+
+
 def _is_name(text: str) -> bool:
     endpoint = endpoints.parse(text)
     if isinstance(endpoint, endpoints.Unix):

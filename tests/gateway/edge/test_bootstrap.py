@@ -202,6 +202,8 @@ def test_what_is_switched_off_is_not_there() -> None:
 
 def test_the_admin_interface_is_for_this_machine() -> None:
     """Wherever the edge itself listens."""
+    with pytest.raises(ValueError, match="must be unix:PATH"):
+        EdgeConfig(admin_address="127.0.0.1:13371")
     config = rendered(admin_port=13371, host="0.0.0.0")
 
     assert config["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 13371}

@@ -5,11 +5,14 @@ import asyncio.subprocess
 import os
 import pathlib
 import signal
+import stat
 import sys
+import tempfile
 from typing import Any
 
 import grpc
 import httpx
+import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.auth import app as auth_app
@@ -58,6 +61,42 @@ async def test_they_serve_and_end_when_told(tmp_path: pathlib.Path) -> None:
     assert status == 401
     assert mode == 0o600
     assert codes == [0, 0]
+
+
+async def test_by_default_they_meet_at_sockets_in_the_data_directory() -> None:
+    """Nothing is said but where that is: no port is opened but the front door's, and Envoy's controls if one asks."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="am-") as name:
+        folder = pathlib.Path(name)
+        admin = folder / "own" / "admin.sock"
+        settings = {"data_dir": folder, "port": port, "admin_address": f"unix:{admin}"}
+        processes = [await start(module, **settings) for module in ("services.auth", "gateway", "gateway.envoy")]
+        try:
+            status = await until_answered(f"http://127.0.0.1:{port}/role", processes[-1])
+            async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(admin))) as http:
+                stats = await http.get("http://envoy/ready")
+            mode = stat.S_IMODE(admin.stat().st_mode)
+            there = {path.name for path in (folder / "sockets").iterdir()}
+            listening = {
+                connection.laddr.port
+                for process in processes
+                for connection in psutil.Process(process.pid).net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            }
+            second = await start("services.auth", **settings)
+            refused = await asyncio.wait_for(second.wait(), DEADLINE_S)
+        finally:
+            for process in processes:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    assert 401 == status
+    assert 200 == stats.status_code
+    assert 0o600 == mode
+    assert {"auth.sock", "gateway.sock", "web.sock"} == there
+    assert {port} == listening
+    assert 1 == refused, "another process has its place"
 
 
 async def until_answered(url: str, process: asyncio.subprocess.Process) -> int:
