@@ -148,9 +148,10 @@ async def running(
         stack.callback(bus.close)
         stack.callback(stopping.set)
         works = {
-            **_works(dispatcher, retries, locks, billing, requests),
+            **_works(dispatcher, retries, billing, requests),
             "placement": apps.run(door, placement.events()),
             "leases": apps.expire_leases(),
+            "locks": _expire(locks, apps),
         }
         for name, work in works.items():
             await stack.enter_async_context(background(work, name, stopping))
@@ -190,17 +191,22 @@ async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterat
 
 
 def _works(
-    dispatcher: Dispatcher, retries: Retries, locks: Locks, billing: Billing, requests: Requests
+    dispatcher: Dispatcher, retries: Retries, billing: Billing, requests: Requests
 ) -> dict[str, Coroutine[Any, Any, None]]:
     """Return what goes on beside the calls, by name."""
     return {
         "queue": dispatcher.run(),
         "retries": retries.run(),
-        "locks": lasting(locks.expire),
         "payments": lasting(billing.run),
         "payment-news": lasting(billing.tell),
         "requests": lasting(requests.forget),
     }
+
+
+async def _expire(locks: Locks, apps: Apps) -> None:
+    """End locks at their time, but not before jobs whose host was lost with us are known to wait without one."""
+    await apps.until_resumed()
+    await lasting(locks.expire)
 
 
 async def _registry(

@@ -235,6 +235,10 @@ class Apps:
                     if link.host_id not in event.host_ids:
                         await self.host_exited(link.host_id, "was lost")
 
+    async def until_resumed(self) -> None:
+        """Wait, as long as it takes, until what was placed and what hosts hold is known after our start."""
+        await self._resumed.wait()
+
     async def _until_resumed(self) -> None:
         try:
             async with asyncio.timeout(_RESUME_S):

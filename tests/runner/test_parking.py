@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pathlib
+import time
 
 import pytest
 from mesh.runner.v1 import app_pb2, job_pb2, lock_pb2
@@ -88,6 +89,20 @@ async def test_a_question_that_nobody_answers_expires_as_ever(tmp_path: pathlib.
     assert job_pb2.JOB_STATE_FAILED == done.state
     assert "nobody answered lock 'greeting' in time" in done.error
     assert ["error", "status"] == kinds(events)[-2:]
+
+
+async def test_a_question_may_expire_while_the_runner_is_down(tmp_path: pathlib.Path) -> None:
+    """Then, too, its job hears of that: it waited, and is not lost with its host."""
+    async with stack(tmp_path) as mesh:
+        await deploy(mesh)
+        job = await mesh.create(timeout=600)
+        await mesh.open_locks(job)
+
+    async with stack(tmp_path, now=lambda: time.time() + 3600) as mesh:
+        await mesh.events(job)
+        done = await mesh.get(job)
+
+    assert "nobody answered lock 'greeting' in time" in done.error
 
 
 async def test_a_parked_job_can_be_stopped_at_once(tmp_path: pathlib.Path) -> None:
