@@ -21,8 +21,8 @@ def running(data_dir: pathlib.Path, *, examples: bool = False, env: Mapping[str,
         yield mesh
         everybody = [psutil.Process(mesh.process.pid), *psutil.Process(mesh.process.pid).children(recursive=True)]
         mesh.process.terminate()
-        _, alive = psutil.wait_procs(everybody, timeout=10)
-        assert mesh.process.wait(timeout=10) == 0, mesh.log()[-5000:]
+        _, alive = psutil.wait_procs(everybody, timeout=30)
+        assert mesh.process.wait(timeout=30) == 0, mesh.log()[-5000:]
         assert not alive, f"the mesh left processes: {alive}\n{mesh.log()[-5000:]}"
 
 

@@ -174,7 +174,7 @@ def lead(world: World, stage: str, victim: psutil.Process, gate: pathlib.Path, *
     def at(this: str) -> None:
         if this == stage:
             victim.kill()
-            psutil.wait_procs([victim], timeout=10)
+            psutil.wait_procs([victim], timeout=30)
 
     if stage == "created":  # the ledger has heard of it, and we have not heard back
         world.fault("payment", ledger_pb2.LEDGER_FAULT_KIND_LOST, delay_s=2.5)

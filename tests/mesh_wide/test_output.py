@@ -129,7 +129,7 @@ def test_cancel_leaves_no_process(admin: Panel, jobs: Jobs, path: str) -> None:
     told = admin.first(fid, "result").typed["dict"]
     processes = [psutil.Process(pid) for pid in told.values()]
     assert jobs.cancel(fid).state == job_pb2.JOB_STATE_CANCELLED
-    _, alive = psutil.wait_procs(processes, timeout=2)
+    _, alive = psutil.wait_procs(processes, timeout=30)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 

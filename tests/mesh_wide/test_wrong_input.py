@@ -195,7 +195,7 @@ def test_head_has_no_body(mesh: Mesh, admin: Panel, path: str) -> None:
     """The answer to HEAD ends with its headers: a body would be read as the next answer (RFC 9110 §9.3.2)."""
     url = httpx.URL(mesh.url)
     lines = (f"HEAD {path} HTTP/1.1", f"host: {url.host}", f"KODOSUMI_API_KEY: {admin.token}", "connection: close")
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port or 80), timeout=30) as connection:
         connection.sendall("\r\n".join((*lines, "", "")).encode())
         received = b""
         while chunk := connection.recv(65536):

@@ -72,13 +72,13 @@ class Mesh:
             display_name=display_name,
         )
         request = pb.SaveExposeRequest(expose=expose, original_name=original_name, request_id=request_id)
-        saved: pb.Expose = await self.exposes.SaveExpose(request, metadata=self.operator, timeout=20)
+        saved: pb.Expose = await self.exposes.SaveExpose(request, metadata=self.operator, timeout=30)
         return saved
 
     async def get(self, name: str) -> pb.Expose:
         """Return an expose as an operator."""
         request = pb.GetExposeRequest(name=f"exposes/{name}")
-        expose: pb.Expose = await self.exposes.GetExpose(request, metadata=self.operator, timeout=20)
+        expose: pb.Expose = await self.exposes.GetExpose(request, metadata=self.operator, timeout=30)
         return expose
 
     async def boot(self, *, force: bool = False) -> list[pb.BootEvent]:
@@ -99,17 +99,17 @@ class Mesh:
     async def delete(self, name: str) -> None:
         """Delete an expose as an operator."""
         request = pb.DeleteExposeRequest(name=f"exposes/{name}")
-        await self.exposes.DeleteExpose(request, metadata=self.operator, timeout=20)
+        await self.exposes.DeleteExpose(request, metadata=self.operator, timeout=30)
 
     async def list_flows(self, query: str = "", page_size: int = 0, page_token: str = "") -> pb.ListFlowsResponse:
         """Return a page of flows, as an ordinary user."""
         request = pb.ListFlowsRequest(query=query, page_size=page_size, page_token=page_token)
-        answer: pb.ListFlowsResponse = await self.flows.ListFlows(request, metadata=self.user, timeout=20)
+        answer: pb.ListFlowsResponse = await self.flows.ListFlows(request, metadata=self.user, timeout=30)
         return answer
 
     async def get_flow(self, name: str) -> pb.Flow:
         """Return a flow, as an ordinary user."""
-        flow: pb.Flow = await self.flows.GetFlow(pb.GetFlowRequest(name=name), metadata=self.user, timeout=20)
+        flow: pb.Flow = await self.flows.GetFlow(pb.GetFlowRequest(name=name), metadata=self.user, timeout=30)
         return flow
 
 

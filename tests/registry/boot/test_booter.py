@@ -464,7 +464,7 @@ async def test_a_registry_that_ends_ends_its_boot(peers: Peers) -> None:
             await mesh.save("shop", "import_path: shop:app")
             channel = await outer.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{mesh.port}"))
             stub = pb_grpc.BootServiceStub(channel)
-            call = stub.StartBoot(pb.StartBootRequest(), metadata=mesh.operator, timeout=20)
+            call = stub.StartBoot(pb.StartBootRequest(), metadata=mesh.operator, timeout=30)
             await module.loading.wait()
         events = [event async for event in call]
 

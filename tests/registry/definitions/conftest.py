@@ -36,7 +36,7 @@ class Caller:
         service, _, name = method.partition(".")
         for module in (agent_pb2_grpc, crew_pb2_grpc, tool_pb2_grpc, definition_pb2_grpc):
             if stub := getattr(module, f"{service}Stub", None):
-                return await getattr(stub(self.channel), name)(request, metadata=self.metadata, timeout=20)
+                return await getattr(stub(self.channel), name)(request, metadata=self.metadata, timeout=30)
         raise LookupError(service)
 
     async def agent(self, display_name: str = "Atlas", **fields: Any) -> agent_pb2.Agent:
