@@ -27,8 +27,8 @@ Seen = tuple[int, Any]
 """The number of an event, and how it was shown."""
 Way = Callable[[Kasal, str, int], AsyncGenerator[Seen, None]]
 """Yields what follows an event of a job, by its id, to its end."""
-STEPS = 8
-"""Tasks of the crew: some two hundred events."""
+STEPS = 6
+"""Tasks of the crew: some hundred and fifty events."""
 
 
 def bearer(user: Kasal) -> dict[str, str]:

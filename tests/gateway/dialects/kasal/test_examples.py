@@ -1,5 +1,6 @@
 """Every example of Kasal's document, sent as printed, in both bases; answers have every printed field, of its type."""
 
+import json
 import re
 from typing import Any
 
@@ -260,3 +261,8 @@ async def test_websocket(kasal: Kasal) -> None:
     assert like({"job_id": job_id, "progress": 65, "current_task": "Analyzing data"}, found["progress"])
     assert like({"job_id": job_id, "status": "completed", "result": "text"}, found["execution_complete"])
     assert {job_id} == {frame["job_id"] for frame in found.values()}
+    async with kasal.socket() as socket:
+        await socket.send(json.dumps({"type": "subscribe", "job_id": "job_qwerty123"}))
+        error = json.loads(await socket.recv())
+    assert like({"type": "error", "job_id": job_id, "message": "Rate limit exceeded", "code": "RATE_LIMIT"}, error)
+    assert ("error", "job_qwerty123", "NOT_FOUND") == (error["type"], error["job_id"], error["code"])
