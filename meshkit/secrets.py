@@ -31,7 +31,8 @@ _FORM = b"\x01"
 """Of what is sealed: this byte, the key's id, a nonce, and the text with its tag."""
 _ID_BYTES = 4
 _NONCE_BYTES = 12  # NIST SP 800-38D §8.2: 96 bits, random
-_MASK = "••••"
+MASK = "••••"
+"""What stands where a secret is not shown; sent back, it means what is kept."""
 
 
 class Secret:
@@ -57,13 +58,13 @@ class Secret:
     __hash__ = None  # type: ignore[assignment]  # a hash would be kept where nobody looks
 
     def __repr__(self) -> str:
-        return f"Secret({_MASK})"
+        return f"Secret({MASK})"
 
     def __str__(self) -> str:
-        return _MASK
+        return MASK
 
     def __format__(self, spec: str) -> str:
-        return _MASK
+        return MASK
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not to be written down")

@@ -19,7 +19,7 @@ import pathlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from meshkit import sqlite_files
@@ -40,8 +40,18 @@ _CLOSE = object()
 class Database:
     """A SQLite file with one writer thread.  Use `open` and `close`, both from the event loop's thread."""
 
-    def __init__(self, path: pathlib.Path, migrations: Sequence[str]) -> None:
-        """`migrations` are SQL scripts; the file remembers in `user_version` how many it has seen."""
+    def __init__(
+        self,
+        path: pathlib.Path,
+        migrations: Sequence[str],
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        """`migrations` are SQL scripts; the file remembers in `user_version` how many it has seen.
+
+        `functions` are what scripts may call beside SQL's own, by name; where a script has called one, nothing stays in
+        the file of what the rows were before.
+        """
+        self._functions = functions or {}
         self._path = path
         self._migrations = migrations
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -179,9 +189,16 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > len(self._migrations):
             raise sqlite3.DatabaseError(f"{self._path.name} was written by a newer version of agentmesh")
+        for name, function in self._functions.items():
+            connection.create_function(name, -1, function, deterministic=False)
+        is_scrubbed = False
         for number, script in enumerate(self._migrations[version:], start=version + 1):
             # On lines of their own: a script may end in a comment.
             connection.executescript(f"BEGIN IMMEDIATE;{script}\n;PRAGMA user_version={number};COMMIT;")
+            is_scrubbed = is_scrubbed or any(f"{name}(" in script for name in self._functions)
+        if version and is_scrubbed:  # free pages and the log have the old rows still
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _run(self) -> None:
         closing = False

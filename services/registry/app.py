@@ -22,6 +22,7 @@ from services.registry.boot.booter import Booter, Limits
 from services.registry.boot.probes import Probes, Rounds
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Runs
+from services.registry.bootstraps import Bootstraps, sealing
 from services.registry.catalogue.agents import Agents
 from services.registry.catalogue.board import Board
 from services.registry.catalogue.crews import Crews
@@ -85,10 +86,11 @@ async def running(
             probe_timeout_s=config.probe_timeout_s,
         )
         records = Records(store, now)
-        booter = Booter(apps, records, runs, limits)
+        bootstraps = Bootstraps(config.vault)
+        booter = Booter(apps, records, runs, bootstraps, limits)
         rounds = Rounds(records, apps, Probes(apps, timeout_s=config.look_timeout_s), every_s=config.look_s)
         await stack.enter_async_context(background(rounds.run(), "flow-rounds", stopping))
-        exposes, flows = Exposes(store, apps, now), Flows(store, apps)
+        exposes, flows = Exposes(store, apps, bootstraps, now), Flows(store, apps)
         board = Board(store, apps, bus, heartbeat_s=config.heartbeat_s)
         await stack.enter_async_context(background(apps.run(), "standings", stopping))
         await stack.enter_async_context(background(lasting(board.run), "flow-board", stopping))
@@ -125,7 +127,7 @@ def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[ExposeSto
     place = config.database
     if isinstance(place, Memory):
         return MemoryStore(), MemoryDefinitions()
-    database = Database(place.file("registry"), MIGRATIONS)
+    database = Database(place.file("registry"), MIGRATIONS, sealing(config.vault))
     database.open()
     stack.push_async_callback(database.close)
     return SqliteStore(database), SqliteDefinitions(database)

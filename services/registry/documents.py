@@ -24,7 +24,7 @@ _NODES_MAX = 20_000
 """Values a text may stand for once its aliases are followed: ten short lines of YAML can stand for billions."""
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """The safe loader, with an end to merges: `<<: [*a, *a]` over a few lines would stand for billions of entries."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
@@ -164,7 +164,7 @@ def _load(text: str, field: str, what: str) -> Any:
     if len(text) > TEXT_MAX:
         raise Invalid(f"{what} is too long", {field: [f"at most {TEXT_MAX} characters"]})
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""

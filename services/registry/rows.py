@@ -20,6 +20,7 @@ FIELDS = (
     "flows",
     "booted_etag",
     "failure",
+    "sealed",
 )
 """The columns of a row, in order."""
 

@@ -40,6 +40,7 @@ from services.runner.journal import Journal
 from services.runner.launches import Launches
 from services.runner.links import Hosts
 from services.runner.locks import Locks
+from services.runner.masking import Masks, sealing
 from services.runner.pace import Pace
 from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.registry import RegistryCatalogue
@@ -109,7 +110,8 @@ async def running(
         placement = LocalPlacement(config.nursery or await stack.enter_async_context(own_nursery()))
 
         tails, turns = Tails(store, bus), Turns()
-        journal = Journal(store, tails, hosts, turns, bus)
+        masks = Masks(config.vault)
+        journal = Journal(store, tails, hosts, turns, bus, masks)
         briefs = _briefs(config, store, definitions)
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
         retries = Retries(store, journal, dispatcher, bus, now)
@@ -117,16 +119,16 @@ async def running(
         jobs = Jobs(store, journal, dispatcher, hosts, shares, bus, cancel_grace_s=config.cancel_grace_s, now=now)
         if config.engine:
             dispatcher.open(engine.EXPOSE)  # its jobs wait for it, from the first moment on
-        requests, targets = Requests(store, now), Targets(definitions, store.conversations)
+        requests, targets = Requests(store, now, config.secret), Targets(definitions, store.conversations)
         patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
         locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
         badges = HostBadges(config.secret)
         hosting = Hosting(hosts, placement, _terms(config, badges))
-        apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, catalogue, hashes=config.hashes, shares=shares, now=now)
-        launches = Launches(store, apps, births, targets, requests, **patience, now=now)
-        calls = Calls(apps, births, requests, tasks, **patience)
+        apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, masks, lease_s=config.lease_s, now=now)
+        births = Births(dispatcher, catalogue, hashes=config.hashes, shares=shares, masks=masks, now=now)
+        launches = Launches(store, apps, births, targets, requests, **patience, masks=masks, now=now)
+        calls = Calls(apps, births, requests, tasks, **patience, masks=masks)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
         hosted = HostServicer(
@@ -167,7 +169,7 @@ async def _store(
     place = config.database
     if isinstance(place, Memory):
         return MemoryStore()
-    database = Database(place.file("runner"), MIGRATIONS)
+    database = Database(place.file("runner"), MIGRATIONS, sealing(config.vault))
     database.open()
     stack.push_async_callback(database.close)
     store = SqliteStore(database)

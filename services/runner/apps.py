@@ -11,7 +11,7 @@ import structlog
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import Invalid, NotFound, Unavailable
+from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable
 from meshkit.tasks import Tasks
 from services.runner import domain
 from services.runner.appstates import App, AppState
@@ -21,6 +21,7 @@ from services.runner.hosting import Hosting
 from services.runner.jobs import Jobs
 from services.runner.journal import APPS, QUEUE
 from services.runner.links import HostLost, Hosts, Link
+from services.runner.masking import Masks
 from services.runner.ports.placement import Exited, Present
 from services.runner.ports.store import AppStore, JobStore
 
@@ -44,6 +45,7 @@ class Apps:
         hosting: Hosting,
         bus: Bus,
         tasks: Tasks,
+        masks: Masks,
         *,
         lease_s: float,
         now: Callable[[], float] = time.time,
@@ -56,6 +58,7 @@ class Apps:
         self._hosting = hosting
         self._bus = bus
         self._tasks = tasks
+        self._masks = masks
         self._lease_s = lease_s
         self._now = now
         self._apps: dict[str, App] = {}
@@ -144,12 +147,13 @@ class Apps:
         plan = deployments.parse(placed.deployments_json)
         await self._until_resumed()
         async with self._lock(placed.expose):
+            self._masks.know(placed)
             host_ids = tuple(self._new_id(placed.expose) for _ in range(plan.replicas))
             app = App(dataclasses.replace(placed, host_ids=host_ids), plan.resources_json, seen_at=self._now())
             before = self._apps.get(placed.expose)
             serves = before is not None and bool(self._hosts.serving.get(placed.expose))
             if not serves:
-                await self._store.save_app(app.placed)
+                await self._store.save_app(self._masks.sealed_app(app.placed))
                 self._apps[placed.expose] = app
                 self._dispatcher.open(placed.expose)
                 await self._bus.publish(APPS)
@@ -158,7 +162,7 @@ class Apps:
             failed = next((answer for _, answer in loaded if answer.error), None)
             if failed is None:
                 try:
-                    await self._store.save_app(app.placed)
+                    await self._store.save_app(self._masks.sealed_app(app.placed))
                 except Unavailable:
                     await self._stop(loaded)
                     raise
@@ -187,7 +191,11 @@ class Apps:
         return await self.deploy(placed)
 
     async def _load(self, app: App, replica: int) -> tuple[Link, host_pb2.Loaded]:
-        return await self._hosting.start(app.placed, replica, self._address, app.resources_json)
+        link, loaded = await self._hosting.start(app.placed, replica, self._address, app.resources_json)
+        redactor = self._masks.of_app(app.expose)
+        if redactor and (loaded.error or loaded.detail):
+            loaded.error, loaded.detail = redactor.text(loaded.error), redactor.text(loaded.detail)
+        return link, loaded
 
     async def _replace(self, app: App, loaded: Sequence[tuple[Link, host_pb2.Loaded]]) -> None:
         """Let new hosts serve, and those before them finish what they run."""
@@ -248,11 +256,16 @@ class Apps:
 
     async def _resume(self, living: frozenset[str]) -> None:
         """After our own start take up what was placed, and what hosts hold."""
-        for placed in await self._store.apps():
-            plan = deployments.parse(placed.deployments_json)
-            app = App(placed, plan.resources_json, state=AppState.UNHEALTHY, message="its hosts are being restarted")
-            self._apps[placed.expose] = app
-            self._dispatcher.open(placed.expose)
+        for kept in await self._store.apps():
+            plan = deployments.parse(kept.deployments_json)
+            app = App(kept, plan.resources_json, state=AppState.UNHEALTHY, message="its hosts are being restarted")
+            self._apps[kept.expose] = app
+            self._dispatcher.open(kept.expose)
+            try:
+                placed = app.placed = self._masks.opened_app(kept)
+            except FailedPrecondition as error:  # the key of this mesh is another one now
+                app.state, app.message = AppState.FAILED, str(error)
+                continue
             for replica, host_id in enumerate(placed.host_ids):
                 if host_id in living:
                     link = self._hosting.expect(host_id, placed.expose)
@@ -326,7 +339,7 @@ class Apps:
             host_ids[replica] = host_id
             app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
             try:
-                await self._store.save_app(app.placed)
+                await self._store.save_app(self._masks.sealed_app(app.placed))
                 break
             except Unavailable:  # it cannot be written down now; a host that nobody has written down would be lost
                 await asyncio.sleep(_SAVE_AGAIN_S)

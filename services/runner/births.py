@@ -19,6 +19,7 @@ from meshkit.errors import Denied, Internal, Invalid, NotFound
 from meshkit.idempotency import Request
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Isolation, Job, State, Terms, ids, payments
+from services.runner.masking import Given, Masks
 from services.runner.ports.catalogue import Catalogue, Offer
 from services.runner.ports.store import TooManyOpen, TooMuchStored
 from services.runner.shares import Shares
@@ -75,9 +76,11 @@ class Births:
         *,
         hashes: str,
         shares: Shares,
+        masks: Masks,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._shares = shares
+        self._masks = masks
         self._dispatcher = dispatcher
         self._catalogue = catalogue
         self._hashes = hashes
@@ -105,13 +108,15 @@ class Births:
         request: Request | None = None,
         *,
         listed: Container[str] = (),
+        given: Callable[[str], Given] = lambda path: Given(),
     ) -> list[Job]:
         """Keep the jobs of a launch and hand them out; they are on disk when this returns, all or none.
 
-        `isolation` says of a flow's path what separates its jobs; `request` is kept with what it made; `listed` has the
-        paths of the flows that the app lists.  Raises `Internal` if a host does not keep to the protocol, `NotFound`
-        if a flow may not run, `Invalid` for a payment that cannot be asked for, `Denied` if the caller may not run it
-        free of charge, `Exhausted` if the owner's share is used up, and `AlreadyExists` if `request` was made before.
+        `isolation` says of a flow's path what separates its jobs, and `given` what is secret in what was sent for it;
+        `request` is kept with what it made; `listed` has the paths of the flows that the app lists.  Raises `Internal`
+        if a host does not keep to the protocol, `NotFound` if a flow may not run, `Invalid` for a payment that cannot
+        be asked for, `Denied` if the caller may not run it free of charge, `Exhausted` if the owner's share is used up,
+        and `AlreadyExists` if `request` was made before.
         """
         jobs = []
         for number, launch in enumerate(launches):
@@ -121,7 +126,8 @@ class Births:
             # The buyer's nonce and hash are of the job that was asked for, not of others that come with it.
             asked = order.payment if number == 0 else order.payment.for_another()
             terms = self._terms(offer, order, asked, launch.inputs_json)
-            jobs.append(self._job(launch, flow, order, isolation(launch.path), terms))
+            job = self._job(launch, flow, order, isolation(launch.path), terms)
+            jobs.append(self._masks.concealed(job, given(launch.path)))
         brief = order.plan.brief if order.plan is not None else b""
         try:
             shares = self._shares

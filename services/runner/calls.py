@@ -6,6 +6,8 @@ A handler may start jobs here as well; they are born as all others are.
 import asyncio
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Any
+from urllib.parse import parse_qs
 
 from mesh.runner.v1 import app_pb2, host_pb2
 
@@ -14,11 +16,13 @@ from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner.apps import Apps
 from services.runner.births import Births, Order
-from services.runner.launches import isolation_of
+from services.runner.launches import given_to, isolation_of
 from services.runner.links import Talk
+from services.runner.masking import Masks, sent_in
 from services.runner.requests import Requests
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
+_FIELDS_MAX = 10_000
 # The host gives up by itself; one that cannot is given up this much later.
 _ANSWER_MARGIN_S = 3.0
 
@@ -27,8 +31,17 @@ class Calls:
     """Sends requests to apps; what a handler launches is on disk before the answer goes back."""
 
     def __init__(
-        self, apps: Apps, births: Births, requests: Requests, tasks: Tasks, *, timeout_s: float, patience_s: float
+        self,
+        apps: Apps,
+        births: Births,
+        requests: Requests,
+        tasks: Tasks,
+        *,
+        timeout_s: float,
+        patience_s: float,
+        masks: Masks,
     ) -> None:
+        self._masks = masks
         self._apps = apps
         self._births = births
         self._requests = requests
@@ -136,7 +149,20 @@ class Calls:
     ) -> None:
         app = await self._apps.get(expose, self._patience_s)
         order = Order(owner=owner, expose=expose, base_url=request.base_url)
-        await self._births.bear(launches, order, functools.partial(isolation_of, app), once, listed=app.flows)
+        given = functools.partial(given_to, self._masks, app, _sent(request.body))
+        isolation = functools.partial(isolation_of, app)
+        await self._births.bear(launches, order, isolation, once, listed=app.flows, given=given)
+
+
+def _sent(body: bytes) -> Any:
+    """Return what the body of a request says, of JSON or of a form."""
+    said = sent_in(body)
+    if said is not None:
+        return said
+    try:
+        return parse_qs(body.decode(), max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        return None
 
 
 async def _pass_on(said: AsyncIterator[app_pb2.AppPart], talk: Talk) -> None:

@@ -216,15 +216,20 @@ class Dispatcher:
             job=f"jobs/{job.job_id}",
             epoch=job.epoch,
             entry_point=job.entry_point,
-            inputs_json=job.inputs_json,
-            inputs_blob=job.inputs_blob,
             owner=job.owner,
             base_url=job.base_url,
             isolation=ISOLATIONS[job.isolation],
             attempt=job.attempt + 1,
             conversation=job.conversation,
-            asked=[_asked(lock) for lock in asked],
         )
+        masks = self._journal.masks
+        try:
+            masks.tell(job, run)
+            run.asked.extend(_asked(lock, masks.answer(lock.lock_id, lock.result_json, lock.sealed)) for lock in asked)
+        except FailedPrecondition as error:  # the key of this mesh is another one now
+            lost = End(state=State.FAILED, reason=Reason.ERROR, error=str(error))
+            self._tasks.spawn(self._end(job.job_id, lost), f"end-{job.job_id}")
+            return
         if job.is_defined:
             self._tasks.spawn(self._brief(job, run, link), f"brief-{job.job_id}")
         else:
@@ -264,11 +269,11 @@ class Dispatcher:
             await self._journal.insist(job_id, lambda job: domain.end(job, end, self._now()))
 
 
-def _asked(lock: Lock) -> host_pb2.AskedLock:
+def _asked(lock: Lock, result_json: str) -> host_pb2.AskedLock:
     return host_pb2.AskedLock(
         lock_id=lock.lock_id,
         title=lock.title,
         data_json=lock.data_json,
-        result_json=lock.result_json,
+        result_json=result_json,
         expired=lock.state == LockState.EXPIRED,
     )

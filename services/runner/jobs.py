@@ -12,10 +12,11 @@ from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
-from services.runner.domain import End, Event, Job, Lease, LockState, OpenLock, Reason, State
+from services.runner.domain import Change, End, Event, Job, Lease, LockState, OpenLock, Reason, State
 from services.runner.domain.attempts import Completion
 from services.runner.journal import QUEUE, Journal, lock_end
 from services.runner.links import Hosts, Link
+from services.runner.masking import Report
 from services.runner.ports.store import JobStore
 from services.runner.shares import Shares
 from services.runner.tails import topic
@@ -66,7 +67,10 @@ class Jobs:
         """
         try:
             job = await self._journal.change(
-                job_id, lambda job: domain.report(job, holder, source_seq, events, outcome, self._now(), opening)
+                job_id,
+                lambda job: self._reported(
+                    job, holder, source_seq, self._journal.masks.report(job, events, outcome, opening)
+                ),
             )
         except (domain.Stale, NotFound):
             # A resend of what ended the job is not stale: the host only missed our answer.
@@ -86,6 +90,10 @@ class Jobs:
         log.warning("a job is ended: its owner keeps too much", job=job.job_id, owner=job.owner)
         await self._end([job.job_id], end)
         self._tell_stop(job)
+
+    def _reported(self, job: Job, holder: Lease, source_seq: int, said: Report) -> Change:
+        events, outcome, opening = said
+        return domain.report(job, holder, source_seq, events, outcome, self._now(), opening)
 
     async def _ended_by(self, job_id: str, holder: Lease) -> bool:
         try:
@@ -133,7 +141,8 @@ class Jobs:
         for lock in await self._store.job_locks(job.job_id):
             if lock.state != LockState.PENDING:
                 answered = lock.state == LockState.ANSWERED
-                self._hosts.tell(job, lock_end(job, lock.lock_id, lock.result_json, answered=answered))
+                result_json = self._journal.masks.answer(lock.lock_id, lock.result_json, lock.sealed)
+                self._hosts.tell(job, lock_end(job, lock.lock_id, result_json, answered=answered))
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
 from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, State
 from services.runner.links import Hosts
+from services.runner.masking import Masks
 from services.runner.ports.store import JobStore
 from services.runner.tails import Tails
 from services.runner.turns import Turns
@@ -34,7 +35,9 @@ PAYMENTS = "payments"
 class Journal:
     """Applies rules to jobs."""
 
-    def __init__(self, store: JobStore, tails: Tails, hosts: Hosts, turns: Turns, bus: Bus) -> None:
+    def __init__(self, store: JobStore, tails: Tails, hosts: Hosts, turns: Turns, bus: Bus, masks: Masks) -> None:
+        self.masks = masks
+        """What is secret in jobs, and not to be seen in what is written."""
         self._store = store
         self._tails = tails
         self._hosts = hosts
@@ -98,7 +101,8 @@ class Journal:
                 self._tell_lock_end(job, lock.lock_id)
         for end in change.ended:
             if end.state != LockState.CLOSED:
-                self._tell_lock_end(job, end.lock_id, end.result_json, answered=end.state == LockState.ANSWERED)
+                result_json = self.masks.answer(end.lock_id, end.result_json, end.sealed)
+                self._tell_lock_end(job, end.lock_id, result_json, answered=end.state == LockState.ANSWERED)
         if change.opened or change.ended:
             await self._bus.publish(LOCKS, locks_of(job.owner))
         if job.ended or job.state == State.RETRYING:

@@ -15,11 +15,12 @@ from typing import Any
 from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit import inputs
-from meshkit.errors import AlreadyExists, Internal, Invalid, NotFound
+from meshkit.errors import AlreadyExists, Internal, Invalid, MeshError, NotFound
 from services.runner.apps import Apps
 from services.runner.appstates import App
 from services.runner.births import Births, Order
 from services.runner.domain import Isolation, Job, ids
+from services.runner.masking import Given, Masks, sent_in
 from services.runner.ports.store import JobStore
 from services.runner.refusals import BY_FORM, refused
 from services.runner.requests import Requests
@@ -61,6 +62,7 @@ class Launches:
         *,
         timeout_s: float,
         patience_s: float,
+        masks: Masks,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`timeout_s` is a form handler's; `patience_s` is how long a launch waits for an app that is restarting."""
@@ -71,6 +73,7 @@ class Launches:
         self._requests = requests
         self._timeout_s = timeout_s
         self._patience_s = patience_s
+        self._masks = masks
         self._now = now
         self._ids = ids.JobIds(secrets.randbits)
 
@@ -93,13 +96,15 @@ class Launches:
                 asked: Sequence[host_pb2.Launch] = [planned]
                 isolation: Callable[[str], Isolation] = _shared
                 listed: Container[str] = ()
+                given: Callable[[str], Given] = _nothing_secret
             else:
                 app, asked = await self._launch_flow(launch)
                 isolation, listed = functools.partial(isolation_of, app), app.flows
+                given = functools.partial(given_to, self._masks, app, sent_in(launch.inputs_json))
             if request is not None:
                 request = request.answered(asked[0].job_id.encode())
             try:
-                jobs = await self._births.bear(asked, order, isolation, request, listed=listed)
+                jobs = await self._births.bear(asked, order, isolation, request, listed=listed, given=given)
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or (known := await self._requests.known(request)) is None:
                     raise Internal("the app used a job id twice") from None
@@ -111,9 +116,13 @@ class Launches:
         await self._births.offer(launch.flow)
         app = await self._apps.get(launch.order.expose, self._patience_s)
         info = app.flows.get(launch.path)
-        if info is not None and info.launcher == app_pb2.LAUNCHER_SCHEMA:
-            return app, [self._check(info, launch.inputs_json)]
-        return app, await self._ask(launch)
+        try:
+            if info is not None and info.launcher == app_pb2.LAUNCHER_SCHEMA:
+                return app, [self._check(info, launch.inputs_json)]
+            return app, await self._ask(launch)
+        except MeshError as error:
+            given = self._masks.given(info, sent_in(launch.inputs_json))
+            raise self._masks.of_app(app.expose).error(given.redactor.error(error)) from None
 
     def _check(self, info: app_pb2.FlowInfo, inputs_json: str) -> host_pb2.Launch:
         """Check inputs by a flow's schema and return the job to start."""
@@ -166,6 +175,16 @@ def checked_inputs(schema: inputs.Schema, values: dict[str, Any]) -> dict[str, A
         return inputs.check(schema, values)
     except Invalid as error:
         raise Invalid(str(error), error.fields, **{**error.metadata, **BY_FORM}) from error
+
+
+def given_to(masks: Masks, app: App, sent: Any, path: str) -> Given:
+    """Return what is secret in what was sent for an app's flow."""
+    return masks.given(app.flows.get(f"/{path.strip('/')}"), sent)
+
+
+def _nothing_secret(path: str) -> Given:
+    """Return what is secret in the inputs of agents and crews: they have no form that could say."""
+    return Given()
 
 
 def _shared(path: str) -> Isolation:

@@ -9,17 +9,19 @@ import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from mesh.runner.v1 import host_pb2
 
 from meshkit import paging
 from meshkit.bus import Bus
-from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, NotFound
+from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Change, Job, Lock, LockState, State
 from services.runner.journal import APPS, LOCKS, Journal, locks_of
 from services.runner.links import Hosts, Link
+from services.runner.masking import sent_in
 from services.runner.ports.store import JobStore
 from services.runner.refusals import refused
 from services.runner.requests import Requests
@@ -84,8 +86,12 @@ class Locks:
             if request is not None and await self._requests.known(request) is not None:
                 return await self._store.get_lock(lock.lock_id)
             self._check_open(await self._store.get_lock(lock.lock_id))
-            result_json = await self._ask_app(lock, inputs_json, user)
-            rule = functools.partial(_answer, lock=lock, result_json=result_json, user=user, now=self._now)
+            try:
+                result_json = await self._ask_app(lock, inputs_json, user)
+            except MeshError as error:
+                raise self._journal.masks.asked(lock, sent_in(inputs_json)).error(error) from None
+            sent = sent_in(inputs_json)
+            rule = functools.partial(self._take, lock=lock, sent=sent, result_json=result_json, user=user)
             try:
                 done = request and request.answered(lock.name.encode())
                 await self._go_on(await self._journal.change(lock.job_id, rule, done))
@@ -93,6 +99,10 @@ class Locks:
                 if request is None or await self._requests.known(request) is None:
                     raise
         return await self._store.get_lock(lock.lock_id)
+
+    def _take(self, job: Job, *, lock: Lock, sent: Any, result_json: str, user: str) -> Change:
+        job, shown, sealed = self._journal.masks.answered(job, lock, sent, result_json)
+        return domain.locks.answer(job, lock, shown, user, self._now(), sealed)
 
     async def _go_on(self, job: Job) -> None:
         """Start another attempt of a job that waited without a process."""
@@ -160,10 +170,6 @@ class Locks:
                     await asyncio.sleep(_PAUSE_S)
                 if not await waker.wait(heartbeat_s):
                     yield []
-
-
-def _answer(job: Job, *, lock: Lock, result_json: str, user: str, now: Callable[[], float]) -> Change:
-    return domain.locks.answer(job, lock, result_json, user, now())
 
 
 def _expire(job: Job, *, lock: Lock, now: Callable[[], float]) -> Change:

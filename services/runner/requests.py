@@ -13,7 +13,9 @@ from services.runner.ports.store import JobStore
 class Requests:
     """The requests of every caller."""
 
-    def __init__(self, store: JobStore, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: JobStore, now: Callable[[], float] = time.time, key: bytes = b"") -> None:
+        """`key` hides from readers of the table of requests what was in them: secrets, perhaps."""
+        self._key = key
         self._store = store
         self._now = now
         self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
@@ -21,7 +23,7 @@ class Requests:
 
     def made(self, owner: str, request_id: str, *body: str | bytes) -> Request | None:
         """Return a request to keep with what it does; `None` if it has no id.  Raises `Invalid` for a bad id."""
-        return idempotency.asked(request_id, *body, owner=owner)
+        return idempotency.asked(request_id, *body, key=self._key, owner=owner)
 
     async def known(self, request: Request) -> bytes | None:
         """Return the answer that the request got before, or `None` if it is new.

@@ -24,6 +24,7 @@ from services.runner.shares import Shares
 from services.runner.stores.memory import MemoryStore
 from services.runner.tails import Tails
 from services.runner.turns import Turns
+from tests.runner.sealing import masks
 
 PRICED = Offer(agent_identifier="agent-1", network="Preprod")
 
@@ -35,12 +36,12 @@ class Nursery:
         self.store, self.catalogue = MemoryStore(), MemoryCatalogue()
         hosts, bus, turns = Hosts(), MemoryBus(), Turns()
         briefs = Briefs(self.store, self.store.conversations, self.store.memories, MemoryDefinitions())
-        journal = Journal(self.store, Tails(self.store, bus), hosts, turns, bus)
+        journal = Journal(self.store, Tails(self.store, bus), hosts, turns, bus, masks())
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, Tasks(), time.time)
         dispatcher.open("demo")
         dispatcher.settle()
         shares = Shares(self.store, open_max=3, stored_max=100_000)
-        self.births = Births(dispatcher, self.catalogue, hashes="", shares=shares, now=lambda: 100.0)
+        self.births = Births(dispatcher, self.catalogue, hashes="", shares=shares, masks=masks(), now=lambda: 100.0)
 
     async def bear(self, *launches: host_pb2.Launch, listed: Container[str] = (), **order: Any) -> list[Job]:
         """Bear jobs of one launch, of an app that lists flows at these paths."""

@@ -18,6 +18,7 @@ from services.runner.slots import Capacity
 from services.runner.stores.memory import MemoryStore
 from services.runner.tails import Tails
 from services.runner.turns import Turns
+from tests.runner.sealing import masks
 
 
 class Runner:
@@ -29,7 +30,7 @@ class Runner:
         self.tasks = Tasks()
         bus, turns = MemoryBus(), Turns()
         briefs = Briefs(self.store, self.store.conversations, self.store.memories, MemoryDefinitions())
-        self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, turns, bus)
+        self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, turns, bus, masks())
         self.dispatcher = Dispatcher(self.journal, self.hosts, turns, briefs, bus, self.tasks, time.time)
 
     def serve(self, host_id: str, capacity: Capacity) -> Link:

@@ -15,6 +15,7 @@ from services.registry.boot.probes import Probes
 from services.registry.boot.records import Records
 from services.registry.boot.runs import Run, Runs
 from services.registry.boot.stock import Stock
+from services.registry.bootstraps import Bootstraps
 from services.registry.domain import facts
 from services.registry.domain.exposes import Expose
 from services.registry.domain.facts import Counts, Operation, Step
@@ -33,7 +34,8 @@ class Limits:
 class Booter:
     """Starts and stops apps, so that what runs is what is defined."""
 
-    def __init__(self, apps: Standings, records: Records, runs: Runs, limits: Limits) -> None:
+    def __init__(self, apps: Standings, records: Records, runs: Runs, bootstraps: Bootstraps, limits: Limits) -> None:
+        self._bootstraps = bootstraps
         self._apps = apps
         self._records = records
         self._runs = runs
@@ -68,7 +70,7 @@ class Booter:
         started = time.monotonic()
         run.say(facts.BootStarted())
         placed = (await self._apps.fetch(patient=True)).apps
-        fleet = prepare(run, exposes)
+        fleet = prepare(run, exposes, self._bootstraps)
         scope = fleet.exposes.keys() if keep_others else placed.keys()
         doomed = sorted(placed.keys() & scope - fleet.plans.keys())
         prepared = facts.StepEnded(step=Step.PREPARE, counts=Counts(app_count=len(fleet.plans)))

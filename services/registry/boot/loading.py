@@ -6,10 +6,11 @@ import datetime
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from meshkit.errors import Invalid, MeshError
+from meshkit.errors import FailedPrecondition, Invalid, MeshError
 from services.registry import documents
 from services.registry.boot.records import Found, Records
 from services.registry.boot.runs import Run
+from services.registry.bootstraps import Bootstraps
 from services.registry.domain import facts
 from services.registry.domain.deploying import DeployFailed, Plan
 from services.registry.domain.exposes import Expose
@@ -43,7 +44,7 @@ class Fleet:
         )
 
 
-def prepare(run: Run, exposes: Iterable[Expose]) -> Fleet:
+def prepare(run: Run, exposes: Iterable[Expose], bootstraps: Bootstraps) -> Fleet:
     """PREPARE: read the bootstraps of enabled exposes."""
     fleet = Fleet({expose.name: expose for expose in exposes})
     run.say(facts.StepStarted(step=Step.PREPARE))
@@ -54,8 +55,8 @@ def prepare(run: Run, exposes: Iterable[Expose]) -> Fleet:
             run.say(facts.ExposeSkipped(expose=name, reason=facts.Reason.DRAFT))
             continue
         try:
-            fleet.plans[name] = documents.plan(expose.bootstrap)
-        except Invalid as error:
+            fleet.plans[name] = documents.plan(bootstraps.opened(expose))
+        except (Invalid, FailedPrecondition) as error:
             fleet.failures[name] = str(error)
             run.say(facts.ExposeSkipped(expose=name, reason=facts.Reason.INVALID, message=str(error)))
         else:

@@ -1,6 +1,7 @@
 """Exposes, read and changed one at a time; what is returned says where their apps stand."""
 
 import asyncio
+import dataclasses
 import datetime
 import json
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import structlog
 from meshkit.idempotency import Request, once
 from meshkit.principal import caller
 from services.registry import documents, rows
+from services.registry.bootstraps import Bootstraps
 from services.registry.domain import exposes
 from services.registry.domain.exposes import Definition, Expose
 from services.registry.domain.standings import Standing, standing
@@ -22,7 +24,10 @@ log = structlog.get_logger()
 class Exposes:
     """Keeps exposes for operators."""
 
-    def __init__(self, store: ExposeStore, apps: Standings, now: Callable[[], datetime.datetime]) -> None:
+    def __init__(
+        self, store: ExposeStore, apps: Standings, bootstraps: Bootstraps, now: Callable[[], datetime.datetime]
+    ) -> None:
+        self._bootstraps = bootstraps
         self._store = store
         self._apps = apps
         self._now = now
@@ -31,6 +36,8 @@ class Exposes:
         self, wanted: Definition, etag: str, original: str, request: Request | None = None
     ) -> tuple[Expose, Standing]:
         """Add, replace or rename an expose; the same `request` again returns what it was then.
+
+        A mask in its bootstrap means the value that is kept.
 
         Raises `Invalid` with the field, `Conflict` if `etag` is old, `NotFound` or `AlreadyExists` on a rename.
         """
@@ -41,8 +48,9 @@ class Exposes:
 
         def decide(stored: Expose | None) -> Expose:
             nonlocal is_new
-            expose, is_new = exposes.save(wanted, stored, etag=etag, original=original, now=now)
-            return expose
+            filled = dataclasses.replace(wanted, bootstrap=self._bootstraps.filled(wanted.bootstrap, stored))
+            expose, is_new = exposes.save(filled, stored, etag=etag, original=original, now=now)
+            return self._bootstraps.sealed(expose)
 
         async def make() -> bytes:
             asked = None if request is None else lambda expose: request.answered(_dump(expose))

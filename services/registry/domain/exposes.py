@@ -110,6 +110,8 @@ class Expose(Definition):
     """The etag that the last boot placed; empty if none did, or the app was stopped since."""
     failure: str = ""
     """Why the last boot could not place it; empty if it could."""
+    sealed: str = ""
+    """Its bootstrap as it was written, if `bootstrap` has masks (`services.registry.bootstraps`)."""
 
     @property
     def etag(self) -> str:

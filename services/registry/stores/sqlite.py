@@ -30,6 +30,12 @@ MIGRATIONS = (
     """,
     sqlite_requests.MIGRATION,
     sqlite_definitions.MIGRATION,
+    """
+    ALTER TABLE exposes ADD COLUMN sealed TEXT NOT NULL DEFAULT '';
+    -- What stood here before secrets were sealed.  The two functions are given by who opens the file.
+    UPDATE exposes SET sealed = sealed_bootstrap(name, bootstrap), bootstrap = masked_bootstrap(bootstrap);
+    DELETE FROM requests WHERE instr(CAST(answer AS TEXT), 'env_vars') > 0;
+    """,
 )
 
 

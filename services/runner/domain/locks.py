@@ -55,12 +55,15 @@ def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float
     return Change(job=waiting, events=(*events, _event("lock", said, now)), opened=(lock,))
 
 
-def answer(job: Job, lock: Lock, result_json: str, by: str, now: float) -> Change:
-    """Take an answer; exactly one wins.  Raises `FailedPrecondition` if the lock is not pending any more."""
+def answer(job: Job, lock: Lock, result_json: str, by: str, now: float, sealed: bytes = b"") -> Change:
+    """Take an answer; exactly one wins.  `sealed` is as in `Lock`.
+
+    Raises `FailedPrecondition` if the lock is not pending any more.
+    """
     _check_pending(job, lock)
     now = max(now, job.updated_at)
     said = {"name": lock.title, "lid": lock.lock_id, "result": json.loads(result_json)}
-    end = LockEnd(lock_id=lock.lock_id, state=LockState.ANSWERED, at=now, by=by, result_json=result_json)
+    end = LockEnd(lock_id=lock.lock_id, state=LockState.ANSWERED, at=now, by=by, result_json=result_json, sealed=sealed)
     return _ended(job, lock, end, (_event("lease", said, now),), now)
 
 

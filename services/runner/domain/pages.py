@@ -10,7 +10,7 @@ ROW_BYTES = 100
 
 def bytes_of_job(job: Job) -> int:
     """Return how many bytes the long texts of a job take."""
-    return sum(map(bytes_of_text, _texts(job))) + len(job.inputs_blob)
+    return sum(map(bytes_of_text, _texts(job))) + len(job.inputs_blob) + len(job.sealed)
 
 
 def bytes_of_event(event: Event) -> int:
@@ -25,7 +25,7 @@ def bytes_of_lock(lock: Lock) -> int:
 
 def held_by_job(job: Job) -> int:
     """Return how many bytes of memory the long texts of a job take: of some four times what they take as UTF-8."""
-    return sum(map(sys.getsizeof, (*_texts(job), job.inputs_blob)))
+    return sum(map(sys.getsizeof, (*_texts(job), job.inputs_blob, job.sealed)))
 
 
 def held_by_event(event: Event) -> int:
@@ -40,7 +40,8 @@ def kept_at_birth(birth: Birth) -> int:
 
 def kept(before: Job, change: Change) -> int:
     """Return how many bytes a job takes on disk once a change is written."""
-    locks = sum(map(bytes_of_lock, change.opened)) + sum(bytes_of_text(end.result_json) for end in change.ended)
+    locks = sum(map(bytes_of_lock, change.opened))
+    locks += sum(bytes_of_text(end.result_json) + len(end.sealed) for end in change.ended)
     return before.stored_bytes + _moving(change.job) - _moving(before) + _events(change.events) + locks
 
 
@@ -50,7 +51,7 @@ def _texts(job: Job) -> tuple[str, ...]:
 
 def _moving(job: Job) -> int:
     """Return how many bytes those texts of a job take that change."""
-    return bytes_of_text(job.result_json) + bytes_of_text(job.error) + len(job.inputs_blob)
+    return bytes_of_text(job.result_json) + bytes_of_text(job.error) + len(job.inputs_blob) + len(job.sealed)
 
 
 def _events(events: tuple[Event, ...]) -> int:

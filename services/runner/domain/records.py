@@ -132,6 +132,8 @@ class Job:
     result_json: str = ""
     inputs_json: str = "{}"
     inputs_blob: bytes = b""
+    sealed: bytes = b""
+    """Its inputs, if some of them are secret: the two above have masks then."""
     meta_json: str = "{}"
     extra_json: str = ""
     entry_point: str = ""
@@ -223,6 +225,8 @@ class Lock:
     answered_by: str = ""
     result_json: str = ""
     """What the flow gets; empty before an answer."""
+    sealed: bytes = b""
+    """The same, if some of it is secret: the one above has masks then."""
 
     @property
     def name(self) -> str:
@@ -261,6 +265,8 @@ class LockEnd:
     at: float = 0.0
     by: str = ""
     result_json: str = ""
+    sealed: bytes = b""
+    """As in `Lock`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,3 +375,5 @@ class PlacedApp:
     """For all its flows, in place of what their author declared."""
     host_ids: tuple[str, ...] = ()
     """Of its hosts, by replica."""
+    sealed: bytes = b""
+    """Its `runtime_env`, if that has `env_vars`: what is kept has masks in their place."""

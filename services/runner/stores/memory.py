@@ -252,6 +252,7 @@ class MemoryStore:
                 answered_at=at,
                 answered_by=end.by,
                 result_json=end.result_json,
+                sealed=end.sealed,
             )
         return job, numbered
 

@@ -189,4 +189,11 @@ MIGRATIONS = [
     CREATE TRIGGER memories_give AFTER DELETE ON memories
       BEGIN {_stored("OLD.owner", f"-100 - {_octets('OLD.content')}")}; END;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN sealed BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE locks ADD COLUMN sealed BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE apps ADD COLUMN sealed BLOB NOT NULL DEFAULT x'';
+    -- What stood here before secrets were sealed.  `masked_env` and `sealed_env` are given by who opens the file.
+    UPDATE apps SET sealed = sealed_env(expose, runtime_env_json), runtime_env_json = masked_env(runtime_env_json);
+    """,
 ]

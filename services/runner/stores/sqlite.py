@@ -42,7 +42,7 @@ from services.runner.stores.texts import folded
 
 _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
-_APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids"
+_APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids, sealed"
 _CACHE_MAX = 10_000
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -310,8 +310,9 @@ class SqliteStore:
             app.fork,
             app.isolation or "",
             " ".join(app.host_ids),
+            app.sealed,
         )
-        statement = f"INSERT OR REPLACE INTO apps ({_APP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        statement = f"INSERT OR REPLACE INTO apps ({_APP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         await self._database.write(lambda connection: connection.execute(statement, row) and None)
 
     async def delete_app(self, expose: str) -> None:
@@ -333,6 +334,7 @@ class SqliteStore:
                 fork=bool(r[4]),
                 isolation=Isolation(r[5]) if r[5] else None,
                 host_ids=tuple(r[6].split()),
+                sealed=r[7],
             )
             for r in rows
         ]
@@ -393,8 +395,16 @@ def _apply(connection: sqlite3.Connection, before: Job, change: Change) -> Writt
         connection.execute(f"INSERT INTO locks ({_LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
     for end in change.ended:
         connection.execute(
-            "UPDATE locks SET state = ?, answered_at = ?, answered_by = ?, result_json = ? WHERE lock_id = ?",
-            (end.state, end.at if end.state == LockState.ANSWERED else 0.0, end.by, end.result_json, end.lock_id),
+            "UPDATE locks SET state = ?, answered_at = ?, answered_by = ?, result_json = ?, sealed = ?"
+            " WHERE lock_id = ?",
+            (
+                end.state,
+                end.at if end.state == LockState.ANSWERED else 0.0,
+                end.by,
+                end.result_json,
+                end.sealed,
+                end.lock_id,
+            ),
         )
     return job, numbered
 

@@ -10,7 +10,9 @@ import pytest
 
 from meshkit.errors import AlreadyExists
 from meshkit.idempotency import Request
+from meshkit.secrets import KEY_BYTES, Vault
 from meshkit.sqlite import Database
+from services.registry.bootstraps import sealing
 from services.registry.domain.agents import Agent, AgentState, AgentType, Memory, Model, ProviderKind
 from services.registry.domain.crews import Crew, Process
 from services.registry.domain.records import Record
@@ -25,13 +27,16 @@ NOON = datetime.datetime(2026, 1, 2, 12, 0, 0, 123456, datetime.UTC)
 ADA, BOB = "users/ada", "users/bob"
 
 
+VAULT = Vault(b"k" * KEY_BYTES)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[DefinitionStore]:
     """Every store keeps the same promises."""
     if request.param == "memory":
         yield MemoryDefinitions()
         return
-    database = Database(tmp_path / "registry.db", MIGRATIONS)
+    database = Database(tmp_path / "registry.db", MIGRATIONS, sealing(VAULT))
     database.open()
     yield SqliteDefinitions(database)
     await database.close()
@@ -272,7 +277,7 @@ async def test_a_request_is_kept_with_what_it_made(store: DefinitionStore) -> No
 
 async def test_lists_and_totals_scan_nothing_that_grows(tmp_path: pathlib.Path) -> None:
     """SQLite answers each from an index, in its order: no scan and no sorting."""
-    database = Database(tmp_path / "registry.db", MIGRATIONS)
+    database = Database(tmp_path / "registry.db", MIGRATIONS, sealing(VAULT))
     database.open()
     seen: list[str] = []
 

@@ -9,7 +9,9 @@ import pytest
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
+from meshkit.secrets import KEY_BYTES, Vault
 from meshkit.sqlite import Database
+from services.registry.bootstraps import sealing
 from services.registry.domain.exposes import Expose, FlowMeta, FoundFlow
 from services.registry.ports.exposes import ExposeStore
 from services.registry.stores.memory import MemoryStore
@@ -18,13 +20,16 @@ from services.registry.stores.sqlite import MIGRATIONS, SqliteStore
 NOON = datetime.datetime(2026, 1, 2, 12, 0, 0, 123456, datetime.UTC)
 
 
+VAULT = Vault(b"k" * KEY_BYTES)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[ExposeStore]:
     """Every store keeps the same promises."""
     if request.param == "memory":
         yield MemoryStore()
         return
-    database = Database(tmp_path / "registry.db", MIGRATIONS)
+    database = Database(tmp_path / "registry.db", MIGRATIONS, sealing(VAULT))
     database.open()
     yield SqliteStore(database)
     await database.close()
@@ -48,6 +53,7 @@ def expose(name: str) -> Expose:
         ),
         booted_etag="1.5",
         failure="because",
+        sealed="00ff",
     )
 
 

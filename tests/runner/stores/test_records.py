@@ -19,6 +19,7 @@ from services.runner.ports.store import EVENTS_BYTES_MAX, JobFilter, LockQuery, 
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
+from tests.runner.sealing import SEALING
 from tests.runner.stores.test_stores import job
 
 Store = MemoryStore | SqliteStore
@@ -30,7 +31,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Async
     if request.param == "memory":
         yield MemoryStore()
         return
-    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
     database.open()
     yield SqliteStore(database)
     await database.close()
@@ -184,7 +185,7 @@ async def test_what_a_job_remembers_comes_with_its_write(store: Store) -> None:
 
 async def test_cleared_memory_is_not_in_the_file(tmp_path: pathlib.Path) -> None:
     """What was cleared is in no page of the database, nor in its log."""
-    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
     database.open()
     store = SqliteStore(database)
     for number in range(50):

@@ -23,6 +23,7 @@ from services.runner.stores.memory import MemoryStore
 from services.runner.stores.rows import OPEN
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
+from tests.runner.sealing import SEALING
 
 OWNERS = ("users/a", "users/b")
 # Few letters, so that words are found; and what could mean something to SQL, FTS5, JSON or Unicode.
@@ -44,7 +45,7 @@ async def keep(store: MemoryStore | SqliteStore, *jobs: Job) -> None:
 @contextlib.asynccontextmanager
 async def opened(folder: pathlib.Path) -> AsyncIterator[Database]:
     """Open the database in a folder for the length of the block."""
-    database = Database(folder / "runner.db", MIGRATIONS)
+    database = Database(folder / "runner.db", MIGRATIONS, SEALING)
     database.open()
     try:
         yield database

@@ -27,6 +27,7 @@ from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, 
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
+from tests.runner.sealing import SEALING
 
 Store = MemoryStore | SqliteStore
 
@@ -37,7 +38,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Async
     if request.param == "memory":
         yield MemoryStore()
         return
-    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
     database.open()
     yield SqliteStore(database)
     await database.close()
