@@ -23,7 +23,6 @@ ANSWERS = 200
 LOCK_JOB = "/sumi/sumi-test/start_job"
 PAID_JOB = "/sumi/paid/start_job"
 PURCHASE = "/api/v1/purchase/"
-DEV_TOKEN = "dev"
 _WITHIN_S = 300.0
 _LOOK_EVERY_S = 0.5
 _MB_PER_JOB = 6  # with a margin
@@ -112,7 +111,7 @@ async def _all_end(
             await client.answer(lock.name, {"greeting": "Hello"})
 
     async def pay() -> None:
-        async with Http(url, header=("token", DEV_TOKEN)) as http:
+        async with Http(url, header=("token", await client.development_token())) as http:
             for job in due:
                 await http.json("POST", PURCHASE, (await client.payment(job)).purchase())
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from google.protobuf import json_format, struct_pb2
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
+from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_pb2, payments_pb2_grpc
 from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
 from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
@@ -70,6 +70,7 @@ class AsyncClient:
         self._jobs = job_pb2_grpc.JobServiceStub(channel)
         self._locks = lock_pb2_grpc.LockServiceStub(channel)
         self._payments = payments_pb2_grpc.PaymentServiceStub(channel)
+        self._ledger = ledger_pb2_grpc.LedgerControlServiceStub(channel)
         self.agents = Agents(self._connection)
         self.crews = Crews(self._connection)
         self.tasks = Tasks(self._connection)
@@ -308,6 +309,11 @@ class AsyncClient:
         """Delete an expose.  Its app runs on until the next boot."""
         request = registry_pb2.DeleteExposeRequest(name=_full(name, "exposes"))
         await self._connection.unary(self._exposes.DeleteExpose, request)
+
+    async def development_token(self) -> str:
+        """Return the API key of the buyer that the mesh's own ledger has while only its machine can reach it."""
+        request = ledger_pb2.GetDevelopmentTokenRequest()
+        return str((await self._connection.unary(self._ledger.GetDevelopmentToken, request)).token)
 
     async def boot(self, *, force: bool = False) -> AsyncGenerator[BootStep, None]:
         """Start every enabled expose and stop the others; yield what happens.  `force` ends a boot that runs."""

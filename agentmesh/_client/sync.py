@@ -182,6 +182,10 @@ class Client:
         """Make a crew as it is planned; return what was done."""
         return self._call(self._client.apply(plan))
 
+    def development_token(self) -> str:
+        """Return the API key of the buyer that the mesh's own ledger has while only its machine can reach it."""
+        return self._call(self._client.development_token())
+
     def boot(self, *, force: bool = False) -> Iterator[BootStep]:
         """Start every enabled expose; yield what happens.  Operators only."""
         return self._iterate(self._client.boot(force=force))

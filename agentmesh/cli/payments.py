@@ -52,8 +52,12 @@ def payments(
 def pay(
     job: JobName,
     token: Annotated[
-        str, typer.Option(help="API key of a buyer; the mesh's own ledger has `dev`.", envvar="AGENTMESH_PAY_TOKEN")
-    ] = "dev",
+        str,
+        typer.Option(
+            help="API key of a buyer; operators of a mesh with a ledger of its own need none.",
+            envvar="AGENTMESH_PAY_TOKEN",
+        ),
+    ] = "",
     service: Annotated[
         str, typer.Option(help="Address of the buyer's payment service; by default the mesh itself.")
     ] = "",
@@ -85,7 +89,8 @@ def pay(
                         output.outcome(found)
                         return 1
                     bought = True
-                    said = await asyncio.to_thread(_buy, f"{service or url}".rstrip("/"), token, payment)
+                    key = token or (await client.development_token())
+                    said = await asyncio.to_thread(_buy, f"{service or url}".rstrip("/"), key, payment)
                     if not as_json:
                         output.say(said)
         return 1

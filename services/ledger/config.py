@@ -1,11 +1,13 @@
 """What the embedded ledger reads from the environment."""
 
 import json
+import secrets
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+from meshkit.secrets import write_once
 from meshkit.service import Settings
 from services.ledger.domain.options import DEMO_VKEY, Options
 from services.ledger.domain.steps import Pace
@@ -51,10 +53,19 @@ class Config(Settings):
         return any(network.get("provider") == "ledger" for network in self.payments.values())
 
     @property
+    def development_token(self) -> str:
+        """Of the buyer `dev` that a mesh on loopback has: in a file that only its owner reads, made on first use."""
+        path = self.data_dir / "ledger.token"
+        if not path.exists():
+            write_once(path, f"dev-{secrets.token_urlsafe(24)}".encode())
+        return path.read_text(encoding="ascii").strip()
+
+    @property
     def options(self) -> Options:
         """How the ledger behaves; while only this machine can reach the mesh, it is in development mode."""
         return Options(
             development=self.loopback,
+            development_token=self.development_token if self.loopback else "",
             vkey_alias=self.ledger_vkey_alias if self.loopback else "",
             pace=Pace(
                 worker_delay_ms=round(self.ledger_worker_delay_s * 1000),

@@ -13,18 +13,18 @@ from services.ledger.domain.actions import Action, Side
 from services.ledger.domain.chain import State
 from services.ledger.domain.deals import Deal, Funds, new_id
 from services.ledger.domain.errors import BadRequest, Exists, Missing
-from services.ledger.domain.options import DEV_LOVELACE, DEV_TOKEN, NETWORKS
+from services.ledger.domain.options import DEV_LOVELACE, NETWORKS
 from services.ledger.ports.store import Session
 
 
 def ensure_dev_key(session: Session) -> None:
-    """Make the token `dev`, a buyer and a seller with plenty of money; off loopback, take it away."""
-    key = session.key_by_id(DEV_KEY_ID)
-    if key is None and session.options.development:
-        add_key(session, Key(id=DEV_KEY_ID, name="dev", can_pay=True), DEV_TOKEN, [(DEV_LOVELACE, "")])
-    elif key is not None and key.revoked == session.options.development:
+    """Make the key `dev`, a buyer and a seller with plenty of money, for its token; off loopback, take it away."""
+    key, token = session.key_by_id(DEV_KEY_ID), session.options.development_token
+    if key is None and session.options.development and token:
+        add_key(session, Key(id=DEV_KEY_ID, name="dev", can_pay=True), token, [(DEV_LOVELACE, "")])
+    elif key is not None:
         key.revoked = not session.options.development
-        session.save_key(key)
+        session.save_key(key, token)
 
 
 def new_token(secret: bytes = b"", request: Request | None = None) -> str:

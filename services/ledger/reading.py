@@ -16,12 +16,18 @@ def name_of(side: Side) -> str:
     return "Payment" if side == Side.PAYMENT else "Purchase"
 
 
-def resolve(session: Session, side: Side, network: str, blockchain_identifier: str) -> Deal:
-    """Return one record."""
+def resolve(session: Session, key: Key, side: Side, network: str, blockchain_identifier: str) -> Deal:
+    """Return one record of the key's, or raise `Missing`."""
     deal = session.deal(blockchain_identifier, network)
-    if deal is None or deal.record(side) is None:
+    record = deal.record(side) if deal is not None else None
+    if deal is None or record is None or whose(key) not in ("", record.key_id):
         raise Missing(f"{name_of(side)} not found")
     return deal
+
+
+def whose(key: Key) -> str:
+    """Return whose records a key sees: its own, by its id; all, by an empty text, if it is an admin's."""
+    return "" if key.can_admin else key.id
 
 
 def recover(

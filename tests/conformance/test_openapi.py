@@ -91,7 +91,7 @@ def test_answers_are_as_the_reference_says(
     """Whatever is asked; the same on every run."""
     command = [
         *(str(pathlib.Path(sys.executable).with_name("schemathesis")), "run", f"{mesh.url}/openapi/{name}.json"),
-        *("--header", f"KODOSUMI_API_KEY: {token}", "--header", "token: dev"),
+        *("--header", f"KODOSUMI_API_KEY: {token}", "--header", f"token: {mesh.client.development_token()}"),
         *("--header", f"Authorization: Bearer {token}"),
         *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES)),
         *(

@@ -145,6 +145,6 @@ class Load:
             with contextlib.suppress(*PASSING):
                 async for payment in self.client.payments():
                     if payment.payable:
-                        headers = {"token": "dev"}
+                        headers = {"token": await self.client.development_token()}
                         await self._http.post("/api/v1/purchase/", json=payment.purchase(), headers=headers)
             await asyncio.sleep(1)

@@ -33,6 +33,8 @@ from services.runner.config import Config as RunnerConfig
 from tests.conformance.reference import Checked
 
 DEADLINE_S = 30.0
+LEDGER_TOKEN = "dev"
+"""Of the buyer and seller that the ledger has for developers."""
 RAW = {"name": "raw", "bootstrap": "import_path: tests.gateway.raw_app:app"}
 """The expose of `raw_app.py`."""
 
@@ -150,6 +152,7 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
     """Run everything in this process, but Envoy and the hosts."""
     async with contextlib.AsyncExitStack() as stack:
         run = stack.enter_async_context
+        (data_dir / "ledger.token").write_text(LEDGER_TOKEN)  # what is there is taken
         sockets = stack.enter_context(tempfile.TemporaryDirectory(prefix="am-"))  # the folders of tests have long paths
         common: dict[str, Any] = {"data_dir": data_dir, "sockets_dir": sockets, "grace_s": 0.0}
         await run(auth_app.running(AuthConfig(**common)))

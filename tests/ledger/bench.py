@@ -30,6 +30,7 @@ AGENT = (  # of kodosumi's demonstration notebook
 PURCHASER = "aabbaabb11221122aabb"
 INPUT_HASH = "7c9ab94cd55e9c49dcbf65122f7446df2464d3945778624b1f67313f6aa749ec"
 RESULT_HASH = "3b5038133501539ae87221bfd7ebeae68e605e61f1fe438558df07d31dd7338b"
+DEV_TOKEN = "dev-token"
 TOKEN = POLICIES["Preprod"] + "54455354"  # an asset: policy id and name
 HOUR_MS = 60 * MINUTE_MS
 NET = "Preprod"
@@ -166,7 +167,7 @@ class Bench:
     async def deal(self, deal: Deal) -> Deal:
         """Return the deal as it is now."""
         return await self.ledger.read(
-            lambda session: reading.resolve(session, Side.PAYMENT, NET, deal.blockchain_identifier)
+            lambda session: reading.resolve(session, HOUSE, Side.PAYMENT, NET, deal.blockchain_identifier)
         )
 
     async def purchase_of(self, deal: Deal) -> Record:
@@ -214,7 +215,7 @@ async def benched(folder: pathlib.Path, pace: Pace = INSTANT, **options: Any) ->
     """Run a development ledger whose clock stands still."""
     given = {"development": True, "vkey_alias": DEMO_VKEY, "pace": pace, **options}
     bus = MemoryBus()
-    async with opened(SqliteFolder(folder), Options(**given), bus) as ledger:
+    async with opened(SqliteFolder(folder), Options(**given, development_token=DEV_TOKEN), bus) as ledger:
         await ledger.set_clock(scale=0)
-        dev = await ledger.authenticate("dev") if given["development"] else Key(id="x", name="x")
+        dev = await ledger.authenticate(DEV_TOKEN) if given["development"] else Key(id="x", name="x")
         yield Bench(ledger, dev, bus)

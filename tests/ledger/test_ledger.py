@@ -20,7 +20,7 @@ from services.ledger.domain.options import DEMO_VKEY, Options
 from services.ledger.domain.steps import Pace
 from services.ledger.faults import Fault, FaultKind
 from services.ledger.ledger import WRITTEN
-from tests.ledger.bench import AGENT, HOUR_MS, NET, Bench, benched
+from tests.ledger.bench import AGENT, DEV_TOKEN, HOUR_MS, NET, Bench, benched
 
 
 async def becomes(bench: Bench, deal: Deal, state: State) -> None:
@@ -73,7 +73,7 @@ async def test_off_loopback_there_is_no_dev(tmp_path: pathlib.Path) -> None:
         pass
     async with opened(SqliteFolder(tmp_path), Options()) as ledger:
         with pytest.raises(Unauthorized, match="revoked"):
-            await ledger.authenticate("dev")
+            await ledger.authenticate(DEV_TOKEN)
         with pytest.raises(Missing, match="Agent identifier not found"):
             await ledger.read(lambda session: registry.read(session, NET, AGENT))
         token = control.new_token()

@@ -60,7 +60,9 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.executescript(MIGRATIONS[0])
-        self.options = Options(development=True, pace=Pace(worker_delay_ms=500, confirm_delay_ms=1500))
+        self.options = Options(
+            development=True, development_token="dev", pace=Pace(worker_delay_ms=500, confirm_delay_ms=1500)
+        )
         first = self.session()
         first.set_clock(Clock(wall=0, at=START_MS, scale=0))
         control.ensure_dev_key(first)
@@ -138,7 +140,7 @@ class Machine(RuleBasedStateMachine):
 
     def get(self, identifier: str) -> Deal:
         """Return a deal."""
-        return reading.resolve(self.session(), Side.PAYMENT, NET, identifier)
+        return reading.resolve(self.session(), HOUSE, Side.PAYMENT, NET, identifier)
 
     @rule(identifier=deals, wait_ms=st.sampled_from([2000, 2000, 500, 0]))
     def buy(self, identifier: str, wait_ms: int) -> None:

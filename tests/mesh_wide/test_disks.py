@@ -100,7 +100,8 @@ def ask_for_money(http: httpx.Client) -> httpx.Response:
         "payByTime": iso(600),
         "submitResultTime": iso(3600),
     }
-    return http.post("/api/v1/payment/", json=body, headers={"token": "dev"})
+    token = http.get("/mesh/v1/ledger/developmentToken").raise_for_status().json()["token"]
+    return http.post("/api/v1/payment/", json=body, headers={"token": token})
 
 
 @pytest.mark.parametrize(

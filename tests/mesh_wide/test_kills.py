@@ -37,7 +37,6 @@ NETWORK = "Preprod"
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "65" * 16
 PRICE = 10_000_000
 FEE = PRICE * 50 // 1000
-DEV = {"token": "dev"}
 DEADLINE_S = 60.0
 PASSING = (httpx.HTTPError, grpc.RpcError, psutil.Error, MeshError, AssertionError, OSError)
 """What a mesh that mends itself may say for a while."""
@@ -57,6 +56,13 @@ class World:
         self.http.headers["KODOSUMI_API_KEY"] = self.key
         self._channel = grpc.insecure_channel(mesh.url.removeprefix("http://"))
         self._control = ledger_pb2_grpc.LedgerControlServiceStub(self._channel)
+        self._buyer = {"token": mesh.client.development_token()}
+        key = ledger_pb2.LedgerKey(
+            display_name=f"accountant-{secrets.token_hex(4)}", can_admin=True, networks=[NETWORK]
+        )
+        made = self._operate(self._control.CreateLedgerKey, ledger_pb2.CreateLedgerKeyRequest(key=key))
+        self._accountant = {"token": made.token}
+        """Sees everybody's records."""
         self.ended: dict[str, bool] = {}
         """The jobs that were led to their end, and whether they gave a result."""
 
@@ -93,7 +99,7 @@ class World:
         """Pay, as a purchaser who tries until it is said to be done; the second purchase is a conflict."""
 
         def post() -> None:
-            answer = self.http.post("/api/v1/purchase/", json=payment.purchase(), headers=DEV)
+            answer = self.http.post("/api/v1/purchase/", json=payment.purchase(), headers=self._buyer)
             assert answer.status_code in (200, 409), answer.text
 
         eventually(post)
@@ -126,7 +132,7 @@ class World:
         """Return the ledger's newest records of sellers (`payment`) or buyers (`purchase`)."""
         path = f"/api/v1/{kind}/"
         answer = eventually(
-            lambda: checked(self.http.get(path, params={"network": NETWORK, "limit": 100}, headers=DEV))
+            lambda: checked(self.http.get(path, params={"network": NETWORK, "limit": 100}, headers=self._accountant))
         )
         return list(answer["data"]["Payments" if kind == "payment" else "Purchases"])
 

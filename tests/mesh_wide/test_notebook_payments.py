@@ -1,6 +1,7 @@
 """The seed notebook "Expose and Sumi API Demonstration", cell by cell, from "Payment Integration Demo" to its end.
 
-The purchases go to the mesh's own payment service at `/api/v1/purchase/`, with the token `dev`; the mesh hashes as the
+The purchases go to the mesh's own payment service at `/api/v1/purchase/`, with the buyer's token that operators are
+told; the mesh hashes as the
 notebook's did.  Each answer is compared with what the notebook printed (`golden/`).  Where the notebook sleeps and
 looks again, the test follows the job's stream.
 """
@@ -165,9 +166,10 @@ def check_waiting(client: httpx.Client, cell: str, job_id: str, identifier: str)
 
 def purchase(client: httpx.Client, cell: str, said: dict[str, Any], identifier: str, **changed: str) -> httpx.Response:
     """Cells 534 and 546, word for word but for the address and the token."""
+    dev = client.get("/mesh/v1/ledger/developmentToken").raise_for_status().json()
     answer = httpx.post(
         f"{str(client.base_url).rstrip('/')}/api/v1/purchase/",
-        headers={"accept": "application/json", "token": "dev", "Content-Type": "application/json"},
+        headers={"accept": "application/json", "token": dev["token"], "Content-Type": "application/json"},
         json={
             "identifierFromPurchaser": identifier,
             "network": "Preprod",

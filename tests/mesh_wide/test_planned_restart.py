@@ -78,7 +78,8 @@ def test_a_job_that_waits_for_money_waits_on(tmp_path: pathlib.Path) -> None:
     with mesh_at(tmp_path) as mesh:
         assert "awaiting_payment" == mesh.client.job(name).state
         payment = next(payment for payment in mesh.client.watch_payment(name) if payment.payable)
-        paid = httpx.post(f"{mesh.url}/api/v1/purchase", json=payment.purchase(), headers={"token": "dev"}, timeout=30)
+        headers = {"token": mesh.client.development_token()}
+        paid = httpx.post(f"{mesh.url}/api/v1/purchase", json=payment.purchase(), headers=headers, timeout=30)
         done = mesh.client.wait(name, DEADLINE_S)
 
         assert 200 == paid.status_code, paid.text

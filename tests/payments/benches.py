@@ -146,6 +146,7 @@ class LedgerBench:
 @contextlib.asynccontextmanager
 async def ledger_bench(folder: pathlib.Path) -> AsyncIterator[LedgerBench]:
     """Run a ledger with a fast chain for the length of the block; the payments service calls it."""
+    (folder / "ledger.token").write_text(stack.LEDGER_TOKEN)  # what is there is taken
     config = Config(
         data_dir=folder,
         auth_address="127.0.0.1:1",  # nobody signs in: those who call are services
@@ -204,7 +205,7 @@ class HttpBench:
         self.provider.ahead_ms += ms
 
     async def _post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
-        response = await self._http.post(f"/api/v1/{path}", json=body, headers=headers or {"token": "dev"})
+        response = await self._http.post(f"/api/v1/{path}", json=body, headers=headers or {"token": stack.LEDGER_TOKEN})
         assert response.status_code == httpx.codes.OK, response.text
 
 
@@ -229,7 +230,7 @@ class _Behind:
 
 def masumi(url: str, **settings: Any) -> MasumiProvider:
     """Return the client of a payment service."""
-    values: dict[str, Any] = {"token": pydantic.SecretStr("dev"), "timeout_s": 10.0, **settings}
+    values: dict[str, Any] = {"token": pydantic.SecretStr(stack.LEDGER_TOKEN), "timeout_s": 10.0, **settings}
     return MasumiProvider(NETWORK, MasumiNetwork(provider="masumi", url=url, **values))
 
 

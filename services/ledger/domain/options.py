@@ -20,7 +20,6 @@ NETWORKS = tuple(POLICIES)
 POLICY_CHARS = 56
 DEMO_VKEY = "2a581594ee277e1625a4e999b1b2d788f54217c35bd7f50ea9aecd64"
 """The seller's key that kodosumi's demonstration notebook writes into its purchases."""
-DEV_TOKEN = "dev"
 DEFAULT_PRICE = 10_000_000
 """In lovelace, of an agent that nobody registered: what the notebook's agent costs."""
 DEV_LOVELACE = 1_000_000_000_000
@@ -32,7 +31,9 @@ class Options:
     """How a ledger behaves."""
 
     development: bool = False
-    """Whether the token `dev` exists and agents that nobody registered have a price."""
+    """Whether there is a buyer for the asking and agents that nobody registered have a price."""
+    development_token: str = ""
+    """Of that buyer, the key `dev`."""
     vkey_alias: str = ""
     """A seller's key that `POST /purchase` takes for the development wallet."""
     pace: Pace = dataclasses.field(default_factory=Pace)

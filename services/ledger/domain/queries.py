@@ -24,6 +24,8 @@ class Filter:
 
     state: str = ""
     needs_manual_action: bool = False
+    key_id: str = ""
+    """Whose records; empty for everybody's."""
     search: str = ""
     """In any of `SEARCHED` or the record's id; case does not matter for A to Z."""
 

@@ -59,13 +59,18 @@ class Session(Books, Protocol):
     def records(self, side: Side, network: str, cursor: str, limit: int, wanted: Filter) -> list[Deal]:
         """Return records, newest first; `cursor` is the id of the first one."""
 
-    def changes(self, side: Side, network: str, since: int, cursor: str, limit: int, by: Changed) -> list[Deal]:
-        """Return what changed at or after `since`, oldest change first, then by id; `cursor` is the id of the first."""
+    def changes(
+        self, side: Side, network: str, since: int, cursor: str, limit: int, by: Changed, key_id: str = ""
+    ) -> list[Deal]:
+        """Return what changed at or after `since`, oldest change first, then by id; `cursor` is the id of the first.
 
-    def payments_of(self, network: str, metadata: str, since: int, limit: int) -> list[Deal]:
+        `key_id` is whose records; empty for everybody's, here and in what follows.
+        """
+
+    def payments_of(self, network: str, metadata: str, since: int, limit: int, key_id: str = "") -> list[Deal]:
         """Return the payments that were asked for with this metadata at or after `since`, oldest first."""
 
-    def count(self, side: Side, network: str) -> int:
+    def count(self, side: Side, network: str, key_id: str = "") -> int:
         """Return how many records there are."""
 
     # -- keys and wallets
@@ -80,7 +85,10 @@ class Session(Books, Protocol):
         """Return all keys, oldest first."""
 
     def save_key(self, key: Key, token: str = "") -> None:
-        """Keep a key; a new one comes with its token, of which only the digest is kept."""
+        """Keep a key; a new one comes with its token, and one that comes with another has that.
+
+        Of a token only the digest is kept.
+        """
 
     def add_wallet(self, wallet: Wallet, kind: str, key_id: str) -> None:
         """Keep a wallet."""

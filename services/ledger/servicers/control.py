@@ -60,6 +60,12 @@ class ControlServicer(Behind, pb_grpc.LedgerControlServiceServicer):
         """Refuse a token from now on."""
         return wire.key_pb(await self._ledger.write(lambda session: control.revoke_key(session, request.id)))
 
+    async def GetDevelopmentToken(
+        self, request: pb.GetDevelopmentTokenRequest, context: Context
+    ) -> pb.DevelopmentToken:
+        """Return the token of the key `dev`."""
+        return pb.DevelopmentToken(token=self._dev.options.development_token)
+
     async def GetLedgerClock(self, request: pb.GetLedgerClockRequest, context: Context) -> pb.LedgerClock:
         """Return the time."""
         return await self._dev.read(lambda session: wire.clock_pb(session.clock))

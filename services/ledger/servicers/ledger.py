@@ -50,7 +50,7 @@ class LedgerServicer(Behind, pb_grpc.LedgerServiceServicer):
                 _named(request, key),
                 lambda session: selling.create_payment(session, key, asked),
                 lambda deal: deal.blockchain_identifier,
-                lambda session, name: reading.resolve(session, Side.PAYMENT, asked.network, name),
+                lambda session, name: reading.resolve(session, key, Side.PAYMENT, asked.network, name),
             ),
         )
         return await self._record(deal, Side.PAYMENT)
@@ -65,7 +65,7 @@ class LedgerServicer(Behind, pb_grpc.LedgerServiceServicer):
                 _named(request, key),
                 lambda session: buying.create_purchase(session, key, asked),
                 lambda deal: deal.blockchain_identifier,
-                lambda session, name: reading.resolve(session, Side.PURCHASE, asked.network, name),
+                lambda session, name: reading.resolve(session, key, Side.PURCHASE, asked.network, name),
             ),
         )
         return await self._record(deal, Side.PURCHASE)
@@ -112,29 +112,32 @@ class LedgerServicer(Behind, pb_grpc.LedgerServiceServicer):
 
     async def ResolveRecord(self, request: pb.ResolveRecordRequest, context: Context) -> pb.LedgerRecord:
         """Return the record of a blockchain identifier."""
-        await self._key(request.token, "read", request.network)
+        key = await self._key(request.token, "read", request.network)
         side = wire.side_of(request.side)
         deal = await self._ledger.call(
             f"{_PATHS[side]}/resolve",
-            lambda session: reading.resolve(session, side, request.network, request.blockchain_identifier),
+            lambda session: reading.resolve(session, key, side, request.network, request.blockchain_identifier),
             reads=True,
         )
         return await self._record(deal, side)
 
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         """List records, changes, or what was asked for with some metadata."""
-        await self._key(request.token, "read", request.network)
+        mine = reading.whose(await self._key(request.token, "read", request.network))
         side, network = wire.side_of(request.side), request.network
         size, since = request.page_size, millis_of(request.since_time)
 
         def work(session: Session) -> pb.ListRecordsResponse:
             if request.metadata:
-                found = session.payments_of(network, request.metadata, since, _FIND_MAX)
+                found = session.payments_of(network, request.metadata, since, _FIND_MAX, mine)
             elif request.order in _ORDERS:
-                found = session.changes(side, network, since, request.cursor, size, _ORDERS[request.order])
+                found = session.changes(side, network, since, request.cursor, size, _ORDERS[request.order], mine)
             else:
                 wanted = Filter(
-                    state=request.state, needs_manual_action=request.needs_manual_action, search=request.query[:200]
+                    state=request.state,
+                    needs_manual_action=request.needs_manual_action,
+                    key_id=mine,
+                    search=request.query[:200],
                 )
                 found = session.records(side, network, request.cursor, size, wanted)
             records = [wire.record_pb(deal, side, _address(session, deal.seller_vkey)) for deal in found]
@@ -149,10 +152,10 @@ class LedgerServicer(Behind, pb_grpc.LedgerServiceServicer):
 
     async def CountRecords(self, request: pb.CountRecordsRequest, context: Context) -> pb.CountRecordsResponse:
         """Count records."""
-        await self._key(request.token, "read", request.network)
+        mine = reading.whose(await self._key(request.token, "read", request.network))
         side = wire.side_of(request.side)
         total = await self._ledger.call(
-            f"{_PATHS[side]}/count", lambda session: session.count(side, request.network), reads=True
+            f"{_PATHS[side]}/count", lambda session: session.count(side, request.network, mine), reads=True
         )
         return pb.CountRecordsResponse(total=total)
 

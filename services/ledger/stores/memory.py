@@ -125,7 +125,7 @@ class MemorySession:
         first = self._kept.numbers.get(cursor, 2**62)
         text = wanted.search.lower()
         found = []
-        for deal, record in self._side(side, network):
+        for deal, record in self._side(side, network, wanted.key_id):
             state = record.state.value if record.state else None
             if (
                 self._kept.numbers[record.id] <= first
@@ -136,33 +136,35 @@ class MemorySession:
                 found.append((self._kept.numbers[record.id], deal))
         return [deal for _, deal in sorted(found, key=lambda item: -item[0])[: size(limit)]]
 
-    def changes(self, side: Side, network: str, since: int, cursor: str, limit: int, by: Changed) -> list[Deal]:
+    def changes(
+        self, side: Side, network: str, since: int, cursor: str, limit: int, by: Changed, key_id: str = ""
+    ) -> list[Deal]:
         """Return what changed at or after `since`, oldest change first."""
         lines = []
-        for deal, record in self._side(side, network):
+        for deal, record in self._side(side, network, key_id):
             at = max(record.action_at, record.state_at) if by == Changed.EITHER else getattr(record, _FIELDS[by])
             lines.append((at, record.id, deal))
         start = next(((at, record_id) for at, record_id, _ in lines if record_id == cursor), (since, ""))
         found = [line for line in lines if line[0] >= since and line[:2] >= start]
         return [deal for *_, deal in sorted(found, key=lambda line: line[:2])[: size(limit)]]
 
-    def payments_of(self, network: str, metadata: str, since: int, limit: int) -> list[Deal]:
+    def payments_of(self, network: str, metadata: str, since: int, limit: int, key_id: str = "") -> list[Deal]:
         """Return the payments that were asked for with this metadata, oldest first."""
         found = [
             (self._kept.numbers[record.id], deal)
-            for deal, record in self._side(Side.PAYMENT, network)
+            for deal, record in self._side(Side.PAYMENT, network, key_id)
             if record.metadata == metadata and record.created_at >= since
         ]
         return [deal for _, deal in sorted(found, key=lambda item: item[0])[:limit]]
 
-    def count(self, side: Side, network: str) -> int:
+    def count(self, side: Side, network: str, key_id: str = "") -> int:
         """Return how many records there are."""
-        return len(self._side(side, network))
+        return len(self._side(side, network, key_id))
 
-    def _side(self, side: Side, network: str) -> list[tuple[Deal, Record]]:
+    def _side(self, side: Side, network: str, key_id: str) -> list[tuple[Deal, Record]]:
         loaded = [deals.load(text) for text in self._kept.deals.values()]
         sides = [(deal, deal.record(side)) for deal in loaded if deal.network == network]
-        return [(deal, record) for deal, record in sides if record is not None]
+        return [(deal, record) for deal, record in sides if record is not None and key_id in ("", record.key_id)]
 
     # -- keys and wallets
 
@@ -180,8 +182,9 @@ class MemorySession:
         return copy.deepcopy(list(self._kept.keys.values()))
 
     def save_key(self, key: Key, token: str = "") -> None:
-        """Keep a key; a new one comes with its token."""
+        """Keep a key; a new one comes with its token, and one that comes with another has that."""
         if token:
+            self._kept.tokens = {each: of for each, of in self._kept.tokens.items() if of != key.id}
             self._kept.tokens[digest(token)] = key.id
         self._kept.keys[key.id] = copy.deepcopy(key)
 

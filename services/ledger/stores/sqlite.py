@@ -88,6 +88,9 @@ MIGRATIONS = [
 ]
 _AT = {Changed.EITHER: "either_at", Changed.ACTION: "action_at", Changed.STATE: "state_at"}
 
+_MINE = ":key_id IN ('', records.key_id)"
+"""Whether a line of `records` is of a key; of an empty one all are."""
+
 
 class SqliteStore:
     """Keeps the ledger in a `meshkit.sqlite.Database` made with `MIGRATIONS`, which the caller opens and closes."""
@@ -191,12 +194,13 @@ class SqliteSession:
 
     def records(self, side: Side, network: str, cursor: str, limit: int, wanted: Filter) -> list[Deal]:
         """Return records, newest first."""
-        conditions = ["records.side = :side", "records.network = :network", "records.number <= :first"]
+        conditions = ["records.side = :side", "records.network = :network", "records.number <= :first", _MINE]
         values = {
             "side": side.value,
             "network": network,
             "first": (self._position(cursor, "number") if cursor else None) or 2**62,
             "state": wanted.state,
+            "key_id": wanted.key_id,
             "search": wanted.search.lower(),
         }
         if wanted.state:
@@ -208,11 +212,13 @@ class SqliteSession:
             conditions.append(f"({' OR '.join(f'instr(lower({text}), :search)' for text in texts)})")
         return self._select(" AND ".join(conditions), values, "records.number DESC", size(limit))
 
-    def changes(self, side: Side, network: str, since: int, cursor: str, limit: int, by: Changed) -> list[Deal]:
+    def changes(
+        self, side: Side, network: str, since: int, cursor: str, limit: int, by: Changed, key_id: str = ""
+    ) -> list[Deal]:
         """Return what changed at or after `since`, oldest change first."""
         at = _AT[by]
-        condition = f"records.side = :side AND records.network = :network AND records.{at} >= :since"
-        values = {"side": side.value, "network": network, "since": since, "cursor": cursor}
+        condition = f"records.side = :side AND records.network = :network AND records.{at} >= :since AND {_MINE}"
+        values = {"side": side.value, "network": network, "since": since, "cursor": cursor, "key_id": key_id}
         position = self._position(cursor, at) if cursor else None
         if position is not None:
             values["since"] = max(since, position)
@@ -220,13 +226,13 @@ class SqliteSession:
             condition += f" AND (records.{at} > :position OR records.id >= :cursor)"
         return self._select(condition, values, f"records.{at}, records.id", size(limit))
 
-    def payments_of(self, network: str, metadata: str, since: int, limit: int) -> list[Deal]:
+    def payments_of(self, network: str, metadata: str, since: int, limit: int, key_id: str = "") -> list[Deal]:
         """Return the payments that were asked for with this metadata, oldest first."""
         condition = (
             "records.side = 'payment' AND records.metadata = :metadata"
-            " AND records.network = :network AND records.created_at >= :since"
+            f" AND records.network = :network AND records.created_at >= :since AND {_MINE}"
         )
-        values = {"metadata": metadata, "network": network, "since": since}
+        values = {"metadata": metadata, "network": network, "since": since, "key_id": key_id}
         return self._select(condition, values, "records.number", limit)
 
     def _select(self, condition: str, values: dict[str, Any], order: str, limit: int) -> list[Deal]:
@@ -240,10 +246,10 @@ class SqliteSession:
         row = self._one(f"SELECT {column} FROM records WHERE id = ?", (record_id,)).fetchone()
         return row[0] if row else None
 
-    def count(self, side: Side, network: str) -> int:
+    def count(self, side: Side, network: str, key_id: str = "") -> int:
         """Return how many records there are."""
-        sql = "SELECT COUNT(*) FROM records WHERE side = ? AND network = ?"
-        number: int = self._one(sql, (side.value, network)).fetchone()[0]
+        sql = "SELECT COUNT(*) FROM records WHERE side = ? AND network = ? AND ? IN ('', key_id)"
+        number: int = self._one(sql, (side.value, network, key_id)).fetchone()[0]
         return number
 
     # -- keys and wallets
@@ -265,10 +271,14 @@ class SqliteSession:
         return [Key(**json.loads(row[0])) for row in self._one("SELECT doc FROM api_keys ORDER BY rowid").fetchall()]
 
     def save_key(self, key: Key, token: str = "") -> None:
-        """Keep a key; a new one comes with its token."""
+        """Keep a key; a new one comes with its token, and one that comes with another has that."""
         doc = json.dumps(asdict(key))
         if token:
-            self._one("INSERT INTO api_keys (id, token_hash, doc) VALUES (?, ?, ?)", (key.id, digest(token), doc))
+            sql = (
+                "INSERT INTO api_keys (id, token_hash, doc) VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET token_hash = excluded.token_hash, doc = excluded.doc"
+            )
+            self._one(sql, (key.id, digest(token), doc))
         else:
             self._one("UPDATE api_keys SET doc = ? WHERE id = ?", (doc, key.id))
 

@@ -224,6 +224,36 @@ async def test_records_are_narrowed(store: LedgerStore) -> None:
     assert await found(Filter(search="nothing of the kind")) == []
 
 
+async def test_records_are_one_keys(store: LedgerStore) -> None:
+    """However they are asked for; without a key they are everybody's."""
+    other = deal(2)
+    assert other.payment is not None
+    other.payment.key_id = "another"
+    await save(store, deal(1), other)
+
+    def look(session: Session, key_id: str) -> list[object]:
+        return [
+            names(session.records(Side.PAYMENT, NET, "", 10, Filter(key_id=key_id))),
+            names(session.changes(Side.PAYMENT, NET, 0, "", 10, Changed.EITHER, key_id)),
+            names(session.payments_of(NET, "job0", 0, 10, key_id)),
+            session.count(Side.PAYMENT, NET, key_id),
+        ]
+
+    assert await store.read(lambda session: look(session, "key")) == [["deal1"], ["deal1"], [], 1]
+    assert await store.read(lambda session: look(session, "another")) == [["deal2"], ["deal2"], ["deal2"], 1]
+    assert await store.read(lambda session: look(session, "nobody")) == [[], [], [], 0]
+    assert await store.read(lambda session: look(session, "")) == [["deal2", "deal1"], ["deal1", "deal2"], ["deal2"], 2]
+
+
+async def test_a_key_may_get_another_token(store: LedgerStore) -> None:
+    """The one before is nobody's then."""
+    await store.write(lambda session: session.save_key(Key(id="k", name="k"), "old"))
+    await store.write(lambda session: session.save_key(Key(id="k", name="k", revoked=True), "new"))
+
+    assert await store.read(lambda session: session.key("old")) is None
+    assert await store.read(lambda session: session.key("new")) == Key(id="k", name="k", revoked=True)
+
+
 async def test_changes_come_oldest_first(store: LedgerStore) -> None:
     """Each once, where it changed last; by kind; from the record that the cursor names."""
     made = [deal(number) for number in range(3)]

@@ -17,5 +17,5 @@ REFERENCE = Reference(
     error=Error,
     shapes={**sources.SHAPES, **escrows.SHAPES, **agents.SHAPES, **controls.SHAPES},
     errors=(400, 401, 403, 404, 409, 413, 415, 429, 500, 503, 504),
-    keys={"token": "An API key of the ledger; in development `dev` is one."},
+    keys={"token": "An API key of the ledger; in development `/mesh/v1/ledger/developmentToken` tells operators one."},
 )

@@ -1537,6 +1537,45 @@ class RevokeLedgerKeyRequest(_message.Message):
 Global___RevokeLedgerKeyRequest: _TypeAlias = RevokeLedgerKeyRequest  # noqa: Y015
 
 @_typing.final
+class GetDevelopmentTokenRequest(_message.Message):
+    """For GetDevelopmentToken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDevelopmentTokenRequest: _TypeAlias = GetDevelopmentTokenRequest  # noqa: Y015
+
+@_typing.final
+class DevelopmentToken(_message.Message):
+    """A token for the ledger."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """What is sent as `token`."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DevelopmentToken: _TypeAlias = DevelopmentToken  # noqa: Y015
+
+@_typing.final
 class GetLedgerClockRequest(_message.Message):
     """For GetLedgerClock."""
 

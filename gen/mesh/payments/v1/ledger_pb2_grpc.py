@@ -654,6 +654,11 @@ class LedgerControlServiceStub:
                 request_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.RevokeLedgerKeyRequest.SerializeToString,
                 response_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.LedgerKey.FromString,
                 _registered_method=True)
+        self.GetDevelopmentToken = channel.unary_unary(
+                '/mesh.payments.v1.LedgerControlService/GetDevelopmentToken',
+                request_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.GetDevelopmentTokenRequest.SerializeToString,
+                response_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.DevelopmentToken.FromString,
+                _registered_method=True)
         self.GetLedgerClock = channel.unary_unary(
                 '/mesh.payments.v1.LedgerControlService/GetLedgerClock',
                 request_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.GetLedgerClockRequest.SerializeToString,
@@ -726,6 +731,14 @@ class LedgerControlServiceServicer:
 
     def RevokeLedgerKey(self, request, context):
         """Refuses a token from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDevelopmentToken(self, request, context):
+        """Returns the token of the key `dev`, a buyer with plenty of money, which is this mesh's own.  NOT_FOUND but in
+        development mode.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -818,6 +831,11 @@ def add_LedgerControlServiceServicer_to_server(servicer, server):
                     servicer.RevokeLedgerKey,
                     request_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.RevokeLedgerKeyRequest.FromString,
                     response_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.LedgerKey.SerializeToString,
+            ),
+            'GetDevelopmentToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDevelopmentToken,
+                    request_deserializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.GetDevelopmentTokenRequest.FromString,
+                    response_serializer=mesh_dot_payments_dot_v1_dot_ledger__pb2.DevelopmentToken.SerializeToString,
             ),
             'GetLedgerClock': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLedgerClock,
@@ -952,6 +970,33 @@ class LedgerControlService:
             '/mesh.payments.v1.LedgerControlService/RevokeLedgerKey',
             mesh_dot_payments_dot_v1_dot_ledger__pb2.RevokeLedgerKeyRequest.SerializeToString,
             mesh_dot_payments_dot_v1_dot_ledger__pb2.LedgerKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDevelopmentToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.payments.v1.LedgerControlService/GetDevelopmentToken',
+            mesh_dot_payments_dot_v1_dot_ledger__pb2.GetDevelopmentTokenRequest.SerializeToString,
+            mesh_dot_payments_dot_v1_dot_ledger__pb2.DevelopmentToken.FromString,
             options,
             channel_credentials,
             insecure,

@@ -219,6 +219,10 @@ class LedgerControlServiceStub:
     """Lists the API keys."""
     RevokeLedgerKey: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.RevokeLedgerKeyRequest, _ledger_pb2.LedgerKey]
     """Refuses a token from now on."""
+    GetDevelopmentToken: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetDevelopmentTokenRequest, _ledger_pb2.DevelopmentToken]
+    """Returns the token of the key `dev`, a buyer with plenty of money, which is this mesh's own.  NOT_FOUND but in
+    development mode.
+    """
     GetLedgerClock: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetLedgerClockRequest, _ledger_pb2.LedgerClock]
     """Returns the ledger's time."""
     SetLedgerClock: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.SetLedgerClockRequest, _ledger_pb2.LedgerClock]
@@ -251,6 +255,10 @@ class LedgerControlServiceAsyncStub(LedgerControlServiceStub):
     """Lists the API keys."""
     RevokeLedgerKey: _aio.UnaryUnaryMultiCallable[_ledger_pb2.RevokeLedgerKeyRequest, _ledger_pb2.LedgerKey]  # type: ignore[assignment]
     """Refuses a token from now on."""
+    GetDevelopmentToken: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetDevelopmentTokenRequest, _ledger_pb2.DevelopmentToken]  # type: ignore[assignment]
+    """Returns the token of the key `dev`, a buyer with plenty of money, which is this mesh's own.  NOT_FOUND but in
+    development mode.
+    """
     GetLedgerClock: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetLedgerClockRequest, _ledger_pb2.LedgerClock]  # type: ignore[assignment]
     """Returns the ledger's time."""
     SetLedgerClock: _aio.UnaryUnaryMultiCallable[_ledger_pb2.SetLedgerClockRequest, _ledger_pb2.LedgerClock]  # type: ignore[assignment]
@@ -298,6 +306,16 @@ class LedgerControlServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.LedgerKey, _abc.Awaitable[_ledger_pb2.LedgerKey]]:
         """Refuses a token from now on."""
+
+    @_abc_1.abstractmethod
+    def GetDevelopmentToken(
+        self,
+        request: _ledger_pb2.GetDevelopmentTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.DevelopmentToken, _abc.Awaitable[_ledger_pb2.DevelopmentToken]]:
+        """Returns the token of the key `dev`, a buyer with plenty of money, which is this mesh's own.  NOT_FOUND but in
+        development mode.
+        """
 
     @_abc_1.abstractmethod
     def GetLedgerClock(

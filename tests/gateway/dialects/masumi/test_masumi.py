@@ -19,7 +19,7 @@ from tests.gateway.dialects.masumi.escrows import (
     refused,
     until,
 )
-from tests.gateway.stack import Edge
+from tests.gateway.stack import LEDGER_TOKEN, Edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -297,6 +297,41 @@ async def test_an_operator_makes_keys(edge: Edge) -> None:
     assert "Unauthorized, network not allowed" == elsewhere
     assert "Unauthorized, payment access required" == pay
     assert "Unauthorized, authentication token has been revoked" == revoked
+
+
+async def test_a_key_sees_its_own_records(edge: Edge) -> None:
+    """In lists, changes, counts and by their identifier; an admin's sees all."""
+    made = await data(edge, "POST", "payment", payment_body())
+    body = {"blockchainIdentifier": made["blockchainIdentifier"], "network": "Preprod"}
+    found = {}
+    for name in ("can_read", "can_admin"):
+        key = {"displayName": f"sees {name}", "canRead": True, "canAdmin": name == "can_admin", "networks": ["Preprod"]}
+        answer = await edge.http.post("/mesh/v1/ledger/keys", json={"key": key}, headers=edge.operator)
+        headers = {"token": answer.json()["token"]}
+        listed = await call(edge, "GET", "payment", headers=headers, network="Preprod", limit=100)
+        changed = await call(edge, "GET", "payment/diff", headers=headers, network="Preprod", lastUpdate=iso(-3600))
+        counted = await call(edge, "GET", "payment/count", headers=headers, network="Preprod")
+        resolved = await call(edge, "POST", "payment/resolve-blockchain-identifier", body, headers=headers)
+        found[name] = (
+            bool(listed.json()["data"]["Payments"]),
+            bool(changed.json()["data"]["Payments"]),
+            counted.json()["data"]["total"] > 0,
+            resolved.status_code,
+        )
+
+    assert (False, False, False, 404) == found["can_read"]
+    assert (True, True, True, 200) == found["can_admin"]
+
+
+async def test_the_token_for_developers_is_told_to_operators(edge: Edge) -> None:
+    """And is in a file that its owner alone may read."""
+    user = await edge.new_user("developer")
+    path = "/mesh/v1/ledger/developmentToken"
+    told = await edge.http.get(path, headers=edge.operator)
+    refused_ = await edge.http.get(path, headers=user)
+
+    assert {"token": LEDGER_TOKEN} == told.json()
+    assert 403 == refused_.status_code
 
 
 async def test_only_services_reach_the_ledger_itself(edge: Edge) -> None:
