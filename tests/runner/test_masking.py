@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from mesh.runner.v1 import app_pb2, job_pb2, lock_pb2
 
+from services.runner.stores.schema import MIGRATIONS
 from tests.runner.secretive import digest
 from tests.runner.stack import DEADLINE_S, Stack, stack
 
@@ -142,14 +143,14 @@ async def test_an_app_does_not_tell_its_environment(mesh: Stack, folder: pathlib
 
 async def test_what_was_kept_before_is_sealed(tmp_path: pathlib.Path) -> None:
     """The file of an older version has nothing left of it, and its app still gets it."""
-    async with stack(tmp_path) as mesh:
-        await mesh.deploy(import_path="tests.runner.secretive:app", runtime_env_json=RUNTIME_ENV)
-    with sqlite3.connect(tmp_path / "runner.db") as old:
-        for table in ("jobs", "locks", "apps"):
-            old.execute(f"ALTER TABLE {table} DROP COLUMN sealed")
-        old.execute("UPDATE apps SET runtime_env_json = ?", (RUNTIME_ENV,))
-        version = old.execute("PRAGMA user_version").fetchone()[0]
-        old.execute(f"PRAGMA user_version={version - 1}")
+    number = next(n for n, script in enumerate(MIGRATIONS) if "sealed_env(" in script)
+    old = sqlite3.connect(tmp_path / "runner.db", isolation_level=None)
+    for script in MIGRATIONS[:number]:
+        old.executescript(script)
+    old.execute(f"PRAGMA user_version={number}")
+    app = ("demo", "tests.runner.secretive:app", RUNTIME_ENV, "", True, "demo-0-0")
+    columns = "expose, import_path, runtime_env_json, deployments_json, fork, host_ids"
+    old.execute(f"INSERT INTO apps ({columns}) VALUES (?, ?, ?, ?, ?, ?)", app)
     old.close()
 
     async with stack(tmp_path) as mesh:

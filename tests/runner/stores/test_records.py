@@ -349,14 +349,14 @@ async def test_what_was_kept_before_it_was_counted_is_counted(tmp_path: pathlib.
         old.executescript(script)
     old.execute(f"PRAGMA user_version={number}")
     born = dataclasses.replace(job(1), inputs_json="é" * 50)
-    names = [field.name for field in dataclasses.fields(Job) if field.name != "stored_bytes"]
+    names = [field.name for field in dataclasses.fields(Job) if field.name not in ("stored_bytes", "sealed")]
     values = [" ".join(value) if isinstance(value := getattr(born, name), tuple) else value for name in names]
     old.execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
     old.execute("INSERT INTO events VALUES (?, 1, 'debug', 1.0, 'ü', 'd')", (born.job_id,))
     old.execute("INSERT INTO memories VALUES (1, 'users/a', 'crews/c', 'long', 'é', 'fact', '', 0.5, '', 1.0)")
     old.close()
 
-    database = Database(tmp_path / "runner.db", MIGRATIONS)
+    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
     database.open()
     try:
         store = SqliteStore(database)
