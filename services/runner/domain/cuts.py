@@ -6,6 +6,9 @@ import json
 from services.runner.domain import talk
 from services.runner.domain.records import Job
 
+_PARSED_CHARS_MAX = 256 * 1024
+"""What is longer is not looked into: a list of many such jobs would keep the runner busy for seconds."""
+
 
 def cut(job: Job, bytes_max: int) -> Job:
     """Return a job whose texts have about `bytes_max` bytes each at most; what is JSON stays JSON."""
@@ -25,21 +28,24 @@ def _text(text: str, bytes_max: int) -> str:
     """Return a text, or its beginning and how long it is."""
     if len(text) <= bytes_max and (text.isascii() or len(text.encode("utf-8", "replace")) <= bytes_max):
         return text
-    data = text.encode("utf-8", "replace")
-    head = data[:bytes_max].decode(errors="ignore")
-    return f"{head}… (cut off here: it has {len(data)} bytes, ask for it alone)"
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    head = text[:bytes_max].encode("utf-8", "replace")[:bytes_max].decode(errors="ignore")
+    return f"{head}… (cut off here: it has {size} bytes, ask for it alone)"
 
 
 def _result(result_json: str, bytes_max: int) -> str:
     if _text(result_json, bytes_max) is result_json:
         return result_json
-    return _dumps({"Text": {"body": _text(talk.text_of(result_json), bytes_max // 2)}})
+    text = talk.text_of(result_json) if len(result_json) <= _PARSED_CHARS_MAX else result_json
+    return _dumps({"Text": {"body": _text(text, bytes_max // 2)}})
 
 
 def _object(text: str, bytes_max: int) -> str:
     """Return a JSON object, each of whose values is cut by itself if it is too long as a whole."""
     if _text(text, bytes_max) is text:
         return text
+    if len(text) > _PARSED_CHARS_MAX:
+        return _dumps({"…": _text(text, bytes_max // 2)})
     values = json.loads(text)
     each = bytes_max // (2 * max(1, len(values)))
     short = {name: _value(value, each) for name, value in values.items()}

@@ -32,6 +32,19 @@ def test_a_long_result_is_its_beginning(result: dict[str, Any]) -> None:
     assert len(shown.encode()) < 700
 
 
+def test_what_is_huge_is_not_looked_into() -> None:
+    """It has the same shape."""
+    huge = json.dumps({"prompt": "x" * 1_000_000})
+    job = cuts.cut(dataclasses.replace(JOB, result_json=huge, inputs_json=huge), 1000)
+
+    (inputs,) = json.loads(job.inputs_json).values()
+    body = json.loads(job.result_json)["Text"]["body"]
+
+    assert huge[:500] == inputs[:500] == body[:500]
+    assert "(cut off here: it has 1000014 bytes, ask for it alone)" in inputs
+    assert len(body) < 600
+
+
 @pytest.mark.parametrize(
     "inputs", [{"prompt": LONG, "top": 2}, {"a": {"b": [LONG]}, "c": None}, {str(n): n for n in range(5000)}, {LONG: 1}]
 )
