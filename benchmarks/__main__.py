@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agentmesh.client import MeshError
 from agentmesh.testing import Mesh, running_mesh
-from benchmarks import agents, events, growth, jobs, report, shared, start, waiting
+from benchmarks import agents, events, growth, isolation, jobs, report, shared, start, waiting
 from benchmarks.figures import Figure
 from benchmarks.http import Failed, Http, login
 
@@ -29,6 +29,7 @@ AFTERWARDS: dict[str, Callable[[], list[Figure]]] = {
     "waiting": waiting.measure,
     "shared": shared.measure,
     "agents": agents.measure,
+    "isolation": isolation.measure,
 }
 NAMES = ("start", *ON_A_MESH, *AFTERWARDS)
 

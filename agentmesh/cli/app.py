@@ -29,9 +29,22 @@ def build(*, whole: bool = True) -> typer.Typer:
     app.callback()(_root)
     mesh.add_to(app)
     if whole:
-        from agentmesh.cli import agents, certs, chat, crews, exposes, flows, jobs, locks, login, payments, tools
+        from agentmesh.cli import (
+            agents,
+            certs,
+            chat,
+            crews,
+            doctor,
+            exposes,
+            flows,
+            jobs,
+            locks,
+            login,
+            payments,
+            tools,
+        )
 
-        for module in (exposes, flows, jobs, locks, login, payments, agents, crews, tools, chat, certs):
+        for module in (exposes, flows, jobs, locks, login, payments, agents, crews, tools, chat, certs, doctor):
             module.add_to(app)
     return app
 

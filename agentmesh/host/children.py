@@ -175,6 +175,8 @@ class Zygote:
             undo.callback(os.close, out_theirs)
             err, err_theirs = os.pipe()
             undo.pop_all()
+        for fd in (out_theirs, err_theirs):  # a job of another user opens them again, as /dev/stdout
+            os.fchmod(fd, 0o622)
         os.set_blocking(out, False)
         os.set_blocking(err, False)
         child = self._register(ours, out, err)

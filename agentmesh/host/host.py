@@ -24,6 +24,7 @@ from mesh.runner.v1.placement_pb2 import HostSpec
 from agentmesh.host import environment, zygote
 from agentmesh.host.calls import Handler
 from agentmesh.host.children import Zygote
+from agentmesh.host.confine import Confinement, Settings
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.limits import MESSAGE_BYTES_MAX
 from agentmesh.host.own import folders
@@ -43,13 +44,14 @@ _LOOK_S = 0.005
 _UNWANTED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
-def main(spec: HostSpec, folder: pathlib.Path, badge_fd: int) -> NoReturn:
+def main(spec: HostSpec, folder: pathlib.Path, badge_fd: int, settings: Settings, place: int = 0) -> NoReturn:
     """Be the host that `spec` describes; ends the process.
 
     Its jobs have their folders in `folder`, which whoever has started it removes when it has ended.  `badge_fd` is the
     reading end of the pipe that the badge lies in which shows the runner that it started this host; -1 for none, and
-    then no runner lets it in.
+    then no runner lets it in.  `place` is no other's among the hosts of this machine, counted from 0.
     """
+    confinement, refusal = _confined(spec, folder, settings, place)
     ours, theirs = socket.socketpair()
     parent = os.getpid()
     child = os.fork()
@@ -59,7 +61,7 @@ def main(spec: HostSpec, folder: pathlib.Path, badge_fd: int) -> NoReturn:
             ours.close()
             if badge_fd >= 0:  # unread: what runs code of strangers must not have it in its memory
                 os.close(badge_fd)
-            _become_zygote(theirs, spec, folder)
+            _become_zygote(theirs, spec, confinement, refusal)
         finally:
             os._exit(1)
     theirs.close()
@@ -87,16 +89,30 @@ def _see_off(pid: int) -> None:
             time.sleep(_LOOK_S)
 
 
-def _become_zygote(control: socket.socket, spec: HostSpec, folder: pathlib.Path) -> NoReturn:
+def _confined(spec: HostSpec, folder: pathlib.Path, settings: Settings, place: int) -> tuple[Confinement | None, str]:
+    """Confine this process; return how, or None and why that cannot be."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        confinement = Confinement.of(spec, folder, settings, place)
+        confinement.enter_host()
+    except (ValueError, OSError) as error:
+        return None, str(error) or type(error).__name__
+    return confinement, ""
+
+
+def _become_zygote(control: socket.socket, spec: HostSpec, confinement: Confinement | None, refusal: str) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
+        if confinement is None:  # nothing of the app's runs then
+            raise ValueError(refusal)
         given = environment.apply(json.loads(spec.runtime_env_json or "{}"))
-        folders.settle(folder / folders.OF_THE_APP, given)
+        folders.settle(confinement.folder / folders.OF_THE_APP, given)
+        confinement.enter_app()
     except (ValueError, OSError) as error:
         message = f"{type(error).__name__}: {error}"
         Channel(control).send(Kind.LOADED, host_pb2.Loaded(error=message).SerializeToString())
         os._exit(1)
-    zygote.main(control, spec, Folders(folder, given))
+    zygote.main(control, spec, Folders(confinement.folder, given), confinement)
 
 
 class Host:

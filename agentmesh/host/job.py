@@ -24,6 +24,7 @@ from agentmesh.execution import execute
 from agentmesh.forked import Pool, part_loop
 from agentmesh.host import carrying, ending
 from agentmesh.host.capture import LineWriter, text_stream
+from agentmesh.host.confine.limits import relieve
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.loading import LoadedApp, load
@@ -57,7 +58,7 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     )
     job = _Job(loop, run, app, channel.send, questions)
     sys.stdout, sys.stderr = job.out, job.err
-    outcome = job.carry_out(stop.take)
+    outcome = job.carry_out(stop.take, relieve)
     if os.getpid() != pid:
         os._exit(0)
     ending.wind_up(lambda late: _leave(channel, job, outcome, late))
@@ -162,11 +163,11 @@ class _Job:
         else:  # in what the flow forks: as native code prints
             os.write(1 if kind == "stdout" else 2, line.encode("utf-8", "replace") + b"\n")
 
-    def carry_out(self, begun: "Callable[[asyncio.Task[str]], None]") -> host_pb2.Outcome:
-        """Run the flow to its end, whatever the end is; `begun` gets its task."""
+    def carry_out(self, begun: "Callable[[asyncio.Task[str]], None]", ended: Callable[[], None]) -> host_pb2.Outcome:
+        """Run the flow to its end, whatever the end is; `begun` gets its task, and `ended` is called behind it."""
         self._send(Kind.RUNNING, b"")
         try:
-            result = self._execute(begun)
+            result = self._execute(begun, ended)
         except asyncio.CancelledError:
             outcome = host_pb2.Outcome(state=job_pb2.JOB_STATE_CANCELLED)
         except BaseException as error:  # SystemExit and KeyboardInterrupt of a flow are ends like any other
@@ -181,7 +182,7 @@ class _Job:
                 lines.finish()
         return carrying.without_secrets(outcome, self._redactor)
 
-    def _execute(self, begun: "Callable[[asyncio.Task[str]], None]") -> str:
+    def _execute(self, begun: "Callable[[asyncio.Task[str]], None]", ended: Callable[[], None]) -> str:
         run = self._run
         inputs = carrying.inputs_of(run)
         job_id = run.job.removeprefix("jobs/")
@@ -196,7 +197,10 @@ class _Job:
         flow = execute(run.entry_point, inputs, tracer, carrying.assignment_of(run))
         task = self._loop.create_task(flow, name="flow")
         begun(task)
-        return self._loop.run_until_complete(task)
+        try:
+            return self._loop.run_until_complete(task)
+        finally:
+            ended()
 
 
 def rehearse(loop: asyncio.AbstractEventLoop) -> None:
@@ -204,7 +208,7 @@ def rehearse(loop: asyncio.AbstractEventLoop) -> None:
     run = host_pb2.Run(job="jobs/rehearsal", entry_point=f"{__name__}:rehearsal", inputs_json='{"nobody": "hears"}')
     run = host_pb2.Run.FromString(run.SerializeToString())
     job = _Job(loop, run, LoadedApp(_no_app, []), _drop, Questions(lambda opening: None))
-    job.carry_out(lambda task: None).SerializeToString()
+    job.carry_out(lambda task: None, lambda: None).SerializeToString()
 
 
 def _drop(kind: Kind, payload: bytes) -> None:

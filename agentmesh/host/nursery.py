@@ -12,8 +12,11 @@ is in that of every fork, and so in that of every job.
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import gc
 import importlib
+import itertools
+import json
 import os
 import pathlib
 import select
@@ -28,6 +31,7 @@ from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from agentmesh.host import host, job, peers, rehearsal
+from agentmesh.host.confine import Settings, missing, survey
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
 from agentmesh.host.own import environment, folders
 from agentmesh.host.processes import describe_exit, die_with_parent
@@ -49,6 +53,7 @@ def main() -> None:
     """
     path = pathlib.Path(os.environ[environment.NURSERY])
     jobs_dir = pathlib.Path(os.environ.get(environment.JOBS_DIR) or path.parent) / "hosts"
+    settings = _settings()
     for name in environment.OF_THE_NURSERY:
         os.environ.pop(name, None)
     jobs_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # a host of another user must get to its own
@@ -57,6 +62,7 @@ def main() -> None:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
     rehearsal.rehearse()
+    _look_around(settings, path.with_suffix(".json"))
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     listener = socket.socket(socket.AF_UNIX)
@@ -67,7 +73,26 @@ def main() -> None:
     _warm_up()
     gc.collect()
     gc.freeze()
-    _Nursery(listener, jobs_dir).serve()
+    _Nursery(listener, jobs_dir, settings).serve()
+
+
+def _settings() -> Settings:
+    """Read how apps are to be confined.  Ends the process with 2 if that cannot be read."""
+    try:
+        return Settings.of(os.environ)
+    except ValueError as error:
+        print(f"nursery: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _look_around(settings: Settings, path: pathlib.Path) -> None:
+    """Try what there is to confine apps with, once for all hosts; write it to `path`, for /health to show."""
+    measures = survey(settings)
+    for measure in missing(measures):
+        print(f"nursery: {measure.name} is not given: {measure.note}", file=sys.stderr)
+    said = [dataclasses.asdict(measure) for measure in measures]
+    with contextlib.suppress(OSError):  # a full disk is no reason to run no apps
+        path.write_text(json.dumps({"setting": settings.isolation, "measures": said}), encoding="utf-8")
 
 
 def _warm_up() -> None:
@@ -79,9 +104,10 @@ def _warm_up() -> None:
 
 
 class _Nursery:
-    def __init__(self, listener: socket.socket, jobs_dir: pathlib.Path) -> None:
+    def __init__(self, listener: socket.socket, jobs_dir: pathlib.Path, settings: Settings) -> None:
         self._listener = listener
         self._jobs_dir = jobs_dir
+        self._settings = settings
         self._cleaning: set[int] = set()
         """Children that remove folders."""
         self._client: socket.socket | None = None
@@ -89,6 +115,8 @@ class _Nursery:
         self._badges: collections.deque[int] = collections.deque()
         """Reading ends of the pipes of hosts that are to be started, in order."""
         self._hosts: dict[int, str] = {}
+        self._places: dict[int, int] = {}
+        """Of hosts by process, each no other's."""
         self._kill_at: dict[int, float] = {}
         self._stopping = False
 
@@ -177,6 +205,8 @@ class _Nursery:
 
     def _start(self, spec: HostSpec, badge: int) -> None:
         parent = os.getpid()
+        taken = self._places.values()
+        place = next(place for place in itertools.count() if place not in taken)
         try:
             pid = os.fork()
         except OSError as error:  # no memory, too many processes: this host is not started, the others live
@@ -184,15 +214,16 @@ class _Nursery:
             return
         if pid == 0:
             try:
-                self._become(parent, spec, badge)
+                self._become(parent, spec, badge, place)
             finally:  # never return into the nursery's loop
                 os._exit(1)
         self._hosts[pid] = spec.host_id
+        self._places[pid] = place
 
-    def _become(self, parent: int, spec: HostSpec, badge: int) -> None:
+    def _become(self, parent: int, spec: HostSpec, badge: int, place: int) -> None:
         die_with_parent(parent)
         self._be_no_nursery()
-        host.main(spec, self._jobs_dir / spec.host_id, badge)
+        host.main(spec, self._jobs_dir / spec.host_id, badge, self._settings, place)
 
     def _be_no_nursery(self) -> None:
         """In a fork: leave signals and sockets to the nursery."""
@@ -229,6 +260,7 @@ class _Nursery:
             if pid == 0:
                 return
             self._cleaning.discard(pid)
+            self._places.pop(pid, None)
             if (host_id := self._hosts.pop(pid, None)) is not None:
                 self._kill_at.pop(pid, None)
                 self._clean(self._jobs_dir / host_id)

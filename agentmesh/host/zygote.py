@@ -11,6 +11,7 @@ import collections
 import contextlib
 import errno
 import gc
+import itertools
 import os
 import select
 import signal
@@ -25,6 +26,7 @@ from mesh.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.errors import describe
 from agentmesh.host import carrying, ending, handler, job, limits, streams, worker
+from agentmesh.host.confine import Confinement
 from agentmesh.host.frames import Channel, Kind, Splitter
 from agentmesh.host.own.folders import Folders
 from agentmesh.host.processes import adopt_orphans, die_with_parent
@@ -53,7 +55,7 @@ _FDS_MAX = max(_FDS.values())
 _RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-def main(control: socket.socket, spec: HostSpec, own: Folders) -> NoReturn:
+def main(control: socket.socket, spec: HostSpec, own: Folders, confinement: Confinement) -> NoReturn:
     """Load the app, tell the host, then fork on demand until the host closes the socket; ends the process."""
     channel = Channel(control)
     streams.install()
@@ -72,21 +74,32 @@ def main(control: socket.socket, spec: HostSpec, own: Folders) -> NoReturn:
     gc.collect()
     ending.prepare()
     gc.freeze()
-    zygote = _Zygote(control, channel, app, spec, own)
+    zygote = _Zygote(control, channel, app, spec, own, confinement)
     zygote.serve()
     zygote.end()
     os._exit(0)
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, channel: Channel, app: LoadedApp, spec: HostSpec, own: Folders) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        channel: Channel,
+        app: LoadedApp,
+        spec: HostSpec,
+        own: Folders,
+        confinement: Confinement,
+    ) -> None:
         self._control = control
         self._channel = channel
         self._app = app
         self._spec = spec
         self._own = own
+        self._confinement = confinement
         self._children: dict[int, int] = {}
         self._ending: dict[int, _Ending] = {}
+        self._places: dict[int, int] = {}
+        """Of children by number, each no other's while anything of it runs."""
         self._splitter = Splitter()
         self._fds: collections.deque[list[int]] = collections.deque()
         """Of children to be forked, in order; fewer than they need where the kernel could not hand them over."""
@@ -143,11 +156,14 @@ class _Zygote:
 
     def _fork(self, child: int, role: int, fds: list[int], ours: tuple[int, int]) -> None:
         parent = os.getpid()
+        taken = self._places.values()
+        self._places[child] = next(place for place in itertools.count() if place not in taken)
         try:
             if len(fds) < _FDS[role]:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             pid = os.fork()
         except OSError as error:  # no memory, too many processes: this child is not to be had, the others live
+            del self._places[child]
             self._channel.send(Kind.UNFORKED, UNFORKED.pack(child, error.errno or 0))
             self._close(fds)
             return
@@ -175,12 +191,16 @@ class _Zygote:
         for fd, standard in zip(output, (1, 2), strict=False):
             os.dup2(fd, standard)
             os.close(fd)
-        if role != ROLE_HANDLER:  # that one has what the app has
-            try:
+        try:
+            if role == ROLE_HANDLER:  # that one has what the app has
+                self._confinement.enter_handler()
+            else:
+                self._confinement.take_user(self._places[child])
                 self._own.settle(child)
-            except OSError as error:
-                print(f"the job's folder could not be made: {error.strerror}", file=sys.__stderr__, flush=True)
-                os._exit(1)
+                self._confinement.enter_job(self._own.of(child))
+        except OSError as error:
+            print(f"the job's process could not be set apart: {error.strerror}", file=sys.__stderr__, flush=True)
+            os._exit(1)
         if role == ROLE_HANDLER:
             handler.main(socket.socket(fileno=channel_fd), self._app, self._spec.expose)
         if not self._spec.fork:
@@ -208,7 +228,7 @@ class _Zygote:
                 self._ending[pid] = _Ending(child, status, time.monotonic() + _ORPHANS_S)
         for pid, left in list(self._ending.items()):
             if not _is_group(pid) or time.monotonic() > left.until:
-                del self._ending[pid]
+                del self._ending[pid], self._places[left.child]
                 with contextlib.suppress(BrokenPipeError):
                     self._channel.send(Kind.EXITED, EXITED.pack(left.child, left.status))
 

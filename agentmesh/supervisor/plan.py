@@ -113,9 +113,16 @@ def settled(options: Options, secrets: Mapping[str, str] = types.MappingProxyTyp
             _check_native(native, options.host, host, port)
         except (ports.PortsExhausted, sockets.NoFolder) as error:
             raise UsageError(str(error)) from error
-        yield dataclasses.replace(
-            make(options, host, port, Places(inside=inside, door=door, jobs=jobs), native), secrets=secrets
-        )
+        plan = make(options, host, port, Places(inside=inside, door=door, jobs=jobs), native)
+        private = [plan.env["AGENTMESH_DATA_DIR"], str(inside), str(door), *_databases(secrets)]
+        plan.env[environment.PRIVATE_DIRS] = os.pathsep.join(private)
+        yield dataclasses.replace(plan, secrets=secrets)
+
+
+def _databases(secrets: Mapping[str, str]) -> list[str]:
+    """Return the folder of the mesh's databases, if it has one of its own."""
+    scheme, _, folder = secrets.get(handing.DATABASE_URL, "").partition("://")
+    return [folder] if scheme == "sqlite" and folder else []
 
 
 def make(options: Options, host: str, port: int, places: Places, native: Mapping[str, int]) -> Plan:

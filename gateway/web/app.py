@@ -50,6 +50,7 @@ def create(
             "version": importlib.metadata.version("agentmesh"),
             "python_version": platform.python_version(),
             "services": states,
+            "isolation": await health.isolation(),
         }
         return JSONResponse(body, status_code=200 if serving else 503)
 

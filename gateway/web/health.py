@@ -1,9 +1,11 @@
-"""Whether every service of the mesh serves, by the standard gRPC health protocol."""
+"""Whether every service of the mesh serves, by the standard gRPC health protocol, and how apps are confined."""
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,6 +23,7 @@ class Health:
 
     def __init__(self, config: Config) -> None:
         self._peers = [config.peer(service) for service in ("auth", "registry", "runner", "payments", "ledger")]
+        self._found = config.sockets_dir / "nursery.json"
         self._stubs: dict[str, health_pb2_grpc.HealthStub] = {}
         self._states: dict[str, str] = {}
         self._asked_at = -_FRESH_S
@@ -44,6 +47,13 @@ class Health:
                 self._states = dict(zip(self._stubs, states, strict=True))
                 self._asked_at = time.monotonic()
             return self._states
+
+    async def isolation(self) -> dict[str, Any] | None:
+        """Return what the nursery of this machine has found to confine apps with; None if there is no word of one."""
+        try:
+            return dict(json.loads(await asyncio.to_thread(self._found.read_bytes)))
+        except (OSError, ValueError):
+            return None
 
     async def _ask(self, stub: health_pb2_grpc.HealthStub) -> str:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from meshkit.errors import Invalid
-from services.registry.domain import prices
+from services.registry.domain import bounds, prices
 from services.registry.domain.deploying import Isolation, Plan
 from services.registry.domain.exposes import Definition, FoundFlow
 from services.registry.domain.flows import About
@@ -69,6 +69,7 @@ def plan(bootstrap: str) -> Plan:
         deployments_json=json.dumps(deployments),
         fork=fork,
         isolation=_isolation(document.get("isolation")),
+        bounds=bounds.read(document),
     )
 
 

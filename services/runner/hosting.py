@@ -110,4 +110,5 @@ class Hosting:
             isolation=app_pb2.ISOLATION_UNSPECIFIED if placed.isolation is None else ISOLATIONS[placed.isolation],
             replica=replica,
             resources_json=resources_json,
+            bounds=app_pb2.Bounds.FromString(placed.bounds),
         )

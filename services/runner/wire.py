@@ -211,6 +211,7 @@ def app_from_pb(request: app_pb2.DeployAppRequest) -> PlacedApp:
         deployments_json=request.deployments_json,
         fork=request.fork if request.HasField("fork") else True,
         isolation=_ISOLATIONS.get(request.isolation),
+        bounds=request.bounds.SerializeToString(),
     )
 
 

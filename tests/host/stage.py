@@ -21,12 +21,18 @@ from mesh.runner.v1.placement_pb2 import HostSpec
 DEADLINE_S = 30.0
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _HOST = """
-import os, pathlib, resource, sys
+import os, pathlib, pkgutil, resource, sys
 if limit := int(os.environ.get("AM_TEST_NOFILE", "0")):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 from agentmesh.host import host
+from agentmesh.host.confine import Settings, identity
 from mesh.runner.v1.placement_pb2 import HostSpec
-host.main(HostSpec.FromString(bytes.fromhex(sys.argv[1])), pathlib.Path(sys.argv[2]), int(sys.argv[3]))
+if first := os.environ.pop("AM_TEST_FIRST", ""):
+    pkgutil.resolve_name(first)()
+if user := int(os.environ.pop("AM_TEST_USER", "0")):
+    identity.become(user, identity.OF_JOB, passed_on=identity.OF_JOB)
+spec, settings = HostSpec.FromString(bytes.fromhex(sys.argv[1])), Settings.of(os.environ)
+host.main(spec, pathlib.Path(sys.argv[2]), int(sys.argv[3]), settings)
 """
 
 
@@ -165,9 +171,20 @@ class Stage(host_pb2_grpc.HostServiceServicer):
 
 @contextlib.asynccontextmanager
 async def stage(
-    import_path: str, *, fork: bool = True, runtime_env: dict[str, Any] | None = None, **env: str
+    import_path: str,
+    *,
+    fork: bool = True,
+    runtime_env: dict[str, Any] | None = None,
+    bounds: app_pb2.Bounds | None = None,
+    user: int = 0,
+    first: str = "",
+    **env: str,
 ) -> AsyncIterator[Stage]:
-    """Run a host of the app, attached and loaded; `env` is added to its environment."""
+    """Run a host of the app, attached and loaded; `env` is added to its environment.
+
+    If tests are root's, `user` is whose it is; it may read what we may, as that is where the code lies.  `first` is a
+    `module:function` that its process calls first.
+    """
     stage = Stage()
     size = [("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX), ("grpc.max_send_message_length", -1)]
     server = grpc.aio.server(options=size)
@@ -181,6 +198,7 @@ async def stage(
         runner_address=f"127.0.0.1:{port}",
         runtime_env_json=json.dumps(runtime_env or {}),
         fork=fork,
+        bounds=bounds,
     )
     argument = spec.SerializeToString().hex()
     folder = tempfile.mkdtemp(prefix="am-host-")
@@ -188,6 +206,13 @@ async def stage(
     badge, writing = os.pipe()
     os.write(writing, b"its first badge")
     os.close(writing)
+    for path in bounds.write_paths if bounds is not None else ():
+        os.chmod(path, 0o777)  # what is said there is no gift of the file system's own rights
+    if user and os.geteuid() == 0:
+        os.chown(folder, user, user)
+        env["AM_TEST_USER"] = str(user)
+    if first:
+        env["AM_TEST_FIRST"] = first
     stage.process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _HOST, argument, folder, str(badge)), env={**os.environ, **env}, pass_fds=(badge,)
     )

@@ -7,6 +7,7 @@ import pathlib
 import signal
 
 import pytest
+from mesh.runner.v1 import app_pb2
 
 from tests.host.stage import Stage, stage, until
 
@@ -52,7 +53,8 @@ async def test_jobs_of_a_worker_share_its_home() -> None:
 
 async def test_a_home_that_the_author_has_given_stays(tmp_path: pathlib.Path) -> None:
     """As all that `env_vars` says."""
-    async with stage(APP, runtime_env={"env_vars": {"HOME": str(tmp_path)}}) as host:
+    bounds = app_pb2.Bounds(write_paths=[str(tmp_path)])
+    async with stage(APP, runtime_env={"env_vars": {"HOME": str(tmp_path)}}, bounds=bounds) as host:
         found = await house(host)
 
     assert str(tmp_path) == found["home"]

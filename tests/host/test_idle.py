@@ -5,7 +5,7 @@ import os
 import pathlib
 
 import psutil
-from mesh.runner.v1 import host_pb2, job_pb2
+from mesh.runner.v1 import app_pb2, host_pb2, job_pb2
 
 from tests.host.flows import __name__ as FLOWS  # noqa: N812
 from tests.host.stage import DEADLINE_S, Stage, stage
@@ -71,10 +71,15 @@ async def test_an_app_with_a_start_up_is_started_at_once(tmp_path: pathlib.Path)
     """Nobody has asked it anything: it may have work of its own to do."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
+    gate.chmod(0o666)
     with open(os.open(gate, os.O_RDWR | os.O_NONBLOCK), "rb") as pipe:
         readable = asyncio.Event()
         asyncio.get_running_loop().add_reader(pipe, readable.set)
-        async with stage("tests.host.starting:app", AM_TEST_STARTED=str(gate)), asyncio.timeout(DEADLINE_S):
+        bounds = app_pb2.Bounds(write_paths=[str(tmp_path)])
+        async with (
+            stage("tests.host.starting:app", bounds=bounds, AM_TEST_STARTED=str(gate)),
+            asyncio.timeout(DEADLINE_S),
+        ):
             await readable.wait()
         asyncio.get_running_loop().remove_reader(pipe)
         said = pipe.read1()

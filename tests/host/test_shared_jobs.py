@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import host_pb2, job_pb2
+from mesh.runner.v1 import app_pb2, host_pb2, job_pb2
 
 from tests.host.stage import DEADLINE_S, Stage, stage
 
@@ -20,9 +20,9 @@ CANCELLED, FAILED, SUCCEEDED = job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_STATE_FA
 
 
 @pytest_asyncio.fixture
-async def host() -> AsyncIterator[Stage]:
-    """Run a host of the app."""
-    async with stage(APP) as running:
+async def host(tmp_path: pathlib.Path) -> AsyncIterator[Stage]:
+    """Run a host of the app, where it may reach the test's folder."""
+    async with stage(APP, bounds=app_pb2.Bounds(write_paths=[str(tmp_path)])) as running:
         yield running
 
 

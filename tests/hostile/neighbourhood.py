@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pathlib
 from typing import Any
 
 from mesh.runner.v1 import host_pb2, job_pb2
@@ -16,8 +17,10 @@ CANCELLED, FAILED, SUCCEEDED = job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_STATE_FA
 class Neighbourhood:
     """A host, and neighbours of both kinds of isolation."""
 
-    def __init__(self, host: Stage) -> None:
+    def __init__(self, host: Stage, folder: pathlib.Path | None = None) -> None:
+        """`folder` is one that the host's jobs may write to."""
         self.host = host
+        self._folder = folder
         self.alone = ""
         """A neighbour in a process of its own."""
         self.sharing = ""
@@ -27,6 +30,14 @@ class Neighbourhood:
         self._words = itertools.count(1)
         self._heard: dict[str, list[str]] = {}
         self._answered: dict[str, int] = {}
+
+    def common_folder(self) -> pathlib.Path:
+        """Make a folder that the host's jobs may write to."""
+        assert self._folder is not None, "there is one"
+        path = self._folder / f"{next(self._words)}"
+        path.mkdir()
+        path.chmod(0o777)
+        return path
 
     async def move_in(self, *, shared: bool) -> str:
         """Start a neighbour, and see that it listens."""

@@ -1,7 +1,6 @@
 """What a flow forks is no job: it takes nothing from the process that goes on, and ends where it comes back to it."""
 
 import json
-import pathlib
 from typing import Any
 
 import pytest
@@ -23,11 +22,10 @@ async def outcome(neighbourhood: Neighbourhood, flow: str, *, shared: bool, **in
     return result
 
 
-async def test_a_fork_does_nothing_of_what_waits_in_its_worker(
-    neighbourhood: Neighbourhood, tmp_path: pathlib.Path
-) -> None:
+async def test_a_fork_does_nothing_of_what_waits_in_its_worker(neighbourhood: Neighbourhood) -> None:
     """Not even what was next: it is other jobs' as well."""
-    assert {"int": 1} == await outcome(neighbourhood, "come_back", shared=True, file=str(tmp_path / "done"))
+    file = neighbourhood.common_folder() / "done"
+    assert {"int": 1} == await outcome(neighbourhood, "come_back", shared=True, file=str(file))
     await neighbourhood.assert_unharmed()
 
 

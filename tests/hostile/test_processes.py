@@ -123,13 +123,12 @@ async def test_a_process_that_is_gone_is_lost_in_words(
 )
 async def test_what_a_process_may_do_to_itself(
     neighbourhood: Neighbourhood,
-    tmp_path: pathlib.Path,
     flow: str,
     inputs: dict[str, Any],
     events: list[str] | None,
 ) -> None:
     """The job runs to its end, and what it said is there."""
-    job, outcome = await neighbourhood.run(flow, file=str(tmp_path / "file"), **inputs)
+    job, outcome = await neighbourhood.run(flow, file=str(neighbourhood.common_folder() / "file"), **inputs)
 
     assert (SUCCEEDED, "") == (outcome.state, outcome.error)
     if events is not None:
@@ -214,12 +213,13 @@ async def test_output_of_programs_arrives_as_written(neighbourhood: Neighbourhoo
     assert ["half", "ü line", "no end"] == host.events(job, "stdout")
 
 
-async def test_a_job_ends_as_a_program_does(neighbourhood: Neighbourhood, tmp_path: pathlib.Path) -> None:
+async def test_a_job_ends_as_a_program_does(neighbourhood: Neighbourhood) -> None:
     """Files are written and exit handlers have run when its end is reported; the app's own have not."""
-    job, outcome = await neighbourhood.run("leave_open", folder=str(tmp_path))
+    folder = neighbourhood.common_folder()
+    job, outcome = await neighbourhood.run("leave_open", folder=str(folder))
 
     assert (SUCCEEDED, "") == (outcome.state, outcome.error)
-    assert {"open": "flushed", "atexit": "ran", "finalized": "ran"} == contents(tmp_path)
+    assert {"open": "flushed", "atexit": "ran", "finalized": "ran"} == contents(folder)
     said = "\n".join(neighbourhood.host.events(job))
     assert ("ValueError: in a callback" in said, "an exit handler of the app" in said) == (True, False)
     await neighbourhood.assert_unharmed()

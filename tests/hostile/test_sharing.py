@@ -1,7 +1,6 @@
 """What misbehaves in a worker that it shares: the others there go on, or are told in words why they cannot."""
 
 import asyncio
-import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -77,13 +76,14 @@ async def test_what_cannot_be_is_refused_in_words(
 )
 async def test_what_is_its_own_affair(
     neighbourhood: Neighbourhood,
-    tmp_path: pathlib.Path,
     flow: str,
     inputs: dict[str, Any],
     events: list[str] | None,
 ) -> None:
     """The job runs to its end, and what it said is there."""
-    job, outcome = await neighbourhood.run(flow, shared=True, file=str(tmp_path / "file"), **inputs)
+    job, outcome = await neighbourhood.run(
+        flow, shared=True, file=str(neighbourhood.common_folder() / "file"), **inputs
+    )
 
     assert (SUCCEEDED, "") == (outcome.state, outcome.error)
     if events is not None:

@@ -70,13 +70,14 @@ class Panel:
         """Boot, and return the lines it said."""
         return self.lines("POST", "/boot/")
 
-    def deploy(self, apps: dict[str, str]) -> None:
-        """Expose and boot apps, unless they run already: `{expose: import path}`."""
+    def deploy(self, apps: dict[str, str], *, read: str = "") -> None:
+        """Expose and boot apps, unless they run already: `{expose: import path}`.  They may `read` a folder."""
+        paths = f"\npaths: {{read: [{read}]}}" if read else ""
         running = {item["name"]: item for item in self.http.get("/expose/").json() if item["state"] == "RUNNING"}
-        if all(f"import_path: {path}" == running.get(name, {}).get("bootstrap") for name, path in apps.items()):
+        if all(f"import_path: {path}{paths}" == running.get(name, {}).get("bootstrap") for name, path in apps.items()):
             return
         for name, path in apps.items():
-            self.expose(name, path)
+            self.expose(name, path + paths)
         lines = self.boot()
         states = {item["name"]: item["state"] for item in self.http.get("/expose/").json()}
         assert all(states[name] == "RUNNING" for name in apps), "\n".join(lines)

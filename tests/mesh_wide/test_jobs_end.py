@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -25,9 +26,15 @@ T = TypeVar("T")
 APPS = {"endings": "tests.apps.endings:app", "formats": "tests.apps.formats:app"}
 
 
+@pytest.fixture(scope="module")
+def gates(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return the folder of what flows may read."""
+    return tmp_path_factory.mktemp("gates")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _deployed(admin: Panel) -> None:
-    admin.deploy(APPS)
+def _deployed(admin: Panel, gates: pathlib.Path) -> None:
+    admin.deploy(APPS, read=str(gates))
 
 
 @pytest.fixture
@@ -38,9 +45,9 @@ def jobs(mesh: Mesh, admin: Panel) -> Iterator[Jobs]:
 
 
 @pytest.fixture
-def gate(tmp_path: pathlib.Path) -> pathlib.Path:
+def gate(gates: pathlib.Path) -> pathlib.Path:
     """Return a named pipe at which the flow `gated` waits."""
-    path = tmp_path / "gate"
+    path = gates / uuid.uuid4().hex
     os.mkfifo(path)
     return path
 
@@ -148,7 +155,7 @@ def test_a_boot_stops_no_job(admin: Panel, jobs: Jobs, gate: pathlib.Path, how: 
     assert {json.loads(e.payload)["dict"]["pid"] for e in events if e.kind == "result"} == {pid}
 
 
-def test_a_shutdown_ends_the_jobs(admin: Panel, jobs: Jobs) -> None:
+def test_a_shutdown_ends_the_jobs(admin: Panel, jobs: Jobs, gates: pathlib.Path) -> None:
     """DELETE /boot ends every job with the reason, and its process."""
     fid = admin.launch("endings", "forever")
     process = psutil.Process(admin.first(fid, "result").typed["dict"]["pid"])
@@ -160,7 +167,7 @@ def test_a_shutdown_ends_the_jobs(admin: Panel, jobs: Jobs) -> None:
         assert not process.is_running()
         check_log(jobs.watch(fid))
     finally:
-        admin.deploy(APPS)
+        admin.deploy(APPS, read=str(gates))
 
 
 def test_every_watch_gives_the_same_bytes(admin: Panel, jobs: Jobs) -> None:
@@ -204,10 +211,8 @@ def test_resume_gives_exactly_the_rest(admin: Panel, jobs: Jobs) -> None:
     assert jobs.watch(fid, after_seq=len(log)) == []
 
 
-def test_jobs_survive_a_runner_that_is_killed(mesh: Mesh, admin: Panel, jobs: Jobs, tmp_path: pathlib.Path) -> None:
+def test_jobs_survive_a_runner_that_is_killed(mesh: Mesh, admin: Panel, jobs: Jobs, gate: pathlib.Path) -> None:
     """Kill -9 the runner while a job runs: the job still ends, nothing of its log is lost, the flow works again."""
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
     fid = admin.launch("endings", "gated", gate=str(gate), events=200)
     admin.first(fid, "debug")
     runner = meshes.child(mesh, "services.runner")

@@ -7,6 +7,7 @@ import os
 import pathlib
 import secrets
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
@@ -47,8 +48,10 @@ pytestmark = pytest.mark.xdist_group("kills")
 class World:
     """A mesh with a paid flow and a quick ledger, and everybody who deals with it: user, purchaser, operator."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, gates: pathlib.Path) -> None:
         self.mesh = mesh
+        self.gates = gates
+        """The folder that its flow may read."""
         self.client = mesh.client
         self.http = httpx.Client(base_url=mesh.url, timeout=30)
         login = self.http.post("/api/login", json={"name": "admin", "password": "admin"}).json()
@@ -144,20 +147,22 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Return a mesh for the tests of this file."""
     env = {"AGENTMESH_LEDGER_WORKER_DELAY_S": "0.05", "AGENTMESH_LEDGER_CONFIRM_DELAY_S": "0.1"}
+    gates = tmp_path_factory.mktemp("gates")
     with running_mesh(data_dir=tmp_path_factory.mktemp("kills"), cwd=meshes.ROOT, env=env) as mesh:
         meta = {"/": f"agentIdentifier: {AGENT}\n"}
-        mesh.client.save_expose("errand", "import_path: tests.apps.errand:app\n", network=NETWORK, meta=meta)
+        bootstrap = f"import_path: tests.apps.errand:app\npaths: {{read: [{gates}]}}\n"
+        mesh.client.save_expose("errand", bootstrap, network=NETWORK, meta=meta)
         assert [] == [step for step in mesh.client.boot() if step.kind in ("error", "warning")]
-        world = World(mesh)
+        world = World(mesh, gates)
         yield world
         world.close()
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_paid_job_outlives_a_kill(world: World, part: str, stage: str, tmp_path: pathlib.Path) -> None:
+def test_a_paid_job_outlives_a_kill(world: World, part: str, stage: str) -> None:
     """It gives its result and is paid for; when it dies with its host it says so, and the money goes back."""
-    gate = tmp_path / "gate"
+    gate = world.gates / uuid.uuid4().hex
     os.mkfifo(gate)
 
     lost = part == "host" and stage in HELD

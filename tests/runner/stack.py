@@ -36,6 +36,7 @@ DEADLINE_S = 30.0
 class Stack:
     """Stubs of a running runner, and who calls."""
 
+    folder: pathlib.Path
     port: int
     jobs: Any
     apps: Any
@@ -51,7 +52,9 @@ class Stack:
     async def deploy(
         self, expose: str = "demo", import_path: str = "tests.runner.flows:app", **more: Any
     ) -> app_pb2.App:
-        """Place an app."""
+        """Place an app, which may write where the test does."""
+        self.folder.chmod(0o777)  # a job may have another user
+        more.setdefault("bounds", app_pb2.Bounds(write_paths=[str(self.folder)]))
         request = app_pb2.DeployAppRequest(name=f"apps/{expose}", import_path=import_path, **more)
         app: app_pb2.App = await self.apps.DeployApp(request, metadata=self.operator, timeout=DEADLINE_S)
         return app
@@ -157,6 +160,7 @@ async def stack(
             auth_pb2.LoginRequest(login="admin", password="admin"), timeout=DEADLINE_S, wait_for_ready=True
         )
         yield Stack(
+            folder=data_dir,
             port=port,
             jobs=job_pb2_grpc.JobServiceStub(channel),
             apps=app_pb2_grpc.AppServiceStub(channel),

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import json
+import os
 import pathlib
+import signal
 from collections.abc import AsyncIterator, Sequence
 
 import grpc
+import psutil
 import pytest
 import pytest_asyncio
 from mesh.runner.v1 import app_pb2, job_pb2
@@ -31,6 +34,20 @@ async def host_of(mesh: Stack, job: job_pb2.Job) -> int:
     await mesh.events(job)
     pid: int = json.loads((await mesh.get(job)).result_json)["dict"]["host"]
     return pid
+
+
+async def hosts_of(mesh: Stack, count: int = 1) -> set[int]:
+    """Return the hosts of an app, which has `count`: a job goes to the one that has fewer."""
+    jobs = [await mesh.create(seconds=0.5) for _ in range(count)]
+    hosts = set(await asyncio.gather(*(host_of(mesh, job) for job in jobs)))
+    assert count == len(hosts)
+    return hosts
+
+
+def kill(*zygotes: int) -> None:
+    """Kill the hosts of these zygotes."""
+    for zygote in zygotes:
+        os.kill(psutil.Process(zygote).ppid(), signal.SIGKILL)
 
 
 async def test_an_app_has_as_many_hosts_as_its_deployments_say(mesh: Stack) -> None:
@@ -98,7 +115,10 @@ async def test_jobs_of_the_version_before_end_on_it(mesh: Stack) -> None:
 async def test_a_launch_waits_for_an_app_that_is_restarted(mesh: Stack) -> None:
     """A host that is lost comes back by itself; whoever starts a job meanwhile need not try again."""
     await mesh.deploy(import_path="tests.runner.placed:app")
-    killed = await mesh.create(kill_host=True)
+    (host,) = await hosts_of(mesh)
+    killed = await mesh.create(seconds=60)
+    await mesh.until(killed, "status", "running")
+    kill(host)
     with contextlib.suppress(AssertionError):
         await mesh.until(killed, "status", "failed")
 
@@ -157,7 +177,7 @@ async def test_apps_are_watched(mesh: Stack) -> None:
     await watcher.until("STARTING", "FAILED")
     await mesh.deploy(import_path="tests.runner.broken_app:app")
     await watcher.until("OUTDATED")
-    await mesh.create(kill_host=True)
+    kill(*await hosts_of(mesh))
     await watcher.until("UNHEALTHY", "RUNNING")
     told = dict(watcher.apps)
     await mesh.apps.RemoveApp(app_pb2.RemoveAppRequest(name="apps/other"), metadata=mesh.operator, timeout=DEADLINE_S)
@@ -197,8 +217,7 @@ async def test_a_host_that_loads_after_another_did_not_gets_jobs(mesh: Stack, tm
     for name in ("moody", "refuse"):
         (tmp_path / name).touch()
     watcher = Watcher(mesh)
-    for _ in range(2):
-        await mesh.create(kill_host=True)
+    kill(*await hosts_of(mesh, 2))
     await watcher.until("FAILED")
     (tmp_path / "go").touch()
     await watcher.until("RUNNING")

@@ -13,7 +13,11 @@ from collections.abc import Mapping
 PASS_ENV = "AGENTMESH_PASS_ENV"
 NURSERY = "AGENTMESH_NURSERY"
 JOBS_DIR = "AGENTMESH_JOBS_DIR"
-OF_THE_NURSERY = (NURSERY, JOBS_DIR, PASS_ENV)
+ISOLATION = "AGENTMESH_ISOLATION"
+UIDS = "AGENTMESH_UIDS"
+PRIVATE_DIRS = "AGENTMESH_PRIVATE_DIRS"
+"""Folders that no app may open, as in PATH: whoever starts a nursery knows them."""
+OF_THE_NURSERY = (NURSERY, JOBS_DIR, PASS_ENV, ISOLATION, UIDS, PRIVATE_DIRS)
 """What the nursery itself is told, and its hosts are not."""
 
 _NAMES = re.compile(

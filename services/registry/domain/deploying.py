@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 
+from services.registry.domain.bounds import UNBOUNDED, Bounds
 from services.registry.domain.exposes import FoundFlow
 from services.registry.domain.standings import AppStatus, State
 
@@ -25,6 +26,7 @@ class Plan:
     """None if the bootstrap does not say."""
     isolation: Isolation | None = None
     """None leaves it to the flows' author."""
+    bounds: Bounds = UNBOUNDED
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit.clock import moment_of
 from meshkit.errors import DeadlineExceeded, MeshError, NotFound, Unavailable, from_rpc
+from services.registry.domain.bounds import Bounds
 from services.registry.domain.deploying import Deployed, DeployFailed, Isolation, Plan
 from services.registry.domain.exposes import FoundFlow
 from services.registry.domain.standings import AppStatus, Snapshot, State
@@ -96,6 +97,7 @@ class RunnerApps:
             deployments_json=plan.deployments_json,
             fork=plan.fork,
             isolation=_ISOLATIONS[plan.isolation],
+            bounds=_bounds(plan.bounds),
         )
         try:
             with from_rpc():
@@ -122,6 +124,17 @@ class RunnerApps:
         )
         with from_rpc():
             return int((await self._stub.CallApp(request, timeout=timeout_s)).status)
+
+
+def _bounds(bounds: Bounds) -> app_pb2.Bounds:
+    return app_pb2.Bounds(
+        memory_bytes=bounds.memory_bytes,
+        process_count=bounds.processes,
+        open_file_count=bounds.open_files,
+        file_bytes=bounds.file_bytes,
+        read_paths=bounds.read_paths,
+        write_paths=bounds.write_paths,
+    )
 
 
 def _status(app: app_pb2.App) -> AppStatus:

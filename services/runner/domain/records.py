@@ -373,6 +373,8 @@ class PlacedApp:
     fork: bool
     isolation: Isolation | None = None
     """For all its flows, in place of what their author declared."""
+    bounds: bytes = b""
+    """How much its jobs may take, and what they may reach: an encoded `Bounds`; opaque here."""
     host_ids: tuple[str, ...] = ()
     """Of its hosts, by replica."""
     sealed: bytes = b""

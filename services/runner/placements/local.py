@@ -131,7 +131,8 @@ async def own_nursery() -> Any:
     """Run a nursery of our own for the length of the block; yield its socket's path."""
     with tempfile.TemporaryDirectory(prefix="agentmesh-") as folder:
         path = f"{folder}/nursery"
-        environment = {**os.environ, "AGENTMESH_NURSERY": path}
+        private = os.environ.get("AGENTMESH_DATA_DIR", "data")
+        environment = {**os.environ, "AGENTMESH_NURSERY": path, "AGENTMESH_PRIVATE_DIRS": f"{private}:{folder}"}
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "agentmesh.host", env=environment)
         try:
             yield path

@@ -196,4 +196,7 @@ MIGRATIONS = [
     -- What stood here before secrets were sealed.  `masked_env` and `sealed_env` are given by who opens the file.
     UPDATE apps SET sealed = sealed_env(expose, runtime_env_json), runtime_env_json = masked_env(runtime_env_json);
     """,
+    """
+    ALTER TABLE apps ADD COLUMN bounds BLOB NOT NULL DEFAULT x'';
+    """,
 ]

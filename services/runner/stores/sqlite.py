@@ -42,7 +42,7 @@ from services.runner.stores.texts import folded
 
 _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
-_APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, host_ids, sealed"
+_APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, bounds, host_ids, sealed"
 _CACHE_MAX = 10_000
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -309,10 +309,11 @@ class SqliteStore:
             app.deployments_json,
             app.fork,
             app.isolation or "",
+            app.bounds,
             " ".join(app.host_ids),
             app.sealed,
         )
-        statement = f"INSERT OR REPLACE INTO apps ({_APP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        statement = f"INSERT OR REPLACE INTO apps ({_APP_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         await self._database.write(lambda connection: connection.execute(statement, row) and None)
 
     async def delete_app(self, expose: str) -> None:
@@ -333,8 +334,9 @@ class SqliteStore:
                 deployments_json=r[3],
                 fork=bool(r[4]),
                 isolation=Isolation(r[5]) if r[5] else None,
-                host_ids=tuple(r[6].split()),
-                sealed=r[7],
+                bounds=r[6],
+                host_ids=tuple(r[7].split()),
+                sealed=r[8],
             )
             for r in rows
         ]

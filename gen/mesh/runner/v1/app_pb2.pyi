@@ -266,6 +266,7 @@ class DeployAppRequest(_message.Message):
     DEPLOYMENTS_JSON_FIELD_NUMBER: _builtins.int
     FORK_FIELD_NUMBER: _builtins.int
     ISOLATION_FIELD_NUMBER: _builtins.int
+    BOUNDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`apps/{expose}`."""
     import_path: _builtins.str
@@ -280,6 +281,10 @@ class DeployAppRequest(_message.Message):
     """Whether jobs are forked from the loaded app; if not, each starts a fresh interpreter.  Absent means true."""
     isolation: Global___Isolation.ValueType
     """For all flows of the app, in place of what their author declared."""
+    @_builtins.property
+    def bounds(self) -> Global___Bounds:
+        """How much its jobs may take, and what they may reach."""
+
     def __init__(
         self,
         *,
@@ -289,16 +294,63 @@ class DeployAppRequest(_message.Message):
         deployments_json: _builtins.str = ...,
         fork: _builtins.bool | None = ...,
         isolation: Global___Isolation.ValueType = ...,
+        bounds: Global___Bounds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fork", b"_fork", "fork", b"fork"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fork", b"_fork", "bounds", b"bounds", "fork", b"fork"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fork", b"_fork", "deployments_json", b"deployments_json", "fork", b"fork", "import_path", b"import_path", "isolation", b"isolation", "name", b"name", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fork", b"_fork", "bounds", b"bounds", "deployments_json", b"deployments_json", "fork", b"fork", "import_path", b"import_path", "isolation", b"isolation", "name", b"name", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fork: _TypeAlias = _typing.Literal["fork"]  # noqa: Y015
     _WhichOneofArgType__fork: _TypeAlias = _typing.Literal["_fork", b"_fork"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fork) -> _WhichOneofReturnType__fork | None: ...
 
 Global___DeployAppRequest: _TypeAlias = DeployAppRequest  # noqa: Y015
+
+@_typing.final
+class Bounds(_message.Message):
+    """How much each job of an app may take, and what it may reach beside its own folder; 0 takes the host's default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    PROCESS_COUNT_FIELD_NUMBER: _builtins.int
+    OPEN_FILE_COUNT_FIELD_NUMBER: _builtins.int
+    FILE_BYTES_FIELD_NUMBER: _builtins.int
+    READ_PATHS_FIELD_NUMBER: _builtins.int
+    WRITE_PATHS_FIELD_NUMBER: _builtins.int
+    memory_bytes: _builtins.int
+    """Of memory that its processes write to."""
+    process_count: _builtins.int
+    """Processes and threads at once."""
+    open_file_count: _builtins.int
+    """Files open in one process at once."""
+    file_bytes: _builtins.int
+    """Of one file that it writes."""
+    @_builtins.property
+    def read_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Absolute paths that the app and its jobs may read, with what is below."""
+
+    @_builtins.property
+    def write_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Absolute paths that they may read and write."""
+
+    def __init__(
+        self,
+        *,
+        memory_bytes: _builtins.int = ...,
+        process_count: _builtins.int = ...,
+        open_file_count: _builtins.int = ...,
+        file_bytes: _builtins.int = ...,
+        read_paths: _abc.Iterable[_builtins.str] | None = ...,
+        write_paths: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_bytes", b"file_bytes", "memory_bytes", b"memory_bytes", "open_file_count", b"open_file_count", "process_count", b"process_count", "read_paths", b"read_paths", "write_paths", b"write_paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Bounds: _TypeAlias = Bounds  # noqa: Y015
 
 @_typing.final
 class RemoveAppRequest(_message.Message):

@@ -43,6 +43,7 @@ class HostSpec(_message.Message):
     ISOLATION_FIELD_NUMBER: _builtins.int
     REPLICA_FIELD_NUMBER: _builtins.int
     RESOURCES_JSON_FIELD_NUMBER: _builtins.int
+    BOUNDS_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     """Never used before."""
     expose: _builtins.str
@@ -61,6 +62,10 @@ class HostSpec(_message.Message):
     """Which of the app's hosts it is, from 0."""
     resources_json: _builtins.str
     """The bootstrap's `ray_actor_options`, as a JSON object; empty if none."""
+    @_builtins.property
+    def bounds(self) -> _app_pb2.Bounds:
+        """How much its jobs may take, and what they may reach."""
+
     def __init__(
         self,
         *,
@@ -73,10 +78,11 @@ class HostSpec(_message.Message):
         isolation: _app_pb2.Isolation.ValueType = ...,
         replica: _builtins.int = ...,
         resources_json: _builtins.str = ...,
+        bounds: _app_pb2.Bounds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "fork", b"fork", "host_id", b"host_id", "import_path", b"import_path", "isolation", b"isolation", "replica", b"replica", "resources_json", b"resources_json", "runner_address", b"runner_address", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "expose", b"expose", "fork", b"fork", "host_id", b"host_id", "import_path", b"import_path", "isolation", b"isolation", "replica", b"replica", "resources_json", b"resources_json", "runner_address", b"runner_address", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
