@@ -68,12 +68,6 @@ class EdgeConfig(Config):
     native_ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
     """Ports that Envoy listens on, too, by the dialect whose documents name them; JSON, such as `{"koda": 8090}`."""
 
-    public_url: str = ""
-    """The address people use, if it is not what they send as Host: `https://mesh.example.com` behind a TLS proxy."""
-
-    allowed_hosts: str = ""
-    """Names that the mesh answers to beside those of loopback, of `host` and of `public_url`; several with commas."""
-
     concurrency: int = Field(default=1, ge=1, le=128)
     """Envoy's worker threads; each costs some memory."""
 

@@ -18,7 +18,7 @@ from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
 from meshkit.errors import from_rpc
-from meshkit.hosts import is_loopback
+from meshkit.hosts import host_in, is_loopback
 from meshkit.tasks import background
 from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """Where the front door listens; what is only for a laptop is on while that is loopback."""
 
+    public_url: str = ""
+    """The address people use, if it is not what they send as Host: `https://mesh.example.com` behind a TLS proxy."""
+
+    allowed_hosts: str = ""
+    """Names that the mesh answers to beside those of loopback, of `host` and of `public_url`; several with commas."""
+
     database_url: str = ""
     """Where state is kept: `sqlite:///ABSOLUTE/FOLDER`, in which each service has a file; empty means `data_dir`."""
 
@@ -147,6 +153,17 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether only this machine can reach the mesh."""
         return is_loopback(self.host)
+
+    @property
+    def opening(self) -> str:
+        """What says that others are to reach the mesh, such as `AGENTMESH_HOST is 0.0.0.0`; or empty."""
+        if not self.loopback:
+            return f"AGENTMESH_HOST is {self.host}"
+        if self.public_url and not is_loopback(host_in(self.public_url)):
+            return f"AGENTMESH_PUBLIC_URL is {self.public_url}"
+        names = (name.strip() for name in self.allowed_hosts.split(","))
+        found = next((name for name in names if name and not is_loopback(host_in(name))), "")
+        return f"AGENTMESH_ALLOWED_HOSTS names {found}" if found else ""
 
     @property
     def vault(self) -> secrets.Vault:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import types
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from agentmesh.host.own import environment, folders
 from agentmesh.loopback import is_loopback
@@ -19,6 +20,7 @@ from agentmesh.supervisor.handing import ADMIN_PASSWORD
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
 ALLOWED_HOSTS = "AGENTMESH_ALLOWED_HOSTS"
+PUBLIC_URL = "AGENTMESH_PUBLIC_URL"
 
 # The examples of the kodosumi documentation name these modules in their bootstraps.
 IMPORT_ALIASES = {
@@ -103,7 +105,7 @@ def settled(options: Options, secrets: Mapping[str, str] = types.MappingProxyTyp
     `secrets` are the settings that are in no environment.  Raises `UsageError`.
     """
     host = _address(options.host)
-    _refuse_open_door(options.host, host, secrets.get(ADMIN_PASSWORD, ""))
+    _refuse_open_door(options.host, host, secrets.get(ADMIN_PASSWORD, ""), os.environ)
     with contextlib.ExitStack() as stack:
         jobs = stack.enter_context(_owned(options.data_dir))
         try:
@@ -200,12 +202,28 @@ def _address(host: str) -> str:
     return str(min(infos, key=lambda info: info[0] != socket.AF_INET)[4][0])
 
 
-def _refuse_open_door(typed: str, host: str, password: str) -> None:
-    if not is_loopback(host) and password in ("", "admin"):
+def _refuse_open_door(typed: str, host: str, password: str, env: Mapping[str, str]) -> None:
+    # As `meshkit.service.Settings.opening` has it, ahead of any child.
+    opening = {f"--host {typed}": host if is_loopback(typed) else typed}
+    for setting in (PUBLIC_URL, ALLOWED_HOSTS):
+        opening |= {f"{setting} {text.strip()}": _host_in(text) for text in env.get(setting, "").split(",")}
+    said = next((said for said, name in opening.items() if name and not is_loopback(name)), "")
+    if said and password in ("", "admin"):
         raise UsageError(
-            f"--host {typed} can be reached from other machines, and the admin's password would be the default: "
+            f"{said} can be reached from other machines, and the admin's password would be the default: "
             f"set {ADMIN_PASSWORD} (not to 'admin') first"
         )
+
+
+def _host_in(text: str) -> str:
+    """Return the host in a URL, or in a name or address with or without a port."""
+    text = text.strip()
+    if text.count(":") > 1 and "[" not in text and "//" not in text:
+        return text  # an address of IPv6
+    try:
+        return (urlsplit(text if "//" in text else f"//{text}").hostname or "").rstrip(".")
+    except ValueError:
+        return text  # whatever it is, it is not this machine
 
 
 def _front_port(options: Options, host: str, stack: contextlib.ExitStack) -> int:

@@ -6,7 +6,7 @@
 -- encoded in a way that nobody behind decodes, before it is sent; ask for the whole answer where only its head is wanted.
 -- Answers: turn x-http-code, x-http-body and x-http-type, which only the gateway's servicers can send (routes to other clusters
 -- remove them), into a status and a body; say when to try again after too many requests; send no body where only the head was
--- asked for; name the type of streams under /mesh/v1.
+-- asked for; name the type of streams under /mesh/v1; tell browsers to take an answer for what it says it is.
 --
 -- `filters.py` puts these in front: BODY_BYTES_MAX, of a body that Envoy reads at all; SINGLE, headers that may come once;
 -- ENCODINGS, of bodies that dialects decode; CASELESS, paths in which case does not matter.
@@ -18,6 +18,8 @@ local OURS = {
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }
 local RATE = { "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset" }  -- without the x-, as the IETF's draft has them
+-- Of every answer but gRPC's.  Not no-referrer: with it a browser calls the origin of our own forms null.
+local BROWSERS = { ["x-content-type-options"] = "nosniff", ["referrer-policy"] = "same-origin" }
 local WITHOUT_BODY = { ["204"] = true, ["205"] = true, ["304"] = true }
 
 local TYPED = "/mesh/v1/"
@@ -198,6 +200,11 @@ function envoy_on_response(handle)
   local seen = handle:streamInfo():dynamicMetadata():get("edge") or {}
   if is_grpc(headers) or seen["grpc"] then
     return
+  end
+  for name, value in pairs(BROWSERS) do
+    if not headers:get(name) then
+      headers:add(name, value)
+    end
   end
   local head = seen["head"]
   if headers:get("x-mesh-lines") or seen["lines"] then

@@ -85,7 +85,6 @@ def headers(
         raise HttpError(502, f"the app answered with more than {HEADERS_BYTES_MAX} bytes of headers")
     if any(_acts(url, value) for name, value in passed if name in ("location", "content-location")):
         raise HttpError(502, "the app's answer leads to where only people may go by themselves")
-    passed.append(("x-content-type-options", "nosniff"))
     if sandboxed:
         passed.append(("content-security-policy", SANDBOX))
     return passed

@@ -17,6 +17,7 @@ from gateway.config import Config
 from gateway.edge import contract
 from gateway.edge.limits import REQUEST_BYTES_MAX
 from gateway.http.accept import prefers_html
+from gateway.http.browsers import policy
 from gateway.http.dialect import Dialects
 from gateway.http.errors import HttpError
 from gateway.http.refusals import refuse
@@ -59,9 +60,7 @@ def create(
             return RedirectResponse("/admin/flow", status_code=302)
         if prefers_html(request.headers.get("accept", ""), request.query_params.get("format", "")):
             page = importlib.resources.files("gateway.web").joinpath("login.html").read_text("utf-8")
-            return HTMLResponse(
-                page, headers={"content-security-policy": "default-src 'self'; style-src 'unsafe-inline'"}
-            )
+            return HTMLResponse(page, headers={"content-security-policy": policy(page, "form-action 'self'")})
         return refuse(request, Unauthenticated("Login required"), dialects)
 
     return Starlette(

@@ -18,11 +18,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.http.browsers import policy
 from gateway.http.dialect import Dialects
 from gateway.http.refusals import refuse
 from meshkit.errors import NotFound
 
-CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+CSP = policy(
+    importlib.resources.files("gateway.web").joinpath("templates", "page.html").read_text("utf-8"),
+    "form-action 'none'",
+    framed_by="'self'",
+)
 PATHS = r"/docs(/[a-z0-9]+)?|/openapi/[a-z0-9-]+\.json"
 """A regular expression for the paths that are answered here."""
 _VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
@@ -65,7 +70,7 @@ def _answer(request: Request, dialects: Dialects, kind: str, body: bytes | None)
     if body is None:
         return refuse(request, NotFound("Not Found"), dialects)
     etag = _etag(body)
-    headers = {"etag": etag, "cache-control": "public, max-age=300", "x-content-type-options": "nosniff"}
+    headers = {"etag": etag, "cache-control": "public, max-age=300"}
     if kind.startswith("text/html"):
         headers["content-security-policy"] = CSP
     if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:

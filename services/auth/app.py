@@ -62,7 +62,7 @@ async def running(
         await stack.enter_async_context(background(lasting(feed.keep), "keep-revocations", stopping))
         users = Users(store, passwords, feed, tasks, now)
         await users.ensure_admin(admin_password, config.admin_email)
-        sessions = Sessions(store, signer, passwords, throttle or Throttle(), feed, tasks)
+        sessions = Sessions(store, signer, passwords, throttle or Throttle(), feed, tasks, exposed=bool(config.opening))
         keys = Keys(store, signer, feed, tasks)
 
         async def fetch_jwks() -> str:
@@ -78,6 +78,7 @@ async def running(
         port = await stack.enter_async_context(
             serve(config.auth_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires)
         )
+        tasks.spawn(users.warn_of_default(), "warn-of-default")
         # Last in, first out: streams end before the server waits for them.
         stack.callback(bus.close)
         yield port

@@ -19,7 +19,8 @@ class Config(Settings):
     """The shared settings, and who the first operator is."""
 
     admin_password: SecretStr = SecretStr("")
-    """Password of the account `admin`; required unless `host` is loopback (`AGENTMESH_ADMIN_PASSWORD`)."""
+    """Password of the account `admin`; required once others than this machine are to reach the mesh
+    (`AGENTMESH_ADMIN_PASSWORD`)."""
 
     admin_email: str = ""
     """E-mail address of the account `admin`; empty leaves it as it is, admin@example.com at first
@@ -41,9 +42,9 @@ class Config(Settings):
         Raises `ConfigError` if the mesh would be open to others under the default password.
         """
         password = self.admin_password.get_secret_value()
-        if not self.loopback and password in ("", DEFAULT_PASSWORD):
+        if self.opening and password in ("", DEFAULT_PASSWORD):
             raise ConfigError(
-                f"agentmesh: AGENTMESH_HOST is {self.host}, which other machines can reach, so the account 'admin'"
-                " needs a password of its own: set AGENTMESH_ADMIN_PASSWORD (not 'admin'), or bind to 127.0.0.1"
+                f"agentmesh: {self.opening}, which other machines can reach, so the account 'admin' needs a password"
+                " of its own: set AGENTMESH_ADMIN_PASSWORD (not 'admin'), or let this machine only reach the mesh"
             )
         return password

@@ -38,6 +38,8 @@ class Users:
         self._feed = feed
         self._tasks = tasks
         self._now = now
+        self._judged = ("", False)
+        """A hash, and whether it is the default password's."""
 
     async def get(self, user_id: str) -> User:
         """Return a user by id, or raise `NotFound`."""
@@ -153,6 +155,26 @@ class Users:
         if not same:
             await self.update(admin.user_id, UserChange(), password, weak=True)
             audit.warning("password of admin replaced from AGENTMESH_ADMIN_PASSWORD")
+
+    async def has_default_password(self) -> bool:
+        """Return whether the account `admin` can sign in by the password that everybody knows."""
+        try:
+            admin = await self._store.find_user(ADMIN)
+        except NotFound:
+            return False
+        if admin.password_hash != self._judged[0]:
+            async with self._passwords.slot():
+                same = await self._passwords.verify(admin.password_hash, DEFAULT_PASSWORD)
+            self._judged = (admin.password_hash, same)
+        return self._judged[1] and admin.active
+
+    async def warn_of_default(self) -> None:
+        """Say in the log that the account `admin` has the default password, if it has."""
+        if await self.has_default_password():
+            audit.warning(
+                "the account admin has the default password: whoever uses this machine can sign in as its operator",
+                remedy="change it (POST /role/profile/password), or start with AGENTMESH_ADMIN_PASSWORD",
+            )
 
     async def _announce(self, user: User, revocation: Revocation | None) -> None:
         if revocation is not None:

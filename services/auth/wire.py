@@ -17,8 +17,8 @@ _TIER_OF = {number: tier for tier, number in _TIERS.items()}
 _MUTABLE = ("login", "email", "active", "operator", "tier", "password")
 
 
-def user_pb(user: User) -> pb.User:
-    """Return the user as others may see them: without the password."""
+def user_pb(user: User, *, default_password: bool = False) -> pb.User:
+    """Return the user as others may see them: without the password, but whether it is the one that everybody knows."""
     return pb.User(
         name=f"users/{user.user_id}",
         login=user.login,
@@ -27,6 +27,7 @@ def user_pb(user: User) -> pb.User:
         operator=user.operator,
         tier=_TIERS[user.tier],
         create_time=stamp_at(user.created_at),
+        default_password=default_password,
     )
 
 

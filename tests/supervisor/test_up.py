@@ -281,6 +281,20 @@ def test_an_open_door_needs_a_password(tmp_path: pathlib.Path, password: str) ->
     assert 1 == refused.stderr.count("\n")
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("AGENTMESH_PUBLIC_URL", "https://mesh.example.com"), ("AGENTMESH_ALLOWED_HOSTS", "localhost,mesh.lan:80")],
+)
+def test_so_does_another_name(tmp_path: pathlib.Path, setting: str, value: str) -> None:
+    """Others reach the mesh by it."""
+    refused = _up("--port", "0", "--data-dir", str(tmp_path), env={setting: value, "AGENTMESH_ADMIN_PASSWORD": ""})
+
+    assert 2 == refused.returncode
+    assert setting in refused.stderr
+    assert "set AGENTMESH_ADMIN_PASSWORD" in refused.stderr
+    assert 1 == refused.stderr.count("\n")
+
+
 @pytest.mark.parametrize(("option", "value"), [("--host", "no.such.host.invalid"), ("--port", "70000")])
 def test_an_address_that_is_none_is_refused(tmp_path: pathlib.Path, option: str, value: str) -> None:
     """One line names the option."""

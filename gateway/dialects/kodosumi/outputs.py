@@ -21,7 +21,7 @@ from gateway.core.peers import Peers
 from gateway.core.prices import Prices
 from gateway.core.states import RUNNING, TERMINAL
 from gateway.dialects.kodosumi import flow_urls, stream
-from gateway.dialects.kodosumi.html import html_answer, page
+from gateway.dialects.kodosumi.html import COLOURED_CSP, html_answer, page
 from gateway.dialects.kodosumi.log import Payloads, app_url
 from gateway.dialects.kodosumi.words import WORDS
 from gateway.http import bodies, sse
@@ -91,7 +91,8 @@ class OutputsServicer(pb_grpc.OutputsServiceServicer):
                 refresh=job.state not in TERMINAL,
                 price=await self._prices.asked(job),
                 questions=[f"/inputs/lock/{request.fid}/{lid}" for lid in locks.ids(job)],
-            )
+            ),
+            COLOURED_CSP,
         )
 
     async def DeleteOutput(self, request: pb.DeleteOutputRequest, context: Any) -> empty_pb2.Empty:

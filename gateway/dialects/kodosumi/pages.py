@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from google.api import httpbody_pb2
+from mesh.auth.v1 import auth_pb2
 from mesh.dialects.kodosumi.v1 import page_pb2 as pb
 from mesh.dialects.kodosumi.v1 import page_pb2_grpc as pb_grpc
 from mesh.runner.v1 import job_pb2, lock_pb2
@@ -24,25 +25,28 @@ _LOCKS_MAX = 20
 
 
 class PageServicer(pb_grpc.PageServiceServicer):
-    """Unpack, ask three services at once, render."""
+    """Unpack, ask four services at once, render."""
 
     def __init__(self, peers: Peers) -> None:
         self._catalogue = Catalogue(peers)
         self._jobs = peers.jobs
         self._locks = peers.locks
+        self._users = peers.users
 
     async def GetStart(self, request: pb.GetStartRequest, context: Any) -> httpbody_pb2.HttpBody:
         """GET /admin/flow."""
         with from_rpc():
-            flows, locks, jobs = await asyncio.gather(
+            flows, locks, jobs, me = await asyncio.gather(
                 self._catalogue.all(request.q, most=_FLOWS_MAX),
                 self._locks.ListLocks(lock_pb2.ListLocksRequest(page_size=_LOCKS_MAX)),
                 self._jobs.ListJobs(job_pb2.ListJobsRequest(page_size=_JOBS_MAX, text_bytes_max=_TEXT_BYTES_MAX)),
+                self._users.GetSelf(auth_pb2.GetSelfRequest()),
             )
         start = page(
             "start.html",
             title="Flows",
             query=request.q,
+            default_password=me.default_password,
             flows=[{"flow": flow, "url": f"/inputs{flow_urls.flow_url(flow.name)}"} for flow in flows],
             locks=[{"title": lock.title, "url": _lock_url(lock.name)} for lock in locks.locks],
             jobs=[{**item_of(job, epoch(job.update_time)), "flow": job.flow.partition("/")[2]} for job in jobs.jobs],

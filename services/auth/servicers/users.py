@@ -9,7 +9,7 @@ from meshkit.idempotency import ask
 from meshkit.interceptors import Context
 from services.auth import wire
 from services.auth.servicers.me import check_not_a_key, user_caller
-from services.auth.users import Users
+from services.auth.users import ADMIN, Users
 
 
 class UserServicer(pb_grpc.UserServiceServicer):
@@ -38,7 +38,9 @@ class UserServicer(pb_grpc.UserServiceServicer):
     async def GetSelf(self, request: pb.GetSelfRequest, context: Context) -> pb.User:
         """Return the caller."""
         user_id, _ = user_caller()
-        return wire.user_pb(await self._users.get(user_id))
+        user = await self._users.get(user_id)
+        known = user.login == ADMIN and await self._users.has_default_password()
+        return wire.user_pb(user, default_password=known)
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.User:
         """Return a user by id or login."""

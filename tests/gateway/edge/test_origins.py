@@ -357,6 +357,56 @@ async def test_what_acts_by_a_get_is_said_in_the_contract() -> None:
     assert options_pb2.Rule.DESCRIPTOR.fields_by_name["acts"].number == 5
 
 
+# -- our own pages ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/kodosumi", "/admin/flow", "/inputs/-/x/y"])
+async def test_our_pages_need_no_script_and_no_style_of_others(edge: Edge, path: str) -> None:
+    """And are in no frame of another site."""
+    headers = {"accept": "text/html"} | ({} if path == "/" else edge.operator)
+    page = await edge.http.get(path, headers=headers)
+    policy = dict(line.strip().partition(" ")[::2] for line in page.headers["content-security-policy"].split(";"))
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "'none'" == policy["default-src"]
+    assert policy["style-src"].startswith("'sha256-")
+    assert "unsafe-inline" not in policy["style-src"]
+    assert policy["frame-ancestors"] in ("'none'", "'self'")
+    assert ("nosniff", "same-origin") == (page.headers["x-content-type-options"], page.headers["referrer-policy"])
+    assert 1 == page.text.count("<style>")
+    assert " style=" not in page.text
+
+
+async def test_every_answer_is_what_it_says_it_is(edge: Edge) -> None:
+    """Refusals of the edge too."""
+    for path, host in [("/health", "localhost"), ("/flow", "localhost"), ("/nope", "localhost"), ("/", "evil.example")]:
+        answer = await edge.http.get(path, headers={"host": host})
+        assert "nosniff" == answer.headers["x-content-type-options"], path
+
+
+async def test_the_password_that_everybody_knows_is_called_out(edge: Edge) -> None:
+    """On the start page of who has it."""
+    operator = await edge.http.get("/admin/flow", headers=edge.operator)
+    other = await edge.http.get("/admin/flow", headers=await edge.new_user("aware"))
+
+    assert "the password that everybody knows" in operator.text
+    assert (200, False) == (other.status_code, "the password that everybody knows" in other.text)
+
+
+async def test_cookies_of_a_mesh_with_https_are_sent_by_https_only(edge: Edge, tmp_path: pathlib.Path) -> None:
+    """And never to scripts."""
+    config = edge.config.model_copy(
+        update={"port": free_port(), "native_ports": {}, "public_url": "https://mesh.example.com"}
+    )
+    async with enveloped(config, edge.jwks_json, tmp_path) as http:
+        panel = await http.post("/api/login", json=ADMIN)
+        koda = await http.post("/api/control-plane/auth/login", json={"identifier": "admin", "password": "admin"})
+
+    for answer in (panel, koda):
+        flags = {flag.strip().lower().partition("=")[0] for flag in answer.headers["set-cookie"].split(";")}
+        assert {"secure", "httponly", "samesite", "path"} <= flags
+
+
 # -- what is gRPC ----------------------------------------------------------------------------------------------------
 
 

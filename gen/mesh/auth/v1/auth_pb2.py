@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mesh/auth/v1/auth.proto\x12\x0cmesh.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\xdb\x01\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05login\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x13\n\x06\x61\x63tive\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08operator\x18\x05 \x01(\x08\x12 \n\x04tier\x18\x06 \x01(\x0e\x32\x12.mesh.auth.v1.Tier\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08password\x18\x08 \x01(\tH\x01\x88\x01\x01\x42\t\n\x07_activeB\x0b\n\t_password\"\xc1\x01\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04user\x18\x04 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x37\n\x13refresh_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x0cLoginRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\"Y\n\x15\x43hangePasswordRequest\x12\x14\n\x0cold_password\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\":\n\x13VouchForUserRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x02 \x01(\x05\"-\n\x14RefreshTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x1c\n\rLogoutRequest\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\"\x10\n\x0eGetJwksRequest\"\x19\n\x04Jwks\x12\x11\n\tjwks_json\x18\x01 \x01(\t\"\x19\n\x17WatchRevocationsRequest\"\x96\x01\n\nRevocation\x12\r\n\x03jti\x18\x01 \x01(\tH\x00\x12\x0e\n\x04user\x18\x02 \x01(\tH\x00\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06target\"I\n\x18WatchRevocationsResponse\x12-\n\x0brevocations\x18\x01 \x03(\x0b\x32\x18.mesh.auth.v1.Revocation\"\x8e\x01\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x13\x43reateApiKeyRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x10\n\x08ttl_days\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"L\n\x14\x43reateApiKeyResponse\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x11\x43reateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x10\n\x0eGetSelfRequest\"\x1e\n\x0eGetUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.mesh.auth.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x11UpdateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"!\n\x11\x44\x65leteUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*`\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x12\x10\n\x0cTIER_SANDBOX\x10\x04\x32\xc7\x08\n\x0b\x41uthService\x12\x61\n\x05Login\x12\x1a.mesh.auth.v1.LoginRequest\x1a\x14.mesh.auth.v1.Tokens\"&\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x18\"\x13/mesh/v1/auth:login:\x01*\x12s\n\rRefreshTokens\x12\".mesh.auth.v1.RefreshTokensRequest\x1a\x14.mesh.auth.v1.Tokens\"(\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/mesh/v1/auth:refresh:\x01*\x12\x64\n\x06Logout\x12\x1b.mesh.auth.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\"\x14/mesh/v1/auth:logout:\x01*\x12[\n\x07GetJwks\x12\x1c.mesh.auth.v1.GetJwksRequest\x1a\x12.mesh.auth.v1.Jwks\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/jwks\x12k\n\x10WatchRevocations\x12%.mesh.auth.v1.WatchRevocationsRequest\x1a&.mesh.auth.v1.WatchRevocationsResponse\"\x06\xea\xe0\x18\x02\x08\x04\x30\x01\x12O\n\x0cVouchForUser\x12!.mesh.auth.v1.VouchForUserRequest\x1a\x14.mesh.auth.v1.Tokens\"\x06\xea\xe0\x18\x02\x08\x04\x12z\n\x0e\x43hangePassword\x12#.mesh.auth.v1.ChangePasswordRequest\x1a\x14.mesh.auth.v1.Tokens\"-\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02!\"\x1c/mesh/v1/self:changePassword:\x01*\x12x\n\x0c\x43reateApiKey\x12!.mesh.auth.v1.CreateApiKeyRequest\x1a\".mesh.auth.v1.CreateApiKeyResponse\"!\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\"\x10/mesh/v1/apiKeys:\x01*\x12u\n\x0bListApiKeys\x12 .mesh.auth.v1.ListApiKeysRequest\x1a!.mesh.auth.v1.ListApiKeysResponse\"!\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/mesh/v1/apiKeys\x12r\n\x0c\x44\x65leteApiKey\x12!.mesh.auth.v1.DeleteApiKeyRequest\x1a\x16.google.protobuf.Empty\"\'\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b*\x19/mesh/v1/{name=apiKeys/*}2\x8a\x05\n\x0bUserService\x12\x65\n\nCreateUser\x12\x1f.mesh.auth.v1.CreateUserRequest\x1a\x12.mesh.auth.v1.User\"\"\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x16\"\x0e/mesh/v1/users:\x04user\x12[\n\x07GetSelf\x12\x1c.mesh.auth.v1.GetSelfRequest\x1a\x12.mesh.auth.v1.User\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/self\x12\x65\n\x07GetUser\x12\x1c.mesh.auth.v1.GetUserRequest\x1a\x12.mesh.auth.v1.User\"(\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19\x12\x17/mesh/v1/{name=users/*}\x12m\n\tListUsers\x12\x1e.mesh.auth.v1.ListUsersRequest\x1a\x1f.mesh.auth.v1.ListUsersResponse\"\x1f\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/mesh/v1/users\x12s\n\nUpdateUser\x12\x1f.mesh.auth.v1.UpdateUserRequest\x1a\x12.mesh.auth.v1.User\"0\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$2\x1c/mesh/v1/{user.name=users/*}:\x04user\x12l\n\nDeleteUser\x12\x1f.mesh.auth.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19*\x17/mesh/v1/{name=users/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mesh/auth/v1/auth.proto\x12\x0cmesh.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\xf5\x01\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05login\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x13\n\x06\x61\x63tive\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08operator\x18\x05 \x01(\x08\x12 \n\x04tier\x18\x06 \x01(\x0e\x32\x12.mesh.auth.v1.Tier\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08password\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x10\x64\x65\x66\x61ult_password\x18\t \x01(\x08\x42\t\n\x07_activeB\x0b\n\t_password\"\xc1\x01\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04user\x18\x04 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x37\n\x13refresh_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x0cLoginRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\"Y\n\x15\x43hangePasswordRequest\x12\x14\n\x0cold_password\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\":\n\x13VouchForUserRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x02 \x01(\x05\"-\n\x14RefreshTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x1c\n\rLogoutRequest\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\"\x10\n\x0eGetJwksRequest\"\x19\n\x04Jwks\x12\x11\n\tjwks_json\x18\x01 \x01(\t\"\x19\n\x17WatchRevocationsRequest\"\x96\x01\n\nRevocation\x12\r\n\x03jti\x18\x01 \x01(\tH\x00\x12\x0e\n\x04user\x18\x02 \x01(\tH\x00\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06target\"I\n\x18WatchRevocationsResponse\x12-\n\x0brevocations\x18\x01 \x03(\x0b\x32\x18.mesh.auth.v1.Revocation\"\x8e\x01\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x13\x43reateApiKeyRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x10\n\x08ttl_days\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"L\n\x14\x43reateApiKeyResponse\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"I\n\x11\x43reateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x10\n\x0eGetSelfRequest\"\x1e\n\x0eGetUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.mesh.auth.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x11UpdateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"!\n\x11\x44\x65leteUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*`\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x12\x10\n\x0cTIER_SANDBOX\x10\x04\x32\xc7\x08\n\x0b\x41uthService\x12\x61\n\x05Login\x12\x1a.mesh.auth.v1.LoginRequest\x1a\x14.mesh.auth.v1.Tokens\"&\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x18\"\x13/mesh/v1/auth:login:\x01*\x12s\n\rRefreshTokens\x12\".mesh.auth.v1.RefreshTokensRequest\x1a\x14.mesh.auth.v1.Tokens\"(\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/mesh/v1/auth:refresh:\x01*\x12\x64\n\x06Logout\x12\x1b.mesh.auth.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\"\x14/mesh/v1/auth:logout:\x01*\x12[\n\x07GetJwks\x12\x1c.mesh.auth.v1.GetJwksRequest\x1a\x12.mesh.auth.v1.Jwks\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/jwks\x12k\n\x10WatchRevocations\x12%.mesh.auth.v1.WatchRevocationsRequest\x1a&.mesh.auth.v1.WatchRevocationsResponse\"\x06\xea\xe0\x18\x02\x08\x04\x30\x01\x12O\n\x0cVouchForUser\x12!.mesh.auth.v1.VouchForUserRequest\x1a\x14.mesh.auth.v1.Tokens\"\x06\xea\xe0\x18\x02\x08\x04\x12z\n\x0e\x43hangePassword\x12#.mesh.auth.v1.ChangePasswordRequest\x1a\x14.mesh.auth.v1.Tokens\"-\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02!\"\x1c/mesh/v1/self:changePassword:\x01*\x12x\n\x0c\x43reateApiKey\x12!.mesh.auth.v1.CreateApiKeyRequest\x1a\".mesh.auth.v1.CreateApiKeyResponse\"!\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\"\x10/mesh/v1/apiKeys:\x01*\x12u\n\x0bListApiKeys\x12 .mesh.auth.v1.ListApiKeysRequest\x1a!.mesh.auth.v1.ListApiKeysResponse\"!\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/mesh/v1/apiKeys\x12r\n\x0c\x44\x65leteApiKey\x12!.mesh.auth.v1.DeleteApiKeyRequest\x1a\x16.google.protobuf.Empty\"\'\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b*\x19/mesh/v1/{name=apiKeys/*}2\x8a\x05\n\x0bUserService\x12\x65\n\nCreateUser\x12\x1f.mesh.auth.v1.CreateUserRequest\x1a\x12.mesh.auth.v1.User\"\"\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x16\"\x0e/mesh/v1/users:\x04user\x12[\n\x07GetSelf\x12\x1c.mesh.auth.v1.GetSelfRequest\x1a\x12.mesh.auth.v1.User\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/self\x12\x65\n\x07GetUser\x12\x1c.mesh.auth.v1.GetUserRequest\x1a\x12.mesh.auth.v1.User\"(\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19\x12\x17/mesh/v1/{name=users/*}\x12m\n\tListUsers\x12\x1e.mesh.auth.v1.ListUsersRequest\x1a\x1f.mesh.auth.v1.ListUsersResponse\"\x1f\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/mesh/v1/users\x12s\n\nUpdateUser\x12\x1f.mesh.auth.v1.UpdateUserRequest\x1a\x12.mesh.auth.v1.User\"0\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$2\x1c/mesh/v1/{user.name=users/*}:\x04user\x12l\n\nDeleteUser\x12\x1f.mesh.auth.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19*\x17/mesh/v1/{name=users/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,60 +68,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002$2\034/mesh/v1/{user.name=users/*}:\004user'
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\031*\027/mesh/v1/{name=users/*}'
-  _globals['_TIER']._serialized_start=2111
-  _globals['_TIER']._serialized_end=2207
+  _globals['_TIER']._serialized_start=2137
+  _globals['_TIER']._serialized_end=2233
   _globals['_USER']._serialized_start=199
-  _globals['_USER']._serialized_end=418
-  _globals['_TOKENS']._serialized_start=421
-  _globals['_TOKENS']._serialized_end=614
-  _globals['_LOGINREQUEST']._serialized_start=616
-  _globals['_LOGINREQUEST']._serialized_end=685
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=687
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=776
-  _globals['_VOUCHFORUSERREQUEST']._serialized_start=778
-  _globals['_VOUCHFORUSERREQUEST']._serialized_end=836
-  _globals['_REFRESHTOKENSREQUEST']._serialized_start=838
-  _globals['_REFRESHTOKENSREQUEST']._serialized_end=883
-  _globals['_LOGOUTREQUEST']._serialized_start=885
-  _globals['_LOGOUTREQUEST']._serialized_end=913
-  _globals['_GETJWKSREQUEST']._serialized_start=915
-  _globals['_GETJWKSREQUEST']._serialized_end=931
-  _globals['_JWKS']._serialized_start=933
-  _globals['_JWKS']._serialized_end=958
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=960
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=985
-  _globals['_REVOCATION']._serialized_start=988
-  _globals['_REVOCATION']._serialized_end=1138
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1140
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1213
-  _globals['_APIKEY']._serialized_start=1216
-  _globals['_APIKEY']._serialized_end=1358
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1360
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1441
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1443
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1519
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1521
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1580
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1582
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1668
-  _globals['_DELETEAPIKEYREQUEST']._serialized_start=1670
-  _globals['_DELETEAPIKEYREQUEST']._serialized_end=1705
-  _globals['_CREATEUSERREQUEST']._serialized_start=1707
-  _globals['_CREATEUSERREQUEST']._serialized_end=1780
-  _globals['_GETSELFREQUEST']._serialized_start=1782
-  _globals['_GETSELFREQUEST']._serialized_end=1798
-  _globals['_GETUSERREQUEST']._serialized_start=1800
-  _globals['_GETUSERREQUEST']._serialized_end=1830
-  _globals['_LISTUSERSREQUEST']._serialized_start=1832
-  _globals['_LISTUSERSREQUEST']._serialized_end=1889
-  _globals['_LISTUSERSRESPONSE']._serialized_start=1891
-  _globals['_LISTUSERSRESPONSE']._serialized_end=1970
-  _globals['_UPDATEUSERREQUEST']._serialized_start=1972
-  _globals['_UPDATEUSERREQUEST']._serialized_end=2074
-  _globals['_DELETEUSERREQUEST']._serialized_start=2076
-  _globals['_DELETEUSERREQUEST']._serialized_end=2109
-  _globals['_AUTHSERVICE']._serialized_start=2210
-  _globals['_AUTHSERVICE']._serialized_end=3305
-  _globals['_USERSERVICE']._serialized_start=3308
-  _globals['_USERSERVICE']._serialized_end=3958
+  _globals['_USER']._serialized_end=444
+  _globals['_TOKENS']._serialized_start=447
+  _globals['_TOKENS']._serialized_end=640
+  _globals['_LOGINREQUEST']._serialized_start=642
+  _globals['_LOGINREQUEST']._serialized_end=711
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=713
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=802
+  _globals['_VOUCHFORUSERREQUEST']._serialized_start=804
+  _globals['_VOUCHFORUSERREQUEST']._serialized_end=862
+  _globals['_REFRESHTOKENSREQUEST']._serialized_start=864
+  _globals['_REFRESHTOKENSREQUEST']._serialized_end=909
+  _globals['_LOGOUTREQUEST']._serialized_start=911
+  _globals['_LOGOUTREQUEST']._serialized_end=939
+  _globals['_GETJWKSREQUEST']._serialized_start=941
+  _globals['_GETJWKSREQUEST']._serialized_end=957
+  _globals['_JWKS']._serialized_start=959
+  _globals['_JWKS']._serialized_end=984
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=986
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1011
+  _globals['_REVOCATION']._serialized_start=1014
+  _globals['_REVOCATION']._serialized_end=1164
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1166
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1239
+  _globals['_APIKEY']._serialized_start=1242
+  _globals['_APIKEY']._serialized_end=1384
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1386
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1467
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1469
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1545
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1547
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1606
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1608
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1694
+  _globals['_DELETEAPIKEYREQUEST']._serialized_start=1696
+  _globals['_DELETEAPIKEYREQUEST']._serialized_end=1731
+  _globals['_CREATEUSERREQUEST']._serialized_start=1733
+  _globals['_CREATEUSERREQUEST']._serialized_end=1806
+  _globals['_GETSELFREQUEST']._serialized_start=1808
+  _globals['_GETSELFREQUEST']._serialized_end=1824
+  _globals['_GETUSERREQUEST']._serialized_start=1826
+  _globals['_GETUSERREQUEST']._serialized_end=1856
+  _globals['_LISTUSERSREQUEST']._serialized_start=1858
+  _globals['_LISTUSERSREQUEST']._serialized_end=1915
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1917
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1996
+  _globals['_UPDATEUSERREQUEST']._serialized_start=1998
+  _globals['_UPDATEUSERREQUEST']._serialized_end=2100
+  _globals['_DELETEUSERREQUEST']._serialized_start=2102
+  _globals['_DELETEUSERREQUEST']._serialized_end=2135
+  _globals['_AUTHSERVICE']._serialized_start=2236
+  _globals['_AUTHSERVICE']._serialized_end=3331
+  _globals['_USERSERVICE']._serialized_start=3334
+  _globals['_USERSERVICE']._serialized_end=3984
 # @@protoc_insertion_point(module_scope)

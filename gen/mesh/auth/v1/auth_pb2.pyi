@@ -73,6 +73,7 @@ class User(_message.Message):
     TIER_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
+    DEFAULT_PASSWORD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`users/{uuid}`."""
     login: _builtins.str
@@ -89,6 +90,8 @@ class User(_message.Message):
     """Write-only: set on create and update, never returned.  At least 8 characters, not the login or e-mail, and none of
     those that are guessed first.
     """
+    default_password: _builtins.bool
+    """Output only, and said by GetSelf only: whether the caller is `admin` with the password that everybody knows."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the user was added."""
@@ -104,10 +107,11 @@ class User(_message.Message):
         tier: Global___Tier.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         password: _builtins.str | None = ...,
+        default_password: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "password", b"password"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "email", b"email", "login", b"login", "name", b"name", "operator", b"operator", "password", b"password", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active", b"_active", "_password", b"_password", "active", b"active", "create_time", b"create_time", "default_password", b"default_password", "email", b"email", "login", b"login", "name", b"name", "operator", b"operator", "password", b"password", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__active: _TypeAlias = _typing.Literal["active"]  # noqa: Y015
     _WhichOneofArgType__active: _TypeAlias = _typing.Literal["_active", b"_active"]  # noqa: Y015
