@@ -18,7 +18,7 @@ import grpc
 from mesh.runner.v1 import app_pb2, host_pb2, host_pb2_grpc, job_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _HOST = """
 import os, pathlib, pkgutil, resource, sys
