@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from mesh.runner.v1 import host_pb2
 
 from agentmesh.host.frames import Kind, Splitter, pack
+from agentmesh.host.own import descendants
 from agentmesh.host.processes import describe_exit
-from agentmesh.host.zygote import EXITED, FORK, ROLE_JOB, SIGNAL, UNFORKED
+from agentmesh.host.zygote import EXITED, FORK, FORKED, ROLE_JOB, SIGNAL, UNFORKED
 
 # Forked ahead and waiting: none for an app that nobody uses, so that idle memory stays small, one from its first job
 # on, more while jobs come faster than forks.
@@ -48,7 +49,9 @@ class Child:
     err: int
     """Read end of its file descriptor 2."""
     exited: asyncio.Future[str]
-    """How it ended, in words that follow on "the process"."""
+    """How it ended, in words that follow on "the process"; done once all that it has started is gone, too."""
+    pid: int = 0
+    """Its process, once that is known, as the zygote numbers it."""
 
     def close(self) -> None:
         """Close our ends."""
@@ -88,6 +91,7 @@ class Zygote:
         """Whether the loop writes what is unsent, as soon as that can be."""
         self._numbers = itertools.count(1)
         self._children: dict[int, Child] = {}
+        self._pids: set[int] = set()
         self._ahead: collections.deque[Child] = collections.deque()
         self._wanted = 0
         self._refill: asyncio.TimerHandle | None = None
@@ -144,6 +148,10 @@ class Zygote:
     def signal(self, child: Child, number: signal.Signals) -> None:
         """Signal a child and all it started; nothing happens if it has ended."""
         self._send(pack(Kind.SIGNAL, SIGNAL.pack(child.number, number)))
+
+    def is_gone(self, child: Child) -> bool:
+        """Return whether nothing of a child can run any more, though it may not have been collected yet."""
+        return child.exited.done() or bool(child.pid and descendants.is_gone(child.pid, self._pid, self._pids))
 
     def receive(self, child: Child, bytes_max: int) -> bytes:
         """Return what a child has sent; nothing if there is nothing yet, or it has closed its channel.
@@ -286,6 +294,11 @@ class Zygote:
             elif kind == Kind.EXITED:
                 number, status = EXITED.unpack(payload)
                 self._note_exit(number, describe_exit(status))
+            elif kind == Kind.FORKED:
+                number, pid = FORKED.unpack(payload)
+                if (child := self._children.get(number)) is not None:
+                    child.pid = pid
+                    self._pids.add(pid)
             elif kind == Kind.UNFORKED:
                 number, code = UNFORKED.unpack(payload)
                 self._note_exit(number, f"could not be started: {os.strerror(code)}")
@@ -294,6 +307,7 @@ class Zygote:
         child = self._children.pop(number, None)
         if child is None:
             return
+        self._pids.discard(child.pid)
         self._ended(number)
         with contextlib.suppress(ValueError):
             self._ahead.remove(child)

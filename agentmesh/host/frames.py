@@ -24,6 +24,7 @@ class Kind(enum.IntEnum):
     # From a child.
     LOADED = 1  # Loaded, from the zygote
     EXITED = 2  # 8 bytes of child id, 4 of waitpid status, from the zygote
+    FORKED = 19  # 8 bytes of child id, 4 of process id, from the zygote
     UNFORKED = 17  # 8 bytes of child id, 4 of errno, from the zygote
     PONG = 41  # nothing: what was sent before the PING has been done
     STARTS = 42  # nothing, from the zygote ahead of LOADED: the app does something when it starts

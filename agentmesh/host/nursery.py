@@ -24,7 +24,7 @@ import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 from mesh.runner.v1 import placement_pb2
@@ -33,8 +33,8 @@ from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 from agentmesh.host import host, job, peers, rehearsal
 from agentmesh.host.confine import Settings, missing, survey
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
-from agentmesh.host.own import environment, folders
-from agentmesh.host.processes import describe_exit, die_with_parent
+from agentmesh.host.own import descendants, environment, folders
+from agentmesh.host.processes import describe_exit, die_with_parent, end_with_parent
 
 # Imported before the first fork, so that every app shares these pages.
 _PRELOAD = ("fastapi", "pydantic", "agentmesh.serve", "agentmesh.forms", "agentmesh.templates", "agentmesh.tracer")
@@ -44,6 +44,13 @@ _ACCEPT_AGAIN_S = 0.1
 _REHEARSALS = 20
 _STOP_GRACE_S = 2.0
 _RECEIVE_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+# How long what a host has left behind may take to die, and how often that is looked at.
+_STRAYS_S = 10.0
+_STRAYS_LOOK_S = 0.02
+# At our own end: how long hosts may take by themselves, and how long all others.
+_END_GRACE_S = 1.0
+_END_S = 1.0
+_END_LOOK_S = 0.01
 
 
 def main() -> None:
@@ -51,6 +58,7 @@ def main() -> None:
 
     Folders of jobs are made in `hosts`, in the folder that `AGENTMESH_JOBS_DIR` names, or beside the socket.
     """
+    parent = os.getppid()
     path = pathlib.Path(os.environ[environment.NURSERY])
     jobs_dir = pathlib.Path(os.environ.get(environment.JOBS_DIR) or path.parent) / "hosts"
     settings = _settings()
@@ -73,7 +81,7 @@ def main() -> None:
     _warm_up()
     gc.collect()
     gc.freeze()
-    _Nursery(listener, jobs_dir, settings).serve()
+    _Nursery(listener, jobs_dir, settings, parent).serve()
 
 
 def _settings() -> Settings:
@@ -104,7 +112,8 @@ def _warm_up() -> None:
 
 
 class _Nursery:
-    def __init__(self, listener: socket.socket, jobs_dir: pathlib.Path, settings: Settings) -> None:
+    def __init__(self, listener: socket.socket, jobs_dir: pathlib.Path, settings: Settings, parent: int) -> None:
+        self._parent = parent
         self._listener = listener
         self._jobs_dir = jobs_dir
         self._settings = settings
@@ -118,6 +127,8 @@ class _Nursery:
         self._places: dict[int, int] = {}
         """Of hosts by process, each no other's."""
         self._kill_at: dict[int, float] = {}
+        self._ending: dict[str, _Ending] = {}
+        """Hosts that have ended, while processes that they have started have not."""
         self._stopping = False
 
     def serve(self) -> None:
@@ -128,6 +139,9 @@ class _Nursery:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._stop)
+        descendants.adopt_orphans()
+        # Not SIGKILL, as for all others: what is below us is ours to end.
+        self._stopping = end_with_parent(self._parent)
         for left in self._jobs_dir.iterdir():  # by hosts of a nursery before us
             self._clean(left)
         while not self._stopping:
@@ -138,6 +152,7 @@ class _Nursery:
             if wake in ready:
                 os.read(wake, 4096)
             self._reap()
+            self._take_leave()
             self._kill_late()
             if self._client is not None and self._client in ready:
                 self._read(self._client)
@@ -149,6 +164,8 @@ class _Nursery:
         self._stopping = True
 
     def _patience(self) -> float | None:
+        if self._ending:
+            return _STRAYS_LOOK_S
         return max(0.0, min(self._kill_at.values()) - time.monotonic()) if self._kill_at else None
 
     def _accept(self) -> None:
@@ -255,16 +272,29 @@ class _Nursery:
         self._cleaning.add(pid)
 
     def _reap(self) -> None:
-        while self._hosts or self._cleaning:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if pid == 0:
                 return
             self._cleaning.discard(pid)
-            self._places.pop(pid, None)
             if (host_id := self._hosts.pop(pid, None)) is not None:
                 self._kill_at.pop(pid, None)
+                self._ending[host_id] = _Ending(pid, describe_exit(status), time.monotonic() + _STRAYS_S)
+
+    def _take_leave(self) -> None:
+        """Say of hosts that they have ended once all that they have started has ended, too."""
+        if not self._ending:
+            return
+        strays = descendants.kill_strays({*self._hosts, *self._cleaning})
+        for host_id, left in list(self._ending.items()):
+            if not strays or time.monotonic() > left.until:
+                del self._ending[host_id]
+                self._places.pop(left.pid, None)
                 self._clean(self._jobs_dir / host_id)
-                self._tell_exit(host_id, describe_exit(status))
+                self._tell_exit(host_id, left.how)
 
     def _kill_late(self) -> None:
         now = time.monotonic()
@@ -286,15 +316,24 @@ class _Nursery:
             self._hang_up()
 
     def _end(self) -> None:
-        """Stop every host, the slow ones by force; the kernel sees to their children."""
+        """Stop every host, the slow ones by force, and then all that they have left behind."""
         for pid in self._hosts:
             os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + 1.0
+        until = time.monotonic() + _END_GRACE_S
         while self._hosts and time.monotonic() < until:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-            self._hosts.pop(pid, None)
-            if pid == 0:
-                time.sleep(0.01)
-        for pid in self._hosts:
-            os.kill(pid, signal.SIGKILL)
+            self._reap()
+            time.sleep(_END_LOOK_S)
+        until = time.monotonic() + _END_S
+        while descendants.kill_strays(()) and time.monotonic() < until:
+            self._reap()
+            time.sleep(_END_LOOK_S)
         sys.exit(0)
+
+
+class _Ending(NamedTuple):
+    """A host that has ended, while processes that it has started have not."""
+
+    pid: int
+    how: str
+    until: float
+    """When to wait no more (`time.monotonic`)."""

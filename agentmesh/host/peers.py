@@ -1,10 +1,11 @@
 """Who is at the other end of a unix socket, as the kernel says it (SO_PEERCRED, unix(7)); Linux only."""
 
 import os
-import pathlib
 import socket
 import struct
 from typing import NamedTuple
+
+from agentmesh.host.own.descendants import parent_of
 
 _UCRED = struct.Struct("3i")
 
@@ -40,12 +41,3 @@ def why_not(peer: Peer | None) -> str:
     if peer.pid in (0, starter) or parent_of(peer.pid) == starter:
         return ""
     return "who has started us has not started it"
-
-
-def parent_of(pid: int) -> int:
-    """Return the number of a process' parent; 0 if there is no such process."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return 0
-    return int(stat.rpartition(")")[2].split()[1])

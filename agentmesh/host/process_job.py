@@ -18,6 +18,11 @@ from agentmesh.host.unsent import Unsent
 from agentmesh.progress import Throttle
 
 _HELD_BYTES_MAX = 8 * 1024 * 1024
+# How long a process may go on that has said how its job has ended.
+_LINGER_S = 2.0
+# How often one looks whether nothing of it runs, once its channel is closed: most are gone by then.
+_LOOK_S = 0.001
+_LOOKS = 4
 _READ_BYTES = 512 * 1024
 _OUTPUT_BYTES = 64 * 1024
 
@@ -31,6 +36,9 @@ class ProcessJob:
         self._zygote = zygote
         self._loop = asyncio.get_running_loop()
         self._splitter = Splitter(limits.FRAME_BYTES_MAX)
+        self._outcome: host_pb2.Outcome | None = None
+        """What it has said of its end; told once nothing of it runs."""
+        self._linger: asyncio.TimerHandle | None = None
         self._unsent = Unsent()
         self._send(pack(Kind.RUN, run.SerializeToString()))
         later = self._loop.call_later
@@ -94,7 +102,8 @@ class ProcessJob:
 
     def _read(self) -> None:
         if not (data := self._zygote.receive(self._child, _READ_BYTES)):
-            return  # if it has gone, its exit tells how it ended
+            self._look_for_end(_LOOKS)  # it may be on its way out; if it said nothing, its exit tells how it ended
+            return
         self._feed(data)
         self._job.tell()
 
@@ -104,12 +113,25 @@ class ProcessJob:
             for kind, payload in self._splitter.feed(data):
                 if kind != Kind.OUTCOME:
                     job.take(kind, payload)
-                elif not job.cancelling:  # a job that is being stopped has ended when its process has
-                    outcome = host_pb2.Outcome.FromString(payload)
-                    self._drain_output()
-                    job.end(outcome)
+                elif self._outcome is None:
+                    self._outcome = host_pb2.Outcome.FromString(payload)
+                    self._linger = self._loop.call_later(_LINGER_S, self.kill)
+                    self._look_for_end(0)
         except (BrokenFrame, DecodeError):
             job.break_off("sent what is no frame")
+
+    def _look_for_end(self, looks: int) -> None:
+        """Say how the job has ended as soon as nothing of it runs; a process takes a while to be collected after that.
+
+        One that is being stopped has ended when it is collected.
+        """
+        if self._outcome is None or self._job.cancelling or self._job.reported:
+            return
+        if self._zygote.is_gone(self._child):
+            self._drain_output()
+            self._job.end(self._outcome)
+        elif looks:
+            self._loop.call_later(_LOOK_S, self._look_for_end, looks - 1)
 
     def _read_output(self, index: int, fd: int) -> None:
         try:
@@ -139,8 +161,10 @@ class ProcessJob:
             lines.finish()
 
     def _finish(self, how: str) -> None:
-        """The process has gone: take what it left, and say how it ended if it did not say so itself."""
+        """The process has gone, and all it has started: take what it left, and say how the job has ended."""
         child = self._child
+        if self._linger is not None:
+            self._linger.cancel()
         self.hold()
         self._loop.remove_writer(child.sock)
         with contextlib.suppress(OSError):
@@ -148,4 +172,6 @@ class ProcessJob:
                 self._feed(data)
         self._drain_output()
         child.close()
+        if self._outcome is not None:
+            self._job.end(self._outcome)
         self._job.gone(f"the job's process {how}")

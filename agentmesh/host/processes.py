@@ -7,7 +7,6 @@ import resource
 import signal
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 # Looked up before any fork: dlopen in a child of a busy parent may wait for a lock that nobody holds any more.
 _libc = ctypes.CDLL(None, use_errno=True)
 # Not on other systems than Linux: there a closed channel ends the child instead.
@@ -25,10 +24,11 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def adopt_orphans() -> None:
-    """Be the parent of what a child of ours has started and left behind, so that we hear of its end."""
+def end_with_parent(parent: int) -> bool:
+    """Ask the kernel to tell this process by SIGTERM when `parent` ends; return whether it has ended already."""
     if _prctl is not None:
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    return os.getppid() != parent
 
 
 def raise_descriptor_limit() -> None:

@@ -1,9 +1,9 @@
 """The zygote: imports the app once, then forks the processes that use it.
 
 It has one thread and no running event loop, so a fork of it is safe.  The host sends it a FORK frame with the file
-descriptors of the child (its channel and where its output goes) and SIGNAL frames; it sends an EXITED frame when a
-child has ended, an UNFORKED one for a child that could not be had, and a PONG for a PING: a host that hears nothing
-ends it.  Only the zygote signals its children, because
+descriptors of the child (its channel and where its output goes) and SIGNAL frames; it sends a FORKED frame for each
+child, or an UNFORKED one for a child that could not be had, an EXITED one when a child has ended with all that it has
+started, and a PONG for a PING: a host that hears nothing ends it.  Only the zygote signals its children, because
 only their parent knows that a process id is still theirs.
 """
 
@@ -28,8 +28,9 @@ from agentmesh.errors import describe
 from agentmesh.host import carrying, ending, handler, job, limits, streams, worker
 from agentmesh.host.confine import Confinement
 from agentmesh.host.frames import Channel, Kind, Splitter
+from agentmesh.host.own import descendants
 from agentmesh.host.own.folders import Folders
-from agentmesh.host.processes import adopt_orphans, die_with_parent
+from agentmesh.host.processes import die_with_parent
 from agentmesh.loading import LoadedApp, load
 
 ROLE_HANDLER = 1
@@ -41,11 +42,16 @@ SIGNAL = struct.Struct("!QB")
 """Child id and signal number."""
 EXITED = struct.Struct("!Qi")
 """Child id and `waitpid` status."""
+FORKED = struct.Struct("!QI")
+"""Child id and process id."""
 UNFORKED = struct.Struct("!Qi")
 """Child id and `errno`."""
 # How long what a child has left behind may take to die, and how often that is looked at.
-_ORPHANS_S = 2.0
-_ORPHANS_LOOK_S = 0.02
+_STRAYS_S = 10.0
+_STRAYS_LOOK_S = 0.02
+# How long we may take for that at our end.
+_END_S = 0.8
+_END_LOOK_S = 0.002
 # Its channel, and where a job's output goes; that of the others goes where ours goes.
 _FDS = {ROLE_HANDLER: 1, ROLE_JOB: 3, ROLE_WORKER: 1}
 # What starts an interpreter of its own where the app cannot be forked.
@@ -100,20 +106,22 @@ class _Zygote:
         self._ending: dict[int, _Ending] = {}
         self._places: dict[int, int] = {}
         """Of children by number, each no other's while anything of it runs."""
+        self._given_up: set[int] = set()
+        """Strays that do not die."""
         self._splitter = Splitter()
         self._fds: collections.deque[list[int]] = collections.deque()
         """Of children to be forked, in order; fewer than they need where the kernel could not hand them over."""
 
     def serve(self) -> None:
         """Fork and reap until the host has gone."""
-        adopt_orphans()
+        descendants.adopt_orphans()
         wake, wakeup = os.pipe()
         os.set_blocking(wakeup, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
             sources: list[Any] = [self._control, wake]
-            ready, _, _ = select.select(sources, [], [], _ORPHANS_LOOK_S if self._ending else None)
+            ready, _, _ = select.select(sources, [], [], _STRAYS_LOOK_S if self._ending else None)
             if wake in ready:
                 os.read(wake, 4096)
             if wake in ready or self._ending:
@@ -122,8 +130,16 @@ class _Zygote:
                 return
 
     def end(self) -> None:
-        """End every child, and all that it has started in its group."""
-        for pid in self._children:
+        """End every child, and all that any of them has started."""
+        until = time.monotonic() + _END_S
+        while left := descendants.kill_strays(()):
+            for pid in left:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            if time.monotonic() > until:
+                return
+            time.sleep(_END_LOOK_S)
+        for pid in self._children:  # where nobody tells whose child is whose
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
 
@@ -178,6 +194,8 @@ class _Zygote:
                 os._exit(1)
         self._children[pid] = child
         self._close(fds)
+        with contextlib.suppress(BrokenPipeError):
+            self._channel.send(Kind.FORKED, FORKED.pack(child, pid))
 
     def _close(self, fds: list[int]) -> None:
         for fd in fds:
@@ -186,6 +204,7 @@ class _Zygote:
     def _become(self, parent: int, child: int, role: int, fds: list[int]) -> NoReturn:
         die_with_parent(parent)
         os.setsid()  # its own group: what it starts can be ended with it
+        descendants.adopt_orphans()  # what it leaves behind is its own while it lives, and nobody else's
         self._control.close()
         channel_fd, *output = fds
         for fd, standard in zip(output, (1, 2), strict=False):
@@ -213,7 +232,7 @@ class _Zygote:
         job.main(Channel(socket.socket(fileno=channel_fd)), self._app)
 
     def _reap(self) -> None:
-        """Take leave of children that have ended, and say so once what they have left behind has ended too."""
+        """Take leave of children that have ended, and say so once all that they have started has ended, too."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -222,12 +241,19 @@ class _Zygote:
             if pid == 0:
                 break
             child = self._children.pop(pid, None)
-            if child is not None:  # else somebody's orphan
+            if child is not None:  # else a stray
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-                self._ending[pid] = _Ending(child, status, time.monotonic() + _ORPHANS_S)
+                self._ending[pid] = _Ending(child, status, time.monotonic() + _STRAYS_S)
+        if not self._ending:
+            return
+        strays = [pid for pid in descendants.kill_strays(self._children) if pid not in self._given_up]
         for pid, left in list(self._ending.items()):
-            if not _is_group(pid) or time.monotonic() > left.until:
+            is_late = time.monotonic() > left.until
+            if is_late:  # nothing ends them: they are not waited for again
+                print(f"host: what a job has started does not end: {strays}", file=sys.stderr)
+                self._given_up.update(strays)
+            if is_late or not (strays or _is_group(pid)):
                 del self._ending[pid], self._places[left.child]
                 with contextlib.suppress(BrokenPipeError):
                     self._channel.send(Kind.EXITED, EXITED.pack(left.child, left.status))

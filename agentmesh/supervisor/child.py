@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agentmesh.supervisor import handing, plan
 from agentmesh.supervisor.logs import LogPump
+from agentmesh.supervisor.orphans import Family
 
 _LEASH = pathlib.Path(__file__).with_name("leash.py")
 _BACKOFF_FIRST_S = 0.1
@@ -93,9 +94,11 @@ class Child:
         *,
         secrets: Mapping[str, str] | None = None,
         fork: Fork | None = None,
+        family: Family | None = None,
     ) -> None:
-        """`secrets` are handed over at each start."""
+        """`secrets` are handed over at each start; `family` is told of each process."""
         self.spec = spec
+        self._family = family or Family()
         self._secrets = secrets or {}
         self._env = env
         self._logs = logs
@@ -130,14 +133,19 @@ class Child:
     async def _run_once(self) -> str:
         """Run the program until it ends; say how."""
         try:
-            self._process = await self._start()
+            with self._family.birth():
+                self._process = await self._start()
+                self._family.add(self._process.pid)
         except (CannotStart, OSError) as error:  # no descriptors, no memory: another try may do
             return str(error)
         if self._stopping.is_set():  # told to end while it was being started
             self.end()
         code = await self._process.wait()
+        self._family.remove(self._process.pid)
         if not self._stopping.is_set():
             kill_group(self._process.pid)  # what it has left behind would hold its ports and files
+            if self.spec.service.loads_apps:  # what apps have left behind may be anywhere
+                await self._family.kill_strays()
         return how_it_ended(code)
 
     async def _start(self) -> Process:

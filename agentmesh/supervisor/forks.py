@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from agentmesh.supervisor import handing
 from agentmesh.supervisor.child import CannotStart, how_it_ended, kill_group, spawn
 from agentmesh.supervisor.logs import LogPump
+from agentmesh.supervisor.orphans import Family
 
 POSSIBLE = sys.platform == "linux"
 """Whether programs can be forked here: it takes a parent that adopts orphans, and a descriptor to wait for them by."""
@@ -51,7 +52,11 @@ class Forked:
 class Forkserver:
     """Forks programs from one process that has imported `modules`; started on first use, and anew when it is gone."""
 
-    def __init__(self, modules: Sequence[str], env: Mapping[str, str], logs: LogPump) -> None:
+    def __init__(
+        self, modules: Sequence[str], env: Mapping[str, str], logs: LogPump, family: Family | None = None
+    ) -> None:
+        """`family` is told of the forkserver's process; of what it forks, by whoever has asked for that."""
+        self._family = family or Family()
         self._modules = modules
         self._env = dict(env)
         self._logs = logs
@@ -119,6 +124,7 @@ class Forkserver:
         with theirs:
             command = [sys.executable, "-P", "-m", _MODULE, *self._modules]
             self._process = await spawn("forks", command, self._env, self._logs, stdin=theirs.fileno())
+            self._family.add(self._process.pid)
         return self._orders
 
     async def _gone(self) -> str:

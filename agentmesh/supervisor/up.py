@@ -35,8 +35,9 @@ def run(options: plan.Options, secrets: Mapping[str, str]) -> int:
 async def _run(settled: plan.Plan, options: plan.Options) -> int:
     logs = LogPump()
     stopping = asyncio.Event()
-    orphans.adopt()
-    forkserver = Forkserver(plan.preloads(settled), settled.env, logs)
+    family = orphans.Family()
+    family.found()
+    forkserver = Forkserver(plan.preloads(settled), settled.env, logs, family)
     children = [
         Child(
             spec,
@@ -44,12 +45,13 @@ async def _run(settled: plan.Plan, options: plan.Options) -> int:
             logs,
             secrets=handing.chosen(settled.secrets, spec.service.secrets),
             fork=forkserver.fork if spec.service.preload and forks.POSSIBLE else None,
+            family=family,
         )
         for spec in settled.children
     ]
     with _signals(stopping, children):
         try:
-            return await _supervise(settled, options, children, forkserver, logs, stopping)
+            return await _supervise(settled, options, children, forkserver, logs, stopping, family)
         finally:
             orphans.kill_all()
             logs.close()
@@ -62,10 +64,11 @@ async def _supervise(
     forkserver: Forkserver,
     logs: LogPump,
     stopping: asyncio.Event,
+    family: orphans.Family,
 ) -> int:
     ready = asyncio.Event()
     tasks = [asyncio.create_task(child.run(ready), name=child.spec.name) for child in children]
-    opening = asyncio.create_task(_open(settled, options, logs), name="opening")
+    opening = asyncio.create_task(_open(settled, options, logs, family), name="opening")
     stop = asyncio.create_task(stopping.wait(), name="stop")
     reaper = asyncio.create_task(_reap(), name="reaper")
     code = 0
@@ -94,19 +97,22 @@ def _why(tasks: Iterable[asyncio.Task[None]]) -> str:
     return "giving up: the mesh did not become ready; the lines above say what was missing"
 
 
-async def _open(settled: plan.Plan, options: plan.Options, logs: LogPump) -> int:
+async def _open(settled: plan.Plan, options: plan.Options, logs: LogPump, family: orphans.Family) -> int:
     """Run `opening.py` to its end; its exit code is 0 when the mesh is ready."""
     argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
     argv += [f"{spec.name}={spec.service.probe}={spec.address}" for spec in settled.children]
     argv += ["--examples"] if options.examples else []
     secrets = handing.chosen(settled.secrets, (handing.ADMIN_PASSWORD,))
-    process = await spawn("mesh", argv, settled.env, logs, secrets=secrets)
+    with family.birth():
+        process = await spawn("mesh", argv, settled.env, logs, secrets=secrets)
+        family.add(process.pid)
     try:
         return await process.wait()
     finally:
         if process.returncode is None:
             kill_group(process.pid)
             await process.wait()
+        family.remove(process.pid)
 
 
 def _announce(url: str) -> None:

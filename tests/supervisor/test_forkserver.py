@@ -15,7 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from agentmesh.supervisor import forks, opening, orphans
+from agentmesh.host.own import descendants
+from agentmesh.supervisor import forks, opening
 from agentmesh.supervisor.child import CannotStart, kill_group
 from agentmesh.supervisor.forks import Forked, Forkserver
 from agentmesh.supervisor.logs import LogPump
@@ -40,9 +41,9 @@ signal.pause()
 @pytest.fixture
 def adopting() -> Iterator[None]:
     """Be the parent of orphans, as the supervisor is."""
-    orphans.adopt()
+    descendants.adopt_orphans()
     yield
-    ctypes.CDLL(None).prctl(orphans.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 class Stage:

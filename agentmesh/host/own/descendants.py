@@ -1,0 +1,114 @@
+"""What processes of ours have started, and left behind.
+
+A process that loses its parent becomes the child of the next ancestor that adopts orphans (prctl(2),
+PR_SET_CHILD_SUBREAPER), whatever session or group it has made for itself.  Each process of a job adopts what the job
+leaves behind while it lives; when it ends, all of that becomes the zygote's, or, where that has ended, too, the
+nursery's or the supervisor's.  There a child that nobody knows is a *stray*: what had started it is gone, and so it is
+to go.
+
+Linux only: elsewhere there are no strays to be seen, and what is in a group of its own is ended with that.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Container
+
+_PR_SET_CHILD_SUBREAPER = 36
+_PF_EXITING = 0x4  # include/linux/sched.h
+_DEAD = (b"Z", b"X", b"x")
+# Looked up before any fork: dlopen in a child of a busy parent may wait for a lock that nobody holds any more.
+_prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
+# A kernel may be made without (CONFIG_PROC_CHILDREN): then all of /proc is looked at.
+_IS_LISTED = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+
+def adopt_orphans() -> None:
+    """Be the parent of what descendants of ours have started and left behind; not inherited by a fork."""
+    if _prctl is not None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children(pid: int | str = "self") -> list[int]:
+    """Return the children of a process, those that have ended and are not collected yet among them.
+
+    Some may be missing while others are collected at the same time: in a process with one thread, none are.
+    """
+    if pid == "self" and not _IS_LISTED:
+        return [each for each in _processes() if parent_of(each) == os.getpid()]
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children", "rb") as listed:
+                found += map(int, listed.read().split())
+    return found
+
+
+def is_gone(pid: int, parent: int, known: Container[int]) -> bool:
+    """Return whether nothing of a child of `parent`, and of what that has started, can run any more.
+
+    It may be so some milliseconds before `parent`, which adopts orphans and whose other children are `known`, has
+    collected it.  A thread that the kernel is taking down starts nothing, and gives back its memory; what has started
+    is listed as its children until it is given to `parent`, in the same moment in which it is a zombie.
+    """
+    if not _IS_LISTED:
+        return False
+    match _state(pid, parent):
+        case "ending":
+            try:
+                if os.listdir(f"/proc/{pid}/task") != [str(pid)]:
+                    return False
+                with open(f"/proc/{pid}/task/{pid}/children", "rb") as listed:
+                    # All of them, if it is no zombie even now.
+                    return not listed.read() and _state(pid, parent) == "ending"
+            except OSError:
+                return False
+        case "dead":  # twice: see `children`
+            return all(each in known for _ in range(2) for each in children(parent))
+    return False
+
+
+def _state(pid: int, parent: int) -> str:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return "dead"
+    state, ppid, flags = fields[0], int(fields[1]), int(fields[6])  # proc(5): fields 3, 4 and 9
+    if ppid != parent:  # the number is another's, or of another namespace
+        return ""
+    if state in _DEAD:
+        return "dead"
+    return "ending" if flags & _PF_EXITING else ""
+
+
+def parent_of(pid: int) -> int:
+    """Return the number of a process' parent; 0 if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()] if os.path.isdir("/proc") else []
+
+
+def kill_strays(known: Container[int]) -> list[int]:
+    """Kill the children of ours that are not `known`; return them: whoever collects them has their children next.
+
+    What shares a group with one of them is killed in the same moment, so that what forks again and again, and ends, is
+    caught by its group though its number is another already.
+    """
+    strays = [pid for pid in children() if pid not in known]
+    ours = os.getpgrp()
+    for pid in strays:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            group = os.getpgid(pid)
+            if group != ours and group not in known:
+                os.killpg(group, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return strays
