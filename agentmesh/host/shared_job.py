@@ -16,12 +16,16 @@ from agentmesh.host import carrying
 from agentmesh.host.capture import LineWriter, text_stream
 from agentmesh.host.frames import Kind, pack_for
 from agentmesh.host.outgoing import Outgoing, Talk
+from agentmesh.host.own.started import Started
 from agentmesh.host.questions import Questions
 from agentmesh.progress import Throttle
 from agentmesh.redaction import NOTHING_SECRET, Redactor
 from agentmesh.tracer import Tracer
 
 _CANCEL_AGAIN_S = 1.0
+# How long processes that it has started may take to die, and how often that is looked at.
+_CHILDREN_S = 10.0
+_CHILDREN_LOOK_S = 0.003
 _STREAMS = {"stdout": 1, "stderr": 2}
 
 
@@ -30,6 +34,7 @@ class Surroundings(Protocol):
 
     loop: asyncio.AbstractEventLoop
     outgoing: Outgoing
+    started: Started
     app: Any
     """The ASGI app, whose lock handlers a job's tracer calls."""
 
@@ -258,7 +263,16 @@ class SharedJob:
         outcome = self._outcome or host_pb2.Outcome(state=job_pb2.JOB_STATE_CANCELLED)
         outcome = carrying.without_secrets(outcome, self._redactor)
         if self._worker.claim(self):
-            self._worker.outgoing.put(pack_for(self.number, Kind.OUTCOME, outcome.SerializeToString()))
+            said = pack_for(self.number, Kind.OUTCOME, outcome.SerializeToString())
+            self._say_end(said, self._worker.loop.time() + _CHILDREN_S)
+
+    def _say_end(self, said: bytes, until: float) -> None:
+        """Say how it has ended once the processes that it has started have, too."""
+        loop = self._worker.loop
+        if self._worker.started.kill(self) and loop.time() < until:
+            loop.call_later(_CHILDREN_LOOK_S, self._say_end, said, until)
+        else:
+            self._worker.outgoing.put(said)
 
 
 def blocked_by(frame: Any) -> SharedJob | None:

@@ -9,6 +9,8 @@ flows that wait most of the time: a job that waits costs some kilobytes.  What d
 - A flow that is not `async` runs in a pool of threads, `AGENTMESH_SHARED_THREADS` of them (64); more wait for one.
 - What blocks the loop blocks every job in it.  After a second it is named, in the log and in the job's own stderr; jobs
   that have not begun go back to the host, which starts another worker.
+- The processes that a job has started end with it, where Python has started them; what those have left behind ends when
+  no job is there any more, and with the worker.
 - A cancel is `CancelledError`.  A job that swallows it is told again; one that still goes on, or is in a thread, is
   ended with the worker once nothing else runs there.
 """
@@ -34,6 +36,7 @@ from agentmesh.forked import Pool, end_at_loop
 from agentmesh.host import carrying, streams
 from agentmesh.host.frames import GRACE, NUMBER, Channel, Kind, Splitter, pack_for
 from agentmesh.host.outgoing import Outgoing
+from agentmesh.host.own.started import Started
 from agentmesh.host.shared_job import SharedJob, blocked_by
 from agentmesh.host.watchdog import Watchdog
 from agentmesh.loading import LoadedApp, load
@@ -41,6 +44,7 @@ from agentmesh.loading import LoadedApp, load
 _THREADS = 64
 _READ_BYTES = 512 * 1024
 _STACK_FRAMES = 12
+_CHILDREN_LOOK_S = 1.0
 _all_tasks = asyncio.all_tasks
 
 
@@ -52,6 +56,7 @@ def main(sock: socket.socket, app: LoadedApp) -> NoReturn:
     streams.keep_apart()
     asyncio.all_tasks = asyncio.tasks.all_tasks = worker.tasks_of_job
     os.register_at_fork(after_in_child=worker.forked)
+    worker.started.watch()
     while True:
         try:
             worker.serve()
@@ -68,6 +73,8 @@ class _Worker:
         self._sock = sock
         sock.setblocking(False)
         self.outgoing = Outgoing(loop, sock, _leave)
+        self.started = Started(scope.job.get)
+        self._look: asyncio.TimerHandle | None = None
         self._splitter = Splitter()
         self._jobs: dict[int, SharedJob] = {}
         self._reading = threading.Lock()
@@ -153,8 +160,16 @@ class _Worker:
     def ended(self, job: SharedJob) -> None:
         """Forget a job of which nothing runs any more."""
         self._jobs.pop(job.number, None)
+        if self._look is None and self.started.any:
+            self._look = self.loop.call_later(_CHILDREN_LOOK_S, self._look_at_children)
         if not self._jobs:
             self._watchdog.set_busy(False)
+
+    def _look_at_children(self) -> None:
+        """See to what jobs have left behind."""
+        self._look = None
+        if self.started.look_around(idle=not self._jobs):
+            self._look = self.loop.call_later(_CHILDREN_LOOK_S, self._look_at_children)
 
     # -- a blocked loop: called in the watchdog's thread ---------------------------------------------------------
 

@@ -153,7 +153,7 @@ async def outlive(inputs: Plan, tracer: Tracer) -> Any:
     """Start something, see it run, and end as told."""
     STARTS[inputs.how](inputs.name)
     await asyncio.to_thread(_until_there, inputs.name)
-    await tracer.debug(str(os.getpid()))
+    await tracer.debug(f"{os.getpid()} {pathlib.Path.home()}")
     match inputs.end:
         case "raise":
             raise ValueError("no")

@@ -1,5 +1,6 @@
 """What a job has started ends with it, whatever it has done to live on: before its end is told."""
 
+import asyncio
 import json
 import sys
 import uuid
@@ -9,7 +10,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from tests.host.stage import Stage, stage
+from tests.host.stage import Stage, stage, until
 from tests.hostile.neighbourhood import CANCELLED, FAILED, SUCCEEDED
 from tests.hostile.outliving import STARTS
 
@@ -75,6 +76,33 @@ async def test_nothing_outlives_another_end(host: Stage, end: str) -> None:
 
     assert [] == left(name)
     assert FAILED == outcome.state
+
+
+@pytest.mark.parametrize("end", ["return", "raise", "wait"])
+@pytest.mark.parametrize("how", ["fork", "setsid", "nohup", "popen", "spawn", "tree"])
+async def test_what_a_shared_job_has_started_ends_with_it(host: Stage, how: str, end: str) -> None:
+    """As far as it can be told: not that of the job beside it."""
+    living, kept = start(host, "popen", "wait", shared=True)
+    await host.until(lambda: host.events(living))
+    job, name = start(host, how, end, shared=True)
+    if end == "wait":
+        await host.until(lambda: host.events(job))
+        host.cancel(job)
+    outcome = await host.end(job)
+
+    assert [] == left(name)
+    assert {"return": SUCCEEDED, "raise": FAILED, "wait": CANCELLED}[end] == outcome.state
+    assert 1 == len(left(kept))
+    host.cancel(living)
+    await host.end(living)
+    assert [] == left(kept)
+
+
+async def test_what_is_nobodys_in_a_worker_ends_when_no_job_is_there(host: Stage) -> None:
+    """It cannot be told which job has left it behind."""
+    job, name = start(host, "daemon", "return", shared=True)
+    await host.end(job)
+    await asyncio.to_thread(until, lambda: not left(name))
 
 
 async def test_what_another_job_has_left_behind_is_its_own(host: Stage) -> None:
