@@ -59,10 +59,17 @@ def test_nothing_outlives_a_kill(mesh: Mesh, who: str, path: str) -> None:
 
 
 def test_nothing_outlives_an_undeploy(mesh: Mesh) -> None:
-    """Once the expose is shut down."""
-    name, _, _ = start(mesh, "daemon")
+    """The app's last job ends, and with it the host and all below it."""
+    name, process, _ = start(mesh, "daemon")
+    host = process.parents()[1]
+    everybody = [host, *host.children(recursive=True)]
     mesh.client.delete_expose("outliving")
-    until(lambda: not left(name))
+    for job in mesh.client.jobs():
+        if not job.ended:
+            mesh.client.cancel(job.name)
+
+    assert [] == left(name)
+    assert [] == psutil.wait_procs(everybody, timeout=30)[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

@@ -75,6 +75,15 @@ def test_a_flow_has_what_it_needs_and_no_more(mesh: Mesh, path: str) -> None:
     }
 
 
+def test_the_nursery_takes_no_orders_from_a_flow(mesh: Mesh) -> None:
+    """It hangs up, and goes on: the next app is deployed."""
+    job = mesh.client.run("reading/order", {"word": ""})
+
+    assert job.result["str"] in ("heard b''", "ConnectionResetError", "BrokenPipeError", "PermissionError")
+    mesh.deploy("again", "tests.hostile.reading:app")
+    assert mesh.client.run("again/alone", {"word": WORD}).succeeded
+
+
 def test_what_was_handed_over_arrives(mesh: Mesh) -> None:
     """The admin signs in with that password, and the mesh keeps escrows as it was told; also after a restart."""
     assert '"network": "Mainnet"' in mesh.log()
