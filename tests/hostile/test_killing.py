@@ -59,11 +59,11 @@ def test_nothing_outlives_a_kill(mesh: Mesh, who: str, path: str) -> None:
 
 
 def test_nothing_outlives_an_undeploy(mesh: Mesh) -> None:
-    """The app's last job ends, and with it the host and all below it."""
+    """Another app takes its place: with the last job the host ends, and all below it."""
     name, process, _ = start(mesh, "daemon")
     host = process.parents()[1]
     everybody = [host, *host.children(recursive=True)]
-    mesh.client.delete_expose("outliving")
+    mesh.deploy("outliving", "tests.hostile.reading:app")
     for job in mesh.client.jobs():
         if not job.ended:
             mesh.client.cancel(job.name)
@@ -82,4 +82,5 @@ def test_nothing_outlives_the_mesh(number: signal.Signals) -> None:
         os.kill(mesh.process.pid, number)
         until(lambda: not left(name))
         assert [] == psutil.wait_procs(everybody, timeout=30)[1]
+        mesh.process.wait(30)
         assert number == signal.SIGKILL or not os.path.exists(home)

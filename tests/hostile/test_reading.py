@@ -77,7 +77,7 @@ def test_a_flow_has_what_it_needs_and_no_more(mesh: Mesh, path: str) -> None:
 
 def test_the_nursery_takes_no_orders_from_a_flow(mesh: Mesh) -> None:
     """It hangs up, and goes on: the next app is deployed."""
-    job = mesh.client.run("reading/order", {"word": ""})
+    job = mesh.client.run("reading/order", {"word": WORD})
 
     assert job.result["str"] in ("heard b''", "ConnectionResetError", "BrokenPipeError", "PermissionError")
     mesh.deploy("again", "tests.hostile.reading:app")

@@ -49,24 +49,22 @@ def is_gone(pid: int, parent: int, known: Container[int]) -> bool:
     """Return whether nothing of a child of `parent`, and of what that has started, can run any more.
 
     It may be so some milliseconds before `parent`, which adopts orphans and whose other children are `known`, has
-    collected it.  A thread that the kernel is taking down starts nothing, and gives back its memory; what has started
-    is listed as its children until it is given to `parent`, in the same moment in which it is a zombie.
+    collected it.  A process with one thread that the kernel is taking down starts nothing, and gives back its memory.
+    What a thread has started is listed as its children until it ends, and in that moment given to another thread that
+    has not begun to end, or else to `parent`: so each place is looked at once the one before is known to be empty.
     """
-    if not _IS_LISTED:
+    if not _IS_LISTED or not (state := _state(pid, parent)):
         return False
-    match _state(pid, parent):
-        case "ending":
-            try:
-                if os.listdir(f"/proc/{pid}/task") != [str(pid)]:
+    try:
+        if os.listdir(f"/proc/{pid}/task") != [str(pid)]:
+            return False
+        if state == "ending":
+            with open(f"/proc/{pid}/task/{pid}/children", "rb") as listed:
+                if listed.read():
                     return False
-                with open(f"/proc/{pid}/task/{pid}/children", "rb") as listed:
-                    # All of them, if it is no zombie even now.
-                    return not listed.read() and _state(pid, parent) == "ending"
-            except OSError:
-                return False
-        case "dead":  # twice: see `children`
-            return all(each in known for _ in range(2) for each in children(parent))
-    return False
+    except OSError:  # it has been collected meanwhile
+        pass
+    return all(each in known for _ in range(2) for each in children(parent))  # twice: see `children`
 
 
 def _state(pid: int, parent: int) -> str:
