@@ -61,7 +61,7 @@ def main() -> None:
     parent = os.getppid()
     path = pathlib.Path(os.environ[environment.NURSERY])
     jobs_dir = pathlib.Path(os.environ.get(environment.JOBS_DIR) or path.parent) / "hosts"
-    settings = _settings()
+    settings = _settings(jobs_dir)
     for name in environment.OF_THE_NURSERY:
         os.environ.pop(name, None)
     jobs_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # a host of another user must get to its own
@@ -84,10 +84,11 @@ def main() -> None:
     _Nursery(listener, jobs_dir, settings, parent).serve()
 
 
-def _settings() -> Settings:
-    """Read how apps are to be confined.  Ends the process with 2 if that cannot be read."""
+def _settings(jobs_dir: pathlib.Path) -> Settings:
+    """Read how apps are to be confined, whose folders are in `jobs_dir`.  Ends the process with 2 if that fails."""
     try:
-        return Settings.of(os.environ)
+        settings = Settings.of(os.environ)
+        return dataclasses.replace(settings, private=(*settings.private, str(jobs_dir.absolute())))
     except ValueError as error:
         print(f"nursery: {error}", file=sys.stderr)
         sys.exit(2)

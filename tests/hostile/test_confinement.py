@@ -6,6 +6,7 @@ import os
 import pathlib
 import socket
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -149,6 +150,19 @@ async def test_a_data_folder_among_the_apps_files_is_kept_out(tmp_path: pathlib.
     async with stage("package:app", AGENTMESH_PRIVATE_DIRS=private, PYTHONPATH=path) as host:
         inputs = json.dumps({"path": str(tmp_path / "data" / "mesh.secret")})
         outcome = await host.end(host.run("package:pry", inputs_json=inputs))
+
+    found = json.loads(outcome.result_json)["dict"]
+    assert set(found.values()) <= REFUSED, found
+
+
+async def test_the_folders_of_jobs_among_the_apps_files_are_kept_out(tmp_path: pathlib.Path) -> None:
+    """As they are where a mesh is started in a folder that is also TMPDIR."""
+    path = os.pathsep.join([*filter(None, sys.path), tempfile.gettempdir()])
+    async with stage(FLOWS + "app", PYTHONPATH=path, AGENTMESH_PRIVATE_DIRS=str(tmp_path)) as host:
+        waiting = host.run(f"{FLOWS}whereabouts")
+        folder = (await host.until(lambda: host.events(waiting, "debug")))[0].split()[2]
+        await host.until(lambda: host.locks(waiting))
+        outcome = await host.end(host.run(f"{FLOWS}pry", inputs_json=json.dumps({"path": f"{folder}/mine"})))
 
     found = json.loads(outcome.result_json)["dict"]
     assert set(found.values()) <= REFUSED, found

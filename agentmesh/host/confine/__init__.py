@@ -62,9 +62,10 @@ class Confinement:
         among = None if users is None else (users.of_app, users.last)
         rules: Rules = []
         if "files" in given:
-            rules += places.readable(_runtime_env(spec), settings.private, os.environ)
-            rules += places.named(spec.bounds.read_paths, landlock.READ, settings.private)
-            rules += places.named(spec.bounds.write_paths, landlock.WRITE, settings.private)
+            private = (*settings.private, str(folder))  # of which each job gets its own
+            rules += places.readable(_runtime_env(spec), private, os.environ)
+            rules += places.named(spec.bounds.read_paths, landlock.READ, private)
+            rules += places.named(spec.bounds.write_paths, landlock.WRITE, private)
         return cls(
             folder=folder,
             bounds=spec.bounds,

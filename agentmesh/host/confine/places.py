@@ -71,8 +71,11 @@ def beside(folder: str, readable: Rules) -> Rules:
     """Return few rules that allow, to whoever is held to `readable` already, all of that but what is in `folder`."""
     folder = os.path.realpath(folder)
     top = "/" + folder.split("/")[1]
-    rules: Rules = [(entry.path, WRITE) for entry in os.scandir("/") if entry.path != top]
-    return rules + [rule for rule in readable if os.path.realpath(rule[0]).startswith(top + "/")]
+    real = {path: os.path.realpath(path) for path, _ in readable}
+    tops = {"/" + path.split("/")[1] for each in real.items() for path in each} - {"/", top}
+    # Of the root itself no more than its names is allowed, if that.
+    inside = [rule for rule in readable if real[rule[0]].startswith(top + "/") or real[rule[0]] in ("/", top)]
+    return [(path, WRITE) for path in sorted(tops)] + inside
 
 
 @functools.cache
