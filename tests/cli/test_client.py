@@ -8,6 +8,7 @@ import pytest
 
 from agentmesh.client import AsyncClient, Client, InvalidInputs, NotFound, NotSignedIn, Unreachable
 from agentmesh.testing import Mesh
+from tests.ending import wait_procs
 
 
 def test_a_job_runs_from_inputs_to_result(cli_mesh: Mesh) -> None:
@@ -47,7 +48,7 @@ async def test_a_watch_survives_a_killed_runner(cli_mesh: Mesh) -> None:
                 seen.append(event.seq)
                 if event.kind == "debug" and runner.is_running():
                     runner.kill()
-                    await asyncio.to_thread(psutil.wait_procs, [runner], 5)
+                    await asyncio.to_thread(wait_procs, [runner], 5)
                     canceller = asyncio.create_task(_cancel_when_back(client, job.name))
         await canceller
 

@@ -17,6 +17,7 @@ import pytest
 from agentmesh.client import AsyncClient, Client, InvalidInputs, Lock, MeshError, NotFound
 from agentmesh.testing import Mesh
 from tests.cli.conftest import Cli
+from tests.ending import wait_procs
 
 
 def waiting(mesh: Mesh, **inputs: str) -> Lock:
@@ -192,7 +193,7 @@ async def _kill_runner(mesh: Mesh) -> None:
     children = psutil.Process(mesh.process.pid).children()
     runner = next(child for child in children if "services.runner" in child.cmdline())
     runner.kill()
-    await asyncio.to_thread(psutil.wait_procs, [runner], 5)
+    await asyncio.to_thread(wait_procs, [runner], 5)
 
 
 async def _answer_when_back(client: AsyncClient, lock: Lock) -> None:

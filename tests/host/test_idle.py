@@ -7,6 +7,7 @@ import pathlib
 import psutil
 from mesh.runner.v1 import app_pb2, host_pb2, job_pb2
 
+from tests.ending import wait_procs
 from tests.host.flows import __name__ as FLOWS  # noqa: N812
 from tests.host.stage import DEADLINE_S, Stage, stage
 
@@ -44,7 +45,7 @@ async def test_a_handler_that_only_the_mesh_has_asked_is_let_go() -> None:
         host.answers.clear()
         (probed,) = zygote.children()
 
-        await asyncio.to_thread(psutil.wait_procs, [probed], DEADLINE_S)
+        await asyncio.to_thread(wait_procs, [probed], DEADLINE_S)
         answer = await asked(host)
 
         (kept,) = zygote.children()

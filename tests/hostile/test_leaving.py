@@ -3,6 +3,7 @@
 import psutil
 import pytest
 
+from tests.ending import wait_procs
 from tests.host.stage import stage
 from tests.hostile.neighbourhood import APP, Neighbourhood
 
@@ -19,7 +20,7 @@ async def test_forks_end_with_their_host(shared: bool) -> None:
         await neighbourhood.move_in(shared=shared)
 
     left = [process for process in psutil.process_iter() if _is_of(process, str(shared))]
-    _, alive = psutil.wait_procs(left, timeout=30)
+    _, alive = wait_procs(left, timeout=30)
     assert [] == alive
 
 

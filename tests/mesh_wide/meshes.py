@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import psutil
 
 from agentmesh.testing import Mesh, running_mesh
+from tests.ending import wait_procs
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -21,7 +22,7 @@ def running(data_dir: pathlib.Path, *, examples: bool = False, env: Mapping[str,
         yield mesh
         everybody = [psutil.Process(mesh.process.pid), *psutil.Process(mesh.process.pid).children(recursive=True)]
         mesh.process.terminate()
-        _, alive = psutil.wait_procs(everybody, timeout=30)
+        _, alive = wait_procs(everybody, timeout=30)
         assert mesh.process.wait(timeout=30) == 0, mesh.log()[-5000:]
         assert not alive, f"the mesh left processes: {alive}\n{mesh.log()[-5000:]}"
 

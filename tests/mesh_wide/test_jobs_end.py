@@ -17,6 +17,7 @@ import pytest
 from mesh.runner.v1 import job_pb2
 
 from agentmesh.testing import Mesh
+from tests.ending import wait_procs
 from tests.mesh_wide import meshes
 from tests.mesh_wide.grpcapi import Jobs
 from tests.mesh_wide.panel import Panel, parse_sse
@@ -163,7 +164,7 @@ def test_a_shutdown_ends_the_jobs(admin: Panel, jobs: Jobs, gates: pathlib.Path)
         assert admin.lines("DELETE", "/boot/")[-1] == "✔ Shutdown complete"
         job = jobs.get(fid)
         assert (job.state, job.reason) == (job_pb2.JOB_STATE_CANCELLED, job_pb2.JOB_REASON_SHUTDOWN)
-        psutil.wait_procs([process], timeout=30)
+        wait_procs([process], timeout=30)
         assert not process.is_running()
         check_log(jobs.watch(fid))
     finally:
@@ -217,7 +218,7 @@ def test_jobs_survive_a_runner_that_is_killed(mesh: Mesh, admin: Panel, jobs: Jo
     admin.first(fid, "debug")
     runner = meshes.child(mesh, "services.runner")
     runner.kill()
-    psutil.wait_procs([runner], timeout=30)
+    wait_procs([runner], timeout=30)
     gate.write_bytes(b"go")  # half of the events are emitted while nobody listens
     events = watch_through(jobs, fid)
     check_log(events)
@@ -244,7 +245,7 @@ def test_whoever_holds_a_job_may_be_killed(mesh: Mesh, admin: Panel, jobs: Jobs,
     assert events[-1].payload == "failed"
     assert jobs.get(fid).reason == job_pb2.JOB_REASON_WORKER_LOST
     assert jobs.get(fid).error
-    psutil.wait_procs([process], timeout=30)
+    wait_procs([process], timeout=30)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     assert eventually(lambda: admin.wait(admin.launch("formats", "text")))["status"] == "finished"
 
@@ -256,7 +257,7 @@ def test_a_part_that_is_killed_comes_back(mesh: Mesh, admin: Panel, module: str)
     """Kill -9 any part of the mesh: it is started again, and jobs run as before."""
     killed = envoy(mesh) if module == "gateway.envoy" else meshes.child(mesh, module)
     killed.kill()
-    psutil.wait_procs([killed], timeout=30)
+    wait_procs([killed], timeout=30)
     assert eventually(lambda: admin.wait(admin.launch("formats", "text")))["status"] == "finished"
 
 

@@ -20,6 +20,7 @@ from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc
 
 from agentmesh.client import Job, MeshError, Payment
 from agentmesh.testing import Mesh, running_mesh
+from tests.ending import wait_procs
 from tests.mesh_wide import meshes
 
 T = TypeVar("T")
@@ -185,7 +186,7 @@ def lead(world: World, stage: str, victim: psutil.Process, gate: pathlib.Path, *
     def at(this: str) -> None:
         if this == stage:
             victim.kill()
-            psutil.wait_procs([victim], timeout=30)
+            wait_procs([victim], timeout=30)
 
     if stage == "created":  # the ledger has heard of it, and we have not heard back
         world.fault("payment", ledger_pb2.LEDGER_FAULT_KIND_LOST, delay_s=2.5)

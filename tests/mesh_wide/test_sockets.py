@@ -14,6 +14,7 @@ import pytest
 from mesh.runner.v1 import host_pb2_grpc, job_pb2, job_pb2_grpc
 
 from agentmesh.testing import Mesh
+from tests.ending import wait_procs
 from tests.mesh_wide import meshes
 from tests.meshkit.test_endpoints import IS_ROOT, somebody_else
 
@@ -77,7 +78,7 @@ def test_a_service_that_restarts_leaves_its_place_to_nobody(mesh: Mesh) -> None:
     place = folder / "payments.sock"
     victim = meshes.child(mesh, "services.payments")
     victim.kill()
-    psutil.wait_procs([victim], timeout=30)
+    wait_procs([victim], timeout=30)
 
     tries = 0
     deadline = time.monotonic() + 60

@@ -21,6 +21,7 @@ from agentmesh.supervisor.child import CannotStart, kill_group
 from agentmesh.supervisor.forks import Forked, Forkserver
 from agentmesh.supervisor.logs import LogPump
 from agentmesh.testing import running_mesh
+from tests.ending import wait_procs
 
 pytestmark = pytest.mark.skipif(not forks.POSSIBLE, reason="programs are forked on Linux only")
 
@@ -155,14 +156,14 @@ def test_a_mesh_outlives_its_forkserver() -> None:
     with running_mesh() as mesh:
         forkserver, services = _parts(mesh.process.pid)
         forkserver.kill()
-        psutil.wait_procs([forkserver], DEADLINE_S)
+        wait_procs([forkserver], DEADLINE_S)
 
         assert 200 == httpx.get(f"{mesh.url}/health").status_code
         assert all(service.is_running() for service in services)
         registry = next(service for service in services if "services.registry" in service.cmdline())
         address = f"unix:{registry.environ()['AGENTMESH_SOCKETS_DIR']}/registry.sock"
         registry.kill()
-        psutil.wait_procs([registry], DEADLINE_S)
+        wait_procs([registry], DEADLINE_S)
         asyncio.run(asyncio.wait_for(opening.until_healthy("registry", "grpc", address), DEADLINE_S))
         assert [] == list(mesh.client.exposes())
         assert "registry ended (SIGKILL): starting it again" in mesh.log()

@@ -16,6 +16,7 @@ import pytest
 from agentmesh.supervisor import child, plan, ports, sockets
 from agentmesh.supervisor.logs import LogPump
 from agentmesh.supervisor.services import Service
+from tests.ending import wait_procs
 
 LEASH = pathlib.Path(child.__file__).with_name("leash.py")
 
@@ -69,7 +70,7 @@ def test_a_leashed_program_dies_with_its_parent() -> None:
         leashed = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
 
-    _, alive = psutil.wait_procs([leashed], timeout=30)
+    _, alive = wait_procs([leashed], timeout=30)
 
     assert [] == alive
 

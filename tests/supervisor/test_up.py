@@ -18,6 +18,7 @@ import pytest
 from agentmesh.supervisor import opening, ports
 from agentmesh.supervisor.plan import NATIVE, NATIVE_PORTS
 from agentmesh.testing import MeshDidNotStart, running_mesh
+from tests.ending import wait_procs
 
 UP = [sys.executable, "-P", "-m", "agentmesh.cli", "up"]
 
@@ -124,7 +125,7 @@ def test_no_process_outlives_a_supervisor_that_is_killed() -> None:
         mesh.process.kill()
         mesh.process.wait(30)
 
-        _, alive = psutil.wait_procs(children, timeout=30)
+        _, alive = wait_procs(children, timeout=30)
 
         assert [] == alive
 
@@ -135,7 +136,7 @@ async def test_a_crashed_child_is_started_again() -> None:
         registry = _named(psutil.Process(mesh.process.pid).children(), "services.registry")
         address = f"unix:{registry.environ()['AGENTMESH_SOCKETS_DIR']}/registry.sock"
         registry.kill()
-        psutil.wait_procs([registry], timeout=30)
+        wait_procs([registry], timeout=30)
 
         await opening.until_healthy("registry", "grpc", address)
 
