@@ -55,6 +55,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
         web_app = web.create(config, speakers, mesh, door.routes(stubs))
         web_port = await stack.enter_async_context(serving.serve(web_app, config.web_address, config.wires))
+        stack.push_async_callback(door.emptied)
 
         def register(server: Any) -> None:
             for service in services:

@@ -11,7 +11,7 @@ with 4000 plus the HTTP status and a short reason.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -37,6 +37,8 @@ log = structlog.get_logger()
 _NORMAL, _GOING_AWAY = 1000, 1001
 _REASON_BYTES_MAX = 123
 """Of a close frame (RFC 6455 §5.5)."""
+_FAREWELL_S = 2.0
+"""How long sessions may take to end when the gateway stops: as long as RPCs, which end at the same time."""
 
 _Endpoint = Callable[[Session], Awaitable[None]]
 
@@ -50,10 +52,23 @@ class Door:
         self._stopping = asyncio.Event()
         self._cookies = frozenset(name for dialect in dialects.all for name in dialect.credentials.cookies)
         self._sandboxed = sandboxed
+        self._sessions = 0
+        self._empty = asyncio.Event()
+        """Set while there are no sessions."""
+        self._empty.set()
+        self._until = 0.0
+        """When nobody waits for sessions any more, once we stop (the loop's time)."""
 
     def stop(self) -> None:
         """End every session; their clients are told to come again."""
+        self._until = asyncio.get_running_loop().time() + _FAREWELL_S
         self._stopping.set()
+
+    async def emptied(self) -> None:
+        """Wait, for a while after `stop`, until every client was told: a server that ends says 1012 to the others."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._until):
+                await self._empty.wait()
 
     def routes(self, peers: Any) -> Sequence[BaseRoute]:
         """Return the routes of all sockets and passages.  `peers` are the mesh's stubs, for their endpoints."""
@@ -96,18 +111,20 @@ class Door:
             except MeshError as error:
                 await self._refuse(websocket, error)
                 return
-            with acting(principal):
-                ending = await self._first_of(
-                    passage.converse(self._passing(websocket), websocket),
-                    self._barred(principal),
-                    path=websocket.url.path,
-                )
-            if isinstance(ending, WebSocketDisconnect) or websocket.application_state == WebSocketState.DISCONNECTED:
-                return
-            if ending is not None and websocket.application_state == WebSocketState.CONNECTING:
-                await self._refuse(websocket, ending)
-                return
-            await _close(websocket, ending, stopping=self._stopping.is_set())
+            with self._inside():
+                with acting(principal):
+                    ending = await self._first_of(
+                        passage.converse(self._passing(websocket), websocket),
+                        self._barred(principal),
+                        path=websocket.url.path,
+                    )
+                state = websocket.application_state
+                if isinstance(ending, WebSocketDisconnect) or state == WebSocketState.DISCONNECTED:
+                    return
+                if ending is not None and state == WebSocketState.CONNECTING:
+                    await self._refuse(websocket, ending)
+                    return
+                await _close(websocket, ending, stopping=self._stopping.is_set())
 
         return serve
 
@@ -135,16 +152,29 @@ class Door:
                 await self._refuse(websocket, error)
                 return
             session = Session(websocket, principal, self._verifier.verify)
-            with acting(principal):
-                ending = await self._until_ended(session, endpoint)
-            if isinstance(ending, WebSocketDisconnect):
-                return
-            if ending is not None and not session.accepted:
-                await self._refuse(websocket, ending)
-                return
-            await _close(websocket, ending, stopping=self._stopping.is_set())
+            with self._inside():
+                with acting(principal):
+                    ending = await self._until_ended(session, endpoint)
+                if isinstance(ending, WebSocketDisconnect):
+                    return
+                if ending is not None and not session.accepted:
+                    await self._refuse(websocket, ending)
+                    return
+                await _close(websocket, ending, stopping=self._stopping.is_set())
 
         return serve
+
+    @contextlib.contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Be a session for the length of the block, its farewell included."""
+        self._sessions += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._sessions -= 1
+            if not self._sessions:
+                self._empty.set()
 
     async def _principal(self, websocket: WebSocket, dialect: Dialect, access: int) -> Principal:
         token = dialect.credentials.in_headers(websocket.headers)

@@ -50,6 +50,22 @@ class Echo:
             await session.send(said)
 
 
+class Slow:
+    """Takes longer to leave than a server that ends waits for."""
+
+    def __init__(self, peers: Peers) -> None:
+        """It needs nobody."""
+
+    async def __call__(self, session: Session) -> None:
+        """Stay."""
+        await session.accept()
+        await session.send("welcome")
+        try:
+            await session.receive()
+        finally:
+            await asyncio.sleep(0.3)
+
+
 class Deaf:
     """Accepts, and reads nothing."""
 
@@ -68,6 +84,7 @@ ECHO = Dialect(
         Socket(path="/echo/{word}", endpoint=Echo),
         Socket(path="/public/{word}", endpoint=Echo, access=options_pb2.ACCESS_PUBLIC),
         Socket(path="/operators/{word}", endpoint=Echo, access=options_pb2.ACCESS_OPERATOR),
+        Socket(path="/slow/{word}", endpoint=Slow),
         Socket(path="/deaf", endpoint=Deaf),
     ),
     render=mesh.DIALECT.render,
@@ -184,11 +201,12 @@ async def test_a_public_one_is_for_everybody(url: str, headers: dict[str, str]) 
         assert "" == json.loads(await socket.recv())["user"]
 
 
-async def test_when_the_gateway_stops_clients_are_told_to_come_again(stage: Stage) -> None:
-    """1001, at once."""
+@pytest.mark.parametrize("path", ["/echo/x", "/slow/x"])
+async def test_when_the_gateway_stops_clients_are_told_to_come_again(stage: Stage, path: str) -> None:
+    """1001, at once, or when the endpoint has put its things in order."""
     async with contextlib.AsyncExitStack() as stack:
         async with gateway(stage) as url:
-            socket = await stack.enter_async_context(opened(url, stage, "/echo/x"))
+            socket = await stack.enter_async_context(opened(url, stage, path))
             await socket.recv()
 
         assert (1001, "the gateway stops: connect again") == await closed(socket)
