@@ -48,6 +48,9 @@ class Bench(Protocol):
     async def advance(self, ms: int) -> None:
         """Let time go by, and happen what is due."""
 
+    async def pace(self, scale: float) -> None:
+        """Let time go by itself this many times as fast, or with 0 not at all."""
+
 
 async def reached(bench: Bench, blockchain_identifier: str, state: str | None = None, action: str = "") -> Escrow:
     """Return the escrow once it is in this state, and waits for this."""
@@ -93,6 +96,9 @@ class MemoryBench:
             elif row.next_action == "AuthorizeRefundRequested":
                 changes = {"on_chain_state": "RefundRequested", "next_action": "WaitingForExternalAction"}
                 self.provider.move(name, **changes, result_hash="")
+
+    async def pace(self, scale: float) -> None:
+        """It never goes by itself."""
 
 
 class LedgerBench:
@@ -141,6 +147,10 @@ class LedgerBench:
         """Set the clock ahead."""
         await self.control.SetLedgerClock(pb.SetLedgerClockRequest(advance_s=ms / 1000), timeout=DEADLINE_S)
         await self.provider.time()
+
+    async def pace(self, scale: float) -> None:
+        """Set the clock's speed."""
+        await self.control.SetLedgerClock(pb.SetLedgerClockRequest(scale=scale), timeout=DEADLINE_S)
 
 
 @contextlib.asynccontextmanager
@@ -203,6 +213,10 @@ class HttpBench:
         """Set the clock ahead, as an operator."""
         await self._post("dev/clock", {"advanceSeconds": ms / 1000}, self._operator)
         self.provider.ahead_ms += ms
+
+    async def pace(self, scale: float) -> None:
+        """Set the clock's speed, as an operator."""
+        await self._post("dev/clock", {"scale": scale}, self._operator)
 
     async def _post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
         response = await self._http.post(f"/api/v1/{path}", json=body, headers=headers or {"token": stack.LEDGER_TOKEN})

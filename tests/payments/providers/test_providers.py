@@ -1,5 +1,6 @@
 """Every provider keeps the same promises: in memory, the ledger, and the ledger over HTTP as a real service."""
 
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
@@ -31,6 +32,16 @@ async def paid(bench: Bench, job: int) -> tuple[Terms, Escrow]:
     escrow = await bench.provider.request(terms)
     await bench.pay(escrow, terms)
     return terms, await reached(bench, escrow.blockchain_identifier, "FundsLocked", WAITING)
+
+
+@contextlib.asynccontextmanager
+async def standing_still(bench: Bench) -> AsyncIterator[None]:
+    """Let nothing happen by itself for the length of the block."""
+    await bench.pace(0)
+    try:
+        yield
+    finally:
+        await bench.pace(1)
 
 
 async def test_the_check_passes(bench: Bench) -> None:
@@ -151,10 +162,11 @@ async def test_a_cursor_continues_with_its_own_line(bench: Bench) -> None:
 async def test_a_result_reaches_the_chain(bench: Bench) -> None:
     """In two steps: it is asked for, then it is there; a second time is refused."""
     _, escrow = await paid(bench, 8)
-    await bench.provider.submit_result(escrow.blockchain_identifier, RESULT)
-    asked = await bench.provider.resolve(escrow.blockchain_identifier)
-    with pytest.raises(NotFound):
+    async with standing_still(bench):
         await bench.provider.submit_result(escrow.blockchain_identifier, RESULT)
+        asked = await bench.provider.resolve(escrow.blockchain_identifier)
+        with pytest.raises(NotFound):
+            await bench.provider.submit_result(escrow.blockchain_identifier, RESULT)
     done = await reached(bench, escrow.blockchain_identifier, "ResultSubmitted", WAITING)
 
     assert (asked.on_chain_state, asked.next_action, asked.result_hash) == ("FundsLocked", "SubmitResultRequested", "")
