@@ -77,15 +77,19 @@ async def test_many_wait_and_all_go_on(tmp_path: pathlib.Path) -> None:
 
 async def test_a_question_that_nobody_answers_expires_as_ever(tmp_path: pathlib.Path) -> None:
     """The job hears of it in its next attempt."""
+    ahead_s = [0.0]
     async with stack(tmp_path, app_patience_s=20) as mesh:
         await deploy(mesh)
-        job = await mesh.create(timeout=3)
+        job = await mesh.create(timeout=600)
         await mesh.open_locks(job)
 
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path, now=lambda: time.time() + ahead_s[0], app_patience_s=20) as mesh:
+        waiting = await mesh.get(job)
+        ahead_s[0] = 3600
         events = await mesh.events(job)
         done = await mesh.get(job)
 
+    assert job_pb2.JOB_STATE_AWAITING_INPUT == waiting.state
     assert job_pb2.JOB_STATE_FAILED == done.state
     assert "nobody answered lock 'greeting' in time" in done.error
     assert ["error", "status"] == kinds(events)[-2:]
