@@ -133,20 +133,22 @@ async def test_without_time_the_hop_is_not_made() -> None:
         failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         async def late() -> None:
-            left_s = remaining_s()
-            assert left_s is not None
-            await asyncio.sleep(left_s - MARGIN_S / 2)
+            while (left_s := remaining_s() or 0.0) > MARGIN_S / 2:
+                with contextlib.suppress(asyncio.CancelledError):  # the caller may have given up: that is the point
+                    await asyncio.sleep(left_s - MARGIN_S / 2)
             try:
                 with from_rpc():
                     await hops.onward()
             except DeadlineExceeded as error:
-                failed.set_result(str(error))
+                if not failed.done():
+                    failed.set_result(str(error))
 
-        with contextlib.suppress(grpc.aio.AioRpcError):  # the caller may have given up by now: that is the point
-            await hops.call(0.5, late)
+        while not (failed.done() or hops.far.had):  # what is too late when it arrives is never served
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await hops.call(0.5, late)
 
-        assert "/mesh.auth.v1.AuthService/GetJwks" in await failed
         assert hops.far.had == []
+        assert "/mesh.auth.v1.AuthService/GetJwks" in failed.result()
 
 
 async def test_what_outlives_its_call_is_not_bound_by_it() -> None:
