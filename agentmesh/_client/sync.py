@@ -175,7 +175,7 @@ class Client:
         )
 
     def delete_expose(self, name: str) -> None:
-        """Delete an expose.  Operators only."""
+        """Delete an expose.  Its app runs on until the next boot.  Operators only."""
         self._call(self._client.delete_expose(name))
 
     def apply(self, plan: CrewPlan) -> list[Step]:
