@@ -10,6 +10,7 @@
 import functools
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 
 GLOBAL = "_global_"
@@ -111,9 +112,10 @@ def hide_paths(text: str) -> str:
 def _paths() -> re.Pattern[str]:
     # A path of this machine starts with a folder that this machine's root has; `/api/login` does not.
     try:
-        roots = [re.escape(entry) for entry in sorted(os.listdir("/"), reverse=True) if not entry.startswith(".")]
-    except OSError:
-        roots = []
+        entries = os.listdir("/")
+    except OSError:  # a confined job may not look: what it works with says where things are
+        entries = [path.split("/")[1] for path in (*sys.path, sys.prefix, __file__) if path.startswith("/")]
+    roots = [re.escape(entry) for entry in sorted(entries, reverse=True) if entry and not entry.startswith(".")]
     # What other machines have: an exception may have travelled.
     roots += ["home", "Users", "root", "tmp", "var", "usr", "opt", "etc", "private", "Library"]
     posix = rf"/(?:{'|'.join(dict.fromkeys(roots))})(?=/)"

@@ -101,6 +101,7 @@ def _look_around(settings: Settings, path: pathlib.Path) -> None:
         print(f"nursery: {measure.name} is not given: {measure.note}", file=sys.stderr)
     said = [dataclasses.asdict(measure) for measure in measures]
     with contextlib.suppress(OSError):  # a full disk is no reason to run no apps
+        path.touch(0o600)  # as the sockets beside it
         path.write_text(json.dumps({"setting": settings.isolation, "measures": said}), encoding="utf-8")
 
 

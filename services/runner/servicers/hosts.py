@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import structlog
+from google.protobuf.message import DecodeError
 from mesh.runner.v1 import host_pb2, host_pb2_grpc
 
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavailable
@@ -49,9 +50,12 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         a report cannot be kept, or a newer stream has begun: it comes back then, and sends again what was not
         acknowledged.
         """
-        requests = aiter(request_iterator)
-        async with asyncio.timeout(_HELLO_S):
-            first = await anext(requests)
+        requests = _readable(request_iterator)
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                first = await anext(requests)
+        except (TimeoutError, StopAsyncIteration) as error:
+            raise Invalid(f"say hello within {_HELLO_S:g} s", {"messages": ["must begin with a hello"]}) from error
         link, hello = self._welcome(first)
         expected = link.jobs
         # What it holds, it says; what it was told and does not hold, it never heard.
@@ -95,6 +99,15 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         if link is None or link.expose != hello.expose:
             raise NotFound(f"host {hello.host_id} is not wanted any more")
         return link, hello
+
+
+async def _readable(requests: AsyncIterator[host_pb2.AttachRequest]) -> AsyncIterator[host_pb2.AttachRequest]:
+    """Yield the requests of a stream.  Raises `Invalid` for bytes that are none; gRPC by itself would say UNKNOWN."""
+    try:
+        async for request in requests:
+            yield request
+    except DecodeError as error:
+        raise Invalid("what was sent is no AttachRequest") from error
 
 
 class _Stream:

@@ -161,6 +161,7 @@ async def test_a_page_that_cannot_be_is_refused(edge: Edge, path: str, query: st
 )
 async def test_what_is_wrong_is_named(edge: Edge, path: str, body: Any, field: str) -> None:
     """In `details.field`, with what the client calls it."""
+    edge.http.cookies.clear()  # of those who signed in before
     answer = await edge.http.post(f"/v1{path}", json=body, headers=edge.operator)
 
     assert (400, "VALIDATION_ERROR", field) == error_of(answer)
