@@ -1,4 +1,4 @@
-"""A mesh, nonsense at each of its doors, and a look at who lives afterwards; then a runner, and nonsense of a host."""
+"""A mesh, nonsense at each of its doors, and a look at who lives afterwards."""
 
 import asyncio
 import pathlib
@@ -7,7 +7,7 @@ import httpx
 import psutil
 
 from agentmesh.testing import Mesh
-from tests.fuzz import frames, rest, rpc
+from tests.fuzz import rest, rpc
 from tests.fuzz.garbage import Garbage
 from tests.fuzz.seen import Seen
 from tests.mesh_wide import meshes
@@ -21,14 +21,13 @@ async def run(folder: pathlib.Path, seed: int, calls: int) -> dict[str, Seen]:
         before = _services(mesh)
         tokens = await asyncio.to_thread(_tokens, mesh)
         garbage = Garbage(seed)
-        seen = {door: Seen() for door in ("REST", "HTTP", "gRPC", "hosts", "afterwards")}
+        seen = {door: Seen() for door in ("REST", "HTTP", "gRPC", "afterwards")}
         await rest.fuzz(mesh.url, tokens, garbage, calls, seen["REST"])
         await rest.wire(mesh.url, garbage, calls // 10, seen["HTTP"])
         await rpc.fuzz(mesh.url.removeprefix("http://"), tokens, garbage, calls, seen["gRPC"])
         for name in sorted(before - _services(mesh)):
             seen["afterwards"].wrong("ended", name)
         await asyncio.to_thread(_work, mesh, seen["afterwards"])
-    await frames.fuzz(folder / "runner", garbage, calls // 2, seen["hosts"])
     return seen
 
 
