@@ -194,8 +194,13 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   if headers:get("x-mesh-limited") then  -- by our rate limiter, which says when the bucket is filled up again
     headers:remove("x-mesh-limited")
-    local seconds = tonumber(headers:get("x-ratelimit-reset") or "1") or 1
-    headers:replace("retry-after", tostring(math.max(1, seconds)))
+    -- Envoy counts what is left when it answers, which may be later than it refused: the bucket is not empty any more.
+    if headers:get("x-ratelimit-remaining") then
+      headers:replace("x-ratelimit-remaining", "0")
+    end
+    local seconds = tostring(math.max(1, tonumber(headers:get("x-ratelimit-reset") or "1") or 1))
+    headers:replace("x-ratelimit-reset", seconds)
+    headers:replace("retry-after", seconds)
   end
   local seen = handle:streamInfo():dynamicMetadata():get("edge") or {}
   if is_grpc(headers) or seen["grpc"] then

@@ -5,7 +5,6 @@ import contextlib
 import os
 import pathlib
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 
@@ -17,15 +16,9 @@ from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit.errors import Unauthenticated
 from tests.auth.helpers import auth_mesh, bearer, refused
+from tests.ports import free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def start(data_dir: pathlib.Path, **env: str) -> asyncio.subprocess.Process:

@@ -6,9 +6,8 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import httpx
@@ -31,6 +30,7 @@ from services.registry.config import Config as RegistryConfig
 from services.runner import app as runner_app
 from services.runner.config import Config as RunnerConfig
 from tests.conformance.reference import Checked
+from tests.ports import free_port
 
 DEADLINE_S = 30.0
 LEDGER_TOKEN = "dev"
@@ -105,20 +105,21 @@ async def sign_in(http: httpx.AsyncClient, name: str, password: str) -> dict[str
     return {"KODOSUMI_API_KEY": response.json()["KODOSUMI_API_KEY"]}
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.asynccontextmanager
 async def enveloped(
-    config: EdgeConfig, jwks_json: str, folder: pathlib.Path, dialects: Sequence[Dialect] = DIALECTS
+    config: EdgeConfig,
+    jwks_json: str,
+    folder: pathlib.Path,
+    dialects: Sequence[Dialect] = DIALECTS,
+    alter: Callable[[dict[str, Any]], None] = lambda bootstrap: None,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Run Envoy in front of a gateway for the length of the block; yield a client of it."""
+    """Run Envoy in front of a gateway for the length of the block; yield a client of it.
+
+    `alter` may change its bootstrap first.
+    """
     path = folder / f"bootstrap-{config.port}.json"
     bootstrap = render(config, jwks_json, contract.descriptors(), dialects, whence.mark(config.secret))
+    alter(bootstrap)
     envoy.write_private(path, json.dumps(bootstrap))
     process = await asyncio.create_subprocess_exec(
         *envoy.command(config, path, log_level="info"),

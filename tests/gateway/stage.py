@@ -29,7 +29,8 @@ from meshkit.service import authenticated
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from tests.conformance.reference import Checked
-from tests.gateway.stack import DEADLINE_S, enveloped, free_port, sign_in
+from tests.gateway.stack import DEADLINE_S, enveloped, sign_in
+from tests.ports import free_port
 
 App = Callable[[app_pb2.CallAppRequest], app_pb2.CallAppResponse]
 META = {

@@ -30,6 +30,13 @@ class Sse:
         return json.loads(self.payload)
 
 
+def until_healthy(http: httpx.Client) -> None:
+    """Ask until all is well: a service that a busy machine holds up for seconds is said to be away."""
+    deadline = time.monotonic() + READ_S
+    while (answer := http.get("/health")).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+
+
 def parse_sse(text: str) -> list[Sse]:
     """Return the events of a stream.  Raises `AssertionError` for anything that is not `id`, `event`, `data`."""
     events = []
@@ -55,6 +62,10 @@ class Panel:
         assert answer.status_code == 200, answer.text
         self.token = str(answer.json()["KODOSUMI_API_KEY"])
         self.user = str(answer.json()["id"])
+
+    def until_healthy(self) -> None:
+        """Wait until every service answers in time."""
+        until_healthy(self.http)
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agentmesh.testing import Mesh
 from tests.mesh_wide import grpcapi
-from tests.mesh_wide.panel import Panel, assert_envelope
+from tests.mesh_wide.panel import Panel, assert_envelope, until_healthy
 
 APPS = {"formats": "tests.apps.formats:app", "handlers": "tests.apps.handlers:app"}
 NO_JOB = "0123456789abcdef01234567"
@@ -90,7 +90,7 @@ def test_without_a_token(nobody: httpx.Client, private_job: str) -> None:
     for method, route in [*JOB_ROUTES, ("GET", "/flow"), ("GET", "/expose/"), ("POST", "/boot/"), ("GET", "/sumi")]:
         answer = nobody.request(method, route.format(private_job), headers={"accept": "application/json"})
         assert assert_envelope(answer, 401)["error"] == "NotAuthorizedException"
-    assert nobody.get("/health").status_code == 200
+    until_healthy(nobody)
 
 
 def forged(admin: Panel) -> dict[str, str]:
@@ -132,8 +132,10 @@ def test_a_token_that_expires(mesh: Mesh, nobody: httpx.Client) -> None:
     """A token holds until its time is over, and then no more."""
     token = grpcapi.login(mesh.url, "admin", "admin", ttl_s=2)
     expires_at = jwt.decode(token, options={"verify_signature": False})["exp"]
+    asked_at = 0.0
     while (answer := nobody.get("/flow", headers={"KODOSUMI_API_KEY": token})).status_code == 200:
-        assert time.time() < expires_at + 5, "the token still holds"
+        assert asked_at < expires_at + 5, "the token still holds"
+        asked_at = time.time()  # the next time; its answer may take long
     assert_envelope(answer, 401)
     assert time.time() >= expires_at - 1
 
@@ -143,7 +145,7 @@ def test_a_revoked_token(mesh: Mesh, nobody: httpx.Client) -> None:
     panel = Panel(mesh.url)
     assert panel.http.get("/flow").status_code == 200
     assert panel.http.post("/logout").status_code == 200
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (answer := nobody.get("/flow", headers={"KODOSUMI_API_KEY": panel.token})).status_code == 200:
         assert time.monotonic() < deadline, "the token still holds"
     assert_envelope(answer, 401)

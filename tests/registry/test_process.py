@@ -4,24 +4,17 @@ import asyncio
 import os
 import pathlib
 import signal
-import socket
 import sys
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mesh.registry.v1 import registry_pb2 as pb
 
+from tests.ports import free_port
 from tests.registry.conftest import Mesh, Peers
 from tests.registry.peers import Module
 
 _ROOT = pathlib.Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_sigterm_ends_it_in_the_middle_of_a_boot(peers: Peers) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import pathlib
-import statistics
 import time
 from collections.abc import AsyncIterator
 
@@ -93,11 +92,12 @@ async def test_unknown_names_take_as_long_as_wrong_passwords(mesh: AuthMesh) -> 
         await refused(Unauthenticated, mesh.sign_in(login, "wrong"))
         return time.perf_counter() - started
 
-    known = [await took("admin") for _ in range(5)]
-    unknown = [await took(f"nobody{number}") for number in range(5)]
+    # By turns, and the quickest of each: a busy machine delays some of both.
+    times = [(await took("admin"), await took(f"nobody{number}")) for number in range(5)]
+    known, unknown = (min(each) for each in zip(*times, strict=True))
 
-    # A skipped hash would be a factor of twenty; a busy machine is not.
-    assert 0.2 < statistics.median(known) / statistics.median(unknown) < 5
+    # A skipped hash would be a factor of twenty.
+    assert 0.2 < known / unknown < 5
 
 
 async def test_guessing_is_slowed_down(mesh: AuthMesh) -> None:
@@ -199,7 +199,7 @@ async def test_an_api_key_makes_nothing_that_outlives_it(mesh: AuthMesh) -> None
     calls = (
         mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="x"), metadata=key, timeout=30),
         mesh.auth.ChangePassword(
-            pb.ChangePasswordRequest(old_password="admin", new_password="a better one"), metadata=key, timeout=5
+            pb.ChangePasswordRequest(old_password="admin", new_password="a better one"), metadata=key, timeout=30
         ),
         mesh.users.UpdateUser(pb.UpdateUserRequest(user=change), metadata=key, timeout=30),
         mesh.users.UpdateUser(pb.UpdateUserRequest(user=promotion), metadata=key, timeout=30),
@@ -390,7 +390,7 @@ async def test_revocations_are_streamed(mesh: AuthMesh) -> None:
 
 async def test_an_empty_snapshot_comes_at_once(mesh: AuthMesh) -> None:
     """Who listens knows that there is nothing to wait for."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         call = mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=mesh.badge)
         first = await call.read()
         call.cancel()

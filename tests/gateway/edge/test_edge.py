@@ -16,7 +16,8 @@ from mesh.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
 from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as kodosumi_pb2_grpc
 
 from gateway.edge import limits
-from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
+from tests.gateway.stack import DEADLINE_S, Edge, enveloped
+from tests.ports import free_port
 
 SYMBOLS = (
     "mesh.runner.v1.JobService.CreateJob",

@@ -1,10 +1,13 @@
 """What one client may take: time for a request, memory, sign-ins, streams of a connection."""
 
 import asyncio
+import contextlib
 import json
 import pathlib
+from collections.abc import Awaitable, Callable
 
 import grpc
+import httpx
 import pytest
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from mesh.gateway.v1 import options_pb2
@@ -12,11 +15,14 @@ from mesh.gateway.v1 import options_pb2
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
 from gateway.edge import bootstrap, contract
-from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
+from tests.gateway.stack import DEADLINE_S, Edge, enveloped
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ADMIN = {"name": "admin", "password": "admin"}
 DRIP_S = 0.05
+TRIES = 20
+"""Of a sign-in until it is refused: many more than come back meanwhile."""
 HALF_A_HEAD = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" + b"\0\0\1\1\0\0\0\0\1\x82"
 """Of HTTP/2: the preface, settings, and the beginning of a block of headers."""
 
@@ -67,11 +73,11 @@ async def test_who_sends_a_little_at_a_time_is_ended(edge: Edge, tmp_path: pathl
     config = placed(edge, headers_timeout_s=1.0, request_timeout_s=2.0, idle_timeout_s=2.0)
     async with enveloped(config, edge.jwks_json, tmp_path) as http:
         said = await asyncio.gather(*(dripped(config, *drip) for drip in DRIPS.values()))
-        still = await http.get("/health")
+        still = await http.get("/favicon.ico")
 
     for name, answer in zip(DRIPS, said, strict=True):
         assert not answer.startswith(b"HTTP/1.1") or answer.split(b" ", 2)[1] in (b"400", b"401", b"404", b"408"), name
-    assert 200 == still.status_code
+    assert 204 == still.status_code
 
 
 async def test_a_connection_without_a_request_is_ended(edge: Edge, tmp_path: pathlib.Path) -> None:
@@ -95,13 +101,24 @@ async def test_out_of_memory_requests_are_refused(edge: Edge, tmp_path: pathlib.
         grpc.aio.insecure_channel(f"127.0.0.1:{config.port}") as channel,
     ):
         async with asyncio.timeout(DEADLINE_S):
-            while (answer := await http.get("/health")).status_code != 503:  # it looks a few times a second
-                pass
+            while True:  # it looks a few times a second
+                with contextlib.suppress(httpx.TransportError):  # it also ends connections
+                    answer = await http.get("/health")
+                    if answer.status_code == 503 and "services" not in answer.json():
+                        break
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await auth_pb2_grpc.AuthServiceStub(channel).GetJwks(auth_pb2.GetJwksRequest(), timeout=DEADLINE_S)
 
     assert 503 == answer.json()["status_code"]
     assert grpc.StatusCode.UNAVAILABLE == caught.value.code()
+
+
+async def until_refused(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """Ask until it is too often: on a slow machine one more has come back meanwhile."""
+    for _ in range(TRIES):
+        if (answer := await ask()).status_code == 429:
+            break
+    return answer
 
 
 async def test_an_address_may_try_to_sign_in_only_so_often(edge: Edge, tmp_path: pathlib.Path) -> None:
@@ -119,18 +136,19 @@ async def test_an_address_may_try_to_sign_in_only_so_often(edge: Edge, tmp_path:
         ]
         http.cookies.clear()
         late = [
-            await http.post("/api/login", json=ADMIN, headers=edge.operator),
-            await http.get("/login/", params=ADMIN),
-            await http.post("/api/v1/auth/login", json={"email": "x", "password": "y"}),
-            await http.post("/mesh/v1/auth:login", json={"login": "x", "password": "y"}),
+            await until_refused(lambda: http.post("/api/login", json=ADMIN, headers=edge.operator)),
+            await until_refused(lambda: http.get("/login/", params=ADMIN)),
+            await until_refused(lambda: http.post("/api/v1/auth/login", json={"email": "x", "password": "y"})),
+            await until_refused(lambda: http.post("/mesh/v1/auth:login", json={"login": "x", "password": "y"})),
         ]
         login = auth_pb2.LoginRequest(login="admin", password="admin")
+        stub = auth_pb2_grpc.AuthServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await auth_pb2_grpc.AuthServiceStub(channel).Login(login, timeout=DEADLINE_S)
+            _ = [await stub.Login(login, timeout=DEADLINE_S) for _ in range(TRIES)]
         still = await http.get("/role/profile", headers=edge.operator)
 
     assert [200, 401, 200, 401] == [answer.status_code for answer in first]
-    assert {429} == {answer.status_code for answer in late}
+    assert [429] * 4 == [answer.status_code for answer in late]
     assert all(0 < int(answer.headers["retry-after"]) <= 60 for answer in late)
     assert grpc.StatusCode.RESOURCE_EXHAUSTED == caught.value.code()
     assert 200 == still.status_code

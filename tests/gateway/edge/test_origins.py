@@ -23,7 +23,8 @@ from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
 from gateway.edge import contract, origins, prefixes
 from tests.gateway import stack
-from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
+from tests.gateway.stack import DEADLINE_S, Edge, enveloped
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ADMIN = {"name": "admin", "password": "admin"}

@@ -17,7 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
-from tests.gateway.stack import DEADLINE_S, free_port
+from tests.gateway.stack import DEADLINE_S
+from tests.ports import free_port
 
 ROOT = pathlib.Path(__file__).parents[3]
 

@@ -17,7 +17,8 @@ from gateway.edge import envoy
 from gateway.edge.clusters import clusters
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
-from tests.gateway.stack import DEADLINE_S, enveloped, free_port
+from tests.gateway.stack import DEADLINE_S, enveloped
+from tests.ports import free_port
 
 ANY = "127.0.0.1:0"
 

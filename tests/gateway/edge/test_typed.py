@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.gateway.asking import Asking
-from tests.gateway.stack import DEADLINE_S, Edge, enveloped, free_port
+from tests.gateway.stack import DEADLINE_S, Edge, enveloped
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,8 @@ from gateway.edge.front import Rate
 from meshkit.principal import LOCAL
 from tests.gateway import stack
 from tests.gateway.dialects.codex.calling import OFFLINE, Codex
-from tests.gateway.stack import Edge, enveloped, free_port
+from tests.gateway.stack import Edge, enveloped
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -152,19 +153,19 @@ async def test_so_does_one_that_others_can_reach(edge: Edge, tmp_path: pathlib.P
 async def test_a_thousand_a_minute(codex: Codex, edge: Edge, tmp_path: pathlib.Path) -> None:
     """Of each caller, under any spelling of a path; then 429, which says how to go on."""
     assert set(dialect.DIALECT.rates.values()) == {(Rate(1_000, per_s=60),)}
-    few = dataclasses.replace(dialect.DIALECT, rates=dict.fromkeys(dialect.DIALECT.rates, (Rate(5, per_s=60),)))
+    few = dataclasses.replace(dialect.DIALECT, rates=dict.fromkeys(dialect.DIALECT.rates, (Rate(5, per_s=3600),)))
     dialects = [few if one is dialect.DIALECT else one for one in DIALECTS]
     config = edge.config.model_copy(update={"port": free_port()})
     async with enveloped(config, edge.jwks_json, tmp_path, dialects) as http:
         answers = [await http.get(path) for path in ("/api/agents", "/API/AGENTS", "/Api/executions") * 3]
         other = await http.get("/api/agents", headers=edge.operator)
-        panel = await http.get("/health")
+        panel = await http.get("/favicon.ico")
     limited = answers[-1]
 
     assert [answer.status_code for answer in answers[:5]] == [200] * 5
     assert (limited.status_code, limited.json()["title"]) == (429, "Too Many Requests")
     assert limited.headers["content-type"] == "application/problem+json"
     assert limited.headers["retry-after"] == limited.headers["ratelimit-reset"]
-    assert 0 < int(limited.headers["retry-after"]) <= 60
+    assert 0 < int(limited.headers["retry-after"]) <= 3600
     assert (limited.headers["ratelimit-limit"], limited.headers["ratelimit-remaining"]) == ("5", "0")
-    assert (other.status_code, panel.status_code) == (200, 200)
+    assert (other.status_code, panel.status_code) == (200, 204)

@@ -1,6 +1,7 @@
 """What Kasal's tiers let somebody send."""
 
 import asyncio
+import time
 
 import httpx
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gateway.dialects.kasal import DIALECT
 from gateway.edge.front import Rate
 from tests.gateway.dialects.kasal.kasal import Kasal, client
-from tests.gateway.stack import Edge
+from tests.gateway.stack import DEADLINE_S, Edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,12 +29,18 @@ async def test_the_tiers_are_those_of_the_document() -> None:
 async def test_a_burst_of_the_free_tier_ends(edge: Edge) -> None:
     """With 429, and when to come again; both bases are one, and others are not touched."""
     free = await client(edge)
+    others = Kasal(edge, "/api/v1", free.token)
+    began = time.monotonic()
     first = await free.call("GET", "/tools")
-    answers = await flood(free, 60) + await flood(Kasal(edge, "/api/v1", free.token), 60)
-    refused = [answer for answer in answers if answer.status_code == 429]
+    answers = [first]
+    async with asyncio.timeout(4 * DEADLINE_S):
+        while not (refused := [answer for answer in answers if answer.status_code == 429]):
+            answers += await flood(free, 60) + await flood(others, 60)
+    took_s = time.monotonic() - began
 
-    assert ("1000", "999") == tuple(first.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining"))
-    assert 15 <= len(refused) <= 21  # what is used up comes back evenly: 100 in a minute
+    assert "1000" == first.headers["x-ratelimit-limit"]
+    assert int(first.headers["x-ratelimit-remaining"]) in (999, 1000)  # one comes back in 3.6 s
+    assert 100 <= len(answers) - len(refused) <= 100 + took_s * 100 / 60 + 1  # it comes back evenly
     for answer in refused:
         assert ("100", "0") == tuple(answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining"))
         assert answer.headers["retry-after"] == answer.headers["x-ratelimit-reset"]

@@ -9,6 +9,7 @@ from mesh.runner.v1 import app_pb2
 from tests.gateway import stack
 from tests.gateway.dialects.koda.people import Koda
 from tests.gateway.stage import Stage
+from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -54,7 +55,7 @@ async def test_it_is_ready_for_as_long_as_a_worker_takes_tasks(stage: Stage) -> 
 
 async def test_the_bucket_is_as_large_as_the_operator_says(tmp_path: pathlib.Path) -> None:
     """One for runtime and control plane together, by whichever port; others are not slowed."""
-    native = stack.free_port()
+    native = free_port()
     async with stack.edge(tmp_path, control_plane_rate_limit=5, native_ports={"koda": native}) as edge:
         http = edge.http
         paths = [f"http://127.0.0.1:{native}/api/runtime/live", "/api/control-plane/auth/status"]
