@@ -11,6 +11,7 @@ from typing import Protocol
 BLOCKED_S = 1.0
 """How long one callback may take before it is called blocked."""
 _LOOK_S = 0.25
+_LOOKS = round(BLOCKED_S / _LOOK_S)
 
 _RUN_ONCE = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
 
@@ -67,7 +68,8 @@ class Watchdog:
         answered = threading.Event()
         asked_at = time.monotonic()
         self._loop.call_soon_threadsafe(answered.set)
-        if answered.wait(BLOCKED_S):
+        # Counted in looks and not in seconds: the whole process may have stood still.
+        if any(answered.wait(_LOOK_S) for _ in range(_LOOKS)):
             return
         frame = sys._current_frames().get(self._thread_id)
         if frame is not None:
