@@ -140,3 +140,8 @@ class Forkserver:
         if self._orders is not None and not self._turn.locked():  # else whoever waits for an answer hears that it ended
             self._orders.close()
             self._orders = None
+
+    async def wait(self) -> None:
+        """Wait until the forkserver has ended, if there was one; `end` has it end."""
+        if self._process is not None:
+            await self._process.wait()

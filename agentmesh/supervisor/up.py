@@ -87,6 +87,7 @@ async def _supervise(
         await asyncio.gather(opening, reaper, stop, return_exceptions=True)
         forkserver.end()
         await _end(children, tasks)
+        await forkserver.wait()
     return code
 
 

@@ -25,7 +25,7 @@ from tests.ending import wait_procs
 
 pytestmark = pytest.mark.skipif(not forks.POSSIBLE, reason="programs are forked on Linux only")
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 FORKSERVER = "agentmesh.supervisor.forkserver"
 SHARED = "imported_by_all = {}\n"
 PROGRAM = """
@@ -37,6 +37,15 @@ with open(os.environ["AM_TEST_GATE"], "w") as gate:
     json.dump(told, gate)
 signal.pause()
 """
+HOLD = """
+import os, pathlib, sys, time
+gate = pathlib.Path({gate!r})
+if {module!r} in sys.orig_argv and gate.exists():
+    gate.with_suffix(".pid").write_text(str(os.getpid()))
+    open(gate)
+    time.sleep(600)
+"""
+"""Keeps the first forkserver from forking anybody: it is killed before it can."""
 
 
 @pytest.fixture
@@ -85,6 +94,7 @@ class Stage:
         for forked in self._forked:
             kill_group(forked.pid)
             await forked.wait()
+        await self.server.wait()  # else a later test hears that it was left behind
         self._logs.close()
 
 
@@ -171,27 +181,39 @@ def test_a_mesh_outlives_its_forkserver() -> None:
 
         mesh.process.send_signal(signal.SIGTERM)
 
-        assert 0 == mesh.process.wait(10)
+        assert 0 == mesh.process.wait(DEADLINE_S)
         assert [] == [process for process in everybody if process.is_running()]
 
 
 def test_a_forkserver_that_is_killed_at_the_start_holds_nothing_up(tmp_path: pathlib.Path) -> None:
     """Who was to be forked is started again, the log says why, and the mesh gets ready."""
-    command = [sys.executable, "-P", "-m", "agentmesh.cli", "up", "--port", "0", "--data-dir", str(tmp_path)]
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "sitecustomize.py").write_text(HOLD.format(module=FORKSERVER, gate=str(gate)))
+    command = [sys.executable, "-P", "-m", "agentmesh.cli", "up", "--port", "0", "--data-dir", str(tmp_path / "data")]
     with (tmp_path / "log").open("w+") as log:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
-            supervisor = psutil.Process(process.pid)
-            while not (found := [child for child in supervisor.children() if FORKSERVER in child.cmdline()]):
-                assert process.poll() is None
-            found[0].kill()
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=env) as process:
+            os.kill(_held(process, gate), signal.SIGKILL)
             assert process.stdout is not None
 
             assert process.stdout.readline().startswith("agentmesh ready http://")
 
             process.send_signal(signal.SIGTERM)
-            assert 0 == process.wait(10)
+            assert 0 == process.wait(DEADLINE_S)
         log.seek(0)
         assert "ended (the forkserver SIGKILL): starting it again in 0.1 s" in log.read()
+
+
+def _held(mesh: "subprocess.Popen[str]", gate: pathlib.Path) -> int:
+    """Wait for the forkserver that stands at the gate, and let no other stand there; return its process."""
+    while True:
+        assert mesh.poll() is None
+        with contextlib.suppress(OSError):  # nobody is there yet
+            os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
+            break
+    gate.unlink()
+    return int(gate.with_suffix(".pid").read_text())
 
 
 def _parts(supervisor: int) -> tuple[psutil.Process, list[psutil.Process]]:
