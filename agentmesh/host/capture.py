@@ -41,13 +41,15 @@ class LineWriter:
         emit: Callable[[str], None],
         drawn: progress.Throttle | None = None,
         later: progress.Later | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._emit = emit
         self._drawn = drawn
         self._later = later
+        self._now = now
         self._rest = ""
         self._rest_at = 0.0
-        """When the first of `_rest` came (`time.monotonic`)."""
+        """When the first of `_rest` came (by `now`)."""
         self._is_timed = False
         self._is_returned = False
         """Whether the cursor is at the line's beginning: `_rest` is drawn over, unless a line break comes."""
@@ -74,7 +76,7 @@ class LineWriter:
                 lines.append(self._rest[:whole])
                 self._rest = self._rest[whole:]
             if self._rest and (lines or not waited):
-                self._rest_at = time.monotonic()
+                self._rest_at = self._now()
             self._see_to_part()
         for line in lines:
             self._say(line)
@@ -99,14 +101,14 @@ class LineWriter:
     def _see_to_part(self) -> None:
         if self._later is not None and not self._is_timed and self._has_part():
             self._is_timed = True
-            self._later(max(0.0, self._rest_at + PART_S - time.monotonic()), self._on_time)
+            self._later(max(0.0, self._rest_at + PART_S - self._now()), self._on_time)
 
     def _on_time(self) -> None:
         with self._lock:
             self._is_timed = False
             if not self._has_part():
                 return
-            if self._rest_at + PART_S > time.monotonic():
+            if self._rest_at + PART_S > self._now():
                 self._see_to_part()
                 return
             part, self._rest = self._rest, ""
