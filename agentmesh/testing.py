@@ -88,7 +88,7 @@ def running_mesh(
     cwd: pathlib.Path | None = None,
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
-    timeout_s: float = 60.0,
+    timeout_s: float = 120.0,
 ) -> Iterator[Mesh]:
     """Run `agentmesh up` for the length of the block.
 

@@ -1,15 +1,20 @@
 """What holds for every test.
 
 hypothesis does not measure time, which tells more of the machine than of the code.  Ctrl-C reaches what tests start,
-also when they themselves were started where it is ignored, as a script's `&` does.
+also when they themselves were started where it is ignored, as a script's `&` does.  A mesh of a test has patience with
+hosts and apps, as the machine may have much else to do.
 """
 
+import os
 import signal
 
 import hypothesis
 
 hypothesis.settings.register_profile("mesh", deadline=None)
 hypothesis.settings.load_profile("mesh")
+
+for name in ("AGENTMESH_LEASE_S", "AGENTMESH_APP_PATIENCE_S", "AGENTMESH_RUNNER_PATIENCE_S"):
+    os.environ.setdefault(name, "60")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a child inherits what is ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)

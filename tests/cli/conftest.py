@@ -130,7 +130,7 @@ def cli(cli_mesh: Mesh, tmp_path: pathlib.Path) -> Cli:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
             cwd=tmp_path,
             env={**os.environ, "AGENTMESH_URL": cli_mesh.url, "XDG_CONFIG_HOME": str(tmp_path), **env},

@@ -85,7 +85,7 @@ def test_at_a_terminal_it_asks_until_ctrl_c(cli_mesh: Mesh, agent: str, tmp_path
             os.write(controller, b"Hello there\n")
             said = read_until(process.stderr, "> ")
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=90)
     finally:
         os.close(controller)
         os.close(terminal)
@@ -111,7 +111,7 @@ def test_an_approval_is_told_and_a_failed_answer_ends_with_1(
         second = asked(process.stderr)
         (waiting,) = [lock for lock in cli_mesh.client.locks() if lock.id == second]
         cli_mesh.client.cancel(waiting.job)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=90)
 
     assert 1 == process.returncode
     assert "not today" in out

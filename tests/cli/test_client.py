@@ -6,7 +6,7 @@ import contextlib
 import psutil
 import pytest
 
-from agentmesh.client import AsyncClient, Client, InvalidInputs, NotFound, NotSignedIn, Unreachable
+from agentmesh.client import AsyncClient, Client, InvalidInputs, MeshError, NotFound, NotSignedIn, Unreachable
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs
 
@@ -15,7 +15,7 @@ def test_a_job_runs_from_inputs_to_result(cli_mesh: Mesh) -> None:
     """The log starts at 1, has no gaps, and ends with the terminal status."""
     job = cli_mesh.client.create_job("greeter", {"name": "Ada"})
     events = list(cli_mesh.client.watch(job.name))
-    job = cli_mesh.client.wait(job.name, timeout_s=10)
+    job = cli_mesh.client.wait(job.name, timeout_s=60)
 
     assert job.succeeded
     assert job.ended
@@ -48,7 +48,7 @@ async def test_a_watch_survives_a_killed_runner(cli_mesh: Mesh) -> None:
                 seen.append(event.seq)
                 if event.kind == "debug" and runner.is_running():
                     runner.kill()
-                    await asyncio.to_thread(wait_procs, [runner], 5)
+                    await asyncio.to_thread(wait_procs, [runner], 60)
                     canceller = asyncio.create_task(_cancel_when_back(client, job.name))
         await canceller
 
@@ -57,10 +57,11 @@ async def test_a_watch_survives_a_killed_runner(cli_mesh: Mesh) -> None:
 
 
 async def _cancel_when_back(client: AsyncClient, name: str) -> None:
-    while True:
-        with contextlib.suppress(Unreachable):
-            await client.cancel(name)
-            return
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(MeshError):
+                await client.cancel(name)
+                return
 
 
 def test_the_same_request_id_is_the_same_job(cli_mesh: Mesh) -> None:

@@ -133,7 +133,7 @@ def test_interrupting_a_run_leaves_the_job_and_says_so(cli: Cli, cli_mesh: Mesh,
             while not process.stdout.readline().endswith("debug waiting\n"):
                 pass
             process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=30)[1]
+            said = process.communicate(timeout=90)[1]
         finally:
             process.kill()  # a failure must not wait for the job's end
 
@@ -259,7 +259,7 @@ def test_a_reader_that_stops_early_is_no_error(cli_mesh: Mesh, tmp_path: pathlib
         ["bash", "-c", command],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=True,
         env={**os.environ, "AGENTMESH_URL": cli_mesh.url, "XDG_CONFIG_HOME": str(tmp_path)},
     )

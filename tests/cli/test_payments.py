@@ -15,7 +15,7 @@ from tests.cli.conftest import AGENT, Cli
 @pytest.fixture
 def unpaid(cli_mesh: Mesh) -> Job:
     """Return a job that waits to be paid for."""
-    with httpx.Client(base_url=cli_mesh.url, timeout=30) as http:
+    with httpx.Client(base_url=cli_mesh.url, timeout=60) as http:
         login = http.post("/api/login", json={"name": "admin", "password": "admin"}).json()
         http.headers["KODOSUMI_API_KEY"] = login["KODOSUMI_API_KEY"]
         body = {"identifier_from_purchaser": secrets.token_hex(10), "input_data": {"name": "Ada"}}
@@ -33,7 +33,7 @@ def test_a_job_is_paid_for(cli: Cli, cli_mesh: Mesh, unpaid: Job) -> None:
     assert f"{unpaid.name} requested" == lines[0]
     assert f"{unpaid.name} FundsLockingRequested (10 ADA)" in lines
     assert f"{unpaid.name} funds_locked" == lines[-1]
-    assert "Hello, **Ada**!" == cli_mesh.client.wait(unpaid.name, timeout_s=10).text
+    assert "Hello, **Ada**!" == cli_mesh.client.wait(unpaid.name, timeout_s=60).text
     assert any(payment.state == "result_submitted" for payment in cli_mesh.client.watch_payment(unpaid.name))
 
 

@@ -1,6 +1,4 @@
-"""A real MCP server for tests, run as `python -m tests.engine.mcp_server PORT`: one tool, `shout`."""
-
-import sys
+"""A real MCP server for tests, run as `python -m tests.engine.mcp_server`: it says where; one tool, `shout`."""
 
 from mcp.server.mcpserver import MCPServer
 
@@ -14,4 +12,4 @@ def shout(text: str) -> str:
 
 
 if __name__ == "__main__":
-    server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+    server.run("streamable-http", host="127.0.0.1", port=0)

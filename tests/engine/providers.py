@@ -194,7 +194,7 @@ async def provider() -> AsyncIterator[Provider]:
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not server.started:  # noqa: ASYNC110  # uvicorn says so by nothing else
                 await asyncio.sleep(0.01)
         made.port = server.servers[0].sockets[0].getsockname()[1]
@@ -218,12 +218,12 @@ def provider_aside() -> Iterator[Provider]:
     thread.start()
     running = provider()
     try:
-        made = asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(10)
+        made = asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(60)
         try:
             yield made
         finally:
-            asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result(10)
+            asyncio.run_coroutine_threadsafe(running.__aexit__(None, None, None), loop).result(60)
     finally:
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

@@ -12,7 +12,7 @@ from mesh.runner.v1 import job_pb2
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import agent, define_crew, ended, spans, start, task
 from tests.engine.providers import Provider
-from tests.runner.stack import Stack
+from tests.runner.stack import DEADLINE_S, Stack
 
 
 async def waiting_crew(mesh: Stack, known: MemoryDefinitions, models: Provider) -> job_pb2.Job:
@@ -36,7 +36,7 @@ async def finish(mesh: Stack, job: job_pb2.Job) -> tuple[job_pb2.Job, list[job_p
     """Answer the lock of another attempt, and wait for the end."""
     await mesh.until(job, "status", "retrying")
     known: set[str] = set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             (lock,) = await mesh.open_locks(job)
             if lock.name not in known and (await mesh.get(job)).state == job_pb2.JOB_STATE_AWAITING_INPUT:

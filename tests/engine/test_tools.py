@@ -1,7 +1,7 @@
 """Tools: what comes with the mesh, HTTP endpoints with a token, and approval by a human."""
 
 import asyncio
-import socket
+import re
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -151,17 +151,14 @@ async def test_a_human_approves_a_call_or_refuses_it(mesh: Stack, known: MemoryD
 @pytest_asyncio.fixture
 async def mcp_server() -> AsyncIterator[str]:
     """Run a real MCP server; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tests.engine.mcp_server", str(port)]
+    command = [sys.executable, "-m", "tests.engine.mcp_server"]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     try:
         assert process.stderr is not None
         async with asyncio.timeout(60):
-            while b"running on" not in await process.stderr.readline():
+            while (found := re.search(rb"running on (http://127.0.0.1:\d+)", await process.stderr.readline())) is None:
                 assert process.returncode is None
-        yield f"http://127.0.0.1:{port}/mcp"
+        yield f"{found[1].decode()}/mcp"
     finally:
         process.kill()
         await process.communicate()

@@ -43,7 +43,6 @@ SUMMARIES = {
     ("sumi_test", "/"): "Masumi Two-Stage Service",
     ("throughput", "/"): "Throughput Test",
 }
-TOMORROW = (datetime.date.today() + datetime.timedelta(days=1)).isoformat()
 VALID: dict[tuple[str, str], dict[str, Any]] = {
     ("form_example", "/complete-form"): {
         "full_name": "Ada",
@@ -55,7 +54,7 @@ VALID: dict[tuple[str, str], dict[str, Any]] = {
     ("form_example", "/datetime-inputs"): {"date": "2026-01-31"},
     ("form_example", "/text-inputs"): {"username": "Ada", "password": "secretpass123", "email": "ada@example.com"},
     ("paid", "/"): {"text": "SOS"},
-    ("sumi_test", "/"): {"name": "Ada", "date": TOMORROW},
+    ("sumi_test", "/"): {"name": "Ada", "date": "9999-12-31"},
 }
 
 
@@ -208,9 +207,10 @@ async def test_passwords_stay_with_the_handler(call: Caller) -> None:
     assert "| username | Ada |" in result["Markdown"]["body"]
 
 
-@pytest.mark.parametrize("date", ["", "soon", datetime.date.today().isoformat(), "2020-02-30", "2020-01-01"])
+@pytest.mark.parametrize("date", ["", "soon", "today", "2020-02-30", "2020-01-01"])
 async def test_sumi_test_wants_a_date_in_the_future(call: Caller, date: str) -> None:
     """Today is not the future, and what is no date is refused."""
+    date = datetime.date.today().isoformat() if date == "today" else date
     answer = await call("sumi_test", "POST", "/", {"date": date})
     assert list(answer.json()["errors"]) == ["date", "_global_"]
     assert call.noted == []
@@ -218,8 +218,11 @@ async def test_sumi_test_wants_a_date_in_the_future(call: Caller, date: str) -> 
 
 async def test_sumi_test_offers_no_date_before_tomorrow(call: Caller) -> None:
     """The earliest date of the form is tomorrow, whenever it is shown."""
+    before = datetime.date.today()
     elements = (await call("sumi_test", "GET", "/")).json()["elements"]
-    assert [element["min_date"] for element in elements if element["type"] == "date"] == [TOMORROW]
+    (earliest,) = [element["min_date"] for element in elements if element["type"] == "date"]
+    days = [day + datetime.timedelta(days=1) for day in (before, datetime.date.today())]  # midnight may have passed
+    assert earliest in [day.isoformat() for day in days]
 
 
 async def test_paid_encodes(call: Caller) -> None:
@@ -267,7 +270,7 @@ async def test_throughput_counts(call: Caller) -> None:
     payloads = [json.loads(payload)["dict"] for kind, payload in events if kind == "result"]
     assert [payload["seq"] for payload in payloads] == list(range(1, 21))
     assert all(isinstance(payload["time"], float) for payload in payloads)
-    assert 0.09 < result["dict"]["seconds"] < 2
+    assert result["dict"]["seconds"] > 0.09
 
 
 @pytest.mark.parametrize("inputs", [{"events": "many"}, {"events": -1}, {"rate": 1e9}, {"size": "x"}])

@@ -6,19 +6,19 @@ import os
 import pathlib
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import psutil
 
+from agentmesh.supervisor import ports
 from agentmesh.testing import READY
 from tests.faults.plan import Fault, Kind
 
 ROOT = pathlib.Path(__file__).parents[2]
-READY_S = 60.0
-ENDED_S = 20.0
+READY_S = 120.0
+ENDED_S = 60.0
 _MARKER = "AM_FAULTS_DATA_DIR"
 _MODULES = {
     "services.auth": "auth",
@@ -43,9 +43,7 @@ class Supervised:
     def __init__(self, folder: pathlib.Path) -> None:
         self.data_dir = folder / "data"
         self.log_path = folder / "log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        (self._port,), (self._hold,) = ports.reserve(1)
         self.url = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[str] | None = None
 

@@ -9,7 +9,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from typing import Any
 
 from agentmesh import ServeAPI, Tracer
@@ -165,10 +164,14 @@ async def count(inputs: dict[str, Any], tracer: Tracer) -> list[Any]:
 
 
 async def hog(inputs: dict[str, Any], tracer: Tracer) -> None:
-    """Compute for some seconds."""
-    until = time.monotonic() + inputs["for_s"]
-    while time.monotonic() < until:
+    """Compute until there is a file `gate`."""
+    gate = pathlib.Path(inputs["gate"])
+    while not _is_open(gate):
         sum(range(1000))
+
+
+def _is_open(gate: pathlib.Path) -> bool:
+    return gate.exists()
 
 
 async def breed(inputs: dict[str, Any], tracer: Tracer) -> None:

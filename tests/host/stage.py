@@ -18,7 +18,7 @@ import grpc
 from mesh.runner.v1 import app_pb2, host_pb2, host_pb2_grpc, job_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
-DEADLINE_S = 60.0
+DEADLINE_S = 90.0
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 _HOST = """
 import os, pathlib, pkgutil, resource, sys
@@ -127,7 +127,7 @@ class Stage(host_pb2_grpc.HostServiceServicer):
         )
         return name
 
-    def cancel(self, job: str, grace_s: float = 0.5) -> None:
+    def cancel(self, job: str, grace_s: float = DEADLINE_S) -> None:
         """Stop a job."""
         self.say(host_pb2.RunnerMessage(cancel=host_pb2.Cancel(job=job, epoch=1, grace_s=grace_s)))
 

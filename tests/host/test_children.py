@@ -32,10 +32,10 @@ async def test_a_child_that_cannot_be_had_ends_in_words() -> None:
 async def test_a_zygote_that_hangs_is_ended() -> None:
     """One that does nothing of what it is told: its host ends with it, and another is started."""
     ours, theirs = socket.socketpair()
-    hung = await asyncio.create_subprocess_exec("sleep", "60")
+    hung = await asyncio.create_subprocess_exec("sleep", "600")
     with contextlib.closing(Zygote(ours, hung.pid, look_s=0.05)) as zygote, theirs:
         child = zygote.take_job()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await zygote.gone
             ended = await hung.wait()
 
@@ -52,7 +52,7 @@ async def test_a_zygote_that_answers_is_left_alone() -> None:
         answered = 0
         for _ in range(5):
             zygote.take_job().close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 kinds: list[int] = []
                 while Kind.PING not in kinds:
                     data = await asyncio.get_running_loop().sock_recv(theirs, 4096)
@@ -71,7 +71,7 @@ async def test_a_zygote_that_ends_is_gone() -> None:
     theirs.close()
     with contextlib.closing(Zygote(ours)) as zygote:
         child = zygote.take_job()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await zygote.gone
 
         child.close()

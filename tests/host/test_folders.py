@@ -44,7 +44,7 @@ async def test_each_job_has_a_home_of_its_own_while_it_runs(fork: bool) -> None:
 async def test_jobs_of_a_worker_share_its_home() -> None:
     """It goes with the worker."""
     async with stage(APP) as host:
-        found = [await house(host, shared=True) for _ in range(2)]
+        found = await asyncio.gather(house(host, shared=True), house(host, shared=True))
         os.kill(int(found[0]["pid"]), signal.SIGKILL)
         await until_gone(found[0]["home"])
 

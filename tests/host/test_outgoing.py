@@ -12,7 +12,7 @@ from agentmesh import KodosumiError
 from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.host.outgoing import Outgoing, Talk
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class Line:

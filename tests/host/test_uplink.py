@@ -10,7 +10,7 @@ from agentmesh.host.frames import Kind
 from agentmesh.host.running import RunningJob
 from agentmesh.host.uplink import Uplink
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Idle:

@@ -37,7 +37,7 @@ def order(inputs: Look) -> str:
     path = next((each.partition(b"=")[2] for each in environ if each.startswith(b"AGENTMESH_NURSERY=")), b"")
     try:
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(10.0)
+            sock.settimeout(60.0)
             sock.connect(path)
             sock.sendall(b"\xff" * 64)
             return f"heard {sock.recv(100)!r}"

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from agentmesh.testing import Mesh, running_mesh
+from tests.ending import wait_procs
 from tests.host.stage import until
 from tests.hostile.test_outliving import left
 
@@ -69,7 +70,7 @@ def test_nothing_outlives_an_undeploy(mesh: Mesh) -> None:
             mesh.client.cancel(job.name)
 
     assert [] == left(name)
-    assert [] == psutil.wait_procs(everybody, timeout=30)[1]
+    assert [] == wait_procs(everybody, timeout=60)[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -81,6 +82,6 @@ def test_nothing_outlives_the_mesh(number: signal.Signals) -> None:
         everybody = psutil.Process(mesh.process.pid).children(recursive=True)
         os.kill(mesh.process.pid, number)
         until(lambda: not left(name))
-        assert [] == psutil.wait_procs(everybody, timeout=30)[1]
-        mesh.process.wait(30)
+        assert [] == wait_procs(everybody, timeout=60)[1]
+        mesh.process.wait(60)
         assert number == signal.SIGKILL or not os.path.exists(home)

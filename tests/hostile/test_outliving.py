@@ -1,6 +1,7 @@
 """What a job has started ends with it, whatever it has done to live on: before its end is told."""
 
 import asyncio
+import contextlib
 import json
 import sys
 import uuid
@@ -39,10 +40,10 @@ def start(host: Stage, how: str, end: str, *, shared: bool = False) -> tuple[str
 def left(name: str) -> list[psutil.Process]:
     """Return what runs under a name."""
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        is_alive = process.info["status"] != psutil.STATUS_ZOMBIE
-        if is_alive and (process.info["cmdline"] or [""])[0] == name:
-            found.append(process)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):  # it is gone this very moment
+            if process.status() != psutil.STATUS_ZOMBIE and (process.cmdline() or [""])[0] == name:
+                found.append(process)
     return found
 
 

@@ -35,7 +35,7 @@ def run(command: list[str], cwd: pathlib.Path, mesh: Mesh | None = None) -> str:
     env = {**os.environ, "PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}", "XDG_CONFIG_HOME": str(cwd / "config")}
     if mesh is not None:
         env["AGENTMESH_URL"] = mesh.url
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

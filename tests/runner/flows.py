@@ -28,7 +28,7 @@ async def start(request: Request) -> Response:
     """Launch the flow with whatever is sent."""
     inputs = await request.json()
     if inputs.get("block_handler"):
-        time.sleep(30)
+        time.sleep(600)
     if inputs.get("kill_handler"):
         os.kill(os.getpid(), signal.SIGKILL)
     return Launch(request, run, inputs=inputs)

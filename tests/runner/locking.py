@@ -52,14 +52,13 @@ async def run(inputs: dict[str, Any], tracer: Tracer) -> Any:
             return await tracer.lock("no such lock")
         case "two":
             return await asyncio.gather(tracer.lock("greeting"), tracer.lock("plain"))
-        case "leave":
-            waiting = asyncio.ensure_future(tracer.lock("greeting"))
-            await asyncio.wait([waiting], timeout=0.2)
+        case "leave" | "die":
+            left = asyncio.ensure_future(tracer.lock("greeting"))
+            await tracer.lock("plain")
+            assert not left.done()
+            if inputs["how"] == "die":
+                os._exit(1)
             return "left"
-        case "die":
-            waiting = asyncio.ensure_future(tracer.lock("greeting"))
-            await asyncio.wait([waiting], timeout=0.2)
-            os._exit(1)
     await tracer.debug("before")
     answer = await tracer.lock("greeting", {"who": "Ada"}, timeout=timeout)
     await tracer.debug("after")

@@ -11,14 +11,21 @@ app = ServeAPI()
 
 
 class Inputs(pydantic.BaseModel):
-    """How long to take."""
+    """What to wait for."""
 
-    seconds: float = 0.0
+    gate: str = ""
+    """A named pipe that somebody will open; empty for nothing."""
 
 
 @app.flow("/")
 async def run(inputs: Inputs) -> dict[str, int]:
     """Return the process that this one was forked from: one per host."""
     zygote = os.getppid()
-    await asyncio.sleep(inputs.seconds)
+    if inputs.gate:
+        await asyncio.to_thread(_wait_at, inputs.gate)
     return {"host": zygote}
+
+
+def _wait_at(gate: str) -> None:
+    with open(gate) as pipe:
+        pipe.read()

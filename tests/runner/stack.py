@@ -29,7 +29,7 @@ from services.runner.config import Config
 from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
 
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 @dataclasses.dataclass

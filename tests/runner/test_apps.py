@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import uuid
 from collections.abc import AsyncIterator, Sequence
 
 import grpc
@@ -38,10 +39,26 @@ async def host_of(mesh: Stack, job: job_pb2.Job) -> int:
 
 async def hosts_of(mesh: Stack, count: int = 1) -> set[int]:
     """Return the hosts of an app, which has `count`: a job goes to the one that has fewer."""
-    jobs = [await mesh.create(seconds=0.5) for _ in range(count)]
-    hosts = set(await asyncio.gather(*(host_of(mesh, job) for job in jobs)))
+    hosts = set(await at_once(mesh, count))
     assert count == len(hosts)
     return hosts
+
+
+async def at_once(mesh: Stack, count: int) -> list[int]:
+    """Run that many jobs at the same time; return the host of each."""
+    gates = [mesh.folder / f"gate-{uuid.uuid4()}" for _ in range(count)]
+    for gate in gates:
+        os.mkfifo(gate)
+    jobs = [await mesh.create(gate=str(gate)) for gate in gates]
+    for gate in gates:
+        await asyncio.to_thread(let_pass, gate)
+    return [await host_of(mesh, job) for job in jobs]
+
+
+def let_pass(gate: pathlib.Path) -> None:
+    """Let the job pass that waits at a gate, or comes to it."""
+    with open(gate, "w"):
+        pass
 
 
 def kill(*zygotes: int) -> None:
@@ -54,8 +71,7 @@ async def test_an_app_has_as_many_hosts_as_its_deployments_say(mesh: Stack) -> N
     """Jobs are shared among them."""
     app = await mesh.deploy(import_path="tests.runner.placed:app", deployments_json='[{"num_replicas": 2}]')
 
-    jobs = [await mesh.create(seconds=0.3) for _ in range(4)]
-    hosts = await asyncio.gather(*(host_of(mesh, job) for job in jobs))
+    hosts = await at_once(mesh, 4)
 
     assert (app_pb2.APP_STATE_RUNNING, 2, 2) == (app.state, app.replica_count, app.ready_count)
     assert 2 == len(set(hosts))
@@ -98,25 +114,30 @@ async def test_a_first_version_that_does_not_load_is_failed(mesh: Stack) -> None
     assert app_pb2.APP_STATE_RUNNING == mended.state
 
 
-async def test_jobs_of_the_version_before_end_on_it(mesh: Stack) -> None:
+async def test_jobs_of_the_version_before_end_on_it(mesh: Stack, tmp_path: pathlib.Path) -> None:
     """New code takes new jobs only."""
     await mesh.deploy(import_path="tests.runner.placed:app")
-    running = await mesh.create(seconds=1.0)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    running = await mesh.create(gate=str(gate))
     await mesh.until(running, "status", "running")
 
     await mesh.deploy(import_path="tests.runner.placed:app")
     new = await host_of(mesh, await mesh.create())
+    await asyncio.to_thread(let_pass, gate)
     old = await host_of(mesh, running)
 
     assert job_pb2.JOB_STATE_SUCCEEDED == (await mesh.get(running)).state
     assert old != new
 
 
-async def test_a_launch_waits_for_an_app_that_is_restarted(mesh: Stack) -> None:
+async def test_a_launch_waits_for_an_app_that_is_restarted(mesh: Stack, tmp_path: pathlib.Path) -> None:
     """A host that is lost comes back by itself; whoever starts a job meanwhile need not try again."""
     await mesh.deploy(import_path="tests.runner.placed:app")
     (host,) = await hosts_of(mesh)
-    killed = await mesh.create(seconds=60)
+    gate = tmp_path / "never"
+    os.mkfifo(gate)
+    killed = await mesh.create(gate=str(gate))
     await mesh.until(killed, "status", "running")
     kill(host)
     with contextlib.suppress(AssertionError):

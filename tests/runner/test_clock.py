@@ -16,7 +16,7 @@ JUMPS_S = [600, -600, 3600, -3600, 86_400, -86_400, 40 * 86_400]
 async def test_jobs_outlive_a_jump(tmp_path: pathlib.Path, jump_s: float) -> None:
     """One that runs goes on to its end, one that waits is answered or expires, a new one starts; no log goes back."""
     offset = [0.0]
-    async with stack(tmp_path, now=lambda: time.time() + offset[0], lease_s=30.0, heartbeat_s=0.5) as mesh:
+    async with stack(tmp_path, now=lambda: time.time() + offset[0], heartbeat_s=0.5) as mesh:
         await mesh.deploy(import_path="tests.runner.locking:app")
         short, long = [await mesh.create(timeout=seconds) for seconds in (300, 90 * 86_400)]
         locks = {lock.name.partition("/locks/")[0]: lock for lock in await mesh.open_locks(short, 1)}
@@ -44,11 +44,11 @@ async def test_jobs_outlive_a_jump(tmp_path: pathlib.Path, jump_s: float) -> Non
 
 async def test_a_runner_that_stood_still_loses_no_host(tmp_path: pathlib.Path) -> None:
     """As after a suspended laptop: its own silence is not the hosts'."""
-    async with stack(tmp_path, lease_s=2.0, heartbeat_s=0.2) as mesh:
+    async with stack(tmp_path, lease_s=8.0, heartbeat_s=0.2) as mesh:
         await mesh.deploy()
         job = await mesh.create(end="sleep", events=1)
         await mesh.until(job, "debug")
-        time.sleep(4.5)  # the whole service stands still with us
-        await asyncio.sleep(2.5)  # longer than a lease: whoever is counted as silent has been found by now
+        time.sleep(8.5)  # the whole service stands still with us, for longer than a lease
+        await asyncio.sleep(2.5)  # it looks once a second: whoever is counted as silent has been found by now
 
         assert job_pb2.JOB_STATE_RUNNING == (await mesh.get(job)).state

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import pathlib
+import time
 from collections.abc import AsyncIterator
 
 import grpc
@@ -16,7 +17,7 @@ from mesh.runner.v1 import job_pb2, lock_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_jobs import kinds
-from tests.runner.test_restart import nursery  # noqa: F401  # a fixture
+from tests.runner.test_restart import address, nursery  # noqa: F401  # fixtures
 
 
 @pytest_asyncio.fixture
@@ -150,15 +151,19 @@ async def test_a_job_may_wait_on_two(mesh: Stack) -> None:
     assert job_pb2.JOB_STATE_SUCCEEDED == (await mesh.get(job)).state
 
 
-async def test_a_lock_expires_at_its_time(mesh: Stack) -> None:
+async def test_a_lock_expires_at_its_time(tmp_path: pathlib.Path) -> None:
     """The flow gets a TimeoutError; the job fails for that reason; a late answer is refused."""
-    job = await mesh.create(timeout=0.3)
-    (lock,) = await mesh.open_locks(job)
+    ahead_s = [0.0]
+    async with stack(tmp_path, now=lambda: time.time() + ahead_s[0]) as mesh:
+        await mesh.deploy(import_path="tests.runner.locking:app")
+        job = await mesh.create(timeout=600)
+        (lock,) = await mesh.open_locks(job)
+        ahead_s[0] = 3600
 
-    await mesh.events(job)
-    done = await mesh.get(job)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await mesh.answer(lock.name, greeting="late")
+        await mesh.events(job)
+        done = await mesh.get(job)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await mesh.answer(lock.name, greeting="late")
 
     assert job_pb2.JOB_STATE_FAILED == done.state
     assert job_pb2.JOB_REASON_INPUT_TIMEOUT == done.reason
@@ -170,7 +175,8 @@ async def test_a_lock_expires_at_its_time(mesh: Stack) -> None:
 async def test_a_job_that_ends_closes_its_locks(mesh: Stack, how: str) -> None:
     """Whether it leaves the lock behind or dies with it."""
     job = await mesh.create(how=how)
-    (lock,) = await mesh.open_locks(job)
+    lock, plain = await mesh.open_locks(job, 2)
+    await mesh.answer(plain.name, a="go")
 
     await mesh.events(job)
     closed = await mesh.locks.GetLock(
@@ -208,11 +214,10 @@ async def test_strangers_see_no_lock(mesh: Stack) -> None:
     assert [] == list(listed.locks)
 
 
-async def test_a_lock_outlives_the_runner(tmp_path: pathlib.Path, nursery: str) -> None:  # noqa: F811
+async def test_a_lock_outlives_the_runner(tmp_path: pathlib.Path, nursery: str, address: str) -> None:  # noqa: F811
     """It is open after a restart, and its answer reaches the job."""
-    async with stack(tmp_path, nursery=nursery) as mesh:
+    async with stack(tmp_path, nursery=nursery, address=address) as mesh:
         await mesh.deploy(import_path="tests.runner.locking:app")
-        address = f"127.0.0.1:{mesh.port}"
         job = await mesh.create()
         (before,) = await mesh.open_locks(job)
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from mesh.runner.v1 import app_pb2, job_pb2, lock_pb2
 
-from tests.runner.stack import Stack, stack
+from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_jobs import kinds
 
 PROCESS, SHARED = app_pb2.ISOLATION_PROCESS, app_pb2.ISOLATION_SHARED
@@ -24,13 +24,13 @@ async def test_what_was_answered_before_is_not_asked_again(
     tmp_path: pathlib.Path, isolation: app_pb2.Isolation.ValueType
 ) -> None:
     """Of two questions one was answered before the restart, the other is after it."""
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await deploy(mesh, isolation)
         job = await mesh.create(how="two")
         greeting, plain = await mesh.open_locks(job, 2)
         await mesh.answer(greeting.name, greeting="hello")
 
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         waiting = await mesh.get(job)
         await mesh.answer(plain.name, a="x")
         events = await mesh.events(job)
@@ -46,12 +46,12 @@ async def test_what_was_answered_before_is_not_asked_again(
 
 async def test_the_first_of_two_answers_starts_the_job_which_waits_for_the_other(tmp_path: pathlib.Path) -> None:
     """It may have waited for any of them; the one that is still open keeps its id."""
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await deploy(mesh)
         job = await mesh.create(how="two")
         greeting, plain = await mesh.open_locks(job, 2)
 
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await mesh.answer(greeting.name, greeting="hello")
         await mesh.until(job, "status", "queued")
         await mesh.answer(plain.name, a="x")
@@ -63,12 +63,12 @@ async def test_the_first_of_two_answers_starts_the_job_which_waits_for_the_other
 
 async def test_many_wait_and_all_go_on(tmp_path: pathlib.Path) -> None:
     """Answers that come at once, before the app serves again or after."""
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await deploy(mesh, SHARED)
         jobs = [await mesh.create() for _ in range(20)]
         locks = [(await mesh.open_locks(job))[0] for job in jobs]
 
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await asyncio.gather(*(mesh.answer(lock.name, greeting="hi") for lock in locks))
         logs = [await mesh.events(job) for job in jobs]
 
@@ -78,12 +78,12 @@ async def test_many_wait_and_all_go_on(tmp_path: pathlib.Path) -> None:
 async def test_a_question_that_nobody_answers_expires_as_ever(tmp_path: pathlib.Path) -> None:
     """The job hears of it in its next attempt."""
     ahead_s = [0.0]
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await deploy(mesh)
         job = await mesh.create(timeout=600)
         await mesh.open_locks(job)
 
-    async with stack(tmp_path, now=lambda: time.time() + ahead_s[0], app_patience_s=20) as mesh:
+    async with stack(tmp_path, now=lambda: time.time() + ahead_s[0]) as mesh:
         waiting = await mesh.get(job)
         ahead_s[0] = 3600
         events = await mesh.events(job)
@@ -111,15 +111,17 @@ async def test_a_question_may_expire_while_the_runner_is_down(tmp_path: pathlib.
 
 async def test_a_parked_job_can_be_stopped_at_once(tmp_path: pathlib.Path) -> None:
     """Nobody has to be told; its lock is closed."""
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await deploy(mesh)
         job = await mesh.create()
         (lock,) = await mesh.open_locks(job)
 
-    async with stack(tmp_path, app_patience_s=20) as mesh:
-        stopped = await mesh.jobs.CancelJob(job_pb2.CancelJobRequest(name=job.name), metadata=mesh.operator, timeout=30)
+    async with stack(tmp_path) as mesh:
+        stopped = await mesh.jobs.CancelJob(
+            job_pb2.CancelJobRequest(name=job.name), metadata=mesh.operator, timeout=DEADLINE_S
+        )
         request = lock_pb2.ListLocksRequest(job=job.name)
-        left = await mesh.locks.ListLocks(request, metadata=mesh.operator, timeout=30)
+        left = await mesh.locks.ListLocks(request, metadata=mesh.operator, timeout=DEADLINE_S)
 
     assert job_pb2.JOB_STATE_CANCELLED == stopped.state
     assert [] == list(left.locks)
@@ -128,12 +130,12 @@ async def test_a_parked_job_can_be_stopped_at_once(tmp_path: pathlib.Path) -> No
 
 async def test_a_job_that_ran_is_lost_as_before(tmp_path: pathlib.Path) -> None:
     """It may have been in the middle of anything."""
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await mesh.deploy()
         job = await mesh.create(end="sleep")
         await mesh.until(job, "status", "running")
 
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path) as mesh:
         await mesh.events(job)
         done = await mesh.get(job)
 

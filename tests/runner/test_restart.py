@@ -7,13 +7,23 @@ import pathlib
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
+import pytest
 import pytest_asyncio
 from mesh.runner.v1 import app_pb2, job_pb2
 
+from agentmesh.supervisor import ports
 from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_jobs import kinds
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Where the runner listens, before and after: nobody else's connection takes that port between."""
+    (port,), (hold,) = ports.reserve(1)
+    with hold:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest_asyncio.fixture
@@ -29,13 +39,12 @@ async def nursery() -> AsyncIterator[str]:
         await process.wait()
 
 
-async def test_a_job_outlives_its_runner(tmp_path: pathlib.Path, nursery: str) -> None:
+async def test_a_job_outlives_its_runner(tmp_path: pathlib.Path, nursery: str, address: str) -> None:
     """The host works on while the runner is away; the log has no gap and the job ends once."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    async with stack(tmp_path, nursery=nursery) as mesh:
+    async with stack(tmp_path, nursery=nursery, address=address) as mesh:
         await mesh.deploy()
-        address = f"127.0.0.1:{mesh.port}"
         job = await mesh.create(end="gate", path=str(gate), events=50)
         await mesh.until(job, "debug", "event 49")
 
@@ -50,13 +59,12 @@ async def test_a_job_outlives_its_runner(tmp_path: pathlib.Path, nursery: str) -
         assert [f"event {number}" for number in range(50)] == [e.payload for e in events if e.kind == "debug"]
 
 
-async def test_waiting_jobs_outlive_the_runner(tmp_path: pathlib.Path, nursery: str) -> None:
+async def test_waiting_jobs_outlive_the_runner(tmp_path: pathlib.Path, nursery: str, address: str) -> None:
     """A job that waited in line runs after the restart."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    async with stack(tmp_path, nursery=nursery, jobs_per_app=1) as mesh:
+    async with stack(tmp_path, nursery=nursery, jobs_per_app=1, address=address) as mesh:
         await mesh.deploy()
-        address = f"127.0.0.1:{mesh.port}"
         held = await mesh.create(end="gate", path=str(gate))
         waiting = [await mesh.create(n=number) for number in range(3)]
         await mesh.until(held, "status", "running")

@@ -146,7 +146,7 @@ def test_a_pickled_tracer_sends_from_another_process() -> None:
 
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        pid = pool.submit(send_all, tracer).result(timeout=60)
+        pid = pool.submit(send_all, tracer).result(timeout=90)
 
     assert os.getpid() != pid
     assert EXPECTED == log.events
@@ -161,7 +161,7 @@ def test_a_pickled_tracer_works_in_a_process_of_any_kind() -> None:
         "tracer.debug_sync('there'); pickle.loads(pickle.dumps(tracer)).debug_sync('and back')"
     )
 
-    subprocess.run([sys.executable, "-c", code], input=pickled, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], input=pickled, check=True, timeout=90)
 
     assert [("debug", "there"), ("debug", "and back")] == log.events
 
@@ -178,7 +178,7 @@ def test_a_forked_process_sends_too() -> None:
         "os.wait()"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=90)
 
     assert "True debug from the fork" == done.stdout.strip()
 
@@ -192,7 +192,7 @@ def test_many_threads_share_a_remote_tracer() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=90)
 
     assert sorted(str(n) for n in range(20)) == sorted(payload for _, payload in log.events)
 
@@ -220,7 +220,7 @@ def test_a_tracer_of_a_job_that_has_ended_says_so() -> None:
         "import pickle, sys; from agentmesh import Tracer;"
         "sys.stdout.buffer.write(pickle.dumps(Tracer('f1', lambda kind, payload: None)))"
     )
-    pickled = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60).stdout
+    pickled = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=90).stdout
 
     with pytest.raises(KodosumiError, match="has it ended"):
         pickle.loads(pickled).debug_sync("anybody?")

@@ -1,7 +1,6 @@
 """How values of a request are parsed and checked (spec: kodosumi §3.2, and §11.7 for what was wrong with it)."""
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -194,12 +193,9 @@ def test_uploads_are_refused_by_name() -> None:
 
 def test_a_pathological_pattern_does_not_hang() -> None:
     """An author's pattern may be exponential: a match is given a quarter of a second."""
-    started = time.monotonic()
-
     (message,) = check(F.InputText("a", "A", pattern="(a|aa)+"), "a" * 5_000 + "!")
 
     assert "takes too long to check" in message
-    assert time.monotonic() - started < 5
     assert ["A must be at most 10000 characters long"] == check(F.InputText("a", "A", pattern="a+"), "a" * 10_001)
 
 

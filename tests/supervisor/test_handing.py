@@ -91,7 +91,7 @@ async def test_a_program_finds_its_secrets_once(tmp_path: pathlib.Path) -> None:
     logs, secret = LogPump(), str(uuid.uuid4())
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = await child.spawn("part", command, env, logs, secrets={"AGENTMESH_X": secret})
-    await asyncio.wait_for(process.wait(), 30)
+    await asyncio.wait_for(process.wait(), 60)
     logs.close()
 
     assert [{"AGENTMESH_X": secret}, {}, False, ""] == json.loads((tmp_path / "told").read_text())
@@ -102,7 +102,7 @@ def test_an_open_door_is_refused_by_the_password_that_was_handed_over(tmp_path: 
     options = {"host": "0.0.0.0", "port": 0, "data_dir": str(tmp_path / "data")}
     command = [sys.executable, "-P", "-m", "agentmesh.supervisor", json.dumps(options)]
     env = {**os.environ, "AGENTMESH_ADMIN_PASSWORD": "admin"}
-    refused = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(command, env=env, capture_output=True, text=True, timeout=90, check=False)
 
     assert 2 == refused.returncode
     assert "set AGENTMESH_ADMIN_PASSWORD" in refused.stderr

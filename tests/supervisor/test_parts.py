@@ -70,7 +70,7 @@ def test_a_leashed_program_dies_with_its_parent() -> None:
         leashed = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
 
-    _, alive = wait_procs([leashed], timeout=30)
+    _, alive = wait_procs([leashed], timeout=60)
 
     assert [] == alive
 
@@ -109,7 +109,7 @@ async def test_a_child_is_told_to_end_once_and_not_restarted(tmp_path: pathlib.P
         assert pid == part.pid
 
         part.end()
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, 60)
 
         assert part.pid is None
         assert not psutil.pid_exists(pid)
@@ -138,7 +138,7 @@ async def test_a_log_that_nobody_reads_stops_nobody() -> None:
     logs = LogPump(sink_writer)
     process = await child.spawn("loud", ["/bin/sh", "-c", f"yes {'x' * 200} | head -c 4000000"], dict(os.environ), logs)
 
-    assert 0 == await asyncio.wait_for(process.wait(), 20)
+    assert 0 == await asyncio.wait_for(process.wait(), 60)
 
     os.close(sink_reader)  # the writer thread gets EPIPE and ends
     logs.close()
