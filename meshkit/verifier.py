@@ -163,14 +163,19 @@ class TokenVerifier:
     """Verifies users' access tokens.
 
     `fetch_jwks` returns the key set as JSON (RFC 7517); it is asked again when a token names a key that is not known,
-    at most once a second.
+    at most once a second, by `ticks`.
     """
 
     def __init__(
-        self, fetch_jwks: Callable[[], Awaitable[str]], revocations: Revocations, now: clock.Now = clock.now
+        self,
+        fetch_jwks: Callable[[], Awaitable[str]],
+        revocations: Revocations,
+        now: clock.Now = clock.now,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch_jwks
         self._now = now
+        self._ticks = ticks
         self._fetching = asyncio.Lock()
         self._asked_at = -_ASK_AGAIN_S
         self._failed = ""
@@ -288,7 +293,7 @@ class TokenVerifier:
             raise Unauthenticated("token is signed with an unknown key: sign in again", token=REFUSED) from None
 
     async def _refetch(self) -> None:
-        if time.monotonic() - self._asked_at < _ASK_AGAIN_S:
+        if self._ticks() - self._asked_at < _ASK_AGAIN_S:
             if self._failed:
                 raise Unavailable(self._failed)
             return
@@ -296,9 +301,9 @@ class TokenVerifier:
             keys = json.loads(await self._fetch())["keys"]
         except MeshError as error:
             self._failed = f"cannot get the keys that verify tokens: {error}"
-            self._asked_at = time.monotonic()
+            self._asked_at = self._ticks()
             raise Unavailable(self._failed) from error
         # Not in a `finally`: a caller who hangs up while it asks must not leave the others with "unknown key".
         self._keys = {key["kid"]: jwt.PyJWK(key) for key in keys}
         self._failed = ""
-        self._asked_at = time.monotonic()
+        self._asked_at = self._ticks()

@@ -27,7 +27,7 @@ LEFT_OUT = (
     # They have no end.
     *("App_WatchApps", "Flow_WatchFlows", "Lock_WatchLocks"),
 )
-pytestmark = [pytest.mark.xdist_group("conformance"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("conformance"), pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +41,19 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 @pytest.fixture(scope="module")
 def token(mesh: Mesh) -> str:
     """An operator's."""
-    answer = httpx.post(f"{mesh.url}/api/login", json={"name": "admin", "password": "admin"})
+    answer = httpx.post(f"{mesh.url}/api/login", json={"name": "admin", "password": "admin"}, timeout=60)
     return str(answer.json()["KODOSUMI_API_KEY"])
 
 
 @pytest.fixture(scope="module")
 def real(mesh: Mesh, token: str) -> Mapping[str, str]:
     """Names of what there is, by the parameters that take them."""
-    with httpx.Client(base_url=f"{mesh.url}/mesh/v1/", headers={"KODOSUMI_API_KEY": token}) as http:
+    with httpx.Client(base_url=f"{mesh.url}/mesh/v1/", headers={"KODOSUMI_API_KEY": token}, timeout=60) as http:
         job = http.post("jobs", json={"target": "flows/noop"}).raise_for_status().json()["name"].partition("/")[2]
         victim = {"login": "victim", "email": "victim@example.com", "password": "secret-secret"}
         user = http.post("users", json=victim).raise_for_status().json()["name"].partition("/")[2]
         defined = _defined(http)
-    with httpx.Client(base_url=mesh.url, headers={"Authorization": f"Bearer {token}"}) as http:
+    with httpx.Client(base_url=mesh.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
         sent = {"agent_id": "atlas", "query": "Hello"}
         defined["task_id"] = http.post("/api/runtime/tasks", json=sent).raise_for_status().json()["id"]
         defined["agent_id"] = defined["agent"]
@@ -101,7 +101,7 @@ def test_answers_are_as_the_reference_says(
             "false",
         ),
         *("--seed", "1", "--generation-database", "none", "--no-shrink", "--continue-on-failure"),
-        *("--request-timeout", "20", "--no-color"),
+        *("--request-timeout", "60", "--no-color"),
     ]
     env = {
         **os.environ,

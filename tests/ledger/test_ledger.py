@@ -25,7 +25,7 @@ from tests.ledger.bench import AGENT, DEV_TOKEN, HOUR_MS, NET, Bench, benched
 
 async def becomes(bench: Bench, deal: Deal, state: State) -> None:
     """Wait until a deal is in this state, by what the ledger writes."""
-    async with asyncio.timeout(10), bench.bus.subscribe(WRITTEN) as waker:
+    async with asyncio.timeout(60), bench.bus.subscribe(WRITTEN) as waker:
         while (await bench.deal(deal)).state != state:
             await waker.wait()
 

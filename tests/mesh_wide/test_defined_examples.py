@@ -14,7 +14,7 @@ def started(url: str, client: Client, target: str, inputs: dict[str, Any]) -> st
     """Start a job of an agent or crew; return its name."""
     asked = {"target": target, "inputs": inputs}
     token = client.login("admin", "admin").access_token
-    answer = httpx.post(f"{url}/mesh/v1/jobs", json=asked, headers={"Authorization": f"Bearer {token}"})
+    answer = httpx.post(f"{url}/mesh/v1/jobs", json=asked, headers={"Authorization": f"Bearer {token}"}, timeout=60)
     return str(answer.raise_for_status().json()["name"])
 
 
@@ -27,7 +27,7 @@ def test_they_are_added_once_and_run(tmp_path: pathlib.Path) -> None:
         review = started(mesh.url, client, "agents/atlas", {"prompt": "Audit the auth service for CSP violations."})
         campaign = started(mesh.url, client, crew.name, {"topic": "prime numbers"})
         client.agents.update(atlas.name, goal="Another one")
-        ended = [client.wait(job, timeout_s=60) for job in (review, campaign)]
+        ended = [client.wait(job, timeout_s=120) for job in (review, campaign)]
         spans = [json.loads(event.payload) for event in client.events(campaign) if event.kind == "span"]
         tools = {span.get("name") for span in spans if span.get("kind") == "tool_call"}
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from agentmesh.testing import Mesh
-from tests.mesh_wide.panel import Panel, assert_envelope, parse_sse
+from tests.mesh_wide.panel import READ_S, Panel, assert_envelope, parse_sse
 from tests.mesh_wide.shapes import assert_like
 
 GOLDEN: dict[str, Any] = json.loads((pathlib.Path(__file__).parent / "golden" / "panel.json").read_text())
@@ -35,18 +35,18 @@ def hymn(admin: Panel) -> str:
 
 def test_login_with_a_form(mesh: Mesh) -> None:
     """POST /login with form data gives the key as JSON and as a cookie."""
-    answer = httpx.post(f"{mesh.url}/login", data={"name": "admin", "password": "admin"})
+    answer = httpx.post(f"{mesh.url}/login", data={"name": "admin", "password": "admin"}, timeout=READ_S)
     check_login(answer)
 
 
 def test_login_with_json(mesh: Mesh) -> None:
     """POST /api/login with JSON gives the same."""
-    check_login(httpx.post(f"{mesh.url}/api/login", json={"name": "admin", "password": "admin"}))
+    check_login(httpx.post(f"{mesh.url}/api/login", json={"name": "admin", "password": "admin"}, timeout=READ_S))
 
 
 def test_login_with_url_parameters(mesh: Mesh) -> None:
     """GET /login with URL parameters gives the same."""
-    check_login(httpx.get(f"{mesh.url}/login", params={"name": "admin", "password": "admin"}))
+    check_login(httpx.get(f"{mesh.url}/login", params={"name": "admin", "password": "admin"}, timeout=READ_S))
 
 
 def check_login(answer: httpx.Response) -> None:
@@ -59,7 +59,7 @@ def check_login(answer: httpx.Response) -> None:
 def test_a_wrong_password_is_refused(mesh: Mesh, how: str) -> None:
     """A wrong password gets 401 in the panel's shape, whichever way it is sent."""
     wrong = {"name": "nobody-by-this-name", "password": "wrong"}
-    with httpx.Client(base_url=mesh.url) as client:
+    with httpx.Client(base_url=mesh.url, timeout=READ_S) as client:
         answer = {
             "form": lambda: client.post("/login", data=wrong),
             "json": lambda: client.post("/api/login", json=wrong),
@@ -74,13 +74,13 @@ def test_a_wrong_password_is_refused(mesh: Mesh, how: str) -> None:
 
 def test_flows_with_the_key(mesh: Mesh, admin: Panel, hymn: str) -> None:
     """GET /flow with the header KODOSUMI_API_KEY lists the hymn as printed."""
-    answer = httpx.get(f"{mesh.url}/flow", headers={"KODOSUMI_API_KEY": admin.token})
+    answer = httpx.get(f"{mesh.url}/flow", headers={"KODOSUMI_API_KEY": admin.token}, timeout=READ_S)
     check_flows(answer)
 
 
 def test_flows_with_the_cookies(mesh: Mesh, admin: Panel, hymn: str) -> None:
     """GET /flow with the cookies lists the same."""
-    check_flows(httpx.get(f"{mesh.url}/flow", cookies={"kodosumi_jwt": admin.token}))
+    check_flows(httpx.get(f"{mesh.url}/flow", cookies={"kodosumi_jwt": admin.token}, timeout=READ_S))
 
 
 def check_flows(answer: httpx.Response) -> None:

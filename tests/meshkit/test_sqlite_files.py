@@ -64,11 +64,11 @@ async def test_what_is_deleted_is_made_anew(database: Database, tmp_path: pathli
     """With everything that was ever answered, also for who had read before."""
     folder = tmp_path / "data"
     await database.query(texts)
-    if gone == "folder":
-        shutil.rmtree(folder)
-    else:
-        (folder / gone).unlink()
-    with structlog.testing.capture_logs() as logs:
+    with structlog.testing.capture_logs() as logs:  # from now on: the database looks by itself, too
+        if gone == "folder":
+            shutil.rmtree(folder)
+        else:
+            (folder / gone).unlink()
         await database.write(insert("second"))
 
     expected = ["first", "second"]

@@ -26,7 +26,7 @@ from tests.gateway import stack
 from tests.payments.escrows import Escrows
 
 NETWORK = "Preprod"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Bench(Protocol):
@@ -54,7 +54,7 @@ class Bench(Protocol):
 
 async def reached(bench: Bench, blockchain_identifier: str, state: str | None = None, action: str = "") -> Escrow:
     """Return the escrow once it is in this state, and waits for this."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             escrow = await bench.provider.resolve(blockchain_identifier)
             if escrow.on_chain_state == state and action in ("", escrow.next_action):
@@ -244,7 +244,7 @@ class _Behind:
 
 def masumi(url: str, **settings: Any) -> MasumiProvider:
     """Return the client of a payment service."""
-    values: dict[str, Any] = {"token": pydantic.SecretStr(stack.LEDGER_TOKEN), "timeout_s": 10.0, **settings}
+    values: dict[str, Any] = {"token": pydantic.SecretStr(stack.LEDGER_TOKEN), "timeout_s": 30.0, **settings}
     return MasumiProvider(NETWORK, MasumiNetwork(provider="masumi", url=url, **values))
 
 

@@ -174,7 +174,7 @@ class Escrows:
 
     async def until_called(self, call: str, times: int = 1) -> None:
         """Wait until a method has been called so often."""
-        async with asyncio.timeout(10), self.called:
+        async with asyncio.timeout(60), self.called:
             await self.called.wait_for(lambda: self.calls[call] >= times)
 
     async def _around(self, call: str, work: Callable[[], T]) -> T:

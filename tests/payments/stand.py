@@ -19,7 +19,7 @@ from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer
 from tests.payments.escrows import AGENT, Escrows
 
 PACE = Pace(poll_s=0.02, idle_poll_s=0.02, retry_s=0.01, retry_max_s=0.05, overlap_ms=0)
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Stand:
@@ -118,6 +118,7 @@ def config(folder: pathlib.Path, auth_port: int, **settings: Any) -> Config:
         "auth_address": f"127.0.0.1:{auth_port}",
         "payments_address": "127.0.0.1:0",
         "grace_s": 0.0,
+        "ask_wait_s": 30.0,
     }
     return Config(**(values | settings))
 

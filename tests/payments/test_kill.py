@@ -35,7 +35,7 @@ async def process(folder: pathlib.Path, auth: AuthMesh, kill: str = "") -> Async
     ended = asyncio.create_task(child.wait())
     try:
         assert child.stdout is not None
-        port = int(await asyncio.wait_for(child.stdout.readline(), 30))
+        port = int(await asyncio.wait_for(child.stdout.readline(), 60))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield Stand(auth, port, channel, escrows(folder)), ended
     finally:
@@ -56,7 +56,7 @@ async def test_a_crash_around_the_request_makes_one_payment(tmp_path: pathlib.Pa
         async with process(tmp_path, auth, kill) as (stand, ended):
             with pytest.raises(grpc.aio.AioRpcError):
                 await stand.create()
-            assert await asyncio.wait_for(ended, 10) == -signal.SIGKILL
+            assert await asyncio.wait_for(ended, 60) == -signal.SIGKILL
         before = len(escrows(tmp_path).rows)
         async with process(tmp_path, auth) as (stand, _):
             made = await stand.until_state(f"payments/{1:024x}", "REQUESTED")
@@ -78,10 +78,10 @@ async def test_a_crash_around_the_submit_submits_once(tmp_path: pathlib.Path, ki
             await stand.until_state(made.name, "FUNDS_LOCKED")
             with contextlib.suppress(grpc.aio.AioRpcError):  # the crash may be faster than the answer
                 await stand.submit(made.name)
-            assert await asyncio.wait_for(ended, 10) == -signal.SIGKILL
+            assert await asyncio.wait_for(ended, 60) == -signal.SIGKILL
         async with process(tmp_path, auth) as (stand, _):
             kept = await stand.get(made.name)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while escrows(tmp_path).row(made.blockchain_identifier).next_action != "SubmitResultRequested":  # noqa: ASYNC110
                     await asyncio.sleep(0.02)  # it is written by another process: a file has no events
 

@@ -206,7 +206,7 @@ async def test_a_bad_key_is_told_and_the_service_is_up(pair: Pair, tmp_path: pat
     """New payments are refused with the reason; everything else answers."""
     async with serving(configured(tmp_path / "other", pair.edge, token="wrong")) as stand:
         told = await refused(FailedPrecondition, stand.create(60))
-        listed = await stand.payments.ListPayments(pb.ListPaymentsRequest(), metadata=stand.badge, timeout=10)
+        listed = await stand.payments.ListPayments(pb.ListPaymentsRequest(), metadata=stand.badge, timeout=60)
 
     assert "Unauthorized" in str(told)
     assert not listed.payments
@@ -221,7 +221,7 @@ async def test_what_went_by_while_it_was_down_is_seen(pair: Pair, tmp_path: path
     await pair.buy(made)
     locked = f"{made.blockchain_identifier}"
     body = {"network": "Preprod", "blockchainIdentifier": locked}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             url = "/api/v1/payment/resolve-blockchain-identifier"
             found = await pair.edge.http.post(url, json=body, headers={"token": "dev"})

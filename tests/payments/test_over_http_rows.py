@@ -68,7 +68,7 @@ async def test_a_dispute_is_given_up_and_nobody_pays_for_another(pair: Pair) -> 
     asked = await purchaser(pair, "/request-refund", network="Preprod", blockchainIdentifier=made.blockchain_identifier)
     await pair.stand.until_state(made.name, "DISPUTED")
     request = pb.AuthorizeRefundRequest(name=made.name)
-    await pair.stand.payments.AuthorizeRefund(request, metadata=pair.stand.badge, timeout=10)
+    await pair.stand.payments.AuthorizeRefund(request, metadata=pair.stand.badge, timeout=60)
     await later(pair, 30)  # the seller has acted before: it must wait
     failed = await pair.stand.until_state(unpaid.name, "FAILED")
     await pair.stand.until_state(made.name, "REFUND_REQUESTED")

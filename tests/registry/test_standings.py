@@ -15,7 +15,9 @@ from services.registry.ports.apps import APPS
 from services.registry.standings import Standings
 
 PLAN = Plan(import_path="a:b", runtime_env_json="{}", deployments_json="[]")
-SOON_S = 20.0
+SOON_S = 30.0
+BRIEF_S = 0.3
+"""The patience with news that will not come."""
 
 
 class FakeApps:
@@ -83,9 +85,9 @@ async def bus() -> MemoryBus:
 
 
 @contextlib.asynccontextmanager
-async def following(apps: FakeApps, bus: MemoryBus) -> AsyncIterator[Standings]:
+async def following(apps: FakeApps, bus: MemoryBus, patience_s: float = SOON_S) -> AsyncIterator[Standings]:
     """Follow the runner for the length of the block."""
-    standings = Standings(apps, bus, patience_s=0.3)
+    standings = Standings(apps, bus, patience_s=patience_s)
     async with background(standings.run(), "standings"):
         yield standings
 
@@ -145,7 +147,7 @@ async def test_who_deploys_or_removes_sees_it(apps: FakeApps, bus: MemoryBus) ->
 
 async def test_news_that_do_not_come_hold_up_nobody(apps: FakeApps, bus: MemoryBus) -> None:
     """A deploy answers all the same, and the stream is believed."""
-    async with following(apps, bus) as standings:
+    async with following(apps, bus, BRIEF_S) as standings:
         await standings.current()
         apps.is_late = True
         async with asyncio.timeout(SOON_S):
@@ -177,7 +179,7 @@ async def test_a_restart_of_the_runner_is_ridden_out(apps: FakeApps, bus: Memory
 async def test_a_runner_that_stays_away(apps: FakeApps, bus: MemoryBus) -> None:
     """The snapshot says so; it is heard again when it is back, and nobody who deploys meanwhile waits for news."""
     apps.states["a"] = State.RUNNING
-    async with following(apps, bus) as standings:
+    async with following(apps, bus, BRIEF_S) as standings:
         await standings.current()
         apps.is_up = False
         await apps.tell()
@@ -190,7 +192,7 @@ async def test_a_runner_that_stays_away(apps: FakeApps, bus: MemoryBus) -> None:
 async def test_a_runner_that_was_never_there(apps: FakeApps, bus: MemoryBus) -> None:
     """A reader waits for a moment only."""
     apps.is_up = False
-    async with following(apps, bus) as standings:
+    async with following(apps, bus, BRIEF_S) as standings:
         async with asyncio.timeout(SOON_S):
             away = await standings.current()
 

@@ -74,7 +74,9 @@ async def test_by_default_they_meet_at_sockets_in_the_data_directory() -> None:
         processes = [await start(module, **settings) for module in ("services.auth", "gateway", "gateway.envoy")]
         try:
             status = await until_answered(f"http://127.0.0.1:{port}/role", processes[-1])
-            async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(admin))) as http:
+            async with httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=str(admin)), timeout=DEADLINE_S
+            ) as http:
                 stats = await http.get("http://envoy/ready")
             mode = stat.S_IMODE(admin.stat().st_mode)
             there = {path.name for path in (folder / "sockets").iterdir()}
@@ -102,7 +104,7 @@ async def test_by_default_they_meet_at_sockets_in_the_data_directory() -> None:
 
 async def until_answered(url: str, process: asyncio.subprocess.Process) -> int:
     """Return the status of the first answer; the connection is refused until Envoy listens."""
-    async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient() as http:
+    async with asyncio.timeout(2 * DEADLINE_S), httpx.AsyncClient(timeout=DEADLINE_S) as http:
         while True:
             assert process.returncode is None, "Envoy ended"
             try:

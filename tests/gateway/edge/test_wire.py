@@ -25,7 +25,7 @@ async def raw(edge: Edge, head: str, body: bytes = b"") -> tuple[int, dict[str, 
             lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
             if head.startswith("HEAD"):  # a body would be taken for the next answer
-                writer.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                writer.write(b"GET /favicon.ico HTTP/1.1\r\nhost: localhost\r\n\r\n")
                 return int(lines[0].split()[1]), headers, await reader.readexactly(13)
             return int(lines[0].split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
     finally:
@@ -129,7 +129,7 @@ async def test_lines_that_belong_together_are_joined(edge: Edge, panel: Panel) -
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/health", "/docs", "/docs/sumi", "/openapi/mesh.json", "/flow", "/flow/tags", "/role", "/expose", "/boot",
+        "/", "/docs", "/docs/sumi", "/openapi/mesh.json", "/flow", "/flow/tags", "/role", "/expose", "/boot",
         "/timeline/list", "/admin/flow", "/outputs/status/0123", "/sumi", "/sumi/raw", "/sumi/nope",
         "/sumi/raw/availability", "/api/v1/health", "/api/v1/payment", "/mesh/v1/self", "/mesh/v1/jobs",
         "/mesh/v1/jobs/0123:watch", "/-/raw/binary", "/inputs/-/localhost/8005/raw/-/", "/nope", "/login",
@@ -148,7 +148,7 @@ async def test_head_is_get_without_the_body(edge: Edge, panel: Panel, path: str)
     assert get.status_code == status
     assert get.headers["content-type"] == headers["content-type"]
     assert str(len(get.content)) == headers["content-length"]
-    assert b"HTTP/1.1 200 " == rest
+    assert b"HTTP/1.1 204 " == rest
 
 
 async def test_the_head_of_a_stream_comes_at_once(edge: Edge, panel: Panel) -> None:
@@ -162,7 +162,7 @@ async def test_the_head_of_a_stream_comes_at_once(edge: Edge, panel: Panel) -> N
     for path, kind in kinds.items():
         status, headers, rest = await raw(edge, f"HEAD {path} HTTP/1.1\nhost: localhost\nKODOSUMI_API_KEY: {key}")
 
-        assert (200, kind, b"HTTP/1.1 200 ") == (status, headers["content-type"], rest)
+        assert (200, kind, b"HTTP/1.1 204 ") == (status, headers["content-type"], rest)
 
 
 # -- encoded bodies --------------------------------------------------------------------------------------------------

@@ -197,7 +197,7 @@ async def test_before_it_is_open_the_answer_is_http(stage: Stage, url: str, path
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer forged"}])
 async def test_a_public_one_is_for_everybody(url: str, headers: dict[str, str]) -> None:
     """Who is nobody has no user; as with an RPC, a token that does not hold is none."""
-    async with connect(f"{url}/public/x", additional_headers=headers, proxy=None) as socket:
+    async with connect(f"{url}/public/x", additional_headers=headers, open_timeout=DEADLINE_S, proxy=None) as socket:
         assert "" == json.loads(await socket.recv())["user"]
 
 

@@ -57,7 +57,7 @@ async def script() -> AsyncIterator[Script]:
 @pytest_asyncio.fixture
 async def provider(script: Script) -> AsyncIterator[MasumiProvider]:
     """A client of it."""
-    client = masumi(script.url, timeout_s=5.0)
+    client = masumi(script.url, timeout_s=30.0)
     yield client
     await client.aclose()
 

@@ -66,8 +66,8 @@ async def test_only_services_make_payments(stand: Stand) -> None:
     ]
     for metadata in (stand.tokens["ada"], stand.tokens["admin"], ()):
         for method, request in calls:
-            await refused(Denied, method(request, metadata=metadata, timeout=5))
-        watch = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=metadata, timeout=5)
+            await refused(Denied, method(request, metadata=metadata, timeout=30))
+        watch = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=metadata, timeout=30)
         await refused(Denied, watch.read())
 
 
@@ -108,12 +108,12 @@ async def test_a_payment_is_its_owners(stand: Stand) -> None:
     made = await stand.create()
     request = pb.GetPaymentRequest(name=made.name)
     for metadata in (stand.tokens["ada"], stand.tokens["admin"], stand.badge):
-        assert made == await stand.payments.GetPayment(request, metadata=metadata, timeout=5)
+        assert made == await stand.payments.GetPayment(request, metadata=metadata, timeout=30)
     for metadata in (stand.tokens["bob"], stand.badge_for(stand.owners["bob"])):
-        await refused(NotFound, stand.payments.GetPayment(request, metadata=metadata, timeout=5))
-        watch = stand.payments.WatchPayment(pb.WatchPaymentRequest(name=made.name), metadata=metadata, timeout=5)
+        await refused(NotFound, stand.payments.GetPayment(request, metadata=metadata, timeout=30))
+        watch = stand.payments.WatchPayment(pb.WatchPaymentRequest(name=made.name), metadata=metadata, timeout=30)
         await refused(NotFound, watch.read())
-    await refused(Unauthenticated, stand.payments.GetPayment(request, timeout=5))
+    await refused(Unauthenticated, stand.payments.GetPayment(request, timeout=30))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("payments/none", NotFound), ("", Invalid), ("jobs/1", Invalid)])
@@ -133,7 +133,7 @@ async def test_a_list_shows_what_one_may_see(stand: Stand) -> None:
         jobs, token, last = [], "", ""
         while True:
             request = pb.ListPaymentsRequest(page_size=2, page_token=token)
-            page = await stand.payments.ListPayments(request, metadata=stand.tokens[who], timeout=5)
+            page = await stand.payments.ListPayments(request, metadata=stand.tokens[who], timeout=30)
             jobs += [payment.job[-1] for payment in page.payments]
             last, token = token, page.next_page_token
             if not token:
@@ -144,7 +144,7 @@ async def test_a_list_shows_what_one_may_see(stand: Stand) -> None:
     assert await listed("ada") == (["3", "1"], "")
     assert (await listed("bob"))[0] == ["4", "2", "0"]
     for bad in (pb.ListPaymentsRequest(page_token=token), pb.ListPaymentsRequest(page_size=-1)):
-        await refused(Invalid, stand.payments.ListPayments(bad, metadata=stand.tokens["ada"], timeout=5))
+        await refused(Invalid, stand.payments.ListPayments(bad, metadata=stand.tokens["ada"], timeout=30))
 
 
 async def test_a_result_needs_money_and_a_hash(stand: Stand) -> None:
@@ -165,7 +165,7 @@ async def test_the_snapshot_of_all_is_what_has_not_ended(stand: Stand) -> None:
     """Then come changes, and a heartbeat when nothing does."""
     first = await stand.create(1)
     await stand.create(2, agent_identifier="ab" * 60)  # nobody has registered it: it fails
-    watch = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=stand.badge, timeout=20)
+    watch = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=stand.badge, timeout=60)
 
     assert list((await watch.read()).payments) == [first]
     assert not (await watch.read()).payments
@@ -178,7 +178,9 @@ async def test_the_snapshot_of_all_is_what_has_not_ended(stand: Stand) -> None:
 async def test_a_watch_ends_with_its_payment(stand: Stand) -> None:
     """One that has ended is shown once."""
     made = await stand.create(agent_identifier="ab" * 60)
-    watch = stand.payments.WatchPayment(pb.WatchPaymentRequest(name=made.name), metadata=stand.tokens["ada"], timeout=5)
+    watch = stand.payments.WatchPayment(
+        pb.WatchPaymentRequest(name=made.name), metadata=stand.tokens["ada"], timeout=30
+    )
 
     assert [list(message.payments) async for message in watch] == [[made]]
     assert (made.state, made.error) == (pb.PAYMENT_STATE_FAILED, "Agent identifier not found")
