@@ -40,7 +40,12 @@ async def get(panel: stack.Panel, path: str, **more: Any) -> httpx.Response:
 
 def open_socket(panel: stack.Panel, path: str, **more: Any) -> connect:
     """Open a WebSocket of the app."""
-    return connect(f"ws://{panel.edge.address}{BASE}/{path}", additional_headers=panel.edge.operator, **more)
+    return connect(
+        f"ws://{panel.edge.address}{BASE}/{path}",
+        additional_headers=panel.edge.operator,
+        open_timeout=stack.DEADLINE_S,
+        **more,
+    )
 
 
 async def told(panel: stack.Panel, count: int = 1) -> list[Any]:
@@ -273,9 +278,9 @@ async def test_a_websocket_may_be_refused(panel: stack.Panel) -> None:
     with pytest.raises(InvalidStatus) as denied:
         await open_socket(panel, "deny")
     with pytest.raises(InvalidStatus) as nobody:
-        await connect(f"ws://{panel.edge.address}{BASE}/socket")
+        await connect(f"ws://{panel.edge.address}{BASE}/socket", open_timeout=stack.DEADLINE_S)
     with pytest.raises(InvalidStatus) as nowhere:
-        await connect(f"ws://{panel.edge.address}/-/nobody/x", additional_headers=panel.edge.operator)
+        await connect(f"ws://{panel.edge.address}/-/nobody/x", additional_headers=panel.edge.operator, open_timeout=60)
 
     assert [403, 429, 401, 404] == [found.value.response.status_code for found in (refused, denied, nobody, nowhere)]
     assert (b"too many", "full") == (denied.value.response.body, denied.value.response.headers["x-why"])

@@ -11,7 +11,8 @@ from mesh.runner.v1 import app_pb2, job_pb2
 from tests.host.stage import Stage, stage
 from tests.hostile.test_confinement import GIVEN, ORDINARY
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# One worker for all: where a job has no user of its own, what one takes is counted as another's.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("greed")]
 FLOWS = "tests.hostile.greedy:"
 MIB = 1024 * 1024
 BOUNDS = app_pb2.Bounds(memory_bytes=512 * MIB, process_count=64, open_file_count=128, file_bytes=8 * MIB)
