@@ -1,6 +1,7 @@
 """Nonsense over REST: every route of the contract, and what is hardly HTTP."""
 
 import asyncio
+import time
 import urllib.parse
 from collections.abc import Sequence
 
@@ -11,6 +12,12 @@ from tests.fuzz.garbage import Garbage
 from tests.fuzz.seen import Seen
 
 AT_ONCE = 8
+PATIENCE_S = 90.0
+"""How long a machine may be so busy that what is asked says to try again."""
+HANGS, UNSAID = 0, 1
+"""In place of a status: nothing came in time; the client does not say that, or was hung up on.  Whether somebody ended
+is seen at the end."""
+AGAIN = (HANGS, 503, 504)
 HEADERS = (
     *("accept", "content-type", "cookie", "authorization", "idempotency-key"),
     *("last-event-id", "origin", "if-none-match", "range", "x-forwarded-for", "x-mesh-tier", "x-http-code", "te"),
@@ -56,15 +63,32 @@ async def _send(http: httpx.AsyncClient, route: Route, token: str, garbage: Garb
         request = http.build_request(route.verb, f"{segments}?{query}", headers=_bytes(headers), content=body)
     except (httpx.InvalidURL, ValueError):
         return  # the client does not say that: `wire` does
+    status, said = await _answer(http, request)
+    until = time.monotonic() + PATIENCE_S
+    while status in AGAIN and time.monotonic() < until:
+        status, said = await _answer(http, request)
+    if status == UNSAID:
+        return
+    if status == HANGS:
+        seen.wrong("hangs", what)
+        return
+    seen.answered(str(status))
+    if status >= 500:
+        seen.wrong(f"answers {status}", f"{what} -> {said[:300]!r}")
+    if b"Traceback (most recent call last)" in said:
+        seen.wrong("shows a stack trace", what)
+
+
+async def _answer(http: httpx.AsyncClient, request: httpx.Request) -> tuple[int, bytes]:
+    """Return the status of an answer, and what comes of it within a moment."""
     try:
         answer = await http.send(request, stream=True)
     except httpx.TimeoutException:
-        seen.wrong("hangs", what)
-        return
+        return HANGS, b""
     except httpx.TransportError:
-        return  # what the client does not say either, or was hung up on: whether somebody ended is seen at the end
+        return UNSAID, b""
+    said = b""
     try:
-        said = b""
         async with asyncio.timeout(0.5):
             async for chunk in answer.aiter_bytes():
                 said += chunk
@@ -74,11 +98,7 @@ async def _send(http: httpx.AsyncClient, route: Route, token: str, garbage: Garb
         pass  # a stream that lives, or ends
     finally:
         await answer.aclose()
-    seen.answered(str(answer.status_code))
-    if answer.status_code >= 500:
-        seen.wrong(f"answers {answer.status_code}", f"{what} -> {said[:300]!r}")
-    if b"Traceback (most recent call last)" in said:
-        seen.wrong("shows a stack trace", what)
+    return answer.status_code, said
 
 
 def _bytes(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

@@ -169,7 +169,7 @@ def test_a_crew_lives_through_the_end_of_any_process(world: World, part: str) ->
 
     victim = world.process(part)
     os.kill(victim.pid, signal.SIGKILL)
-    victim.wait(10)
+    victim.wait(60)
     world.models.gate.set()
     events = world.events(name)
 

@@ -110,7 +110,7 @@ def test_a_body_of_five_megabytes(admin: Panel) -> None:
         "/expose/", json={"name": "large", "bootstrap": "import_path: a.b:c\n# " + "x" * 5_000_000}
     )
     assert_envelope(answer, 400, 413)
-    assert admin.http.get("/health").status_code == 200
+    admin.until_healthy()
 
 
 # Addresses

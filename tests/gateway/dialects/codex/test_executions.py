@@ -103,7 +103,7 @@ async def test_it_is_taken_from_the_mesh(codex: Codex, models: Provider) -> None
         modelProvider="openai", modelName="gate", providerType=2, modelEndpoint=models.openai, apiKey="sk-x"
     )
     execution = await codex.start(agent)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await codex.execution(execution))["status"] != 1:
             await codex.get("executions/status/running")
 

@@ -200,7 +200,7 @@ async def test_without_an_upgrade_it_is_the_rpc(stage: Stage) -> None:
 async def test_there_is_no_websocket_elsewhere(stage: Stage, path: str) -> None:
     """404 in the shape of whose path it is."""
     url = f"ws{stage.url.removeprefix('http')}{path}"
-    answer = await refusal(connect(url, additional_headers=token(stage.alice), proxy=None))
+    answer = await refusal(connect(url, additional_headers=token(stage.alice), open_timeout=DEADLINE_S, proxy=None))
 
     assert 404 == answer.status_code
     assert (answer.json().get("error") == "NotFoundException") is (not path.startswith("/mesh/"))
