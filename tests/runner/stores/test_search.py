@@ -331,7 +331,7 @@ async def test_the_indexer_follows_what_ends(database: Database) -> None:
     with structlog.testing.capture_logs() as logs:
         task = asyncio.create_task(indexer.run())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(90):
                 while not logs:
                     await database.query(index.waiting)
                 before = await looked_up(database, "demo")
