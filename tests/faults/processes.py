@@ -79,9 +79,11 @@ class Supervised:
     async def stop(self) -> tuple[int | None, list[psutil.Process]]:
         """End it as people do; return its exit code, and what is left."""
         if self._process is None:
+            self._hold.close()
             return None, []
         self._process.send_signal(signal.SIGTERM)
         left = await self._left()
+        self._hold.close()
         return self._process.poll(), left
 
     async def _left(self) -> list[psutil.Process]:

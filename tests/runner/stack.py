@@ -1,5 +1,6 @@
 """The runner with a real auth service and real hosts, for the length of a block."""
 
+import asyncio
 import contextlib
 import dataclasses
 import pathlib
@@ -56,8 +57,14 @@ class Stack:
         self.folder.chmod(0o777)  # a job may have another user
         more.setdefault("bounds", app_pb2.Bounds(write_paths=[str(self.folder)]))
         request = app_pb2.DeployAppRequest(name=f"apps/{expose}", import_path=import_path, **more)
-        app: app_pb2.App = await self.apps.DeployApp(request, metadata=self.operator, timeout=DEADLINE_S)
-        return app
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    app: app_pb2.App = await self.apps.DeployApp(request, metadata=self.operator, timeout=DEADLINE_S)
+                    return app
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:  # what starts hosts may be slow to start
+                        raise
 
     async def create(self, flow: str = "flows/demo", request_id: str = "", **inputs: Any) -> job_pb2.Job:
         """Start a job."""
