@@ -197,7 +197,7 @@ async def test_one_poll_is_for_all_payments(tmp_path: pathlib.Path, auth: AuthMe
     """Of hundreds that change at once each is seen, over pages that repeat their last line; none asks by itself."""
     count = 250
     began = time.monotonic()
-    async with standing(tmp_path, auth=auth, pace=dataclasses.replace(PACE, poll_s=1.0)) as stand:
+    async with standing(tmp_path, auth=auth, pace=dataclasses.replace(PACE, poll_s=1.0, idle_poll_s=1.0)) as stand:
         made = [await stand.create(number) for number in range(count)]
         moment = 10_000 + max(row.changed_at for row in stand.escrows.rows.values())
         for key, row in stand.escrows.rows.items():  # all in the same millisecond: more than a page
