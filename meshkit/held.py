@@ -7,7 +7,6 @@ that no servicer has to remember.
 
 import asyncio
 import contextlib
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from types import TracebackType
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import grpc
 
 from meshkit.errors import Unauthenticated
-from meshkit.interceptors import Context
+from meshkit.interceptors import Context, behavior_of, is_awaited, is_stream, with_behavior
 from meshkit.principal import Principal, caller
 from meshkit.verifier import TokenVerifier
 
@@ -79,19 +78,10 @@ class Held(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler:
         """Wrap the handler of a method that streams; those who stand around keep it."""
         handler = await continuation(handler_call_details)
-        if handler is None or not (handler.request_streaming or handler.response_streaming):
+        if handler is None or not is_stream(handler):
             return handler
-        codec = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.stream_unary:
-            return grpc.stream_unary_rpc_method_handler(self._awaited(handler.stream_unary), **codec)
-        inner = handler.unary_stream or handler.stream_stream
-        # A streaming handler yields its responses or, as gRPC's own health service does, writes them to the context.
-        held = self._awaited(inner) if inspect.iscoroutinefunction(inner) else self._yielded(inner)
-        kind = grpc.unary_stream_rpc_method_handler if handler.unary_stream else grpc.stream_stream_rpc_method_handler
-        return kind(held, **codec)
+        inner = behavior_of(handler)
+        return with_behavior(handler, self._awaited(inner) if is_awaited(handler) else self._yielded(inner))
 
     def _awaited(self, inner: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:

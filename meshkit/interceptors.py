@@ -24,6 +24,44 @@ Context = Any
 log = structlog.get_logger()
 
 
+def is_stream(handler: grpc.RpcMethodHandler) -> bool:
+    """Return whether a method streams, in either direction."""
+    return bool(handler.request_streaming or handler.response_streaming)
+
+
+def behavior_of(handler: grpc.RpcMethodHandler) -> Callable[[Any, Context], Any]:
+    """Return what a method runs, whatever its shape."""
+    behavior: Callable[[Any, Context], Any] = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+    return behavior
+
+
+def is_awaited(handler: grpc.RpcMethodHandler) -> bool:
+    """Return whether a method is awaited.
+
+    Else it yields its responses; one that streams may, as gRPC's own health service does, write them to the context.
+    """
+    return not handler.response_streaming or inspect.iscoroutinefunction(behavior_of(handler))
+
+
+def with_behavior(
+    handler: grpc.RpcMethodHandler,
+    behavior: Callable[[Any, Context], Any],
+    request_deserializer: Callable[[bytes], Any] | None = None,
+) -> grpc.RpcMethodHandler:
+    """Return a method of the same shape that runs something else, and reads its requests so if that is given."""
+    if handler.request_streaming:
+        shapes = grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
+    else:
+        shapes = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+    return shapes[bool(handler.response_streaming)](
+        behavior,
+        request_deserializer=request_deserializer or handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
 class AroundInterceptor(grpc.aio.ServerInterceptor):
     """An interceptor is one async context manager, `around`, whatever the shape of the RPC.
 
@@ -36,6 +74,10 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
     def around(self, method: str, context: Context) -> contextlib.AbstractAsyncContextManager[None]:
         """Run around each call of `method`, such as `/mesh.auth.v1.AuthService/Login`."""
         raise TypeError("an interceptor defines `around`")
+
+    def takes(self, handler: grpc.RpcMethodHandler) -> bool:
+        """Return whether it stands around a method at all."""
+        return True
 
     async def intercept_service(
         self,
@@ -50,39 +92,23 @@ class AroundInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # unimplemented: gRPC answers
             return None
-        self._wrapped[method] = self._wrap(method, handler)
+        self._wrapped[method] = self._wrap(method, handler) if self.takes(handler) else handler
         return self._wrapped[method]
 
     def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         around = self.around
-        inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        inner = behavior_of(handler)
 
-        async def unary(request: Any, context: Context) -> Any:
+        async def awaited(request: Any, context: Context) -> Any:
             async with around(method, context):
                 return await inner(request, context)
-
-        async def written(request: Any, context: Context) -> None:
-            async with around(method, context):
-                await inner(request, context)
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             async with around(method, context), contextlib.aclosing(inner(request, context)) as responses:
                 async for response in responses:
                     yield response
 
-        # A streaming handler yields its responses or, as gRPC's own health service does, writes them to the context.
-        streams = written if inspect.iscoroutinefunction(inner) else stream
-        codec = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(unary, **codec)
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(streams, **codec)
-        if handler.stream_unary:
-            return grpc.stream_unary_rpc_method_handler(unary, **codec)
-        return grpc.stream_stream_rpc_method_handler(streams, **codec)
+        return with_behavior(handler, awaited if is_awaited(handler) else stream)
 
 
 class Logging(AroundInterceptor):
@@ -141,13 +167,7 @@ class Readable(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler.request_streaming or handler.request_deserializer is None:
             return handler
-        codec = {
-            "request_deserializer": _or_unreadable(handler.request_deserializer),
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(_readable(handler.unary_unary), **codec)
-        return grpc.unary_stream_rpc_method_handler(_readable(handler.unary_stream), **codec)
+        return with_behavior(handler, _readable(handler), _or_unreadable(handler.request_deserializer))
 
 
 class Keyed(grpc.aio.ServerInterceptor):
@@ -173,11 +193,7 @@ class Keyed(grpc.aio.ServerInterceptor):
             idempotency.adopt(request, key)
             return await inner(request, context)
 
-        return grpc.unary_unary_rpc_method_handler(
-            call,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return with_behavior(handler, call)
 
 
 _KEY = idempotency.KEY_HEADER.lower()
@@ -195,12 +211,14 @@ def _or_unreadable(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any
     return read
 
 
-def _readable(inner: Callable[[Any, Context], Any]) -> Callable[[Any, Context], Any]:
+def _readable(handler: grpc.RpcMethodHandler) -> Callable[[Any, Context], Any]:
+    inner = behavior_of(handler)
+
     def check(request: Any) -> None:
         if request is _UNREADABLE:
             raise Invalid("request cannot be read", {"request": ["send texts as UTF-8, and fields of their types"]})
 
-    if inspect.iscoroutinefunction(inner):  # unary, or, as gRPC's own health service does, written to the context
+    if is_awaited(handler):
 
         async def call(request: Any, context: Context) -> Any:
             check(request)

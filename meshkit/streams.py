@@ -2,12 +2,12 @@
 
 import collections
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import grpc
 
 from meshkit.errors import Exhausted
-from meshkit.interceptors import AroundInterceptor, Context
+from meshkit.interceptors import AroundInterceptor, Context, is_stream
 from meshkit.principal import caller
 
 _RETRY_S = 10.0
@@ -25,16 +25,9 @@ class Streams(AroundInterceptor):
         self._max = streams_max
         self._open: collections.Counter[str] = collections.Counter()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        """Wrap the handler of a method that streams; those who stand around keep it."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not (handler.request_streaming or handler.response_streaming):
-            return handler
-        return self._wrap(handler_call_details.method, handler)
+    def takes(self, handler: grpc.RpcMethodHandler) -> bool:
+        """Return whether it is a stream."""
+        return is_stream(handler)
 
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:

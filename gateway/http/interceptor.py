@@ -19,6 +19,7 @@ from gateway.http.dialect import Dialect, Dialects
 from gateway.http.exchange import BODY_HEADER, CODE_HEADER, TYPE_HEADER, Exchange, current
 from gateway.http.repeats import in_our_words
 from meshkit.errors import Internal, MeshError
+from meshkit.interceptors import with_behavior
 from meshkit.rules import rule_of
 
 log = structlog.get_logger()
@@ -55,10 +56,6 @@ class DialectCalls(grpc.aio.ServerInterceptor):
 
 def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
     success = rule_of(method).success or 200
-    codec = {
-        "request_deserializer": handler.request_deserializer,
-        "response_serializer": handler.response_serializer,
-    }
     if handler.unary_unary:
         call = handler.unary_unary
 
@@ -69,7 +66,7 @@ def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
                 await exchange.send_head()
                 return response
 
-        return grpc.unary_unary_rpc_method_handler(unary, **codec)
+        return with_behavior(handler, unary)
     if handler.unary_stream:
         watch = handler.unary_stream
 
@@ -94,7 +91,7 @@ def _wrap(method: str, handler: Any, dialect: Dialect) -> Any:
                     yield httpbody_pb2.HttpBody(data=dialect.broken(error, content_type))
                 await exchange.send_head()
 
-        return grpc.unary_stream_rpc_method_handler(stream, **codec)
+        return with_behavior(handler, stream)
     raise TypeError(f"{method} streams its requests: REST cannot, so a dialect may not")
 
 
