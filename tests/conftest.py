@@ -13,7 +13,8 @@ import hypothesis
 hypothesis.settings.register_profile("mesh", deadline=None)
 hypothesis.settings.load_profile("mesh")
 
-for name in ("AGENTMESH_LEASE_S", "AGENTMESH_APP_PATIENCE_S", "AGENTMESH_RUNNER_PATIENCE_S"):
+os.environ.setdefault("AGENTMESH_APP_PATIENCE_S", "30")  # less than the gateway waits: it is told, and may try again
+for name in ("AGENTMESH_LEASE_S", "AGENTMESH_RUNNER_PATIENCE_S"):
     os.environ.setdefault(name, "60")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a child inherits what is ignored

@@ -1,6 +1,7 @@
 """The supervisor's side of the forkserver: start it when a program is to be forked, and wait for what it has forked."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ POSSIBLE = sys.platform == "linux"
 
 _MODULE = "agentmesh.supervisor.forkserver"
 _ANSWER_BYTES_MAX = 4096
+_END_S = 5.0
 
 
 class Forked:
@@ -63,6 +65,7 @@ class Forkserver:
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._orders: socket.socket | None = None
+        self._is_over = False
 
     @property
     def pid(self) -> int | None:
@@ -106,26 +109,32 @@ class Forkserver:
             except OSError:
                 answer = b""
             except asyncio.CancelledError:  # its answer is nobody's now, and must not be taken for the next order's
-                self.end()
-                orders.close()
-                self._orders = None
+                self._kill()
+                self._hang_up()
                 raise
             if answer:
                 return answer
             raise CannotStart(f"the forkserver {await self._gone()}")
 
     async def _running(self) -> socket.socket:
+        self._check_wanted()
         if self._orders is not None and self.pid is not None:
             return self._orders
-        if self._orders is not None:
-            self._orders.close()
+        self._hang_up()
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._orders.setblocking(False)
         with theirs:
             command = [sys.executable, "-P", "-m", _MODULE, *self._modules]
             self._process = await spawn("forks", command, self._env, self._logs, stdin=theirs.fileno())
             self._family.add(self._process.pid)
+        if self._is_over:  # since it was begun
+            self._kill()
+        self._check_wanted()
         return self._orders
+
+    def _check_wanted(self) -> None:
+        if self._is_over:
+            raise CannotStart("the forkserver has been told to end")
 
     async def _gone(self) -> str:
         """Make an end of a forkserver that does not answer; say how it ended."""
@@ -134,14 +143,24 @@ class Forkserver:
         return how_it_ended(await self._process.wait())
 
     def end(self) -> None:
-        """End the forkserver, whatever it is doing.  What it has forked stays."""
+        """End the forkserver for good, also one that is being started.  What it has forked stays."""
+        self._is_over = True
+        self._kill()
+        if not self._turn.locked():  # else whoever waits for an answer hears that it ended
+            self._hang_up()
+
+    def _kill(self) -> None:
         if self.pid is not None:
             kill_group(self.pid)
-        if self._orders is not None and not self._turn.locked():  # else whoever waits for an answer hears that it ended
+
+    def _hang_up(self) -> None:
+        if self._orders is not None:
             self._orders.close()
             self._orders = None
 
     async def wait(self) -> None:
         """Wait until the forkserver has ended, if there was one; `end` has it end."""
         if self._process is not None:
-            await self._process.wait()
+            with contextlib.suppress(TimeoutError):  # whoever ends waits for nobody for ever
+                async with asyncio.timeout(_END_S):
+                    await self._process.wait()

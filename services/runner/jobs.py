@@ -14,7 +14,7 @@ from services.runner import domain
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Change, End, Event, Job, Lease, LockState, OpenLock, Reason, State
 from services.runner.domain.attempts import Completion
-from services.runner.journal import QUEUE, Journal, lock_end
+from services.runner.journal import APPS, QUEUE, Journal, lock_end
 from services.runner.links import Hosts, Link
 from services.runner.masking import Report
 from services.runner.ports.store import JobStore
@@ -129,7 +129,7 @@ class Jobs:
                     await self._dispatcher.lease_again(job_id, link)
                 elif not job.ended:
                     await self.orphaned(job, "its host lost the job's process")
-        await self._bus.publish(QUEUE)
+        await self._bus.publish(QUEUE, APPS)
 
     async def _remind(self, job: Job) -> None:
         """Tell the host that holds a job, and has just come back, what it may have missed."""

@@ -118,6 +118,11 @@ class Stream:
             code: grpc.StatusCode = await self._call.code()
         return code
 
+    async def finish(self) -> None:
+        """Say nothing more, and wait until the runner has taken that in."""
+        await self._call.done_writing()
+        assert grpc.StatusCode.OK == await self.end()
+
     def close(self) -> None:
         """Hang up."""
         self._call.cancel()

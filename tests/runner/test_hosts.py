@@ -31,7 +31,7 @@ async def stages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stag
         path = pathlib.Path(folder, "nursery")
         async with (
             nursery(path) as played,
-            stack(data_dir, nursery=str(path), lease_s=600) as mesh,
+            stack(data_dir, nursery=str(path), lease_s=600, app_patience_s=600) as mesh,
             grpc.aio.insecure_channel(f"127.0.0.1:{mesh.port}") as channel,
         ):
             yield Stages(mesh, played, channel, data_dir / "mesh.secret")
@@ -132,6 +132,23 @@ async def test_an_answer_of_another_host_is_none(
 async def _call(call: Any) -> app_pb2.CallAppResponse:
     answer: app_pb2.CallAppResponse = await call
     return answer
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_waits_for_a_host_is_asked_as_soon_as_it_is_back(stages: Stages) -> None:
+    """Not when the patience with apps is over: here that is long."""
+    host, stream = await stages.place()
+    await stream.finish()
+    mesh, name = stages.mesh, f"apps/{host.spec.expose}"
+    request = app_pb2.CallAppRequest(name=name, method="GET", path="/x")
+    called = asyncio.create_task(_call(mesh.apps.CallApp(request, metadata=mesh.operator, timeout=DEADLINE_S)))
+    for _ in range(3):  # one connection carries all: what came before is being waited for
+        await mesh.apps.ListApps(app_pb2.ListAppsRequest(), metadata=mesh.operator, timeout=DEADLINE_S)
+    back = await host.attach()
+    call = await back.hear("call")
+    await back.say(call_result=host_pb2.CallResult(call_id=call.call_id, status=200, body=b"true"))
+
+    assert b"true" == (await called).body
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -161,6 +161,23 @@ async def test_a_forkserver_that_dies_over_an_order_says_so(tmp_path: pathlib.Pa
         assert again.returncode is None
 
 
+@pytest.mark.usefixtures("adopting")
+async def test_a_forkserver_that_is_ended_while_it_starts_ends(tmp_path: pathlib.Path) -> None:
+    """Whoever wanted a program hears of it, and so does whoever wants one later."""
+    async with staged(tmp_path) as stage:
+        order = asyncio.create_task(stage.server.fork("first", "program", stage.env))
+        await asyncio.sleep(0)  # it is being started from the task's first step on
+        stage.server.end()
+
+        with pytest.raises(CannotStart):
+            await asyncio.wait_for(order, DEADLINE_S)
+        await asyncio.wait_for(stage.server.wait(), DEADLINE_S)
+        with pytest.raises(CannotStart, match="told to end"):
+            await stage.fork("second", stage.env)
+        assert stage.server.pid is None
+        assert [] == [child for child in psutil.Process().children() if FORKSERVER in child.cmdline()]
+
+
 def test_a_mesh_outlives_its_forkserver() -> None:
     """The services answer as before, one that ends is started again, and nothing is left behind at the end."""
     with running_mesh() as mesh:
