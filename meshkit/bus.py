@@ -4,14 +4,18 @@ The store is the truth.  A publisher writes, then publishes a topic such as `job
 at the store, and waits for its waker before it looks again.  It must also look by itself from time to time, because a
 bus between processes may lose a message: a lost one then costs one poll interval, and nothing else.
 
-`MemoryBus` connects the rooms of one process.  The port is asynchronous and names no callback, so that Redis pub/sub
-can stand behind it: one connection a process, one channel a topic.
+`MemoryBus` connects the rooms of one process; `meshkit.redis_bus` those of several, and `meshkit.buses` knows which a
+service has.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection
 from typing import Protocol
+
+_ROUSED_AT_ONCE = 50
+_ROUSE_PAUSE_S = 0.05
+"""Between those: a thousand a second."""
 
 
 class Waker(Protocol):
@@ -31,6 +35,10 @@ class Waker(Protocol):
 
 class Bus(Protocol):
     """Carries wake-ups by topic.  `tests/meshkit/test_bus.py` holds every one to this."""
+
+    @property
+    def linked(self) -> bool:
+        """Whether what is published elsewhere is heard at once; else subscribers are woken at an interval, to look."""
 
     async def publish(self, *topics: str) -> None:
         """Wake everybody who has subscribed to one of the topics.  Never fails because nobody has, nor waits for them.
@@ -55,6 +63,11 @@ class MemoryBus:
         self._topics: dict[str, set[_Waker]] = {}
         self._closed = False
 
+    @property
+    def linked(self) -> bool:
+        """There is nobody elsewhere."""
+        return True
+
     async def publish(self, *topics: str) -> None:
         """Wake the topics' subscribers now."""
         for topic in topics:
@@ -78,6 +91,14 @@ class MemoryBus:
         for wakers in self._topics.values():
             for waker in wakers:
                 waker.close()
+
+    async def rouse(self) -> None:
+        """Wake everybody, a few at a time, as what each of them does then is a look at the store."""
+        everybody = list({waker for wakers in self._topics.values() for waker in wakers})
+        for start in range(0, len(everybody), _ROUSED_AT_ONCE):
+            for waker in everybody[start : start + _ROUSED_AT_ONCE]:
+                waker.wake()
+            await asyncio.sleep(_ROUSE_PAUSE_S)
 
     def _leave(self, waker: "_Waker", topics: Collection[str]) -> None:
         for topic in topics:

@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshkit import endpoints, reflection
 from meshkit.access import Auth
+from meshkit.bus import Bus
 from meshkit.deadlines import Deadlines
 from meshkit.errors import Unavailable
 from meshkit.held import Held
@@ -21,6 +22,8 @@ from meshkit.rules import check_rules
 from meshkit.streams import Streams
 from meshkit.tls import NOTHING_ELSE, Wires
 
+BUS = "agentmesh.bus"
+"""What health calls the wake-ups between replicas: without them a service serves, and looks at its store more often."""
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 METADATA_BYTES_MAX = 192 * 1024
 OPTIONS = [
@@ -45,6 +48,7 @@ async def serve(
     register: Register,
     auth: Auth,
     *,
+    bus: Bus | None = None,
     grace_s: float = 2.0,
     reflect: Sequence[str] = (),
     interceptors: Sequence[Any] = (),
@@ -56,6 +60,8 @@ async def serve(
     `meshkit.rules.MissingRule` is raised before the port opens.  `reflect` names services that reflection shows
     although another process serves them.  `interceptors` stand between Deadlines and Auth.  Raises `OSError` if `wires`
     do not allow it, or the address cannot be taken.
+
+    Health has one name beside those of the services: `BUS`, which serves as long as `bus` hears the other replicas.
     """
     for service in services:
         check_rules(service)
@@ -70,7 +76,7 @@ async def serve(
     )
     by_name = _ByName(server)
     register(by_name)
-    healthy = health.aio.HealthServicer()
+    healthy = _Health(bus)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, by_name)
     server.add_generic_rpc_handlers(reflection.handlers((*services, *reflect, health.SERVICE_NAME)))
     endpoint = endpoints.parse(address)
@@ -89,6 +95,20 @@ async def serve(
     finally:
         await healthy.enter_graceful_shutdown()
         await server.stop(grace_s)
+
+
+class _Health(health.aio.HealthServicer):
+    """Health, that of the bus included."""
+
+    def __init__(self, bus: Bus | None) -> None:
+        super().__init__()
+        self._bus = bus
+
+    async def Check(self, request: Any, context: Any) -> Any:
+        if request.service != BUS or self._bus is None:
+            return await super().Check(request, context)
+        states = health_pb2.HealthCheckResponse
+        return states(status=states.SERVING if self._bus.linked else states.NOT_SERVING)
 
 
 class _ByName:

@@ -13,7 +13,7 @@ import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from meshkit import client, databases, endpoints, handed, identity, secrets, tls
+from meshkit import client, databases, endpoints, handed, identity, redis_link, secrets, tls
 from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
@@ -96,6 +96,12 @@ class Settings(BaseSettings):
     database_url: str = ""
     """Where state is kept: `sqlite:///ABSOLUTE/FOLDER`, in which each service has a file; empty means `data_dir`."""
 
+    redis_url: pydantic.SecretStr = pydantic.SecretStr("")
+    """Redis, by which replicas wake each other and count together: `redis://…`, `rediss://…` for TLS, or `unix://…`."""
+
+    replicas: int = pydantic.Field(default=1, ge=1, le=64)
+    """How many processes of each service there are."""
+
     encryption_key: pydantic.SecretStr = pydantic.SecretStr("")
     """What secrets are sealed with: 32 bytes in hexadecimal or base64; empty means `encryption.key` in `data_dir`."""
 
@@ -124,6 +130,13 @@ class Settings(BaseSettings):
     @classmethod
     def _known_database(cls, url: str) -> str:
         databases.parse(url, pathlib.Path())
+        return url
+
+    @pydantic.field_validator("redis_url")
+    @classmethod
+    def _a_redis(cls, url: pydantic.SecretStr) -> pydantic.SecretStr:
+        if url.get_secret_value() and (problem := redis_link.check(url.get_secret_value())):
+            raise ValueError(problem)
         return url
 
     @pydantic.field_validator("encryption_key")

@@ -2,7 +2,15 @@
 
 import dataclasses
 
-from agentmesh.supervisor.handing import ADMIN_PASSWORD, DATABASE_URL, ENCRYPTION_KEY, OF_KODA, PAYMENTS, PROVIDERS
+from agentmesh.supervisor.handing import (
+    ADMIN_PASSWORD,
+    DATABASE_URL,
+    ENCRYPTION_KEY,
+    OF_KODA,
+    PAYMENTS,
+    PROVIDERS,
+    REDIS_URL,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +30,21 @@ class Service:
     """Settings that it is handed, and no other program is."""
 
 
-_KEPT = (DATABASE_URL, ENCRYPTION_KEY)
+_SHARED = (DATABASE_URL, REDIS_URL)
+_KEPT = (*_SHARED, ENCRYPTION_KEY)
 _EDGE = ("gateway.dialects", "gateway.edge.bootstrap", "gateway.edge.envoy")
 
 SERVICES = {
     "auth": Service(
-        module="services.auth", preload=("services.auth.app",), stop_order=3, secrets=(ADMIN_PASSWORD, DATABASE_URL)
+        module="services.auth", preload=("services.auth.app",), stop_order=3, secrets=(ADMIN_PASSWORD, *_SHARED)
     ),
     "registry": Service(module="services.registry", preload=("services.registry.app",), stop_order=3, secrets=_KEPT),
     "runner": Service(module="services.runner", preload=("services.runner.app",), stop_order=2, secrets=_KEPT),
     "payments": Service(
-        module="services.payments", preload=("services.payments.app",), stop_order=3, secrets=(PAYMENTS, DATABASE_URL)
+        module="services.payments", preload=("services.payments.app",), stop_order=3, secrets=(PAYMENTS, *_SHARED)
     ),
     "ledger": Service(
-        module="services.ledger", preload=("services.ledger.app",), stop_order=3, secrets=(PROVIDERS, DATABASE_URL)
+        module="services.ledger", preload=("services.ledger.app",), stop_order=3, secrets=(PROVIDERS, *_SHARED)
     ),
     "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2, secrets=OF_KODA),
     "nursery": Service(module="agentmesh.host", probe="socket", loads_apps=True, stop_order=3),

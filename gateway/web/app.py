@@ -46,11 +46,14 @@ def create(
     async def show_health(_: Request) -> Response:
         states = await health.states()
         serving = all(state == "SERVING" for state in states.values())
+        buses = await health.buses()
+        whole = serving and all(state == "SERVING" for state in buses.values())
         body = {
-            "status": "ok" if serving else "degraded",
+            "status": "ok" if whole else "degraded",
             "version": importlib.metadata.version("agentmesh"),
             "python_version": platform.python_version(),
             "services": states,
+            "bus": buses,
             "isolation": await health.isolation(),
         }
         return JSONResponse(body, status_code=200 if serving else 503)

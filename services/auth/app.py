@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
-from meshkit import observability
+from meshkit import buses, observability
 from meshkit.access import Auth
-from meshkit.bus import MemoryBus
 from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
 from meshkit.service import from_environment
@@ -54,7 +53,7 @@ async def running(
         stack.callback(passwords.close)
         tasks = Tasks()
         stack.push_async_callback(tasks.close)
-        bus = MemoryBus()
+        bus = await stack.enter_async_context(buses.opened(config, "auth", stopping))
         if (revoked_at := await store.last_revoked_at()) is not None:
             now.advance(revoked_at)
         feed = Feed(store, bus)
@@ -76,7 +75,7 @@ async def running(
         named = config.wires.tls is not None
         auth = Auth(verifier, config.secret, "auth", streams_max=config.streams_per_owner, named=named)
         port = await stack.enter_async_context(
-            serve(config.auth_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires)
+            serve(config.auth_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
         )
         tasks.spawn(users.warn_of_default(), "warn-of-default")
         # Last in, first out: streams end before the server waits for them.

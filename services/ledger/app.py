@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
 
-from meshkit import observability
+from meshkit import buses, observability
 from meshkit.bus import Bus, MemoryBus
 from meshkit.databases import Memory, Place
 from meshkit.server import serve, until_signal
@@ -33,9 +33,10 @@ async def running(config: Config, *, stopping: asyncio.Event | None = None) -> A
     If no network is on the ledger it keeps nothing, and answers every call with why.
     """
     async with contextlib.AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(buses.opened(config, "ledger", stopping))
         ledger: Ledger | None = None
         if config.serves:
-            ledger = await stack.enter_async_context(opened(config.database, config.options, stopping=stopping))
+            ledger = await stack.enter_async_context(opened(config.database, config.options, bus, stopping=stopping))
 
         def register(server: Any) -> None:
             pb_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(ledger), server)
@@ -43,7 +44,7 @@ async def running(config: Config, *, stopping: asyncio.Event | None = None) -> A
 
         auth = await stack.enter_async_context(authenticated(config, "ledger"))
         yield await stack.enter_async_context(
-            serve(config.ledger_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires)
+            serve(config.ledger_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
         )
 
 

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from mesh.payments.v1 import ledger_pb2_grpc
 from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
-from meshkit import client, observability
-from meshkit.bus import MemoryBus
+from meshkit import buses, client, observability
 from meshkit.databases import Memory
 from meshkit.identity import ServiceIdentity
 from meshkit.server import serve, until_signal
@@ -56,7 +55,7 @@ async def running(
     """
     async with contextlib.AsyncExitStack() as stack:
         store = _store(config, stack)
-        bus = MemoryBus()
+        bus = await stack.enter_async_context(buses.opened(config, "payments", stopping))
         watches = Watches(store, bus)
         if providers is None:
             providers = await _providers(config, stack)
@@ -76,6 +75,7 @@ async def running(
                 SERVICES,
                 lambda server: pb_grpc.add_PaymentServiceServicer_to_server(servicer, server),
                 auth,
+                bus=bus,
                 grace_s=config.grace_s,
                 wires=config.wires,
             )

@@ -10,8 +10,7 @@ from mesh.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, definition_pb2_grpc,
 from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
 from mesh.runner.v1 import app_pb2_grpc
 
-from meshkit import client, observability, server
-from meshkit.bus import MemoryBus
+from meshkit import buses, client, observability, server
 from meshkit.clock import utc_now
 from meshkit.databases import Memory
 from meshkit.identity import ServiceIdentity
@@ -71,7 +70,7 @@ async def running(
 ) -> AsyncIterator[int]:
     """Run the registry for the length of the block; yield its port.  `stopping` is set if a part of it is lost."""
     async with contextlib.AsyncExitStack() as stack:
-        bus, tasks = MemoryBus(), Tasks()
+        bus, tasks = await stack.enter_async_context(buses.opened(config, "registry", stopping)), Tasks()
         kept, definitions = _stores(config, stack)
         store = AnnouncingStore(kept, bus, tasks)
         stack.push_async_callback(tasks.close)
@@ -114,7 +113,7 @@ async def running(
             definition_pb2_grpc.add_DefinitionServiceServicer_to_server(DefinitionServicer(targets), to)
 
         served = server.serve(
-            config.registry_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires
+            config.registry_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires
         )
         port = await stack.enter_async_context(served)
         # Before the server stops: it waits for streams, and those wait for the boot and the bus.

@@ -17,9 +17,8 @@ from mesh.runner.v1 import (
     trace_pb2_grpc,
 )
 
-from meshkit import client, endpoints, identity, observability
+from meshkit import buses, client, endpoints, identity, observability
 from meshkit.access import Auth
-from meshkit.bus import MemoryBus
 from meshkit.databases import Memory
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
@@ -102,7 +101,8 @@ async def running(
     stopping = stopping or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         store = await _store(config, stack, stopping)
-        bus, tasks, hosts = MemoryBus(), Tasks(), Hosts()
+        bus = await stack.enter_async_context(buses.opened(config, "runner", stopping))
+        tasks, hosts = Tasks(), Hosts()
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.peer("payments"), who))
@@ -144,7 +144,7 @@ async def running(
 
         door = await stack.enter_async_context(_door(config, hosted, auth))
         port = await stack.enter_async_context(
-            serve(config.runner_address, SERVICES, register, auth, grace_s=config.grace_s, wires=config.wires)
+            serve(config.runner_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
         )
         # Streams look at these two: told before the server waits for them.
         stack.callback(bus.close)

@@ -1,0 +1,45 @@
+"""Which bus a service has: the one place that knows (`AGENTMESH_REDIS_URL`, `AGENTMESH_REPLICAS`)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from meshkit import redis_bus
+from meshkit.bus import Bus, MemoryBus
+from meshkit.service import Settings
+from meshkit.tasks import background
+
+_POLL_S = 1.0
+
+
+class _PollingBus(MemoryBus):
+    """A bus that does not hear the other replicas: everybody here looks by themselves once a second."""
+
+    @property
+    def linked(self) -> bool:
+        """Nothing is heard."""
+        return False
+
+    async def poll(self) -> None:
+        """Wake everybody again and again."""
+        while True:
+            await asyncio.sleep(_POLL_S)
+            await self.rouse()
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, service: str, stopping: asyncio.Event | None = None) -> AsyncIterator[Bus]:
+    """Open the bus of a service for the length of the block: between its replicas by Redis, if that is configured.
+
+    A Redis that is not there delays this by seconds, and fails nothing.  `stopping` is set if the bus breaks.
+    """
+    url = settings.redis_url.get_secret_value()
+    if url:
+        async with redis_bus.opened(url, settings.secret, service, stopping) as bus:
+            yield bus
+    elif settings.replicas > 1:
+        polling = _PollingBus()
+        async with background(polling.poll(), "bus-poll", stopping):
+            yield polling
+    else:
+        yield MemoryBus()
