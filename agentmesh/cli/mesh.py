@@ -33,6 +33,10 @@ def up(
     log_level: Annotated[
         str, typer.Option(help="debug, info, warning or error.", envvar="AGENTMESH_LOG_LEVEL")
     ] = "info",
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="Run apps on Ray: on one that runs on this machine, or else on one of its own."),
+    ] = False,
     native_ports: Annotated[
         bool, typer.Option("--native-ports", help="Also listen on 5246 (Codex), 8000 (Kasal) and 8090 (Koda).")
     ] = False,
@@ -49,6 +53,7 @@ def up(
         "data_dir": str(data_dir),
         "examples": examples,
         "log_level": log_level.lower(),
+        "ray": ray,
         "native_ports": native_ports,
     }
     handing.become("agentmesh.supervisor", json.dumps(options))

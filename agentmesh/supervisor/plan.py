@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from agentmesh.host.own import environment, folders
 from agentmesh.loopback import is_loopback
-from agentmesh.supervisor import handing, ports, sockets
+from agentmesh.supervisor import clusters, handing, ports, sockets
 from agentmesh.supervisor.handing import ADMIN_PASSWORD
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
@@ -58,6 +58,8 @@ class Options:
     """Whether the example apps are exposed and booted."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    ray: bool = False
+    """Whether hosts are on a Ray: the cluster that AGENTMESH_RAY_ADDRESS names, or one of this machine."""
     native_ports: bool = False
     """Whether the front door also listens where the documents of foreign APIs say that they are."""
 
@@ -70,6 +72,8 @@ class ChildSpec:
     service: Service
     address: str
     """What the probe asks: the address of a gRPC server, a URL, or a path."""
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """For it alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +120,7 @@ def settled(options: Options, secrets: Mapping[str, str] = types.MappingProxyTyp
         except (ports.PortsExhausted, sockets.NoFolder) as error:
             raise UsageError(str(error)) from error
         plan = make(options, host, port, Places(inside=inside, door=door, jobs=jobs), native)
+        plan, secrets = clusters.on_cluster(plan, secrets, jobs, asked=options.ray, stack=stack)
         private = [plan.env["AGENTMESH_DATA_DIR"], str(inside), str(door), *_databases(secrets)]
         plan.env[environment.PRIVATE_DIRS] = os.pathsep.join(private)
         yield dataclasses.replace(plan, secrets=secrets)
@@ -189,9 +194,9 @@ def preloads(plan: Plan) -> list[str]:
 def child_env(spec: ChildSpec, env: dict[str, str]) -> dict[str, str]:
     """Return the environment of a child.  What an operator lets through to apps, only who loads apps gets."""
     if not spec.service.loads_apps:
-        return env
+        return {**env, **spec.env}
     path = [os.getcwd(), *filter(None, [env.get("PYTHONPATH")])]
-    return environment.allowed({**os.environ, **env, "PYTHONPATH": os.pathsep.join(path)})
+    return {**environment.allowed({**os.environ, **env, "PYTHONPATH": os.pathsep.join(path)}), **spec.env}
 
 
 def _address(host: str) -> str:

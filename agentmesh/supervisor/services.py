@@ -9,6 +9,7 @@ from agentmesh.supervisor.handing import (
     OF_KODA,
     PAYMENTS,
     PROVIDERS,
+    RAY_TOKEN,
     REDIS_URL,
 )
 
@@ -19,7 +20,8 @@ class Service:
 
     module: str
     probe: str = "grpc"
-    """How one sees that it is ready: `grpc` asks grpc.health, `http` gets /health, `socket` looks for a unix socket."""
+    """How one sees that it is ready: `grpc` asks grpc.health, `http` gets /health, `socket` looks for a unix socket,
+    and `none` leaves it to whoever needs it."""
     stop_order: int
     """Those with a lower number are ended first."""
     preload: tuple[str, ...] = ()
@@ -51,6 +53,15 @@ SERVICES = {
     "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1),
 }
 """In the order in which they are started.  One that is probed by gRPC listens at NAME.sock in AGENTMESH_SOCKETS_DIR."""
+
+CLUSTER = Service(
+    module="agentmesh.cluster", probe="socket", loads_apps=True, stop_order=3, secrets=(RAY_TOKEN,)
+)
+"""In the place of the nursery where hosts are on a Ray cluster."""
+RAY = Service(
+    module="agentmesh.cluster.local", probe="none", loads_apps=True, stop_order=4, secrets=(RAY_TOKEN,)
+)
+"""A Ray of the mesh's own."""
 
 REHEARSAL = "meshkit.rehearsal:rehearse"
 """What the forkserver calls when it has imported them all."""

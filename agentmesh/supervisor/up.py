@@ -101,7 +101,9 @@ def _why(tasks: Iterable[asyncio.Task[None]]) -> str:
 async def _open(settled: plan.Plan, options: plan.Options, logs: LogPump, family: orphans.Family) -> int:
     """Run `opening.py` to its end; its exit code is 0 when the mesh is ready."""
     argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
-    argv += [f"{spec.name}={spec.service.probe}={spec.address}" for spec in settled.children]
+    argv += [
+        f"{spec.name}={spec.service.probe}={spec.address}" for spec in settled.children if spec.service.probe != "none"
+    ]
     argv += ["--examples"] if options.examples else []
     secrets = handing.chosen(settled.secrets, (handing.ADMIN_PASSWORD,))
     with family.birth():

@@ -20,9 +20,9 @@ from services.runner.domain import PlacedApp, State, deployments
 from services.runner.hosting import Hosting
 from services.runner.jobs import Jobs
 from services.runner.journal import APPS, QUEUE
-from services.runner.links import HostLost, Hosts, Link
+from services.runner.links import HostLost, Hosts, Link, NotPlaced
 from services.runner.masking import Masks
-from services.runner.ports.placement import Exited, Present
+from services.runner.ports.placement import Event, Exited, Unplaced
 from services.runner.ports.store import AppStore, JobStore
 
 log = structlog.get_logger()
@@ -228,12 +228,14 @@ class Apps:
 
     # -- what happens to hosts -----------------------------------------------------------------------------------
 
-    async def run(self, address: str, events: AsyncIterator[Present | Exited]) -> None:
+    async def run(self, address: str, events: AsyncIterator[Event]) -> None:
         """Hear what happens to hosts, which reach us at `address`, until cancelled."""
         self._address = address
         async for event in events:
             if isinstance(event, Exited):
                 await self.host_exited(event.host_id, event.reason)
+            elif isinstance(event, Unplaced):
+                self._host_unplaced(event)
             elif not self._resumed.is_set():
                 await self._resume(event.host_ids)
                 self._resumed.set()
@@ -317,6 +319,13 @@ class Apps:
             return
         self._lost(app, app.placed.host_ids.index(host_id), how)
         await self._bus.publish(APPS)
+
+    def _host_unplaced(self, event: Unplaced) -> None:
+        """A host will not come: whoever waits for it hears why."""
+        link = self._hosts.links.get(event.host_id)
+        if link is not None and not link.loaded.done():
+            link.loaded.set_exception(NotPlaced(event.reason, event.detail))
+            link.loaded.exception()
 
     def _returning(self, app: App) -> bool:
         """Whether a host that has not said yet what it serves is one that lived through our own restart."""

@@ -12,7 +12,7 @@ from meshkit.errors import Unavailable
 from services.runner.dispatcher import ISOLATIONS
 from services.runner.domain import PlacedApp
 from services.runner.hostbadges import HostBadges
-from services.runner.links import HostLost, Hosts, Link
+from services.runner.links import HostLost, Hosts, Link, NotPlaced
 from services.runner.ports.placement import Placement
 from services.runner.slots import Capacity
 
@@ -65,6 +65,10 @@ class Hosting:
                     loaded = await asyncio.shield(link.loaded)
             except TimeoutError:
                 loaded = host_pb2.Loaded(error=f"the app did not load within {self._terms.load_timeout_s:g} s")
+            except NotPlaced as error:
+                loaded = host_pb2.Loaded(error=f"no host for it could be placed: {error}", detail=error.detail)
+                self._hosts.remove(link.host_id)
+                return link, loaded
             except (HostLost, Unavailable) as error:
                 self._hosts.remove(link.host_id)
                 if loop.time() + pause_s < until:

@@ -26,6 +26,14 @@ class HostLost(Exception):
     """A host ended before it could say what came of loading its app; the text says how."""
 
 
+class NotPlaced(HostLost):
+    """A host could not be placed at all; the text says why."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason)
+        self.detail = detail
+
+
 class Talk:
     """A call whose answer comes in parts, from the runner's end."""
 

@@ -15,7 +15,7 @@ from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec
 
 from meshkit.errors import Unavailable
-from services.runner.ports.placement import Exited, Present
+from services.runner.ports.placement import Event, Exited, Present, Unplaced
 
 _CONNECT_S = 15.0
 _WRITE_S = 5.0
@@ -57,7 +57,7 @@ class LocalPlacement:
         except (TimeoutError, OSError) as error:
             raise Unavailable("the nursery, which starts hosts, does not answer: try again") from error
 
-    async def events(self) -> AsyncIterator[Present | Exited]:
+    async def events(self) -> AsyncIterator[Event]:
         """As `Placement.events`."""
         while True:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, DecodeError):
@@ -65,7 +65,7 @@ class LocalPlacement:
                     yield event
             await asyncio.sleep(_RETRY_S)
 
-    async def _follow(self) -> AsyncIterator[Present | Exited]:
+    async def _follow(self) -> AsyncIterator[Event]:
         reader, writer = await asyncio.open_unix_connection(self._path)
         orders = _Orders(writer)
         try:
@@ -80,6 +80,8 @@ class LocalPlacement:
                     yield Present(frozenset(event.present.host_ids))
                 elif event.HasField("exited"):
                     yield Exited(event.exited.host_id, event.exited.reason)
+                elif event.HasField("unplaced"):
+                    yield Unplaced(event.unplaced.host_id, event.unplaced.reason, event.unplaced.detail)
         finally:
             self._connected.clear()
             orders.close()

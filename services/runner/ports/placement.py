@@ -23,6 +23,21 @@ class Exited:
     """How, for people: `was killed by SIGKILL`."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A host that was to be started cannot be: nothing of it runs, and it will not come."""
+
+    host_id: str
+    reason: str
+    """Why, for people, in the words of whoever has tried."""
+    detail: str = ""
+    """The rest of them, for operators."""
+
+
+Event = Present | Exited | Unplaced
+"""What happens to hosts."""
+
+
 class Placement(Protocol):
     """Starts and stops hosts, and tells when one has ended."""
 
@@ -38,5 +53,5 @@ class Placement(Protocol):
         Raises `Unavailable` if that cannot be done now.
         """
 
-    def events(self) -> AsyncIterator[Present | Exited]:
+    def events(self) -> AsyncIterator[Event]:
         """Yield what happens to hosts, without end; one caller at a time."""

@@ -25,21 +25,29 @@ _sym_db = _symbol_database.Default()
 from mesh.runner.v1 import app_pb2 as mesh_dot_runner_dot_v1_dot_app__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emesh/runner/v1/placement.proto\x12\x0emesh.runner.v1\x1a\x18mesh/runner/v1/app.proto\"\x8c\x02\n\x08HostSpec\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12\x13\n\x0bimport_path\x18\x03 \x01(\t\x12\x16\n\x0erunner_address\x18\x04 \x01(\t\x12\x18\n\x10runtime_env_json\x18\x06 \x01(\t\x12\x0c\n\x04\x66ork\x18\x07 \x01(\x08\x12,\n\tisolation\x18\x08 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12\x0f\n\x07replica\x18\t \x01(\x05\x12\x16\n\x0eresources_json\x18\n \x01(\t\x12&\n\x06\x62ounds\x18\x0b \x01(\x0b\x32\x16.mesh.runner.v1.BoundsJ\x04\x08\x05\x10\x06R\x05token\"R\n\x0cNurseryOrder\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.mesh.runner.v1.HostSpecH\x00\x12\x0e\n\x04stop\x18\x02 \x01(\tH\x00\x42\x07\n\x05order\"v\n\x0cNurseryEvent\x12/\n\x07present\x18\x01 \x01(\x0b\x32\x1c.mesh.runner.v1.HostsPresentH\x00\x12,\n\x06\x65xited\x18\x02 \x01(\x0b\x32\x1a.mesh.runner.v1.HostExitedH\x00\x42\x07\n\x05\x65vent\" \n\x0cHostsPresent\x12\x10\n\x08host_ids\x18\x01 \x03(\t\"-\n\nHostExited\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emesh/runner/v1/placement.proto\x12\x0emesh.runner.v1\x1a\x18mesh/runner/v1/app.proto\"\xb3\x02\n\x08HostSpec\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65xpose\x18\x02 \x01(\t\x12\x13\n\x0bimport_path\x18\x03 \x01(\t\x12\x16\n\x0erunner_address\x18\x04 \x01(\t\x12\x18\n\x10runtime_env_json\x18\x06 \x01(\t\x12\x0c\n\x04\x66ork\x18\x07 \x01(\x08\x12,\n\tisolation\x18\x08 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12\x0f\n\x07replica\x18\t \x01(\x05\x12\x16\n\x0eresources_json\x18\n \x01(\t\x12&\n\x06\x62ounds\x18\x0b \x01(\x0b\x32\x16.mesh.runner.v1.Bounds\x12\x11\n\trunner_ca\x18\x0c \x01(\t\x12\x12\n\npatience_s\x18\r \x01(\x01J\x04\x08\x05\x10\x06R\x05token\"\xb7\x01\n\tHostStart\x12&\n\x04spec\x18\x01 \x01(\x0b\x32\x18.mesh.runner.v1.HostSpec\x12\r\n\x05\x62\x61\x64ge\x18\x02 \x01(\t\x12?\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32*.mesh.runner.v1.HostStart.EnvironmentEntry\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"R\n\x0cNurseryOrder\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x18.mesh.runner.v1.HostSpecH\x00\x12\x0e\n\x04stop\x18\x02 \x01(\tH\x00\x42\x07\n\x05order\"\xa8\x01\n\x0cNurseryEvent\x12/\n\x07present\x18\x01 \x01(\x0b\x32\x1c.mesh.runner.v1.HostsPresentH\x00\x12,\n\x06\x65xited\x18\x02 \x01(\x0b\x32\x1a.mesh.runner.v1.HostExitedH\x00\x12\x30\n\x08unplaced\x18\x03 \x01(\x0b\x32\x1c.mesh.runner.v1.HostUnplacedH\x00\x42\x07\n\x05\x65vent\" \n\x0cHostsPresent\x12\x10\n\x08host_ids\x18\x01 \x03(\t\"-\n\nHostExited\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"?\n\x0cHostUnplaced\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.runner.v1.placement_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HOSTSTART_ENVIRONMENTENTRY']._loaded_options = None
+  _globals['_HOSTSTART_ENVIRONMENTENTRY']._serialized_options = b'8\001'
   _globals['_HOSTSPEC']._serialized_start=77
-  _globals['_HOSTSPEC']._serialized_end=345
-  _globals['_NURSERYORDER']._serialized_start=347
-  _globals['_NURSERYORDER']._serialized_end=429
-  _globals['_NURSERYEVENT']._serialized_start=431
-  _globals['_NURSERYEVENT']._serialized_end=549
-  _globals['_HOSTSPRESENT']._serialized_start=551
-  _globals['_HOSTSPRESENT']._serialized_end=583
-  _globals['_HOSTEXITED']._serialized_start=585
-  _globals['_HOSTEXITED']._serialized_end=630
+  _globals['_HOSTSPEC']._serialized_end=384
+  _globals['_HOSTSTART']._serialized_start=387
+  _globals['_HOSTSTART']._serialized_end=570
+  _globals['_HOSTSTART_ENVIRONMENTENTRY']._serialized_start=520
+  _globals['_HOSTSTART_ENVIRONMENTENTRY']._serialized_end=570
+  _globals['_NURSERYORDER']._serialized_start=572
+  _globals['_NURSERYORDER']._serialized_end=654
+  _globals['_NURSERYEVENT']._serialized_start=657
+  _globals['_NURSERYEVENT']._serialized_end=825
+  _globals['_HOSTSPRESENT']._serialized_start=827
+  _globals['_HOSTSPRESENT']._serialized_end=859
+  _globals['_HOSTEXITED']._serialized_start=861
+  _globals['_HOSTEXITED']._serialized_end=906
+  _globals['_HOSTUNPLACED']._serialized_start=908
+  _globals['_HOSTUNPLACED']._serialized_end=971
 # @@protoc_insertion_point(module_scope)

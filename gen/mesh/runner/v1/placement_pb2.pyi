@@ -44,6 +44,8 @@ class HostSpec(_message.Message):
     REPLICA_FIELD_NUMBER: _builtins.int
     RESOURCES_JSON_FIELD_NUMBER: _builtins.int
     BOUNDS_FIELD_NUMBER: _builtins.int
+    RUNNER_CA_FIELD_NUMBER: _builtins.int
+    PATIENCE_S_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     """Never used before."""
     expose: _builtins.str
@@ -62,6 +64,10 @@ class HostSpec(_message.Message):
     """Which of the app's hosts it is, from 0."""
     resources_json: _builtins.str
     """The bootstrap's `ray_actor_options`, as a JSON object; empty if none."""
+    runner_ca: _builtins.str
+    """PEM of who signs for the runner, whose name is then `runner.agentmesh`; empty if it is dialled without TLS."""
+    patience_s: _builtins.float
+    """How long it goes on without a runner before it ends, in seconds; 0 for ever."""
     @_builtins.property
     def bounds(self) -> _app_pb2.Bounds:
         """How much its jobs may take, and what they may reach."""
@@ -79,14 +85,73 @@ class HostSpec(_message.Message):
         replica: _builtins.int = ...,
         resources_json: _builtins.str = ...,
         bounds: _app_pb2.Bounds | None = ...,
+        runner_ca: _builtins.str = ...,
+        patience_s: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "expose", b"expose", "fork", b"fork", "host_id", b"host_id", "import_path", b"import_path", "isolation", b"isolation", "replica", b"replica", "resources_json", b"resources_json", "runner_address", b"runner_address", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "expose", b"expose", "fork", b"fork", "host_id", b"host_id", "import_path", b"import_path", "isolation", b"isolation", "patience_s", b"patience_s", "replica", b"replica", "resources_json", b"resources_json", "runner_address", b"runner_address", "runner_ca", b"runner_ca", "runtime_env_json", b"runtime_env_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HostSpec: _TypeAlias = HostSpec  # noqa: Y015
+
+@_typing.final
+class HostStart(_message.Message):
+    """What a host is started with on a machine that has no nursery yet.
+
+    It is sealed for the one process that starts it: who carries it, and who looks at what is carried, reads none of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EnvironmentEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    BADGE_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    badge: _builtins.str
+    """Its badge."""
+    @_builtins.property
+    def spec(self) -> Global___HostSpec:
+        """The host."""
+
+    @_builtins.property
+    def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Variables for it and for what it forks."""
+
+    def __init__(
+        self,
+        *,
+        spec: Global___HostSpec | None = ...,
+        badge: _builtins.str = ...,
+        environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["badge", b"badge", "environment", b"environment", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostStart: _TypeAlias = HostStart  # noqa: Y015
 
 @_typing.final
 class NurseryOrder(_message.Message):
@@ -126,6 +191,7 @@ class NurseryEvent(_message.Message):
 
     PRESENT_FIELD_NUMBER: _builtins.int
     EXITED_FIELD_NUMBER: _builtins.int
+    UNPLACED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def present(self) -> Global___HostsPresent:
         """First on every connection: which hosts live."""
@@ -134,17 +200,22 @@ class NurseryEvent(_message.Message):
     def exited(self) -> Global___HostExited:
         """A host has ended."""
 
+    @_builtins.property
+    def unplaced(self) -> Global___HostUnplaced:
+        """A host could not be placed."""
+
     def __init__(
         self,
         *,
         present: Global___HostsPresent | None = ...,
         exited: Global___HostExited | None = ...,
+        unplaced: Global___HostUnplaced | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "exited", b"exited", "present", b"present"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "exited", b"exited", "present", b"present", "unplaced", b"unplaced"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "exited", b"exited", "present", b"present"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "exited", b"exited", "present", b"present", "unplaced", b"unplaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["present", "exited"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["present", "exited", "unplaced"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -199,3 +270,33 @@ class HostExited(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HostExited: _TypeAlias = HostExited  # noqa: Y015
+
+@_typing.final
+class HostUnplaced(_message.Message):
+    """A host could not be placed: nothing of it runs, and it will not come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    host_id: _builtins.str
+    """As in its HostSpec."""
+    reason: _builtins.str
+    """Why, for people, in the words of whoever has tried."""
+    detail: _builtins.str
+    """The rest of those words, for operators."""
+    def __init__(
+        self,
+        *,
+        host_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "host_id", b"host_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostUnplaced: _TypeAlias = HostUnplaced  # noqa: Y015

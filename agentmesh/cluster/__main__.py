@@ -1,0 +1,49 @@
+"""Take orders for hosts on a Ray cluster, until SIGTERM.
+
+`AGENTMESH_NURSERY` names the socket, `AGENTMESH_RAY_ADDRESS` the cluster: `host:port`, or `ray://host:port`.
+"""
+
+import asyncio
+import os
+import pathlib
+import signal
+import sys
+
+from agentmesh.cluster.settings import Settings
+from agentmesh.host.processes import end_with_parent
+from agentmesh.supervisor import handing
+
+
+def main() -> None:
+    """Connect, then serve."""
+    parent = os.getppid()
+    settings = Settings.of(os.environ, handing.handed())
+    if settings is None:
+        print("cluster: AGENTMESH_NURSERY and AGENTMESH_RAY_ADDRESS must be set", file=sys.stderr)
+        sys.exit(2)
+    os.environ.update(settings.for_ray())
+    if end_with_parent(parent):
+        return
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from agentmesh.cluster import connection
+    from agentmesh.cluster.bridge import Bridge
+    from agentmesh.cluster.hosts import ActorHosts, Terms
+
+    stopping = asyncio.Event()
+    await connection.connect(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # Ray sets its own
+        loop.add_signal_handler(number, stopping.set)
+    hosts = ActorHosts(
+        Terms(settings=settings.of_nurseries, environment=settings.for_hosts(), place_s=settings.place_s)
+    )
+    await Bridge(hosts).serve(pathlib.Path(settings.nursery), stopping)
+    if not settings.own:  # one that is ours ends with us
+        hosts.end_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""`agentmesh up --ray`, as a person uses it: one mesh on a Ray of its own for all of this."""
+
+import pathlib
+import signal
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from agentmesh.testing import Mesh, running_mesh
+from tests.ending import wait_procs
+
+READY_S = 90.0
+# Ray starts a worker for each; what they do not use costs them nothing.
+RAY = {"AGENTMESH_RAY_CPUS": "4", "AGENTMESH_RAY_MEMORY": str(80 * 1024 * 1024)}
+
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """Run a mesh whose hosts are on Ray."""
+    with running_mesh(options=["--ray"], env=RAY, timeout_s=READY_S) as mesh:
+        mesh.deploy("noop", "examples.noop.app:fast_app")
+        yield mesh
+
+
+def test_a_job_runs_on_ray(mesh: Mesh) -> None:
+    """From the front door to a host that an actor has started, and back."""
+    job = mesh.client.run("noop", {})
+
+    assert job.succeeded
+    assert any("HostActor" in " ".join(each.cmdline()) for each in _everybody(mesh))
+
+
+def test_the_end_leaves_no_process(tmp_path: pathlib.Path) -> None:
+    """Ray starts processes in sessions of their own; they go, too."""
+    with running_mesh(options=["--ray"], env=RAY, timeout_s=READY_S) as mesh:
+        mesh.deploy("noop", "examples.noop.app:fast_app")
+        everybody = _everybody(mesh)
+        mesh.process.send_signal(signal.SIGTERM)
+
+        assert 0 == mesh.process.wait(30)
+        assert [] == wait_procs(everybody, 30)[1]
+
+
+def _everybody(mesh: Mesh) -> list[psutil.Process]:
+    return psutil.Process(mesh.process.pid).children(recursive=True)
