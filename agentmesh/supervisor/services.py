@@ -54,13 +54,9 @@ SERVICES = {
 }
 """In the order in which they are started.  One that is probed by gRPC listens at NAME.sock in AGENTMESH_SOCKETS_DIR."""
 
-CLUSTER = Service(
-    module="agentmesh.cluster", probe="socket", loads_apps=True, stop_order=3, secrets=(RAY_TOKEN,)
-)
+CLUSTER = Service(module="agentmesh.cluster", probe="socket", loads_apps=True, stop_order=3, secrets=(RAY_TOKEN,))
 """In the place of the nursery where hosts are on a Ray cluster."""
-RAY = Service(
-    module="agentmesh.cluster.local", probe="none", loads_apps=True, stop_order=4, secrets=(RAY_TOKEN,)
-)
+RAY = Service(module="agentmesh.cluster.local", probe="none", loads_apps=True, stop_order=4, secrets=(RAY_TOKEN,))
 """A Ray of the mesh's own."""
 
 REHEARSAL = "meshkit.rehearsal:rehearse"
