@@ -13,6 +13,8 @@ from agentmesh.compat import kodosumi_shim, ray_shim
 
 ALIASES_VARIABLE = "AGENTMESH_IMPORT_ALIASES"
 
+_OF_SERVE = ("aiohttp", "prometheus_client", "watchfiles")
+
 log = logging.getLogger(__name__)
 _Fill = Callable[[types.ModuleType], None]
 
@@ -60,6 +62,8 @@ class _First(importlib.abc.MetaPathFinder):
             return _kodosumi(fullname, path)
         if fullname == "ray.serve":
             spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+            if spec is not None and _lacks_its_needs(spec):
+                return _package(fullname, ray_shim.fill_serve)
             if spec is not None and spec.loader is not None:
                 spec.loader = _OrShim(spec.loader)
             return spec
@@ -84,6 +88,12 @@ class _Last(importlib.abc.MetaPathFinder):
         if _is_shim(parent):
             raise _not_offered(fullname, "; install that package to use it")
         return None
+
+
+def _lacks_its_needs(spec: importlib.machinery.ModuleSpec) -> bool:
+    """Return whether it is Ray's own without what it needs (`ray[serve]`): importing it to find out takes seconds."""
+    is_rays = any(os.path.isdir(os.path.join(place, "_private")) for place in spec.submodule_search_locations or ())
+    return is_rays and any(importlib.machinery.PathFinder.find_spec(name) is None for name in _OF_SERVE)
 
 
 def _kodosumi(fullname: str, path: Sequence[str] | None) -> importlib.machinery.ModuleSpec:

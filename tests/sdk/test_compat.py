@@ -75,7 +75,7 @@ def test_what_is_not_there_is_told(tmp_path: pathlib.Path) -> None:
     """As an ImportError, so that `except ImportError` still works."""
     code = """
 found = []
-for name in ("kodosumi.service.admin", "ray.data"):
+for name in ("kodosumi.service.admin", "ray.serve.schema"):
     try:
         __import__(name)
     except ModuleNotFoundError as error:
@@ -90,7 +90,8 @@ print(json.dumps(found))
 
     offered = "it is not part of what agentmesh offers in the place of"
     assert [f"No module named 'kodosumi.service.admin': {offered} 'kodosumi'", "kodosumi.service.admin"] == ours
-    assert [f"No module named 'ray.data': {offered} 'ray'; install that package to use it", "ray.data"] == rays
+    told = f"No module named 'ray.serve.schema': {offered} 'ray'; install that package to use it"
+    assert [told, "ray.serve.schema"] == rays
     assert "kodosumi.core" == part[1]
     assert "'Panel'" in part[0]
 

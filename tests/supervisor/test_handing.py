@@ -13,7 +13,7 @@ import pytest
 
 from agentmesh.supervisor import child, handing
 from agentmesh.supervisor.logs import LogPump
-from agentmesh.supervisor.services import SERVICES
+from agentmesh.supervisor.services import CLUSTER, RAY, SERVICES
 from gateway.config import EdgeConfig
 from meshkit.service import Settings
 from services.auth.config import Config as AuthConfig
@@ -55,7 +55,7 @@ def test_every_secret_of_a_service_is_known_as_one() -> None:
     assert names <= handing.SECRETS
     assert handing.SECRETS == {
         handing.PAYMENTS if name == handing.PROVIDERS else name
-        for service in SERVICES.values()
+        for service in (*SERVICES.values(), CLUSTER, RAY)
         for name in service.secrets
     }
 
