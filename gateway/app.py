@@ -54,7 +54,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         )
         door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
         web_app = web.create(config, speakers, mesh, door.routes(stubs))
-        web_port = await stack.enter_async_context(serving.serve(web_app, config.web_address, config.wires))
+        web_port = await stack.enter_async_context(serving.serve(web_app, config.at("web"), config.wires))
         stack.push_async_callback(door.emptied)
 
         def register(server: Any) -> None:
@@ -65,7 +65,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         contract.import_all(contract.descriptors())
         grpc_port = await stack.enter_async_context(
             serve(
-                config.gateway_address,
+                config.at("gateway"),
                 [service.name for service in services],
                 register,
                 auth,

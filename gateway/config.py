@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from meshkit import endpoints
-from meshkit.service import Address, Settings, socket_of
+from meshkit.service import Addresses, Settings, socket_of
 
 Tier = Literal["enterprise", "pro", "free", "sandbox", "nobody"]
 """What a user pays for, as the token's claim `tier` says; `nobody` are callers without a token that holds."""
@@ -21,10 +21,10 @@ class Config(Settings):
 
     model_config = SettingsConfigDict(populate_by_name=True)  # beside the names that Koda's documentation gives
 
-    gateway_address: Address = socket_of("gateway")
+    gateway_address: Addresses = socket_of("gateway")
     """Where the dialects' gRPC services listen."""
 
-    web_address: Address = socket_of("web")
+    web_address: Addresses = socket_of("web")
     """Where the web app listens: pages, /health, and the answer to unknown paths."""
 
     hashes: Literal["", "kodosumi"] = ""

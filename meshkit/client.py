@@ -54,11 +54,16 @@ def _reads(modules: frozenset[str]) -> list[dict[str, str]]:
     ]
 
 
-def options() -> list[tuple[str, Any]]:
-    """Return the options of a channel to a peer: what may be retried is read from the protos imported so far."""
+def options(*, spread: bool = False) -> list[tuple[str, Any]]:
+    """Return the options of a channel to a peer: what may be retried is read from the protos imported so far.
+
+    `spread` has several replicas take turns; one that does not answer is left out until it does.
+    """
     imported = frozenset(name for name in list(sys.modules) if name.startswith("mesh.") and name.endswith("_pb2"))
     # A peer that restarts is back in a second or two.
-    config = {"methodConfig": [{"name": _reads(imported), "retryPolicy": _RETRY}]}
+    config: dict[str, Any] = {"methodConfig": [{"name": _reads(imported), "retryPolicy": _RETRY}]}
+    if spread:
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
     return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -123,21 +128,26 @@ class Peer:
     service: str
     """Its name: `runner`."""
     address: str
-    """Where it listens (`meshkit.endpoints`)."""
+    """Where it listens (`meshkit.endpoints`); of several replicas, all of them."""
     wires: Wires = NOTHING_ELSE
+
+    @property
+    def replicas(self) -> "list[Peer]":
+        """Each of its addresses as a peer by itself."""
+        return [dataclasses.replace(self, address=each) for each in endpoints.split(self.address)]
 
 
 def channel(peer: Peer, more: Sequence[tuple[str, Any]], *interceptors: grpc.aio.ClientInterceptor) -> grpc.aio.Channel:
     """Return a channel with these options.  Raises `OSError` if somebody else could be at the other end."""
-    endpoint = endpoints.parse(peer.address)
-    if isinstance(endpoint, endpoints.Unix):
-        endpoint.prepare()
-    if (tls := peer.wires.over(endpoint)) is None:
-        return grpc.aio.insecure_channel(peer.address, options=more, interceptors=interceptors)
+    found = endpoints.parse_all(peer.address)
+    for endpoint in found:
+        if isinstance(endpoint, endpoints.Unix):
+            endpoint.prepare()
+    target = endpoints.target(found)
+    if (tls := peer.wires.over_all(found)) is None:
+        return grpc.aio.insecure_channel(target, options=more, interceptors=interceptors)
     named = ("grpc.ssl_target_name_override", name_of(peer.service))
-    return grpc.aio.secure_channel(
-        peer.address, tls.channel_credentials(), options=[*more, named], interceptors=interceptors
-    )
+    return grpc.aio.secure_channel(target, tls.channel_credentials(), options=[*more, named], interceptors=interceptors)
 
 
 @contextlib.asynccontextmanager
@@ -150,5 +160,6 @@ async def connect(
     """
     who = (identity, peer.service)
     around = (*interceptors, _UnaryUnary(*who), _UnaryStream(*who), _StreamStream(*who))
-    async with channel(peer, options(), *around) as opened:
+    spread = endpoints.several(endpoints.parse_all(peer.address))
+    async with channel(peer, options(spread=spread), *around) as opened:
         yield opened

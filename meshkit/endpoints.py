@@ -1,4 +1,4 @@
-"""Where a service listens and is dialled: `unix:PATH`, or `HOST:PORT`.
+"""Where a service listens and is dialled: `unix:PATH`, or `HOST:PORT`; of several replicas, several with commas.
 
 A unix socket is named in a folder that nobody else can write to: a name that no other user can take, also while its
 service restarts, is what lets a caller believe that it talks to that service.  So whoever listens or dials looks at the
@@ -8,12 +8,13 @@ folder first, and makes it, for us alone, if it is not there.
 import contextlib
 import dataclasses
 import errno
+import ipaddress
 import os
 import pathlib
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from meshkit.hosts import is_loopback
 
@@ -100,15 +101,58 @@ def parse(address: str) -> Endpoint:
     return Tcp(host.removeprefix("[").removesuffix("]"), int(port))
 
 
+def parse_all(addresses: str) -> tuple[Endpoint, ...]:
+    """Return what a list with commas means, of which all must be sockets, all IP addresses, or there is only one name.
+
+    Those are what gRPC can spread calls over.  Raises `ValueError`.
+    """
+    found = tuple(map(parse, split(addresses)))
+    if len(found) > 1 and (len(set(map(_kind, found))) > 1 or is_name(found[0])):
+        raise ValueError("several addresses must all be sockets, or all be IP addresses of one version")
+    return found
+
+
+def split(addresses: str) -> tuple[str, ...]:
+    """Return the addresses in a list with commas."""
+    return tuple(address.strip() for address in addresses.split(","))
+
+
+def target(found: Sequence[Endpoint]) -> str:
+    """Return what gRPC calls one or several endpoints."""
+    if len(found) == 1:
+        return str(found[0])
+    texts = [str(each.path) if isinstance(each, Unix) else str(each) for each in found]
+    return f"{_kind(found[0])}:{','.join(texts)}"
+
+
+def several(found: Sequence[Endpoint]) -> bool:
+    """Return whether more than one process may be behind endpoints: a name may have several addresses."""
+    return len(found) > 1 or is_name(found[0])
+
+
+def is_name(endpoint: Endpoint) -> bool:
+    """Return whether an endpoint is to be looked up."""
+    return _kind(endpoint) == "dns"
+
+
+def _kind(endpoint: Endpoint) -> str:
+    if isinstance(endpoint, Unix):
+        return "unix"
+    try:
+        return f"ipv{ipaddress.ip_address(endpoint.host).version}"
+    except ValueError:
+        return "dns"
+
+
 def unix(path: pathlib.Path) -> str:
     """Return the address of a unix socket."""
     return f"{_UNIX}{path}"
 
 
-def whole(address: str) -> str:
-    """Return an address that means the same in whatever folder somebody works."""
-    endpoint = parse(address)
-    return unix(endpoint.path.absolute()) if isinstance(endpoint, Unix) else address
+def whole(addresses: str, first: str) -> str:
+    """Return what gRPC calls sockets, in whatever folder somebody works; `first` is the one to be tried first."""
+    found = [parse(first), *(parse(each) for each in split(addresses) if each != first)]
+    return target([Unix(each.path.absolute()) if isinstance(each, Unix) else each for each in found])
 
 
 @contextlib.contextmanager

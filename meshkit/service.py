@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import pathlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -31,8 +32,16 @@ def _checked(address: str) -> str:
     return address
 
 
+def _all_checked(addresses: str) -> str:
+    endpoints.parse_all(addresses)
+    return addresses
+
+
 Address = Annotated[str, pydantic.AfterValidator(_checked)]
 """`unix:PATH` or `HOST:PORT`."""
+
+Addresses = Annotated[str, pydantic.AfterValidator(_all_checked)]
+"""The same, or several with commas: one for each replica, of which the one with the number N listens at the N-th."""
 
 
 def socket_of(service: str) -> Any:
@@ -55,19 +64,19 @@ class Settings(BaseSettings):
     sockets_dir: pathlib.Path = pydantic.Field(default_factory=lambda data: _folder(data, "data_dir") / "sockets")
     """The folder of the unix sockets of services that have no other address; nobody else may write to it."""
 
-    auth_address: Address = socket_of("auth")
+    auth_address: Addresses = socket_of("auth")
     """Where the auth service listens: `unix:PATH` or `HOST:PORT`."""
 
-    registry_address: Address = socket_of("registry")
+    registry_address: Addresses = socket_of("registry")
     """Where the registry listens."""
 
-    runner_address: Address = socket_of("runner")
+    runner_address: Addresses = socket_of("runner")
     """Where the runner listens."""
 
-    payments_address: Address = socket_of("payments")
+    payments_address: Addresses = socket_of("payments")
     """Where the payments service listens."""
 
-    ledger_address: Address = socket_of("ledger")
+    ledger_address: Addresses = socket_of("ledger")
     """Where the embedded ledger listens."""
 
     tls_ca: str = ""
@@ -101,6 +110,9 @@ class Settings(BaseSettings):
 
     replicas: int = pydantic.Field(default=1, ge=1, le=64)
     """How many processes of each service there are."""
+
+    replica: int = pydantic.Field(default=1, ge=1, le=64)
+    """Which of them this one is, counted from 1: where an address lists several, it listens at that one."""
 
     encryption_key: pydantic.SecretStr = pydantic.SecretStr("")
     """What secrets are sealed with: 32 bytes in hexadecimal or base64; empty means `encryption.key` in `data_dir`."""
@@ -150,6 +162,17 @@ class Settings(BaseSettings):
     def database(self) -> databases.Place:
         """Where state is kept."""
         return databases.parse(self.database_url, self.data_dir)
+
+    def at(self, service: str) -> str:
+        """Return where this process listens as a service.  Raises `OSError` if there is no address for its number."""
+        addresses = endpoints.split(getattr(self, f"{service}_address"))
+        if len(addresses) == 1:
+            return addresses[0]
+        if self.replica > len(addresses):
+            raise OSError(
+                errno.EINVAL, f"AGENTMESH_REPLICA is {self.replica}, and the {service} has {len(addresses)} addresses"
+            )
+        return addresses[self.replica - 1]
 
     def peer(self, service: str) -> client.Peer:
         """Return where a service is called."""

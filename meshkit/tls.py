@@ -10,7 +10,7 @@ import dataclasses
 import errno
 import pathlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import grpc
 
@@ -93,6 +93,11 @@ class Wires:
                 " says: set AGENTMESH_TLS_CA, AGENTMESH_TLS_CERT and AGENTMESH_TLS_KEY (`agentmesh certs` makes them)"
             )
         return self.tls
+
+    def over_all(self, found: Sequence[Endpoint]) -> Tls | None:
+        """Return the same for endpoints of one kind.  Raises `Unsafe`."""
+        each = [self.over(endpoint) for endpoint in found]  # all of them: any may be one that must be refused
+        return each[0]
 
 
 NOTHING_ELSE = Wires()

@@ -1,7 +1,6 @@
 """Where the edge sends requests: a cluster of Envoy for each service, the gateway and its web app."""
 
 import dataclasses
-import ipaddress
 import pathlib
 import socket
 from collections.abc import Iterator
@@ -51,20 +50,9 @@ def own_socket(text: str) -> dict[str, Any]:
     return {"pipe": {**address(text)["pipe"], "mode": 0o600}}
 
 
-def _is_name(text: str) -> bool:
-    endpoint = endpoints.parse(text)
-    if isinstance(endpoint, endpoints.Unix):
-        return False
-    try:
-        ipaddress.ip_address(endpoint.host)
-    except ValueError:
-        return True
-    return False
-
-
 def _transport(peer: Peer, alpn: str) -> dict[str, Any]:
     """Return what makes a cluster's connections TLS, if they are."""
-    tls = peer.wires.over(endpoints.parse(peer.address))
+    tls = peer.wires.over_all(endpoints.parse_all(peer.address))
     if tls is None:
         return {}
     name = name_of(peer.service)
@@ -88,7 +76,7 @@ def _file(path: pathlib.Path) -> dict[str, str]:
 
 
 def _cluster(name: str, peer: Peer, *, http2: bool) -> dict[str, Any]:
-    at = peer.address
+    found = endpoints.parse_all(peer.address)
     protocol: dict[str, Any] = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": {"http_protocol_options": {}},
@@ -112,16 +100,40 @@ def _cluster(name: str, peer: Peer, *, http2: bool) -> dict[str, Any]:
     limits = {"max_connections": 10_000, "max_pending_requests": 10_000, "max_requests": 100_000, "max_retries": 100}
     return {
         "name": name,
-        "type": "STRICT_DNS" if _is_name(at) else "STATIC",
+        "type": "STRICT_DNS" if endpoints.is_name(found[0]) else "STATIC",
         "connect_timeout": "2s",
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(at)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(str(each))}} for each in found]}],
         },
         **bounded,
+        **(_watched(http2=http2) if endpoints.several(found) else {}),
         **_transport(peer, "h2" if http2 else "http/1.1"),
+    }
+
+
+def _watched(*, http2: bool) -> dict[str, Any]:
+    """Return what leaves out the replicas that do not answer: those that say so, and those that nobody can connect to.
+
+    That a service refuses or fails calls says nothing of this kind: a caller can make it do so.
+    """
+    how: dict[str, Any] = {"grpc_health_check": {}} if http2 else {"tcp_health_check": {}}
+    every = {"interval": "1s", "no_traffic_interval": "1s", "interval_jitter": "0.1s", "unhealthy_interval": "0.5s"}
+    return {
+        "health_checks": [{"timeout": "2s", **every, "unhealthy_threshold": 2, "healthy_threshold": 1, **how}],
+        "outlier_detection": {
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 2,
+            "enforcing_local_origin_success_rate": 0,
+            "enforcing_consecutive_5xx": 0,
+            "enforcing_consecutive_gateway_failure": 0,
+            "enforcing_success_rate": 0,
+            "interval": "1s",
+            "base_ejection_time": "1s",
+            "max_ejection_time": "10s",
+        },
     }
 
 

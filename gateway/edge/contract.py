@@ -37,8 +37,16 @@ class Method:
     """Whether it does something although its HTTP method may be GET."""
     signs_in: bool
     """Whether it takes a password, or something else that somebody may guess."""
+    idempotent: bool
+    """Whether the contract says that it has no side effects."""
     bindings: tuple[tuple[str, str], ...]
     """Its HTTP methods and path templates, such as `("GET", "/flow")`."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, so that it may be called again: the contract says so, or GET is all it has."""
+        gets = bool(self.bindings) and all(verb == "GET" for verb, _ in self.bindings)
+        return (self.idempotent or gets) and not self.acts and not self.signs_in
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +121,7 @@ def _method(service: str, method: descriptor_pb2.MethodDescriptorProto) -> Metho
         access=rule.access,
         acts=rule.acts,
         signs_in=rule.signs_in,
+        idempotent=method.options.idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS,
         bindings=bindings,
     )
 

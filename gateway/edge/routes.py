@@ -4,6 +4,7 @@ Typed gRPC goes to the service it names, a dialect's RPCs (which the transcoder 
 dialect's WebSockets, its passages and everything else to the web app.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,17 @@ _LOCAL_PAGE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
 _SENT = ("authorization", "content-type", "idempotency-key", "prefer")
 _SHOWN = "location, x-agent-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset"
 """Headers of answers that scripts of other sites may read."""
+_ANOTHER = {
+    "name": "another",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    },
+}
+"""A call is tried again at another replica, if there is one."""
+_UNSENT = "connect-failure,refused-stream"
+"""What cannot have reached the service, which restarts in a second or two: tried again, whatever it was."""
+_LOST = f"{_UNSENT},reset"
+"""The same, and what was under way when a replica ended: tried again if it only reads."""
 # gRPC-Web too: its filter comes behind the choice of a route.
 _GRPC = {"headers": [{"name": "content-type", "string_match": {"safe_regex": {"regex": contract.GRPC}}}]}
 _UPGRADE = {"headers": [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}]}
@@ -62,11 +74,13 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
         for method in service.methods:
             if method.streams:
                 yield _stream(method, clusters.GATEWAY)
+        yield from _reads(service, clusters.GATEWAY, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
         yield _route({"prefix": f"/{service.name}/", **_GRPC}, clusters.GATEWAY, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
     for prefix, cluster in clusters.PREFIXES.items():
         for service in services:
             if f"/{service.name}/".startswith(prefix):
                 yield from _streams(service, cluster)
+                yield from _reads(service, cluster, timeout_s=0)
         yield _route({"prefix": prefix, **_GRPC}, cluster, timeout_s=0)
     for dialect in dialects:
         for prefix in dialect.passage_prefixes:
@@ -80,6 +94,16 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
 
 def _rest() -> dict[str, Any]:
     return _route({"prefix": "/"}, clusters.WEB, _WEB_TIMEOUT_S)
+
+
+def _reads(
+    service: contract.Service, cluster: str, timeout_s: int, idle_s: int = _IDLE_TIMEOUT_S
+) -> Iterator[dict[str, Any]]:
+    """Yield a route for the calls of a service that change nothing, if it has any."""
+    names = [re.escape(method.name) for method in service.methods if method.reads and not method.streams]
+    if names:
+        match = {"safe_regex": {"regex": "|".join(names)}, **_GRPC}
+        yield _route(match, cluster, timeout_s, idle_s, retry_on=_LOST)
 
 
 def _shared(
@@ -137,17 +161,20 @@ def _untouched(match: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _route(match: Mapping[str, Any], cluster: str, timeout_s: int, idle_s: int = _IDLE_TIMEOUT_S) -> dict[str, Any]:
+def _route(
+    match: Mapping[str, Any], cluster: str, timeout_s: int, idle_s: int = _IDLE_TIMEOUT_S, retry_on: str = _UNSENT
+) -> dict[str, Any]:
     route: dict[str, Any] = {
         "match": dict(match),
         "route": {
             "cluster": cluster,
             "timeout": f"{timeout_s}s",
             "idle_timeout": f"{idle_s}s",
-            # Only what cannot have reached the service: it restarts in a second or two.
             "retry_policy": {
-                "retry_on": "connect-failure,refused-stream",
+                "retry_on": retry_on,
                 "num_retries": 4,
+                "retry_host_predicate": [_ANOTHER],
+                "host_selection_retry_max_attempts": 3,
                 "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},
             },
         },

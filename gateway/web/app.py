@@ -47,12 +47,15 @@ def create(
         states = await health.states()
         serving = all(state == "SERVING" for state in states.values())
         buses = await health.buses()
-        whole = serving and all(state == "SERVING" for state in buses.values())
+        replicas = await health.replicas()
+        everybody = [*buses.values(), *(state for states in replicas.values() for state in states)]
+        whole = all(state == "SERVING" for state in everybody)
         body = {
             "status": "ok" if whole else "degraded",
             "version": importlib.metadata.version("agentmesh"),
             "python_version": platform.python_version(),
             "services": states,
+            "replicas": {service: found for service, found in replicas.items() if len(found) > 1},
             "bus": buses,
             "isolation": await health.isolation(),
         }

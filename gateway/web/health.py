@@ -20,17 +20,19 @@ from meshkit.server import BUS
 _DEADLINE_S = 2.0
 _FRESH_S = 0.5
 """A state is reused for so long: many may ask."""
+_SERVING = "SERVING"
 
 
 class Health:
     """Asks the services.  Use `connected` around calls of `states`."""
 
     def __init__(self, config: Config) -> None:
-        self._peers = [config.peer(service) for service in ("auth", "registry", "runner", "payments", "ledger")]
+        services = ("auth", "registry", "runner", "payments", "ledger")
+        self._peers = {service: config.peer(service).replicas for service in services}
         self._found = config.sockets_dir / "nursery.json"
-        self._stubs: dict[str, health_pb2_grpc.HealthStub] = {}
-        self._states: dict[str, str] = {}
-        self._buses: dict[str, str] = {}
+        self._stubs: dict[str, list[health_pb2_grpc.HealthStub]] = {}
+        self._states: dict[str, list[str]] = {}
+        self._buses: dict[str, list[str]] = {}
         self._asked_at = -_FRESH_S
         self._lock = asyncio.Lock()
 
@@ -39,33 +41,43 @@ class Health:
         """Keep a channel to each service for the length of the block."""
         options = [("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 50)]
         async with contextlib.AsyncExitStack() as stack:
-            for peer in self._peers:
-                channel = await stack.enter_async_context(client.channel(peer, options))
-                self._stubs[peer.service] = health_pb2_grpc.HealthStub(channel)
+            for service, replicas in self._peers.items():
+                channels = [await stack.enter_async_context(client.channel(peer, options)) for peer in replicas]
+                self._stubs[service] = [health_pb2_grpc.HealthStub(channel) for channel in channels]
             yield
 
     async def states(self) -> dict[str, str]:
-        """Return each service's state: `SERVING`, or why it is not known to serve, such as `UNAVAILABLE`."""
+        """Return each service's state: `SERVING` if a replica does, or why not, such as `UNAVAILABLE`."""
+        return {service: min(states, key=_SERVING.__ne__) for service, states in (await self.replicas()).items()}
+
+    async def replicas(self) -> dict[str, list[str]]:
+        """Return the state of each replica of each service, in the order of their addresses."""
         await self._look()
         return self._states
 
     async def buses(self) -> dict[str, str]:
         """Return of each service that serves whether it hears its other replicas at once: `SERVING`.
 
-        Otherwise it looks again and again, so that what another replica has written is seen about a second later.
+        Otherwise one of them looks again and again: what another replica has written is seen about a second later.
         """
         await self._look()
-        return {service: state for service, state in self._buses.items() if self._states[service] == "SERVING"}
+        heard = {
+            service: [bus for bus, state in zip(buses, self._states[service], strict=True) if state == _SERVING]
+            for service, buses in self._buses.items()
+        }
+        return {service: max(buses, key=_SERVING.__ne__) for service, buses in heard.items() if buses}
 
     async def _look(self) -> None:
         async with self._lock:
             if time.monotonic() - self._asked_at >= _FRESH_S:
-                asked = [self._ask(stub, name) for name in ("", BUS) for stub in self._stubs.values()]
-                states = await asyncio.gather(*asked)
-                half = len(self._stubs)
-                self._states = dict(zip(self._stubs, states[:half], strict=True))
-                self._buses = dict(zip(self._stubs, states[half:], strict=True))
+                self._states, self._buses = await asyncio.gather(self._ask_all(""), self._ask_all(BUS))
                 self._asked_at = time.monotonic()
+
+    async def _ask_all(self, name: str) -> dict[str, list[str]]:
+        async def of(service: str) -> list[str]:
+            return await asyncio.gather(*(self._ask(stub, name) for stub in self._stubs[service]))
+
+        return dict(zip(self._stubs, await asyncio.gather(*map(of, self._stubs)), strict=True))
 
     async def isolation(self) -> dict[str, Any] | None:
         """Return what the nursery of this machine has found to confine apps with; None if there is no word of one."""

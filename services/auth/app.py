@@ -75,7 +75,7 @@ async def running(
         named = config.wires.tls is not None
         auth = Auth(verifier, config.secret, "auth", streams_max=config.streams_per_owner, named=named)
         port = await stack.enter_async_context(
-            serve(config.auth_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
+            serve(config.at("auth"), SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
         )
         tasks.spawn(users.warn_of_default(), "warn-of-default")
         # Last in, first out: streams end before the server waits for them.

@@ -44,7 +44,7 @@ async def running(config: Config, *, stopping: asyncio.Event | None = None) -> A
 
         auth = await stack.enter_async_context(authenticated(config, "ledger"))
         yield await stack.enter_async_context(
-            serve(config.ledger_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
+            serve(config.at("ledger"), SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
         )
 
 

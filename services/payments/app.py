@@ -71,7 +71,7 @@ async def running(
             await stack.enter_async_context(background(lasting(tracker.run), f"tracker-{tracker.network}", stopping))
         port = await stack.enter_async_context(
             serve(
-                config.payments_address,
+                config.at("payments"),
                 SERVICES,
                 lambda server: pb_grpc.add_PaymentServiceServicer_to_server(servicer, server),
                 auth,

@@ -113,7 +113,7 @@ async def running(
             definition_pb2_grpc.add_DefinitionServiceServicer_to_server(DefinitionServicer(targets), to)
 
         served = server.serve(
-            config.registry_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires
+            config.at("registry"), SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires
         )
         port = await stack.enter_async_context(served)
         # Before the server stops: it waits for streams, and those wait for the boot and the bus.

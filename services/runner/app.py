@@ -144,7 +144,7 @@ async def running(
 
         door = await stack.enter_async_context(_door(config, hosted, auth))
         port = await stack.enter_async_context(
-            serve(config.runner_address, SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
+            serve(config.at("runner"), SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
         )
         # Streams look at these two: told before the server waits for them.
         stack.callback(bus.close)
@@ -179,7 +179,7 @@ async def _store(
 
 @contextlib.asynccontextmanager
 async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterator[str]:
-    """Listen for the hosts of this machine; yield the address that they dial.
+    """Listen for the hosts of this machine; yield the address that they dial, of other replicas, too.
 
     What is confined reaches this socket at most, and by it no other service than theirs.
     """
@@ -187,9 +187,11 @@ async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterat
     def register(server: object) -> None:
         host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
 
-    served = serve(config.hosts_address, (HOSTS,), register, auth.for_another_server(), grace_s=config.grace_s)
+    ours = config.at("hosts")
+    served = serve(ours, (HOSTS,), register, auth.for_another_server(), grace_s=config.grace_s)
     async with served as port:
-        yield f"{config.hosts_address.rpartition(':')[0]}:{port}" if port else endpoints.whole(config.hosts_address)
+        free = ours == config.hosts_address and port
+        yield f"{ours.rpartition(':')[0]}:{port}" if free else endpoints.whole(config.hosts_address, ours)
 
 
 def _works(

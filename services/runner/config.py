@@ -4,13 +4,13 @@ from typing import Literal
 
 import pydantic
 
-from meshkit.service import Address, Settings, socket_of
+from meshkit.service import Addresses, Settings, socket_of
 
 
 class Config(Settings):
     """Every field has a default that works on a laptop; the prefix is `AGENTMESH_`."""
 
-    hosts_address: Address = socket_of("hosts")
+    hosts_address: Addresses = socket_of("hosts")
     """Where the runner listens for the hosts of this machine: a door with nothing but their service behind it."""
 
     nursery: str = ""

@@ -133,3 +133,35 @@ def test_the_peer_of_a_tcp_connection_is_not_known() -> None:
     """Only a unix socket tells whose it is."""
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
         assert endpoints.peer_uid(client) is None
+
+
+@pytest.mark.parametrize(
+    ("addresses", "target"),
+    [
+        ("unix:/run/auth.sock", "unix:/run/auth.sock"),
+        ("unix:/run/auth-1.sock, unix:/run/auth-2.sock", "unix:/run/auth-1.sock,/run/auth-2.sock"),
+        ("10.0.0.1:3371,10.0.0.2:3371", "ipv4:10.0.0.1:3371,10.0.0.2:3371"),
+        ("[::1]:1,[::2]:2", "ipv6:[::1]:1,[::2]:2"),
+        ("auth.internal:3371", "auth.internal:3371"),
+    ],
+)
+def test_several_addresses_are_one_target(addresses: str, target: str) -> None:
+    """As gRPC writes it; of names there is one."""
+    assert target == endpoints.target(endpoints.parse_all(addresses))
+
+
+@pytest.mark.parametrize(
+    "addresses", ["", "unix:/a,", "unix:/a,10.0.0.1:1", "a.internal:1,b.internal:1", "[::1]:1,127.0.0.1:1"]
+)
+def test_addresses_that_calls_cannot_be_spread_over_are_refused(addresses: str) -> None:
+    """Of several kinds, or several names."""
+    with pytest.raises(ValueError, match="must"):
+        endpoints.parse_all(addresses)
+
+
+def test_a_host_is_told_its_own_replica_first(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all the others, by paths that hold wherever it works."""
+    monkeypatch.chdir(folder)
+
+    assert f"unix:{folder}/b,{folder}/a,{folder}/c" == endpoints.whole("unix:a,unix:b,unix:c", "unix:b")
+    assert "10.0.0.1:1" == endpoints.whole("10.0.0.1:1", "10.0.0.1:1")

@@ -241,6 +241,23 @@ async def test_a_service_that_is_away_is_said_so(typed: Typed, tmp_path: pathlib
     assert [] == away.json()["details"]
 
 
+async def test_a_replica_that_breaks_takes_no_reading_with_it(typed: Typed, tmp_path: pathlib.Path) -> None:
+    """Neither one that nobody can connect to, nor one that ends every connection when it is asked something."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    folder = pathlib.Path(typed.edge.config.runner_address.removeprefix("unix:")).parent
+    broken = await asyncio.start_unix_server(hang_up, folder / "broken.sock")
+    addresses = f"{typed.edge.config.runner_address},unix:{folder}/nobody.sock,unix:{folder}/broken.sock"
+    config = typed.edge.config.model_copy(update={"port": free_port(), "runner_address": addresses})
+    async with broken, enveloped(config, typed.edge.jwks_json, tmp_path) as http:
+        answers = [await http.get("/mesh/v1/jobs", headers=typed.edge.operator) for _ in range(20)]
+
+    assert [200] * 20 == [answer.status_code for answer in answers]
+
+
 async def test_who_hangs_up_ends_the_stream(typed: Typed) -> None:
     """The job goes on, and can be watched again from behind what was seen."""
     name = (await typed.create(how="greet"))["name"]
