@@ -142,7 +142,7 @@ async def enveloped(
 
 async def _started(stderr: asyncio.StreamReader) -> None:
     log = b""
-    while b"starting main dispatch loop" not in log:
+    while b"starting workers" not in log:  # where replicas are watched, that is after a first look at them
         line = await stderr.readline()
         assert line, f"Envoy ended: {log.decode()[-2000:]}"
         log += line
