@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+SERVERS := sh tools/servers.sh
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
 
 .PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults fuzz lock audit clean
@@ -22,6 +23,7 @@ demo: setup  ## mesh up, examples booted, a real job streamed to its end, mesh d
 	$(BIN)/python -m examples.demo
 
 test: setup
+	$(SERVERS)
 	$(BIN)/python -m pytest -q -n auto --dist loadgroup
 
 check: lint types imports protos checkgenerate checkopenapi test  ## what CI runs
@@ -54,6 +56,7 @@ checkopenapi: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/checkopenapi.sh
 
 bench: setup  ## figures of a real mesh beside their targets
+	$(SERVERS)
 	$(BIN)/python -m benchmarks
 
 bench-peers: setup  ## the mesh beside DBOS and LangGraph, which it installs under .peers/

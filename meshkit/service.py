@@ -102,8 +102,9 @@ class Settings(BaseSettings):
     allowed_hosts: str = ""
     """Names that the mesh answers to beside those of loopback, of `host` and of `public_url`; several with commas."""
 
-    database_url: str = ""
-    """Where state is kept: `sqlite:///ABSOLUTE/FOLDER`, in which each service has a file; empty means `data_dir`."""
+    database_url: str = pydantic.Field(default="", repr=False)  # it may hold a password
+    """Where state is kept: `sqlite:///ABSOLUTE/FOLDER`, in which each service has a file, or
+    `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, in which it has a schema; empty means `data_dir`."""
 
     redis_url: pydantic.SecretStr = pydantic.SecretStr("")
     """Redis, by which replicas wake each other and count together: `redis://…`, `rediss://…` for TLS, or `unix://…`."""

@@ -10,6 +10,9 @@ import signal
 
 import hypothesis
 
+from tests.servers.fixtures import postgres as postgres
+from tests.servers.fixtures import postgres_server as postgres_server
+
 hypothesis.settings.register_profile("mesh", deadline=None)
 hypothesis.settings.load_profile("mesh")
 

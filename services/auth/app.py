@@ -9,7 +9,7 @@ from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import buses, observability
 from meshkit.access import Auth
-from meshkit.databases import Memory
+from meshkit.databases import Memory, PostgresDatabase
 from meshkit.server import serve, until_signal
 from meshkit.service import from_environment
 from meshkit.sqlite import Database
@@ -87,6 +87,8 @@ def _store(config: Config, now: StrictClock, stack: contextlib.AsyncExitStack) -
     place = config.database
     if isinstance(place, Memory):
         return MemoryStore(now)
+    if isinstance(place, PostgresDatabase):
+        raise NotImplementedError("not kept in PostgreSQL yet")
     database = Database(place.file("auth"), MIGRATIONS)
     database.open()
     stack.push_async_callback(database.close)

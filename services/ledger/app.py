@@ -9,7 +9,7 @@ from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit import buses, observability
 from meshkit.bus import Bus, MemoryBus
-from meshkit.databases import Memory, Place
+from meshkit.databases import Memory, Place, PostgresDatabase
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
@@ -63,6 +63,8 @@ async def opened(
 def _store(place: Place, options: Options, stack: contextlib.AsyncExitStack) -> LedgerStore:
     if isinstance(place, Memory):
         return MemoryStore(options)
+    if isinstance(place, PostgresDatabase):
+        raise NotImplementedError("not kept in PostgreSQL yet")
     database = Database(place.file("ledger"), MIGRATIONS)
     database.open()
     stack.push_async_callback(database.close)

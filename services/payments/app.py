@@ -8,7 +8,7 @@ from mesh.payments.v1 import ledger_pb2_grpc
 from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from meshkit import buses, client, observability
-from meshkit.databases import Memory
+from meshkit.databases import Memory, PostgresDatabase
 from meshkit.identity import ServiceIdentity
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
@@ -88,6 +88,8 @@ def _store(config: Config, stack: contextlib.AsyncExitStack) -> PaymentStore:
     place = config.database
     if isinstance(place, Memory):
         return MemoryStore()
+    if isinstance(place, PostgresDatabase):
+        raise NotImplementedError("not kept in PostgreSQL yet")
     database = Database(place.file("payments"), MIGRATIONS)
     database.open()
     stack.push_async_callback(database.close)

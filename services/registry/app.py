@@ -12,7 +12,7 @@ from mesh.runner.v1 import app_pb2_grpc
 
 from meshkit import buses, client, observability, server
 from meshkit.clock import utc_now
-from meshkit.databases import Memory
+from meshkit.databases import Memory, PostgresDatabase
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
@@ -126,6 +126,8 @@ def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[ExposeSto
     place = config.database
     if isinstance(place, Memory):
         return MemoryStore(), MemoryDefinitions()
+    if isinstance(place, PostgresDatabase):
+        raise NotImplementedError("not kept in PostgreSQL yet")
     database = Database(place.file("registry"), MIGRATIONS, sealing(config.vault))
     database.open()
     stack.push_async_callback(database.close)

@@ -19,7 +19,7 @@ from mesh.runner.v1 import (
 
 from meshkit import buses, client, endpoints, identity, observability
 from meshkit.access import Auth
-from meshkit.databases import Memory
+from meshkit.databases import Memory, PostgresDatabase
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
@@ -169,6 +169,8 @@ async def _store(
     place = config.database
     if isinstance(place, Memory):
         return MemoryStore()
+    if isinstance(place, PostgresDatabase):
+        raise NotImplementedError("not kept in PostgreSQL yet")
     database = Database(place.file("runner"), MIGRATIONS, sealing(config.vault))
     database.open()
     stack.push_async_callback(database.close)

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from meshkit.databases import Memory, Place, SqliteFolder, parse
+from meshkit.databases import Memory, Place, PostgresDatabase, SqliteFolder, parse
 from meshkit.service import Settings, from_environment
 
 DATA = pathlib.Path("data")
@@ -18,6 +18,9 @@ DATA = pathlib.Path("data")
         ("sqlite:////var/lib/mesh/", SqliteFolder(pathlib.Path("/var/lib/mesh"))),
         ("sqlite:///var/my%20mesh", SqliteFolder(pathlib.Path("/var/my mesh"))),
         ("memory:", Memory()),
+        ("postgresql://mesh:s3cret@db:5432/mesh", PostgresDatabase("postgresql://mesh:s3cret@db:5432/mesh")),
+        ("postgresql://mesh@/mesh?host=/run/pg", PostgresDatabase("postgresql://mesh@/mesh?host=/run/pg")),
+        ("postgres://db/mesh?sslmode=require", PostgresDatabase("postgres://db/mesh?sslmode=require")),
     ],
 )
 def test_a_url_names_a_place(url: str, place: Place) -> None:
@@ -31,10 +34,23 @@ def test_each_service_has_a_file_of_its_own() -> None:
     assert SqliteFolder(DATA).file("auth") == DATA / "auth.db"
 
 
+def test_a_password_is_not_shown() -> None:
+    """Not by a place, nor by settings."""
+    settings = Settings(database_url="postgresql://mesh:s3cret@db:5432/mesh?host=other&password=s3cret")
+    assert isinstance(settings.database, PostgresDatabase)
+    assert "other/mesh" == settings.database.address
+    assert "s3cret" not in f"{settings!r} {settings} {settings.database!r}"
+
+
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://mesh:s3cret@db/mesh",
+        "postgresql://mesh:s3cret@db",
+        "postgresql://mesh:s3cret@db/",
+        "postgresql://mesh:s3cret@db/mesh/more",
+        "postgresql://mesh:s3cret@db:port/mesh",
+        "postgresql://mesh:s3cret@db/mesh?application_name=s3cret",
+        "mysql://mesh:s3cret@db/mesh",
         "sqlite://relative/folder",
         "sqlite:relative",
         "sqlite:",
@@ -57,5 +73,5 @@ def test_another_url_is_refused_by_name(
     said = capsys.readouterr().err
     assert caught.value.code == 2
     assert "AGENTMESH_DATABASE_URL" in said
-    assert "sqlite:///ABSOLUTE/FOLDER" in said
+    assert "sqlite:///ABSOLUTE/FOLDER" in said or "PostgreSQL URL" in said
     assert "s3cret" not in said

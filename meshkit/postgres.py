@@ -1,0 +1,451 @@
+"""PostgreSQL for any number of replicas: a rule is applied under its row's lock, and an answer means "on disk".
+
+A *work* is an async function of a connection.  `write` runs it in a transaction of its own and returns its value once
+that has been committed; `read` runs it outside one.  It awaits nothing but its connection, and may be run again when
+a deadlock, a restart of the server or a neighbour in its group has undone it: it must not change anything else.
+
+    async def work(connection: Connection) -> Job:
+        row = await connection.fetchrow("SELECT … FROM jobs WHERE job_id = $1 FOR UPDATE", job_id)
+        job = rule(job_of(row))
+        await connection.execute("UPDATE jobs SET … WHERE job_id = $1", job_id, …)
+        return job
+
+    job = await database.write(work, key=job_id)
+
+- Transactions are READ COMMITTED: what a rule looks at, it locks (`FOR UPDATE`, `pg_advisory_xact_lock`).  Lock in one
+  order everywhere: rows before advisory locks, several rows by their keys (`ORDER BY … FOR UPDATE`).
+- After an error of SQL a transaction is over: no `except UniqueViolationError`, but `ON CONFLICT DO NOTHING RETURNING`.
+- `key` keeps the order of a replica's writes with the same key, and saves them from waiting for each other's locks on
+  several connections.  Writes without one go wherever a connection is free.
+- `grouped` lets writes that wait share one commit, as SQLite's do.  Only for works that lock nothing but the rows of
+  their key: a group holds all its locks to the end.  If one of a group fails, all are undone and run each alone.
+- A caller that is cancelled while waiting does not undo the write, and costs no connection.
+- Each service has a schema, and the search path leads there only.  Texts sort by the database's language unless a
+  column says `COLLATE "C"`: say it wherever `ORDER BY` or `<` is to mean what it means in Python.
+- An index takes rows of 2700 bytes at most: index a hash of what may be longer.
+- A `text` may hold what Python's `str` may, NUL included (`meshkit.postgres_texts`); JSON is `text`, never `jsonb`.  Of
+  arrays the driver knows no such codec: texts of strangers in a `text[]` go through `postgres_texts.stored` by hand.
+
+While the server is away, whoever asks waits `patience_s` for it, then gets `Unavailable`.  A connection that is lost
+*during* a commit leaves it open whether the write stands: the caller gets `Unavailable`, and may ask again under the
+same request id (`meshkit.idempotency.once` looks whether it stands).
+"""
+
+import asyncio
+import collections
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+import asyncpg
+
+from meshkit import postgres_errors, postgres_texts
+from meshkit.databases import PostgresDatabase
+from meshkit.errors import Unavailable
+from meshkit.postgres_errors import Kind, Trouble
+
+T = TypeVar("T")
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Work: TypeAlias = Callable[[Connection], Awaitable[T]]
+_WRITERS = 4
+_READERS = 3
+_GROUP_MAX = 32
+"""Works in one transaction: they hold their locks to its end."""
+_ATTEMPTS_MAX = 5
+_PAUSES_S = (0.02, 0.05, 0.1, 0.25, 0.5)
+_CONNECT_S = 10.0
+_COMMAND_S = 30.0
+"""However long the server may take, a network that swallows what we say must not hold us longer."""
+_CLOSE_S = 5.0
+_MIGRATION_S = 600.0
+_LIMITS = {
+    "application_name": "agentmesh",
+    "jit": "off",
+    "statement_timeout": "20s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "10s",  # a replica that stands still must not hold locks
+}
+
+
+@dataclasses.dataclass(slots=True)
+class _Item:
+    work: Work[Any]
+    future: "asyncio.Future[Any]"
+    until: float
+    """When its patience is over, in the loop's time."""
+    grouped: bool = False
+    snapshot: bool = False
+
+
+class Database:
+    """One service's schema.  Use `open` and `close`, both from the event loop's thread."""
+
+    def __init__(
+        self,
+        place: PostgresDatabase,
+        service: str,
+        migrations: Sequence[str],
+        *,
+        writers: int = _WRITERS,
+        readers: int = _READERS,
+        patience_s: float = 3.0,
+    ) -> None:
+        """`migrations` are SQL scripts, each applied once, by whichever replica comes first; shipped ones never change.
+
+        `writers` and `readers` are how many connections there are at most; they are made when they are needed.
+        """
+        self._place = place
+        self._schema = place.schema(service)
+        self._migrations = migrations
+        self._patience_s = patience_s
+        self._trouble = Trouble(place.address)
+        self._writers = _Lanes(writers, self._connect, self._carry_out_writes)
+        self._readers = _Lanes(readers, self._connect_reader, self._carry_out_read)
+        self._is_open = False
+
+    async def open(self, patience_s: float = 10.0) -> None:
+        """Create or migrate the schema, and start.
+
+        Raises `Unavailable` if the server cannot be reached within `patience_s` or does not take us, `RuntimeError` if
+        the schema was written by a newer version.
+        """
+        loop = asyncio.get_running_loop()
+        connection = await self._patiently(self._connect, loop.time() + patience_s)
+        try:
+            await self._migrate(connection)
+        finally:
+            connection.terminate()
+        self._is_open = True
+        self._writers.start()
+        self._readers.start()
+
+    async def close(self) -> None:
+        """Commit what is waiting, if that takes no long time, then stop.  What is asked for after this is refused."""
+        if self._is_open:
+            self._is_open = False
+            await asyncio.gather(self._writers.close(), self._readers.close())
+
+    async def write(self, work: Work[T], *, key: str = "", grouped: bool = False) -> T:
+        """Run `work` in a transaction and return its value once that is on disk.
+
+        If it raises, its changes are undone and the exception comes out here.  Raises `Unavailable` if the database
+        cannot be written now, or it is not known whether it was.
+        """
+        return await self._put(self._writers, work, key=key, grouped=grouped)
+
+    async def read(self, work: Work[T], *, snapshot: bool = False) -> T:
+        """Run queries; with `snapshot` they see one moment.  Raises `Unavailable` if there is no server to ask."""
+        return await self._put(self._readers, work, snapshot=snapshot)
+
+    async def fetch(self, sql: str, *values: Any) -> "list[asyncpg.Record]":
+        """Return the rows of a query.  Raises as `read`."""
+        return await self.read(lambda connection: connection.fetch(sql, *values))
+
+    async def fetchrow(self, sql: str, *values: Any) -> "asyncpg.Record | None":
+        """Return the first row of a query, if there is one.  Raises as `read`."""
+        return await self.read(lambda connection: connection.fetchrow(sql, *values))
+
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        """Return the first value of the first row; `None` if there is none.  Raises as `read`."""
+        return await self.read(lambda connection: connection.fetchval(sql, *values))
+
+    async def _put(
+        self, lanes: "_Lanes", work: Work[T], *, key: str = "", grouped: bool = False, snapshot: bool = False
+    ) -> T:
+        if not self._is_open:
+            raise asyncpg.InterfaceError("database is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        until = loop.time() + self._patience_s
+        lanes.put(_Item(work, future, until, grouped, snapshot), key)
+        return await future
+
+    # -- carrying out, in a lane's task --------------------------------------------------------------------------------
+
+    async def _carry_out_writes(self, lane: "_Lane", batch: list[_Item]) -> None:
+        if len(batch) > 1 and await self._together(lane, batch):
+            return
+        for item in batch:
+            await self._settle(item, functools.partial(self._transaction, lane, [item]))
+
+    async def _carry_out_read(self, lane: "_Lane", batch: list[_Item]) -> None:
+        for item in batch:
+            await self._settle(item, functools.partial(self._reading, lane, item))
+
+    async def _together(self, lane: "_Lane", batch: list[_Item]) -> bool:
+        """Run several in one transaction; return whether they stand, or nobody can know."""
+        try:
+            values = await self._transaction(lane, batch)
+        except _Unknown as unknown:
+            for item in batch:
+                _fail(item, unknown.refusal(self._place.address))
+            return True
+        except Exception:  # whoever has failed hears of it when it fails alone
+            return False
+        for item, value in zip(batch, values, strict=True):
+            if not item.future.done():
+                item.future.set_result(value)
+        self._trouble.ends()
+        return True
+
+    async def _settle(self, item: _Item, attempt: Callable[[], Awaitable[list[Any]]]) -> None:
+        """Try until it works, fails for good, or patience is over; tell who waits."""
+        loop = asyncio.get_running_loop()
+        number = 0
+        while True:
+            try:
+                [value] = await attempt()
+            except _Unknown as unknown:
+                self._trouble.begins(unknown.error)
+                return _fail(item, unknown.refusal(self._place.address))
+            except Exception as error:
+                kind = postgres_errors.kind(error)
+                lost = kind is Kind.LOST and loop.time() < item.until
+                if lost or (kind is Kind.AGAIN and number < _ATTEMPTS_MAX):
+                    if lost:
+                        self._trouble.begins(error)
+                    await asyncio.sleep(_PAUSES_S[min(number, len(_PAUSES_S) - 1)])
+                    number += 1
+                    continue
+                if kind is Kind.OTHER:
+                    return _fail(item, error)
+                self._trouble.begins(error)
+                return _fail(item, postgres_errors.refusal(error, self._place.address))
+            self._trouble.ends()
+            if not item.future.done():
+                item.future.set_result(value)
+            return None
+
+    async def _transaction(self, lane: "_Lane", batch: list[_Item]) -> list[Any]:
+        """Run works in one transaction.  Raises `_Unknown` if the connection is lost while it is committed."""
+        connection = await lane.connected()
+        try:
+            await connection.execute("BEGIN")
+            values = [await item.work(connection) for item in batch]
+        except BaseException as error:
+            await _undo(lane, connection, error)
+            raise
+        try:
+            said = await connection.execute("COMMIT")
+        except BaseException as error:
+            await _undo(lane, connection)
+            if not isinstance(error, asyncpg.PostgresError) or postgres_errors.kind(error) is Kind.LOST:
+                raise _Unknown(error) from error
+            raise  # the server refused it: a deferred constraint, a full disk
+        if said != "COMMIT":
+            raise RuntimeError("a work went on after an error of SQL, which had ended its transaction")
+        return values
+
+    async def _reading(self, lane: "_Lane", item: _Item) -> list[Any]:
+        connection = await lane.connected()
+        try:
+            if not item.snapshot:
+                return [await item.work(connection)]
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            value = await item.work(connection)
+            await connection.execute("COMMIT")
+        except BaseException as error:
+            await _undo(lane, connection, error)
+            if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                raise RuntimeError("a read wrote: that is what `write` is for") from error
+            raise
+        return [value]
+
+    # -- connecting ----------------------------------------------------------------------------------------------------
+
+    async def _connect(self, *, read_only: bool = False) -> Connection:
+        settings = {**_LIMITS, "search_path": f'"{self._schema}"'}
+        if read_only:
+            settings["default_transaction_read_only"] = "on"
+        connection: Connection = await asyncpg.connect(
+            self._place.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=settings
+        )
+        try:
+            if connection.get_settings().server_encoding != "UTF8":
+                raise Unavailable(f"the database at {self._place.address} is not of encoding UTF8: make one that is")
+            await connection.set_type_codec(
+                "text", schema="pg_catalog", encoder=postgres_texts.stored, decoder=postgres_texts.read
+            )
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _connect_reader(self) -> Connection:
+        return await self._connect(read_only=True)
+
+    async def _patiently(self, connect: Callable[[], Awaitable[Connection]], until: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        number = 0
+        while True:
+            try:
+                return await connect()
+            except Exception as error:
+                if postgres_errors.kind(error) is not Kind.LOST or loop.time() >= until:
+                    if postgres_errors.kind(error) is Kind.OTHER:
+                        raise
+                    raise postgres_errors.refusal(error, self._place.address) from error
+                self._trouble.begins(error)
+            await asyncio.sleep(_PAUSES_S[min(number, len(_PAUSES_S) - 1)])
+            number += 1
+
+    async def _migrate(self, connection: Connection) -> None:
+        """Bring the schema up to date; of several replicas that start at once, one does."""
+        await connection.execute("SET lock_timeout = 0; SET statement_timeout = 0")
+        lock = int.from_bytes(hashlib.blake2b(self._schema.encode(), digest_size=8).digest(), "big", signed=True)
+        await connection.execute("SELECT pg_advisory_lock($1)", lock, timeout=_MIGRATION_S)
+        # The lock ends with the connection.
+        if not await connection.fetchval("SELECT to_regclass('migrations') IS NOT NULL"):
+            await connection.execute(
+                f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"; CREATE TABLE migrations ('
+                "number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+        version = await connection.fetchval("SELECT coalesce(max(number), 0) FROM migrations")
+        if version > len(self._migrations):
+            raise RuntimeError(f"{self._schema} at {self._place.address} was written by a newer version of agentmesh")
+        for number, script in enumerate(self._migrations[version:], start=version + 1):
+            async with connection.transaction():
+                await connection.execute(script, timeout=_MIGRATION_S)
+                await connection.execute("INSERT INTO migrations (number) VALUES ($1)", number)
+
+
+class _Unknown(Exception):
+    """Nobody can say whether a commit stands."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+    def refusal(self, address: str) -> Unavailable:
+        """Return what the caller is told."""
+        why = postgres_errors.why(self.error)
+        return Unavailable(f"PostgreSQL at {address} was lost while it wrote, and may have written it: {why}")
+
+
+class _Lane:
+    """One connection, and the works that wait for it in their order."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
+        self.own: collections.deque[_Item] = collections.deque()
+        self.woken = asyncio.Event()
+        self.is_busy = False
+        self._connect = connect
+        self._connection: Connection | None = None
+
+    async def connected(self) -> Connection:
+        """Return the connection; a new one, if the last was lost."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    def drop(self) -> None:
+        """Never use this connection again."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            connection.terminate()
+
+
+class _Lanes:
+    """Tasks with a connection each, that carry out what is put."""
+
+    def __init__(
+        self,
+        count: int,
+        connect: Callable[[], Awaitable[Connection]],
+        carry_out: Callable[[_Lane, list[_Item]], Awaitable[None]],
+    ) -> None:
+        self._lanes = [_Lane(connect) for _ in range(count)]
+        self._carry_out = carry_out
+        self._shared: collections.deque[_Item] = collections.deque()
+        self._idle: list[_Lane] = []
+        """The last to become idle is the first to be asked: few connections, while there is little to do."""
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_closing = False
+
+    def start(self) -> None:
+        """Begin; nothing is connected yet."""
+        self._tasks = [asyncio.create_task(self._run(lane), name="postgres-lane") for lane in self._lanes]
+
+    def put(self, item: _Item, key: str) -> None:
+        """Have an item carried out; those of one key one after the other."""
+        if key:
+            lane = self._lanes[zlib.crc32(key.encode(errors="surrogatepass")) % len(self._lanes)]
+            lane.own.append(item)
+            lane.woken.set()
+            return
+        self._shared.append(item)
+        if self._idle:
+            self._idle.pop().woken.set()
+
+    async def close(self) -> None:
+        """Carry out what waits, for a few seconds at most; then stop."""
+        self._is_closing = True
+        for lane in self._lanes:
+            lane.woken.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for item in (*self._shared, *(item for lane in self._lanes for item in lane.own)):
+            _fail(item, asyncpg.InterfaceError("database is closed"))
+        for lane in self._lanes:
+            lane.drop()
+
+    async def _run(self, lane: _Lane) -> None:
+        while True:
+            batch = self._take(lane)
+            if batch:
+                try:
+                    await self._carry_out(lane, batch)
+                finally:  # only when it is cancelled is anybody left without an answer
+                    for item in batch:
+                        _fail(item, asyncpg.InterfaceError("database is closed"))
+                continue
+            if self._is_closing:
+                return
+            self._idle.append(lane)
+            await lane.woken.wait()
+            lane.woken.clear()
+            with contextlib.suppress(ValueError):
+                self._idle.remove(lane)
+
+    def _take(self, lane: _Lane) -> list[_Item]:
+        """Return the next item, and those behind it that may share its commit."""
+        # In turns: neither those with a key nor those without wait for all of the others.
+        sources = (self._shared, lane.own) if lane.is_busy else (lane.own, self._shared)
+        lane.is_busy = not lane.is_busy
+        source = next((each for each in sources if each), None)
+        if source is None:
+            return []
+        batch = [source.popleft()]
+        while batch[0].grouped and source and source[0].grouped and len(batch) < _GROUP_MAX:
+            batch.append(source.popleft())
+        return batch
+
+
+async def _undo(lane: _Lane, connection: Connection, error: BaseException | None = None) -> None:
+    """Leave a connection as if nothing had been begun, or leave it for good.
+
+    Raises `ConnectionError` if `error` says no more than that the connection had been closed.
+    """
+    if connection.is_closed():
+        lane.drop()
+        if isinstance(error, asyncpg.InterfaceError):
+            raise ConnectionError("the connection was closed") from error
+        return
+    try:
+        await connection.execute("ROLLBACK", timeout=_CLOSE_S)
+    except BaseException as failure:
+        lane.drop()
+        if not isinstance(failure, Exception):
+            raise
+
+
+def _fail(item: _Item, error: BaseException) -> None:
+    if not item.future.done():
+        item.future.set_exception(error)
