@@ -149,10 +149,10 @@ def unix(path: pathlib.Path) -> str:
     return f"{_UNIX}{path}"
 
 
-def whole(addresses: str, first: str) -> str:
-    """Return what gRPC calls sockets, in whatever folder somebody works; `first` is the one to be tried first."""
-    found = [parse(first), *(parse(each) for each in split(addresses) if each != first)]
-    return target([Unix(each.path.absolute()) if isinstance(each, Unix) else each for each in found])
+def whole(address: str) -> str:
+    """Return an address that means the same in whatever folder somebody works."""
+    endpoint = parse(address)
+    return unix(endpoint.path.absolute()) if isinstance(endpoint, Unix) else address
 
 
 @contextlib.contextmanager

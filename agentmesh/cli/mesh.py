@@ -29,6 +29,13 @@ def up(
     data_dir: Annotated[
         pathlib.Path, typer.Option(help="Where everything is kept.", envvar="AGENTMESH_DATA_DIR")
     ] = pathlib.Path("data"),
+    replicas: Annotated[
+        int,
+        typer.Option(
+            help="Processes of each service; more than one need a PostgreSQL, and should have a Redis.",
+            envvar="AGENTMESH_REPLICAS",
+        ),
+    ] = 1,
     examples: Annotated[bool, typer.Option("--examples", help="Expose and boot the example apps.")] = False,
     log_level: Annotated[
         str, typer.Option(help="debug, info, warning or error.", envvar="AGENTMESH_LOG_LEVEL")
@@ -51,6 +58,7 @@ def up(
         "host": host,
         "port": port,
         "data_dir": str(data_dir),
+        "replicas": replicas,
         "examples": examples,
         "log_level": log_level.lower(),
         "ray": ray,

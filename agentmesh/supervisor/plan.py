@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from agentmesh.host.own import environment, folders
 from agentmesh.loopback import is_loopback
-from agentmesh.supervisor import clusters, handing, ports, sockets
+from agentmesh.supervisor import clusters, handing, ports, replicas, sockets
 from agentmesh.supervisor.handing import ADMIN_PASSWORD
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
@@ -54,6 +54,8 @@ class Options:
     """The front door's port; 0 takes a free one."""
     data_dir: pathlib.Path = pathlib.Path("data")
     """Where everything is kept; made if missing."""
+    replicas: int = 1
+    """How many processes of each service there are; more than one need PostgreSQL."""
     examples: bool = False
     """Whether the example apps are exposed and booted."""
     log_level: str = "info"
@@ -108,6 +110,8 @@ def settled(options: Options, secrets: Mapping[str, str] = types.MappingProxyTyp
 
     `secrets` are the settings that are in no environment.  Raises `UsageError`.
     """
+    if problem := replicas.problem(options.replicas, secrets):
+        raise UsageError(problem)
     host = _address(options.host)
     _refuse_open_door(options.host, host, secrets.get(ADMIN_PASSWORD, ""), os.environ)
     with contextlib.ExitStack() as stack:
@@ -138,19 +142,21 @@ def make(options: Options, host: str, port: int, places: Places, native: Mapping
     `native` are ports that the front door listens on, too, by dialect.
     """
     probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
-    addresses = {
-        name: f"unix:{places.inside}/{name}.sock" for name, service in SERVICES.items() if service.probe == "grpc"
-    }
     nursery = str(places.inside / "nursery.sock")
-    addresses.update(nursery=nursery, edge=f"{probe_url}/health")
+    probes = {"nursery": nursery, "edge": f"{probe_url}/health"}
     children = tuple(
-        ChildSpec(name=name, service=service, address=addresses[name]) for name, service in SERVICES.items()
+        ChildSpec(
+            name=name,
+            service=service,
+            address=probes.get(name, f"unix:{places.inside}/{name}.sock"),
+            env=replicas.own(number, options.replicas) if service.replicated else {},
+        )
+        for name, service, number in replicas.names(SERVICES, options.replicas)
     )
     env = dict(
         handing.of_services(os.environ),
         AGENTMESH_DATA_DIR=str(options.data_dir.resolve()),
         AGENTMESH_SOCKETS_DIR=str(places.inside),
-        AGENTMESH_HOSTS_ADDRESS=f"unix:{places.door}/runner.sock",
         AGENTMESH_HOST=host,
         # What people type is a name of the mesh, whichever address it has.
         AGENTMESH_ALLOWED_HOSTS=",".join(filter(None, (os.environ.get(ALLOWED_HOSTS), options.host))),
@@ -166,6 +172,7 @@ def make(options: Options, host: str, port: int, places: Places, native: Mapping
     )
     for name in (*SERVICES, "web"):  # everything is in that folder, where nothing is TLS
         env.pop(f"AGENTMESH_{name.upper()}_ADDRESS", None)
+    env |= replicas.shared(SERVICES, options.replicas, places.inside, places.door)
     for name in ("CA", "CERT", "KEY"):
         env.pop(f"AGENTMESH_TLS_{name}", None)
     if native:

@@ -31,6 +31,11 @@ class Service:
     secrets: tuple[str, ...] = ()
     """Settings that it is handed, and no other program is."""
 
+    @property
+    def replicated(self) -> bool:
+        """Whether there are several of it, where there are several of anything."""
+        return self.probe == "grpc"
+
 
 _SHARED = (DATABASE_URL, REDIS_URL)
 _KEPT = (*_SHARED, ENCRYPTION_KEY)

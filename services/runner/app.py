@@ -181,7 +181,7 @@ async def _store(
 
 @contextlib.asynccontextmanager
 async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterator[str]:
-    """Listen for the hosts of this machine; yield the address that they dial, of other replicas, too.
+    """Listen for the hosts of this machine; yield the address that they dial.
 
     What is confined reaches this socket at most, and by it no other service than theirs.
     """
@@ -192,8 +192,7 @@ async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterat
     ours = config.at("hosts")
     served = serve(ours, (HOSTS,), register, auth.for_another_server(), grace_s=config.grace_s)
     async with served as port:
-        free = ours == config.hosts_address and port
-        yield f"{ours.rpartition(':')[0]}:{port}" if free else endpoints.whole(config.hosts_address, ours)
+        yield f"{ours.rpartition(':')[0]}:{port}" if port else endpoints.whole(ours)
 
 
 def _works(
