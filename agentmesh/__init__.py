@@ -21,22 +21,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentmesh import forms, response
-    from agentmesh.errors import InputsError, KodosumiError
+    from agentmesh.allowance import Budget
+    from agentmesh.errors import InputsError, KodosumiError, StepsDiffer
     from agentmesh.launch import Launch
     from agentmesh.response import HTML, Image, Link, Markdown, Table, Text, Video
+    from agentmesh.retries import Retries
     from agentmesh.serve import ServeAPI
     from agentmesh.templates import Templates
     from agentmesh.tracer import Tracer, TracerMock
 
 __all__ = [
     "HTML",
+    "Budget",
     "Image",
     "InputsError",
     "KodosumiError",
     "Launch",
     "Link",
     "Markdown",
+    "Retries",
     "ServeAPI",
+    "StepsDiffer",
     "Table",
     "Templates",
     "Text",
@@ -48,6 +53,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Budget": "allowance",
     "HTML": "response",
     "Image": "response",
     "InputsError": "errors",
@@ -55,7 +61,9 @@ _HOMES = {
     "Launch": "launch",
     "Link": "response",
     "Markdown": "response",
+    "Retries": "retries",
     "ServeAPI": "serve",
+    "StepsDiffer": "errors",
     "Table": "response",
     "Templates": "templates",
     "Text": "response",

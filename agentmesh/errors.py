@@ -2,6 +2,7 @@
 
 - KodosumiError: the message is for the user
   - BudgetExceeded: the job may not consume any more
+  - StepsDiffer: another attempt of a job does not take the steps that are in its log
   - InputsError: what is wrong with a form's values
 
 `describe` is the only way an exception becomes text for a user: no traceback, no path of this machine.
@@ -27,6 +28,10 @@ class KodosumiError(Exception):
 
 class BudgetExceeded(KodosumiError):
     """The job may not consume any more: it ends as BUDGET_EXCEEDED."""
+
+
+class StepsDiffer(KodosumiError):
+    """Another attempt of a job does not take the steps that are in its log: it cannot go on from there."""
 
 
 class InputsError(KodosumiError):

@@ -33,6 +33,7 @@ async def execute(entry_point: str, inputs: Any, tracer: Tracer, assignment: Any
 
     A function that is not `async` runs in a thread; if this call is cancelled the thread goes on, so end the process.
     """
+    tracer.enter()
     try:
         return await _execute(entry_point, inputs, tracer, {} if assignment is None else {"assignment": assignment})
     finally:
@@ -52,13 +53,14 @@ async def _execute(entry_point: str, inputs: Any, tracer: Tracer, more: Mapping[
             run = by_name(target, inputs=given, tracer=tracer, **more)
         except TypeError as error:
             raise KodosumiError(f"entry point {entry_point}: {error}") from None
-        result = await _call(run, target)
+        result = await _call(run, target, tracer)
         if declared is not None:
             declared.check_result(_name(entry_point), result)
     else:
         raise KodosumiError(
             f"entry point {entry_point} is {type(target).__name__}: name a function, or a crew with `kickoff`"
         )
+    tracer.check_steps()
     name = _name(entry_point)
     if _is_small(result):
         return result_json(name, result, is_declared=declared is not None)
@@ -83,16 +85,18 @@ def _is_short(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float) or (type(value) is str and len(value) <= _CHARS_FEW)
 
 
-async def _call(run: Callable[[], Any], target: Any = None) -> Any:
+async def _call(run: Callable[[], Any], target: Any = None, tracer: Tracer | None = None) -> Any:
     """Call on this loop if it is a coroutine function, else in a thread; await what it may return."""
     if inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(getattr(target, "__call__", None)):  # noqa: B004
         return await run()
-    result = await asyncio.to_thread(_in_a_thread, run)
+    result = await asyncio.to_thread(_in_a_thread, run, tracer)
     return await result if inspect.isawaitable(result) else result
 
 
-def _in_a_thread(run: Callable[[], Any]) -> Any:
+def _in_a_thread(run: Callable[[], Any], tracer: Tracer | None) -> Any:
     """Call a flow; what it forks ends here."""
+    if tracer is not None:
+        tracer.enter()
     try:
         return call_once(run)
     except StopIteration as error:  # a future cannot hold it: asyncio would hang

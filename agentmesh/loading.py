@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any, Literal
 
 from agentmesh import compat
+from agentmesh.allowance import Allowance
 from agentmesh.serialize import to_json
 
 Asgi = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Any]
@@ -47,6 +48,7 @@ class FlowInfo:
     """`module:function` of a job; empty unless the launcher is `schema`."""
     isolation: Isolation | None = None
     """As its author declared it."""
+    allowance: Allowance = Allowance()  # noqa: RUF009  # frozen, and so shared
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,7 +110,11 @@ def flows_of(asgi: Any) -> list[FlowInfo]:
 
 def _offered(offer: Any) -> dict[str, Any]:
     """Return what a `ServeAPI` knows of a flow beside its operation, as fields of `FlowInfo`."""
-    told = {"elements_json": to_json(offer.form.elements()), "isolation": offer.isolation}
+    told = {
+        "elements_json": to_json(offer.form.elements()),
+        "isolation": offer.isolation,
+        "allowance": offer.allowance,
+    }
     if offer.declared is None:
         return told
     schema = to_json(offer.declared.schema)

@@ -17,10 +17,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from agentmesh import entry, inject, launch
+from agentmesh.allowance import Allowance, Budget
 from agentmesh.declare import Declared, declare, declared_by
 from agentmesh.errors import describe
 from agentmesh.forms import Model
 from agentmesh.loading import Isolation
+from agentmesh.retries import Retries
 from agentmesh.routes import DeclaredForm, Form, HandlerForm
 
 USER_HEADER = b"x-kodosumi_user"
@@ -43,6 +45,7 @@ class Offer:
     form: Form
     isolation: Isolation | None = None
     """As its author declared it, for the flow or for the whole app."""
+    allowance: Allowance = Allowance()  # noqa: RUF009  # frozen, and so shared
     declared: Declared | None = None
     """Of a flow whose inputs are declared."""
     function: Callable[..., Any] | None = None
@@ -111,14 +114,21 @@ class ServeAPI(FastAPI):
         organization: str | None = None,
         deprecated: bool | None = None,
         isolation: Isolation | None = None,
+        retries: Retries | int | None = None,
+        deadline_s: float = 0.0,
+        budget: Budget | None = None,
         **options: Any,
     ) -> Callable[[_Handler], _Handler]:
         """Decorate a flow: `def flow(inputs: Model, tracer)`, `async` or not, either parameter optional.
 
         `Model` is a pydantic model; with `model` given, a `forms.Model`, `inputs` is a dict.  The mesh derives the form
-        from it, checks the inputs by it and runs the function in a job; the function stays callable as it is.  Further
-        `options` go to FastAPI.  Raises `TypeError` for a function that does not say what it takes.
+        from it, checks the inputs by it and runs the function in a job; the function stays callable as it is.
+
+        A job that fails or is lost is started again as `retries` says; one that takes longer than `deadline_s` seconds
+        in all, or consumes more than its `budget`, fails.  Further `options` go to FastAPI.  Raises `TypeError` for a
+        function that does not say what it takes.
         """
+        allowance = Allowance.of(retries, deadline_s, budget)
         said = {"author": author, "organization": organization, "version": version}
         shown = {"summary": summary, "description": description, "tags": tags, "deprecated": deprecated}
         separated = _checked(isolation) or self.isolation
@@ -130,7 +140,9 @@ class ServeAPI(FastAPI):
                 return DeclaredForm(declared, function, context, given)
 
             form = self._add_form(_canonical(path), function, {**shown, **options}, said, made)
-            self.offers[_canonical(path)] = Offer(form=form, isolation=separated, declared=declared, function=function)
+            self.offers[_canonical(path)] = Offer(
+                form=form, isolation=separated, allowance=allowance, declared=declared, function=function
+            )
             return function
 
         return decorate
@@ -147,16 +159,20 @@ class ServeAPI(FastAPI):
         organization: str | None = None,
         deprecated: bool | None = None,
         isolation: Isolation | None = None,
+        retries: Retries | int | None = None,
+        deadline_s: float = 0.0,
+        budget: Budget | None = None,
         **options: Any,
     ) -> Callable[[_Handler], _Handler]:
         """Decorate the handler of a form: `def handler(inputs, request)`, `async` or not, either parameter optional.
 
         `data` is another name of `inputs`; annotated with a pydantic model, it is one.  The handler returns a `Launch`,
-        or raises `InputsError` with what is wrong.  Further `options` go to FastAPI.  Raises `TypeError` if the handler
-        needs anything else, or `model` is no form.
+        or raises `InputsError` with what is wrong.  `retries`, `deadline_s` and `budget` are as of `flow`.  Further
+        `options` go to FastAPI.  Raises `TypeError` if the handler needs anything else, or `model` is no form.
         """
         if not isinstance(model, Model):
             raise TypeError(f"enter {path!r}: model must be a forms.Model, got {type(model).__name__}")
+        allowance = Allowance.of(retries, deadline_s, budget)
         said = {"author": author, "organization": organization, "version": version}
         shown = {"summary": summary, "description": description, "tags": tags, "deprecated": deprecated}
         separated = _checked(isolation) or self.isolation
@@ -169,7 +185,7 @@ class ServeAPI(FastAPI):
                 return HandlerForm(model, called, context, given)
 
             form = self._add_form(_canonical(path), handler, {**shown, **options}, said, made)
-            self.offers[_canonical(path)] = Offer(form=form, isolation=separated)
+            self.offers[_canonical(path)] = Offer(form=form, isolation=separated, allowance=allowance)
             return handler
 
         return decorate

@@ -1,28 +1,140 @@
 """Durable steps: what a job has finished is in its log, and another attempt of it does not do it again.
 
 A step's result is JSON.  The first attempt gets it as a replay would, so that a flow cannot come to depend on what is
-lost on the way.
+lost on the way.  Steps that a flow takes one after the other have *places*, counted from 1, and another attempt must
+come by the same names at the same places.  Steps that are taken beside others (in tasks, in threads of the flow's own,
+within another step) are known by their name alone: of several of one name the first comes first.
 """
 
+import asyncio
 import collections
+import concurrent.futures
+import contextlib
+import contextvars
+import dataclasses
 import json
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from agentmesh.errors import KodosumiError, StepsDiffer
+
+RESULT_BYTES_MAX = 4 * 1024 * 1024
+"""Of one step's result, as JSON."""
+RESULTS_BYTES_MAX = 6 * 1024 * 1024
+"""Of all of a job: another attempt is told them in one message."""
+Record = Callable[[str, str, int], "concurrent.futures.Future[None]"]
+"""Has the name, the result (JSON) and the place of a step written into the log; the future is done once it is there."""
+
+_within: contextvars.ContextVar[bool] = contextvars.ContextVar("within_a_step", default=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finished:
+    """A step that an attempt before this one has finished."""
+
+    name: str
+    result_json: str
+    place: int = 0
+    """0 for one that was taken beside others."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Turn:
+    """A step that a flow begins."""
+
+    place: int
+    known: str | None
+    """Its result (JSON) if it was finished before."""
 
 
 class Steps:
-    """What earlier attempts of a job have finished."""
+    """The steps of one attempt, and what earlier ones have finished."""
 
-    def __init__(self, finished: Iterable[tuple[str, str]] = ()) -> None:
-        """`finished` are names and results (JSON), in the order in which they were written."""
-        self._finished: dict[str, collections.deque[str]] = {}
-        for name, result_json in finished:
-            self._finished.setdefault(name, collections.deque()).append(result_json)
+    def __init__(self, finished: Iterable[Finished] = (), *, ordered: bool = True) -> None:
+        """`finished` are in the order in which they were written.  Without `ordered` no step has a place."""
+        self._ordered = ordered
+        self._placed: dict[int, Finished] = {}
+        self._loose: dict[str, collections.deque[str]] = {}
+        self._left = RESULTS_BYTES_MAX
+        for step in finished:
+            self._left -= _size(step.name, step.result_json)
+            if step.place > 0 and ordered:
+                self._placed[step.place] = step
+            else:
+                self._loose.setdefault(step.name, collections.deque()).append(step.result_json)
+        self._lane: object = None
+        self._count = 0
+        self._lock = threading.Lock()
+        self.running = 0
+        """How many steps are being taken now."""
 
-    def take(self, name: str) -> str | None:
-        """Return the result (JSON) of the next finished step of that name, or `None` if it is still to be done."""
-        waiting = self._finished.get(name)
-        return waiting.popleft() if waiting else None
+    def enter(self) -> None:
+        """Know that the flow itself runs here, in this task or thread: steps that are taken here have places."""
+        self._lane = _here()
+
+    def begin(self, name: str) -> Turn:
+        """Begin a step.  Raises `StepsDiffer` if another one was at its place before."""
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"a step's name is a text that is not empty, not {name!r}")
+        with self._lock:
+            if self._ordered and not _within.get() and self._lane == _here():
+                self._count += 1
+                known = self._placed.pop(self._count, None)
+                if known is not None and known.name != name:
+                    raise StepsDiffer(
+                        f"step {self._count} was {known.name!r} in an attempt before this one, and now it is {name!r}: "
+                        "what a flow does between its steps must come out the same each time, so put into steps what "
+                        "does not (times, random numbers, answers of others), and let no new code take up old jobs"
+                    )
+                return Turn(self._count, None if known is None else known.result_json)
+            waiting = self._loose.get(name)
+            return Turn(0, waiting.popleft() if waiting else None)
+
+    @contextlib.contextmanager
+    def taking(self) -> Iterator[None]:
+        """Take a step within the block."""
+        token = _within.set(True)
+        with self._lock:
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.running -= 1
+            _within.reset(token)
+
+    def check_room(self, name: str, result_json: str) -> None:
+        """Count a result.  Raises `KodosumiError` for one that is too large, alone or with those before it."""
+        size = _size(name, result_json)
+        if size > RESULT_BYTES_MAX:
+            raise KodosumiError(
+                f"step {name!r} returned {size} bytes, at most {RESULT_BYTES_MAX} are kept: return an address of them"
+            )
+        with self._lock:
+            if size > self._left:
+                raise KodosumiError(
+                    f"step {name!r} returned {size} bytes, and those of all steps of a job are at most "
+                    f"{RESULTS_BYTES_MAX}: return addresses of large data"
+                )
+            self._left -= size
+
+    def unused(self) -> list[str]:
+        """Return the names of steps that were finished before, and that this attempt has not come by."""
+        with self._lock:
+            return [*(step.name for step in self._placed.values()), *(n for n, left in self._loose.items() if left)]
+
+
+def _here() -> object:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task or threading.get_ident()
+
+
+def _size(name: str, result_json: str) -> int:
+    return len(name.encode("utf-8", "replace")) + len(result_json.encode("utf-8", "replace"))
 
 
 def dumps(name: str, value: Any) -> str:
@@ -35,6 +147,13 @@ def dumps(name: str, value: Any) -> str:
         ) from None
 
 
-def payload(name: str, result_json: str) -> str:
-    """Return the payload of a step's event."""
-    return f'{{"name":{json.dumps(name)},"result":{result_json}}}'
+def unrecorded(name: str, result_json: str, place: int) -> "concurrent.futures.Future[None]":
+    """Be the `Record` of what has no log, such as a test of a flow."""
+    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+    done.set_result(None)
+    return done
+
+
+def elsewhere(name: str, result_json: str, place: int) -> "concurrent.futures.Future[None]":
+    """Be the `Record` of a process that a job has started."""
+    raise KodosumiError(f"step {name!r}: steps are taken in the job's own process, not in one that it starts")

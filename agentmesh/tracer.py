@@ -9,6 +9,7 @@ import concurrent.futures
 import inspect
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -16,9 +17,11 @@ from typing import Any, NoReturn
 from agentmesh import locks, progress, relay, steps
 from agentmesh.errors import KodosumiError, hide_paths
 from agentmesh.response import HTML, Markdown, Text
+from agentmesh.retries import ONCE, Retries, policy
 from agentmesh.serialize import serialize
 from agentmesh.steps import Steps
 
+_UNUSED_SHOWN = 10
 Emit = Callable[[str, str], None]
 """Takes an event's kind and payload; thread-safe, synchronous, may block while too much is in flight."""
 Settle = Callable[[], Coroutine[Any, Any, None]]
@@ -40,10 +43,11 @@ class Tracer:
         settle: Settle | None = None,
         later: progress.Later = progress.in_a_thread,
         finished: Steps | None = None,
+        record: steps.Record = steps.unrecorded,
     ) -> None:
         """`settle` is awaited after each event; `later` calls something after some seconds.
 
-        `finished` is what earlier attempts of the job have finished.
+        `finished` is what earlier attempts of the job have finished; `record` writes down what this one finishes.
         """
         self.fid = fid
         self.panel_url = panel_url
@@ -53,6 +57,7 @@ class Tracer:
         self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
         self._progress = progress.Throttle(lambda payload: self._emit("progress", payload), later=later)
         self._steps = finished or Steps()
+        self._record = record
         # A flow that only sends must not keep its other tasks from running.
         self._settle = settle or _breathe
 
@@ -72,9 +77,19 @@ class Tracer:
         """
         self._emit(kind, payload.encode("utf-8", "replace").decode())
 
+    def enter(self) -> None:
+        """Know that the flow itself runs here; whoever runs it calls this in its task or thread."""
+        self._steps.enter()
+
     def finish(self) -> None:
         """Send what is still kept back; whoever runs a flow calls it at the end."""
         self._progress.flush()
+
+    def check_steps(self) -> None:
+        """Say so if an attempt before has finished steps that this one did not take; called behind a flow."""
+        if unused := self._steps.unused():
+            shown = ", ".join(repr(name) for name in unused[:_UNUSED_SHOWN])
+            self.emit("stderr", f"steps that an attempt before has finished were not taken this time: {shown}")
 
     async def _send(self, kind: str, *payloads: str) -> None:
         for payload in payloads:
@@ -125,23 +140,33 @@ class Tracer:
         self.usage_sync(input_tokens, output_tokens, cost_micros)
         await self._settle()
 
-    async def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        retries: Retries | int | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Return what `function(*args, **kwargs)` returns, and never call it again once that is in the job's log.
 
-        When the job is started again after a crash, a step that was finished gives its result at once.  A function that
-        is not `async` runs in a thread.  The result must be JSON; of several steps of one name the first comes first,
-        so steps that run at the same time need names of their own.  Raises what the function raises, and `TypeError`
-        for a result that JSON cannot say.
+        It is on disk when this returns.  When the job is started again (after a crash, a lost host, a restart), a step
+        that was finished gives its result at once; one that was not is done again, so a crash between the work and the
+        record repeats the work.  A function that is not `async` runs in a thread; `retries` says how often and after
+        what it is called again.  The result must be JSON, of at most 4 MiB, and 6 MiB with all others.  Of steps that
+        run at the same time those of one name are told apart by their order.
+
+        Raises what the function raises, `TypeError` for a result that JSON cannot say, `KodosumiError` for one that is
+        too large, and `StepsDiffer` if an attempt before took another step here.
         """
-        known = self._steps.take(name)
+        turn = self._steps.begin(name)
+        known = turn.known
         if known is None:
-            if inspect.iscoroutinefunction(function):
-                value = await function(*args, **kwargs)
-            else:
-                value = await asyncio.to_thread(function, *args, **kwargs)
-                value = await value if inspect.isawaitable(value) else value
-            known = steps.dumps(name, value)
-            await self._send("step", steps.payload(name, known))
+            with self._steps.taking():
+                known = steps.dumps(name, await _tried(function, args, kwargs, policy(retries) or ONCE))
+                self._steps.check_room(name, known)
+                await asyncio.wrap_future(self._record(name, known, turn.place))
+        await self._settle()
         return json.loads(known)
 
     async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
@@ -205,21 +230,32 @@ class Tracer:
                 raise ValueError(f"usage: {name} must be a whole number that is not negative, got {value!r}")
         self.emit("usage", json.dumps(said, separators=(",", ":")))
 
-    def step_sync(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """See `step`; the function is called in this thread."""
-        known = self._steps.take(name)
+    def step_sync(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *args: Any,
+        retries: Retries | int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """See `step`; the function is called in this thread.
+
+        For code in a thread; an `async` flow awaits `step`, or `KodosumiError` tells it to.
+        """
+        if _is_on_a_loop():
+            raise KodosumiError(f"step {name!r}: an async flow would block itself here, use `await tracer.step(...)`")
+        turn = self._steps.begin(name)
+        known = turn.known
         if known is None:
-            known = steps.dumps(name, function(*args, **kwargs))
-            self.emit("step", steps.payload(name, known))
+            with self._steps.taking():
+                known = steps.dumps(name, _tried_sync(function, args, kwargs, policy(retries) or ONCE))
+                self._steps.check_room(name, known)
+                self._record(name, known, turn.place).result()
         return json.loads(known)
 
     def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """See `lock`.  For code in a thread; an `async` flow awaits `lock`, or `KodosumiError` tells it to."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if _is_on_a_loop():
             raise KodosumiError(f"lock {name!r}: an async flow would block itself here, use `await tracer.lock(...)`")
         return asyncio.run(self._asked(name, data, timeout)).result()
 
@@ -259,7 +295,44 @@ class TracerMock(Tracer):
 
 
 def _restore(fid: str, ticket: relay.Ticket, panel_url: str, jwt: str) -> Tracer:
-    return Tracer(fid, relay.redeem(ticket), panel_url=panel_url, jwt=jwt)
+    return Tracer(fid, relay.redeem(ticket), panel_url=panel_url, jwt=jwt, record=steps.elsewhere)
+
+
+def _is_on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _tried(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], retries: Retries) -> Any:
+    """Return what a function returns, called as often as it may be."""
+    attempt = 1
+    while True:
+        try:
+            if inspect.iscoroutinefunction(function):
+                return await function(*args, **kwargs)
+            value = await asyncio.to_thread(function, *args, **kwargs)
+            return await value if inspect.isawaitable(value) else value
+        except Exception as error:
+            if (pause_s := retries.pause_after(error, attempt)) is None:
+                raise
+        await asyncio.sleep(pause_s)
+        attempt += 1
+
+
+def _tried_sync(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], retries: Retries) -> Any:
+    """See `_tried`; in this thread."""
+    attempt = 1
+    while True:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if (pause_s := retries.pause_after(error, attempt)) is None:
+                raise
+        time.sleep(pause_s)
+        attempt += 1
 
 
 async def _breathe() -> None:

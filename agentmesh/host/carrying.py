@@ -8,17 +8,20 @@ from typing import Any
 
 from mesh.runner.v1 import host_pb2, job_pb2
 
-from agentmesh.errors import BudgetExceeded, describe
+from agentmesh.errors import BudgetExceeded, InputsError, StepsDiffer, describe
 from agentmesh.host import limits
 from agentmesh.locks import LockExpired
 from agentmesh.redaction import Redactor
-from agentmesh.steps import Steps
+from agentmesh.retries import types_of
+from agentmesh.steps import Finished, Steps
 
 _REASONS: tuple[tuple[type[BaseException], Any], ...] = (
     (LockExpired, job_pb2.JOB_REASON_INPUT_TIMEOUT),
     (BudgetExceeded, job_pb2.JOB_REASON_BUDGET_EXCEEDED),
 )
-
+# What comes out the same however often it is done again.
+_LASTING = (BudgetExceeded, InputsError, StepsDiffer)
+_ERROR_TYPES_MAX = 100
 _ERRORS_MAX = 2_000
 
 
@@ -29,8 +32,12 @@ def inputs_of(run: host_pb2.Run) -> Any:
 
 
 def finished_of(run: host_pb2.Run) -> Steps:
-    """Return what earlier attempts have finished."""
-    return Steps((step.name, step.result_json) for step in run.steps)
+    """Return what earlier attempts have finished.
+
+    The engine takes some steps only where there is something to do for them, so its steps have no places.
+    """
+    finished = (Finished(step.name, step.result_json, step.place) for step in run.steps)
+    return Steps(finished, ordered=not run.HasField("definition"))
 
 
 def assignment_of(run: host_pb2.Run) -> host_pb2.Run | None:
@@ -72,6 +79,7 @@ def failure(error: BaseException) -> host_pb2.Outcome:
         reason=next((reason for kind, reason in _REASONS if isinstance(error, kind)), job_pb2.JOB_REASON_ERROR),
         error=limits.encodable(describe(error)),
         detail=traceback_of(error),
+        error_types=[] if isinstance(error, _LASTING) else map(limits.encodable, types_of(error)[:_ERROR_TYPES_MAX]),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 LENGTH = struct.Struct("!I")
 NUMBER = struct.Struct("!Q")
+COUNT = struct.Struct("!Q")
 GRACE = struct.Struct("!d")
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 
@@ -39,6 +40,7 @@ class Kind(enum.IntEnum):
     OUTCOME = 5  # Outcome, the last frame of a job
     CALL_RESULT = 6  # CallResult, from the handler
     LOCK = 7  # OpenLock, from a job
+    STEP = 25  # StepResult, from a job
     ASK_RESULT = 8  # AskResult, from the handler
     LOCK_CHECK = 9  # LockCheck, from the handler
     CALL_PART = 18  # CallPart, from the handler and to it
@@ -49,6 +51,7 @@ class Kind(enum.IntEnum):
     RUN = 12  # Run, to a job
     CALL = 13  # Call, to the handler
     LOCK_END = 14  # LockEnd, to a job
+    KEPT = 33  # 8 bytes of a count, to a job: so many more of its steps are on disk
     ASK = 15  # Ask, to the handler
     CHECK_LOCK = 16  # CheckLock, to the handler
     CANCEL = 30  # 8 bytes of grace in seconds (IEEE 754), to a worker

@@ -25,8 +25,9 @@ from agentmesh.forked import Pool, part_loop
 from agentmesh.host import carrying, ending
 from agentmesh.host.capture import LineWriter, text_stream
 from agentmesh.host.confine.limits import relieve
-from agentmesh.host.frames import Channel, Kind
+from agentmesh.host.frames import COUNT, Channel, Kind
 from agentmesh.host.questions import Questions
+from agentmesh.host.recording import Recording
 from agentmesh.loading import LoadedApp, load
 from agentmesh.progress import Throttle, in_a_thread
 from agentmesh.redaction import Redactor
@@ -50,13 +51,15 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     os.environ["KODOSUMI_USER_ID"] = run.owner.removeprefix("users/")
     pid = os.getpid()
     os.register_at_fork(after_in_child=lambda: _be_forked(channel, loop))
-    questions = Questions(
+    listener = _Listener(channel)
+    questions = listener.questions = Questions(
         lambda opening: channel.send(Kind.LOCK, opening),
-        lambda: _listen(channel, questions),
+        listener.start,
         asked=run.asked,
         redactor=Redactor(run.secrets.values()),
     )
-    job = _Job(loop, run, app, channel.send, questions)
+    recording = listener.recording = Recording(lambda step: channel.send(Kind.STEP, step), listener.start)
+    job = _Job(loop, run, app, channel.send, questions, recording)
     sys.stdout, sys.stderr = job.out, job.err
     outcome = job.carry_out(stop.take, relieve)
     if os.getpid() != pid:
@@ -125,22 +128,49 @@ def _restore_signals() -> None:
     _take_signals()
 
 
-def _listen(channel: Channel, questions: Questions) -> None:
-    """Take in answers to locks until the host has gone."""
-    while (frame := channel.receive()) is not None:
-        if frame[0] == Kind.LOCK_END:
-            questions.end(host_pb2.LockEnd.FromString(frame[1]))
+class _Listener:
+    """Hears what a job waits for, in a thread that is there from the first time on."""
+
+    questions: Questions
+    recording: Recording
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._is_listening = False
+
+    def start(self) -> None:
+        """Listen; nothing happens if that is so already."""
+        with self._lock:
+            known, self._is_listening = self._is_listening, True
+        if not known:
+            threading.Thread(target=self._listen, name="answers", daemon=True).start()
+
+    def _listen(self) -> None:
+        """Take in answers to locks, and which steps are on disk, until the host has gone."""
+        while (frame := self._channel.receive()) is not None:
+            if frame[0] == Kind.LOCK_END:
+                self.questions.end(host_pb2.LockEnd.FromString(frame[1]))
+            elif frame[0] == Kind.KEPT:
+                self.recording.kept(*COUNT.unpack(frame[1]))
 
 
 class _Job:
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, run: host_pb2.Run, app: LoadedApp, send: Send, questions: Questions
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run: host_pb2.Run,
+        app: LoadedApp,
+        send: Send,
+        questions: Questions,
+        recording: Recording,
     ) -> None:
         self._loop = loop
         self._run = run
         self._app = app
         self._send = send
         self._questions = questions
+        self._recording = recording
         self._pid = os.getpid()
         self._redactor = Redactor(run.secrets.values())
         drawn = Throttle(lambda payload: self.emit("progress", payload))
@@ -193,6 +223,7 @@ class _Job:
             app=self._app.asgi,
             ask=self._questions.ask,
             finished=carrying.finished_of(run),
+            record=self._recording.record,
         )
         flow = execute(run.entry_point, inputs, tracer, carrying.assignment_of(run))
         task = self._loop.create_task(flow, name="flow")
@@ -207,7 +238,8 @@ def rehearse(loop: asyncio.AbstractEventLoop) -> None:
     """Run a job that does nothing and of which nobody hears."""
     run = host_pb2.Run(job="jobs/rehearsal", entry_point=f"{__name__}:rehearsal", inputs_json='{"nobody": "hears"}')
     run = host_pb2.Run.FromString(run.SerializeToString())
-    job = _Job(loop, run, LoadedApp(_no_app, []), _drop, Questions(lambda opening: None))
+    nothing = LoadedApp(_no_app, [])
+    job = _Job(loop, run, nothing, _drop, Questions(lambda opening: None), Recording(lambda step: None))
     job.carry_out(lambda task: None, lambda: None).SerializeToString()
 
 

@@ -12,7 +12,7 @@ from mesh.runner.v1 import host_pb2
 from agentmesh.host import limits
 from agentmesh.host.capture import Bytes, LineWriter
 from agentmesh.host.children import Child, Zygote
-from agentmesh.host.frames import BrokenFrame, Kind, Splitter, pack
+from agentmesh.host.frames import COUNT, BrokenFrame, Kind, Splitter, pack
 from agentmesh.host.running import RunningJob
 from agentmesh.host.unsent import Unsent
 from agentmesh.progress import Throttle
@@ -58,6 +58,10 @@ class ProcessJob:
     def end_lock(self, end: host_pb2.LockEnd) -> None:
         """Tell the process what became of a lock."""
         self._send(pack(Kind.LOCK_END, end.SerializeToString()))
+
+    def keep(self, count: int) -> None:
+        """Tell the process that so many more of its steps are on disk."""
+        self._send(pack(Kind.KEPT, COUNT.pack(count)))
 
     def cancel(self, grace_s: float) -> None:
         """Ask the process to end, and kill it after `grace_s`."""

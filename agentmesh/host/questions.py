@@ -1,7 +1,6 @@
 """The locks that a job has open: questions go to the host, its answers come in.
 
-In a process of its own, a job listens for answers in a thread that exists from the first question on; a worker that
-jobs share hands them over from its loop.
+In a process of its own, a job listens for answers in a thread; a worker that jobs share hands them over from its loop.
 """
 
 import concurrent.futures
@@ -22,7 +21,7 @@ from agentmesh.redaction import NOTHING_SECRET, Redactor
 class Questions:
     """Open locks of one job.
 
-    `send` takes an encoded `OpenLock` to the host.  `listen`, if given, runs in a thread from the first question on.
+    `send` takes an encoded `OpenLock` to the host; `listen` sees to it that `end` is called.
     `asked` are the questions of attempts before this one, in order: who asks the same again (title and data) gets what
     was answered then, or waits on the lock that is open; whatever else was asked, nobody will ask any more.  Questions
     leave without what `redactor` knows, and so they are compared.
@@ -31,7 +30,7 @@ class Questions:
     def __init__(
         self,
         send: Callable[[bytes], None],
-        listen: Callable[[], None] | None = None,
+        listen: Callable[[], None] = lambda: None,
         asked: Iterable[host_pb2.AskedLock] = (),
         redactor: Redactor = NOTHING_SECRET,
     ) -> None:
@@ -61,9 +60,7 @@ class Questions:
                 return future
             lock_id = str(uuid.uuid4()) if before is None else before.lock_id
             self._open[lock_id] = (question.title, future)
-            listen, self._listen = self._listen, None
-        if listen is not None:
-            threading.Thread(target=listen, name="lock-answers", daemon=True).start()
+        self._listen()
         opening = host_pb2.OpenLock(
             lock_id=lock_id,
             title=title,

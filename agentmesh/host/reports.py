@@ -13,7 +13,7 @@ _BYTES_MAX = 1024 * 1024
 # Field 4 of Report, length-delimited: messages in protobuf are joined by joining their bytes.
 _EVENT_TAG = b"\x22"
 
-Mark = host_pb2.Outcome | host_pb2.OpenLock
+Mark = host_pb2.Outcome | host_pb2.OpenLock | host_pb2.StepResult
 
 
 class Reports:
@@ -36,7 +36,7 @@ class Reports:
         self.held_bytes += len(event)
 
     def add(self, mark: Mark) -> None:
-        """Gather an outcome or a lock; it ends a report."""
+        """Gather an outcome, a lock or a step; it ends a report."""
         self._gathered.append(mark)
         self.held_bytes += mark.ByteSize()
 
@@ -47,7 +47,7 @@ class Reports:
 
     @property
     def urgent(self) -> bool:
-        """Whether what is gathered should not wait for more: the job's first words, a lock, its end."""
+        """Whether what is gathered should not wait for more: the job's first words, a lock, a step, its end."""
         return self._next == 1 or (bool(self._gathered) and not isinstance(self._gathered[-1], bytes))
 
     def take(self) -> host_pb2.Report | None:
@@ -83,6 +83,8 @@ class Reports:
         head = host_pb2.Report(job=self._job, epoch=self._epoch, source_seq=self._next)
         if isinstance(mark, host_pb2.Outcome):
             head.outcome.CopyFrom(mark)
+        elif isinstance(mark, host_pb2.StepResult):
+            head.step.CopyFrom(mark)
         elif mark is not None:
             head.lock.CopyFrom(mark)
         if not parts:
@@ -95,10 +97,14 @@ class Reports:
         """Return what must be sent again after a reconnect, in order."""
         return [report for _, report, _ in self._unacked]
 
-    def acknowledge(self, source_seq: int) -> None:
-        """Forget reports up to `source_seq`."""
+    def acknowledge(self, source_seq: int) -> int:
+        """Forget reports up to `source_seq`; return how many of them had a step."""
+        steps = 0
         while self._unacked and self._unacked[0][0] <= source_seq:
-            self.held_bytes -= self._unacked.pop(0)[2]
+            _, report, size = self._unacked.pop(0)
+            self.held_bytes -= size
+            steps += report.HasField("step")
+        return steps
 
     def forget_gathered(self) -> None:
         """Forget what was not taken."""

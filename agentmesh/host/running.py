@@ -21,6 +21,9 @@ class Way(Protocol):
     def end_lock(self, end: host_pb2.LockEnd) -> None:
         """Tell the job what became of a lock; one it does not wait for it ignores."""
 
+    def keep(self, count: int) -> None:
+        """Tell the job that so many more of its steps are on disk."""
+
     def cancel(self, grace_s: float) -> None:
         """Ask the job to end, and see to it after `grace_s`.  `RunningJob.gone` is called once nothing of it runs."""
 
@@ -55,7 +58,7 @@ class RunningJob:
     # -- what the job says ---------------------------------------------------------------------------------------
 
     def take(self, kind: int, payload: bytes) -> None:
-        """Take a frame of the job's: RUNNING, EVENT or LOCK."""
+        """Take a frame of the job's: RUNNING, EVENT, LOCK or STEP."""
         if self.reported:
             return
         match kind:
@@ -68,6 +71,11 @@ class RunningJob:
                     self.reports.add(host_pb2.OpenLock.FromString(payload))
                 except DecodeError:
                     self.break_off("opened a lock that is none")
+            case Kind.STEP:
+                try:
+                    self.reports.add(host_pb2.StepResult.FromString(payload))
+                except DecodeError:
+                    self.break_off("finished a step that is none")
             case _:
                 self.break_off(f"sent a frame of kind {kind}")
 
@@ -131,7 +139,9 @@ class RunningJob:
 
     def acknowledge(self, source_seq: int) -> None:
         """Hear that reports up to `source_seq` are on disk; listen again if that made room."""
-        self.reports.acknowledge(source_seq)
+        kept = self.reports.acknowledge(source_seq)
+        if kept and not self.reported:
+            self.way.keep(kept)
         if self._held and self.reports.held_bytes <= self.way.held_bytes_max // 2:
             self._held = False
             self.way.go_on()

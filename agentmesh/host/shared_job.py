@@ -18,6 +18,7 @@ from agentmesh.host.frames import Kind, pack_for
 from agentmesh.host.outgoing import Outgoing, Talk
 from agentmesh.host.own.started import Started
 from agentmesh.host.questions import Questions
+from agentmesh.host.recording import Recording
 from agentmesh.progress import Throttle
 from agentmesh.redaction import NOTHING_SECRET, Redactor
 from agentmesh.tracer import Tracer
@@ -63,6 +64,7 @@ class SharedJob:
         "_outcome",
         "_parts",
         "_questions",
+        "_recording",
         "_redactor",
         "_run",
         "_streams",
@@ -89,6 +91,7 @@ class SharedJob:
         self._main: asyncio.Task[None] | None = None
         # What became of a lock that was open before may come ahead of the question.
         self._questions = self._questions_of(run.asked) if run.asked else None
+        self._recording = Recording(self._send_step)
         self._streams: dict[str, TextIO] | None = None
         self._lines: list[LineWriter] = []
         """Below the streams."""
@@ -117,6 +120,7 @@ class SharedJob:
             self._cancel_main()
             if self._questions is not None:
                 self._questions.abandon()
+            self._recording.abandon()
             self._worker.loop.call_later(grace_s, self._cancel_again)
 
     def _cancel_again(self) -> None:
@@ -133,6 +137,10 @@ class SharedJob:
         """Hand over what became of a lock."""
         if self._questions is not None:
             self._questions.end(end)
+
+    def keep(self, count: int) -> None:
+        """Know that so many more of its steps are on disk."""
+        self._recording.kept(count)
 
     def hold(self) -> None:
         """Send no more of what it says."""
@@ -181,6 +189,9 @@ class SharedJob:
     def _questions_of(self, asked: Iterable[host_pb2.AskedLock]) -> Questions:
         return Questions(self._open_lock, asked=asked, redactor=self._redactor)
 
+    def _send_step(self, step: bytes) -> None:
+        self._worker.outgoing.say(self._talk, pack_for(self.number, Kind.STEP, step))
+
     def _open_lock(self, opening: bytes) -> None:
         self._worker.outgoing.say(self._talk, pack_for(self.number, Kind.LOCK, opening))
 
@@ -201,6 +212,7 @@ class SharedJob:
                 settle=self._settle,
                 later=self._worker.later,
                 finished=carrying.finished_of(run),
+                record=self._recording.record,
             )
             inputs = carrying.inputs_of(run)
             entry_point, assignment = run.entry_point, carrying.assignment_of(run)

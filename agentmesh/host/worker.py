@@ -34,7 +34,7 @@ from agentmesh import scope
 from agentmesh.errors import hide_paths
 from agentmesh.forked import Pool, end_at_loop
 from agentmesh.host import carrying, streams
-from agentmesh.host.frames import GRACE, NUMBER, Channel, Kind, Splitter, pack_for
+from agentmesh.host.frames import COUNT, GRACE, NUMBER, Channel, Kind, Splitter, pack_for
 from agentmesh.host.outgoing import Outgoing
 from agentmesh.host.own.started import Started
 from agentmesh.host.shared_job import SharedJob, blocked_by
@@ -143,6 +143,8 @@ class _Worker:
                 known.cancel(*GRACE.unpack(body))
             case Kind.LOCK_END:
                 known.end_lock(host_pb2.LockEnd.FromString(body))
+            case Kind.KEPT:
+                known.keep(*COUNT.unpack(body))
             case Kind.HOLD:
                 known.hold()
             case Kind.GO_ON:

@@ -14,7 +14,7 @@ from mesh.runner.v1 import host_pb2
 
 from agentmesh.host import limits
 from agentmesh.host.children import Child, Zygote
-from agentmesh.host.frames import GRACE, NUMBER, BrokenFrame, Kind, Splitter, pack_for
+from agentmesh.host.frames import COUNT, GRACE, NUMBER, BrokenFrame, Kind, Splitter, pack_for
 from agentmesh.host.running import RunningJob
 from agentmesh.host.unsent import Unsent
 from agentmesh.host.zygote import ROLE_WORKER
@@ -52,6 +52,10 @@ class SharedWay:
     def end_lock(self, end: host_pb2.LockEnd) -> None:
         """Tell the job what became of a lock."""
         self._worker.tell(self.number, Kind.LOCK_END, end.SerializeToString())
+
+    def keep(self, count: int) -> None:
+        """Tell the job that so many more of its steps are on disk."""
+        self._worker.tell(self.number, Kind.KEPT, COUNT.pack(count))
 
     def cancel(self, grace_s: float) -> None:
         """Cancel its task; a worker in which it goes on after `grace_s` is drained."""
@@ -168,7 +172,7 @@ class Worker:
                 if len(payload) < NUMBER.size:
                     raise BrokenFrame("a frame without a number")
                 (number,) = NUMBER.unpack_from(payload)
-                if kind in (Kind.EVENT, Kind.RUNNING, Kind.LOCK):
+                if kind in (Kind.EVENT, Kind.RUNNING, Kind.LOCK, Kind.STEP):
                     self._runs.pop(number, None)
                     if (job := self.jobs.get(number)) is not None:
                         job.take(kind, payload[NUMBER.size :])

@@ -31,6 +31,7 @@ from services.runner.births import Births
 from services.runner.briefs import Briefs
 from services.runner.calls import Calls
 from services.runner.config import Config
+from services.runner.deadlines import Deadlines
 from services.runner.dispatcher import Dispatcher
 from services.runner.hostbadges import HostBadges
 from services.runner.hosting import Hosting, Terms
@@ -153,6 +154,7 @@ async def running(
             **_works(dispatcher, retries, billing, requests),
             "placement": apps.run(door, placement.events()),
             "leases": apps.expire_leases(),
+            "deadlines": lasting(Deadlines(store, jobs, bus, now).run),
             "locks": _expire(locks, apps),
         }
         for name, work in works.items():

@@ -17,6 +17,7 @@ from mesh.runner.v1 import host_pb2
 
 from meshkit.errors import Denied, Internal, Invalid, NotFound
 from meshkit.idempotency import Request
+from services.runner.allowances import Allowance, Wanted
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Isolation, Job, State, Terms, ids, payments
 from services.runner.masking import Given, Masks
@@ -50,6 +51,8 @@ class Order:
     """Whether the caller may run what is not theirs."""
     is_sandbox: bool = False
     """Whether the caller tries the mesh out: agents run on the offline model."""
+    wanted: Wanted = dataclasses.field(default_factory=Wanted)
+    """How often and how long a job may run, and what it may consume."""
     plan: "Plan | None" = None
     """What an agent's or crew's job is born with."""
 
@@ -109,14 +112,15 @@ class Births:
         *,
         listed: Container[str] = (),
         given: Callable[[str], Given] = lambda path: Given(),
+        allowed: Callable[[str], Allowance] = lambda path: Allowance(),
     ) -> list[Job]:
         """Keep the jobs of a launch and hand them out; they are on disk when this returns, all or none.
 
-        `isolation` says of a flow's path what separates its jobs, and `given` what is secret in what was sent for it;
-        `request` is kept with what it made; `listed` has the paths of the flows that the app lists.  Raises `Internal`
-        if a host does not keep to the protocol, `NotFound` if a flow may not run, `Invalid` for a payment that cannot
-        be asked for, `Denied` if the caller may not run it free of charge, `Exhausted` if the owner's share is used up,
-        and `AlreadyExists` if `request` was made before.
+        `isolation` says of a flow's path what separates its jobs, `given` what is secret in what was sent for it, and
+        `allowed` what a job may take; `request` is kept with what it made; `listed` has the paths of the flows that the
+        app lists.  Raises `Internal` if a host does not keep to the protocol, `NotFound` if a flow may not run,
+        `Invalid` for a payment that cannot be asked for, `Denied` if the caller may not run it free of charge,
+        `Exhausted` if the owner's share is used up, and `AlreadyExists` if `request` was made before.
         """
         jobs = []
         for number, launch in enumerate(launches):
@@ -126,7 +130,7 @@ class Births:
             # The buyer's nonce and hash are of the job that was asked for, not of others that come with it.
             asked = order.payment if number == 0 else order.payment.for_another()
             terms = self._terms(offer, order, asked, launch.inputs_json)
-            job = self._job(launch, flow, order, isolation(launch.path), terms)
+            job = self._job(launch, flow, order, isolation(launch.path), terms, allowed(launch.path))
             jobs.append(self._masks.concealed(job, given(launch.path)))
         brief = order.plan.brief if order.plan is not None else b""
         try:
@@ -157,10 +161,18 @@ class Births:
             hashes=self._hashes,
         )
 
-    def _job(self, launch: host_pb2.Launch, flow: str, order: Order, isolation: Isolation, terms: Terms | None) -> Job:
+    def _job(
+        self,
+        launch: host_pb2.Launch,
+        flow: str,
+        order: Order,
+        isolation: Isolation,
+        terms: Terms | None,
+        allowance: Allowance,
+    ) -> Job:
         if not ids.is_job_id(launch.job_id):
             raise Internal("the app chose a job id that is not 24 hex digits")
-        now, plan = self._now(), order.plan
+        now, plan, retries = self._now(), order.plan, allowance.retries
         if launch.ByteSize() > _LAUNCH_BYTES_MAX:
             raise Internal("the app sent a launch that is too large")
         _object(launch.inputs_json), _object(launch.meta_json)  # they are wrapped into events as they are
@@ -180,7 +192,10 @@ class Births:
             isolation=isolation,
             labels_json=_dumps(order.labels) if order.labels else "",
             conversation=order.conversation,
-            attempts_max=plan.attempts_max if plan is not None else 1,
+            attempts_max=retries.attempts if retries is not None else plan.attempts_max if plan is not None else 1,
+            retries_json=retries.dumped() if retries is not None else "",
+            deadline_at=now + allowance.deadline_s if allowance.deadline_s else 0.0,
+            budget_json=allowance.budget.dumped(),
             concurrency_limit=plan.concurrency_limit if plan is not None else 0,
             payment_json=_dumps(dataclasses.asdict(terms)) if terms is not None else "",
             created_at=now,

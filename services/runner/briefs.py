@@ -11,7 +11,6 @@ from mesh.registry.v1 import definition_pb2
 from mesh.runner.v1 import host_pb2
 
 from services.runner.domain import Job, talk
-from services.runner.domain.steps import finished
 from services.runner.ports.definitions import Definitions
 from services.runner.ports.store import ConversationStore, JobStore, MemoryRecords
 from services.runner.shapes import hit_to_pb, message_to_pb
@@ -52,9 +51,6 @@ class Briefs:
         definition = run.definition
         if names := list(_secretive(definition)):
             run.secrets.update(await self._definitions.secrets(names))
-        if job.attempt:
-            steps = finished(await self._store.events_of(job.job_id, ("step",)))
-            run.steps.extend(host_pb2.StepResult(name=name, result_json=result) for name, result in steps)
         if job.conversation.startswith(talk.CONVERSATION):
             conversation_id = job.conversation.removeprefix(talk.CONVERSATION)
             window = _window(definition)

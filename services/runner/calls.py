@@ -16,7 +16,7 @@ from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner.apps import Apps
 from services.runner.births import Births, Order
-from services.runner.launches import given_to, isolation_of
+from services.runner.launches import allowance_of, given_to, isolation_of
 from services.runner.links import Talk
 from services.runner.masking import Masks, sent_in
 from services.runner.requests import Requests
@@ -151,7 +151,8 @@ class Calls:
         order = Order(owner=owner, expose=expose, base_url=request.base_url)
         given = functools.partial(given_to, self._masks, app, _sent(request.body))
         isolation = functools.partial(isolation_of, app)
-        await self._births.bear(launches, order, isolation, once, listed=app.flows, given=given)
+        allowed = functools.partial(allowance_of, app, order)
+        await self._births.bear(launches, order, isolation, once, listed=app.flows, given=given, allowed=allowed)
 
 
 def _sent(body: bytes) -> Any:

@@ -18,7 +18,7 @@ from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner import domain
 from services.runner.briefs import Briefs
-from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State
+from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State, Step
 from services.runner.journal import QUEUE, Journal
 from services.runner.lines import Line, Waiting
 from services.runner.links import Hosts, Link
@@ -203,9 +203,9 @@ class Dispatcher:
         if size > _ASKED_BYTES_MAX:
             await self._end(job.job_id, domain.lost("its questions and answers are too large to be told again"))
             return
-        self._hand_over(job, asked)
+        self._hand_over(job, asked, await self._journal.steps(job))
 
-    def _hand_over(self, job: Job, asked: Sequence[Lock] = ()) -> None:
+    def _hand_over(self, job: Job, asked: Sequence[Lock] = (), steps: Sequence[Step] = ()) -> None:
         """Tell the host to run a job whose lease to it is on disk."""
         link = self._hosts.links.get(job.host_id)
         if link is None:  # it ended a moment ago, and has never heard of the job: another may run it
@@ -226,6 +226,8 @@ class Dispatcher:
         try:
             masks.tell(job, run)
             run.asked.extend(_asked(lock, masks.answer(lock.lock_id, lock.result_json, lock.sealed)) for lock in asked)
+            for step in steps:
+                run.steps.add(name=step.name, result_json=masks.result(job.job_id, step), place=step.place)
         except FailedPrecondition as error:  # the key of this mesh is another one now
             lost = End(state=State.FAILED, reason=Reason.ERROR, error=str(error))
             self._tasks.spawn(self._end(job.job_id, lost), f"end-{job.job_id}")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 from mesh.runner.v1 import host_pb2
@@ -12,7 +12,7 @@ from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
-from services.runner.domain import Change, End, Event, Job, Lease, LockState, OpenLock, Reason, State
+from services.runner.domain import Change, End, Job, Lease, LockState, Reason, State
 from services.runner.domain.attempts import Completion
 from services.runner.journal import APPS, QUEUE, Journal, lock_end
 from services.runner.links import Hosts, Link
@@ -57,9 +57,7 @@ class Jobs:
         job_id: str,
         holder: Lease,
         source_seq: int,
-        events: Sequence[Event],
-        outcome: End | None,
-        opening: OpenLock | None = None,
+        said: Report,
     ) -> bool:
         """Keep what a host reports; return False if it does not hold the job.
 
@@ -68,18 +66,19 @@ class Jobs:
         try:
             job = await self._journal.change(
                 job_id,
-                lambda job: self._reported(
-                    job, holder, source_seq, self._journal.masks.report(job, events, outcome, opening)
-                ),
+                lambda job: self._reported(job, holder, source_seq, self._journal.masks.report(job, said)),
             )
         except (domain.Stale, NotFound):
             # A resend of what ended the job is not stale: the host only missed our answer.
             return await self._ended_by(job_id, holder)
-        if job.state == State.STOPPING and outcome is not None:
+        opening = said.opening
+        if job.state == State.STOPPING and said.outcome is not None:
             self._tell_stop(job)  # it was told before its process had taken the job up
         if opening is not None and opening.again and opening.lock_id not in job.pending_locks:
             await self._tell_lock_ends(job)  # it may have ended while the host was told to run the job
-        taken_bytes = sum(len(event.payload) for event in events)
+        if (end := domain.budgets.spent(job, job.stored_bytes)) is not None:
+            await self.give_up(job.job_id, end)
+        taken_bytes = sum(len(event.payload) for event in said.events)
         if await self._shares.is_beyond(job.owner, taken_bytes) and not job.ended:
             await self._cut_off(job)
         return True
@@ -92,8 +91,7 @@ class Jobs:
         self._tell_stop(job)
 
     def _reported(self, job: Job, holder: Lease, source_seq: int, said: Report) -> Change:
-        events, outcome, opening = said
-        return domain.report(job, holder, source_seq, events, outcome, self._now(), opening)
+        return domain.report(job, holder, source_seq, said.events, said.outcome, self._now(), said.opening, said.step)
 
     async def _ended_by(self, job_id: str, holder: Lease) -> bool:
         try:
@@ -187,6 +185,13 @@ class Jobs:
                 await waker.wait(left_s)
                 job = await self._store.get(job_id)
         return job
+
+    async def give_up(self, job_id: str, end: End) -> None:
+        """Begin to stop a job that has come to its limits; nothing happens to one that has ended or is forgotten."""
+        with contextlib.suppress(NotFound):
+            job = await self._journal.insist(job_id, lambda job: domain.give_up(job, end, self._now()))
+            if not job.ended:
+                self._tell_stop(job)
 
     async def complete(self, job_id: str, done: Completion, *, take_over: bool) -> Job:
         """End a job with what somebody outside made of it.  Raises `NotFound` and `FailedPrecondition`."""

@@ -12,7 +12,8 @@ from mesh.runner.v1 import host_pb2
 from meshkit.bus import Bus
 from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, State
+from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, State, Step
+from services.runner.domain.steps import finished
 from services.runner.links import Hosts
 from services.runner.masking import Masks
 from services.runner.ports.store import JobStore
@@ -28,6 +29,8 @@ LOCKS = "locks"
 """Locks have been opened or have ended: their timer and watchers look."""
 RETRIES = "retries"
 """A job was lost and is to be started again: retries look."""
+DEADLINES = "deadlines"
+"""A job has come to be that may not take as long as it likes: whoever keeps the time looks."""
 PAYMENTS = "payments"
 """The payments service must be told something: billing looks."""
 
@@ -56,6 +59,8 @@ class Journal:
         written = await self._store.create(births, request, open_max=open_max, stored_max=stored_max)
         for job, events in written:
             await self._announce(job, events, Change(job=job))
+        if any(job.deadline_at for job, _ in written):
+            await self._bus.publish(DEADLINES)
         return [job for job, _ in written]
 
     async def look(self, job_id: str) -> Job:
@@ -88,6 +93,10 @@ class Journal:
     async def locks(self, job: Job) -> list[Lock]:
         """Return every lock that attempts of a job have opened, oldest first."""
         return await self._store.job_locks(job.job_id) if job.attempt else []
+
+    async def steps(self, job: Job) -> list[Step]:
+        """Return what attempts of a job have finished, in order."""
+        return finished(await self._store.events_of(job.job_id, ("step",))) if job.attempt else []
 
     async def delete(self, job_id: str, at: float) -> None:
         """Forget a job that has ended.  Raises `NotFound`."""

@@ -16,6 +16,7 @@ from mesh.runner.v1 import app_pb2, host_pb2
 
 from meshkit import inputs
 from meshkit.errors import AlreadyExists, Internal, Invalid, MeshError, NotFound
+from services.runner.allowances import Allowance, Wanted, allowed
 from services.runner.apps import Apps
 from services.runner.appstates import App
 from services.runner.births import Births, Order
@@ -97,14 +98,18 @@ class Launches:
                 isolation: Callable[[str], Isolation] = _shared
                 listed: Container[str] = ()
                 given: Callable[[str], Given] = _nothing_secret
+                allowance: Callable[[str], Allowance] = functools.partial(_allowance_of_planned, order)
             else:
                 app, asked = await self._launch_flow(launch)
                 isolation, listed = functools.partial(isolation_of, app), app.flows
                 given = functools.partial(given_to, self._masks, app, sent_in(launch.inputs_json))
+                allowance = functools.partial(allowance_of, app, order)
             if request is not None:
                 request = request.answered(asked[0].job_id.encode())
             try:
-                jobs = await self._births.bear(asked, order, isolation, request, listed=listed, given=given)
+                jobs = await self._births.bear(
+                    asked, order, isolation, request, listed=listed, given=given, allowed=allowance
+                )
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or (known := await self._requests.known(request)) is None:
                     raise Internal("the app used a job id twice") from None
@@ -187,9 +192,19 @@ def _nothing_secret(path: str) -> Given:
     return Given()
 
 
+def _allowance_of_planned(order: Order, path: str) -> Allowance:
+    """Return what a job of an agent or crew may take.  Raises `Invalid` for what the caller wants."""
+    return allowed(None, order.wanted)
+
+
 def _shared(path: str) -> Isolation:
     """Return what separates the jobs of agents and crews: they wait for others most of the time (ADR 6)."""
     return Isolation.SHARED
+
+
+def allowance_of(app: App, order: Order, path: str) -> Allowance:
+    """Return what a job of an app's flow may take.  Raises as `allowed`."""
+    return allowed(app.flows.get(f"/{path.strip('/')}"), order.wanted)
 
 
 def isolation_of(app: App, path: str) -> Isolation:
@@ -212,6 +227,7 @@ def _body(launch: Launch) -> tuple[str, ...]:
         "free": order.free,
         "budget": launch.wish.budget.SerializeToString(deterministic=True).hex(),
         "external": launch.wish.external,
+        **({"wanted": order.wanted.said()} if order.wanted != Wanted() else {}),
         "overrides": launch.wish.overrides.SerializeToString(deterministic=True).hex(),
     }
     return (order.target or launch.flow, launch.inputs_json, json.dumps(said, sort_keys=True))

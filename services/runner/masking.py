@@ -18,11 +18,21 @@ from mesh.runner.v1 import app_pb2, host_pb2
 from meshkit.errors import FailedPrecondition
 from meshkit.hiding import NOTHING, Redactor, fields_of, values_of, without
 from meshkit.secrets import MASK, Secret, Vault
-from services.runner.domain import End, Event, Job, Lock, OpenLock, PlacedApp
+from services.runner.domain import End, Event, Job, Lock, OpenLock, PlacedApp, Step
 
 log = structlog.get_logger()
-Report = tuple[Sequence[Event], End | None, OpenLock | None]
-"""What a host says of a job: events, how it ended, what it asks."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a host says of a job: events, and one thing at most that comes behind them."""
+
+    events: Sequence[Event] = ()
+    outcome: End | None = None
+    opening: OpenLock | None = None
+    step: Step | None = None
+
+
 _CACHE_MAX = 4096
 _ENV = "env_vars"
 _ENV_VALUES_MAX = 200
@@ -123,15 +133,16 @@ class Masks:
         kept: dict[str, Any] = json.loads(self._vault.open(sealed, _place_of_job(job_id)).reveal())
         return kept
 
-    def report(self, job: Job, events: Sequence[Event], outcome: End | None, opening: OpenLock | None) -> Report:
-        """Return what a host reports without the job's secrets."""
+    def report(self, job: Job, said: Report) -> Report:
+        """Return what a host reports without the job's secrets; a step's result is kept beside that as it is."""
         redactor = self.of(job)
         if not redactor:
-            return events, outcome, opening
+            return said
         text = redactor.text
+        outcome, opening, step = said.outcome, said.opening, said.step
         events = [
             Event(kind=event.kind, payload=text(event.payload), time=event.time, detail=text(event.detail))
-            for event in events
+            for event in said.events
         ]
         if outcome is not None:
             outcome = dataclasses.replace(
@@ -147,7 +158,16 @@ class Masks:
                 elements_json=text(opening.elements_json),
                 data_json=text(opening.data_json),
             )
-        return events, outcome, opening
+        if step is not None and (masked := text(step.result_json)) != step.result_json:
+            sealed = self._vault.seal(Secret(step.result_json), _place_of_steps(job.job_id))
+            step = dataclasses.replace(step, result_json=masked, sealed=sealed)
+        return Report(events=events, outcome=outcome, opening=opening, step=step)
+
+    def result(self, job_id: str, step: Step) -> str:
+        """Return what a step has returned.  Raises `FailedPrecondition` if it was sealed with another key."""
+        if not step.sealed:
+            return step.result_json
+        return self._vault.open(step.sealed, _place_of_steps(job_id)).reveal()
 
     # -- answers to locks ----------------------------------------------------------------------------------------
 
@@ -222,6 +242,10 @@ def _place_of_app(expose: str) -> str:
 
 def _place_of_job(job_id: str) -> str:
     return f"jobs/{job_id}#inputs"
+
+
+def _place_of_steps(job_id: str) -> str:
+    return f"jobs/{job_id}#steps"
 
 
 def _place_of_lock(lock_id: str) -> str:

@@ -12,6 +12,7 @@ from meshkit import names
 from meshkit.clock import stamp
 from meshkit.errors import Denied, Invalid
 from meshkit.principal import Principal
+from services.runner.allowances import Wanted
 from services.runner.appstates import App, AppState
 from services.runner.births import Order
 from services.runner.domain import (
@@ -27,10 +28,12 @@ from services.runner.domain import (
     PlacedApp,
     Reason,
     State,
+    Step,
 )
 from services.runner.domain.attempts import Completion
 from services.runner.domain.payments import Asked
 from services.runner.launches import Launch
+from services.runner.masking import Report
 from services.runner.ports.store import JobFilter
 from services.runner.targets import KINDS, Wish
 
@@ -44,6 +47,8 @@ _FROM_REASONS = {number: reason for reason, number in _REASONS.items()}
 _LOCK_STATES = {state: lock_pb2.LockState.Value(f"LOCK_STATE_{state.name}") for state in LockState}
 _ISOLATIONS = {app_pb2.ISOLATION_PROCESS: Isolation.PROCESS, app_pb2.ISOLATION_SHARED: Isolation.SHARED}
 _SANDBOX = "sandbox"
+_STEP_CHARS_MAX = 1000
+_ERROR_TYPES_MAX = 100
 _LABELS_MAX = 64
 _TARGETS_MAX = 100
 _WAITING = (State.PENDING, State.QUEUED, State.RETRYING, State.AWAITING_PAYMENT)
@@ -97,6 +102,7 @@ def job_to_pb(job: Job) -> job_pb2.Job:
         labels=json.loads(job.labels_json) if job.labels_json else None,
         base_url=job.base_url,
         attempts_max=job.attempts_max,
+        deadline_time=stamp(job.deadline_at),
     )
 
 
@@ -151,12 +157,28 @@ def events_to_pb(events: Iterable[Event], *, detail: bool) -> list[job_pb2.Event
     ]
 
 
-def events_from_pb(events: Iterable[job_pb2.Event]) -> list[Event]:
-    """Read what a host reports."""
-    return [Event(kind=event.kind, payload=event.payload, time=event.time, detail=event.detail) for event in events]
+def report_from_pb(report: host_pb2.Report) -> Report:
+    """Read what a host reports of a job."""
+    events = [Event(kind=each.kind, payload=each.payload, time=each.time, detail=each.detail) for each in report.events]
+    return Report(
+        events=events, outcome=_outcome_from_pb(report), opening=_opening_from_pb(report), step=_step_from_pb(report)
+    )
 
 
-def outcome_from_pb(report: host_pb2.Report) -> End | None:
+def _step_from_pb(report: host_pb2.Report) -> Step | None:
+    """Read the step that a report says is finished, if it says so of one; what is no JSON has returned nothing."""
+    if not report.HasField("step"):
+        return None
+    step = report.step
+    try:
+        result = json.loads(step.result_json or "null")
+        result_json = json.dumps(result, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (ValueError, RecursionError):
+        result_json = "null"
+    return Step(name=step.name[:_STEP_CHARS_MAX], result_json=result_json, place=step.place)
+
+
+def _outcome_from_pb(report: host_pb2.Report) -> End | None:
     """Read a report's outcome, if it has one."""
     if not report.HasField("outcome"):
         return None
@@ -167,16 +189,18 @@ def outcome_from_pb(report: host_pb2.Report) -> End | None:
         error=outcome.error,
         detail=outcome.detail,
         result_json=outcome.result_json,
+        error_types=tuple(outcome.error_types)[:_ERROR_TYPES_MAX],
     )
 
 
-def opening_from_pb(report: host_pb2.Report) -> OpenLock | None:
+def _opening_from_pb(report: host_pb2.Report) -> OpenLock | None:
     """Read the lock that a report opens, if it opens one."""
     if not report.HasField("lock"):
         return None
     lock = report.lock
     return OpenLock(
         again=lock.again,
+        park=lock.park,
         lock_id=lock.lock_id,
         title=lock.title,
         elements_json=lock.elements_json or "[]",
@@ -227,12 +251,14 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
         expose = path = ""
     else:
         expose, _, path = names.parse(target, "flows", "target").partition("/")
-        if wrong := [name for name in ("external", "budget", "overrides") if _is_said(request, name)]:
+        if wrong := [name for name in ("external", "overrides") if _is_said(request, name)]:
             raise Invalid(
-                "a flow has no budget, is run by its host, and as it is",
+                "a flow is run by its host, and as it is",
                 {name: ["only for agents and crews"] for name in wrong},
             )
     asked = request.payment
+    # An engine keeps to the budget of its job by itself.
+    budget = job_pb2.Budget() if target.startswith(KINDS) else request.budget
     order = Order(
         owner=caller.user,
         expose=expose,
@@ -252,6 +278,7 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
         may_free=allow_free and caller.operator,
         is_operator=caller.operator,
         is_sandbox=caller.tier == _SANDBOX,
+        wanted=Wanted(retries=request.retries, deadline_s=request.deadline_s, budget=budget),
     )
     given = request.inputs_json or inputs_json(request.inputs)
     return Launch(

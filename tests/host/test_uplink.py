@@ -27,6 +27,9 @@ class Idle:
     def end_lock(self, end: host_pb2.LockEnd) -> None:
         """Hear it."""
 
+    def keep(self, count: int) -> None:
+        """Hear it."""
+
     def cancel(self, grace_s: float) -> None:
         """Hear it."""
 

@@ -9,13 +9,16 @@ from agentmesh import forms
 
 EXPORTS = [
     "HTML",
+    "Budget",
     "Image",
     "InputsError",
     "KodosumiError",
     "Launch",
     "Link",
     "Markdown",
+    "Retries",
     "ServeAPI",
+    "StepsDiffer",
     "Table",
     "Templates",
     "Text",

@@ -3,7 +3,20 @@
 A rule is a pure function from the stored job to a `Change`; nothing here knows transport, storage or the clock.
 """
 
-from services.runner.domain import attempts, conversations, cuts, locks, memories, pages, payments, talk, traces
+from services.runner.domain import (
+    attempts,
+    budgets,
+    conversations,
+    cuts,
+    locks,
+    memories,
+    pages,
+    payments,
+    retrying,
+    steps,
+    talk,
+    traces,
+)
 from services.runner.domain.ends import finish, move
 from services.runner.domain.jobs import (
     SHUT_DOWN,
@@ -13,6 +26,7 @@ from services.runner.domain.jobs import (
     break_off,
     check_lease,
     end,
+    give_up,
     lease,
     lost,
     report,
@@ -41,6 +55,7 @@ from services.runner.domain.records import (
     Role,
     Said,
     State,
+    Step,
     Terms,
 )
 
@@ -70,15 +85,18 @@ __all__ = [
     "Said",
     "Stale",
     "State",
+    "Step",
     "Terms",
     "attempts",
     "born",
     "break_off",
+    "budgets",
     "check_lease",
     "conversations",
     "cuts",
     "end",
     "finish",
+    "give_up",
     "lease",
     "locks",
     "lost",
@@ -87,6 +105,8 @@ __all__ = [
     "pages",
     "payments",
     "report",
+    "retrying",
+    "steps",
     "stop",
     "talk",
     "traces",

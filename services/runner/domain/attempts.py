@@ -1,26 +1,28 @@
-"""The rules by which a job that was lost is started again, and by which somebody outside ends one."""
+"""The rules by which a job that was lost or has failed is started again, and by which somebody outside ends one."""
 
 import dataclasses
 
 from meshkit.errors import FailedPrecondition
-from services.runner.domain import ends
+from services.runner.domain import ends, retrying
 from services.runner.domain.records import HELD, Change, End, Event, Job, LockEnd, LockState, Reason, State
 
-_PAUSE_S = 0.1
-_PAUSE_S_MAX = 10.0
 _EPOCHS_MAX = 40
-"""A host that is lost with a job before it has begun counts no attempt; so often it may happen."""
+"""A host that is lost with a job before it has begun counts no attempt; so often it may happen, by leases."""
 
 
 def lose(job: Job, end: End, now: float) -> Change:
-    """Take in that what ran a job is gone: it is started again if it may be, else it ends as `end` says.
+    """Take in that an attempt has failed, or what ran it is gone: it is started again if it may be, else it ends.
+
+    Whether it may be is its policy's to say (`retrying`); how it ends, `end`'s.
 
     Its pending locks are closed (which brings it back to RUNNING); another attempt opens them anew.  Its epoch is over:
     a host that comes back after all is not listened to.
     """
-    if job.attempts_max <= 1 or job.ended or job.state == State.STOPPING or job.state not in HELD:
+    is_over = job.attempts_max <= 1 or job.ended or job.state == State.STOPPING or job.state not in HELD
+    if is_over or not retrying.is_meant(job, end):
         return ends.finish(job, ends.stopped_outcome(job, end), now)
-    if job.attempt >= job.attempts_max or job.epoch >= _EPOCHS_MAX:
+    failures = job.failures + (job.state != State.STARTING)
+    if failures >= job.attempts_max or job.epoch >= _EPOCHS_MAX + 2 * job.attempt:
         error = f"{end.error}; it was started {job.attempt} times"
         return ends.finish(job, dataclasses.replace(end, reason=Reason.RETRIES_EXHAUSTED, error=error), now)
     now = max(now, job.updated_at)
@@ -28,19 +30,23 @@ def lose(job: Job, end: End, now: float) -> Change:
     waiting = dataclasses.replace(
         job,
         state=State.RETRYING,
-        reason=Reason.WORKER_LOST,
+        reason=end.reason,
+        failures=failures,
         host_id="",
         epoch=job.epoch + 1,
         pending_locks=(),
         updated_at=now,
     )
-    said = Event(kind="status", payload=State.RETRYING, time=now, detail=end.error)
-    return Change(job=waiting, events=(said,), ended=closed)
+    said: tuple[Event, ...] = (Event(kind="status", payload=State.RETRYING, time=now, detail=end.error),)
+    if end.reason != Reason.WORKER_LOST:  # that is the mesh's affair, the author's errors are the author's
+        why = f"attempt {failures} of {job.attempts_max} failed, and is made again: {end.error}"
+        said = (Event(kind="stderr", payload=why, time=now, detail=end.detail), *said)
+    return Change(job=waiting, events=said, ended=closed)
 
 
 def due_at(job: Job) -> float:
     """Return when a job that is RETRYING may be started again: later each time."""
-    return job.updated_at + min(_PAUSE_S * 2.0 ** (job.epoch // 2), _PAUSE_S_MAX)
+    return job.updated_at + retrying.pause_s(job)
 
 
 def queue_again(job: Job, now: float) -> Change:

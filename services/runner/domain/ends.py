@@ -12,6 +12,8 @@ STOPPED = {
     Reason.SHUTDOWN: "stopped: its app was shut down",
 }
 """What people are told, by why it was stopped."""
+_FAILURES = frozenset({Reason.TIMEOUT, Reason.BUDGET_EXCEEDED})
+"""Why a job is stopped that has failed then, and was not stopped by anybody."""
 
 
 def move(job: Job, state: State) -> None:
@@ -52,9 +54,9 @@ def finish(job: Job, end: End, now: float) -> Change:
 
 
 def stopped_outcome(job: Job, outcome: End) -> End:
-    """While a job is being stopped every end is CANCELLED, for the reason it was stopped."""
+    """While a job is being stopped every end is for the reason it was stopped: CANCELLED, or FAILED at its limits."""
     if job.state != State.STOPPING:
         return outcome
-    return End(
-        state=State.CANCELLED, reason=job.reason, error=STOPPED.get(job.reason, "stopped"), detail=outcome.detail
-    )
+    state = State.FAILED if job.reason in _FAILURES else State.CANCELLED
+    error = job.error or STOPPED.get(job.reason, "stopped")
+    return End(state=state, reason=job.reason, error=error, detail=outcome.detail)

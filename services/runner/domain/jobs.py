@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.runner.domain import attempts, ends, kinds, locks, memories, talk
+from services.runner.domain import attempts, ends, kinds, locks, memories, steps, talk
 from services.runner.domain.records import (
     HELD,
     Birth,
@@ -22,6 +22,7 @@ from services.runner.domain.records import (
     OpenLock,
     Reason,
     State,
+    Step,
 )
 
 _USAGE = ("input_tokens", "output_tokens", "cost_micros")
@@ -75,12 +76,18 @@ def break_off(job: Job, holder: Lease, end: End, now: float) -> Change:
 
 
 def stop(job: Job, reason: Reason, now: float) -> Change:
-    """Begin to stop a job: one that no host holds ends at once."""
+    """Begin to stop a job for somebody: one that no host holds ends at once."""
+    return give_up(job, End(state=State.CANCELLED, reason=reason, error=ends.STOPPED[reason]), now)
+
+
+def give_up(job: Job, end: End, now: float) -> Change:
+    """Begin to stop a job that shall end as `end` says once nothing of it runs: one that no host holds ends at once."""
     if job.ended or job.state == State.STOPPING:
         return Change(job=job)
     if job.state not in HELD or job.parked:
-        return ends.finish(job, End(state=State.CANCELLED, reason=reason, error=ends.STOPPED[reason]), now)
-    return Change(job=dataclasses.replace(job, state=State.STOPPING, reason=reason, updated_at=now))
+        return ends.finish(job, end, now)
+    stopping = dataclasses.replace(job, state=State.STOPPING, reason=end.reason, error=end.error, updated_at=now)
+    return Change(job=stopping)
 
 
 def report(
@@ -91,8 +98,9 @@ def report(
     outcome: End | None,
     now: float,
     opening: OpenLock | None = None,
+    step: Step | None = None,
 ) -> Change:
-    """Take what a lease's holder says: `events` are numbered from `source_seq`, outcome or lock count as one more.
+    """Take what a lease's holder says: `events` are numbered from `source_seq`, outcome, lock or step as one more.
 
     The first report of a lease says that the job runs, whatever is in it; one with nothing else in it has the outcome
     RUNNING.  What was taken before is dropped, and what a job may not say is refused in words (`kinds`).  Raises
@@ -104,10 +112,12 @@ def report(
     known = job.source_seq - source_seq + 1
     fresh = _in_order(kinds.taken(events[max(known, 0) :]), job.updated_at, now)
     last = source_seq + len(events) - 1
-    if outcome is not None or opening is not None:
+    if outcome is not None or opening is not None or step is not None:
         last += 1
         if job.source_seq >= last:
-            outcome = opening = None
+            outcome = opening = step = None
+    if step is not None:
+        fresh = (*fresh, steps.event(step, fresh[-1].time if fresh else max(now, job.updated_at)))
     outcome = outcome and kinds.taken_outcome(outcome)
     taken = dataclasses.replace(job, source_seq=max(job.source_seq, last), **_measured(job, fresh))
     said = bool(fresh) or outcome is not None or opening is not None
@@ -125,7 +135,7 @@ def report(
         return dataclasses.replace(locks.open_lock(taken, fresh, opening, now), remembered=remembered)
     if outcome is None or outcome.state == State.RUNNING:
         return Change(job=taken, events=fresh, remembered=remembered)
-    if outcome.reason == Reason.WORKER_LOST:
+    if outcome.state == State.FAILED:
         ended = attempts.lose(taken, outcome, now)
     else:
         ended = ends.finish(taken, ends.stopped_outcome(job, outcome), now)

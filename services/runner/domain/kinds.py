@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from services.runner.domain.pages import bytes_of_event, bytes_of_text
 from services.runner.domain.records import End, Event, Reason, State
 
-MESH = frozenset(("status", "inputs", "meta", "lock", "lease", "payment", "error", "final"))
+MESH = frozenset(("status", "inputs", "meta", "lock", "lease", "payment", "step", "error", "final"))
 """What only the mesh writes into a log."""
 _SYNTHETIC = frozenset(("alive", "eof"))
 """What streams say of themselves."""
@@ -20,7 +20,7 @@ _REFUSED = MESH | _SYNTHETIC
 _FLOWS = frozenset(
     (
         *("agent", "upload", "debug", "stdout", "stderr", "action", "result"),
-        *("progress", "usage", "step", "span", "token", "memory"),
+        *("progress", "usage", "span", "token", "memory"),
     )
 )
 """What flows send by the methods of their tracer: most lines, and known at a glance."""

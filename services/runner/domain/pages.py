@@ -15,7 +15,7 @@ def bytes_of_job(job: Job) -> int:
 
 def bytes_of_event(event: Event) -> int:
     """Return how many bytes the texts of an event take."""
-    return bytes_of_text(event.kind) + bytes_of_text(event.payload) + bytes_of_text(event.detail)
+    return bytes_of_text(event.kind) + bytes_of_text(event.payload) + bytes_of_text(event.detail) + len(event.sealed)
 
 
 def bytes_of_lock(lock: Lock) -> int:

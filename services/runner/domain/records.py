@@ -109,10 +109,14 @@ class Event:
     detail: str = ""
     """For operators only."""
     seq: int = 0
+    sealed: bytes = b""
+    """What a step has returned, if some of it is secret: the payload has masks then."""
 
     def numbered(self, seq: int) -> "Event":
         """Return the event with its number (spelt out: `dataclasses.replace` takes three times as long)."""
-        return Event(kind=self.kind, payload=self.payload, time=self.time, detail=self.detail, seq=seq)
+        return Event(
+            kind=self.kind, payload=self.payload, time=self.time, detail=self.detail, seq=seq, sealed=self.sealed
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +160,14 @@ class Job:
     """How often its process was started."""
     attempts_max: int = 1
     """How often it may be started: one that is lost is started again until then."""
+    failures: int = 0
+    """How many attempts were lost or have failed: one that was parked for an answer did neither."""
+    retries_json: str = ""
+    """When it is started again (`Retries`), as JSON; empty: when it is lost, and at the mesh's own pace."""
+    deadline_at: float = 0.0
+    """When it fails unless it has ended."""
+    budget_json: str = ""
+    """What a flow's job may consume (`Budget`), as JSON; empty if that is not limited."""
     concurrency_limit: int = 0
     """How many jobs of its target may run at once; 0 is no limit."""
     source_seq: int = 0
@@ -244,7 +256,21 @@ class OpenLock:
     data_json: str
     timeout_s: float
     again: bool = False
-    """Whether an attempt before this one opened it."""
+    """Whether it was opened before, by this attempt or another."""
+    park: bool = False
+    """Whether the job does nothing else, and need not be kept for that."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step that a job has finished."""
+
+    name: str
+    result_json: str
+    place: int = 0
+    """Counts the steps that its flow takes one after the other; 0 for one that was taken beside others."""
+    sealed: bytes = b""
+    """Its result, if some of it is secret: the one above has masks then."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -349,6 +375,8 @@ class End:
     error: str = ""
     detail: str = ""
     result_json: str = ""
+    error_types: tuple[str, ...] = ()
+    """The classes of the exception, its own first; empty for one that no policy of retries is about."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,24 +3,35 @@
 import json
 from collections.abc import Iterable
 
-from services.runner.domain.records import Event
+from services.runner.domain.pages import bytes_of_text
+from services.runner.domain.records import Event, Step
 
 BYTES_MAX = 6 * 1024 * 1024
-"""Of all results that a host is told: what is behind is done again.  (A message has at most 16 MiB, of which inputs may
-take 4, a definition 3, messages and memories 1 each.)"""
+"""Of all results that a host is told: what is behind is done again.  (A message has at most 16 MiB, of which inputs,
+questions with answers may take 4 each, or a definition 3, messages and memories 1 each.)  A job of ours has no more."""
 
 
-def finished(events: Iterable[Event]) -> list[tuple[str, str]]:
-    """Return name and result (JSON) of the steps that events of kind `step` tell of, in order."""
+def event(step: Step, at: float) -> Event:
+    """Return the line of the log that says that a step is finished."""
+    place = f',"place":{step.place}' if step.place > 0 else ""
+    payload = f'{{"name":{json.dumps(step.name)},"result":{step.result_json}{place}}}'
+    return Event(kind="step", payload=payload, time=at, sealed=step.sealed)
+
+
+def finished(events: Iterable[Event]) -> list[Step]:
+    """Return the steps that events of kind `step` tell of, in order."""
     steps = []
     left = BYTES_MAX
-    for event in events:
+    for told in events:
         try:
-            said = json.loads(event.payload)
-            step = (str(said["name"]), json.dumps(said["result"], ensure_ascii=False))
+            said = json.loads(told.payload)
+            result_json = json.dumps(said["result"], ensure_ascii=False)
+            step = Step(
+                name=str(said["name"]), result_json=result_json, place=int(said.get("place", 0)), sealed=told.sealed
+            )
         except (ValueError, KeyError, TypeError):
             continue
-        left -= len(step[0].encode("utf-8", "replace")) + len(step[1].encode("utf-8", "replace"))
+        left -= bytes_of_text(step.name) + max(bytes_of_text(step.result_json), len(step.sealed))
         if left < 0:
             break
         steps.append(step)

@@ -114,7 +114,10 @@ class JobStore(Protocol):
         """
 
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
-        """Return the events of some kinds, in order: all, or the first that have more than `EVENTS_BYTES_MAX`."""
+        """Return the events of some kinds, in order: all, or the first that have more than `EVENTS_BYTES_MAX`.
+
+        These alone have what is sealed of them.
+        """
 
     async def brief(self, job_id: str) -> bytes:
         """Return what an agent's or crew's job runs (`Birth.brief`); empty if it has none."""
@@ -141,6 +144,15 @@ class JobStore(Protocol):
 
     async def retrying_jobs(self) -> list[Job]:
         """Return every job that waits for another attempt, oldest first."""
+
+    async def late_jobs(self, before: float, limit: int) -> list[str]:
+        """Return the ids of up to `limit` jobs whose deadline is before a moment, the first first.
+
+        Not of those that have ended or are being stopped.
+        """
+
+    async def next_deadline(self) -> float | None:
+        """Return the first deadline of a job that `late_jobs` would name, or `None` if there is none."""
 
     async def open_jobs(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""

@@ -19,7 +19,7 @@ from services.runner.hostbadges import HostBadges, Renew
 from services.runner.jobs import Jobs
 from services.runner.links import Hosts, Link
 from services.runner.pace import Pace
-from services.runner.wire import events_from_pb, opening_from_pb, outcome_from_pb
+from services.runner.wire import report_from_pb
 
 log = structlog.get_logger()
 _HELLO_S = 10.0
@@ -187,16 +187,9 @@ class _Stream:
             return
         job_id, holder = report.job.removeprefix("jobs/"), Lease(self._link.host_id, report.epoch)
         owner = self._link.slots.owner_of(job_id)
-        events = events_from_pb(report.events)
+        said = report_from_pb(report)
         try:
-            kept = await self._jobs.report(
-                job_id,
-                holder,
-                report.source_seq,
-                events,
-                outcome_from_pb(report),
-                opening_from_pb(report),
-            )
+            kept = await self._jobs.report(job_id, holder, report.source_seq, said)
         except domain.Gap:
             if self.failed.done():  # it came behind one that could not be kept: both come again
                 return
@@ -209,10 +202,10 @@ class _Stream:
             if not self.failed.done():
                 self.failed.set_result(None)
             return
-        one_more = report.HasField("outcome") or report.HasField("lock")
+        one_more = report.HasField("outcome") or report.HasField("lock") or report.HasField("step")
         last = report.source_seq + len(report.events) - 1 + one_more
         ack = host_pb2.Ack(job=report.job, source_seq=last, stale=not kept)
-        delay_s = self._pace.delay_s(owner, events) if kept else 0.0
+        delay_s = self._pace.delay_s(owner, said.events) if kept else 0.0
         if delay_s:  # whoever hears it, and on whatever stream: it is true
             message = host_pb2.RunnerMessage(ack=ack)
             asyncio.get_running_loop().call_later(delay_s, self._link.post, message)

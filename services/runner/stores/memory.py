@@ -153,6 +153,22 @@ class MemoryStore:
         shown = (cuts.cut(job, text_bytes_max) if text_bytes_max else job for job in found[:limit])
         return list(paging.until_full(shown, pages.bytes_of_job))
 
+    async def late_jobs(self, before: float, limit: int) -> list[str]:
+        """As `JobStore.late_jobs`."""
+        return [job_id for at, job_id in self._deadlines() if at <= before][:limit]
+
+    async def next_deadline(self) -> float | None:
+        """As `JobStore.next_deadline`."""
+        return min((at for at, _ in self._deadlines()), default=None)
+
+    def _deadlines(self) -> list[tuple[float, str]]:
+        jobs = self._jobs.values()
+        return sorted(
+            (job.deadline_at, job.job_id)
+            for job in jobs
+            if job.deadline_at and not job.ended and job.state != State.STOPPING
+        )
+
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""
         return [job for _, job in sorted(self._jobs.items()) if not job.ended]

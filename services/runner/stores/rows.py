@@ -24,6 +24,9 @@ _FIXED = {
     "created_at",
     "payment_json",
     "attempts_max",
+    "retries_json",
+    "deadline_at",
+    "budget_json",
     "concurrency_limit",
 }
 _MOVING = [name for name in _FIELDS if name not in _FIXED]

@@ -199,4 +199,14 @@ MIGRATIONS = [
     """
     ALTER TABLE apps ADD COLUMN bounds BLOB NOT NULL DEFAULT x'';
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN retries_json TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET failures = max(attempt - 1, 0) WHERE attempts_max > 1;
+    ALTER TABLE jobs ADD COLUMN deadline_at REAL NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN budget_json TEXT NOT NULL DEFAULT '';
+    CREATE INDEX jobs_late ON jobs (deadline_at)
+      WHERE deadline_at > 0 AND state NOT IN ('succeeded', 'failed', 'cancelled');
+    ALTER TABLE events ADD COLUMN sealed BLOB NOT NULL DEFAULT x'';
+    """,
 ]

@@ -43,6 +43,8 @@ from services.runner.stores.texts import folded
 _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, bounds, host_ids, sealed"
+# As the index `jobs_late` has it, word by word; what is being stopped is told apart behind it.
+_TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
 _CACHE_MAX = 10_000
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -155,13 +157,13 @@ class SqliteStore:
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
         """As `JobStore.events_of`."""
         statement = (
-            "SELECT seq, kind, time, payload, detail FROM events "
+            "SELECT seq, kind, time, payload, detail, sealed FROM events "
             f"WHERE job_id = ? AND kind IN ({', '.join('?' * len(kinds))}) ORDER BY seq"
         )
 
         def work(connection: sqlite3.Connection) -> list[Event]:
             rows = connection.execute(statement, (job_id, *kinds))
-            found = (Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows)
+            found = (Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4], sealed=r[5]) for r in rows)
             return list(paging.until_full(found, pages.bytes_of_event, EVENTS_BYTES_MAX))
 
         return await self._database.query(work)
@@ -205,6 +207,18 @@ class SqliteStore:
         """As `JobStore.retrying_jobs`."""
         statement = f"{SELECT} INDEXED BY jobs_retrying WHERE state = 'retrying' ORDER BY job_id"
         return await self._database.read(lambda connection: [job_of(row) for row in connection.execute(statement)])
+
+    async def late_jobs(self, before: float, limit: int) -> list[str]:
+        """As `JobStore.late_jobs`."""
+        statement = f"SELECT job_id FROM jobs WHERE {_TIMED} AND deadline_at <= ? ORDER BY deadline_at, job_id LIMIT ?"
+        rows = await self._database.read(lambda connection: connection.execute(statement, (before, limit)).fetchall())
+        return [row[0] for row in rows]
+
+    async def next_deadline(self) -> float | None:
+        """As `JobStore.next_deadline`."""
+        statement = f"SELECT min(deadline_at) FROM jobs WHERE {_TIMED}"
+        row = await self._database.read(lambda connection: connection.execute(statement).fetchone())
+        return None if row[0] is None else float(row[0])
 
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""
@@ -413,6 +427,6 @@ def _apply(connection: sqlite3.Connection, before: Job, change: Change) -> Writt
 
 def _append(connection: sqlite3.Connection, job_id: str, numbered: Sequence[Event]) -> None:
     connection.executemany(
-        "INSERT INTO events (job_id, seq, kind, time, payload, detail) VALUES (?, ?, ?, ?, ?, ?)",
-        [(job_id, event.seq, event.kind, event.time, event.payload, event.detail) for event in numbered],
+        "INSERT INTO events (job_id, seq, kind, time, payload, detail, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(job_id, event.seq, event.kind, event.time, event.payload, event.detail, event.sealed) for event in numbered],
     )

@@ -54,7 +54,7 @@ def test_a_lost_job_runs_again_with_the_next_lease() -> None:
 
 def test_the_last_attempt_ends_the_job() -> None:
     """There is no fourth of three."""
-    end = attempts.lose(dataclasses.replace(JOB, attempt=3), LOST, 3.0).job
+    end = attempts.lose(dataclasses.replace(JOB, attempt=3, failures=2), LOST, 3.0).job
 
     assert (State.FAILED, Reason.RETRIES_EXHAUSTED) == (end.state, end.reason)
 

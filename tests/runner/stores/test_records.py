@@ -247,6 +247,33 @@ async def test_jobs_that_wait_for_another_attempt(store: Store) -> None:
     assert [1, 3] == [int(one.job_id, 16) for one in await store.retrying_jobs()]
 
 
+async def test_jobs_are_found_at_their_deadlines(store: Store) -> None:
+    """The first first; not those that have ended, are being stopped, or may take as long as they like."""
+    born = {1: (9.0, State.RUNNING), 2: (5.0, State.QUEUED), 3: (1.0, State.STOPPING), 4: (2.0, State.FAILED)}
+    for number, (at, state) in born.items():
+        await store.create([Birth(job=job(number, state=state, deadline_at=at))], None)
+    await store.create([Birth(job=job(5))], None)
+
+    assert [2] == [int(job_id, 16) for job_id in await store.late_jobs(8.0, 10)]
+    assert [2, 1] == [int(job_id, 16) for job_id in await store.late_jobs(9.0, 10)]
+    assert [2] == [int(job_id, 16) for job_id in await store.late_jobs(9.0, 1)]
+    assert 5.0 == await store.next_deadline()
+    await store.delete(job(2).job_id, 1.0)
+    await store.delete(job(1).job_id, 1.0)
+    assert await store.next_deadline() is None
+
+
+async def test_what_is_sealed_of_a_step_is_kept_beside_it(store: Store) -> None:
+    """Only whoever asks for events of a kind gets it."""
+    await store.create([Birth(job=job(1))], None)
+    step = Event(kind="step", payload="masked", time=2.0, sealed=b"whole")
+    await store.update(job(1).job_id, lambda job: Change(job=job, events=(step,)))
+
+    (found,) = await store.events_of(job(1).job_id, ("step",))
+
+    assert (b"whole", "masked") == (found.sealed, found.payload)
+
+
 async def test_what_is_large_comes_in_shorter_pages(store: Store) -> None:
     """A store reads no more than fits on a page, and one more that says that there is more: locks, messages, memory."""
     third = "é" * (paging.PAGE_BYTES_MAX // 6)
@@ -349,7 +376,8 @@ async def test_what_was_kept_before_it_was_counted_is_counted(tmp_path: pathlib.
         old.executescript(script)
     old.execute(f"PRAGMA user_version={number}")
     born = dataclasses.replace(job(1), inputs_json="é" * 50)
-    names = [field.name for field in dataclasses.fields(Job) if field.name not in ("stored_bytes", "sealed")]
+    columns = {row[1] for row in old.execute("PRAGMA table_info(jobs)")}
+    names = [field.name for field in dataclasses.fields(Job) if field.name in columns]
     values = [" ".join(value) if isinstance(value := getattr(born, name), tuple) else value for name in names]
     old.execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
     old.execute("INSERT INTO events VALUES (?, 1, 'debug', 1.0, 'ü', 'd')", (born.job_id,))

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from mesh.runner.v1 import job_pb2 as _job_pb2
 from mesh.runner.v1 import payment_terms_pb2 as _payment_terms_pb2
 import builtins as _builtins
 import sys
@@ -125,6 +126,9 @@ class FlowInfo(_message.Message):
     INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     ENTRY_POINT_FIELD_NUMBER: _builtins.int
     ISOLATION_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    DEADLINE_S_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Path within the app: `/` or `/async`."""
     method: _builtins.str
@@ -151,9 +155,19 @@ class FlowInfo(_message.Message):
     """`module:function` of a job; empty unless the launcher is SCHEMA."""
     isolation: Global___Isolation.ValueType
     """As its author declared it."""
+    deadline_s: _builtins.float
+    """How long a job may take in all, in seconds; 0 is no limit."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Sorted."""
+
+    @_builtins.property
+    def retries(self) -> _job_pb2.RetryPolicy:
+        """When its jobs are started again; absent: never."""
+
+    @_builtins.property
+    def budget(self) -> _job_pb2.Budget:
+        """What a job may consume."""
 
     def __init__(
         self,
@@ -172,10 +186,13 @@ class FlowInfo(_message.Message):
         input_schema_json: _builtins.str = ...,
         entry_point: _builtins.str = ...,
         isolation: Global___Isolation.ValueType = ...,
+        retries: _job_pb2.RetryPolicy | None = ...,
+        deadline_s: _builtins.float = ...,
+        budget: _job_pb2.Budget | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "organization", b"organization", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_organization", b"_organization", "_version", b"_version", "author", b"author", "budget", b"budget", "deprecated", b"deprecated", "organization", b"organization", "retries", b"retries", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_organization", b"_organization", "_version", b"_version", "author", b"author", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "entry_point", b"entry_point", "input_schema_json", b"input_schema_json", "isolation", b"isolation", "launcher", b"launcher", "method", b"method", "organization", b"organization", "path", b"path", "summary", b"summary", "tags", b"tags", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_author", b"_author", "_deprecated", b"_deprecated", "_organization", b"_organization", "_version", b"_version", "author", b"author", "budget", b"budget", "deadline_s", b"deadline_s", "deprecated", b"deprecated", "description", b"description", "elements_json", b"elements_json", "entry_point", b"entry_point", "input_schema_json", b"input_schema_json", "isolation", b"isolation", "launcher", b"launcher", "method", b"method", "organization", b"organization", "path", b"path", "retries", b"retries", "summary", b"summary", "tags", b"tags", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__author: _TypeAlias = _typing.Literal["author"]  # noqa: Y015
     _WhichOneofArgType__author: _TypeAlias = _typing.Literal["_author", b"_author"]  # noqa: Y015

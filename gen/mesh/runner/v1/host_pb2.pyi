@@ -228,6 +228,7 @@ class Report(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     LOCK_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """`jobs/{id}`."""
     epoch: _builtins.int
@@ -246,6 +247,10 @@ class Report(_message.Message):
     def lock(self) -> Global___OpenLock:
         """A lock that the job opened after `events`; it counts as one more."""
 
+    @_builtins.property
+    def step(self) -> Global___StepResult:
+        """A step that the job has finished after `events`; it counts as one more.  The job goes on when this is acknowledged."""
+
     def __init__(
         self,
         *,
@@ -255,10 +260,11 @@ class Report(_message.Message):
         events: _abc.Iterable[_job_pb2.Event] | None = ...,
         outcome: Global___Outcome | None = ...,
         lock: Global___OpenLock | None = ...,
+        step: Global___StepResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lock", b"lock", "outcome", b"outcome", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "events", b"events", "job", b"job", "lock", b"lock", "outcome", b"outcome", "source_seq", b"source_seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "events", b"events", "job", b"job", "lock", b"lock", "outcome", b"outcome", "source_seq", b"source_seq", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +282,7 @@ class OpenLock(_message.Message):
     DATA_JSON_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
     AGAIN_FIELD_NUMBER: _builtins.int
+    PARK_FIELD_NUMBER: _builtins.int
     lock_id: _builtins.str
     """A UUID that the job chose."""
     title: _builtins.str
@@ -287,7 +294,11 @@ class OpenLock(_message.Message):
     timeout_s: _builtins.float
     """How long an answer may take, in seconds; 0 takes the runner's default."""
     again: _builtins.bool
-    """An attempt before this one opened it: the job waits on it again."""
+    """It was opened before, by this attempt or another: the job waits on it (again)."""
+    park: _builtins.bool
+    """The job does nothing but wait for this lock and others that it has open: it need not be kept.  It is ended, and the
+    answer starts another attempt of it.
+    """
     def __init__(
         self,
         *,
@@ -297,10 +308,11 @@ class OpenLock(_message.Message):
         data_json: _builtins.str = ...,
         timeout_s: _builtins.float = ...,
         again: _builtins.bool = ...,
+        park: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "data_json", b"data_json", "elements_json", b"elements_json", "lock_id", b"lock_id", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "data_json", b"data_json", "elements_json", b"elements_json", "lock_id", b"lock_id", "park", b"park", "timeout_s", b"timeout_s", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -317,6 +329,7 @@ class Outcome(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     RESULT_JSON_FIELD_NUMBER: _builtins.int
+    ERROR_TYPES_FIELD_NUMBER: _builtins.int
     state: _job_pb2.JobState.ValueType
     """SUCCEEDED, FAILED or CANCELLED; RUNNING in a first report with nothing else to say."""
     reason: _job_pb2.JobReason.ValueType
@@ -327,6 +340,10 @@ class Outcome(_message.Message):
     """The traceback, for operators."""
     result_json: _builtins.str
     """What the flow returned, as typed JSON."""
+    @_builtins.property
+    def error_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the classes of the exception, its own first: what a policy of retries names.  Empty if none applies."""
+
     def __init__(
         self,
         *,
@@ -335,10 +352,11 @@ class Outcome(_message.Message):
         error: _builtins.str = ...,
         detail: _builtins.str = ...,
         result_json: _builtins.str = ...,
+        error_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "error", b"error", "reason", b"reason", "result_json", b"result_json", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "error", b"error", "error_types", b"error_types", "reason", b"reason", "result_json", b"result_json", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -616,6 +634,8 @@ class RunnerMessage(_message.Message):
     CHECK_LOCK_FIELD_NUMBER: _builtins.int
     CALL_PART_FIELD_NUMBER: _builtins.int
     RENEWAL_FIELD_NUMBER: _builtins.int
+    PAUSE_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers the Hello."""
@@ -660,6 +680,14 @@ class RunnerMessage(_message.Message):
     def renewal(self) -> Global___Renewal:
         """Dial with another badge from now on."""
 
+    @_builtins.property
+    def pause(self) -> Global___Pause:
+        """Halt a job."""
+
+    @_builtins.property
+    def resume(self) -> Global___Resume:
+        """Let a job go on that was halted."""
+
     def __init__(
         self,
         *,
@@ -674,12 +702,14 @@ class RunnerMessage(_message.Message):
         check_lock: Global___CheckLock | None = ...,
         call_part: Global___CallPart | None = ...,
         renewal: Global___Renewal | None = ...,
+        pause: Global___Pause | None = ...,
+        resume: Global___Resume | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "renewal", b"renewal", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "pause", b"pause", "renewal", b"renewal", "resume", b"resume", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "renewal", b"renewal", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "pause", b"pause", "renewal", b"renewal", "resume", b"resume", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part", "renewal"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part", "renewal", "pause", "resume"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -905,19 +935,25 @@ class StepResult(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     RESULT_JSON_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As the flow calls it; of several steps of one name the first comes first."""
     result_json: _builtins.str
     """As JSON."""
+    place: _builtins.int
+    """Counts, from 1, the steps that the flow takes one after the other: in another attempt the same place has the same
+    name.  0 for a step that was taken beside others.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         result_json: _builtins.str = ...,
+        place: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "result_json", b"result_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "place", b"place", "result_json", b"result_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -980,6 +1016,58 @@ class Cancel(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Cancel: _TypeAlias = Cancel  # noqa: Y015
+
+@_typing.final
+class Pause(_message.Message):
+    """A job to halt.  May be sent again after a reconnect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    job: _builtins.str
+    """`jobs/{id}`."""
+    epoch: _builtins.int
+    """Of the lease."""
+    def __init__(
+        self,
+        *,
+        job: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pause: _TypeAlias = Pause  # noqa: Y015
+
+@_typing.final
+class Resume(_message.Message):
+    """A job to let go on.  May be sent again after a reconnect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    job: _builtins.str
+    """`jobs/{id}`."""
+    epoch: _builtins.int
+    """Of the lease."""
+    def __init__(
+        self,
+        *,
+        job: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resume: _TypeAlias = Resume  # noqa: Y015
 
 @_typing.final
 class Call(_message.Message):

@@ -199,6 +199,8 @@ class Budget(_message.Message):
     COST_MICROS_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    CPU_SECONDS_FIELD_NUMBER: _builtins.int
+    LOG_BYTES_FIELD_NUMBER: _builtins.int
     tokens: _builtins.int
     """Tokens that models read and write."""
     cost_micros: _builtins.int
@@ -206,7 +208,11 @@ class Budget(_message.Message):
     seconds: _builtins.float
     """Seconds of one attempt."""
     steps: _builtins.int
-    """Calls of models and tools."""
+    """Calls of models and tools.  Of an agent or crew."""
+    cpu_seconds: _builtins.float
+    """Seconds of a processor, of a job that has a process of its own, with all that it has started."""
+    log_bytes: _builtins.int
+    """Bytes of its log, as they are stored."""
     def __init__(
         self,
         *,
@@ -214,14 +220,58 @@ class Budget(_message.Message):
         cost_micros: _builtins.int = ...,
         seconds: _builtins.float = ...,
         steps: _builtins.int = ...,
+        cpu_seconds: _builtins.float = ...,
+        log_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "seconds", b"seconds", "steps", b"steps", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "cpu_seconds", b"cpu_seconds", "log_bytes", b"log_bytes", "seconds", b"seconds", "steps", b"steps", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Budget: _TypeAlias = Budget  # noqa: Y015
+
+@_typing.final
+class RetryPolicy(_message.Message):
+    """When a job that was lost or has failed is started again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    PAUSE_S_FIELD_NUMBER: _builtins.int
+    PAUSE_S_MAX_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    ON_FIELD_NUMBER: _builtins.int
+    attempts: _builtins.int
+    """How often it may be started in all, 1 to 100; 0: as its flow says, and then once."""
+    pause_s: _builtins.float
+    """The pause ahead of the second attempt, in seconds, doubled ahead of each one after; 0 takes 0.1."""
+    pause_s_max: _builtins.float
+    """The longest pause; 0 takes 10, or `pause_s` if that is longer."""
+    jitter: _builtins.float
+    """By which part of itself a pause may be shorter or longer, 0 to 1, so that jobs do not all come back at once."""
+    @_builtins.property
+    def on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of exception classes after which it is started again, those they are derived from included, and `WorkerLost`
+        for a host or process that is gone.  Empty: after any.
+        """
+
+    def __init__(
+        self,
+        *,
+        attempts: _builtins.int = ...,
+        pause_s: _builtins.float = ...,
+        pause_s_max: _builtins.float = ...,
+        jitter: _builtins.float = ...,
+        on: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "jitter", b"jitter", "on", b"on", "pause_s", b"pause_s", "pause_s_max", b"pause_s_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
@@ -301,6 +351,7 @@ class Job(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     BASE_URL_FIELD_NUMBER: _builtins.int
     ATTEMPTS_MAX_FIELD_NUMBER: _builtins.int
+    DEADLINE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`jobs/{id}`; the id is 24 hex digits that sort by creation."""
     flow: _builtins.str
@@ -371,6 +422,10 @@ class Job(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What its caller wrote on it, to find it again."""
 
+    @_builtins.property
+    def deadline_time(self) -> _timestamp_pb2.Timestamp:
+        """When it fails as TIMEOUT unless it has ended; absent if it may take as long as it likes."""
+
     def __init__(
         self,
         *,
@@ -400,10 +455,11 @@ class Job(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         base_url: _builtins.str = ...,
         attempts_max: _builtins.int = ...,
+        deadline_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "finish_time", b"finish_time", "progress", b"progress", "start_time", b"start_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline_time", b"deadline_time", "finish_time", b"finish_time", "progress", b"progress", "start_time", b"start_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts_max", b"attempts_max", "base_url", b"base_url", "conversation", b"conversation", "create_time", b"create_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "labels", b"labels", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "payment", b"payment", "progress", b"progress", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "target", b"target", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempts_max", b"attempts_max", "base_url", b"base_url", "conversation", b"conversation", "create_time", b"create_time", "deadline_time", b"deadline_time", "entry_point", b"entry_point", "error", b"error", "extra_json", b"extra_json", "finish_time", b"finish_time", "flow", b"flow", "inputs_json", b"inputs_json", "labels", b"labels", "last_seq", b"last_seq", "locks", b"locks", "meta_json", b"meta_json", "name", b"name", "owner", b"owner", "payment", b"payment", "progress", b"progress", "reason", b"reason", "result_json", b"result_json", "start_time", b"start_time", "state", b"state", "target", b"target", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -494,6 +550,8 @@ class CreateJobRequest(_message.Message):
     BUDGET_FIELD_NUMBER: _builtins.int
     EXTERNAL_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    DEADLINE_S_FIELD_NUMBER: _builtins.int
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def flow(self) -> _builtins.str:
@@ -524,6 +582,8 @@ class CreateJobRequest(_message.Message):
     """
     external: _builtins.bool
     """Of an agent or crew: nobody of this mesh runs the job.  It stays PENDING until somebody calls CompleteJob."""
+    deadline_s: _builtins.float
+    """How long it may take in all, in seconds from now on; what it waits for counts as well.  0: as its flow has it."""
     @_builtins.property
     def inputs(self) -> _struct_pb2.Struct:
         """Values by the names of the form's elements; what is missing takes the form's default."""
@@ -544,6 +604,10 @@ class CreateJobRequest(_message.Message):
     def overrides(self) -> Global___Overrides:
         """Of an agent: what is different for this job from what the agent is."""
 
+    @_builtins.property
+    def retries(self) -> Global___RetryPolicy:
+        """When it is started again; what is absent or 0 is as its flow has it."""
+
     def __init__(
         self,
         *,
@@ -561,10 +625,12 @@ class CreateJobRequest(_message.Message):
         budget: Global___Budget | None = ...,
         external: _builtins.bool = ...,
         overrides: Global___Overrides | None = ...,
+        retries: Global___RetryPolicy | None = ...,
+        deadline_s: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "inputs", b"inputs", "overrides", b"overrides", "payment", b"payment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "inputs", b"inputs", "overrides", b"overrides", "payment", b"payment", "retries", b"retries"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "external", b"external", "extra_json", b"extra_json", "flow", b"flow", "free", b"free", "inputs", b"inputs", "inputs_json", b"inputs_json", "labels", b"labels", "overrides", b"overrides", "payment", b"payment", "request_id", b"request_id", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "deadline_s", b"deadline_s", "external", b"external", "extra_json", b"extra_json", "flow", b"flow", "free", b"free", "inputs", b"inputs", "inputs_json", b"inputs_json", "labels", b"labels", "overrides", b"overrides", "payment", b"payment", "request_id", b"request_id", "retries", b"retries", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,52 @@
+"""The steps of a job on their way into its log, in the order in which they are finished.
+
+The runner acknowledges them in that order, so a count is all that comes back.
+"""
+
+import collections
+import concurrent.futures
+import threading
+from collections.abc import Callable
+
+from mesh.runner.v1 import host_pb2
+
+from agentmesh.host import limits
+
+
+class Recording:
+    """Steps of one job that are not known to be on disk."""
+
+    def __init__(self, send: Callable[[bytes], None], listen: Callable[[], None] = lambda: None) -> None:
+        """`send` takes an encoded `StepResult` to the host; `listen` sees to it that `kept` is called."""
+        self._send = send
+        self._listen = listen
+        self._waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()
+        self._lock = threading.Lock()
+
+    def record(self, name: str, result_json: str, place: int) -> "concurrent.futures.Future[None]":
+        """Send a step; the future is done once it is on disk.  Raises `ValueError` for one that is too large."""
+        limits.check(result_json, f"the result of step {name!r}")
+        step = host_pb2.StepResult(
+            name=limits.encodable(name), result_json=limits.encodable(result_json), place=place
+        ).SerializeToString()
+        self._listen()
+        future: concurrent.futures.Future[None] = concurrent.futures.Future()
+        with self._lock:
+            self._waiting.append(future)
+            self._send(step)
+        return future
+
+    def kept(self, count: int) -> None:
+        """Hear that so many more are on disk."""
+        with self._lock:
+            done = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+        for future in done:
+            if future.set_running_or_notify_cancel():  # else nobody waits any more
+                future.set_result(None)
+
+    def abandon(self) -> None:
+        """Let nobody wait any more: the job is to stop, and a thread that waits would not hear of it."""
+        with self._lock:
+            waiting = list(self._waiting)
+        for future in waiting:
+            future.cancel()
