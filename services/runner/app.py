@@ -14,6 +14,7 @@ from mesh.runner.v1 import (
     job_pb2_grpc,
     lock_pb2_grpc,
     memory_pb2_grpc,
+    schedule_pb2_grpc,
     trace_pb2_grpc,
 )
 
@@ -33,6 +34,7 @@ from services.runner.calls import Calls
 from services.runner.config import Config
 from services.runner.deadlines import Deadlines
 from services.runner.dispatcher import Dispatcher
+from services.runner.firings import Firings
 from services.runner.hostbadges import HostBadges
 from services.runner.hosting import Hosting, Terms
 from services.runner.jobs import Jobs
@@ -43,18 +45,21 @@ from services.runner.locks import Locks
 from services.runner.masking import Masks, sealing
 from services.runner.pace import Pace
 from services.runner.peers.definitions import RegistryDefinitions
+from services.runner.peers.owners import AuthOwners
 from services.runner.peers.registry import RegistryCatalogue
 from services.runner.placements.local import LocalPlacement, own_nursery
 from services.runner.ports.catalogue import Catalogue
 from services.runner.ports.definitions import Definitions
 from services.runner.requests import Requests
 from services.runner.retries import Retries
+from services.runner.schedules import Schedules
 from services.runner.servicers.apps import AppServicer
 from services.runner.servicers.conversations import ConversationServicer
 from services.runner.servicers.hosts import HostServicer
 from services.runner.servicers.jobs import JobServicer
 from services.runner.servicers.locks import LockServicer
 from services.runner.servicers.memories import MemoryServicer
+from services.runner.servicers.schedules import ScheduleServicer
 from services.runner.servicers.traces import TraceServicer
 from services.runner.shares import Shares
 from services.runner.slots import Capacity
@@ -73,6 +78,7 @@ SERVICES = (
     "mesh.runner.v1.LockService",
     "mesh.runner.v1.ConversationService",
     "mesh.runner.v1.MemoryService",
+    "mesh.runner.v1.ScheduleService",
     "mesh.runner.v1.TraceService",
 )
 
@@ -131,6 +137,15 @@ async def running(
         launches = Launches(store, apps, births, targets, requests, **patience, masks=masks, now=now)
         calls = Calls(apps, births, requests, tasks, **patience, masks=masks)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
+        owners = AuthOwners(await stack.enter_async_context(client.connect(config.peer("auth"), who)))
+        revocations = auth.verifier.revocations
+        firings = Firings(
+            store.schedules, store, launches, jobs, owners, requests, masks, revocations, bus, tasks, now=now
+        )
+        count_max = config.schedules_per_owner
+        schedules = Schedules(
+            store.schedules, launches, owners, requests, shares, masks, bus, count_max=count_max, now=now
+        )
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
         hosted = HostServicer(
             jobs, hosts, badges, Pace(config.events_per_owner), heartbeat_s=config.heartbeat_s, stopping=stopping
@@ -141,6 +156,8 @@ async def running(
             lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, tasks), server)
             app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls, tasks), server)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
+            scheduled = ScheduleServicer(store.schedules, schedules, firings, tasks, now)
+            schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(scheduled, server)
             _register_records(server, store, requests, shares, now)
 
         door = await stack.enter_async_context(_door(config, hosted, auth))
@@ -156,6 +173,7 @@ async def running(
             "leases": apps.expire_leases(),
             "deadlines": lasting(Deadlines(store, jobs, bus, now).run),
             "locks": _expire(locks, apps),
+            "schedules": lasting(firings.run),
         }
         for name, work in works.items():
             await stack.enter_async_context(background(work, name, stopping))

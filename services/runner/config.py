@@ -61,3 +61,6 @@ class Config(Settings):
 
     app_patience_s: float = 5.0
     """How long a launch waits for an app that is being restarted."""
+
+    schedules_per_owner: int = pydantic.Field(default=200, ge=0)
+    """Schedules that one owner may have; more are refused.  0 takes any number."""

@@ -116,6 +116,19 @@ class Launches:
                 return await self._store.get(known.decode())
         return jobs[0]
 
+    async def check(self, launch: Launch) -> Given:
+        """Check what `create` would, and start nothing; return what is secret in the inputs.
+
+        A form handler is asked: what it does beside checking, it does.  Raises as `create`.
+        """
+        if len(launch.inputs_json.encode()) > INPUTS_BYTES_MAX:
+            raise Invalid("the inputs are larger than 4 MiB", {"inputs": ["must be at most 4 MiB"]})
+        if launch.order.target.startswith(KINDS):
+            await self._targets.plan(launch.order, launch.wish, _decode(launch.inputs_json))
+            return Given()
+        app, _ = await self._launch_flow(launch)
+        return given_to(self._masks, app, sent_in(launch.inputs_json), launch.path)
+
     async def _launch_flow(self, launch: Launch) -> tuple[App, Sequence[host_pb2.Launch]]:
         """Return the app of a flow, and the jobs that it wants to start for checked inputs."""
         await self._births.offer(launch.flow)

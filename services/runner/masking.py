@@ -169,6 +169,21 @@ class Masks:
             return step.result_json
         return self._vault.open(step.sealed, _place_of_steps(job_id)).reveal()
 
+    # -- schedules -----------------------------------------------------------------------------------------------
+
+    def scheduled(self, schedule_id: str, inputs_json: str, given: Given) -> tuple[str, bytes]:
+        """Return the inputs of a schedule as they are shown, and as they are sealed if some of them are secret."""
+        masked = json.dumps(
+            without(json.loads(inputs_json), given.fields, given.redactor), ensure_ascii=False, separators=(",", ":")
+        )
+        if not given.fields or masked == inputs_json:
+            return inputs_json, b""
+        return masked, self._vault.seal(Secret(inputs_json), _place_of_schedule(schedule_id))
+
+    def unscheduled(self, schedule_id: str, inputs_json: str, sealed: bytes) -> str:
+        """Return the inputs of a schedule.  Raises `FailedPrecondition` if they were sealed with another key."""
+        return self._vault.open(sealed, _place_of_schedule(schedule_id)).reveal() if sealed else inputs_json
+
     # -- answers to locks ----------------------------------------------------------------------------------------
 
     def answered(self, job: Job, lock: Lock, sent: Any, result_json: str) -> tuple[Job, str, bytes]:
@@ -250,3 +265,7 @@ def _place_of_steps(job_id: str) -> str:
 
 def _place_of_lock(lock_id: str) -> str:
     return f"locks/{lock_id}#result"
+
+
+def _place_of_schedule(schedule_id: str) -> str:
+    return f"schedules/{schedule_id}#inputs"

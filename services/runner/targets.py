@@ -6,11 +6,13 @@ jobs that were born before.
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 from mesh.registry.v1 import agent_pb2, definition_pb2, tool_pb2
 from mesh.runner.v1 import host_pb2, job_pb2
 
+from meshkit import names
 from meshkit.errors import FailedPrecondition, Invalid
 from meshkit.principal import check_owner
 from services.runner.births import Order, Plan
@@ -30,6 +32,7 @@ BRIEF_BYTES_MAX = 3 * 1024 * 1024
 """Of a definition, with all that belongs to it."""
 _OFFLINE = "offline"
 """The provider that is none (`agentmesh.engine.offline`)."""
+_TARGET = re.compile(r"(agents|crews)/[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,20 @@ class Wish:
     budget: job_pb2.Budget = dataclasses.field(default_factory=job_pb2.Budget)
     external: bool = False
     overrides: job_pb2.Overrides = dataclasses.field(default_factory=job_pb2.Overrides)
+
+
+def place_of(target: str) -> tuple[str, str]:
+    """Return the expose and the path within its app (`/` or `/async`) of a flow; of an agent or crew, nothing and `/`.
+
+    Raises `Invalid`, naming the field, for what is no name of a target.
+    """
+    if target.startswith(KINDS):
+        if not _TARGET.fullmatch(target):
+            remedy = "must look like agents/{id or slug} or crews/{id}"
+            raise Invalid("target is no name of an agent or a crew", {"target": [remedy]})
+        return "", "/"
+    expose, _, path = names.parse(target, "flows", "target").partition("/")
+    return expose, f"/{path.strip('/')}"
 
 
 class Targets:

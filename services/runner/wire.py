@@ -1,7 +1,6 @@
 """Between the runner's records and its messages."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ from services.runner.domain.payments import Asked
 from services.runner.launches import Launch
 from services.runner.masking import Report
 from services.runner.ports.store import JobFilter
-from services.runner.targets import KINDS, Wish
+from services.runner.targets import KINDS, Wish, place_of
 
 _STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.name}") for state in State}
 _REASONS = {
@@ -53,7 +52,6 @@ _LABELS_MAX = 64
 _TARGETS_MAX = 100
 _WAITING = (State.PENDING, State.QUEUED, State.RETRYING, State.AWAITING_PAYMENT)
 _OUTPUT_BYTES_MAX = 4 * 1024 * 1024
-_TARGET = re.compile(r"(agents|crews)/[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _LABEL_CHARS_MAX = 63
 _APP_STATES = {state: app_pb2.AppState.Value(f"APP_STATE_{state.name}") for state in AppState}
 
@@ -246,16 +244,13 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
     if (request.extra_json or request.base_url) and not caller.service:
         raise Denied("extra_json and base_url are for services of this mesh")
     target = request.target or request.flow
-    if target.startswith(KINDS):
-        _check_name(target)
-        expose = path = ""
-    else:
-        expose, _, path = names.parse(target, "flows", "target").partition("/")
-        if wrong := [name for name in ("external", "overrides") if _is_said(request, name)]:
-            raise Invalid(
-                "a flow is run by its host, and as it is",
-                {name: ["only for agents and crews"] for name in wrong},
-            )
+    expose, path = place_of(target)
+    wrong = [name for name in ("external", "overrides") if _is_said(request, name)]
+    if wrong and not target.startswith(KINDS):
+        raise Invalid(
+            "a flow is run by its host, and as it is",
+            {name: ["only for agents and crews"] for name in wrong},
+        )
     asked = request.payment
     # An engine keeps to the budget of its job by itself.
     budget = job_pb2.Budget() if target.startswith(KINDS) else request.budget
@@ -283,7 +278,7 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
     given = request.inputs_json or inputs_json(request.inputs)
     return Launch(
         order=order,
-        path=f"/{path.strip('/')}",
+        path=path,
         inputs_json=given,
         request_id=request.request_id,
         wish=Wish(budget=request.budget, external=request.external, overrides=request.overrides),
@@ -292,12 +287,6 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
 
 def _is_said(request: job_pb2.CreateJobRequest, name: str) -> bool:
     return any(field.name == name for field, _ in request.ListFields())
-
-
-def _check_name(target: str) -> None:
-    if not _TARGET.fullmatch(target):
-        remedy = "must look like agents/{id or slug} or crews/{id}"
-        raise Invalid("target is no name of an agent or a crew", {"target": [remedy]})
 
 
 def filter_from_pb(request: job_pb2.ListJobsRequest) -> JobFilter:
@@ -350,6 +339,12 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
         limit = f"at most {_LABELS_MAX} labels, of at most {_LABEL_CHARS_MAX} characters each"
         raise Invalid("labels are too many or too long", {"labels": [limit]})
     return dict(sorted(labels.items()))
+
+
+def labels_json(labels: Mapping[str, str]) -> str:
+    """Return labels as they are kept, empty for none.  Raises `Invalid`, naming the field."""
+    given = _labels(labels)
+    return json.dumps(given, ensure_ascii=False, separators=(",", ":")) if given else ""
 
 
 def _short(text: str, field: str) -> str:

@@ -20,6 +20,7 @@ from mesh.runner.v1 import (
     lock_pb2,
     lock_pb2_grpc,
     memory_pb2_grpc,
+    schedule_pb2_grpc,
     trace_pb2_grpc,
 )
 
@@ -45,6 +46,7 @@ class Stack:
     talk: Any
     memory: Any
     traces: Any
+    schedules: Any
     users: Any
     auth: Any
     operator: Sequence[tuple[str, str]]
@@ -175,6 +177,7 @@ async def stack(
             talk=conversation_pb2_grpc.ConversationServiceStub(channel),
             memory=memory_pb2_grpc.MemoryServiceStub(channel),
             traces=trace_pb2_grpc.TraceServiceStub(channel),
+            schedules=schedule_pb2_grpc.ScheduleServiceStub(channel),
             users=auth_pb2_grpc.UserServiceStub(auth_channel),
             auth=auth,
             operator=(("authorization", f"Bearer {tokens.access_token}"),),

@@ -19,6 +19,7 @@ from services.runner.ports.store import (
     Written,
 )
 from services.runner.stores.forgetful import MemoryConversations, MemoryMemories
+from services.runner.stores.memory_schedules import MemorySchedules
 from services.runner.stores.texts import folded, text_of
 
 
@@ -40,6 +41,7 @@ class MemoryStore:
         """How many bytes are kept of an owner."""
         self.conversations = MemoryConversations(self._note, self._targets, self._stored)
         self.memories = MemoryMemories(self._note, self._stored)
+        self.schedules = MemorySchedules(self._note, self._stored)
 
     async def create(
         self,

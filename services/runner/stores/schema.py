@@ -16,6 +16,10 @@ def _of_conversation(row: str) -> str:
     return f"(SELECT owner FROM conversations WHERE conversation_id = {row}.conversation_id)"
 
 
+def _of_schedule(row: str) -> str:
+    return f"1000 + {_octets(row + '.inputs_json', row + '.sealed')}"
+
+
 MIGRATIONS = [
     """
     CREATE TABLE jobs (
@@ -208,5 +212,29 @@ MIGRATIONS = [
     CREATE INDEX jobs_late ON jobs (deadline_at)
       WHERE deadline_at > 0 AND state NOT IN ('succeeded', 'failed', 'cancelled');
     ALTER TABLE events ADD COLUMN sealed BLOB NOT NULL DEFAULT x'';
+    """,
+    f"""
+    CREATE TABLE schedules (
+      schedule_id TEXT PRIMARY KEY, owner TEXT NOT NULL, display_name TEXT NOT NULL, target TEXT NOT NULL,
+      inputs_json TEXT NOT NULL, sealed BLOB NOT NULL, cron TEXT NOT NULL, run_at REAL NOT NULL,
+      time_zone TEXT NOT NULL, missed TEXT NOT NULL, missed_runs_max INTEGER NOT NULL, overlap TEXT NOT NULL,
+      jitter_s INTEGER NOT NULL, starts_at REAL NOT NULL, ends_at REAL NOT NULL, labels_json TEXT NOT NULL,
+      key_json TEXT NOT NULL, state TEXT NOT NULL, message TEXT NOT NULL, created_at REAL NOT NULL,
+      updated_at REAL NOT NULL, next_tick REAL NOT NULL, next_at REAL NOT NULL, firing_count INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX schedules_by_owner ON schedules (owner, schedule_id);
+    CREATE INDEX schedules_due ON schedules (next_at) WHERE next_at > 0;
+    CREATE TABLE firings (
+      schedule_id TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, tick REAL NOT NULL,
+      manual INTEGER NOT NULL, job_id TEXT NOT NULL, message TEXT NOT NULL, at REAL NOT NULL,
+      PRIMARY KEY (schedule_id, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX firings_open ON firings (schedule_id, number) WHERE state IN ('launching', 'queued');
+    CREATE TRIGGER schedules_take AFTER INSERT ON schedules
+      BEGIN {_stored("NEW.owner", _of_schedule("NEW"))}; END;
+    CREATE TRIGGER schedules_give AFTER DELETE ON schedules
+      BEGIN {_stored("OLD.owner", "-(" + _of_schedule("OLD") + ")")}; END;
+    CREATE TRIGGER schedules_change AFTER UPDATE OF inputs_json, sealed ON schedules
+      BEGIN {_stored("NEW.owner", _of_schedule("NEW") + " - (" + _of_schedule("OLD") + ")")}; END;
     """,
 ]

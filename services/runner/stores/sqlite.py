@@ -38,6 +38,7 @@ from services.runner.stores.indexer import Indexer
 from services.runner.stores.memories import SqliteMemories
 from services.runner.stores.requests import insert_request
 from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
+from services.runner.stores.schedules import SqliteSchedules
 from services.runner.stores.texts import folded
 
 _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
@@ -63,6 +64,7 @@ class SqliteStore:
         """Makes jobs that have ended fast to find; they are found without it, too."""
         self.conversations = SqliteConversations(database)
         self.memories = SqliteMemories(database)
+        self.schedules = SqliteSchedules(database)
 
     async def create(
         self,

@@ -115,6 +115,8 @@ def _names(panel: Panel, canary: str) -> dict[str, str]:
         "conversations": add("conversations", {"conversation": {"title": canary}}),
         "jobs": add("jobs", {"target": "flows/errand", "inputs": {"question": canary}}),
     }
+    yearly = {"displayName": canary, "target": "flows/errand", "inputs": {"question": canary}, "cron": "@yearly"}
+    names["schedules"] = add("schedules", {"schedule": yearly})
     add("memory", {"record": {"scope": agent, "layer": "MEMORY_LAYER_LONG", "content": canary}})
     names["locks"] = _lock(http, names["jobs"])
     return names
