@@ -42,6 +42,8 @@ class Tls:
     cert: pathlib.Path
     """Of the service, with what lies between it and the CA."""
     key: pathlib.Path
+    is_mutual: bool = dataclasses.field(default=True, kw_only=True)
+    """Whether who calls shows a certificate of the CA's, too; if not, it says with a badge alone who it is."""
 
     def check(self, service: str) -> None:
         """Raise `Unsafe` unless peers would take this certificate for the service's: they would not say why."""
@@ -68,7 +70,7 @@ class Tls:
     def server_credentials(self) -> grpc.ServerCredentials:
         """Return what a gRPC server listens with.  Raises `OSError`."""
         pair = (self.key.read_bytes(), self.cert.read_bytes())
-        return grpc.ssl_server_credentials([pair], self.ca.read_bytes(), require_client_auth=True)
+        return grpc.ssl_server_credentials([pair], self.ca.read_bytes(), require_client_auth=self.is_mutual)
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Return what a gRPC channel is opened with.  Raises `OSError`."""

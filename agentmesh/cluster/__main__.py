@@ -10,7 +10,7 @@ import signal
 import sys
 
 from agentmesh.cluster.settings import Settings
-from agentmesh.host.processes import end_with_parent
+from agentmesh.host.processes import die_with_parent
 from agentmesh.supervisor import handing
 
 
@@ -22,8 +22,7 @@ def main() -> None:
         print("cluster: AGENTMESH_NURSERY and AGENTMESH_RAY_ADDRESS must be set", file=sys.stderr)
         sys.exit(2)
     os.environ.update(settings.for_ray())
-    if end_with_parent(parent):
-        return
+    die_with_parent(parent)  # not by SIGTERM: hosts outlive a mesh that was killed, and not one that was ended
     asyncio.run(_serve(settings))
 
 

@@ -20,7 +20,7 @@ import ray
 from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostStart, NurseryOrder
 
-from agentmesh.cluster import places
+from agentmesh.cluster import places, sessions
 from agentmesh.cluster.names import HOOK, HOOK_VARIABLE
 from agentmesh.cluster.orders import Nursery
 from agentmesh.cluster.sealing import Key
@@ -55,7 +55,7 @@ class HostActor:
             raise RuntimeError("this actor has started its host already")
         self._host_id = start.spec.host_id
         self._ended = asyncio.get_running_loop().create_future()
-        spec = self._adapted(start.spec)
+        spec = self._adapted(start.spec, is_for_flows="RAY_ADDRESS" in start.environment)
         folder = tempfile.mkdtemp(prefix="agentmesh-host-")
         os.chmod(folder, 0o711)  # jobs of other users must get to their own folders
         path = pathlib.Path(folder, "nursery")
@@ -109,7 +109,7 @@ class HostActor:
         await asyncio.sleep(_LINGER_S)
         ray.actor.exit_actor()
 
-    def _adapted(self, spec: placement_pb2.HostSpec) -> placement_pb2.HostSpec:
+    def _adapted(self, spec: placement_pb2.HostSpec, *, is_for_flows: bool) -> placement_pb2.HostSpec:
         """Return the spec as it holds here: what Ray has provided is not provided again."""
         adapted = placement_pb2.HostSpec()
         adapted.CopyFrom(spec)
@@ -118,6 +118,12 @@ class HostActor:
         if "working_dir" in _own_runtime_env():
             kept["working_dir"] = os.getcwd()
         adapted.runtime_env_json = json.dumps(kept)
+        if is_for_flows:
+            session = sessions.folder()
+            adapted.bounds.read_paths.append(str(session))
+            adapted.bounds.write_paths.append(str(session / sessions.LOGS))
+            if self._settings.get("own"):
+                sessions.open_to_jobs(session)
         return adapted
 
     def _cwd(self, spec: placement_pb2.HostSpec) -> str | None:

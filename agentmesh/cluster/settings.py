@@ -16,7 +16,7 @@ OWN = "AGENTMESH_RAY_OWN"
 """Set where the cluster is a Ray of the mesh's own, which ends with it."""
 FLOWS = "AGENTMESH_RAY_FLOWS"
 PLACE_S = "AGENTMESH_RAY_PLACE_S"
-_PLACE_S = 60.0
+_PLACE_S = 100.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,16 @@ class Settings:
         return cls(
             nursery=nursery,
             address=address,
-            token=secrets.get(TOKEN, ""),
+            token=secrets.get(TOKEN, "") or _users_token(),
             data_dir=pathlib.Path(environ.get("AGENTMESH_DATA_DIR", "data")),
             own=environ.get(OWN) == "1",
             flows=environ.get(FLOWS, "allow") == "allow",
             place_s=float(environ.get(PLACE_S) or _PLACE_S),
-            of_nurseries={"cwd": os.getcwd(), **{name: environ[name] for name in names if name in environ}},
+            of_nurseries={
+                "cwd": os.getcwd(),
+                "own": environ.get(OWN, ""),
+                **{name: environ[name] for name in names if name in environ},
+            },
             passed={
                 name: value
                 for name, value in environ.items()
@@ -81,3 +85,10 @@ class Settings:
         if not self.flows:
             return dict(self.passed)
         return {**self.passed, **self.for_ray(), "RAY_ADDRESS": self.address}
+
+
+def _users_token() -> str:
+    """Return the token that `ray get-auth-token` has made for our user; empty without one."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path("~/.ray/auth_token").expanduser().read_text("utf-8").strip()
+    return ""

@@ -38,6 +38,7 @@ from agentmesh.host.workers import Workers
 _RECONNECT_S = 0.2
 _RECONNECT_MAX_S = 2.0
 _STEADY_S = 5.0
+_RUNNER = "runner.agentmesh"
 _ZYGOTE_END_S = 1.0
 _LOOK_S = 0.005
 # What the runner answers to a host that it has replaced or never knew.
@@ -131,6 +132,8 @@ class Host:
         self._heartbeat_s = 3.0
         self._draining = False
         self._loaded: host_pb2.Loaded | None = None
+        self._heard_at = time.monotonic()
+        """When a runner has last said something."""
 
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
@@ -145,8 +148,10 @@ class Host:
             asyncio.create_task(self._load(), name="load"),
             asyncio.create_task(stopping.wait(), name="stopping"),
         ]
+        if self._spec.patience_s:
+            tasks.append(asyncio.create_task(self._lose_patience(), name="patience"))
         try:
-            ends: list[asyncio.Future[Any]] = [tasks[0], tasks[2], self._zygote.gone]
+            ends: list[asyncio.Future[Any]] = [tasks[0], *tasks[2:], self._zygote.gone]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._zygote.gone.done() and not stopping.is_set():
                 await self._report_broken_app()
@@ -203,13 +208,14 @@ class Host:
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),  # that one is the app's
         ]
-        async with grpc.aio.insecure_channel(self._spec.runner_address, options=options) as channel:
+        async with self._dialled(options) as channel:
             stub = host_pb2_grpc.HostServiceStub(channel)
             stream = stub.Attach(metadata=(("x-mesh-service", self._badge),), wait_for_ready=True)
             await stream.write(host_pb2.AttachRequest(messages=self._hello()))
             writer = asyncio.create_task(self._write(stream), name="write")
             try:
                 while (response := await stream.read()) is not grpc.aio.EOF:
+                    self._heard_at = time.monotonic()
                     for message in response.messages:
                         self._take(message)
                     await self._workers.room()
@@ -219,6 +225,23 @@ class Host:
                 writer.cancel()
                 await asyncio.gather(writer, return_exceptions=True)
                 stream.cancel()
+
+    async def _lose_patience(self) -> None:
+        """Return once no runner has said anything for as long as the spec has it: the badge is worth nothing then."""
+        while True:
+            left_s = self._heard_at + self._spec.patience_s - time.monotonic()
+            if left_s <= 0:
+                break
+            await asyncio.sleep(left_s)
+        print(f"host {self._spec.host_id}: no runner for {self._spec.patience_s:g} s", file=sys.stderr)
+
+    def _dialled(self, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
+        """Return a channel to the runner, which its certificate names whatever address it has."""
+        if not self._spec.runner_ca:
+            return grpc.aio.insecure_channel(self._spec.runner_address, options=options)
+        credentials = grpc.ssl_channel_credentials(self._spec.runner_ca.encode())
+        named = ("grpc.ssl_target_name_override", _RUNNER)
+        return grpc.aio.secure_channel(self._spec.runner_address, credentials, options=[*options, named])
 
     def _hello(self) -> list[host_pb2.HostMessage]:
         """Say what we hold; everything that has not been acknowledged follows, in pieces."""

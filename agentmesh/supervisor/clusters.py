@@ -5,16 +5,24 @@ import dataclasses
 import os
 import pathlib
 import secrets as random
+import socket
 from collections.abc import Mapping
 
 from agentmesh.cluster import local, settings
 from agentmesh.host.own import environment
+from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import plan, ports
 from agentmesh.supervisor.handing import RAY_TOKEN
-from agentmesh.supervisor.services import CLUSTER, RAY, Service
+from agentmesh.supervisor.services import CLUSTER, RAY, SERVICES, Service
 
+HOSTS_ADDRESS = "AGENTMESH_HOSTS_ADDRESS"
 _TOLD = (settings.FLOWS, settings.PLACE_S)
 _TOLD_TO_RAY = (local.CPUS, local.MEMORY)
+_PATIENCE_S = "600"
+"""As long as a badge lives: who is away for longer finds no host that could come back."""
+_RUNNING = "ray/ray_current_cluster"
+"""Where `ray start` says what it has started, in RAY_TMPDIR or /tmp."""
+_CONNECT_S = 2.0
 
 
 def on_cluster(
@@ -29,13 +37,18 @@ def on_cluster(
 
     A Ray of the mesh's own has its folder in `jobs`.  Raises `UsageError` and `PortsExhausted`.
     """
-    address = os.environ.get(settings.ADDRESS, "")
+    address = os.environ.get(settings.ADDRESS, "") or (_running() if asked else "")
     if not address and not asked:
         return settled, secrets
-    told = {settings.ADDRESS: address, **_from_environ(_TOLD)}
-    children = {spec.name: spec for spec in settled.children}
+    env = {**settled.env, "AGENTMESH_PLACEMENT": "ray"}
+    told = {settings.ADDRESS: address, "AGENTMESH_DATA_DIR": env["AGENTMESH_DATA_DIR"], **_from_environ(_TOLD)}
     before: tuple[plan.ChildSpec, ...] = ()
-    if not address:
+    if address:
+        if len([spec for spec in settled.children if spec.service is SERVICES["runner"]]) > 1:
+            raise plan.UsageError("hosts of a cluster dial one runner: leave out --replicas, or AGENTMESH_RAY_ADDRESS")
+        env[HOSTS_ADDRESS] = _door(address, pathlib.Path(env["AGENTMESH_DATA_DIR"]), stack)
+        env.setdefault("AGENTMESH_HOST_PATIENCE_S", _PATIENCE_S)
+    else:
         (port, client_port), holds = ports.reserve(2)
         for hold in holds:
             stack.callback(hold.close)
@@ -43,9 +56,59 @@ def on_cluster(
         secrets = {**secrets, RAY_TOKEN: random.token_hex(32)}
         of_ray = {local.PORT: str(port), local.CLIENT_PORT: str(client_port), local.FOLDER: str(jobs / "ray")}
         before = (_child("ray", RAY, "", {**of_ray, **_from_environ(_TOLD_TO_RAY)}),)
-    told["AGENTMESH_DATA_DIR"] = settled.env["AGENTMESH_DATA_DIR"]
-    children["nursery"] = _child("nursery", CLUSTER, settled.env[environment.NURSERY], told)
-    return dataclasses.replace(settled, children=(*before, *children.values())), secrets
+    bridge = _child("nursery", CLUSTER, env[environment.NURSERY], told)
+    children = tuple(bridge if spec.name == "nursery" else spec for spec in settled.children)
+    return dataclasses.replace(settled, children=(*before, *children), env=env), secrets
+
+
+def _running() -> str:
+    """Return the address of a Ray that our user or root runs on this machine; empty if there is none that answers."""
+    path = pathlib.Path(os.environ.get("RAY_TMPDIR") or "/tmp", _RUNNING)
+    try:
+        if path.lstat().st_uid not in (os.geteuid(), 0):
+            return ""
+        address = path.read_text("utf-8").strip()
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
+    except (OSError, ValueError):
+        return ""
+    return address
+
+
+def _door(address: str, data_dir: pathlib.Path, stack: contextlib.ExitStack) -> str:
+    """Return where the runner listens for hosts of a cluster: at the same port after each start, that they come back.
+
+    Raises `UsageError` if nobody has said where other machines reach it.
+    """
+    if said := os.environ.get(HOSTS_ADDRESS, ""):
+        return said
+    host = address.rpartition("://")[2].rpartition(":")[0].strip("[]")
+    if not (is_loopback(host) or _is_ours(host)):
+        raise plan.UsageError(
+            f"hosts on the cluster {address} must reach the runner: set {HOSTS_ADDRESS} to HOST:PORT of this machine, "
+            "with AGENTMESH_HOSTS_TLS_CA_FILE, _CERT_FILE and _KEY_FILE (`agentmesh certs` makes them), and "
+            "AGENTMESH_ADVERTISED_ADDRESS if they reach it by another name"
+        )
+    path = data_dir / "hosts.port"
+    with contextlib.suppress(OSError, ValueError):
+        port = int(path.read_text("utf-8"))
+        claim = ports.claim("127.0.0.1", port)
+        if claim is not None and ports.is_free("127.0.0.1", port):
+            stack.callback(claim.close)
+            return f"127.0.0.1:{port}"
+    (port,), (hold,) = ports.reserve(1)
+    stack.callback(hold.close)
+    path.write_text(f"{port}\n", "utf-8")
+    return f"127.0.0.1:{port}"
+
+
+def _is_ours(host: str) -> bool:
+    """Return whether an address or a name is this machine's: whether one can listen there."""
+    try:
+        with socket.create_server((host, 0)):
+            return True
+    except OSError:
+        return False
 
 
 def _from_environ(names: tuple[str, ...]) -> dict[str, str]:

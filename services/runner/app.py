@@ -25,6 +25,7 @@ from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import Tasks, background, lasting
+from meshkit.tls import Wires
 from services.runner import engine
 from services.runner.apps import Apps
 from services.runner.billing import Billing
@@ -48,8 +49,10 @@ from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.owners import AuthOwners
 from services.runner.peers.registry import RegistryCatalogue
 from services.runner.placements.local import LocalPlacement, own_nursery
+from services.runner.placements.ray import MODULE, RayPlacement
 from services.runner.ports.catalogue import Catalogue
 from services.runner.ports.definitions import Definitions
+from services.runner.ports.placement import Placement
 from services.runner.requests import Requests
 from services.runner.retries import Retries
 from services.runner.schedules import Schedules
@@ -114,7 +117,7 @@ async def running(
         who = identity.ServiceIdentity(config.secret, "runner")
         payments = await stack.enter_async_context(client.connect(config.peer("payments"), who))
         catalogue, definitions = await _registry(config, stack, who, catalogue, definitions)
-        placement = LocalPlacement(config.nursery or await stack.enter_async_context(own_nursery()))
+        placement = await _placement(config, stack)
 
         tails, turns = Tails(store, bus), Turns()
         masks = Masks(config.vault)
@@ -199,9 +202,18 @@ async def _store(
     return store
 
 
+async def _placement(config: Config, stack: contextlib.AsyncExitStack) -> Placement:
+    """Return where hosts run; what starts them is our child, for as long as the stack stands, unless one is named."""
+    module = MODULE if config.placement == "ray" else "agentmesh.host"
+    path = config.nursery or await stack.enter_async_context(own_nursery(module))
+    if config.placement == "ray":
+        return RayPlacement(path, config.hosts_tls, config.host_patience_s)
+    return LocalPlacement(path)
+
+
 @contextlib.asynccontextmanager
 async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterator[str]:
-    """Listen for the hosts of this machine; yield the address that they dial.
+    """Listen for hosts; yield the address that they dial.  Raises `OSError`.
 
     What is confined reaches this socket at most, and by it no other service than theirs.
     """
@@ -209,10 +221,13 @@ async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterat
     def register(server: object) -> None:
         host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
 
-    ours = config.at("hosts")
-    served = serve(ours, (HOSTS,), register, auth.for_another_server(), grace_s=config.grace_s)
+    if (files := config.hosts_tls) is not None:
+        files.check("runner")
+    wires, ours = Wires(files, plain=config.insecure_tcp == "allow"), config.at("hosts")
+    served = serve(ours, (HOSTS,), register, auth.for_another_server(), grace_s=config.grace_s, wires=wires)
     async with served as port:
-        yield f"{ours.rpartition(':')[0]}:{port}" if port else endpoints.whole(ours)
+        heard_at = f"{ours.rpartition(':')[0]}:{port}" if port else endpoints.whole(ours)
+        yield config.advertised_address or heard_at
 
 
 def _works(

@@ -30,6 +30,7 @@ _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
 _SAVE_AGAIN_S = 0.5
+_PLACE_AGAIN_S = 1.0
 
 
 class Apps:
@@ -353,6 +354,13 @@ class Apps:
             except Unavailable:  # it cannot be written down now; a host that nobody has written down would be lost
                 await asyncio.sleep(_SAVE_AGAIN_S)
         link, loaded = await self._load(app, replica)
+        pause_s = _PLACE_AGAIN_S
+        while link.unplaced and self._apps.get(app.expose) is app:  # it had a place once: there may be one again
+            app.message = f"its host was lost, and {loaded.error}"
+            await self._bus.publish(APPS)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _BACKOFF_S[-1])
+            link, loaded = await self._load(app, replica)
         await self._settle(app, replica, link, loaded)
 
     async def _settle(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:

@@ -1,9 +1,11 @@
 """What the runner reads from its environment."""
 
-from typing import Literal
+import pathlib
+from typing import Literal, Self
 
 import pydantic
 
+from meshkit import tls
 from meshkit.service import Addresses, Settings, socket_of
 
 
@@ -13,8 +15,27 @@ class Config(Settings):
     hosts_address: Addresses = socket_of("hosts")
     """Where the runner listens for the hosts of this machine: a door with nothing but their service behind it."""
 
+    advertised_address: str = ""
+    """Where hosts of other machines reach that door: `HOST:PORT`; empty for what it listens at."""
+
+    hosts_tls_ca_file: str = ""
+    """PEM of the CA by which hosts know that door, which is TLS then; its certificate is for runner.agentmesh.  Hosts
+    have none: they show their badge."""
+
+    hosts_tls_cert_file: str = ""
+    """PEM of the door's certificate."""
+
+    hosts_tls_key_file: str = ""
+    """PEM of its key."""
+
+    placement: Literal["local", "ray"] = "local"
+    """Where hosts run: on this machine, or on a Ray cluster."""
+
+    host_patience_s: float = pydantic.Field(default=0.0, ge=0)
+    """How long a host goes on without a runner before it ends by itself; 0 for ever."""
+
     nursery: str = ""
-    """The unix socket of the nursery that forks hosts; empty starts one of our own."""
+    """The unix socket of what starts hosts, the nursery or the cluster's; empty starts one of our own."""
 
     heartbeat_s: float = 3.0
     """How often a host says that it is there."""
@@ -64,3 +85,16 @@ class Config(Settings):
 
     schedules_per_owner: int = pydantic.Field(default=200, ge=0)
     """Schedules that one owner may have; more are refused.  0 takes any number."""
+
+    @pydantic.model_validator(mode="after")
+    def _all_files_or_none(self) -> Self:
+        given = [bool(each) for each in (self.hosts_tls_ca_file, self.hosts_tls_cert_file, self.hosts_tls_key_file)]
+        if any(given) and not all(given):
+            raise ValueError("AGENTMESH_HOSTS_TLS_CA_FILE, …_CERT_FILE and …_KEY_FILE belong together: set all three")
+        return self
+
+    @property
+    def hosts_tls(self) -> tls.Tls | None:
+        """How the hosts' door is encrypted; None if it is not."""
+        files = (self.hosts_tls_ca_file, self.hosts_tls_cert_file, self.hosts_tls_key_file)
+        return tls.Tls(*map(pathlib.Path, files), is_mutual=False) if all(files) else None

@@ -67,6 +67,7 @@ class Hosting:
                 loaded = host_pb2.Loaded(error=f"the app did not load within {self._terms.load_timeout_s:g} s")
             except NotPlaced as error:
                 loaded = host_pb2.Loaded(error=f"no host for it could be placed: {error}", detail=error.detail)
+                link.unplaced = True
                 self._hosts.remove(link.host_id)
                 return link, loaded
             except (HostLost, Unavailable) as error:

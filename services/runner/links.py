@@ -87,6 +87,8 @@ class Link:
         self.attached = False
         self.started = False
         """Whether its placement has been told to start it."""
+        self.unplaced = False
+        """Whether its placement has said that it cannot be placed."""
         self.loaded: asyncio.Future[host_pb2.Loaded] = asyncio.get_running_loop().create_future()
         """What came of loading the app; `HostLost` if the host ended before it could say."""
         self.generation = 0

@@ -12,6 +12,7 @@ from tests.ending import wait_procs
 
 READY_S = 90.0
 # Ray starts a worker for each; what they do not use costs them nothing.
+ELSEWHERE = pathlib.Path(__file__).with_name("elsewhere")
 RAY = {"AGENTMESH_RAY_CPUS": "4", "AGENTMESH_RAY_MEMORY": str(80 * 1024 * 1024)}
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(240)]
@@ -20,7 +21,10 @@ pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(240)]
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """Run a mesh whose hosts are on Ray."""
-    with running_mesh(options=["--ray"], env=RAY, timeout_s=READY_S) as mesh:
+    folder = tmp_path_factory.mktemp("tmp")
+    with running_mesh(
+        options=["--ray"], env=RAY | {"RAY_TMPDIR": str(folder)}, cwd=ELSEWHERE, timeout_s=READY_S
+    ) as mesh:
         mesh.deploy("noop", "examples.noop.app:fast_app")
         yield mesh
 
@@ -33,15 +37,24 @@ def test_a_job_runs_on_ray(mesh: Mesh) -> None:
     assert any("HostActor" in " ".join(each.cmdline()) for each in _everybody(mesh))
 
 
-def test_the_end_leaves_no_process(tmp_path: pathlib.Path) -> None:
-    """Ray starts processes in sessions of their own; they go, too."""
-    with running_mesh(options=["--ray"], env=RAY, timeout_s=READY_S) as mesh:
-        mesh.deploy("noop", "examples.noop.app:fast_app")
-        everybody = _everybody(mesh)
-        mesh.process.send_signal(signal.SIGTERM)
+def test_a_strangers_app_computes_on_ray(mesh: Mesh) -> None:
+    """`ray.remote` finds the mesh's Ray; its workers import what the app does, kodosumi included, and trace."""
+    mesh.deploy("stranger", "stranger.app:fast_app")
+    job = mesh.client.run("stranger", {"end": "100", "tasks": "3"})
 
-        assert 0 == mesh.process.wait(30)
-        assert [] == wait_procs(everybody, 30)[1]
+    assert job.succeeded, job.error
+    assert {"1": 1, "2": 8, "4": 7, "6": 7, "8": 1} == job.result["dict"]
+    said = sorted(event.payload for event in mesh.client.watch(job.name) if event.kind == "debug")
+    assert ["11 primes from 0", "6 primes from 68", "8 primes from 34"] == said
+
+
+def test_the_end_leaves_no_process(mesh: Mesh) -> None:
+    """Ray starts processes in sessions of their own; they go, too.  The last test: nobody has a mesh after this."""
+    everybody = _everybody(mesh)
+    mesh.process.send_signal(signal.SIGTERM)
+
+    assert 0 == mesh.process.wait(30)
+    assert [] == wait_procs(everybody, 30)[1]
 
 
 def _everybody(mesh: Mesh) -> list[psutil.Process]:

@@ -8,7 +8,6 @@ import struct
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from google.protobuf.message import DecodeError
 from mesh.runner.v1 import placement_pb2
@@ -129,13 +128,13 @@ class _Orders:
 
 
 @contextlib.asynccontextmanager
-async def own_nursery() -> Any:
-    """Run a nursery of our own for the length of the block; yield its socket's path."""
+async def own_nursery(module: str = "agentmesh.host") -> AsyncIterator[str]:
+    """Run what starts hosts as a child of ours for the length of the block; yield its socket's path."""
     with tempfile.TemporaryDirectory(prefix="agentmesh-") as folder:
         path = f"{folder}/nursery"
         private = os.environ.get("AGENTMESH_DATA_DIR", "data")
         environment = {**os.environ, "AGENTMESH_NURSERY": path, "AGENTMESH_PRIVATE_DIRS": f"{private}:{folder}"}
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "agentmesh.host", env=environment)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=environment)
         try:
             yield path
         finally:

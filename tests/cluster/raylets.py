@@ -1,0 +1,121 @@
+"""A Ray cluster of several nodes on this machine, for the length of a block: real processes, which can be killed.
+
+`python -m tests.cluster.raylets` keeps it, in a process of its own, as Ray's threads and signals are nothing for the
+tests' own; what it is told, and answers, are lines of JSON.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+MEMORY_BYTES = 80 * 1024 * 1024
+
+
+class Cluster:
+    """A cluster that runs."""
+
+    def __init__(self, process: "subprocess.Popen[str]", token: str, folder: str) -> None:
+        self._process = process
+        self.token = token
+        self.folder = folder
+        """Where Ray keeps what it says to all of this machine."""
+        self.address = str(self._hear()["address"])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a mesh is told of it."""
+        return {"AGENTMESH_RAY_ADDRESS": self.address, "AGENTMESH_RAY_TOKEN": self.token}
+
+    def add(self, **resources: float) -> str:
+        """Add a node with so much of each resource; return its name."""
+        return str(self._ask(add=resources)["node"])
+
+    def kill(self, node: str) -> None:
+        """Kill a node's processes."""
+        self._ask(kill=node)
+
+    def actors(self) -> dict[str, str]:
+        """Return where the actors live that are alive, by name."""
+        found: dict[str, str] = self._ask(actors=True)["actors"]
+        return found
+
+    def _ask(self, **what: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        return self._hear()
+
+    def _hear(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                heard: dict[str, Any] = json.loads(line)
+                return heard
+        raise AssertionError("the cluster has ended")
+
+
+@contextlib.contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Run a cluster with one node for the length of the block."""
+    token = secrets.token_hex(32)
+    with tempfile.TemporaryDirectory(prefix="am-ray-", ignore_cleanup_errors=True) as folder:
+        env = {
+            **os.environ,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": token,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TMPDIR": folder,
+        }
+        # A node that is killed is known to be gone in seconds, not in half a minute.
+        env |= {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cluster.raylets"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+        try:
+            yield Cluster(process, token, folder)
+        finally:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            process.wait(60)
+            process.stdout.close()
+
+
+def main() -> None:
+    """Do as the lines say."""
+    import ray
+    from ray.cluster_utils import Cluster as Nodes
+
+    args: dict[str, Any] = {"object_store_memory": MEMORY_BYTES, "include_dashboard": False}
+    nodes = Nodes(initialize_head=True, head_node_args={**args, "num_cpus": 4})
+    known: dict[str, Any] = {}
+    print(json.dumps({"address": nodes.address}), flush=True)
+    ray.init(nodes.address, log_to_driver=False)
+    for line in sys.stdin:
+        match json.loads(line):
+            case {"add": resources}:
+                node = nodes.add_node(num_cpus=2, resources=resources, **args)
+                known[node.node_id] = node
+                print(json.dumps({"node": node.node_id}), flush=True)
+            case {"kill": name}:
+                nodes.remove_node(known.pop(name), allow_graceful=False)
+                print(json.dumps({}), flush=True)
+            case {"actors": _}:
+                found = ray.util.list_named_actors(all_namespaces=True)
+                print(json.dumps({"actors": {each["name"]: each["namespace"] for each in found}}), flush=True)
+    ray.shutdown()
+    nodes.shutdown()
+
+
+if __name__ == "__main__":
+    main()

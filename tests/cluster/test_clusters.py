@@ -1,0 +1,96 @@
+"""A mesh whose hosts are on a cluster that others run: one cluster for all of this."""
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from agentmesh.testing import Mesh, running_mesh
+from tests.cluster.raylets import Cluster, cluster
+
+READY_S = 90.0
+PLACED = "tests.runner.placed:app"
+
+pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def rays() -> Iterator[Cluster]:
+    """Run a cluster with one node."""
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def mesh(rays: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """Run a mesh on it."""
+    data_dir = tmp_path_factory.mktemp("on-cluster")
+    with running_mesh(
+        data_dir=data_dir, env={**rays.settings, "AGENTMESH_RAY_PLACE_S": "6"}, timeout_s=READY_S
+    ) as mesh:
+        yield mesh
+
+
+def boot(mesh: Mesh, name: str, bootstrap: str) -> list[str]:
+    """Expose an app and boot; return what went wrong with it."""
+    mesh.client.save_expose(name, bootstrap)
+    return [step.message for step in mesh.client.boot() if step.kind in ("error", "warning") and step.expose == name]
+
+
+def test_hosts_are_found_again_after_the_mesh_was_killed(rays: Cluster, tmp_path: pathlib.Path) -> None:
+    """By name: a job goes on in them, none is there twice, and those of a mesh that is ended properly end with it."""
+    with running_mesh(data_dir=tmp_path, env=rays.settings, timeout_s=READY_S) as mesh:
+        mesh.deploy("placed", PLACED)
+        first = mesh.client.run("placed", {}).result
+        job = mesh.client.create_job("placed", {"seconds": 5.0})
+        for event in mesh.client.watch(job.name):
+            if event.kind == "status" and event.payload == "running":
+                break
+        before = rays.actors()
+        mesh.process.kill()
+        mesh.process.wait(30)
+
+    assert before == rays.actors()
+    with running_mesh(data_dir=tmp_path, env=rays.settings, timeout_s=READY_S) as mesh:
+        assert first == mesh.client.wait(job.name).result
+        assert first == mesh.client.run("placed", {}).result
+        assert before == rays.actors()
+        namespaces = set(before.values())
+
+    assert not [name for name, namespace in rays.actors().items() if namespace in namespaces]
+
+
+def test_a_boot_says_what_no_node_has(mesh: Mesh) -> None:
+    """Within the deadline, as a failed step."""
+    bootstrap = f"import_path: {PLACED}\ndeployments:\n- name: a\n  ray_actor_options:\n    resources: {{moon: 1}}\n"
+    wrong = boot(mesh, "moon", bootstrap)
+
+    assert ["no host for it could be placed: no node of the cluster can take a host that asks for 1 moon"] == [
+        message[: message.index(": the most")] for message in wrong
+    ]
+
+
+def test_a_boot_has_rays_words_for_an_environment_that_cannot_be_made(mesh: Mesh) -> None:
+    """Those of what Ray has tried: here a download, elsewhere an installer."""
+    modules = "https://127.0.0.1:9/nothing.zip"
+    wrong = boot(mesh, "modules", f"import_path: {PLACED}\nruntime_env:\n  py_modules: [{modules}]\n")
+
+    assert 1 == len(wrong)
+    assert "Failed to set up runtime environment" in wrong[0]
+    assert "preinstalled on all nodes" in wrong[0]
+
+
+def test_a_lost_node_ends_its_jobs_and_its_hosts_are_placed_elsewhere(rays: Cluster, mesh: Mesh) -> None:
+    """The job ends within its lease, and the app serves again."""
+    node = rays.add(side=1)
+    bootstrap = f"import_path: {PLACED}\ndeployments:\n- name: a\n  ray_actor_options:\n    resources: {{side: 1}}\n"
+    assert [] == boot(mesh, "side", bootstrap)
+    job = mesh.client.create_job("side", {"seconds": 600.0})
+    for event in mesh.client.watch(job.name):
+        if event.kind == "status" and event.payload == "running":
+            break
+    rays.kill(node)
+    rays.add(side=1)
+
+    assert "failed" == mesh.client.wait(job.name).state
+    assert mesh.client.run("side", {}).succeeded
