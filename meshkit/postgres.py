@@ -38,7 +38,7 @@ import dataclasses
 import functools
 import hashlib
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -313,6 +313,17 @@ class Database:
                 await connection.execute("INSERT INTO migrations (number) VALUES ($1)", number)
 
 
+@contextlib.asynccontextmanager
+async def opened(place: PostgresDatabase, service: str, migrations: Sequence[str]) -> AsyncIterator[Database]:
+    """Run the database of a service for the length of the block.  Raises as `Database.open`."""
+    database = Database(place, service, migrations)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 class _Unknown(Exception):
     """Nobody can say whether a commit stands."""
 
@@ -449,3 +460,10 @@ async def _undo(lane: _Lane, connection: Connection, error: BaseException | None
 def _fail(item: _Item, error: BaseException) -> None:
     if not item.future.done():
         item.future.set_exception(error)
+
+
+async def lock(connection: Connection, name: str) -> None:
+    """Have what a name of the service's own stands for to oneself, to the end of the transaction."""
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1::text, 0))", name
+    )

@@ -9,7 +9,7 @@ from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import buses, observability
 from meshkit.access import Auth
-from meshkit.databases import Memory, PostgresDatabase
+from meshkit.databases import Memory, PostgresDatabase, SqliteFolder
 from meshkit.server import serve, until_signal
 from meshkit.service import from_environment
 from meshkit.sqlite import Database
@@ -48,7 +48,7 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         now = StrictClock()
         signer = load_signer(config.data_dir / "auth")
-        store = _store(config, now, stack)
+        store = await _store(config, now, stack)
         passwords = Passwords()
         stack.callback(passwords.close)
         tasks = Tasks()
@@ -83,16 +83,19 @@ async def running(
         yield port
 
 
-def _store(config: Config, now: StrictClock, stack: contextlib.AsyncExitStack) -> AuthStore:
-    place = config.database
-    if isinstance(place, Memory):
-        return MemoryStore(now)
-    if isinstance(place, PostgresDatabase):
-        raise NotImplementedError("not kept in PostgreSQL yet")
-    database = Database(place.file("auth"), MIGRATIONS)
-    database.open()
-    stack.push_async_callback(database.close)
-    return SqliteStore(database, now)
+async def _store(config: Config, now: StrictClock, stack: contextlib.AsyncExitStack) -> AuthStore:
+    match config.database:
+        case Memory():
+            return MemoryStore(now)
+        case PostgresDatabase() as place:
+            from services.auth.stores import postgres  # its driver is an extra
+
+            return await stack.enter_async_context(postgres.opened(place, now))
+        case SqliteFolder() as folder:
+            database = Database(folder.file("auth"), MIGRATIONS)
+            database.open()
+            stack.push_async_callback(database.close)
+            return SqliteStore(database, now)
 
 
 async def main() -> None:

@@ -1,5 +1,6 @@
 """The people who may sign in: added, changed and deleted by operators."""
 
+import contextlib
 import dataclasses
 import datetime
 import uuid
@@ -7,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from meshkit.errors import NotFound
+from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request, once
 from meshkit.tasks import Tasks
 from services.auth import answers, domain
@@ -136,7 +137,9 @@ class Users:
         try:
             admin = await self._store.find_user(ADMIN)
         except NotFound:
-            if not await self._store.has_users():
+            if await self._store.has_users():
+                return
+            with contextlib.suppress(AlreadyExists):  # another replica, which starts now and is told the same
                 await self.add(
                     login=ADMIN,
                     email=email or ADMIN_EMAIL,

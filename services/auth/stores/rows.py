@@ -81,8 +81,11 @@ def other_operators(connection: Connection, user_id: str) -> int:
 def find_session(connection: Connection, session_id: str) -> Session | None:
     """Return the session, if there is one."""
     row = connection.execute(f"SELECT {SESSION} FROM sessions WHERE session_id = ?", (session_id,)).fetchone()
-    if row is None:
-        return None
+    return to_session(row) if row is not None else None
+
+
+def to_session(row: tuple[Any, ...]) -> Session:
+    """Return the session of a row of `SESSION`."""
     session_id, user_id, token_hash, access_ttl_s, access, issued_at, expires_at = row
     return Session(
         session_id=session_id,

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from meshkit.clock import micros
+from meshkit.databases import PostgresDatabase
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound, Unauthenticated
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
@@ -18,6 +19,7 @@ from services.auth import domain
 from services.auth.clock import StrictClock
 from services.auth.domain import ApiKey, Revocation, Session, Tier, User, UserChange
 from services.auth.ports.store import AuthStore, Issued, Reuse
+from services.auth.stores import postgres
 from services.auth.stores.memory import MemoryStore
 from services.auth.stores.sqlite import MIGRATIONS, SqliteStore
 
@@ -43,11 +45,16 @@ def wall() -> Wall:
     return Wall()
 
 
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
+@pytest_asyncio.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path, wall: Wall) -> AsyncIterator[AuthStore]:
     """Each kind of store, empty."""
     if request.param == "memory":
         yield MemoryStore(StrictClock(wall))
+        return
+    if request.param == "postgres":
+        place = PostgresDatabase(request.getfixturevalue("postgres"))
+        async with postgres.opened(place, StrictClock(wall)) as kept:
+            yield kept
         return
     database = Database(tmp_path / "auth.db", MIGRATIONS)
     database.open()
