@@ -1,8 +1,10 @@
-"""The requests of a store in SQLite (`meshkit.idempotency`): one table, for any service's file."""
+"""The requests of a store in SQLite (`meshkit.idempotency`): one table, for any service's file.
 
-import sqlite3
+`find` and `keep` are also for works of PostgreSQL that must not await.
+"""
 
 from meshkit.idempotency import KEPT_S, Request, repeated
+from meshkit.sql import Sql
 
 MIGRATION = """
     CREATE TABLE requests (
@@ -14,7 +16,7 @@ MIGRATION = """
 """For a service's list of migrations."""
 
 
-def find(connection: sqlite3.Connection, owner: str, request_id: str) -> Request | None:
+def find(connection: Sql, owner: str, request_id: str) -> Request | None:
     """Return the request of this name, if it is remembered."""
     row = connection.execute(
         "SELECT body_hash, answer FROM requests WHERE owner = ? AND request_id = ?", (owner, request_id)
@@ -24,7 +26,7 @@ def find(connection: sqlite3.Connection, owner: str, request_id: str) -> Request
     return Request(owner=owner, request_id=request_id, body_hash=row[0], answer=row[1])
 
 
-def keep(connection: sqlite3.Connection, request: Request | None, now: float) -> None:
+def keep(connection: Sql, request: Request | None, now: float) -> None:
     """Keep it, if there is one, and forget what is older than a day: within the write that has the effect.
 
     Raises `AlreadyExists` if it is kept already; the write is then undone as a whole.
@@ -33,7 +35,8 @@ def keep(connection: sqlite3.Connection, request: Request | None, now: float) ->
         return
     connection.execute("DELETE FROM requests WHERE created_at <= ?", (now - KEPT_S,))
     kept = connection.execute(
-        "INSERT OR IGNORE INTO requests (owner, request_id, body_hash, answer, created_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO requests (owner, request_id, body_hash, answer, created_at) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
         (request.owner, request.request_id, request.body_hash, request.answer, now),
     )
     if not kept.rowcount:

@@ -9,7 +9,7 @@ from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit import buses, observability
 from meshkit.bus import Bus, MemoryBus
-from meshkit.databases import Memory, Place, PostgresDatabase
+from meshkit.databases import Memory, Place, PostgresDatabase, SqliteFolder
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
@@ -54,21 +54,25 @@ async def opened(
 ) -> AsyncIterator[Ledger]:
     """Run the ledger that is kept in a place for the length of the block."""
     async with contextlib.AsyncExitStack() as stack:
-        ledger = Ledger(_store(place, options, stack), options, bus or MemoryBus())
+        ledger = Ledger(await _store(place, options, stack), options, bus or MemoryBus())
         await ledger.start()
         await stack.enter_async_context(background(ledger.run(), "ledger", stopping))
         yield ledger
 
 
-def _store(place: Place, options: Options, stack: contextlib.AsyncExitStack) -> LedgerStore:
-    if isinstance(place, Memory):
-        return MemoryStore(options)
-    if isinstance(place, PostgresDatabase):
-        raise NotImplementedError("not kept in PostgreSQL yet")
-    database = Database(place.file("ledger"), MIGRATIONS)
-    database.open()
-    stack.push_async_callback(database.close)
-    return SqliteStore(database, options)
+async def _store(place: Place, options: Options, stack: contextlib.AsyncExitStack) -> LedgerStore:
+    match place:
+        case Memory():
+            return MemoryStore(options)
+        case PostgresDatabase():
+            from services.ledger.stores import postgres  # its driver is an extra
+
+            return await stack.enter_async_context(postgres.opened(place, options))
+        case SqliteFolder():
+            database = Database(place.file("ledger"), MIGRATIONS)
+            database.open()
+            stack.push_async_callback(database.close)
+            return SqliteStore(database, options)
 
 
 async def main() -> None:

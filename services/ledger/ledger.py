@@ -40,6 +40,7 @@ class Ledger:
         self._options = options
         self._bus = bus
         self._clock = Clock()
+        """As it was at the last look: another replica may set it."""
         self.faults = Faults()
 
     @property
@@ -51,13 +52,14 @@ class Ledger:
 
     async def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in a transaction, and look anew at what is due next."""
-        value = await self._store.write(work)
+        value, self._clock = await self._store.write(lambda session: (work(session), session.clock))
         await self._bus.publish(WRITTEN)
         return value
 
     async def read(self, work: Callable[[Session], T]) -> T:
         """Run a short query."""
-        return await self._store.read(work)
+        value, self._clock = await self._store.read(lambda session: (work(session), session.clock))
+        return value
 
     async def call(self, name: str, work: Callable[[Session], T], *, reads: bool = False) -> T:
         """Run a call of the API: faults that were ordered for `name` happen to it."""
@@ -81,7 +83,6 @@ class Ledger:
     async def start(self) -> None:
         """Make what must be there from the first call on."""
         await self.write(control.ensure_dev_key)
-        self._clock = await self.read(lambda session: session.clock)
 
     async def run(self) -> None:
         """Let things happen at their time, until the bus is closed."""
@@ -128,7 +129,7 @@ class Ledger:
             session.set_clock(session.clock.set(at=at, scale=scale))
             return session.clock
 
-        self._clock = await self.write(work)
+        await self.write(work)
         await self.settle()
         return self._clock
 

@@ -12,7 +12,7 @@ from mesh.runner.v1 import app_pb2_grpc
 
 from meshkit import buses, client, observability, server
 from meshkit.clock import utc_now
-from meshkit.databases import Memory, PostgresDatabase
+from meshkit.databases import Memory, PostgresDatabase, SqliteFolder
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
@@ -71,7 +71,7 @@ async def running(
     """Run the registry for the length of the block; yield its port.  `stopping` is set if a part of it is lost."""
     async with contextlib.AsyncExitStack() as stack:
         bus, tasks = await stack.enter_async_context(buses.opened(config, "registry", stopping)), Tasks()
-        kept, definitions = _stores(config, stack)
+        kept, definitions = await _stores(config, stack)
         store = AnnouncingStore(kept, bus, tasks)
         stack.push_async_callback(tasks.close)
         who = ServiceIdentity(config.secret, "registry")
@@ -122,16 +122,19 @@ async def running(
         yield port
 
 
-def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[ExposeStore, DefinitionStore]:
-    place = config.database
-    if isinstance(place, Memory):
-        return MemoryStore(), MemoryDefinitions()
-    if isinstance(place, PostgresDatabase):
-        raise NotImplementedError("not kept in PostgreSQL yet")
-    database = Database(place.file("registry"), MIGRATIONS, sealing(config.vault))
-    database.open()
-    stack.push_async_callback(database.close)
-    return SqliteStore(database), SqliteDefinitions(database)
+async def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[ExposeStore, DefinitionStore]:
+    match config.database:
+        case Memory():
+            return MemoryStore(), MemoryDefinitions()
+        case PostgresDatabase() as place:
+            from services.registry.stores import postgres  # its driver is an extra
+
+            return await stack.enter_async_context(postgres.opened(place))
+        case SqliteFolder() as folder:
+            database = Database(folder.file("registry"), MIGRATIONS, sealing(config.vault))
+            database.open()
+            stack.push_async_callback(database.close)
+            return SqliteStore(database), SqliteDefinitions(database)
 
 
 async def main() -> None:

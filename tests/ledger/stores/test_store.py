@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
+from meshkit.databases import PostgresDatabase
 from meshkit.errors import AlreadyExists
 from meshkit.idempotency import Request
 from meshkit.masumi.identifiers import new_wallet
@@ -22,6 +23,7 @@ from services.ledger.domain.errors import BadRequest
 from services.ledger.domain.options import Options
 from services.ledger.domain.queries import Changed, Filter
 from services.ledger.ports.store import LedgerStore, Session
+from services.ledger.stores import postgres
 from services.ledger.stores.memory import MemoryStore
 from services.ledger.stores.sqlite import MIGRATIONS, SqliteStore
 
@@ -31,13 +33,19 @@ STILL = Clock(wall=0, at=NOON, scale=0)
 ALL = Filter()
 
 
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
+@pytest_asyncio.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[LedgerStore]:
     """Each kind of store, empty, at noon."""
     if request.param == "memory":
         memory = MemoryStore(Options())
         await memory.write(lambda session: session.set_clock(STILL))
         yield memory
+        return
+    if request.param == "postgres":
+        place = PostgresDatabase(request.getfixturevalue("postgres"))
+        async with postgres.opened(place, Options()) as kept:
+            await kept.write(lambda session: session.set_clock(STILL))
+            yield kept
         return
     database = Database(tmp_path / "ledger.db", MIGRATIONS)
     database.open()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from meshkit.databases import PostgresDatabase
 from meshkit.errors import AlreadyExists
 from meshkit.idempotency import Request
 from meshkit.secrets import KEY_BYTES, Vault
@@ -19,6 +20,7 @@ from services.registry.domain.records import Record
 from services.registry.domain.taskdefs import TaskDef
 from services.registry.domain.tools import Tool, ToolAuth, ToolKind
 from services.registry.ports.definitions import PAGE_BYTES_MAX, DefinitionStore, Transaction
+from services.registry.stores import postgres
 from services.registry.stores.memory_definitions import MemoryDefinitions
 from services.registry.stores.sqlite import MIGRATIONS
 from services.registry.stores.sqlite_definitions import SqliteDefinitions
@@ -30,11 +32,16 @@ ADA, BOB = "users/ada", "users/bob"
 VAULT = Vault(b"k" * KEY_BYTES)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[DefinitionStore]:
     """Every store keeps the same promises."""
     if request.param == "memory":
         yield MemoryDefinitions()
+        return
+    if request.param == "postgres":
+        place = PostgresDatabase(request.getfixturevalue("postgres"))
+        async with postgres.opened(place) as stores:
+            yield stores[1]
         return
     database = Database(tmp_path / "registry.db", MIGRATIONS, sealing(VAULT))
     database.open()

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from meshkit.databases import PostgresDatabase
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from meshkit.secrets import KEY_BYTES, Vault
@@ -14,6 +15,7 @@ from meshkit.sqlite import Database
 from services.registry.bootstraps import sealing
 from services.registry.domain.exposes import Expose, FlowMeta, FoundFlow
 from services.registry.ports.exposes import ExposeStore
+from services.registry.stores import postgres
 from services.registry.stores.memory import MemoryStore
 from services.registry.stores.sqlite import MIGRATIONS, SqliteStore
 
@@ -23,11 +25,16 @@ NOON = datetime.datetime(2026, 1, 2, 12, 0, 0, 123456, datetime.UTC)
 VAULT = Vault(b"k" * KEY_BYTES)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[ExposeStore]:
     """Every store keeps the same promises."""
     if request.param == "memory":
         yield MemoryStore()
+        return
+    if request.param == "postgres":
+        place = PostgresDatabase(request.getfixturevalue("postgres"))
+        async with postgres.opened(place) as stores:
+            yield stores[0]
         return
     database = Database(tmp_path / "registry.db", MIGRATIONS, sealing(VAULT))
     database.open()
