@@ -8,12 +8,13 @@ from mesh.payments.v1 import ledger_pb2_grpc
 from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from meshkit import buses, client, observability
-from meshkit.databases import Memory, PostgresDatabase
+from meshkit.databases import Memory, PostgresDatabase, SqliteFolder
 from meshkit.identity import ServiceIdentity
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import background, lasting
+from meshkit.turns import ALONE, Turns
 from services.payments.config import Config, MasumiNetwork
 from services.payments.domain import Windows
 from services.payments.domain.pace import Pace
@@ -54,13 +55,13 @@ async def running(
     `providers`, by network, replaces those of the configuration.  `stopping` is set if a part of the service is lost.
     """
     async with contextlib.AsyncExitStack() as stack:
-        store = _store(config, stack)
+        store, turns = await _store(config, stack)
         bus = await stack.enter_async_context(buses.opened(config, "payments", stopping))
         watches = Watches(store, bus)
         if providers is None:
             providers = await _providers(config, stack)
         trackers = {
-            network: Tracker(network, provider, store, watches, bus, pace)
+            network: Tracker(network, provider, store, watches, bus, pace, turns)
             for network, (provider, pace) in providers.items()
         }
         windows = Windows(pay_ms=config.pay_window_s * 1000, submit_ms=config.submit_window_s * 1000)
@@ -84,16 +85,19 @@ async def running(
         yield port
 
 
-def _store(config: Config, stack: contextlib.AsyncExitStack) -> PaymentStore:
-    place = config.database
-    if isinstance(place, Memory):
-        return MemoryStore()
-    if isinstance(place, PostgresDatabase):
-        raise NotImplementedError("not kept in PostgreSQL yet")
-    database = Database(place.file("payments"), MIGRATIONS)
-    database.open()
-    stack.push_async_callback(database.close)
-    return SqliteStore(database)
+async def _store(config: Config, stack: contextlib.AsyncExitStack) -> tuple[PaymentStore, Turns]:
+    match config.database:
+        case Memory():
+            return MemoryStore(), ALONE
+        case PostgresDatabase() as place:
+            from services.payments.stores import postgres  # its driver is an extra
+
+            return await stack.enter_async_context(postgres.opened(place))
+        case SqliteFolder() as folder:
+            database = Database(folder.file("payments"), MIGRATIONS)
+            database.open()
+            stack.push_async_callback(database.close)
+            return SqliteStore(database), ALONE
 
 
 async def _providers(config: Config, stack: contextlib.AsyncExitStack) -> dict[str, tuple[Provider, Pace]]:

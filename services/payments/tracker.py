@@ -13,6 +13,8 @@ import structlog
 
 from meshkit.bus import Bus
 from meshkit.errors import Conflict, Invalid, MeshError, NotFound, Unauthenticated
+from meshkit.tasks import lasting
+from meshkit.turns import ALONE, Turns
 from services.payments import domain
 from services.payments.agenda import Agenda
 from services.payments.agreement import disagreement
@@ -23,22 +25,34 @@ from services.payments.poller import Poller
 from services.payments.ports.provider import Provider
 from services.payments.ports.store import PaymentStore, Rule
 from services.payments.readiness import Readiness
-from services.payments.watches import Watches
+from services.payments.watches import ALL, Watches
 
 log = structlog.get_logger()
 _WORKERS = 8
 _RECOVERIES_MAX = 6
 _LOOK_AGAIN_S = 60.0
 """How long to sleep while nothing is open, unless woken."""
+_HEARD_MAX = 100
+_HEAR_AGAIN_S = 1.0
 _FIND_SLACK_MS = 10 * domain.MINUTE_MS
 """How far the provider's clock may be behind ours when we look for what we asked for."""
 
 
 class Tracker:
-    """Works on the payments of one network.  `run` must run."""
+    """Works on the payments of one network, if it is this replica's turn.  `run` must run.
+
+    Whatever a replica is asked to change it writes; the one whose turn it is hears of it, and does what follows.
+    """
 
     def __init__(
-        self, network: str, provider: Provider, store: PaymentStore, watches: Watches, bus: Bus, pace: Pace
+        self,
+        network: str,
+        provider: Provider,
+        store: PaymentStore,
+        watches: Watches,
+        bus: Bus,
+        pace: Pace,
+        turns: Turns = ALONE,
     ) -> None:
         self.network = network
         self.provider = provider
@@ -47,8 +61,16 @@ class Tracker:
         self._bus = bus
         self._topic = f"trackers/{network}"
         self._pace = pace
+        self._turns = turns
+        self._is_ours = False
+        """Whether it is our turn: else somebody else has an agenda."""
+        self.readiness = Readiness(network, provider, pace)
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        """Know nothing of any payment, as at the start: while it was not our turn, others worked on them."""
         self._agenda = Agenda()
-        self._poller = Poller(network, provider, store, pace.overlap_ms)
+        self._poller = Poller(self.network, self.provider, self._store, self._pace.overlap_ms)
         self._open: set[str] = set()
         self._urgent: set[str] = set()
         self._deadlines: dict[str, int] = {}
@@ -57,14 +79,13 @@ class Tracker:
         self._fresh: set[str] = set()
         self._attempts: dict[str, int] = {}
         self._recoveries: dict[str, int] = {}
-        self.readiness = Readiness(network, provider, pace)
 
     async def begin(self, payment: Payment, *, fresh: bool) -> None:
         """Work on a payment that is in the store.
 
         `fresh` promises that its provider has never been asked for it: then it need not be searched for first.
         """
-        if fresh:
+        if fresh and self._is_ours:
             self._fresh.add(payment.payment_id)
         await self._arrange(payment)
 
@@ -82,19 +103,45 @@ class Tracker:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        after = ""
-        while page := await self._store.unended(self.network, after):
-            for payment in page:
-                if payment.provider != self.provider.name:
-                    log.warning("payment is of another provider", payment=payment.payment_id, provider=payment.provider)
-                await self._arrange(payment)
-            after = page[-1].payment_id
-            await asyncio.sleep(0)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.readiness.run(), name=f"check-{self.network}")
-            group.create_task(self._follow(), name=f"poll-{self.network}")
-            for _ in range(_WORKERS):
-                group.create_task(self._work(), name=f"work-{self.network}")
+            group.create_task(self._turns.run(self._topic, lambda: lasting(self._track)), name=self._topic)
+
+    async def _track(self) -> None:
+        """Do what is to be done about this network's payments, while it is our turn."""
+        self._forget_all()
+        self._is_ours = True
+        try:
+            seen = await self._store.revision()  # before they are read: what changes meanwhile comes again
+            after = ""
+            while page := await self._store.unended(self.network, after):
+                for payment in page:
+                    if payment.provider != self.provider.name:
+                        name, provider = payment.payment_id, payment.provider
+                        log.warning("payment is of another provider", payment=name, provider=provider)
+                    await self._arrange(payment)
+                after = page[-1].payment_id
+                await asyncio.sleep(0)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow(), name=f"poll-{self.network}")
+                if self._turns.shared:
+                    group.create_task(self._hear(seen), name=f"hear-{self.network}")
+                for _ in range(_WORKERS):
+                    group.create_task(self._work(), name=f"work-{self.network}")
+        finally:
+            self._is_ours = False
+
+    async def _hear(self, seen: int) -> None:
+        """Take up what any replica has changed behind `seen`."""
+        async with self._bus.subscribe(ALL) as waker:
+            while not waker.closed:
+                changed = await self._store.changed(seen, _HEARD_MAX)
+                for number, payment in changed:
+                    seen = number
+                    if payment.network == self.network:
+                        await self._arrange(payment)
+                if not changed:
+                    await waker.wait(_HEAR_AGAIN_S)
 
     # -- following -----------------------------------------------------------------------------------------------------
 
@@ -163,7 +210,7 @@ class Tracker:
     async def _arrange(self, payment: Payment) -> None:
         """Note what comes next for the payment; wake who must know."""
         payment_id = payment.payment_id
-        if payment.provider != self.provider.name:
+        if not self._is_ours or payment.provider != self.provider.name:
             return  # the network was on another when it was made: this one knows nothing about it
         if payment.ended:
             self._forget(payment_id)

@@ -20,8 +20,8 @@ from services.ledger.domain.errors import LedgerError
 from services.ledger.domain.options import Options
 from services.ledger.domain.queries import Filter
 from services.ledger.domain.steps import Pace
+from services.ledger.stores.session import SqlSession as Session
 from services.ledger.stores.sqlite import MIGRATIONS
-from services.ledger.stores.sqlite import SqliteSession as Session
 from tests.ledger.bench import HOUR_MS, INPUT_HASH, NET, PURCHASER, RESULT_HASH, TOKEN
 
 START_MS = 1_765_445_305_000

@@ -1,7 +1,5 @@
 """Payments in a SQLite file.  Times in it are integers: milliseconds since 1970."""
 
-import dataclasses
-import json
 import sqlite3
 from typing import Any
 
@@ -9,8 +7,9 @@ from meshkit import clock, sqlite_requests
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.payments import domain
-from services.payments.domain import ENDS, Payment, State, Terms
+from services.payments.domain import Payment, Terms
 from services.payments.ports.store import Rule
+from services.payments.stores import rows
 
 MIGRATIONS = [
     """
@@ -83,8 +82,6 @@ MIGRATIONS = [
     """,
     sqlite_requests.MIGRATION,
 ]
-_FIELDS = [field.name for field in dataclasses.fields(Payment)]
-_COLUMNS = ", ".join(_FIELDS)
 _NEXT = "(SELECT COALESCE(MAX(revision), 0) + 1 FROM payments)"
 
 
@@ -103,9 +100,9 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> Payment:
             sqlite_requests.keep(connection, request, clock.now())  # not by the provider's: that may jump
-            marks = ", ".join("?" * (len(_FIELDS) + 1))
-            sql = f"INSERT INTO payments ({_COLUMNS}, ended, revision) VALUES ({marks}, {_NEXT})"
-            connection.execute(f"{sql} ON CONFLICT (payment_id) DO NOTHING", _values(payment))
+            marks = ", ".join("?" * (len(rows.FIELDS) + 1))
+            sql = f"INSERT INTO payments ({rows.COLUMNS}, ended, revision) VALUES ({marks}, {_NEXT})"
+            connection.execute(f"{sql} ON CONFLICT (payment_id) DO NOTHING", rows.values_of(payment))
             return domain.check_same(_get(connection, payment.payment_id), payment.owner, given or payment.terms)
 
         return await self._db.write(work)
@@ -117,9 +114,9 @@ class SqliteStore:
             before = _get(connection, payment_id)
             after = rule(before)
             if after != before:
-                sets = ", ".join(f"{field} = ?" for field in (*_FIELDS, "ended"))
+                sets = ", ".join(f"{field} = ?" for field in (*rows.FIELDS, "ended"))
                 sql = f"UPDATE payments SET {sets}, revision = {_NEXT} WHERE payment_id = ?"
-                connection.execute(sql, (*_values(after), payment_id))
+                connection.execute(sql, (*rows.values_of(after), payment_id))
             return before, after
 
         return await self._db.write(work)
@@ -132,18 +129,18 @@ class SqliteStore:
         """Return the payment with this identifier."""
         # The last condition is the index's own: without it the index is not used.
         sql = (
-            f"SELECT {_COLUMNS} FROM payments"
+            f"SELECT {rows.COLUMNS} FROM payments"
             " WHERE network = ? AND blockchain_identifier = ? AND blockchain_identifier <> ''"
         )
-        rows = await self._rows(sql, (network, blockchain_identifier))
-        return _payment(rows[0]) if rows else None
+        found = await self._rows(sql, (network, blockchain_identifier))
+        return rows.payment_of(found[0]) if found else None
 
     async def unended(self, network: str = "", after: str = "", limit: int = 500) -> list[Payment]:
         """Return payments that have not ended, by id."""
         narrow = "network = :network AND " if network else ""
-        sql = f"SELECT {_COLUMNS} FROM payments WHERE {narrow}ended = 0 AND payment_id > :after ORDER BY payment_id"
-        rows = await self._rows(f"{sql} LIMIT :limit", {"network": network, "after": after, "limit": limit})
-        return [_payment(row) for row in rows]
+        sql = f"SELECT {rows.COLUMNS} FROM payments WHERE {narrow}ended = 0 AND payment_id > :after ORDER BY payment_id"
+        found = await self._rows(f"{sql} LIMIT :limit", {"network": network, "after": after, "limit": limit})
+        return [rows.payment_of(row) for row in found]
 
     async def revision(self) -> int:
         """Return the number of the last change."""
@@ -151,20 +148,20 @@ class SqliteStore:
 
     async def changed(self, after: int, limit: int) -> list[tuple[int, Payment]]:
         """Return payments that have changed since."""
-        sql = f"SELECT revision, {_COLUMNS} FROM payments WHERE revision > ? ORDER BY revision LIMIT ?"
-        return [(row[0], _payment(row[1:])) for row in await self._rows(sql, (after, limit))]
+        sql = f"SELECT revision, {rows.COLUMNS} FROM payments WHERE revision > ? ORDER BY revision LIMIT ?"
+        return [(row[0], rows.payment_of(row[1:])) for row in await self._rows(sql, (after, limit))]
 
     async def page(self, owner: str, before: int, limit: int) -> list[tuple[int, Payment]]:
         """Return a page, newest first."""
         condition = "owner = :owner AND " if owner else ""
-        sql = f"SELECT number, {_COLUMNS} FROM payments WHERE {condition}number < :before ORDER BY number DESC"
-        rows = await self._rows(f"{sql} LIMIT :limit", {"owner": owner, "before": before or 2**62, "limit": limit})
-        return [(row[0], _payment(row[1:])) for row in rows]
+        sql = f"SELECT number, {rows.COLUMNS} FROM payments WHERE {condition}number < :before ORDER BY number DESC"
+        found = await self._rows(f"{sql} LIMIT :limit", {"owner": owner, "before": before or 2**62, "limit": limit})
+        return [(row[0], rows.payment_of(row[1:])) for row in found]
 
     async def cursor(self, source: str) -> int:
         """Return up to when the changes have been taken in."""
-        rows = await self._rows("SELECT since FROM cursors WHERE source = ?", (source,))
-        return int(rows[0][0]) if rows else 0
+        found = await self._rows("SELECT since FROM cursors WHERE source = ?", (source,))
+        return int(found[0][0]) if found else 0
 
     async def save_cursor(self, source: str, since: int) -> None:
         """Keep it."""
@@ -176,23 +173,7 @@ class SqliteStore:
 
 
 def _get(connection: sqlite3.Connection, payment_id: str) -> Payment:
-    row = connection.execute(f"SELECT {_COLUMNS} FROM payments WHERE payment_id = ?", (payment_id,)).fetchone()
+    row = connection.execute(f"SELECT {rows.COLUMNS} FROM payments WHERE payment_id = ?", (payment_id,)).fetchone()
     if row is None:
         raise domain.no_payment(payment_id)
-    return _payment(row)
-
-
-def _values(payment: Payment) -> list[Any]:
-    fields = {name: getattr(payment, name) for name in _FIELDS}
-    for name in ("asked_amounts", "amounts"):
-        fields[name] = json.dumps([[str(amount), unit] for amount, unit in fields[name]])
-    return [*fields.values(), payment.state in ENDS]
-
-
-def _payment(row: tuple[Any, ...]) -> Payment:
-    fields = dict(zip(_FIELDS, row, strict=True))
-    for name in ("asked_amounts", "amounts"):
-        fields[name] = tuple((int(amount), unit) for amount, unit in json.loads(fields[name]))
-    fields["state"] = State(fields["state"])
-    fields["refund_intended"] = bool(fields["refund_intended"])
-    return Payment(**fields)
+    return rows.payment_of(row)

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from meshkit.databases import PostgresDatabase
 from meshkit.errors import AlreadyExists, Invalid, NotFound
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.payments.domain import Payment, State
 from services.payments.ports.store import PaymentStore
+from services.payments.stores import postgres
 from services.payments.stores.memory import MemoryStore
 from services.payments.stores.sqlite import MIGRATIONS, SqliteStore
 from tests.payments.terms import NOON, OWNER, at, terms
@@ -22,11 +24,16 @@ from tests.payments.terms import payment as new_payment
 BOB = OWNER[:-1] + "0"
 
 
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
+@pytest_asyncio.fixture(params=["memory", "sqlite", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[PaymentStore]:
     """Each kind of store, empty."""
     if request.param == "memory":
         yield MemoryStore()
+        return
+    if request.param == "postgres":
+        place = PostgresDatabase(request.getfixturevalue("postgres"))
+        async with postgres.opened(place) as (kept, _):
+            yield kept
         return
     database = Database(tmp_path / "payments.db", MIGRATIONS)
     database.open()

@@ -1,0 +1,36 @@
+"""Work of which there is one for all replicas of a service: whose turn it is does it.
+
+`Alone` is for a service that has no other replicas; `meshkit.postgres_turns` lets PostgreSQL say whose turn it is.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+
+class Turns(Protocol):
+    """Says who does what only one should do."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether there may be other replicas, which change things without telling us."""
+
+    async def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` whenever it is our turn to do what `name` stands for, until cancelled.
+
+        It is cancelled when our turn is over, and run anew when it comes again.  What it had begun may be begun by
+        another replica at that moment: as after a crash, it must be safe to do twice.  Returns when `work` does, and
+        raises what it raises.
+        """
+
+
+class Alone:
+    """It is always our turn."""
+
+    shared = False
+
+    async def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run it."""
+        await work()
+
+
+ALONE = Alone()
