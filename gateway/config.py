@@ -81,6 +81,9 @@ class EdgeConfig(Config):
     control_plane_rate_limit: int = Field(default=120, ge=1, validation_alias="CONTROL_PLANE_RATE_LIMIT")
     """Requests a minute that one user, or one address without a token, may send to the paths of Koda."""
 
+    edges: int = Field(default=1, ge=1, le=1_000)
+    """How many Envoys stand side by side in front of the mesh: each lets that part of every rate through."""
+
     sign_ins_per_minute: int = Field(default=300, ge=0)
     """How often one address may try to sign in, whatever comes of it; 0 for no limit, as has `rate_limit_rps` of 0."""
 

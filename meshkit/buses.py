@@ -1,4 +1,7 @@
-"""Which bus a service has: the one place that knows (`AGENTMESH_REDIS_URL`, `AGENTMESH_REPLICAS`)."""
+"""Which bus a service has, and whether replicas count together: the one place that knows.
+
+It goes by `AGENTMESH_REDIS_URL` and `AGENTMESH_REPLICAS`.
+"""
 
 import asyncio
 import contextlib
@@ -6,6 +9,7 @@ from collections.abc import AsyncIterator
 
 from meshkit import redis_bus
 from meshkit.bus import Bus, MemoryBus
+from meshkit.redis_link import Link
 from meshkit.service import Settings
 from meshkit.tasks import background
 
@@ -43,3 +47,14 @@ async def opened(settings: Settings, service: str, stopping: asyncio.Event | Non
             yield polling
     else:
         yield MemoryBus()
+
+
+@contextlib.asynccontextmanager
+async def counters(settings: Settings) -> AsyncIterator[Link | None]:
+    """Keep a link to the Redis in which replicas count together for the length of the block; None if there is none."""
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        yield None
+        return
+    async with Link.to(url, settings.secret) as link:
+        yield link

@@ -7,6 +7,7 @@ caller its deadline once and not each time.  The URL may hold a password: it is 
 
 import asyncio
 import contextlib
+import hashlib
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -70,20 +71,35 @@ def connected(url: str, connections_max: int = _CONNECTIONS_MAX) -> "Redis":
 class Link:
     """Asks one Redis."""
 
-    def __init__(self, client: "Redis", *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: "Redis", secret: bytes, *, now: Callable[[], float] = time.monotonic) -> None:
         self._client = client
+        self._secret = hashlib.blake2b(secret, digest_size=32).digest()
+        self._mesh = self._digest("keys")
         self._now = now
         self._rests_until = -1.0
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def to(cls, url: str) -> AsyncIterator["Link"]:
-        """Keep a link to a Redis for the length of the block; it connects when it is used."""
+    async def to(cls, url: str, secret: bytes) -> AsyncIterator["Link"]:
+        """Keep a link to a Redis for the length of the block; it connects when it is used.
+
+        Of `secret` it sees nothing; meshes with different ones share no key.
+        """
         client = connected(url)
         try:
-            yield cls(client)
+            yield cls(client, secret)
         finally:
             await closed(client)
+
+    def key(self, kind: str, *of: str) -> str:
+        """Return the key of something: of one length however long its names are, which cannot be read off it.
+
+        All keys of a mesh are on one node of a cluster, so that a script may take several.
+        """
+        return f"agentmesh:{{{self._mesh}}}:{kind}:{self._digest(kind, *of)}"
+
+    def _digest(self, *texts: str) -> str:
+        return hashlib.blake2b("\0".join(texts).encode(), digest_size=16, key=self._secret).hexdigest()
 
     async def run(self, script: str, keys: Sequence[str], *arguments: float | str) -> Any:
         """Run a Lua script.  Raises `NoRedis`."""

@@ -3,7 +3,10 @@
 Every caller has a bucket: a user one for all that they send, of the size that their token's `tier` gives it; a caller
 without a token that holds, one for the address.  A dialect whose contract has limits of its own adds a bucket for each,
 for its paths only, and each address has one for whatever takes a password; a request must find a token in all of its
-buckets.  Answers carry `x-ratelimit-limit`, `-remaining` and `-reset` of the bucket that is closest to its end, and a
+buckets.  Where several Envoys stand side by side, which know nothing of each other, each has its part of every bucket:
+all together let no more through than was said, and less of a caller whose requests do not reach all of them alike.
+
+Answers carry `x-ratelimit-limit`, `-remaining` and `-reset` of the bucket that is closest to its end, and a
 429 `retry-after` too: the seconds of that reset.
 """
 
@@ -42,13 +45,17 @@ def policy(
 
     `prefixes` are a dialect's paths by its name; without any, its are those that are nobody else's.
     """
-    kinds = list(_kinds("mesh", [], of_mesh(config)))
+    kinds = list(_kinds("mesh", [], _part(of_mesh(config), config.edges)))
     others = [prefix for dialect in dialects for prefix in prefixes[dialect.name]]
     for dialect in dialects:
         own = prefixes[dialect.name]
-        kinds += _kinds(dialect.name, [_under(own) if own else _under(others, outside=True)], dialect.rates_by(config))
+        kinds += _kinds(
+            dialect.name,
+            [_under(own) if own else _under(others, outside=True)],
+            _part(dialect.rates_by(config), config.edges),
+        )
     if config.sign_ins_per_minute:
-        kinds.append(_sign_ins(services, config.sign_ins_per_minute))
+        kinds.append(_sign_ins(services, max(1, config.sign_ins_per_minute // config.edges)))
     full = {"default_value": {"numerator": 100}}
     return {
         "stat_prefix": "rate",
@@ -61,6 +68,13 @@ def policy(
         "rate_limits": [{"actions": actions} for actions, _ in kinds],
         "descriptors": [descriptor for _, descriptor in kinds],
         "response_headers_to_add": [{"header": {"key": _LIMITED, "value": "1"}}],
+    }
+
+
+def _part(rates: Rates, edges: int) -> Rates:
+    """Return what one of several Envoys lets through: nobody can be let through by less than one."""
+    return {
+        tier: tuple(Rate(max(1, rate.requests // edges), rate.per_s) for rate in each) for tier, each in rates.items()
     }
 
 

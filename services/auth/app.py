@@ -24,6 +24,7 @@ from services.auth.revocations import Feed
 from services.auth.servicers.auth import AuthServicer
 from services.auth.servicers.users import UserServicer
 from services.auth.sessions import Sessions
+from services.auth.shared_throttle import SharedThrottle
 from services.auth.stores.memory import MemoryStore
 from services.auth.stores.sqlite import MIGRATIONS, SqliteStore
 from services.auth.throttle import Throttle
@@ -61,7 +62,8 @@ async def running(
         await stack.enter_async_context(background(lasting(feed.keep), "keep-revocations", stopping))
         users = Users(store, passwords, feed, tasks, now)
         await users.ensure_admin(admin_password, config.admin_email)
-        sessions = Sessions(store, signer, passwords, throttle or Throttle(), feed, tasks, exposed=bool(config.opening))
+        shared = SharedThrottle(throttle or Throttle(), await stack.enter_async_context(buses.counters(config)))
+        sessions = Sessions(store, signer, passwords, shared, feed, tasks, exposed=bool(config.opening))
         keys = Keys(store, signer, feed, tasks)
 
         async def fetch_jwks() -> str:

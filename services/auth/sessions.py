@@ -15,7 +15,7 @@ from services.auth.domain import Session, User, UserChange
 from services.auth.passwords import Passwords
 from services.auth.ports.store import AuthStore, Issued, Reuse
 from services.auth.revocations import Feed
-from services.auth.throttle import Throttle
+from services.auth.shared_throttle import SharedThrottle
 
 audit = structlog.get_logger("audit")
 
@@ -44,7 +44,7 @@ class Sessions:
         store: AuthStore,
         signer: tokens.Signer,
         passwords: Passwords,
-        throttle: Throttle,
+        throttle: SharedThrottle,
         feed: Feed,
         tasks: Tasks,
         *,
@@ -156,10 +156,10 @@ class Sessions:
 
     async def _matches(self, user: User, password: str, address: str) -> bool:
         async with self._passwords.slot():
-            self._throttle.check(user.login, address)
+            await self._throttle.check(user.login, address)
             matches = await self._passwords.verify(user.password_hash, password[: domain.PASSWORD_BYTES_MAX + 1])
             count = self._throttle.succeeded if matches else self._throttle.failed
-            count(user.login, address)
+            await count(user.login, address)
             return matches
 
     async def _authenticate(self, login: str, password: str, address: str) -> User:
@@ -169,21 +169,21 @@ class Sessions:
                 login = user.login  # who guesses by the e-mail address has no more attempts
             # Asked with the slot held: attempts that wait together must not all pass before the first has failed.
             try:
-                self._throttle.check(login, address)
+                await self._throttle.check(login, address)
             except Exhausted:
                 _audit("throttled", user)
                 raise
             matches = await self._passwords.verify(user.password_hash if user is not None else None, password)
             matches = matches and not (self._exposed and password == DEFAULT_PASSWORD)
             if user is None or not matches:
-                self._throttle.failed(login, address)
+                await self._throttle.failed(login, address)
                 _audit("wrong password" if user is not None else "unknown user", user)
                 raise Unauthenticated("Invalid name or password")
             if not user.active:
-                self._throttle.failed(login, address)
+                await self._throttle.failed(login, address)
                 _audit("inactive", user)
                 raise Unauthenticated("Invalid name or password")
-            self._throttle.succeeded(login, address)
+            await self._throttle.succeeded(login, address)
             _audit("ok", user)
             return user
 

@@ -78,27 +78,34 @@ class Throttle:
     def check(self, name: str, address: str) -> None:
         """Raise `Exhausted`, saying how long to wait, if `name` was tried from `address` too often."""
         now = self._now()
-        is_hot = self._names.find(name, now).failures >= HOT_FAILURES
-        record = self._pairs.find((name, _network(address)), now)
-        excess = record.failures - (HOT_FREE_FAILURES if is_hot else FREE_FAILURES)
-        if excess < 0:
-            return
-        wait_s = min(2.0 ** min(excess, 10), WAIT_MAX_S) - (now - record.failed_at)
-        if wait_s > 0:
-            raise Exhausted(f"too many failed attempts: try again in {max(1, round(wait_s))} s", retry_after_s=wait_s)
+        record = self._pairs.find((name, network_of(address)), now)
+        refuse_if_early(record.failures, self._names.find(name, now).failures, now - record.failed_at)
 
     def failed(self, name: str, address: str) -> None:
         """Count a failure."""
         now = self._now()
-        self._pairs.add((name, _network(address)), now)
+        self._pairs.add((name, network_of(address)), now)
         self._names.add(name, now)
 
     def succeeded(self, name: str, address: str) -> None:
         """Forget the failures of `name` from `address`."""
-        self._pairs.clear((name, _network(address)))
+        self._pairs.clear((name, network_of(address)))
 
 
-def _network(address: str) -> str:
+def refuse_if_early(of_pair: int, of_name: int, age_s: float) -> None:
+    """Raise `Exhausted` if a pair of name and address must wait, whose last failure is `age_s` old.
+
+    `of_pair` and `of_name` are how many failures they have.
+    """
+    excess = of_pair - (HOT_FREE_FAILURES if of_name >= HOT_FAILURES else FREE_FAILURES)
+    if excess < 0:
+        return
+    wait_s = min(2.0 ** min(excess, 10), WAIT_MAX_S) - age_s
+    if wait_s > 0:
+        raise Exhausted(f"too many failed attempts: try again in {max(1, round(wait_s))} s", retry_after_s=wait_s)
+
+
+def network_of(address: str) -> str:
     """Return what counts as one address: of IPv6 the network, as whoever has one address there has all of them."""
     try:
         found = ipaddress.ip_address(address)

@@ -150,9 +150,8 @@ async def running(
             store.schedules, launches, owners, requests, shares, masks, bus, count_max=count_max, now=now
         )
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
-        hosted = HostServicer(
-            jobs, hosts, badges, Pace(config.events_per_owner), heartbeat_s=config.heartbeat_s, stopping=stopping
-        )
+        pace = Pace(config.events_per_owner, link=await stack.enter_async_context(buses.counters(config)))
+        hosted = HostServicer(jobs, hosts, badges, pace, heartbeat_s=config.heartbeat_s, stopping=stopping)
 
         def register(server: object) -> None:
             job_pb2_grpc.add_JobServiceServicer_to_server(jobs_servicer, server)
@@ -175,6 +174,7 @@ async def running(
             "placement": apps.run(door, placement.events()),
             "leases": apps.expire_leases(),
             "deadlines": lasting(Deadlines(store, jobs, bus, now).run),
+            "pace": pace.share(),
             "locks": _expire(locks, apps),
             "schedules": lasting(firings.run),
         }

@@ -219,7 +219,7 @@ async def test_a_link_rests_after_a_failure(server: RedisServer) -> None:
     """A silent Redis costs a caller its deadline once."""
     now = 100.0
     client = redis_link.connected(server.url)
-    link = redis_link.Link(client, now=lambda: now)
+    link = redis_link.Link(client, b"s", now=lambda: now)
     try:
         assert 3 == await link.run("return ARGV[1] + #KEYS", ["k"], 2)
         server.stop()

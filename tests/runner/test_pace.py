@@ -1,9 +1,14 @@
 """Who talks too fast is held back."""
 
+import asyncio
+
 import pytest
 
+from meshkit.redis_link import Link
+from meshkit.tasks import background
 from services.runner.domain import Event
 from services.runner.pace import Pace
+from tests.meshkit.redis_server import running_redis
 
 EVENT = Event(kind="debug", payload="x", time=1.0)
 
@@ -38,3 +43,20 @@ def test_long_events_count_as_several() -> None:
 def test_nobody_is_held_back_without_a_rate() -> None:
     """0 takes any number."""
     assert 0.0 == Pace(0).delay_s("users/a", [EVENT] * 1_000_000)
+
+
+async def test_what_an_owner_says_at_any_replica_counts_at_all() -> None:
+    """A moment later; and while Redis is gone each replica keeps its own pace."""
+    now = 1000.0
+    with running_redis() as server:
+        async with Link.to(server.url, b"s") as one, Link.to(server.url, b"s") as two:
+            here, there = Pace(10, lambda: now, one), Pace(10, lambda: now, two)
+            async with background(here.share(), "here"), background(there.share(), "there"), asyncio.timeout(30):
+                assert 0.0 == here.delay_s("users/a", [EVENT] * 50)
+                while there.delay_s("users/a", [EVENT]) < 0.1:  # its own burst would take fifty
+                    await asyncio.sleep(0.1)
+                    now += 0.1
+                assert 0.0 == there.delay_s("users/b", [EVENT] * 40)
+                server.stop()
+                assert 0.0 == there.delay_s("users/c", [EVENT] * 50)
+                assert 1.0 == pytest.approx(there.delay_s("users/c", [EVENT] * 10))

@@ -13,6 +13,7 @@ from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from gateway.config import RATES, EdgeConfig
 from gateway.dialects import DIALECTS, kodosumi, masumi
+from gateway.edge import contract, prefixes, ratelimit
 from gateway.edge.front import NOBODY, Rate
 from gateway.edge.ratelimit import of_mesh
 from tests.gateway.stack import DEADLINE_S, Edge, enveloped
@@ -183,3 +184,16 @@ async def test_every_tier_of_a_user_has_a_rate() -> None:
     assert {"sandbox": 5} | dict.fromkeys(tiers - {"sandbox"} | {NOBODY}, 100) == {
         tier: rate.requests for tier, (rate,) in small.items()
     }
+
+
+async def test_several_envoys_share_every_rate() -> None:
+    """What all of them let through together is no more than was said."""
+
+    def sizes(edges: int) -> list[int]:
+        services = contract.services(contract.descriptors())
+        config = EdgeConfig(edges=edges, rate_limits={"sandbox": 3})
+        found = ratelimit.policy(config, services, DIALECTS, prefixes.of_dialects(DIALECTS, services))
+        return [descriptor["token_bucket"]["max_tokens"] for descriptor in found["descriptors"]]
+
+    assert [max(1, size // 4) for size in sizes(1)] == sizes(4)
+    assert 75 in sizes(4), "of 300 sign-ins a minute"
