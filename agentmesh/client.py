@@ -18,9 +18,11 @@ from agentmesh._client.definitions import Agent, Crew, Model, TaskDef, Tool
 from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, Usage, readable
+from agentmesh._client.schedules import Firing, Schedule
 from agentmesh._client.sync import Client
 from agentmesh._client.tokens import MemoryTokens, TokenStore
 from agentmesh._client.waits import Lock, Payment
+from agentmesh._client.webhooks import Delivery, Webhook
 
 __all__ = [
     "DEFAULT_URL",
@@ -32,8 +34,10 @@ __all__ = [
     "Conversation",
     "Crew",
     "CrewPlan",
+    "Delivery",
     "Event",
     "Expose",
+    "Firing",
     "Flow",
     "InvalidInputs",
     "Job",
@@ -46,6 +50,7 @@ __all__ = [
     "NotFound",
     "NotSignedIn",
     "Payment",
+    "Schedule",
     "Step",
     "TaskDef",
     "TokenStore",
@@ -53,5 +58,6 @@ __all__ = [
     "Tool",
     "Unreachable",
     "Usage",
+    "Webhook",
     "readable",
 ]

@@ -4,10 +4,12 @@ One rule for who saves an endpoint and who calls it.  Here it is asked of what c
 a name may lead anywhere, so whoever calls it asks again for each address that it resolves to (`is_public`).
 """
 
+import asyncio
 import ipaddress
 import re
 import socket
 import urllib.parse
+from collections.abc import Awaitable, Callable, Sequence
 
 URL_CHARS_MAX = 2_000
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -22,6 +24,37 @@ _NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 _SHARED = ipaddress.IPv4Network("100.64.0.0/10")
 _SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
+
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the addresses of a host.  Raises `OSError` if it has none."""
+_RESOLVE_S = 5.0
+
+
+class Refused(Exception):
+    """The mesh does not call this address."""
+
+
+async def resolved(host: str, port: int) -> Sequence[str]:
+    """Ask the system for the addresses of a host."""
+    async with asyncio.timeout(_RESOLVE_S):
+        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+async def pinned(url: str, host: str, port: int, *, private: bool, resolve: Resolve = resolved) -> str:
+    """Return the address that a connection to a URL's host may go to, and no other.
+
+    Raises `Refused` if the mesh does not call it, `OSError` or `TimeoutError` if it has no address.
+    """
+    if problem := url_problem(url, private=private):
+        raise Refused(f"{host} is not called: {problem}")
+    found = await resolve(host, port)
+    if not found:
+        raise OSError(f"{host} has no address")
+    if wrong := [address for address in found if not private and not is_public(address)]:
+        raise Refused(f"{host} is not called: {wrong[0]} is not a public address")
+    return found[0].partition("%")[0]
 
 
 def url_problem(url: str, *, private: bool = False) -> str:

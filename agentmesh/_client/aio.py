@@ -33,8 +33,10 @@ from agentmesh._client.records import (
     to_job,
     to_tokens,
 )
+from agentmesh._client.schedules import Schedules
 from agentmesh._client.tokens import MemoryTokens, TokenStore
 from agentmesh._client.waits import Lock, Payment, to_lock, to_payment
+from agentmesh._client.webhooks import Webhooks
 
 DEFAULT_URL = "http://127.0.0.1:3370"
 _PAGE = 200
@@ -76,6 +78,8 @@ class AsyncClient:
         self.tasks = Tasks(self._connection)
         self.tools = Tools(self._connection)
         self.conversations = Conversations(self._connection)
+        self.schedules = Schedules(self._connection)
+        self.webhooks = Webhooks(self._connection)
 
     async def __aenter__(self) -> Self:
         return self

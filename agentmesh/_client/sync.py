@@ -10,6 +10,7 @@ from agentmesh._client.applying import Step
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
 from agentmesh._client.sync_collections import SyncAgents, SyncConversations, SyncCrews, SyncTasks, SyncTools
+from agentmesh._client.sync_timed import SyncSchedules, SyncWebhooks
 from agentmesh._client.tokens import TokenStore
 from agentmesh._client.waits import Lock, Payment
 
@@ -43,6 +44,8 @@ class Client:
         self.tasks = SyncTasks(runner, self._client.tasks)
         self.tools = SyncTools(runner, self._client.tools)
         self.conversations = SyncConversations(runner, self._client.conversations)
+        self.schedules = SyncSchedules(runner, self._client.schedules)
+        self.webhooks = SyncWebhooks(runner, self._client.webhooks)
 
     def __enter__(self) -> Self:
         return self

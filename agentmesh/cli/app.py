@@ -41,10 +41,27 @@ def build(*, whole: bool = True) -> typer.Typer:
             locks,
             login,
             payments,
+            schedules,
             tools,
+            webhooks,
         )
 
-        for module in (exposes, flows, jobs, locks, login, payments, agents, crews, tools, chat, certs, doctor):
+        for module in (
+            exposes,
+            flows,
+            jobs,
+            locks,
+            login,
+            payments,
+            agents,
+            crews,
+            tools,
+            schedules,
+            webhooks,
+            chat,
+            certs,
+            doctor,
+        ):
             module.add_to(app)
     return app
 

@@ -16,6 +16,7 @@ from mesh.runner.v1 import (
     memory_pb2_grpc,
     schedule_pb2_grpc,
     trace_pb2_grpc,
+    webhook_pb2_grpc,
 )
 
 from meshkit import buses, client, endpoints, identity, observability
@@ -56,6 +57,7 @@ from services.runner.ports.placement import Placement
 from services.runner.requests import Requests
 from services.runner.retries import Retries
 from services.runner.schedules import Schedules
+from services.runner.sending import Sender
 from services.runner.servicers.apps import AppServicer
 from services.runner.servicers.conversations import ConversationServicer
 from services.runner.servicers.hosts import HostServicer
@@ -64,14 +66,17 @@ from services.runner.servicers.locks import LockServicer
 from services.runner.servicers.memories import MemoryServicer
 from services.runner.servicers.schedules import ScheduleServicer
 from services.runner.servicers.traces import TraceServicer
+from services.runner.servicers.webhooks import WebhookServicer
 from services.runner.shares import Shares
 from services.runner.slots import Capacity
+from services.runner.standing import Standing
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
 from services.runner.tails import Tails
 from services.runner.targets import Targets
 from services.runner.turns import Turns
+from services.runner.webhooks import Webhooks
 
 HOSTS = "mesh.runner.v1.HostService"
 SERVICES = (
@@ -82,6 +87,7 @@ SERVICES = (
     "mesh.runner.v1.ConversationService",
     "mesh.runner.v1.MemoryService",
     "mesh.runner.v1.ScheduleService",
+    "mesh.runner.v1.WebhookService",
     "mesh.runner.v1.TraceService",
 )
 
@@ -141,14 +147,17 @@ async def running(
         calls = Calls(apps, births, requests, tasks, **patience, masks=masks)
         auth = await stack.enter_async_context(authenticated(config, "runner"))
         owners = AuthOwners(await stack.enter_async_context(client.connect(config.peer("auth"), who)))
-        revocations = auth.verifier.revocations
-        firings = Firings(
-            store.schedules, store, launches, jobs, owners, requests, masks, revocations, bus, tasks, now=now
-        )
+        standing = Standing(owners, auth.verifier.revocations, now)
+        firings = Firings(store.schedules, store, launches, jobs, standing, requests, masks, bus, tasks, now=now)
+        private = config.webhooks_private_endpoints == "allow"
+        http = await stack.enter_async_context(Sender.client(private=private))
+        sender = Sender(store.webhooks, standing, config.vault, http, bus, tasks, now=now)
         count_max = config.schedules_per_owner
         schedules = Schedules(
             store.schedules, launches, owners, requests, shares, masks, bus, count_max=count_max, now=now
         )
+        hooks = (store.webhooks, sender, requests, shares, config.vault, bus)
+        webhooks = Webhooks(*hooks, private=private, count_max=config.webhooks_per_owner, now=now)
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
         pace = Pace(config.events_per_owner, link=await stack.enter_async_context(buses.counters(config)))
         hosted = HostServicer(jobs, hosts, badges, pace, heartbeat_s=config.heartbeat_s, stopping=stopping)
@@ -160,6 +169,9 @@ async def running(
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
             scheduled = ScheduleServicer(store.schedules, schedules, firings, tasks, now)
             schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(scheduled, server)
+            webhook_pb2_grpc.add_WebhookServiceServicer_to_server(
+                WebhookServicer(store.webhooks, webhooks, tasks, now), server
+            )
             _register_records(server, store, requests, shares, now)
 
         door = await stack.enter_async_context(_door(config, hosted, auth))
@@ -177,6 +189,8 @@ async def running(
             "pace": pace.share(),
             "locks": _expire(locks, apps),
             "schedules": lasting(firings.run),
+            "webhooks": lasting(sender.run),
+            "deliveries": lasting(sender.forget),
         }
         for name, work in works.items():
             await stack.enter_async_context(background(work, name, stopping))

@@ -86,6 +86,13 @@ class Config(Settings):
     schedules_per_owner: int = pydantic.Field(default=200, ge=0)
     """Schedules that one owner may have; more are refused.  0 takes any number."""
 
+    webhooks_per_owner: int = pydantic.Field(default=20, ge=0)
+    """Webhooks that one owner may have; more are refused.  0 takes any number."""
+
+    webhooks_private_endpoints: Literal["refuse", "allow"] = "refuse"
+    """Whether webhooks may be at addresses that are not the Internet's: every user can then have the mesh call what
+    only this machine and its network reach, and read how it answers."""
+
     @pydantic.model_validator(mode="after")
     def _all_files_or_none(self) -> Self:
         given = [bool(each) for each in (self.hosts_tls_ca_file, self.hosts_tls_cert_file, self.hosts_tls_key_file)]

@@ -8,7 +8,6 @@ runner, launches it again and gets the job that there is.
 import asyncio
 import contextlib
 import functools
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,19 +16,19 @@ import structlog
 
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, Internal, MeshError, NotFound, Unavailable
-from meshkit.principal import NOBODY, Principal, acting
+from meshkit.principal import NOBODY, acting
 from meshkit.tasks import Tasks
-from meshkit.verifier import Revocations
 from services.runner.calendars import times_of
 from services.runner.domain import Job, Reason, schedules
 from services.runner.domain.schedules import Fired, Firing, FiringState, Overlap, Schedule
 from services.runner.jobs import Jobs
 from services.runner.launches import Launches
 from services.runner.masking import Masks
-from services.runner.ports.schedules import Owner, Owners, ScheduleStore
+from services.runner.ports.schedules import ScheduleStore
 from services.runner.ports.store import JobStore
 from services.runner.requests import Requests
 from services.runner.schedules import SCHEDULES, launch_of
+from services.runner.standing import Standing
 from services.runner.tails import topic
 
 log = structlog.get_logger()
@@ -52,10 +51,9 @@ class Firings:
         job_store: JobStore,
         launches: Launches,
         jobs: Jobs,
-        owners: Owners,
+        standing: Standing,
         requests: Requests,
         masks: Masks,
-        revocations: Revocations,
         bus: Bus,
         tasks: Tasks,
         *,
@@ -67,10 +65,9 @@ class Firings:
         self._job_store = job_store
         self._launches = launches
         self._jobs = jobs
-        self._owners = owners
+        self._standing = standing
         self._requests = requests
         self._masks = masks
-        self._revocations = revocations
         self._bus = bus
         self._tasks = tasks
         self._patience_s = patience_s
@@ -218,7 +215,7 @@ class Firings:
 
     async def _attempt(self, schedule: Schedule, firing: Firing) -> None:
         """Launch a firing's job as its owner; who is not good any more stops the schedule.  Raises as a launch does."""
-        owner = await self._owner(schedule)
+        owner = await self._standing.of(schedule.owner, schedule.key_json)
         if isinstance(owner, str):
             stop = functools.partial(_stopped, why=owner, now=self._now())
             await self._store.change(schedule.schedule_id, stop)
@@ -226,16 +223,6 @@ class Firings:
         real = self._masks.unscheduled(schedule.schedule_id, schedule.inputs_json, schedule.sealed)
         job = await self._launches.create(launch_of(schedule, real, owner, firing.request_id))
         await self._write(firing, FiringState.LAUNCHED, job_id=job.job_id)
-
-    async def _owner(self, schedule: Schedule) -> Owner | str:
-        """Return what the owner may, or why nothing is done in their name any more."""
-        if schedule.key_json:
-            key = json.loads(schedule.key_json)
-            by = Principal(user=schedule.owner, jti=key["jti"], issued_at=key["issued_at"])
-            if key["expires_at"] <= self._now() or self._revocations.hit(by):
-                return "the API key that made it has expired or was revoked: change or resume it as who it belongs to"
-        owner = await self._owners.find(schedule.owner)
-        return owner or "its owner was deleted, or is not active any more"
 
     async def _failed(self, firing: Firing, error: MeshError) -> None:
         said = f"{error.code.name}: {error}"

@@ -33,6 +33,9 @@ DEADLINES = "deadlines"
 """A job has come to be that may not take as long as it likes: whoever keeps the time looks."""
 PAYMENTS = "payments"
 """The payments service must be told something: billing looks."""
+WEBHOOKS = "webhooks"
+"""Something has happened that webhooks may be told of: who sends it looks."""
+_TOLD = frozenset(("status", "payment"))
 
 
 class Journal:
@@ -124,6 +127,8 @@ class Journal:
             await self._bus.publish(RETRIES)
         if job.payment_todo or job.unasked:
             await self._bus.publish(PAYMENTS)
+        if change.opened or change.ended or any(event.kind in _TOLD for event in events):
+            await self._bus.publish(WEBHOOKS)
 
     def _tell_lock_end(self, job: Job, lock_id: str, result_json: str = "", *, answered: bool = False) -> None:
         self._hosts.tell(job, lock_end(job, lock_id, result_json, answered=answered))

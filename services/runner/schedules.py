@@ -19,6 +19,7 @@ from services.runner.masking import Masks, sent_in
 from services.runner.ports.schedules import Owner, Owners, ScheduleStore, TooManySchedules
 from services.runner.requests import Requests
 from services.runner.shares import Shares
+from services.runner.standing import key_of
 from services.runner.targets import place_of
 
 SCHEDULES = "schedules"
@@ -67,7 +68,7 @@ class Schedules:
                 return await self._store.get(known.decode())
             await self._shares.check_stored(draft.owner)
             checked = await self._checked(draft, Owner(operator=caller.operator, tier=caller.tier))
-            made = self._aimed(dataclasses.replace(checked, key_json=_key_of(caller)))
+            made = self._aimed(dataclasses.replace(checked, key_json=key_of(caller)))
             try:
                 done = request and request.answered(made.schedule_id.encode())
                 await self._store.add(made, done, count_max=self._count_max or None)
@@ -99,7 +100,7 @@ class Schedules:
             schedules.check(draft, self._now())
             times_of(draft)
         if caller.user == known.owner:
-            changed["key_json"] = _key_of(caller)
+            changed["key_json"] = key_of(caller)
         changed["updated_at"] = self._now()
 
         def rule(before: Schedule, open_: Sequence[Firing]) -> Fired:
@@ -123,7 +124,7 @@ class Schedules:
         def rule(before: Schedule, open_: Sequence[Firing]) -> Fired:
             after = schedules.resume(before, times_of(before), self._now())
             mine = caller.user == before.owner
-            return Fired(schedule=dataclasses.replace(after, key_json=_key_of(caller)) if mine else after)
+            return Fired(schedule=dataclasses.replace(after, key_json=key_of(caller)) if mine else after)
 
         return await self._changed(schedule_id, rule)
 
@@ -169,13 +170,6 @@ def launch_of(schedule: Schedule, inputs_json: str, owner: Owner, request_id: st
         is_sandbox=owner.tier == _SANDBOX,
     )
     return Launch(order=order, path=path, inputs_json=inputs_json, request_id=request_id)
-
-
-def _key_of(caller: Principal) -> str:
-    """Return what is to be known of the API key that calls; empty if none does."""
-    if not caller.is_key:
-        return ""
-    return json.dumps({"jti": caller.jti, "issued_at": caller.issued_at, "expires_at": caller.expires_at})
 
 
 def _unmasked(inputs_json: str, known_json: str) -> str:

@@ -22,6 +22,7 @@ from mesh.runner.v1 import (
     memory_pb2_grpc,
     schedule_pb2_grpc,
     trace_pb2_grpc,
+    webhook_pb2_grpc,
 )
 
 from services.auth import app as auth_app
@@ -47,6 +48,7 @@ class Stack:
     memory: Any
     traces: Any
     schedules: Any
+    webhooks: Any
     users: Any
     auth: Any
     operator: Sequence[tuple[str, str]]
@@ -178,6 +180,7 @@ async def stack(
             memory=memory_pb2_grpc.MemoryServiceStub(channel),
             traces=trace_pb2_grpc.TraceServiceStub(channel),
             schedules=schedule_pb2_grpc.ScheduleServiceStub(channel),
+            webhooks=webhook_pb2_grpc.WebhookServiceStub(channel),
             users=auth_pb2_grpc.UserServiceStub(auth_channel),
             auth=auth,
             operator=(("authorization", f"Bearer {tokens.access_token}"),),

@@ -20,6 +20,7 @@ from services.runner.ports.store import (
 )
 from services.runner.stores.forgetful import MemoryConversations, MemoryMemories
 from services.runner.stores.memory_schedules import MemorySchedules
+from services.runner.stores.memory_webhooks import MemoryWebhooks
 from services.runner.stores.texts import folded, text_of
 
 
@@ -42,6 +43,7 @@ class MemoryStore:
         self.conversations = MemoryConversations(self._note, self._targets, self._stored)
         self.memories = MemoryMemories(self._note, self._stored)
         self.schedules = MemorySchedules(self._note, self._stored)
+        self.webhooks = MemoryWebhooks(self._note, self._stored)
 
     async def create(
         self,
@@ -73,6 +75,7 @@ class MemoryStore:
             if birth.brief:
                 self._briefs[birth.job.job_id] = birth.brief
             written.append(self._apply(Change(job=birth.job, events=birth.events, said=birth.said)))
+            self.webhooks.tell(None, written[-1][0], Change(job=birth.job))
         return written
 
     async def stored_bytes(self, owner: str) -> int:
@@ -260,6 +263,7 @@ class MemoryStore:
         self._events[job.job_id].extend(numbered)
         self.conversations.append(change.said)
         self.memories.write(change.remembered)
+        self.webhooks.tell(before, job, change)
         for lock in change.opened:
             self._locks[lock.lock_id] = lock
         for end in change.ended:

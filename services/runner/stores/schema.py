@@ -237,4 +237,27 @@ MIGRATIONS = [
     CREATE TRIGGER schedules_change AFTER UPDATE OF inputs_json, sealed ON schedules
       BEGIN {_stored("NEW.owner", _of_schedule("NEW") + " - (" + _of_schedule("OLD") + ")")}; END;
     """,
+    f"""
+    CREATE TABLE webhooks (
+      webhook_id TEXT PRIMARY KEY, owner TEXT NOT NULL, display_name TEXT NOT NULL, url TEXT NOT NULL,
+      kinds TEXT NOT NULL, targets TEXT NOT NULL, enabled INTEGER NOT NULL, message TEXT NOT NULL, sealed BLOB NOT NULL,
+      sealed_before BLOB NOT NULL, before_until REAL NOT NULL, key_json TEXT NOT NULL, created_at REAL NOT NULL,
+      updated_at REAL NOT NULL, failing_since REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX webhooks_by_owner ON webhooks (owner, webhook_id);
+    CREATE TABLE deliveries (
+      delivery_id TEXT PRIMARY KEY, webhook_id TEXT NOT NULL, owner TEXT NOT NULL, kind TEXT NOT NULL,
+      job_id TEXT NOT NULL, state TEXT NOT NULL, payload TEXT NOT NULL, attempt_count INTEGER NOT NULL,
+      status_code INTEGER NOT NULL, latency_ms INTEGER NOT NULL, answer TEXT NOT NULL, error TEXT NOT NULL,
+      created_at REAL NOT NULL, attempted_at REAL NOT NULL, next_at REAL NOT NULL, tried_until REAL NOT NULL
+    );
+    CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, delivery_id);
+    CREATE INDEX deliveries_due ON deliveries (webhook_id, next_at) WHERE state = 'pending';
+    CREATE INDEX deliveries_next ON deliveries (next_at) WHERE state = 'pending';
+    CREATE INDEX deliveries_ended ON deliveries (created_at) WHERE state <> 'pending';
+    CREATE TRIGGER deliveries_take AFTER INSERT ON deliveries
+      BEGIN {_stored("NEW.owner", "300 + " + _octets("NEW.payload"))}; END;
+    CREATE TRIGGER deliveries_give AFTER DELETE ON deliveries
+      BEGIN {_stored("OLD.owner", "-300 - " + _octets("OLD.payload"))}; END;
+    """,
 ]

@@ -32,7 +32,7 @@ from services.runner.ports.store import (
     TooMuchStored,
     Written,
 )
-from services.runner.stores import conversations, index, memories, search
+from services.runner.stores import conversations, index, memories, search, webhooks
 from services.runner.stores.conversations import SqliteConversations
 from services.runner.stores.indexer import Indexer
 from services.runner.stores.memories import SqliteMemories
@@ -40,6 +40,7 @@ from services.runner.stores.requests import insert_request
 from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
 from services.runner.stores.schedules import SqliteSchedules
 from services.runner.stores.texts import folded
+from services.runner.stores.webhooks import SqliteWebhooks
 
 _LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 _LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
@@ -65,6 +66,7 @@ class SqliteStore:
         self.conversations = SqliteConversations(database)
         self.memories = SqliteMemories(database)
         self.schedules = SqliteSchedules(database)
+        self.webhooks = SqliteWebhooks(database)
 
     async def create(
         self,
@@ -95,6 +97,7 @@ class SqliteStore:
                     connection.execute("INSERT INTO briefs (job_id, brief) VALUES (?, ?)", (job.job_id, birth.brief))
                 if job.ended:
                     index.enlist(connection, job.job_id)
+                webhooks.tell(connection, None, job, Change(job=job))
                 written.append((job, numbered))
             if request is not None:
                 insert_request(connection, request, births[0].job.created_at)
@@ -406,6 +409,7 @@ def _apply(connection: sqlite3.Connection, before: Job, change: Change) -> Writt
     _append(connection, job.job_id, numbered)
     conversations.append(connection, change.said)
     memories.write(connection, change.remembered)
+    webhooks.tell(connection, before, job, change)
     if job.ended and not before.ended:  # from here on nothing changes of it that is searched
         index.enlist(connection, job.job_id)
     for lock in change.opened:

@@ -117,6 +117,8 @@ def _names(panel: Panel, canary: str) -> dict[str, str]:
     }
     yearly = {"displayName": canary, "target": "flows/errand", "inputs": {"question": canary}, "cron": "@yearly"}
     names["schedules"] = add("schedules", {"schedule": yearly})
+    hook = {"displayName": canary, "url": f"https://hooks.example.com/{canary}", "enabled": False}
+    names["webhooks"] = add("webhooks", {"webhook": hook})
     add("memory", {"record": {"scope": agent, "layer": "MEMORY_LAYER_LONG", "content": canary}})
     names["locks"] = _lock(http, names["jobs"])
     return names

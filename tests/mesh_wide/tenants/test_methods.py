@@ -23,7 +23,13 @@ UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMI
 BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 INNER = (options_pb2.ACCESS_SERVICE, options_pb2.ACCESS_HOST)
 NOUNS = {"Agent": "agents", "Crew": "crews", "TaskDef": "taskDefs", "Tool": "tools", "Job": "jobs", "Lock": "locks"}
-NOUNS |= {"Conversation": "conversations", "User": "users", "Payment": "payments", "Schedule": "schedules"}
+NOUNS |= {
+    "Conversation": "conversations",
+    "User": "users",
+    "Payment": "payments",
+    "Schedule": "schedules",
+    "Webhook": "webhooks",
+}
 SERVICES = {service.name: service for service in contract.services(contract.descriptors())}
 """Of the contract, by name."""
 

@@ -1,0 +1,51 @@
+"""Requests to addresses that somebody has named go only where the mesh may call (`meshkit.addresses`).
+
+A name is resolved once, each address that it has is checked, and the connection goes to an address that was checked:
+what the name resolves to a moment later does not matter.  The name stays in `Host` and in TLS.
+"""
+
+from typing import Any
+
+import httpx
+
+from meshkit import addresses
+from meshkit.addresses import Resolve, resolved
+
+
+class Guard(httpx.AsyncBaseTransport):
+    """Checks where each request goes, and pins it there."""
+
+    def __init__(self, *, private: bool, resolve: Resolve = resolved) -> None:
+        """`private` lets requests go to addresses that are not the Internet's."""
+        self._private = private
+        self._resolve = resolve
+        self._inner = httpx.AsyncHTTPTransport(trust_env=False)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request.  Raises `addresses.Refused`, and `httpx.HTTPError`."""
+        url = request.url
+        port = url.port or (443 if url.scheme == "https" else 80)
+        try:
+            address = await addresses.pinned(str(url), url.host, port, private=self._private, resolve=self._resolve)
+        except (OSError, TimeoutError) as error:
+            raise httpx.ConnectError(f"{url.host} cannot be resolved", request=request) from error
+        sent = httpx.Request(
+            request.method,
+            url.copy_with(host=address),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": url.host},
+        )
+        return await self._inner.handle_async_request(sent)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self._inner.aclose()
+
+
+def client(*, private: bool, timeout_s: float, **options: Any) -> httpx.AsyncClient:
+    """Return a client all of whose requests are guarded, and that follows no redirect; close it."""
+    timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0))
+    return httpx.AsyncClient(
+        transport=Guard(private=private), timeout=timeout, trust_env=False, follow_redirects=False, **options
+    )

@@ -1,0 +1,162 @@
+"""Webhooks: every store keeps the same promises, and tells them of jobs in the jobs' own writes."""
+
+import dataclasses
+import pathlib
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from meshkit.errors import AlreadyExists, NotFound
+from meshkit.idempotency import Request
+from meshkit.sqlite import Database
+from services.runner.domain import Birth, Change, Job, Lock, LockEnd, LockState, PaymentStep, Reason, State
+from services.runner.domain import webhooks as rules
+from services.runner.domain.webhooks import Answer, Delivery, DeliveryState, Webhook
+from services.runner.ports.webhooks import TooManyWebhooks
+from services.runner.stores.memory import MemoryStore
+from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.sqlite import SqliteStore
+from tests.runner.sealing import SEALING
+from tests.runner.stores.test_stores import job
+
+Store = MemoryStore | SqliteStore
+
+
+@pytest_asyncio.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Store]:
+    """Yield each store, empty."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
+    database.open()
+    yield SqliteStore(database)
+    await database.close()
+
+
+def webhook(number: int = 1, **more: object) -> Webhook:
+    """Return a webhook; larger numbers are newer."""
+    fields = {"owner": "users/a", "display_name": "", "url": "https://example.com", "kinds": (), "targets": (), **more}
+    return Webhook(webhook_id=f"w{number}", created_at=1.0, updated_at=1.0, **fields)  # type: ignore[arg-type]
+
+
+async def kinds(store: Store, number: int = 1) -> list[str]:
+    """Return what a webhook is to be told, the oldest first."""
+    return [each.kind for each in (await store.webhooks.deliveries(f"w{number}", "", 100))[::-1]]
+
+
+async def test_a_webhook_is_kept_as_it_is(store: Store) -> None:
+    """Every field of it; an owner has so many at most, and a request is made once."""
+    made = webhook(kinds=("job.*",), targets=("flows/é",), sealed=b"\0s", sealed_before=b"b", before_until=2.0)
+    request = Request(owner="users/a", request_id="r", body_hash="h", answer=b"w1")
+    await store.webhooks.add(made, request, count_max=1)
+
+    assert made == await store.webhooks.get("w1")
+    with pytest.raises(TooManyWebhooks):
+        await store.webhooks.add(webhook(2), None, count_max=1)
+    with pytest.raises(AlreadyExists):
+        await store.webhooks.add(webhook(2), request)
+    await store.webhooks.add(webhook(3, owner="users/b"), None, count_max=1)
+    assert ["w3", "w1"] == [each.webhook_id for each in await store.webhooks.find(None, "", 10)]
+    assert ["w1"] == [each.webhook_id for each in await store.webhooks.find("users/a", "w3", 10)]
+    await store.webhooks.delete("w1")
+    with pytest.raises(NotFound):
+        await store.webhooks.get("w1")
+
+
+async def test_what_happens_is_told_in_the_write_in_which_it_happens(store: Store) -> None:
+    """To the owner's webhooks that want to hear of it; what a rule refuses has not happened."""
+    await store.webhooks.add(webhook(1), None)
+    await store.webhooks.add(webhook(2, kinds=("job.failed", "lock.*")), None)
+    await store.webhooks.add(webhook(3, owner="users/b"), None)
+    await store.webhooks.add(webhook(4, targets=("flows/other",)), None)
+    await store.webhooks.add(webhook(5, enabled=False), None)
+    born = job(1, state=State.AWAITING_PAYMENT)
+    await store.create([Birth(job=born)], None)
+    lock = Lock(
+        lock_id="l", job_id=born.job_id, owner="users/a", title="T", elements_json="[]", data_json="{}",
+        created_at=1.0, expires_at=2.0,
+    )  # fmt: skip
+    answered = LockEnd(lock_id="l", state=LockState.ANSWERED)
+
+    async def move(opened: tuple[Lock, ...] = (), ended: tuple[LockEnd, ...] = (), **fields: object) -> None:
+        def rule(before: Job) -> Change:
+            after = dataclasses.replace(before, **fields)  # type: ignore[arg-type]
+            return Change(job=after, opened=opened, ended=ended)
+
+        await store.update(born.job_id, rule)
+
+    await move(payment_step=PaymentStep.INITIALIZED)
+    await move(payment_step=PaymentStep.LOCKED, state=State.QUEUED)
+    await move(state=State.RUNNING, attempt=1)
+    await move(state=State.AWAITING_INPUT, opened=(lock,))
+    await move(state=State.RUNNING, ended=(answered,))
+    await move(progress=5.0)
+    await move(state=State.RETRYING)
+    await move(state=State.FAILED, attempt=2, reason=Reason.PAYMENT_TIMEOUT)
+
+    assert [
+        "job.created", "job.awaiting_payment", "payment.requested", "payment.locked", "job.started",
+        "job.awaiting_input", "lock.created", "lock.answered", "job.retrying", "job.started", "job.failed",
+        "payment.failed",
+    ] == await kinds(store)  # fmt: skip
+    assert ["lock.created", "lock.answered", "job.failed"] == await kinds(store, 2)
+    assert [[], [], []] == [await kinds(store, number) for number in (3, 4, 5)]
+
+
+async def test_a_delivery_is_claimed_by_one(store: Store) -> None:
+    """Until its time is over; what came of it is written with what that does to the webhook."""
+    await store.webhooks.add(webhook(), None)
+    await store.create([Birth(job=job(1))], None)
+    assert (["w1"], 1.0) == (await store.webhooks.due(1.0), await store.webhooks.next_due())
+
+    (mine,) = await store.webhooks.claim("w1", 2.0, 60.0, 10)
+
+    assert [] == await store.webhooks.claim("w1", 2.0, 60.0, 10)
+    assert ([], 60.0) == (await store.webhooks.due(2.0), await store.webhooks.next_due())
+    assert [mine.delivery_id] == [each.delivery_id for each in await store.webhooks.claim("w1", 60.0, 90.0, 10)]
+
+    def refused(before: Webhook, delivery: Delivery) -> tuple[Webhook, Delivery]:
+        return rules.settled(before, delivery, Answer(status_code=500, error="no", text="t", latency_ms=3), 5.0, 0.5)
+
+    sent = await store.webhooks.settle(mine, refused)
+
+    assert (DeliveryState.PENDING, 1, 10.0) == (sent.state, sent.attempt_count, sent.next_at)
+    assert sent == await store.webhooks.delivery("w1", mine.delivery_id)
+    assert 5.0 == (await store.webhooks.get("w1")).failing_since
+
+
+async def test_a_disabled_webhook_is_sent_nothing(store: Store) -> None:
+    """What was pending has failed, and counts among what is kept until it is forgotten."""
+    await store.webhooks.add(webhook(), None)
+    await store.create([Birth(job=job(1))], None)
+    kept = await store.stored_bytes("users/a") - (await store.get(job(1).job_id)).stored_bytes
+
+    await store.webhooks.change("w1", lambda before: rules.disabled(before, "why", 9.0))
+
+    (failed,) = await store.webhooks.deliveries("w1", "", 10)
+    assert (DeliveryState.FAILED, "the webhook was disabled") == (failed.state, failed.error)
+    assert 300 + len(failed.payload) == kept
+    assert (0, 1) == (await store.webhooks.forget_ended(1.0, 10), await store.webhooks.forget_ended(1.1, 10))
+    assert (await store.get(job(1).job_id)).stored_bytes == await store.stored_bytes("users/a")
+
+
+def test_waits_grow_and_end() -> None:
+    """From seconds to an hour, for a day; three days without a success end the webhook."""
+    delivery = Delivery(
+        delivery_id="d", webhook_id="w1", owner="users/a", kind="job.created", job_id="j", payload="{}",
+        created_at=0.0, next_at=0.0, tried_until=rules.TRIED_FOR_S,
+    )  # fmt: skip
+    hook, now, waits = webhook(), 0.0, []
+    while delivery.state == DeliveryState.PENDING:
+        hook, delivery = rules.settled(hook, delivery, Answer(error="no"), now, 0.5)
+        waits.append(delivery.next_at - now)
+        now = delivery.next_at or now
+
+    assert [5.0, 10.0, 20.0] == waits[:3]
+    assert 3600.0 == max(waits)
+    assert (DeliveryState.FAILED, True) == (delivery.state, hook.enabled)
+    again = dataclasses.replace(delivery, state=DeliveryState.PENDING, tried_until=1e9)
+    hook, _ = rules.settled(dataclasses.replace(hook, failing_since=1.0), again, Answer(error="no"), 4 * 86400.0, 0.5)
+    assert (False, True) == (hook.enabled, "every request has failed" in hook.message)
