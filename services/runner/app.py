@@ -56,6 +56,7 @@ from services.runner.ports.definitions import Definitions
 from services.runner.ports.placement import Placement
 from services.runner.requests import Requests
 from services.runner.retries import Retries
+from services.runner.scaling import Scaler
 from services.runner.schedules import Schedules
 from services.runner.sending import Sender
 from services.runner.servicers.apps import AppServicer
@@ -185,6 +186,7 @@ async def running(
             **_works(dispatcher, retries, billing, requests),
             "placement": apps.run(door, placement.events()),
             "leases": apps.expire_leases(),
+            "scaling": lasting(Scaler(apps, dispatcher, hosts, bus).run),
             "deadlines": lasting(Deadlines(store, jobs, bus, now).run),
             "pace": pace.share(),
             "locks": _expire(locks, apps),

@@ -129,6 +129,9 @@ class Apps:
                 app = await self.get(expose, until - loop.time())
                 left_s = until - loop.time()
                 link = self._hosts.asked_least(expose) if expose in self._hosts.serving else None
+                app.asked_at = time.monotonic()
+                if not app.placed.host_ids:
+                    await self._bus.publish(QUEUE)  # one is started for this
                 if link is not None and (link.attached or left_s <= 0):
                     return link
                 if left_s <= 0 or app.state == AppState.FAILED or waker.closed:
@@ -150,7 +153,8 @@ class Apps:
         async with self._lock(placed.expose):
             self._masks.know(placed)
             host_ids = tuple(self._new_id(placed.expose) for _ in range(plan.replicas))
-            app = App(dataclasses.replace(placed, host_ids=host_ids), plan.resources_json, seen_at=self._now())
+            given = dataclasses.replace(placed, host_ids=host_ids)
+            app = App(given, plan.resources_json, scaling=plan.scaling, seen_at=self._now())
             before = self._apps.get(placed.expose)
             serves = before is not None and bool(self._hosts.serving.get(placed.expose))
             if not serves:
@@ -158,7 +162,7 @@ class Apps:
                 self._apps[placed.expose] = app
                 self._dispatcher.open(placed.expose)
                 await self._bus.publish(APPS)
-            loads = [self._load(app, replica) for replica in range(plan.replicas)]
+            loads = [self._load(app, app.placed, replica) for replica in range(plan.replicas)]
             loaded = await asyncio.gather(*loads)
             failed = next((answer for _, answer in loaded if answer.error), None)
             if failed is None:
@@ -191,8 +195,8 @@ class Apps:
             return known
         return await self.deploy(placed)
 
-    async def _load(self, app: App, replica: int) -> tuple[Link, host_pb2.Loaded]:
-        link, loaded = await self._hosting.start(app.placed, replica, self._address, app.resources_json)
+    async def _load(self, app: App, placed: PlacedApp, replica: int) -> tuple[Link, host_pb2.Loaded]:
+        link, loaded = await self._hosting.start(placed, replica, self._address, app.resources_json)
         redactor = self._masks.of_app(app.expose)
         if redactor and (loaded.error or loaded.detail):
             loaded.error, loaded.detail = redactor.text(loaded.error), redactor.text(loaded.detail)
@@ -226,6 +230,27 @@ class Apps:
                 await self._hosting.stop(link)
                 await self._jobs.shut_down(held)
             await self._bus.publish(APPS)
+
+    async def resize(self, app: App, count: int) -> None:
+        """Have an app served by `count` hosts: more are started, those that are too many finish what they run.
+
+        Nothing happens if it was deployed anew or removed meanwhile.  Raises `Unavailable` if it cannot be written
+        down now.
+        """
+        async with self._lock(app.expose):
+            if self._apps.get(app.expose) is not app:
+                return
+            before = app.placed.host_ids
+            more = tuple(self._new_id(app.expose) for _ in range(count - len(before)))
+            placed = dataclasses.replace(app.placed, host_ids=before[:count] + more)
+            await self._store.save_app(self._masks.sealed_app(placed))
+            app.placed = placed
+            for host_id in before[count:]:
+                if (link := self._hosts.links.get(host_id)) is not None:
+                    self._hosting.drain(link)
+            for replica in range(len(before), count):
+                self._tasks.spawn(self._restart(app, replica), f"start-{app.expose}-{replica}")
+            await self._bus.publish(QUEUE, APPS)
 
     # -- what happens to hosts -----------------------------------------------------------------------------------
 
@@ -262,6 +287,7 @@ class Apps:
         for kept in await self._store.apps():
             plan = deployments.parse(kept.deployments_json)
             app = App(kept, plan.resources_json, state=AppState.UNHEALTHY, message="its hosts are being restarted")
+            app.scaling = plan.scaling
             self._apps[kept.expose] = app
             self._dispatcher.open(kept.expose)
             try:
@@ -269,6 +295,8 @@ class Apps:
             except FailedPrecondition as error:  # the key of this mesh is another one now
                 app.state, app.message = AppState.FAILED, str(error)
                 continue
+            if not placed.host_ids:  # it had none to do nothing: one is to say what it offers
+                app.placed = placed = dataclasses.replace(placed, host_ids=(self._new_id(kept.expose),))
             for replica, host_id in enumerate(placed.host_ids):
                 if host_id in living:
                     link = self._hosting.expect(host_id, placed.expose)
@@ -346,26 +374,30 @@ class Apps:
             if self._apps.get(app.expose) is not app:
                 return  # deployed anew or removed meanwhile
             host_ids = list(app.placed.host_ids)
+            if replica >= len(host_ids):
+                return  # it needs fewer now
             host_ids[replica] = host_id
-            app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
+            placed = app.placed = dataclasses.replace(app.placed, host_ids=tuple(host_ids))
             try:
-                await self._store.save_app(self._masks.sealed_app(app.placed))
+                await self._store.save_app(self._masks.sealed_app(placed))
                 break
             except Unavailable:  # it cannot be written down now; a host that nobody has written down would be lost
                 await asyncio.sleep(_SAVE_AGAIN_S)
-        link, loaded = await self._load(app, replica)
+        link, loaded = await self._load(app, placed, replica)
         pause_s = _PLACE_AGAIN_S
-        while link.unplaced and self._apps.get(app.expose) is app:  # it had a place once: there may be one again
-            app.message = f"its host was lost, and {loaded.error}"
+        while link.unplaced and self._apps.get(app.expose) is app:  # there may be a place for it in a while
+            app.message = loaded.error
             await self._bus.publish(APPS)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _BACKOFF_S[-1])
-            link, loaded = await self._load(app, replica)
+            if host_id not in app.placed.host_ids:
+                return  # it needs fewer now
+            link, loaded = await self._load(app, placed, replica)
         await self._settle(app, replica, link, loaded)
 
     async def _settle(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
         """Take in what came of loading an app on one of its hosts."""
-        if self._apps.get(app.expose) is not app:
+        if self._apps.get(app.expose) is not app or link.host_id not in app.placed.host_ids:
             await self._hosting.stop(link)
             return
         if loaded.error:

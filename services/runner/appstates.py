@@ -2,10 +2,12 @@
 
 import dataclasses
 import enum
+import math
 
 from mesh.runner.v1 import app_pb2
 
 from services.runner.domain import PlacedApp
+from services.runner.domain.scaling import Scaling
 
 
 class AppState(enum.Enum):
@@ -32,6 +34,10 @@ class App:
     seen_at: float = 0.0
     losses: dict[int, int] = dataclasses.field(default_factory=dict)
     """Hosts that were lost in a row, by replica."""
+    scaling: Scaling | None = None
+    """How its hosts follow its jobs; None if it has as many as it has."""
+    asked_at: float = -math.inf
+    """When somebody has last wanted a host of it to answer something (`time.monotonic`)."""
     running_since: dict[int, float] = dataclasses.field(default_factory=dict)
     """By replica."""
 

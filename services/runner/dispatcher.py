@@ -75,6 +75,10 @@ class Dispatcher:
         """
         self._settled = True
 
+    def waiting(self, expose: str) -> int:
+        """Return how many jobs of an app stand in line."""
+        return sum(len(line) for line in self._lines.get(expose, {}).values())
+
     async def close(self, expose: str, end: End) -> None:
         """Let no job of an app wait any more; those that do end as `end` says."""
         for line in self._lines.pop(expose, {}).values():

@@ -32,6 +32,9 @@ class Line:
         self._owners: collections.OrderedDict[str, _Flows] = collections.OrderedDict()
         self._ids: set[str] = set()
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def __bool__(self) -> bool:
         return bool(self._owners)
 

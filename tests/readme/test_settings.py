@@ -30,7 +30,13 @@ CLASSES: list[type[Settings]] = [
 ]
 FOLDERS = {"data_dir": pathlib.Path("data"), "sockets_dir": pathlib.Path("data/sockets")}
 CODE = ("agentmesh", "services", "gateway", "meshkit")
-INTERNAL = {"AGENTMESH_SECRETS_FD"}
+INTERNAL = {
+    "AGENTMESH_SECRETS_FD",
+    "AGENTMESH_RAY_OWN",
+    "AGENTMESH_RAY_PORT",
+    "AGENTMESH_RAY_CLIENT_PORT",
+    "AGENTMESH_RAY_FOLDER",
+}
 """What the mesh tells its own programs, and nobody sets."""
 
 
