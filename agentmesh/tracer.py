@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
-from agentmesh import locks, progress, relay, steps
+from agentmesh import locks, progress, relay, spans, steps
 from agentmesh.errors import KodosumiError, hide_paths
 from agentmesh.response import HTML, Markdown, Text
 from agentmesh.retries import ONCE, Retries, policy
@@ -44,10 +44,14 @@ class Tracer:
         later: progress.Later = progress.in_a_thread,
         finished: Steps | None = None,
         record: steps.Record = steps.unrecorded,
+        traceparent: str = "",
+        inside: str = spans.ROOT,
     ) -> None:
         """`settle` is awaited after each event; `later` calls something after some seconds.
 
         `finished` is what earlier attempts of the job have finished; `record` writes down what this one finishes.
+        `traceparent` is the span that this attempt is, if somebody traces it, and `inside` the one in it that the first
+        of ours are in.
         """
         self.fid = fid
         self.panel_url = panel_url
@@ -58,11 +62,12 @@ class Tracer:
         self._progress = progress.Throttle(lambda payload: self._emit("progress", payload), later=later)
         self._steps = finished or Steps()
         self._record = record
+        self._spans = spans.Spans(self.emit, traceparent, inside)
         # A flow that only sends must not keep its other tasks from running.
         self._settle = settle or _breathe
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.fid, self._emit.ticket(), self.panel_url, self.jwt)
+        return _restore, (self.fid, self._emit.ticket(), self.panel_url, self.jwt, *self._spans.ticket())
 
     def __copy__(self) -> "Tracer":
         return self
@@ -168,6 +173,19 @@ class Tracer:
                 await asyncio.wrap_future(self._record(name, known, turn.place))
         await self._settle()
         return json.loads(known)
+
+    def span(self, name: str, **attributes: Any) -> spans.Span:
+        """Tell of a step, `with tracer.span("fetch", url=url) as span:`, in the trace of who started the job.
+
+        Nothing is done unless an operator collects traces, and this job is traced.  `span.set(rows=3)` says more of
+        it; an exception that leaves the block is told as well, and goes on.  At most a thousand spans are told.
+        """
+        return self._spans.span(name, attributes)
+
+    @property
+    def traceparent(self) -> str:
+        """The span that the caller is in as a header for other systems (W3C trace context); empty if not traced."""
+        return self._spans.traceparent
 
     async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
         """Ask a human with the form that `@app.lock(name)` makes of `data`, and wait for the answer.
@@ -294,8 +312,13 @@ class TracerMock(Tracer):
         return None
 
 
-def _restore(fid: str, ticket: relay.Ticket, panel_url: str, jwt: str) -> Tracer:
-    return Tracer(fid, relay.redeem(ticket), panel_url=panel_url, jwt=jwt, record=steps.elsewhere)
+def _restore(
+    fid: str, ticket: relay.Ticket, panel_url: str, jwt: str, traceparent: str = "", inside: str = spans.ROOT
+) -> Tracer:
+    send = relay.redeem(ticket)
+    return Tracer(
+        fid, send, panel_url=panel_url, jwt=jwt, record=steps.elsewhere, traceparent=traceparent, inside=inside
+    )
 
 
 def _is_on_a_loop() -> bool:

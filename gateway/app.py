@@ -18,8 +18,9 @@ from gateway.http.dialect import Dialect, Dialects
 from gateway.http.interceptor import DialectCalls
 from gateway.http.local import callers
 from gateway.http.sockets import Door
+from gateway.http.traced import Traced
 from gateway.web import serving
-from meshkit import observability
+from meshkit import observability, telemetry
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 
@@ -35,7 +36,7 @@ class Ports:
 async def main() -> None:
     """Run until SIGTERM."""
     config = from_environment(Config)
-    observability.configure("gateway", config.log_level)
+    observability.configure("gateway", config.log_level, config.telemetry)
     stopping = asyncio.Event()
     async with running(config):
         await until_signal(stopping)
@@ -54,7 +55,9 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         )
         door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
         web_app = web.create(config, speakers, mesh, door.routes(stubs))
-        web_port = await stack.enter_async_context(serving.serve(web_app, config.at("web"), config.wires))
+        web_port = await stack.enter_async_context(
+            serving.serve(Traced(web_app, telemetry.active()), config.at("web"), config.wires)
+        )
         stack.push_async_callback(door.emptied)
 
         def register(server: Any) -> None:

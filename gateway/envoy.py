@@ -11,11 +11,12 @@ from gateway.edge import contract
 from gateway.edge.bootstrap import render
 from gateway.edge.envoy import command, fetch_jwks, write_private
 from meshkit import endpoints, whence
+from meshkit.service import from_environment
 
 
 def main() -> None:
     """Do so."""
-    config = EdgeConfig()
+    config = from_environment(EdgeConfig)
     try:
         if config.wires.tls is not None:
             config.wires.tls.check("edge")

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2
 
-from meshkit import endpoints
+from meshkit import endpoints, telemetry, tracing
 from meshkit.deadlines import cut
 from meshkit.identity import SERVICE_HEADER, ServiceIdentity
 from meshkit.principal import caller
@@ -86,8 +86,8 @@ class _Identify:
         self._identity = identity
         self._callee = callee
 
-    def _dress(self, details: Any) -> Any:
-        metadata = list(details.metadata or ())
+    def _dress(self, details: Any, place: telemetry.Place | None) -> Any:
+        metadata = [*(details.metadata or ()), *tracing.headers(place)]
         user = caller()
         metadata.append((SERVICE_HEADER, self._identity.badge(self._callee, user)))
         if user.address:
@@ -100,7 +100,10 @@ class _UnaryUnary(_Identify, grpc.aio.UnaryUnaryClientInterceptor):
         timeout_s = cut(DEADLINE_S if details.timeout is None else details.timeout)
         if timeout_s <= 0:
             raise _too_late(details.method)
-        return await continuation(self._dress(details)._replace(timeout=timeout_s), request)
+        parent = telemetry.here()
+        place = parent and parent.inner()
+        call = continuation(self._dress(details, place)._replace(timeout=timeout_s), request)
+        return await (call if place is None else tracing.told(call, details.method, place))
 
 
 def _too_late(method: Any) -> grpc.aio.AioRpcError:
@@ -113,12 +116,12 @@ def _too_late(method: Any) -> grpc.aio.AioRpcError:
 
 class _UnaryStream(_Identify, grpc.aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        return await continuation(self._dress(details), request)
+        return await continuation(self._dress(details, telemetry.here()), request)
 
 
 class _StreamStream(_Identify, grpc.aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Callable[..., Any], details: Any, requests: Any) -> Any:
-        return await continuation(self._dress(details), requests)
+        return await continuation(self._dress(details, telemetry.here()), requests)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

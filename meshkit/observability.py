@@ -1,13 +1,19 @@
-"""Structured logs on stderr: JSON lines, or readable ones on a terminal."""
+"""Structured logs on stderr: JSON lines, or readable ones on a terminal; and whatever else is told of a process."""
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
+from meshkit import telemetry
 
-def configure(service: str, level: str = "info") -> None:
-    """Set up logging for this process.  `service` is on every line."""
+
+def configure(service: str, level: str = "info", wanted: telemetry.Wanted = telemetry.Wanted()) -> None:  # noqa: B008
+    """Set up logging for this process, and the telemetry that is wanted of it.  `service` is on every line.
+
+    Raises `ImportError` if what that needs is not installed.
+    """
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
@@ -17,6 +23,7 @@ def configure(service: str, level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
+            _placed,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -24,3 +31,15 @@ def configure(service: str, level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    telemetry.start(service, wanted)
+
+
+def _placed(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the request and the trace that a line is of, and hand it on to who collects them."""
+    if request := telemetry.request_id():
+        line["request_id"] = request
+    if (place := telemetry.here()) is not None:
+        line["trace_id"] = place.trace_id
+    if (to := telemetry.active()) is not None:
+        to.log(line)
+    return line

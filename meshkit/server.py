@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from meshkit import endpoints, reflection
+from meshkit import endpoints, reflection, telemetry
 from meshkit.access import Auth
 from meshkit.bus import Bus
 from meshkit.deadlines import Deadlines
@@ -21,6 +21,7 @@ from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
 from meshkit.streams import Streams
 from meshkit.tls import NOTHING_ELSE, Wires
+from meshkit.tracing import Told
 
 BUS = "agentmesh.bus"
 """What health calls the wake-ups between replicas: without them a service serves, and looks at its store more often."""
@@ -68,7 +69,7 @@ async def serve(
     # Outermost first: a failure inside is logged with the status that Errors chose.
     server = grpc.aio.server(
         interceptors=[
-            *(Logging(), Errors(), Deadlines()),
+            *(Told(telemetry.active()), Logging(), Errors(), Deadlines()),
             *interceptors,
             *(auth, Streams(auth.streams_max), Held(auth.verifier), Readable(), Keyed()),
         ],
@@ -142,6 +143,8 @@ def run(main: Callable[[], Any]) -> None:
 
     try:
         uvloop.run(main())
-    except (Unavailable, OSError, sqlite3.Error) as error:
+    except (Unavailable, OSError, sqlite3.Error, ImportError) as error:
         print(f"agentmesh: cannot start: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    finally:
+        telemetry.stop()

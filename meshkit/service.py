@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import errno
+import os
 import pathlib
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -14,7 +16,7 @@ import structlog
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from meshkit import client, databases, endpoints, handed, identity, redis_link, secrets, tls
+from meshkit import client, databases, endpoints, handed, identity, redis_link, secrets, telemetry, tls
 from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.deadlines import unbound
@@ -25,6 +27,7 @@ from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
 log = structlog.get_logger()
 _RECONNECT_S = 0.1
+_COLLECTOR = re.compile(r"https?://([^/?#@\s:\[\]]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}/?")
 
 
 def _checked(address: str) -> str:
@@ -124,6 +127,18 @@ class Settings(BaseSettings):
     streams_per_owner: int = pydantic.Field(default=1_000, ge=0)
     """Streams that one user may have open at each service: of logs, locks, payments, apps.  0 takes any number."""
 
+    otlp_endpoint: str = pydantic.Field(default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""))
+    """A collector of OpenTelemetry, to which traces, metrics and logs go by gRPC: `http://HOST:4317`, or https."""
+
+    otlp_headers: pydantic.SecretStr = pydantic.SecretStr("")
+    """What the collector wants to be sent along: `name=value,…`."""
+
+    traces_ratio: float = pydantic.Field(default=0.1, ge=0, le=1)
+    """Of requests that come without a trace, how many begin one; those that are in a trace say it themselves."""
+
+    metrics: Literal["off", "on"] = "off"
+    """Whether services count and measure for Prometheus: operators read all of it at `/metrics`."""
+
     log_level: str = "info"
     """debug, info, warning or error."""
 
@@ -145,6 +160,13 @@ class Settings(BaseSettings):
         databases.parse(url, pathlib.Path())
         return url
 
+    @pydantic.field_validator("otlp_endpoint")
+    @classmethod
+    def _a_collector(cls, url: str) -> str:
+        if url and not _COLLECTOR.fullmatch(url):
+            raise ValueError("must be http://HOST:PORT, or https, of a collector that takes OTLP by gRPC")
+        return url.rstrip("/")
+
     @pydantic.field_validator("redis_url")
     @classmethod
     def _a_redis(cls, url: pydantic.SecretStr) -> pydantic.SecretStr:
@@ -158,6 +180,16 @@ class Settings(BaseSettings):
         if key.get_secret_value():
             secrets.parse_key(key.get_secret_value())
         return key
+
+    @property
+    def telemetry(self) -> telemetry.Wanted:
+        """What is to be told of this process beside its log."""
+        return telemetry.Wanted(
+            endpoint=self.otlp_endpoint,
+            headers=self.otlp_headers.get_secret_value(),
+            metrics=self.metrics == "on",
+            replica=self.replica,
+        )
 
     @property
     def database(self) -> databases.Place:

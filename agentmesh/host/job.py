@@ -224,6 +224,7 @@ class _Job:
             ask=self._questions.ask,
             finished=carrying.finished_of(run),
             record=self._recording.record,
+            traceparent=run.traceparent,
         )
         flow = execute(run.entry_point, inputs, tracer, carrying.assignment_of(run))
         task = self._loop.create_task(flow, name="flow")

@@ -213,6 +213,7 @@ class SharedJob:
                 later=self._worker.later,
                 finished=carrying.finished_of(run),
                 record=self._recording.record,
+                traceparent=run.traceparent,
             )
             inputs = carrying.inputs_of(run)
             entry_point, assignment = run.entry_point, carrying.assignment_of(run)

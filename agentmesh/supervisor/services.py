@@ -7,6 +7,7 @@ from agentmesh.supervisor.handing import (
     DATABASE_URL,
     ENCRYPTION_KEY,
     OF_KODA,
+    OTLP_HEADERS,
     PAYMENTS,
     PROVIDERS,
     RAY_TOKEN,
@@ -37,7 +38,7 @@ class Service:
         return self.probe == "grpc"
 
 
-_SHARED = (DATABASE_URL, REDIS_URL)
+_SHARED = (DATABASE_URL, REDIS_URL, OTLP_HEADERS)
 _KEPT = (*_SHARED, ENCRYPTION_KEY)
 _EDGE = ("gateway.dialects", "gateway.edge.bootstrap", "gateway.edge.envoy")
 
@@ -53,9 +54,9 @@ SERVICES = {
     "ledger": Service(
         module="services.ledger", preload=("services.ledger.app",), stop_order=3, secrets=(PROVIDERS, *_SHARED)
     ),
-    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2, secrets=OF_KODA),
+    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2, secrets=(*OF_KODA, OTLP_HEADERS)),
     "nursery": Service(module="agentmesh.host", probe="socket", loads_apps=True, stop_order=3),
-    "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1),
+    "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1, secrets=(OTLP_HEADERS,)),
 }
 """In the order in which they are started.  One that is probed by gRPC listens at NAME.sock in AGENTMESH_SOCKETS_DIR."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.config import EdgeConfig
-from gateway.edge import clusters, contract, overload, prefixes
+from gateway.edge import clusters, contract, overload, prefixes, tracing
 from gateway.edge.filters import filters
 from gateway.edge.front import Front
 from gateway.edge.replies import json_format, local_reply_config
@@ -36,7 +36,7 @@ def render(
     bootstrap: dict[str, Any] = {
         "static_resources": {
             "listeners": [_listener(config, jwks_json, descriptors, dialects, mark)],
-            "clusters": list(clusters.clusters(config)),
+            "clusters": [*clusters.clusters(config), *([tracing.cluster(config)] if config.otlp_endpoint else [])],
         },
         # Regular expressions are made of our own contract, of which one may have every path.
         "layered_runtime": {
@@ -63,7 +63,8 @@ def _listener(
         "stat_prefix": "edge",
         "server_name": "agentmesh",
         "use_remote_address": True,
-        "generate_request_id": False,
+        **tracing.request_ids(),
+        **tracing.tracing(config),
         "normalize_path": True,
         "stream_error_on_invalid_http_message": True,
         "upgrade_configs": [{"upgrade_type": "websocket"}],

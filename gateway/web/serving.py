@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from gateway.http.session import FRAME_BYTES_MAX
@@ -23,7 +23,7 @@ _BACKLOG = 512
 
 
 @contextlib.asynccontextmanager
-async def serve(app: Starlette, address: str, wires: Wires) -> AsyncIterator[int]:
+async def serve(app: ASGIApp, address: str, wires: Wires) -> AsyncIterator[int]:
     """Serve `app` at an address (`meshkit.endpoints`); yield its port, 0 if it has none.
 
     Raises `OSError` if `wires` do not allow it, or the address cannot be taken.

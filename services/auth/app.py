@@ -103,7 +103,7 @@ async def _store(config: Config, now: StrictClock, stack: contextlib.AsyncExitSt
 async def main() -> None:
     """Serve until SIGTERM or SIGINT.  Exits with 2, saying why on stderr, if the configuration does not allow it."""
     config = from_environment(Config)
-    observability.configure("auth", config.log_level)
+    observability.configure("auth", config.log_level, config.telemetry)
     stopping = asyncio.Event()
     try:
         async with running(config, stopping=stopping):

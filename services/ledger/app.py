@@ -78,7 +78,7 @@ async def _store(place: Place, options: Options, stack: contextlib.AsyncExitStac
 async def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config = from_environment(Config)
-    observability.configure("ledger", config.log_level)
+    observability.configure("ledger", config.log_level, config.telemetry)
     stopping = asyncio.Event()
     async with running(config, stopping=stopping):
         await until_signal(stopping)

@@ -37,7 +37,7 @@ LEDGER_PACE = Pace(poll_s=0.5, idle_poll_s=2.0, retry_s=0.25, retry_max_s=10.0, 
 async def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     config = from_environment(Config)
-    observability.configure("payments", config.log_level)
+    observability.configure("payments", config.log_level, config.telemetry)
     stopping = asyncio.Event()
     async with running(config, stopping=stopping):
         await until_signal(stopping)

@@ -140,7 +140,7 @@ async def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Exp
 async def main() -> None:
     """Serve until told to stop."""
     config = from_environment(Config)
-    observability.configure("registry", config.log_level)
+    observability.configure("registry", config.log_level, config.telemetry)
     stopping = asyncio.Event()
     async with running(config, stopping=stopping):
         await server.until_signal(stopping)

@@ -19,7 +19,7 @@ from mesh.runner.v1 import (
     webhook_pb2_grpc,
 )
 
-from meshkit import buses, client, endpoints, identity, observability
+from meshkit import buses, client, endpoints, identity, observability, telemetry
 from meshkit.access import Auth
 from meshkit.databases import Memory, PostgresDatabase
 from meshkit.server import serve, until_signal
@@ -70,6 +70,7 @@ from services.runner.servicers.traces import TraceServicer
 from services.runner.servicers.webhooks import WebhookServicer
 from services.runner.shares import Shares
 from services.runner.slots import Capacity
+from services.runner.spans import Spans
 from services.runner.standing import Standing
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
@@ -96,7 +97,7 @@ SERVICES = (
 async def main() -> None:
     """Serve until SIGTERM."""
     config = from_environment(Config)
-    observability.configure("runner", config.log_level)
+    observability.configure("runner", config.log_level, config.telemetry)
     stopping = asyncio.Event()
     async with running(config, stopping=stopping):
         await until_signal(stopping)
@@ -128,7 +129,8 @@ async def running(
 
         tails, turns = Tails(store, bus), Turns()
         masks = Masks(config.vault)
-        journal = Journal(store, tails, hosts, turns, bus, masks)
+        spans = Spans(store, told) if (told := telemetry.active()) is not None else None
+        journal = Journal(store, tails, hosts, turns, bus, masks, spans)
         briefs = _briefs(config, store, definitions)
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
         retries = Retries(store, journal, dispatcher, bus, now)
@@ -193,6 +195,7 @@ async def running(
             "schedules": lasting(firings.run),
             "webhooks": lasting(sender.run),
             "deliveries": lasting(sender.forget),
+            **({"spans": spans.run()} if spans is not None else {}),
         }
         for name, work in works.items():
             await stack.enter_async_context(background(work, name, stopping))

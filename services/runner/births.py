@@ -15,6 +15,7 @@ from typing import Any
 import rfc8785
 from mesh.runner.v1 import host_pb2
 
+from meshkit import telemetry
 from meshkit.errors import Denied, Internal, Invalid, NotFound
 from meshkit.idempotency import Request
 from services.runner.allowances import Allowance, Wanted
@@ -189,6 +190,7 @@ class Births:
             extra_json=_dumps(extra) if extra else "",
             entry_point=launch.entry_point,
             base_url=order.base_url,
+            traceparent=place.traceparent if (place := telemetry.here()) else "",
             isolation=isolation,
             labels_json=_dumps(order.labels) if order.labels else "",
             conversation=order.conversation,

@@ -16,7 +16,7 @@ from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
-from services.runner import domain
+from services.runner import domain, spans
 from services.runner.briefs import Briefs
 from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State, Step
 from services.runner.journal import QUEUE, Journal
@@ -222,6 +222,7 @@ class Dispatcher:
             entry_point=job.entry_point,
             owner=job.owner,
             base_url=job.base_url,
+            traceparent=spans.handed(job),
             isolation=ISOLATIONS[job.isolation],
             attempt=job.attempt + 1,
             conversation=job.conversation,

@@ -17,6 +17,7 @@ from services.runner.domain.steps import finished
 from services.runner.links import Hosts
 from services.runner.masking import Masks
 from services.runner.ports.store import JobStore
+from services.runner.spans import Spans
 from services.runner.tails import Tails
 from services.runner.turns import Turns
 
@@ -41,7 +42,17 @@ _TOLD = frozenset(("status", "payment"))
 class Journal:
     """Applies rules to jobs."""
 
-    def __init__(self, store: JobStore, tails: Tails, hosts: Hosts, turns: Turns, bus: Bus, masks: Masks) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        tails: Tails,
+        hosts: Hosts,
+        turns: Turns,
+        bus: Bus,
+        masks: Masks,
+        spans: Spans | None = None,
+    ) -> None:
+        """`spans` hear of jobs that have ended."""
         self.masks = masks
         """What is secret in jobs, and not to be seen in what is written."""
         self._store = store
@@ -49,6 +60,7 @@ class Journal:
         self._hosts = hosts
         self._turns = turns
         self._bus = bus
+        self._spans = spans
 
     async def create(
         self,
@@ -117,6 +129,8 @@ class Journal:
                 self._tell_lock_end(job, end.lock_id, result_json, answered=end.state == LockState.ANSWERED)
         if change.opened or change.ended:
             await self._bus.publish(LOCKS, locks_of(job.owner))
+        if self._spans is not None and job.ended and events:
+            self._spans.ended(job)
         if job.ended or job.state == State.RETRYING:
             self._hosts.release(job)
             self._turns.free(job)

@@ -142,6 +142,8 @@ class Job:
     extra_json: str = ""
     entry_point: str = ""
     base_url: str = ""
+    traceparent: str = ""
+    """The span it was born in (W3C trace context); empty if nobody traces it."""
     isolation: Isolation = Isolation.PROCESS
     labels_json: str = ""
     """What its caller wrote on it: a JSON object of texts; empty if nothing."""

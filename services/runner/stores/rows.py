@@ -18,6 +18,7 @@ _FIXED = {
     "extra_json",
     "entry_point",
     "base_url",
+    "traceparent",
     "isolation",
     "labels_json",
     "conversation",

@@ -260,4 +260,7 @@ MIGRATIONS = [
     CREATE TRIGGER deliveries_give AFTER DELETE ON deliveries
       BEGIN {_stored("OLD.owner", "-300 - " + _octets("OLD.payload"))}; END;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
+    """,
 ]

@@ -804,6 +804,7 @@ class Run(_message.Message):
     PRIVATE_TOOLS_FIELD_NUMBER: _builtins.int
     PRIVATE_MODELS_FIELD_NUMBER: _builtins.int
     ASKED_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """`jobs/{id}`."""
     epoch: _builtins.int
@@ -828,6 +829,8 @@ class Run(_message.Message):
     """Whether tools may be called at addresses that are not the Internet's."""
     private_models: _builtins.bool
     """The same of models."""
+    traceparent: _builtins.str
+    """The span that the attempt is (W3C trace context); empty if nobody traces the job."""
     @_builtins.property
     def definition(self) -> _definition_pb2.Definition:
         """What it runs, as it was when the job was born; absent for a flow."""
@@ -880,10 +883,11 @@ class Run(_message.Message):
         private_tools: _builtins.bool = ...,
         private_models: _builtins.bool = ...,
         asked: _abc.Iterable[Global___AskedLock] | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "definition", b"definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "attempt", b"attempt", "base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "definition", b"definition", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "messages", b"messages", "owner", b"owner", "private_models", b"private_models", "private_tools", b"private_tools", "recalls", b"recalls", "secrets", b"secrets", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "attempt", b"attempt", "base_url", b"base_url", "budget", b"budget", "conversation", b"conversation", "definition", b"definition", "entry_point", b"entry_point", "epoch", b"epoch", "inputs_blob", b"inputs_blob", "inputs_json", b"inputs_json", "isolation", b"isolation", "job", b"job", "messages", b"messages", "owner", b"owner", "private_models", b"private_models", "private_tools", b"private_tools", "recalls", b"recalls", "secrets", b"secrets", "steps", b"steps", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

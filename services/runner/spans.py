@@ -1,0 +1,156 @@
+"""What OpenTelemetry hears of a job: a span for it, one for each attempt, and those that its flow has told of.
+
+They are read off the log when the job has ended (`domain.traces`), so nothing of a job that runs is kept here, and
+whichever replica writes the end tells of it.  Ids follow from the job's, so that a flow knows the span it is in.
+"""
+
+import asyncio
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from meshkit import telemetry
+from meshkit.errors import MeshError
+from meshkit.telemetry import CONSUMER, Place, nanoseconds
+from services.runner.domain import Event, Job, State, traces
+from services.runner.ports.store import JobStore
+
+log = structlog.get_logger()
+_WAITING_MAX = 1_000
+"""Jobs that have ended and are not told of yet; of more, nothing is told."""
+_SPANS_MAX = 2_000
+"""Of one job."""
+_ID = re.compile(r"[0-9a-f]{16}")
+_GOES_ON = frozenset({State.AWAITING_INPUT, State.PAUSED})
+_ENDS = frozenset({State.RETRYING, State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED})
+_STEPS = frozenset({"provider_call", "tool_call", "memory_hit", "retrieval_hit", "agent_step", "task", "audit"})
+_SAID_OF_STEPS = ("model", "provider", "tool", "layer", "category", "score")
+"""Of an agent's steps; prompts, arguments and answers stay in the log."""
+
+
+def handed(job: Job) -> str:
+    """Return what a host is told of the next attempt's span; empty if nobody traces the job."""
+    place = telemetry.parse(job.traceparent)
+    return place.inner(_attempt(job, job.attempt + 1)).traceparent if place is not None else ""
+
+
+class Spans:
+    """Tells of jobs that have ended."""
+
+    def __init__(self, store: JobStore, to: telemetry.Telemetry) -> None:
+        self._store = store
+        self._to = to
+        self._waiting: asyncio.Queue[Job] = asyncio.Queue(_WAITING_MAX)
+
+    def ended(self, job: Job) -> None:
+        """Tell of a job later; never waits."""
+        if job.traceparent and not self._waiting.full():
+            self._waiting.put_nowait(job)
+
+    async def run(self) -> None:
+        """Tell of those that have ended, for ever."""
+        while True:
+            job = await self._waiting.get()
+            try:
+                await self._tell(job)
+            except MeshError as error:  # it has been deleted, or the store is away: it is not worth another look
+                log.debug("a job is not told of", job=job.job_id, why=str(error))
+
+    async def _tell(self, job: Job) -> None:
+        born_in = telemetry.parse(job.traceparent)
+        if born_in is None:
+            return
+        events = await self._store.events_of(job.job_id, (*traces.KINDS, "status"))
+        root, *spans = traces.spans_of(job, [event for event in events if event.kind in traces.KINDS])
+        spans = spans[:_SPANS_MAX]
+        job_place = born_in.inner(_hashed(job.job_id))
+        common = {"agentmesh.job": f"jobs/{job.job_id}", "agentmesh.flow": job.flow}
+        self._to.span(_span("job", job_place, born_in.span_id, root, common, CONSUMER))
+        attempts = list(_attempts(job, events))
+        for attempt in attempts:
+            inside = [span for span in spans if span.parent == traces.ROOT and _during(attempts, span) == attempt]
+            self._to.span(
+                telemetry.Span(
+                    name=f"run {job.flow}",
+                    place=born_in.inner(_attempt(job, attempt.number)),
+                    parent=job_place.span_id,
+                    # The log has the time of the first event, which tells of something that had begun before.
+                    start=nanoseconds(min([attempt.start, *(span.start for span in inside)])),
+                    end=nanoseconds(attempt.end),
+                    attributes={**common, "agentmesh.attempt": attempt.number, "agentmesh.host": job.host_id},
+                )
+            )
+        for span in spans:
+            within = _during(attempts, span) if span.parent == traces.ROOT else None
+            parent = _attempt(job, within.number) if within is not None else _own(job, span.parent)
+            self._to.span(_span(span.name, born_in.inner(_own(job, span.id)), parent, span, common))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Times are seconds since 1970."""
+
+    number: int
+    start: float
+    end: float
+
+
+def _during(attempts: Sequence[_Attempt], span: traces.Span) -> _Attempt | None:
+    """Return the attempt in which a span has ended."""
+    return next((attempt for attempt in attempts if span.end <= attempt.end), attempts[-1] if attempts else None)
+
+
+def _span(
+    name: str, place: Place, parent: str, span: traces.Span, common: Mapping[str, Any], kind: str = telemetry.INTERNAL
+) -> telemetry.Span:
+    said = {key: value for key, value in span.attributes.items() if isinstance(value, bool | int | float | str)}
+    if span.kind in _STEPS:
+        said = {key: value for key, value in said.items() if key in _SAID_OF_STEPS}
+        said |= {"agentmesh.kind": span.kind, "agentmesh.agent": span.agent_name, "agentmesh.task": span.task_def}
+    said |= {f"gen_ai.usage.{key}": count for key, count in span.usage.items()}
+    failed = span.status in ("error", "lost")
+    return telemetry.Span(
+        name=name or span.kind,
+        place=place,
+        parent=parent,
+        kind=kind,
+        start=nanoseconds(span.start),
+        end=nanoseconds(max(span.start, span.end)),
+        error=str(span.attributes.get("error") or span.status) if failed else "",
+        attributes={**common, **{key: value for key, value in said.items() if value != ""}},
+    )
+
+
+def _attempts(job: Job, events: Sequence[Event]) -> Iterator[_Attempt]:
+    """Yield the attempts, as the log's states tell them."""
+    number, start, before = 0, 0.0, ""
+    for event in events:
+        if event.kind != "status":
+            continue
+        if event.payload == State.RUNNING and not start and before not in _GOES_ON:
+            number, start = number + 1, event.time
+        elif start and event.payload in _ENDS:
+            yield _Attempt(number, start, event.time)
+            start = 0.0
+        before = event.payload
+    if start:
+        yield _Attempt(number, start, job.finished_at)
+
+
+def _own(job: Job, span_id: str) -> str:
+    """Return the id of a span of a flow, which may have chosen it in our form."""
+    if span_id == traces.ROOT:
+        return _hashed(job.job_id)
+    return span_id if _ID.fullmatch(span_id) else _hashed(f"{job.job_id}/{span_id}")
+
+
+def _attempt(job: Job, number: int) -> str:
+    return _hashed(f"{job.job_id} {number}")
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
