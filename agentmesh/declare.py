@@ -36,6 +36,8 @@ class Declared:
     """Makes what the function gets; None where that is a dict."""
     returns_none: bool
     """Whether the function may return nothing."""
+    park_after_s: float | None = None
+    """After how many seconds a job that waits on a lock is parked; None: not by itself."""
 
     def build(self, inputs: Mapping[str, Any]) -> Any:
         """Return what the function gets for inputs that fit the schema.
@@ -101,7 +103,7 @@ def as_annotated(function: Callable[..., Any], name: str, values: Mapping[str, A
         raise InputsError(**_by_field(error)) from None
 
 
-def declare(function: Callable[..., Any], model: Model | None) -> Declared:
+def declare(function: Callable[..., Any], model: Model | None, park_after_s: float | None = None) -> Declared:
     """Read what a function declares, and note it on the function.
 
     Raises `TypeError` for a function that does not say what it takes, or takes what is no set of named values.
@@ -125,7 +127,10 @@ def declare(function: Callable[..., Any], model: Model | None) -> Declared:
     else:
         adapter = pydantic.TypeAdapter(hints["inputs"])
         form, schema = _derived(name, _schema(name, adapter))
-    declared = Declared(form, schema, adapter, _may_be_none(hints.get("return", inspect.Signature.empty)))
+    if park_after_s is not None and not 0 <= park_after_s < float("inf"):
+        raise ValueError(f"flow {name}: park_after_s must be a number of seconds, not {park_after_s!r}")
+    returns_none = _may_be_none(hints.get("return", inspect.Signature.empty))
+    declared = Declared(form, schema, adapter, returns_none, park_after_s)
     known = declared_by(function)
     if known is not None and (known.adapter is None) != (adapter is None):
         raise ValueError(f"flow {name}: it is declared twice, with a model and with an annotation")

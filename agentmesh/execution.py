@@ -43,6 +43,7 @@ async def execute(entry_point: str, inputs: Any, tracer: Tracer, assignment: Any
 async def _execute(entry_point: str, inputs: Any, tracer: Tracer, more: Mapping[str, Any]) -> str:
     target = entry.resolve(entry_point)
     declared = declared_by(target)
+    tracer.park_s = None if declared is None else declared.park_after_s
     if getattr(target, "is_crew_class", False):
         target = await _call(_crew_of(target))
     if callable(getattr(target, "kickoff", None)):

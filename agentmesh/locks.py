@@ -28,6 +28,10 @@ class Question:
     data: dict[str, Any]
     timeout_s: float
     """0 takes the mesh's default."""
+    park_s: float | None = None
+    """After how many seconds the job that waits need not be kept; None: it is kept."""
+    may_park: Callable[[], bool] = bool
+    """Whether it does nothing else at the moment."""
 
 
 Ask = Callable[[Question], "concurrent.futures.Future[Any]"]

@@ -73,6 +73,13 @@ def in_a_thread(delay_s: float, call: Callable[[], None]) -> None:
     timer.start()  # no daemon: a process that ends waits for it, and so says its last word
 
 
+def in_a_daemon(delay_s: float, call: Callable[[], None]) -> None:
+    """As `in_a_thread`, of what is not worth waiting for at the end of a process."""
+    timer = threading.Timer(delay_s, call)
+    timer.daemon = True
+    timer.start()
+
+
 class Throttle:
     """Sends the newest of many, at most every `INTERVAL_S`; the last is always sent, if late.
 

@@ -117,6 +117,7 @@ class ServeAPI(FastAPI):
         retries: Retries | int | None = None,
         deadline_s: float = 0.0,
         budget: Budget | None = None,
+        park_after_s: float | None = None,
         **options: Any,
     ) -> Callable[[_Handler], _Handler]:
         """Decorate a flow: `def flow(inputs: Model, tracer)`, `async` or not, either parameter optional.
@@ -125,8 +126,9 @@ class ServeAPI(FastAPI):
         from it, checks the inputs by it and runs the function in a job; the function stays callable as it is.
 
         A job that fails or is lost is started again as `retries` says; one that takes longer than `deadline_s` seconds
-        in all, or consumes more than its `budget`, fails.  Further `options` go to FastAPI.  Raises `TypeError` for a
-        function that does not say what it takes.
+        in all, or consumes more than its `budget`, fails.  With `park_after_s` a job that has waited on a lock for so
+        many seconds is parked (`Tracer.lock`).  Further `options` go to FastAPI.  Raises `TypeError` for a function
+        that does not say what it takes.
         """
         allowance = Allowance.of(retries, deadline_s, budget)
         said = {"author": author, "organization": organization, "version": version}
@@ -134,7 +136,7 @@ class ServeAPI(FastAPI):
         separated = _checked(isolation) or self.isolation
 
         def decorate(function: _Handler) -> _Handler:
-            declared = declare(function, model)
+            declared = declare(function, model, park_after_s)
 
             def made(context: launch.FlowContext, given: Mapping[str, Any]) -> Form:
                 return DeclaredForm(declared, function, context, given)

@@ -3,7 +3,7 @@
 A step's result is JSON.  The first attempt gets it as a replay would, so that a flow cannot come to depend on what is
 lost on the way.  Steps that a flow takes one after the other have *places*, counted from 1, and another attempt must
 come by the same names at the same places.  Steps that are taken beside others (in tasks, in threads of the flow's own,
-within another step) are known by their name alone: of several of one name the first comes first.
+within another step) are known by their name alone: of several of one name the first that is begun is the first.
 """
 
 import asyncio
@@ -23,8 +23,6 @@ RESULT_BYTES_MAX = 4 * 1024 * 1024
 """Of one step's result, as JSON."""
 RESULTS_BYTES_MAX = 6 * 1024 * 1024
 """Of all of a job: another attempt is told them in one message."""
-Record = Callable[[str, str, int], "concurrent.futures.Future[None]"]
-"""Has the name, the result (JSON) and the place of a step written into the log; the future is done once it is there."""
 
 _within: contextvars.ContextVar[bool] = contextvars.ContextVar("within_a_step", default=False)
 
@@ -37,15 +35,27 @@ class Finished:
     result_json: str
     place: int = 0
     """0 for one that was taken beside others."""
+    occurrence: int = 0
+    """Of one that was taken beside others: counts those of its name, from 1, as they were begun."""
+
+
+Record = Callable[[Finished], "concurrent.futures.Future[None]"]
+"""Has a step written into the log; the future is done once it is there."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Turn:
     """A step that a flow begins."""
 
-    place: int
+    name: str
     known: str | None
     """Its result (JSON) if it was finished before."""
+    place: int = 0
+    occurrence: int = 0
+
+    def finished(self, result_json: str) -> Finished:
+        """Return it as it is recorded."""
+        return Finished(self.name, result_json, self.place, self.occurrence)
 
 
 class Steps:
@@ -55,14 +65,17 @@ class Steps:
         """`finished` are in the order in which they were written.  Without `ordered` no step has a place."""
         self._ordered = ordered
         self._placed: dict[int, Finished] = {}
-        self._loose: dict[str, collections.deque[str]] = {}
+        self._loose: dict[tuple[str, int], str] = {}
+        self._begun: collections.Counter[str] = collections.Counter()
         self._left = RESULTS_BYTES_MAX
         for step in finished:
             self._left -= _size(step.name, step.result_json)
             if step.place > 0 and ordered:
                 self._placed[step.place] = step
             else:
-                self._loose.setdefault(step.name, collections.deque()).append(step.result_json)
+                self._begun[step.name] += 1
+                self._loose[step.name, step.occurrence or self._begun[step.name]] = step.result_json
+        self._begun.clear()
         self._lane: object = None
         self._count = 0
         self._lock = threading.Lock()
@@ -87,9 +100,10 @@ class Steps:
                         "what a flow does between its steps must come out the same each time, so put into steps what "
                         "does not (times, random numbers, answers of others), and let no new code take up old jobs"
                     )
-                return Turn(self._count, None if known is None else known.result_json)
-            waiting = self._loose.get(name)
-            return Turn(0, waiting.popleft() if waiting else None)
+                return Turn(name, None if known is None else known.result_json, place=self._count)
+            self._begun[name] += 1
+            occurrence = self._begun[name]
+            return Turn(name, self._loose.pop((name, occurrence), None), occurrence=occurrence)
 
     @contextlib.contextmanager
     def taking(self) -> Iterator[None]:
@@ -122,7 +136,7 @@ class Steps:
     def unused(self) -> list[str]:
         """Return the names of steps that were finished before, and that this attempt has not come by."""
         with self._lock:
-            return [*(step.name for step in self._placed.values()), *(n for n, left in self._loose.items() if left)]
+            return [*(step.name for step in self._placed.values()), *(name for name, _ in self._loose)]
 
 
 def _here() -> object:
@@ -147,13 +161,13 @@ def dumps(name: str, value: Any) -> str:
         ) from None
 
 
-def unrecorded(name: str, result_json: str, place: int) -> "concurrent.futures.Future[None]":
+def unrecorded(step: Finished) -> "concurrent.futures.Future[None]":
     """Be the `Record` of what has no log, such as a test of a flow."""
     done: concurrent.futures.Future[None] = concurrent.futures.Future()
     done.set_result(None)
     return done
 
 
-def elsewhere(name: str, result_json: str, place: int) -> "concurrent.futures.Future[None]":
+def elsewhere(step: Finished) -> "concurrent.futures.Future[None]":
     """Be the `Record` of a process that a job has started."""
-    raise KodosumiError(f"step {name!r}: steps are taken in the job's own process, not in one that it starts")
+    raise KodosumiError(f"step {step.name!r}: steps are taken in the job's own process, not in one that it starts")

@@ -6,6 +6,7 @@ Ray worker on this machine) a pickled tracer forwards its events to the job's pr
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import inspect
 import json
 import sys
@@ -63,6 +64,8 @@ class Tracer:
         self._steps = finished or Steps()
         self._record = record
         self._spans = spans.Spans(self.emit, traceparent, inside)
+        self.park_s: float | None = None
+        """After how many seconds a job that only waits on a lock is parked; None: not by itself."""
         # A flow that only sends must not keep its other tasks from running.
         self._settle = settle or _breathe
 
@@ -159,19 +162,20 @@ class Tracer:
         that was finished gives its result at once; one that was not is done again, so a crash between the work and the
         record repeats the work.  A function that is not `async` runs in a thread; `retries` says how often and after
         what it is called again.  The result must be JSON, of at most 4 MiB, and 6 MiB with all others.  Of steps that
-        run at the same time those of one name are told apart by their order.
+        run at the same time those of one name are told apart by the order in which they begin.
 
         Raises what the function raises, `TypeError` for a result that JSON cannot say, `KodosumiError` for one that is
         too large, and `StepsDiffer` if an attempt before took another step here.
         """
         turn = self._steps.begin(name)
-        known = turn.known
-        if known is None:
-            with self._steps.taking():
-                known = steps.dumps(name, await _tried(function, args, kwargs, policy(retries) or ONCE))
-                self._steps.check_room(name, known)
-                await asyncio.wrap_future(self._record(name, known, turn.place))
-        await self._settle()
+        if turn.known is not None:
+            await self._settle()
+            return json.loads(turn.known)
+        with self._steps.taking():
+            await self._settle()
+            known = steps.dumps(name, await _tried(function, args, kwargs, policy(retries) or ONCE))
+            self._steps.check_room(name, known)
+            await asyncio.wrap_future(self._record(turn.finished(known)))
         return json.loads(known)
 
     def span(self, name: str, **attributes: Any) -> spans.Span:
@@ -187,20 +191,41 @@ class Tracer:
         """The span that the caller is in as a header for other systems (W3C trace context); empty if not traced."""
         return self._spans.traceparent
 
-    async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+    async def lock(
+        self,
+        name: str,
+        data: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        park: bool | float | None = None,
+    ) -> Any:
         """Ask a human with the form that `@app.lock(name)` makes of `data`, and wait for the answer.
+
+        With `park` the job's process ends meanwhile, at once or after so many seconds, and the answer starts another
+        attempt, which takes up the steps and answers that are recorded.  That is for flows that do nothing else
+        meanwhile; while one of its steps is being taken, a job is not parked.  None is as `@app.flow(park_after_s=…)`
+        says, and False never.
 
         Returns what the app's lease handler returns, or the answer's values if it has none.  Raises `LockExpired` (a
         `TimeoutError`) after `timeout` seconds, by default three hours, and `KodosumiError` if there is no such lock.
         """
-        return await asyncio.wrap_future(await self._asked(name, data, timeout))
+        asked = await self._asked(name, data, timeout, park)
+        await self._settle()
+        return await asyncio.wrap_future(asked)
 
     async def _asked(
-        self, name: str, data: dict[str, Any] | None, timeout: float | None
+        self, name: str, data: dict[str, Any] | None, timeout: float | None, park: bool | float | None
     ) -> "concurrent.futures.Future[Any]":
         if self._ask is None:
             raise KodosumiError(f"lock {name!r}: locks are opened in the job's own process, not in one that it starts")
-        return self._ask(await locks.make(self._app, name, data, timeout))
+        if isinstance(park, bool):
+            park = 0.0 if park else None
+        elif park is None:
+            park = self.park_s
+        question = await locks.make(self._app, name, data, timeout)
+        if park is not None:
+            question = dataclasses.replace(question, park_s=park, may_park=lambda: not self._steps.running)
+        return self._ask(question)
 
     async def fs(self) -> Any:
         """Open the files of the job.  Not in this release: raises `KodosumiError`."""
@@ -268,14 +293,21 @@ class Tracer:
             with self._steps.taking():
                 known = steps.dumps(name, _tried_sync(function, args, kwargs, policy(retries) or ONCE))
                 self._steps.check_room(name, known)
-                self._record(name, known, turn.place).result()
+                self._record(turn.finished(known)).result()
         return json.loads(known)
 
-    def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+    def lock_sync(
+        self,
+        name: str,
+        data: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        park: bool | float | None = None,
+    ) -> Any:
         """See `lock`.  For code in a thread; an `async` flow awaits `lock`, or `KodosumiError` tells it to."""
         if _is_on_a_loop():
             raise KodosumiError(f"lock {name!r}: an async flow would block itself here, use `await tracer.lock(...)`")
-        return asyncio.run(self._asked(name, data, timeout)).result()
+        return asyncio.run(self._asked(name, data, timeout, park)).result()
 
     def fs_sync(self) -> Any:
         """See `fs`."""
@@ -291,11 +323,25 @@ class TracerMock(Tracer):
     def __reduce__(self) -> tuple[Any, ...]:
         return TracerMock, (self.fid,)
 
-    async def lock(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+    async def lock(
+        self,
+        name: str,
+        data: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        park: bool | float | None = None,
+    ) -> Any:
         """Answer `{}`."""
         return {}
 
-    def lock_sync(self, name: str, data: dict[str, Any] | None = None, timeout: float | None = None) -> Any:
+    def lock_sync(
+        self,
+        name: str,
+        data: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        *,
+        park: bool | float | None = None,
+    ) -> Any:
         """Answer `{}`."""
         return {}
 

@@ -213,6 +213,16 @@ class AsyncClient:
         request = job_pb2.CancelJobRequest(name=_full(job, "jobs"))
         return to_job(await self._connection.unary(self._jobs.CancelJob, request))
 
+    async def pause(self, job: str) -> Job:
+        """Halt a job: what waits is held back, what runs is frozen.  Raises for one that waits, or has ended."""
+        request = job_pb2.PauseJobRequest(name=_full(job, "jobs"))
+        return to_job(await self._connection.unary(self._jobs.PauseJob, request))
+
+    async def resume(self, job: str) -> Job:
+        """Let a paused job go on.  Raises for one that has ended."""
+        request = job_pb2.ResumeJobRequest(name=_full(job, "jobs"))
+        return to_job(await self._connection.unary(self._jobs.ResumeJob, request))
+
     # What jobs wait on
 
     async def locks(

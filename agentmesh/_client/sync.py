@@ -128,6 +128,14 @@ class Client:
         """Stop a job; its process is gone when this returns."""
         return self._call(self._client.cancel(job))
 
+    def pause(self, job: str) -> Job:
+        """Halt a job: what waits is held back, what runs is frozen."""
+        return self._call(self._client.pause(job))
+
+    def resume(self, job: str) -> Job:
+        """Let a paused job go on."""
+        return self._call(self._client.resume(job))
+
     def locks(self, job: str = "", *, ended: bool = False, all_owners: bool = False) -> Iterator[Lock]:
         """Yield pending locks, newest first."""
         return self._iterate(self._client.locks(job, ended=ended, all_owners=all_owners))

@@ -1,4 +1,4 @@
-"""`agentmesh jobs`, `watch` and `cancel`: what runs and what has run."""
+"""`agentmesh jobs`, `watch`, `cancel`, `pause` and `resume`: what runs and what has run."""
 
 import contextlib
 import json
@@ -23,6 +23,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(jobs)
     app.command()(watch)
     app.command()(cancel)
+    app.command()(pause)
+    app.command()(resume)
 
 
 def jobs(
@@ -74,6 +76,26 @@ def cancel(job: JobName, url: Url = URL) -> None:
     async def work(client: AsyncClient) -> None:
         ended = await client.cancel(job)
         output.say(f"{ended.name} {ended.state}")
+
+    call(url, work)
+
+
+def pause(job: JobName, url: Url = URL) -> None:
+    """Halt a job.  It holds no slot meanwhile, and goes on with `resume`."""
+
+    async def work(client: AsyncClient) -> None:
+        paused = await client.pause(job)
+        output.say(f"{paused.name} {paused.state}")
+
+    call(url, work)
+
+
+def resume(job: JobName, url: Url = URL) -> None:
+    """Let a job go on that was paused."""
+
+    async def work(client: AsyncClient) -> None:
+        resumed = await client.resume(job)
+        output.say(f"{resumed.name} {resumed.state}")
 
     call(url, work)
 

@@ -36,7 +36,7 @@ def finished_of(run: host_pb2.Run) -> Steps:
 
     The engine takes some steps only where there is something to do for them, so its steps have no places.
     """
-    finished = (Finished(step.name, step.result_json, step.place) for step in run.steps)
+    finished = (Finished(step.name, step.result_json, step.place, step.occurrence) for step in run.steps)
     return Steps(finished, ordered=not run.HasField("definition"))
 
 

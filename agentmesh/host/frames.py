@@ -56,6 +56,8 @@ class Kind(enum.IntEnum):
     CHECK_LOCK = 16  # CheckLock, to the handler
     CANCEL = 30  # 8 bytes of grace in seconds (IEEE 754), to a worker
     HOLD = 31  # nothing, to a worker: send no more of the job's for now
+    PAUSE = 34  # nothing, to a worker: the job waits with its next step, lock or event
+    RESUME = 35  # nothing, to a worker: it goes on
     GO_ON = 32  # nothing, to a worker: send again
 
 

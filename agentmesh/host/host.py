@@ -280,6 +280,12 @@ class Host:
             case "cancel":
                 if (job := self._held(message.cancel.job, message.cancel.epoch)) is not None:
                     job.cancel(message.cancel.grace_s)
+            case "pause":
+                if (job := self._held(message.pause.job, message.pause.epoch)) is not None:
+                    job.pause()
+            case "resume":
+                if (job := self._held(message.resume.job, message.resume.epoch)) is not None:
+                    job.resume()
             case "lock_end":
                 if (job := self._held(message.lock_end.job, message.lock_end.epoch)) is not None:
                     job.end_lock(message.lock_end)

@@ -63,6 +63,14 @@ class ProcessJob:
         """Tell the process that so many more of its steps are on disk."""
         self._send(pack(Kind.KEPT, COUNT.pack(count)))
 
+    def pause(self) -> None:
+        """Freeze the process, and all that it has started."""
+        self._zygote.signal(self._child, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._zygote.signal(self._child, signal.SIGCONT)
+
     def cancel(self, grace_s: float) -> None:
         """Ask the process to end, and kill it after `grace_s`."""
         self._zygote.signal(self._child, signal.SIGTERM)

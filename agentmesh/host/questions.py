@@ -4,6 +4,8 @@ In a process of its own, a job listens for answers in a thread; a worker that jo
 """
 
 import concurrent.futures
+import contextlib
+import functools
 import json
 import reprlib
 import threading
@@ -13,9 +15,14 @@ from typing import Any
 
 from mesh.runner.v1 import host_pb2
 
+from agentmesh import progress
+from agentmesh.errors import KodosumiError
 from agentmesh.host import limits
 from agentmesh.locks import LockExpired, Question
+from agentmesh.progress import Later
 from agentmesh.redaction import NOTHING_SECRET, Redactor
+
+_PARK_AGAIN_S = 0.5
 
 
 class Questions:
@@ -33,7 +40,10 @@ class Questions:
         listen: Callable[[], None] = lambda: None,
         asked: Iterable[host_pb2.AskedLock] = (),
         redactor: Redactor = NOTHING_SECRET,
+        later: Later = progress.in_a_daemon,
     ) -> None:
+        """`later` calls something after some seconds."""
+        self._later = later
         self._send = send
         self._redactor = redactor
         self._listen = listen
@@ -70,7 +80,20 @@ class Questions:
             again=before is not None,
         )
         self._send(opening.SerializeToString())
+        if question.park_s is not None:
+            self._later(question.park_s, functools.partial(self._park, lock_id, question))
         return future
+
+    def _park(self, lock_id: str, question: Question) -> None:
+        """Say that the job need not be kept for its answer, unless it has it or does something else."""
+        with self._lock:
+            if lock_id not in self._open:
+                return
+        if not question.may_park():
+            self._later(_PARK_AGAIN_S, functools.partial(self._park, lock_id, question))
+            return
+        with contextlib.suppress(KodosumiError, OSError):  # it has ended meanwhile
+            self._send(host_pb2.OpenLock(lock_id=lock_id, again=True, park=True).SerializeToString())
 
     def _take_asked(self, title: str, data_json: str) -> host_pb2.AskedLock | None:
         for index, asked in enumerate(self._asked):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from mesh.runner.v1 import host_pb2
 
 from agentmesh.host import limits
+from agentmesh.steps import Finished
 
 
 class Recording:
@@ -23,11 +24,14 @@ class Recording:
         self._waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()
         self._lock = threading.Lock()
 
-    def record(self, name: str, result_json: str, place: int) -> "concurrent.futures.Future[None]":
+    def record(self, finished: Finished) -> "concurrent.futures.Future[None]":
         """Send a step; the future is done once it is on disk.  Raises `ValueError` for one that is too large."""
-        limits.check(result_json, f"the result of step {name!r}")
+        limits.check(finished.result_json, f"the result of step {finished.name!r}")
         step = host_pb2.StepResult(
-            name=limits.encodable(name), result_json=limits.encodable(result_json), place=place
+            name=limits.encodable(finished.name),
+            result_json=limits.encodable(finished.result_json),
+            place=finished.place,
+            occurrence=finished.occurrence,
         ).SerializeToString()
         self._listen()
         future: concurrent.futures.Future[None] = concurrent.futures.Future()

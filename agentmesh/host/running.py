@@ -24,6 +24,12 @@ class Way(Protocol):
     def keep(self, count: int) -> None:
         """Tell the job that so many more of its steps are on disk."""
 
+    def pause(self) -> None:
+        """Halt the job, at once or at its next step."""
+
+    def resume(self) -> None:
+        """Let it go on."""
+
     def cancel(self, grace_s: float) -> None:
         """Ask the job to end, and see to it after `grace_s`.  `RunningJob.gone` is called once nothing of it runs."""
 
@@ -40,7 +46,7 @@ class Way(Protocol):
 class RunningJob:
     """Turns what a job says into reports; `ready` is called when there is something to take from them."""
 
-    __slots__ = ("_held", "_ready", "cancelling", "epoch", "job", "reported", "reports", "way")
+    __slots__ = ("_held", "_paused", "_ready", "cancelling", "epoch", "job", "reported", "reports", "way")
 
     def __init__(self, run: host_pb2.Run, ready: Callable[["RunningJob"], None]) -> None:
         self.job = run.job
@@ -54,6 +60,7 @@ class RunningJob:
         """Whether the outcome is among the reports; nothing comes behind it."""
         self._ready = ready
         self._held = False
+        self._paused = False
 
     # -- what the job says ---------------------------------------------------------------------------------------
 
@@ -125,6 +132,19 @@ class RunningJob:
         if not self.cancelling and not self.reported:
             self.cancelling = True
             self.way.cancel(grace_s)
+            self.resume()
+
+    def pause(self) -> None:
+        """Halt the job; nothing happens to one that is halted, is to stop or has ended."""
+        if not (self._paused or self.cancelling or self.reported):
+            self._paused = True
+            self.way.pause()
+
+    def resume(self) -> None:
+        """Let the job go on that was halted."""
+        if self._paused:
+            self._paused = False
+            self.way.resume()
 
     def end_lock(self, end: host_pb2.LockEnd) -> None:
         """Hand over what became of a lock."""

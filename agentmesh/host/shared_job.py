@@ -1,6 +1,7 @@
 """One job among others in a worker: its task, all that the task starts, and what it says."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import functools
@@ -42,6 +43,9 @@ class Surroundings(Protocol):
     def later(self, delay_s: float, call: Callable[[], None], /) -> None:
         """Call something after some seconds, from any thread."""
 
+    def is_here(self) -> bool:
+        """Return whether this is the thread of the loop."""
+
     def claim(self, job: "SharedJob") -> bool:
         """Begin a job, or return False if it was given back to the host."""
 
@@ -58,6 +62,7 @@ class SharedJob:
 
     __slots__ = (
         "_cancelled",
+        "_gate",
         "_has_left",
         "_lines",
         "_main",
@@ -97,6 +102,8 @@ class SharedJob:
         """Below the streams."""
         self._outcome: host_pb2.Outcome | None = None
         self._cancelled = False
+        self._gate: concurrent.futures.Future[None] | None = None
+        """While it is paused: done when it may go on."""
         self._has_left = False
         self.begun = False
         self.given_back = False
@@ -121,6 +128,7 @@ class SharedJob:
             if self._questions is not None:
                 self._questions.abandon()
             self._recording.abandon()
+            self.resume()
             self._worker.loop.call_later(grace_s, self._cancel_again)
 
     def _cancel_again(self) -> None:
@@ -142,6 +150,17 @@ class SharedJob:
         """Know that so many more of its steps are on disk."""
         self._recording.kept(count)
 
+    def pause(self) -> None:
+        """Have it wait: its tasks in the tracer's methods, its threads with what they say next."""
+        if self._gate is None and not self._cancelled:
+            self._gate = concurrent.futures.Future()
+
+    def resume(self) -> None:
+        """Let it go on."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.set_result(None)
+
     def hold(self) -> None:
         """Send no more of what it says."""
         self._worker.outgoing.hold(self._talk)
@@ -159,6 +178,8 @@ class SharedJob:
         """
         if self.over:
             raise KodosumiError("the job has ended: it says nothing any more")
+        if (gate := self._gate) is not None and patient and not self._worker.is_here():
+            gate.result()
         data = pack_for(self.number, Kind.EVENT, carrying.event(kind, self._redactor.text(payload)))
         self._worker.outgoing.say(self._talk, data, patient=patient)
 
@@ -179,6 +200,8 @@ class SharedJob:
             self.emit(kind, line)
 
     async def _settle(self) -> None:
+        while (gate := self._gate) is not None:
+            await asyncio.shield(asyncio.wrap_future(gate))
         await self._worker.outgoing.settle(self._talk)
 
     def _ask(self, question: Any) -> Any:
@@ -187,7 +210,7 @@ class SharedJob:
         return self._questions.ask(question)
 
     def _questions_of(self, asked: Iterable[host_pb2.AskedLock]) -> Questions:
-        return Questions(self._open_lock, asked=asked, redactor=self._redactor)
+        return Questions(self._open_lock, asked=asked, redactor=self._redactor, later=self._worker.later)
 
     def _send_step(self, step: bytes) -> None:
         self._worker.outgoing.say(self._talk, pack_for(self.number, Kind.STEP, step))

@@ -70,6 +70,7 @@ class _Worker:
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, app: LoadedApp) -> None:
         self.loop = loop
         self.app = app.asgi
+        self._thread = threading.get_ident()
         self._sock = sock
         sock.setblocking(False)
         self.outgoing = Outgoing(loop, sock, _leave)
@@ -107,6 +108,10 @@ class _Worker:
             return found
         return {task for task in found if job.owns(task)}
 
+    def is_here(self) -> bool:
+        """Return whether this is the thread of the loop."""
+        return threading.get_ident() == self._thread
+
     def later(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call something after some seconds; thread-safe."""
         self.loop.call_soon_threadsafe(self.loop.call_later, delay_s, call)
@@ -143,6 +148,10 @@ class _Worker:
                 known.cancel(*GRACE.unpack(body))
             case Kind.LOCK_END:
                 known.end_lock(host_pb2.LockEnd.FromString(body))
+            case Kind.PAUSE:
+                known.pause()
+            case Kind.RESUME:
+                known.resume()
             case Kind.KEPT:
                 known.keep(*COUNT.unpack(body))
             case Kind.HOLD:

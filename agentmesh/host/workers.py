@@ -57,6 +57,14 @@ class SharedWay:
         """Tell the job that so many more of its steps are on disk."""
         self._worker.tell(self.number, Kind.KEPT, COUNT.pack(count))
 
+    def pause(self) -> None:
+        """Have it wait at its next step, lock or event."""
+        self._worker.tell(self.number, Kind.PAUSE)
+
+    def resume(self) -> None:
+        """Have it go on."""
+        self._worker.tell(self.number, Kind.RESUME)
+
     def cancel(self, grace_s: float) -> None:
         """Cancel its task; a worker in which it goes on after `grace_s` is drained."""
         self._worker.cancel(self.number, grace_s)

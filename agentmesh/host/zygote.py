@@ -46,6 +46,8 @@ FORKED = struct.Struct("!QI")
 """Child id and process id."""
 UNFORKED = struct.Struct("!Qi")
 """Child id and `errno`."""
+# What concerns a child and all below it, whatever group that is in.
+_HALTS = (signal.SIGSTOP, signal.SIGCONT)
 # How long what a child has left behind may take to die, and how often that is looked at.
 _STRAYS_S = 10.0
 _STRAYS_LOOK_S = 0.02
@@ -164,7 +166,9 @@ class _Zygote:
     def _signal(self, child: int, number: int) -> None:
         """Signal a child and all it started."""
         for pid, known in self._children.items():
-            if known == child:
+            if known == child and number in _HALTS:
+                descendants.signal_tree(pid, number)
+            elif known == child:
                 try:
                     os.killpg(pid, number)
                 except ProcessLookupError:  # it has not made its group yet

@@ -232,7 +232,8 @@ class Dispatcher:
             masks.tell(job, run)
             run.asked.extend(_asked(lock, masks.answer(lock.lock_id, lock.result_json, lock.sealed)) for lock in asked)
             for step in steps:
-                run.steps.add(name=step.name, result_json=masks.result(job.job_id, step), place=step.place)
+                result_json = masks.result(job.job_id, step)
+                run.steps.add(name=step.name, result_json=result_json, place=step.place, occurrence=step.occurrence)
         except FailedPrecondition as error:  # the key of this mesh is another one now
             lost = End(state=State.FAILED, reason=Reason.ERROR, error=str(error))
             self._tasks.spawn(self._end(job.job_id, lost), f"end-{job.job_id}")

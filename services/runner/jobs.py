@@ -24,6 +24,8 @@ from services.runner.tails import topic
 log = structlog.get_logger()
 # Beyond the grace that a job is given, the time until we say that it could not be stopped.
 _STOP_MARGIN_S = 5.0
+# How long a job may take to begin that is to be paused.
+_STARTING_S = 10.0
 
 
 class Jobs:
@@ -81,7 +83,7 @@ class Jobs:
         taken_bytes = sum(len(event.payload) for event in said.events)
         if await self._shares.is_beyond(job.owner, taken_bytes) and not job.ended:
             await self._cut_off(job)
-        return True
+        return not (opening is not None and opening.park and job.parked)  # a parked job is not kept by its host
 
     async def _cut_off(self, job: Job) -> None:
         """End a job whose owner keeps too much: what it still says is stale."""
@@ -133,6 +135,8 @@ class Jobs:
         """Tell the host that holds a job, and has just come back, what it may have missed."""
         if job.state == State.STOPPING:
             self._tell_stop(job)
+        else:
+            self._tell_pause(job)
         await self._tell_lock_ends(job)
 
     async def _tell_lock_ends(self, job: Job) -> None:
@@ -152,8 +156,8 @@ class Jobs:
                 await self._journal.insist(job_id, lambda job: domain.attempts.lose(job, end, self._now()))
 
     async def orphaned(self, job: Job, why: str) -> None:
-        """Take care of a job whose host ended while nobody looked: one that waits for a human waits on without it."""
-        if job.state != State.AWAITING_INPUT:
+        """Take care of a job whose host ended while nobody looked: one that waits, or is paused, does so without it."""
+        if job.state not in (State.AWAITING_INPUT, State.PAUSED):
             await self.lose([job.job_id], why)
             return
         with contextlib.suppress(NotFound, FailedPrecondition):  # deleted, or answered, between the two looks
@@ -185,6 +189,36 @@ class Jobs:
                 await waker.wait(left_s)
                 job = await self._store.get(job_id)
         return job
+
+    async def pause(self, job_id: str) -> Job:
+        """Halt a job.  Raises `NotFound`, `FailedPrecondition`, and `Unavailable` if it does not get to its host."""
+        async with self._bus.subscribe(topic(job_id)) as waker:
+            until = asyncio.get_running_loop().time() + _STARTING_S
+            while (await self._store.get(job_id)).state == State.STARTING:
+                left_s = until - asyncio.get_running_loop().time()
+                if left_s <= 0 or waker.closed:
+                    raise Unavailable("the job is being started: try again")
+                await waker.wait(left_s)
+        job = await self._journal.change(job_id, lambda job: domain.pauses.pause(job, self._now()))
+        self._tell_pause(job)
+        return job
+
+    async def resume(self, job_id: str) -> Job:
+        """Let a job go on.  Raises `NotFound` and `FailedPrecondition`."""
+        job = await self._journal.change(job_id, lambda job: domain.pauses.resume(job, self._now()))
+        self._tell_pause(job)
+        if job.state == State.QUEUED:
+            await self._dispatcher.enqueue(job)
+        return job
+
+    def _tell_pause(self, job: Job) -> None:
+        """Tell the host of a job whether it is paused."""
+        name = f"jobs/{job.job_id}"
+        if job.state == State.PAUSED:
+            message = host_pb2.RunnerMessage(pause=host_pb2.Pause(job=name, epoch=job.epoch))
+        else:
+            message = host_pb2.RunnerMessage(resume=host_pb2.Resume(job=name, epoch=job.epoch))
+        self._hosts.tell(job, message)
 
     async def give_up(self, job_id: str, end: End) -> None:
         """Begin to stop a job that has come to its limits; nothing happens to one that has ended or is forgotten."""

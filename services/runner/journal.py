@@ -131,7 +131,7 @@ class Journal:
             await self._bus.publish(LOCKS, locks_of(job.owner))
         if self._spans is not None and job.ended and events:
             self._spans.ended(job)
-        if job.ended or job.state == State.RETRYING:
+        if job.ended or job.state == State.RETRYING or job.parked:
             self._hosts.release(job)
             self._turns.free(job)
             await self._bus.publish(QUEUE)

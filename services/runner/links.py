@@ -20,6 +20,8 @@ _QUESTIONS_MAX = 256
 # Answers that come in parts may take their time; each may have a quarter of a MiB on its way.
 _TALKS_MAX = 256
 _GOING_AWAY = 1001  # of a WebSocket's close
+_STANDING = ("drain", "cancel", "lock_end", "pause", "resume")
+"""What a host is told on whatever stream."""
 
 
 class HostLost(Exception):
@@ -137,7 +139,7 @@ class Link:
 
         Runs and questions that were not sent are forgotten: a new stream is told again what it shall do.
         """
-        self._outbox = [m for m in self._outbox if m.WhichOneof("message") in ("drain", "cancel", "lock_end")]
+        self._outbox = [m for m in self._outbox if m.WhichOneof("message") in _STANDING]
         self.generation += 1
         self._wake.set()
         self._wake = asyncio.Event()

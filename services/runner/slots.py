@@ -1,8 +1,8 @@
 """What a host holds, and how much room it has: for whom, and beside which jobs.
 
-A job that waits for a human or for money holds no slot: its process sleeps, and others run in its place.  There is a
-bound on that, since a process that sleeps has its memory still.  No owner gets the last slots: whatever one of them
-starts, there is room for the next one.
+A job that is paused, or waits for a human or for money, holds no slot: its process sleeps, and others run in its
+place.  There is a bound on that, since a process that sleeps has its memory still.  No owner gets the last slots:
+whatever one of them starts, there is room for the next one.
 """
 
 import collections
@@ -11,7 +11,7 @@ import dataclasses
 from services.runner.domain import Isolation, Job, State
 from services.runner.lines import Waiting
 
-RESTING = frozenset({State.AWAITING_INPUT, State.AWAITING_PAYMENT})
+RESTING = frozenset({State.AWAITING_INPUT, State.AWAITING_PAYMENT, State.PAUSED})
 """States in which a job only waits."""
 _KEPT_FOR_OTHERS = 8
 """One slot of so many is kept for other owners."""

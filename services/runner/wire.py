@@ -173,7 +173,7 @@ def _step_from_pb(report: host_pb2.Report) -> Step | None:
         result_json = json.dumps(result, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError):
         result_json = "null"
-    return Step(name=step.name[:_STEP_CHARS_MAX], result_json=result_json, place=step.place)
+    return Step(name=step.name[:_STEP_CHARS_MAX], result_json=result_json, place=step.place, occurrence=step.occurrence)
 
 
 def _outcome_from_pb(report: host_pb2.Report) -> End | None:

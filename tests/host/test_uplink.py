@@ -30,6 +30,12 @@ class Idle:
     def keep(self, count: int) -> None:
         """Hear it."""
 
+    def pause(self) -> None:
+        """Hear it."""
+
+    def resume(self) -> None:
+        """Hear it."""
+
     def cancel(self, grace_s: float) -> None:
         """Hear it."""
 

@@ -4,12 +4,15 @@ import asyncio
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pydantic
 
 from agentmesh import Budget, Retries, ServeAPI, Tracer
+from agentmesh import forms as F  # noqa: N812
 
 app = ServeAPI()
 
@@ -102,3 +105,46 @@ async def greedy(inputs: Order, tracer: Tracer) -> Any:
         else:
             await tracer.debug("x" * 10_000)
         await asyncio.sleep(0.01)
+
+
+@app.lock("sure")
+def sure() -> F.Model:
+    """Ask for a word."""
+    return F.Model(F.InputText(label="Word", name="word"))
+
+
+@app.flow("/asking", park_after_s=0.05)
+async def asking(inputs: Order, tracer: Tracer) -> Any:
+    """Take a step, ask twice, and take another step."""
+    _attempt(inputs)
+    first = await tracer.step("first", _do, inputs, f"first {os.getpid()}")
+    one = await tracer.lock("sure", {"number": 1}, park=True)
+    await tracer.step("between", _do, inputs, "between")
+    two = await tracer.lock("sure", {"number": 2})
+    return {"words": [first, one["word"], two["word"]]}
+
+
+@app.flow("/busy")
+async def busy(inputs: Order, tracer: Tracer) -> Any:
+    """Ask, with a step beside it that takes a while."""
+    _attempt(inputs)
+    beside = asyncio.create_task(tracer.step("beside", _gate, inputs))
+    await asyncio.sleep(0)  # it has begun
+    answer = await tracer.lock("sure", park=True)
+    await beside
+    return answer["word"]
+
+
+@app.flow("/ticking")
+async def ticking(inputs: Order, tracer: Tracer) -> Any:
+    """Leave lines behind until it may end, by a process in a session of its own whose parent has gone, too."""
+    code = f"import time\nwhile True:\n    open({inputs.path!r}, 'a').write('child\\n')\n    time.sleep(0.005)"
+    if inputs.end == "child":
+        script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {code!r}], start_new_session=True)"
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", script], check=True)
+    gate = pathlib.Path(inputs.gate)
+    while not await asyncio.to_thread(gate.exists):
+        _do(inputs, "tick")
+        await tracer.debug("tick")
+        await asyncio.sleep(0.005)
+    return "ended"

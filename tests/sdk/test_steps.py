@@ -29,9 +29,9 @@ class Log:
     def _say(self, kind: str, payload: str) -> None:
         self.said.append((kind, payload))
 
-    def _record(self, name: str, result_json: str, place: int) -> "concurrent.futures.Future[None]":
+    def _record(self, step: Finished) -> "concurrent.futures.Future[None]":
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self.steps.append(Finished(name, result_json, place))
+        self.steps.append(step)
         done.set_result(None)
         return done
 
@@ -157,6 +157,28 @@ async def test_steps_at_the_same_time_are_known_by_their_names() -> None:
     done = await asyncio.gather(again.step("a", work.__call__, 1), again.step("b", work.__call__, 2))
 
     assert [{"value": 1, "count": 1}, "early"] == list(done)
+
+
+async def test_steps_of_one_name_at_the_same_time_are_known_by_when_they_began() -> None:
+    """Not by when they were finished."""
+    log = Log()
+    second = asyncio.Event()
+
+    async def wait() -> str:
+        await second.wait()
+        return "first"
+
+    async def go() -> str:
+        second.set()
+        return "second"
+
+    tracer = log.tracer()
+    await asyncio.gather(tracer.step("side", wait), tracer.step("side", go))
+    again = log.tracer()
+    done = await asyncio.gather(*(again.step("side", lambda: "anew") for _ in range(3)))
+
+    assert ["second", "first"] == [json.loads(step.result_json) for step in log.steps[:2]]
+    assert ["first", "second", "anew"] == list(done)
 
 
 async def test_a_step_within_a_step_has_no_place() -> None:

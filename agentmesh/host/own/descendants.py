@@ -81,6 +81,25 @@ def _state(pid: int, parent: int) -> str:
     return "ending" if flags & _PF_EXITING else ""
 
 
+def signal_tree(pid: int, number: int) -> None:
+    """Signal a process and all that it has started, in whatever group; it adopts what that has left behind.
+
+    What is started meanwhile is found by looking again, until nothing is new.
+    """
+    told: set[int] = set()
+    while True:
+        below, found = [pid], {pid}
+        while below:
+            below = [each for one in below for each in children(one) if each not in found]
+            found.update(below)
+        if found <= told:
+            return
+        for each in found - told:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(each, number)
+        told |= found
+
+
 def parent_of(pid: int) -> int:
     """Return the number of a process' parent; 0 if there is no such process."""
     try:

@@ -371,6 +371,8 @@ SHAPES = {
     "TaskService.GetTask": Shape(answers=(json(Task),)),
     "TaskService.GetTaskTrace": Shape(answers=(json(Trace),)),
     "TaskService.CancelTask": Shape(answers=(json(Task),)),
+    "TaskService.PauseTask": Shape(answers=(json(Task),)),
+    "TaskService.ResumeTask": Shape(answers=(json(Task),)),
     "TaskService.RetryTask": Shape(answers=(json(Task),), headers=REPEATABLE),
     "SignInService.Login": Shape(takes=(json(LoginBody),), answers=(json(Session),)),
     "SignInService.Logout": Shape(answers=(json(Ok),)),

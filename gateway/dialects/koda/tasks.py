@@ -149,6 +149,18 @@ class TaskServicer(pb_grpc.TaskServiceServicer):
                 return await self._shown(job)
         raise FailedPrecondition(f"the task has ended before: it is {WORDS.word(job.state)}")
 
+    async def PauseTask(self, request: pb.PauseTaskRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Halt a task."""
+        job = await self._task(request.task_id)
+        with from_rpc():
+            return await self._shown(await self._jobs.PauseJob(job_pb2.PauseJobRequest(name=job.name)))
+
+    async def ResumeTask(self, request: pb.ResumeTaskRequest, context: Any) -> httpbody_pb2.HttpBody:
+        """Let a task go on."""
+        job = await self._task(request.task_id)
+        with from_rpc():
+            return await self._shown(await self._jobs.ResumeJob(job_pb2.ResumeJobRequest(name=job.name)))
+
     async def _task(self, task_id: str) -> job_pb2.Job:
         """Return the job of a task.  Raises `NotFound`."""
         job_id = task_id.removeprefix(views.PREFIX)

@@ -16,6 +16,7 @@ DUE_MARGIN_S = 15 * 60.0
 """A paid job's locks end this long before its result is due, so that the result can still be submitted."""
 BYTES_MAX = 9 * 1024 * 1024
 """Of a lock's form and data: a host of ours lets each have 4 MiB, and an answer comes on top."""
+_OPENING = frozenset({State.RUNNING, State.AWAITING_INPUT, State.PAUSED})
 PENDING_MAX = 100
 """Locks that one job may have open at once."""
 
@@ -27,7 +28,10 @@ def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float
     """
     if opening.again:
         waits = opening.lock_id in job.pending_locks and job.state == State.RUNNING
-        return Change(job=dataclasses.replace(job, state=State.AWAITING_INPUT) if waits else job, events=events)
+        job = dataclasses.replace(job, state=State.AWAITING_INPUT) if waits else job
+        if opening.park and opening.lock_id in job.pending_locks and job.state == State.AWAITING_INPUT:
+            job = park(job).job
+        return Change(job=job, events=events)
     wanted = opening.timeout_s if math.isfinite(opening.timeout_s) and opening.timeout_s > 0 else TIMEOUT_S
     expires_at = now + min(wanted, TIMEOUT_S_MAX)
     if job.due_at:
@@ -43,13 +47,16 @@ def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float
         expires_at=expires_at,
     )
     is_huge = pages.bytes_of_lock(lock) > BYTES_MAX
-    if job.state not in (State.RUNNING, State.AWAITING_INPUT) or len(job.pending_locks) >= PENDING_MAX or is_huge:
+    if job.state not in _OPENING or len(job.pending_locks) >= PENDING_MAX or is_huge:
         closed = dataclasses.replace(lock, state=LockState.CLOSED)
         if is_huge:
             closed = dataclasses.replace(closed, title="", elements_json="[]", data_json="{}")
         return Change(job=job, events=events, opened=(closed,))
     waiting = dataclasses.replace(
-        job, state=State.AWAITING_INPUT, pending_locks=(*job.pending_locks, lock.lock_id), updated_at=now
+        job,
+        state=State.PAUSED if job.state == State.PAUSED else State.AWAITING_INPUT,
+        pending_locks=(*job.pending_locks, lock.lock_id),
+        updated_at=now,
     )
     said = {"name": lock.title, "lid": lock.lock_id, "data": json.loads(lock.data_json or "{}"), "expires": expires_at}
     return Change(job=waiting, events=(*events, _event("lock", said, now)), opened=(lock,))
@@ -76,11 +83,11 @@ def expire(job: Job, lock: Lock, now: float) -> Change:
 
 
 def park(job: Job) -> Change:
-    """Let a job wait for its answer without a process: its host is gone, and with it the lease.
+    """Let a job wait without a process: its host is gone or need not keep it, and with it the lease.
 
-    Raises `FailedPrecondition` if it does not wait for a human.
+    Raises `FailedPrecondition` if it does not wait for a human, or to be resumed.
     """
-    if job.state != State.AWAITING_INPUT:
+    if job.state not in (State.AWAITING_INPUT, State.PAUSED):
         raise FailedPrecondition("the job does not wait for a human")
     return Change(job=dataclasses.replace(job, host_id="", epoch=job.epoch + 1, source_seq=0))
 
@@ -93,7 +100,7 @@ def _check_pending(job: Job, lock: Lock) -> None:
 def _ended(job: Job, lock: Lock, end: LockEnd, events: tuple[Event, ...], now: float) -> Change:
     left = tuple(lock_id for lock_id in job.pending_locks if lock_id != lock.lock_id)
     state = State.RUNNING if not left and job.state == State.AWAITING_INPUT else job.state
-    if job.parked:  # it may have waited for any of them
+    if job.parked and job.state == State.AWAITING_INPUT:  # it may have waited for any of them
         state = State.QUEUED
         events = (*events, Event(kind="status", payload=State.QUEUED, time=now))
     changed = dataclasses.replace(job, state=state, pending_locks=left, updated_at=now)

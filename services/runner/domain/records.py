@@ -86,8 +86,20 @@ ALLOWED: dict[State, frozenset[State]] = {
             State.STOPPING,
         }
     ),
-    State.RETRYING: frozenset({State.QUEUED, State.STOPPING, State.FAILED, State.CANCELLED}),
-    State.PAUSED: frozenset({State.QUEUED, State.RUNNING, State.STOPPING, State.CANCELLED}),
+    State.RETRYING: frozenset({State.QUEUED, State.PAUSED, State.STOPPING, State.FAILED, State.CANCELLED}),
+    # What ran has said some more before it heard of the pause.
+    State.PAUSED: frozenset(
+        {
+            State.QUEUED,
+            State.RUNNING,
+            State.AWAITING_INPUT,
+            State.RETRYING,
+            State.STOPPING,
+            State.SUCCEEDED,
+            State.FAILED,
+            State.CANCELLED,
+        }
+    ),
     State.AWAITING_INPUT: frozenset({State.RUNNING, State.QUEUED, State.STOPPING, State.FAILED, State.CANCELLED}),
     State.STOPPING: frozenset({State.CANCELLED, State.FAILED}),
     State.SUCCEEDED: frozenset(),
@@ -210,8 +222,8 @@ class Job:
 
     @property
     def parked(self) -> bool:
-        """Whether it waits for a human and no process waits with it: an answer starts another attempt."""
-        return self.state == State.AWAITING_INPUT and not self.host_id
+        """Whether it waits, for an answer or to be resumed, and no process waits with it: another attempt goes on."""
+        return self.state in (State.AWAITING_INPUT, State.PAUSED) and not self.host_id
 
     @property
     def unasked(self) -> bool:
@@ -271,6 +283,8 @@ class Step:
     result_json: str
     place: int = 0
     """Counts the steps that its flow takes one after the other; 0 for one that was taken beside others."""
+    occurrence: int = 0
+    """Of one that was taken beside others: counts those of its name, as they were begun."""
     sealed: bytes = b""
     """Its result, if some of it is secret: the one above has masks then."""
 

@@ -14,6 +14,7 @@ questions with answers may take 4 each, or a definition 3, messages and memories
 def event(step: Step, at: float) -> Event:
     """Return the line of the log that says that a step is finished."""
     place = f',"place":{step.place}' if step.place > 0 else ""
+    place += f',"occurrence":{step.occurrence}' if step.occurrence > 0 else ""
     payload = f'{{"name":{json.dumps(step.name)},"result":{step.result_json}{place}}}'
     return Event(kind="step", payload=payload, time=at, sealed=step.sealed)
 
@@ -27,7 +28,11 @@ def finished(events: Iterable[Event]) -> list[Step]:
             said = json.loads(told.payload)
             result_json = json.dumps(said["result"], ensure_ascii=False)
             step = Step(
-                name=str(said["name"]), result_json=result_json, place=int(said.get("place", 0)), sealed=told.sealed
+                name=str(said["name"]),
+                result_json=result_json,
+                place=int(said.get("place", 0)),
+                occurrence=int(said.get("occurrence", 0)),
+                sealed=told.sealed,
             )
         except (ValueError, KeyError, TypeError):
             continue

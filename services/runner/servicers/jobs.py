@@ -96,6 +96,16 @@ class JobServicer(job_pb2_grpc.JobServiceServicer):
         # To its end though the caller hangs up: what is written must be told to the job's host, too.
         return job_to_pb(await self._tasks.complete(self._jobs.cancel(job.job_id, _stop_reason(job)), "cancel-job"))
 
+    async def PauseJob(self, request: job_pb2.PauseJobRequest, context: Context) -> job_pb2.Job:
+        """Halt a job.  Raises `NotFound`, `FailedPrecondition`, and `Unavailable` for one that does not begin."""
+        job = await self._own(request.name)
+        return job_to_pb(await self._tasks.complete(self._jobs.pause(job.job_id), "pause-job"))
+
+    async def ResumeJob(self, request: job_pb2.ResumeJobRequest, context: Context) -> job_pb2.Job:
+        """Let a paused job go on.  Raises `NotFound`, `FailedPrecondition`."""
+        job = await self._own(request.name)
+        return job_to_pb(await self._tasks.complete(self._jobs.resume(job.job_id), "resume-job"))
+
     async def DeleteJob(self, request: job_pb2.DeleteJobRequest, context: Context) -> empty_pb2.Empty:
         """Stop a job if it runs, and forget it.  Raises `NotFound`, `Unavailable`."""
         job = await self._own(request.name)

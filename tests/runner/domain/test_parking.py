@@ -48,8 +48,8 @@ def test_a_parked_job_keeps_what_it_waits_for() -> None:
         domain.report(PARKED, Lease("h", WAITING.epoch), 10, (), None, 5.0)
 
 
-@pytest.mark.parametrize("state", [state for state in State if state != State.AWAITING_INPUT])
-def test_only_who_waits_for_a_human_is_parked(state: State) -> None:
+@pytest.mark.parametrize("state", [state for state in State if state not in (State.AWAITING_INPUT, State.PAUSED)])
+def test_only_who_waits_is_parked(state: State) -> None:
     """Whatever else it did, it may have been in the middle of it."""
     with pytest.raises(FailedPrecondition):
         domain.locks.park(dataclasses.replace(WAITING, state=state))

@@ -940,6 +940,7 @@ class StepResult(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     RESULT_JSON_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
+    OCCURRENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As the flow calls it; of several steps of one name the first comes first."""
     result_json: _builtins.str
@@ -948,16 +949,19 @@ class StepResult(_message.Message):
     """Counts, from 1, the steps that the flow takes one after the other: in another attempt the same place has the same
     name.  0 for a step that was taken beside others.
     """
+    occurrence: _builtins.int
+    """Of a step that was taken beside others: counts those of its name, from 1, as they were begun."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         result_json: _builtins.str = ...,
         place: _builtins.int = ...,
+        occurrence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "place", b"place", "result_json", b"result_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "occurrence", b"occurrence", "place", b"place", "result_json", b"result_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

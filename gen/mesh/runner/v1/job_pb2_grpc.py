@@ -67,6 +67,16 @@ class JobServiceStub:
                 request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.PauseJob = channel.unary_unary(
+                '/mesh.runner.v1.JobService/PauseJob',
+                request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.PauseJobRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/mesh.runner.v1.JobService/ResumeJob',
+                request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
         self.DeleteJob = channel.unary_unary(
                 '/mesh.runner.v1.JobService/DeleteJob',
                 request_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.DeleteJobRequest.SerializeToString,
@@ -136,6 +146,24 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseJob(self, request, context):
+        """Halts a job: one that waits for a host is held back, one that runs is frozen with all that it has started, or, where
+        it shares a process with others, waits at its next step, lock or event.  Of a paused job it changes nothing.  Jobs
+        that wait for a human or for money, or have ended, are FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Lets a paused job go on where it was; if its host has gone meanwhile, another attempt does what is not recorded.  Of
+        a job that is under way it changes nothing; one that waits for a human or for money, or has ended, is
+        FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteJob(self, request, context):
         """Cancels the job if it runs, and forgets it with its log.
         """
@@ -189,6 +217,16 @@ def add_JobServiceServicer_to_server(servicer, server):
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
                     request_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.CancelJobRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'PauseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJob,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.PauseJobRequest.FromString,
+                    response_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=mesh_dot_runner_dot_v1_dot_job__pb2.ResumeJobRequest.FromString,
                     response_serializer=mesh_dot_runner_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
             'DeleteJob': grpc.unary_unary_rpc_method_handler(
@@ -370,6 +408,60 @@ class JobService:
             target,
             '/mesh.runner.v1.JobService/CancelJob',
             mesh_dot_runner_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.runner.v1.JobService/PauseJob',
+            mesh_dot_runner_dot_v1_dot_job__pb2.PauseJobRequest.SerializeToString,
+            mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.runner.v1.JobService/ResumeJob',
+            mesh_dot_runner_dot_v1_dot_job__pb2.ResumeJobRequest.SerializeToString,
             mesh_dot_runner_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,

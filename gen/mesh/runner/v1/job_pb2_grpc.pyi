@@ -59,6 +59,16 @@ class JobServiceStub:
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _job_pb2.Job]
     """Ends a job's process and answers when it is gone.  A job that has ended is returned as it is."""
+    PauseJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.PauseJobRequest, _job_pb2.Job]
+    """Halts a job: one that waits for a host is held back, one that runs is frozen with all that it has started, or, where
+    it shares a process with others, waits at its next step, lock or event.  Of a paused job it changes nothing.  Jobs
+    that wait for a human or for money, or have ended, are FAILED_PRECONDITION.
+    """
+    ResumeJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.ResumeJobRequest, _job_pb2.Job]
+    """Lets a paused job go on where it was; if its host has gone meanwhile, another attempt does what is not recorded.  Of
+    a job that is under way it changes nothing; one that waits for a human or for money, or has ended, is
+    FAILED_PRECONDITION.
+    """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.DeleteJobRequest, _empty_pb2.Empty]
     """Cancels the job if it runs, and forgets it with its log."""
     WatchJob: _grpc.UnaryStreamMultiCallable[_job_pb2.WatchJobRequest, _job_pb2.WatchJobResponse]
@@ -94,6 +104,16 @@ class JobServiceAsyncStub(JobServiceStub):
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Ends a job's process and answers when it is gone.  A job that has ended is returned as it is."""
+    PauseJob: _aio.UnaryUnaryMultiCallable[_job_pb2.PauseJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Halts a job: one that waits for a host is held back, one that runs is frozen with all that it has started, or, where
+    it shares a process with others, waits at its next step, lock or event.  Of a paused job it changes nothing.  Jobs
+    that wait for a human or for money, or have ended, are FAILED_PRECONDITION.
+    """
+    ResumeJob: _aio.UnaryUnaryMultiCallable[_job_pb2.ResumeJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Lets a paused job go on where it was; if its host has gone meanwhile, another attempt does what is not recorded.  Of
+    a job that is under way it changes nothing; one that waits for a human or for money, or has ended, is
+    FAILED_PRECONDITION.
+    """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_job_pb2.DeleteJobRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Cancels the job if it runs, and forgets it with its log."""
     WatchJob: _aio.UnaryStreamMultiCallable[_job_pb2.WatchJobRequest, _job_pb2.WatchJobResponse]  # type: ignore[assignment]
@@ -162,6 +182,28 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Ends a job's process and answers when it is gone.  A job that has ended is returned as it is."""
+
+    @_abc_1.abstractmethod
+    def PauseJob(
+        self,
+        request: _job_pb2.PauseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Halts a job: one that waits for a host is held back, one that runs is frozen with all that it has started, or, where
+        it shares a process with others, waits at its next step, lock or event.  Of a paused job it changes nothing.  Jobs
+        that wait for a human or for money, or have ended, are FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeJob(
+        self,
+        request: _job_pb2.ResumeJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Lets a paused job go on where it was; if its host has gone meanwhile, another attempt does what is not recorded.  Of
+        a job that is under way it changes nothing; one that waits for a human or for money, or has ended, is
+        FAILED_PRECONDITION.
+        """
 
     @_abc_1.abstractmethod
     def DeleteJob(

@@ -128,6 +128,8 @@ async def test_who_shows_nothing_that_holds_is_401(edge: Edge, headers: dict[str
         ("GET", f"{task}/trace"),
         ("POST", f"{task}/cancel"),
         ("POST", f"{task}/retry"),
+        ("POST", f"{task}/pause"),
+        ("POST", f"{task}/resume"),
     ]:
         error = await caller.refused(method, path, 401, json=SUBMITTED if method == "POST" else None)
         assert ("auth.required", "permission", False) == (error["code"], error["category"], error["retryable"])
@@ -147,13 +149,16 @@ async def test_a_cookie_counts_on_our_pages_only(edge: Edge, ada: Koda) -> None:
     assert ("auth.forbidden", "permission") == (error["code"], error["category"])
 
 
+OF_A_TASK = [("GET", "trace"), ("POST", "cancel"), ("POST", "pause"), ("POST", "resume")]
+
+
 async def test_what_is_somebody_elses_is_not_there(ada: Koda, bob: Koda) -> None:
     """On every route with an id, as for an id that is nobody's."""
     task = await ada.submit()
     path = f"/api/runtime/tasks/{task['id']}"
     uuid = (await ada.ok("GET", "/mesh/v1/agents/atlas"))["name"].removeprefix("agents/")
 
-    for method, where in [("GET", path), ("GET", f"{path}/trace"), ("POST", f"{path}/cancel")]:
+    for method, where in [("GET", path), *((m, f"{path}/{w}") for m, w in OF_A_TASK)]:
         assert "task.not_found" == (await bob.refused(method, where, 404))["code"]
     for agent_id in ("atlas", uuid):
         assert "agent.not_found" == (await bob.refused("GET", f"/api/runtime/agents/{agent_id}", 404))["code"]

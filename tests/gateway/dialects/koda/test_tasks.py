@@ -180,6 +180,27 @@ async def test_an_agent_at_its_limit_lets_tasks_wait(ada: Koda) -> None:
     assert "task.conflict" == conflict["code"]
 
 
+async def test_a_task_is_held_back_until_it_is_resumed(ada: Koda) -> None:
+    """Twice is as once; what waits for somebody, or has ended, is a conflict."""
+    slug = await waiting(ada, "held", concurrencyLimit=1)
+    first = await ada.submit(agent_id=slug, query='Use the tool lookup with {"q": "x"}')
+    await ada.paused(first["id"])
+    second = await ada.submit(agent_id=slug, query="Hello")
+    where = f"{TASKS}/{second['id']}"
+
+    paused = [(await ada.ok("POST", f"{where}/pause"))["status"] for _ in range(2)]
+    conflicts = [await ada.refused("POST", f"{TASKS}/{first['id']}/{way}", 409) for way in ("pause", "resume")]
+    await ada.ok("POST", f"{TASKS}/{first['id']}/cancel")
+    still = (await ada.ok("GET", where))["status"]
+    resumed = (await ada.ok("POST", f"{where}/resume"))["status"]
+
+    assert ["paused"] * 3 == [*paused, still]
+    assert ["task.conflict"] * 2 == [conflict["code"] for conflict in conflicts]
+    assert resumed in ("queued", "running", "completed")
+    assert "completed" == (await ada.ended(second["id"]))["status"]
+    assert "task.conflict" == (await ada.refused("POST", f"{where}/pause", 409))["code"]
+
+
 async def test_an_approval_is_in_the_trace(ada: Koda) -> None:
     """With the call that it was about, and as an audit event."""
     slug = await waiting(ada, "careful")

@@ -27,7 +27,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n mesh/dialects/koda/v1/task.proto\x12\x15mesh.dialects.koda.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1dmesh/gateway/v1/options.proto\"<\n\x11SubmitTaskRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"S\n\x10ListTasksRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"H\n\x13GetTaskTraceRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\t\"#\n\x10RetryTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"$\n\x11\x43\x61ncelTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t2\xfd\x05\n\x0bTaskService\x12|\n\nSubmitTask\x12(.mesh.dialects.koda.v1.SubmitTaskRequest\x1a\x14.google.api.HttpBody\".\xea\xe0\x18\x05\x08\x02\x10\xca\x01\x82\xd3\xe4\x93\x02\x1f\"\x12/api/runtime/tasks:\tjson_body\x12o\n\tListTasks\x12\'.mesh.dialects.koda.v1.ListTasksRequest\x1a\x14.google.api.HttpBody\"#\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/api/runtime/tasks\x12u\n\x07GetTask\x12%.mesh.dialects.koda.v1.GetTaskRequest\x1a\x14.google.api.HttpBody\"-\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/runtime/tasks/{task_id}\x12\x85\x01\n\x0cGetTaskTrace\x12*.mesh.dialects.koda.v1.GetTaskTraceRequest\x1a\x14.google.api.HttpBody\"3\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$\x12\"/api/runtime/tasks/{task_id}/trace\x12\x7f\n\nCancelTask\x12(.mesh.dialects.koda.v1.CancelTaskRequest\x1a\x14.google.api.HttpBody\"1\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02%\"#/api/runtime/tasks/{task_id}/cancel\x12\x7f\n\tRetryTask\x12\'.mesh.dialects.koda.v1.RetryTaskRequest\x1a\x14.google.api.HttpBody\"3\xea\xe0\x18\x05\x08\x02\x10\xca\x01\x82\xd3\xe4\x93\x02$\"\"/api/runtime/tasks/{task_id}/retryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n mesh/dialects/koda/v1/task.proto\x12\x15mesh.dialects.koda.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1dmesh/gateway/v1/options.proto\"<\n\x11SubmitTaskRequest\x12\'\n\tjson_body\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"S\n\x10ListTasksRequest\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\"!\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"H\n\x13GetTaskTraceRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\t\"#\n\x10PauseTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"$\n\x11ResumeTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"#\n\x10RetryTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"$\n\x11\x43\x61ncelTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t2\xfc\x07\n\x0bTaskService\x12|\n\nSubmitTask\x12(.mesh.dialects.koda.v1.SubmitTaskRequest\x1a\x14.google.api.HttpBody\".\xea\xe0\x18\x05\x08\x02\x10\xca\x01\x82\xd3\xe4\x93\x02\x1f\"\x12/api/runtime/tasks:\tjson_body\x12o\n\tListTasks\x12\'.mesh.dialects.koda.v1.ListTasksRequest\x1a\x14.google.api.HttpBody\"#\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/api/runtime/tasks\x12u\n\x07GetTask\x12%.mesh.dialects.koda.v1.GetTaskRequest\x1a\x14.google.api.HttpBody\"-\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1e\x12\x1c/api/runtime/tasks/{task_id}\x12\x85\x01\n\x0cGetTaskTrace\x12*.mesh.dialects.koda.v1.GetTaskTraceRequest\x1a\x14.google.api.HttpBody\"3\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$\x12\"/api/runtime/tasks/{task_id}/trace\x12\x7f\n\nCancelTask\x12(.mesh.dialects.koda.v1.CancelTaskRequest\x1a\x14.google.api.HttpBody\"1\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02%\"#/api/runtime/tasks/{task_id}/cancel\x12|\n\tPauseTask\x12\'.mesh.dialects.koda.v1.PauseTaskRequest\x1a\x14.google.api.HttpBody\"0\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$\"\"/api/runtime/tasks/{task_id}/pause\x12\x7f\n\nResumeTask\x12(.mesh.dialects.koda.v1.ResumeTaskRequest\x1a\x14.google.api.HttpBody\"1\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02%\"#/api/runtime/tasks/{task_id}/resume\x12\x7f\n\tRetryTask\x12\'.mesh.dialects.koda.v1.RetryTaskRequest\x1a\x14.google.api.HttpBody\"3\xea\xe0\x18\x05\x08\x02\x10\xca\x01\x82\xd3\xe4\x93\x02$\"\"/api/runtime/tasks/{task_id}/retryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKSERVICE'].methods_by_name['GetTaskTrace']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002$\022\"/api/runtime/tasks/{task_id}/trace'
   _globals['_TASKSERVICE'].methods_by_name['CancelTask']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['CancelTask']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002%\"#/api/runtime/tasks/{task_id}/cancel'
+  _globals['_TASKSERVICE'].methods_by_name['PauseTask']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['PauseTask']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002$\"\"/api/runtime/tasks/{task_id}/pause'
+  _globals['_TASKSERVICE'].methods_by_name['ResumeTask']._loaded_options = None
+  _globals['_TASKSERVICE'].methods_by_name['ResumeTask']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002%\"#/api/runtime/tasks/{task_id}/resume'
   _globals['_TASKSERVICE'].methods_by_name['RetryTask']._loaded_options = None
   _globals['_TASKSERVICE'].methods_by_name['RetryTask']._serialized_options = b'\352\340\030\005\010\002\020\312\001\202\323\344\223\002$\"\"/api/runtime/tasks/{task_id}/retry'
   _globals['_SUBMITTASKREQUEST']._serialized_start=147
@@ -54,10 +58,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTASKREQUEST']._serialized_end=327
   _globals['_GETTASKTRACEREQUEST']._serialized_start=329
   _globals['_GETTASKTRACEREQUEST']._serialized_end=401
-  _globals['_RETRYTASKREQUEST']._serialized_start=403
-  _globals['_RETRYTASKREQUEST']._serialized_end=438
-  _globals['_CANCELTASKREQUEST']._serialized_start=440
-  _globals['_CANCELTASKREQUEST']._serialized_end=476
-  _globals['_TASKSERVICE']._serialized_start=479
-  _globals['_TASKSERVICE']._serialized_end=1244
+  _globals['_PAUSETASKREQUEST']._serialized_start=403
+  _globals['_PAUSETASKREQUEST']._serialized_end=438
+  _globals['_RESUMETASKREQUEST']._serialized_start=440
+  _globals['_RESUMETASKREQUEST']._serialized_end=476
+  _globals['_RETRYTASKREQUEST']._serialized_start=478
+  _globals['_RETRYTASKREQUEST']._serialized_end=513
+  _globals['_CANCELTASKREQUEST']._serialized_start=515
+  _globals['_CANCELTASKREQUEST']._serialized_end=551
+  _globals['_TASKSERVICE']._serialized_start=554
+  _globals['_TASKSERVICE']._serialized_end=1574
 # @@protoc_insertion_point(module_scope)

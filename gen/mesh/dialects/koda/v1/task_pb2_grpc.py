@@ -61,6 +61,16 @@ class TaskServiceStub:
                 request_serializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.CancelTaskRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.PauseTask = channel.unary_unary(
+                '/mesh.dialects.koda.v1.TaskService/PauseTask',
+                request_serializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.PauseTaskRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.ResumeTask = channel.unary_unary(
+                '/mesh.dialects.koda.v1.TaskService/ResumeTask',
+                request_serializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.ResumeTaskRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.RetryTask = channel.unary_unary(
                 '/mesh.dialects.koda.v1.TaskService/RetryTask',
                 request_serializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.RetryTaskRequest.SerializeToString,
@@ -110,6 +120,21 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseTask(self, request, context):
+        """Halts a task, and answers with it: `paused`.  One that waits in the queue is held back, one that runs waits at its
+        next step.  409 for one that waits for somebody, or has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeTask(self, request, context):
+        """Lets a task go on that was paused, and answers with it.  409 for one that waits for an approval, or has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetryTask(self, request, context):
         """Submits a task that has failed anew, as it was submitted, and answers with the new one, whose `retry_of` is the id of
         the other.  409 if it has not failed.
@@ -144,6 +169,16 @@ def add_TaskServiceServicer_to_server(servicer, server):
             'CancelTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTask,
                     request_deserializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.CancelTaskRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'PauseTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseTask,
+                    request_deserializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.PauseTaskRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'ResumeTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTask,
+                    request_deserializer=mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.ResumeTaskRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'RetryTask': grpc.unary_unary_rpc_method_handler(
@@ -287,6 +322,60 @@ class TaskService:
             target,
             '/mesh.dialects.koda.v1.TaskService/CancelTask',
             mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.CancelTaskRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.koda.v1.TaskService/PauseTask',
+            mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.PauseTaskRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mesh.dialects.koda.v1.TaskService/ResumeTask',
+            mesh_dot_dialects_dot_koda_dot_v1_dot_task__pb2.ResumeTaskRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

@@ -55,6 +55,12 @@ class TaskServiceStub:
     """
     CancelTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.CancelTaskRequest, _httpbody_pb2.HttpBody]
     """Stops a task, and answers with it when it has stopped.  409 if it had ended before."""
+    PauseTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.PauseTaskRequest, _httpbody_pb2.HttpBody]
+    """Halts a task, and answers with it: `paused`.  One that waits in the queue is held back, one that runs waits at its
+    next step.  409 for one that waits for somebody, or has ended.
+    """
+    ResumeTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.ResumeTaskRequest, _httpbody_pb2.HttpBody]
+    """Lets a task go on that was paused, and answers with it.  409 for one that waits for an approval, or has ended."""
     RetryTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.RetryTaskRequest, _httpbody_pb2.HttpBody]
     """Submits a task that has failed anew, as it was submitted, and answers with the new one, whose `retry_of` is the id of
     the other.  409 if it has not failed.
@@ -80,6 +86,12 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """
     CancelTask: _aio.UnaryUnaryMultiCallable[_task_pb2.CancelTaskRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Stops a task, and answers with it when it has stopped.  409 if it had ended before."""
+    PauseTask: _aio.UnaryUnaryMultiCallable[_task_pb2.PauseTaskRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Halts a task, and answers with it: `paused`.  One that waits in the queue is held back, one that runs waits at its
+    next step.  409 for one that waits for somebody, or has ended.
+    """
+    ResumeTask: _aio.UnaryUnaryMultiCallable[_task_pb2.ResumeTaskRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Lets a task go on that was paused, and answers with it.  409 for one that waits for an approval, or has ended."""
     RetryTask: _aio.UnaryUnaryMultiCallable[_task_pb2.RetryTaskRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """Submits a task that has failed anew, as it was submitted, and answers with the new one, whose `retry_of` is the id of
     the other.  409 if it has not failed.
@@ -132,6 +144,24 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
         """Stops a task, and answers with it when it has stopped.  409 if it had ended before."""
+
+    @_abc_1.abstractmethod
+    def PauseTask(
+        self,
+        request: _task_pb2.PauseTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Halts a task, and answers with it: `paused`.  One that waits in the queue is held back, one that runs waits at its
+        next step.  409 for one that waits for somebody, or has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeTask(
+        self,
+        request: _task_pb2.ResumeTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Lets a task go on that was paused, and answers with it.  409 for one that waits for an approval, or has ended."""
 
     @_abc_1.abstractmethod
     def RetryTask(
