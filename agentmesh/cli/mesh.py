@@ -1,25 +1,31 @@
-"""`agentmesh up` and `agentmesh serve`: the processes of a mesh.
+"""`agentmesh up`, `restart` and `serve`: the processes of a mesh.
 
 Nothing heavy is imported here: `up` has its children started before anything else happens, and goes on without what
 has read its command line.
 """
 
+import fcntl
 import json
 import os
 import pathlib
+import signal
+import time
 from typing import Annotated
 
 import typer
 
-from agentmesh.supervisor import handing
+from agentmesh.supervisor import handing, restarts
 from agentmesh.supervisor.services import SERVICES
 
+_RESTART_S = 600.0
+_LOOK_S = 0.1
 _LEVELS = ("debug", "info", "warning", "error")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(up)
+    app.command()(restart)
     app.command()(serve)
 
 
@@ -65,6 +71,41 @@ def up(
         "native_ports": native_ports,
     }
     handing.become("agentmesh.supervisor", json.dumps(options))
+
+
+def restart(
+    data_dir: Annotated[
+        pathlib.Path, typer.Option(help="Of the mesh, as `up` was told.", envvar="AGENTMESH_DATA_DIR")
+    ] = pathlib.Path("data"),
+) -> None:
+    """Restart the services of a mesh on this machine, one after the other; returns when all answer again.
+
+    Apps and their jobs run on.  To have new code of apps served, `agentmesh boot` them.
+    """
+    pid = _supervisor(data_dir)
+    before, _ = restarts.counted(data_dir)
+    os.kill(pid, signal.SIGUSR1)
+    until = time.monotonic() + _RESTART_S
+    while (last := restarts.counted(data_dir))[0] <= before:
+        if time.monotonic() > until or _supervisor(data_dir) != pid:
+            raise ValueError("the mesh did not say in time that it was restarted: look at its log")
+        time.sleep(_LOOK_S)
+    if last[1] != restarts.DONE:
+        raise ValueError(f"not all was restarted: {last[1]}")
+    typer.echo("restarted")
+
+
+def _supervisor(data_dir: pathlib.Path) -> int:
+    """Return the process that runs a mesh.  Raises `ValueError` if none does."""
+    try:
+        with (data_dir / "up.lock").open(encoding="utf-8") as lock:
+            pid = lock.read().partition(" ")[0]
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(pid)
+    except OSError:
+        pass
+    raise ValueError(f"no mesh uses the data directory {data_dir}: name its own with --data-dir")
 
 
 def serve(

@@ -105,6 +105,8 @@ class Child:
         self._fork = fork
         self._process: Process | None = None
         self._stopping = asyncio.Event()
+        self._renewed: asyncio.Event | None = None
+        """While it is restarted as planned: set when another process is there."""
 
     @property
     def pid(self) -> int | None:
@@ -122,6 +124,9 @@ class Child:
             how = await self._run_once()
             if self._stopping.is_set():
                 return
+            if self._renewed is not None:
+                crashes = 0
+                continue
             crashes = 1 if time.monotonic() - started > _STEADY_S else crashes + 1
             if crashes >= _CRASHES_MAX and not ready.is_set():
                 raise GaveUp(f"{self.spec.name} ended {crashes} times ({how}); its last lines are above")
@@ -137,7 +142,11 @@ class Child:
                 self._process = await self._start()
                 self._family.add(self._process.pid)
         except (CannotStart, OSError) as error:  # no descriptors, no memory: another try may do
+            self._renewed = None
             return str(error)
+        if self._renewed is not None:
+            self._renewed.set()
+            self._renewed = None
         if self._stopping.is_set():  # told to end while it was being started
             self.end()
         code = await self._process.wait()
@@ -152,6 +161,19 @@ class Child:
         if self._fork is not None:
             return await self._fork(self.spec.name, self.spec.service.module, self._env, self._secrets)
         return await spawn(self.spec.name, plan.command(self.spec), self._env, self._logs, secrets=self._secrets)
+
+    async def renew(self, patience_s: float) -> None:
+        """Have the program end, within so many seconds or by force, and start it again at once."""
+        if self.pid is None or self._stopping.is_set():  # it is being started anyway
+            return
+        renewed = self._renewed = asyncio.Event()
+        os.kill(self.pid, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(patience_s):
+                await renewed.wait()
+        except TimeoutError:
+            if self._renewed is renewed and self._process is not None:
+                kill_group(self._process.pid)
 
     def end(self) -> None:
         """Ask the program to end, and do not start it again."""

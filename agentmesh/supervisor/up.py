@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import os
+import pathlib
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from agentmesh.supervisor import forks, handing, orphans, plan
+from agentmesh.supervisor import forks, handing, orphans, plan, rolling
 from agentmesh.supervisor.child import Child, GaveUp, kill_group, spawn
 from agentmesh.supervisor.forks import Forkserver
 from agentmesh.supervisor.logs import LogPump
@@ -68,7 +69,10 @@ async def _supervise(
 ) -> int:
     ready = asyncio.Event()
     tasks = [asyncio.create_task(child.run(ready), name=child.spec.name) for child in children]
-    opening = asyncio.create_task(_open(settled, options, logs, family), name="opening")
+    opening = asyncio.create_task(
+        _open(settled, settled.children, logs, family, examples=options.examples), name="opening"
+    )
+    renewing = asyncio.create_task(_roll(settled, children, logs, family, ready), name="renewing")
     stop = asyncio.create_task(stopping.wait(), name="stop")
     reaper = asyncio.create_task(_reap(), name="reaper")
     code = 0
@@ -82,9 +86,10 @@ async def _supervise(
             code = EXIT_FAILED
             logs.say(_why(tasks))
     finally:
-        for task in (opening, reaper, stop):
+        beside = (opening, reaper, stop, renewing)
+        for task in beside:
             task.cancel()
-        await asyncio.gather(opening, reaper, stop, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
         forkserver.end()
         await _end(children, tasks)
         await forkserver.wait()
@@ -98,13 +103,38 @@ def _why(tasks: Iterable[asyncio.Task[None]]) -> str:
     return "giving up: the mesh did not become ready; the lines above say what was missing"
 
 
-async def _open(settled: plan.Plan, options: plan.Options, logs: LogPump, family: orphans.Family) -> int:
-    """Run `opening.py` to its end; its exit code is 0 when the mesh is ready."""
+async def _roll(
+    settled: plan.Plan, children: list[Child], logs: LogPump, family: orphans.Family, ready: asyncio.Event
+) -> None:
+    """Restart services whenever SIGUSR1 asks for it, once the mesh is ready."""
+
+    async def healthy(child: Child) -> bool:
+        return await _open(settled, [child.spec], logs, family) == 0
+
+    folder = pathlib.Path(settled.env["AGENTMESH_DATA_DIR"])
+    services = rolling.Rolling(children, healthy, folder, logs)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGUSR1, services.ask)
+    try:
+        await ready.wait()
+        await services.run()
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+async def _open(
+    settled: plan.Plan,
+    specs: Sequence[plan.ChildSpec],
+    logs: LogPump,
+    family: orphans.Family,
+    *,
+    examples: bool = False,
+) -> int:
+    """Run `opening.py` to its end; its exit code is 0 when all of `specs` answer."""
     argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
-    argv += [
-        f"{spec.name}={spec.service.probe}={spec.address}" for spec in settled.children if spec.service.probe != "none"
-    ]
-    argv += ["--examples"] if options.examples else []
+    argv += [f"{spec.name}={spec.service.probe}={spec.address}" for spec in specs if spec.service.probe != "none"]
+    argv += ["--examples"] if examples else []
     secrets = handing.chosen(settled.secrets, (handing.ADMIN_PASSWORD,))
     with family.birth():
         process = await spawn("mesh", argv, settled.env, logs, secrets=secrets)

@@ -1,0 +1,53 @@
+"""A planned restart: one service after the other, each answering again before the next one is ended.
+
+SIGUSR1 asks for it.  Hosts and the front door stay: a host comes back to a runner that was restarted, with the jobs it
+holds, and the front door tries calls again that did not reach anybody.  `restarts` keeps how it went.
+"""
+
+import asyncio
+import pathlib
+from collections.abc import Awaitable, Callable, Sequence
+
+from agentmesh.supervisor import restarts
+from agentmesh.supervisor.child import Child
+from agentmesh.supervisor.logs import LogPump
+
+_END_S = 15.0
+"""How long a service may take to end before it is killed."""
+Healthy = Callable[[Child], Awaitable[bool]]
+"""Waits until a child answers; False if it does not in time."""
+
+
+class Rolling:
+    """Restarts the services of a mesh when it is asked to."""
+
+    def __init__(self, children: Sequence[Child], healthy: Healthy, folder: pathlib.Path, logs: LogPump) -> None:
+        self._children = [child for child in children if child.spec.service.replicated]
+        self._healthy = healthy
+        self._folder = folder
+        self._logs = logs
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Have the services restarted; one that goes on now is followed by another."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Restart services whenever it is asked for, until cancelled."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            self._note(await self._restart())
+
+    async def _restart(self) -> str:
+        """Return `done`, or why the rest was left as it is."""
+        for child in self._children:
+            self._logs.say(f"{child.spec.name} is restarted, as planned")
+            await child.renew(_END_S)
+            if not await self._healthy(child):
+                return f"{child.spec.name} does not answer: the services behind it were not restarted"
+        return restarts.DONE
+
+    def _note(self, how: str) -> None:
+        self._logs.say(f"the planned restart: {how}")
+        restarts.note(self._folder, how)
