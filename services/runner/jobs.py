@@ -9,7 +9,7 @@ import structlog
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import FailedPrecondition, NotFound, Unavailable
+from meshkit.errors import NotFound, Unavailable
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Change, End, Job, Lease, LockState, Reason, State
@@ -160,8 +160,11 @@ class Jobs:
         if job.state not in (State.AWAITING_INPUT, State.PAUSED):
             await self.lose([job.job_id], why)
             return
-        with contextlib.suppress(NotFound, FailedPrecondition):  # deleted, or answered, between the two looks
-            await self._journal.change(job.job_id, domain.locks.park)
+        with contextlib.suppress(NotFound):
+            orphan = domain.locks.orphan
+            left = await self._journal.change(job.job_id, lambda now: orphan(now, job, self._now()))
+            if left.state == State.QUEUED:
+                await self._dispatcher.enqueue(left)
 
     async def shut_down(self, job_ids: Iterable[str]) -> None:
         """End jobs whose app is being removed."""

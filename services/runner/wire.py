@@ -252,8 +252,9 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
             {name: ["only for agents and crews"] for name in wrong},
         )
     asked = request.payment
-    # An engine keeps to the budget of its job by itself.
-    budget = job_pb2.Budget() if target.startswith(KINDS) else request.budget
+    # An engine keeps to the budget of its job by itself, but for what is kept of it.
+    log_bytes = request.budget.log_bytes
+    budget = job_pb2.Budget(log_bytes=log_bytes) if target.startswith(KINDS) else request.budget
     order = Order(
         owner=caller.user,
         expose=expose,

@@ -5,8 +5,19 @@ import json
 import math
 
 from meshkit.errors import FailedPrecondition
-from services.runner.domain import pages
-from services.runner.domain.records import Change, Event, Job, Lock, LockEnd, LockState, OpenLock, State
+from services.runner.domain import ends, pages
+from services.runner.domain.records import (
+    Change,
+    End,
+    Event,
+    Job,
+    Lock,
+    LockEnd,
+    LockState,
+    OpenLock,
+    Reason,
+    State,
+)
 
 TIMEOUT_S = 3 * 3600.0
 """How long an answer may take if the flow does not say (kodosumi's `LOCK_EXPIRES`)."""
@@ -16,6 +27,7 @@ DUE_MARGIN_S = 15 * 60.0
 """A paid job's locks end this long before its result is due, so that the result can still be submitted."""
 BYTES_MAX = 9 * 1024 * 1024
 """Of a lock's form and data: a host of ours lets each have 4 MiB, and an answer comes on top."""
+_GONE = End(state=State.FAILED, reason=Reason.WORKER_LOST, error="its host is gone")
 _OPENING = frozenset({State.RUNNING, State.AWAITING_INPUT, State.PAUSED})
 PENDING_MAX = 100
 """Locks that one job may have open at once."""
@@ -90,6 +102,24 @@ def park(job: Job) -> Change:
     if job.state not in (State.AWAITING_INPUT, State.PAUSED):
         raise FailedPrecondition("the job does not wait for a human")
     return Change(job=dataclasses.replace(job, host_id="", epoch=job.epoch + 1, source_seq=0))
+
+
+def orphan(job: Job, held: Job, now: float) -> Change:
+    """Take in that the host is gone that `held`, as it was a moment ago, waited on: it waits on without one.
+
+    One that was answered, or resumed, in that moment goes on in another attempt.
+    """
+    if job.ended or (job.host_id, job.epoch) != (held.host_id, held.epoch):
+        return Change(job=job)
+    if job.state == State.STOPPING:
+        return ends.finish(job, ends.stopped_outcome(job, _GONE), now)
+    if job.state in (State.AWAITING_INPUT, State.PAUSED):
+        return park(job)
+    now = max(now, job.updated_at)
+    waiting = dataclasses.replace(
+        job, state=State.QUEUED, host_id="", epoch=job.epoch + 1, source_seq=0, updated_at=now
+    )
+    return Change(job=waiting, events=(Event(kind="status", payload=State.QUEUED, time=now),))
 
 
 def _check_pending(job: Job, lock: Lock) -> None:

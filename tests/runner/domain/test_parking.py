@@ -55,6 +55,21 @@ def test_only_who_waits_is_parked(state: State) -> None:
         domain.locks.park(dataclasses.replace(WAITING, state=state))
 
 
+def test_who_is_answered_while_its_host_is_found_to_be_gone_goes_on() -> None:
+    """In another attempt; whatever else has happened to it meanwhile stands."""
+    answered = dataclasses.replace(WAITING, state=State.RUNNING, pending_locks=())
+    elsewhere = dataclasses.replace(answered, epoch=WAITING.epoch + 1)
+    stopping = dataclasses.replace(WAITING, state=State.STOPPING, reason=domain.Reason.USER_STOP)
+
+    change = domain.locks.orphan(answered, WAITING, 50.0)
+
+    assert (State.QUEUED, "", WAITING.epoch + 1) == (change.job.state, change.job.host_id, change.job.epoch)
+    assert ["queued"] == [event.payload for event in change.events]
+    assert PARKED == domain.locks.orphan(WAITING, WAITING, 50.0).job
+    assert elsewhere == domain.locks.orphan(elsewhere, WAITING, 50.0).job
+    assert State.CANCELLED == domain.locks.orphan(stopping, WAITING, 50.0).job.state
+
+
 def test_any_answer_starts_the_next_attempt() -> None:
     """The job may have waited for this one only; the other stays open."""
     change = domain.locks.answer(PARKED, lock("2"), '"yes"', "users/a", 50.0)

@@ -30,7 +30,7 @@ from mesh.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__
 from mesh.runner.v1 import payment_terms_pb2 as mesh_dot_runner_dot_v1_dot_payment__terms__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mesh/runner/v1/job.proto\x12\x0emesh.runner.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\x1a\"mesh/runner/v1/payment_terms.proto\"I\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x03 \x01(\x03\"u\n\x06\x42udget\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x02 \x01(\x03\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\r\n\x05steps\x18\x04 \x01(\x05\x12\x13\n\x0b\x63pu_seconds\x18\x05 \x01(\x01\x12\x11\n\tlog_bytes\x18\x06 \x01(\x03\"a\n\x0bRetryPolicy\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\x12\x0f\n\x07pause_s\x18\x02 \x01(\x01\x12\x13\n\x0bpause_s_max\x18\x03 \x01(\x01\x12\x0e\n\x06jitter\x18\x04 \x01(\x01\x12\n\n\x02on\x18\x05 \x03(\t\")\n\x08Progress\x12\x0f\n\x07percent\x18\x01 \x01(\x01\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xb2\x06\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x66low\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12)\n\x06reason\x18\x05 \x01(\x0e\x32\x19.mesh.runner.v1.JobReason\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x13\n\x0bresult_json\x18\x07 \x01(\t\x12\x13\n\x0binputs_json\x18\x08 \x01(\t\x12\x11\n\tmeta_json\x18\t \x01(\t\x12\x12\n\nextra_json\x18\n \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08last_seq\x18\x10 \x01(\x03\x12\x0f\n\x07payment\x18\x11 \x01(\t\x12\r\n\x05locks\x18\x12 \x03(\t\x12\x0e\n\x06target\x18\x13 \x01(\t\x12$\n\x05usage\x18\x14 \x01(\x0b\x32\x15.mesh.runner.v1.Usage\x12*\n\x08progress\x18\x15 \x01(\x0b\x32\x18.mesh.runner.v1.Progress\x12\x14\n\x0c\x63onversation\x18\x16 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x17 \x01(\x05\x12/\n\x06labels\x18\x18 \x03(\x0b\x32\x1f.mesh.runner.v1.Job.LabelsEntry\x12\x10\n\x08\x62\x61se_url\x18\x19 \x01(\t\x12\x14\n\x0c\x61ttempts_max\x18\x1a \x01(\x05\x12\x31\n\rdeadline_time\x18\x1b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\x01\x12\x0f\n\x07payload\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\x96\x04\n\x10\x43reateJobRequest\x12\x10\n\x04\x66low\x18\x01 \x01(\tB\x02\x18\x01\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x13\n\x0binputs_json\x18\x05 \x01(\t\x12\x12\n\nextra_json\x18\x06 \x01(\t\x12-\n\x07payment\x18\x07 \x01(\x0b\x32\x1c.mesh.runner.v1.PaymentTerms\x12<\n\x06labels\x18\x08 \x03(\x0b\x32,.mesh.runner.v1.CreateJobRequest.LabelsEntry\x12\x10\n\x08\x62\x61se_url\x18\t \x01(\t\x12\x0c\n\x04\x66ree\x18\n \x01(\x08\x12\x14\n\x0c\x63onversation\x18\x0b \x01(\t\x12&\n\x06\x62udget\x18\x0c \x01(\x0b\x32\x16.mesh.runner.v1.Budget\x12\x10\n\x08\x65xternal\x18\r \x01(\x08\x12,\n\toverrides\x18\x0e \x01(\x0b\x32\x19.mesh.runner.v1.Overrides\x12,\n\x07retries\x18\x0f \x01(\x0b\x32\x1b.mesh.runner.v1.RetryPolicy\x12\x12\n\ndeadline_s\x18\x10 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\tOverrides\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x05tools\x18\x02 \x01(\x0b\x32\x19.mesh.runner.v1.ToolNames\x12\x13\n\x06memory\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_memory\"\x1a\n\tToolNames\x12\r\n\x05names\x18\x01 \x03(\t\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x87\x02\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\x12\n\nall_owners\x18\x04 \x01(\x08\x12\x0e\n\x06\x62\x65\x66ore\x18\x05 \x01(\t\x12\x31\n\rdeleted_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07targets\x18\x06 \x03(\t\x12(\n\x06states\x18\x07 \x03(\x0e\x32\x18.mesh.runner.v1.JobState\x12\x14\n\x0c\x63onversation\x18\x08 \x01(\t\x12\x16\n\x0etext_bytes_max\x18\n \x01(\x05\"_\n\x10ListJobsResponse\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.mesh.runner.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x03 \x03(\t\"7\n\x10\x43ountJobsRequest\x12\x0f\n\x07targets\x18\x01 \x03(\t\x12\x12\n\nall_owners\x18\x02 \x01(\x08\"@\n\x11\x43ountJobsResponse\x12+\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1b.mesh.runner.v1.TargetCount\"^\n\x0bTargetCount\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x11\n\tjob_count\x18\x02 \x01(\x03\x12\x15\n\rwaiting_count\x18\x03 \x01(\x03\x12\x15\n\rrunning_count\x18\x04 \x01(\x03\"\xbb\x01\n\x12\x43ompleteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12$\n\x05usage\x18\x05 \x01(\x0b\x32\x15.mesh.runner.v1.Usage\x12\x16\n\x0eusage_is_total\x18\x07 \x01(\x08\x12\x11\n\ttake_over\x18\x06 \x01(\x08\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1f\n\x0fPauseJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10\x44\x65leteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"9\n\x10WatchJobResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.mesh.runner.v1.Event\"G\n\x11ListEventsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"S\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.mesh.runner.v1.Event\x12\x16\n\x0enext_after_seq\x18\x02 \x01(\x03*\xcd\x02\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_PENDING\x10\x01\x12\x14\n\x10JOB_STATE_QUEUED\x10\x02\x12\x16\n\x12JOB_STATE_STARTING\x10\x03\x12\x15\n\x11JOB_STATE_RUNNING\x10\x04\x12\x16\n\x12JOB_STATE_RETRYING\x10\x05\x12\x14\n\x10JOB_STATE_PAUSED\x10\x06\x12\x1c\n\x18JOB_STATE_AWAITING_INPUT\x10\x07\x12\x1e\n\x1aJOB_STATE_AWAITING_PAYMENT\x10\x08\x12\x16\n\x12JOB_STATE_STOPPING\x10\t\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\n\x12\x14\n\x10JOB_STATE_FAILED\x10\x0b\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x0c*\x84\x03\n\tJobReason\x12\x1a\n\x16JOB_REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_REASON_ERROR\x10\x01\x12\x18\n\x14JOB_REASON_USER_STOP\x10\x02\x12\x1e\n\x1aJOB_REASON_OPERATOR_CANCEL\x10\x03\x12\x16\n\x12JOB_REASON_TIMEOUT\x10\x04\x12\x1a\n\x16JOB_REASON_WORKER_LOST\x10\x05\x12 \n\x1cJOB_REASON_APPROVAL_REJECTED\x10\x06\x12\x1c\n\x18JOB_REASON_INPUT_TIMEOUT\x10\x07\x12\x1e\n\x1aJOB_REASON_PAYMENT_TIMEOUT\x10\x08\x12\x17\n\x13JOB_REASON_SHUTDOWN\x10\t\x12\x1e\n\x1aJOB_REASON_BUDGET_EXCEEDED\x10\n\x12\x1c\n\x18JOB_REASON_POLICY_DENIED\x10\x0b\x12 \n\x1cJOB_REASON_RETRIES_EXHAUSTED\x10\x0c\x32\x87\n\n\nJobService\x12\x64\n\tCreateJob\x12 .mesh.runner.v1.CreateJobRequest\x1a\x13.mesh.runner.v1.Job\" \xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x12\"\r/mesh/v1/jobs:\x01*\x12g\n\x06GetJob\x12\x1d.mesh.runner.v1.GetJobRequest\x1a\x13.mesh.runner.v1.Job\")\x90\x02\x01\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x18\x12\x16/mesh/v1/{name=jobs/*}\x12m\n\x08ListJobs\x12\x1f.mesh.runner.v1.ListJobsRequest\x1a .mesh.runner.v1.ListJobsResponse\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/jobs\x12v\n\tCountJobs\x12 .mesh.runner.v1.CountJobsRequest\x1a!.mesh.runner.v1.CountJobsResponse\"$\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/mesh/v1/jobs:count\x12x\n\x0b\x43ompleteJob\x12\".mesh.runner.v1.CompleteJobRequest\x1a\x13.mesh.runner.v1.Job\"0\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$\"\x1f/mesh/v1/{name=jobs/*}:complete:\x01*\x12r\n\tCancelJob\x12 .mesh.runner.v1.CancelJobRequest\x1a\x13.mesh.runner.v1.Job\".\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"\"\x1d/mesh/v1/{name=jobs/*}:cancel:\x01*\x12o\n\x08PauseJob\x12\x1f.mesh.runner.v1.PauseJobRequest\x1a\x13.mesh.runner.v1.Job\"-\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02!\"\x1c/mesh/v1/{name=jobs/*}:pause:\x01*\x12r\n\tResumeJob\x12 .mesh.runner.v1.ResumeJobRequest\x1a\x13.mesh.runner.v1.Job\".\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"\"\x1d/mesh/v1/{name=jobs/*}:resume:\x01*\x12k\n\tDeleteJob\x12 .mesh.runner.v1.DeleteJobRequest\x1a\x16.google.protobuf.Empty\"$\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x18*\x16/mesh/v1/{name=jobs/*}\x12}\n\x08WatchJob\x12\x1f.mesh.runner.v1.WatchJobRequest\x1a .mesh.runner.v1.WatchJobResponse\",\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/mesh/v1/{name=jobs/*}:watch0\x01\x12\x83\x01\n\nListEvents\x12!.mesh.runner.v1.ListEventsRequest\x1a\".mesh.runner.v1.ListEventsResponse\".\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/mesh/v1/{name=jobs/*}/eventsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mesh/runner/v1/job.proto\x12\x0emesh.runner.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\x1a\"mesh/runner/v1/payment_terms.proto\"I\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x03 \x01(\x03\"`\n\x06\x42udget\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12\x13\n\x0b\x63ost_micros\x18\x02 \x01(\x03\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\r\n\x05steps\x18\x04 \x01(\x05\x12\x11\n\tlog_bytes\x18\x05 \x01(\x03\"a\n\x0bRetryPolicy\x12\x10\n\x08\x61ttempts\x18\x01 \x01(\x05\x12\x0f\n\x07pause_s\x18\x02 \x01(\x01\x12\x13\n\x0bpause_s_max\x18\x03 \x01(\x01\x12\x0e\n\x06jitter\x18\x04 \x01(\x01\x12\n\n\x02on\x18\x05 \x03(\t\")\n\x08Progress\x12\x0f\n\x07percent\x18\x01 \x01(\x01\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xb2\x06\n\x03Job\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x66low\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12)\n\x06reason\x18\x05 \x01(\x0e\x32\x19.mesh.runner.v1.JobReason\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x13\n\x0bresult_json\x18\x07 \x01(\t\x12\x13\n\x0binputs_json\x18\x08 \x01(\t\x12\x11\n\tmeta_json\x18\t \x01(\t\x12\x12\n\nextra_json\x18\n \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\x0b \x01(\t\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08last_seq\x18\x10 \x01(\x03\x12\x0f\n\x07payment\x18\x11 \x01(\t\x12\r\n\x05locks\x18\x12 \x03(\t\x12\x0e\n\x06target\x18\x13 \x01(\t\x12$\n\x05usage\x18\x14 \x01(\x0b\x32\x15.mesh.runner.v1.Usage\x12*\n\x08progress\x18\x15 \x01(\x0b\x32\x18.mesh.runner.v1.Progress\x12\x14\n\x0c\x63onversation\x18\x16 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x17 \x01(\x05\x12/\n\x06labels\x18\x18 \x03(\x0b\x32\x1f.mesh.runner.v1.Job.LabelsEntry\x12\x10\n\x08\x62\x61se_url\x18\x19 \x01(\t\x12\x14\n\x0c\x61ttempts_max\x18\x1a \x01(\x05\x12\x31\n\rdeadline_time\x18\x1b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Q\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\x01\x12\x0f\n\x07payload\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\x96\x04\n\x10\x43reateJobRequest\x12\x10\n\x04\x66low\x18\x01 \x01(\tB\x02\x18\x01\x12\'\n\x06inputs\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12\x13\n\x0binputs_json\x18\x05 \x01(\t\x12\x12\n\nextra_json\x18\x06 \x01(\t\x12-\n\x07payment\x18\x07 \x01(\x0b\x32\x1c.mesh.runner.v1.PaymentTerms\x12<\n\x06labels\x18\x08 \x03(\x0b\x32,.mesh.runner.v1.CreateJobRequest.LabelsEntry\x12\x10\n\x08\x62\x61se_url\x18\t \x01(\t\x12\x0c\n\x04\x66ree\x18\n \x01(\x08\x12\x14\n\x0c\x63onversation\x18\x0b \x01(\t\x12&\n\x06\x62udget\x18\x0c \x01(\x0b\x32\x16.mesh.runner.v1.Budget\x12\x10\n\x08\x65xternal\x18\r \x01(\x08\x12,\n\toverrides\x18\x0e \x01(\x0b\x32\x19.mesh.runner.v1.Overrides\x12,\n\x07retries\x18\x0f \x01(\x0b\x32\x1b.mesh.runner.v1.RetryPolicy\x12\x12\n\ndeadline_s\x18\x10 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\tOverrides\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x05tools\x18\x02 \x01(\x0b\x32\x19.mesh.runner.v1.ToolNames\x12\x13\n\x06memory\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_memory\"\x1a\n\tToolNames\x12\r\n\x05names\x18\x01 \x03(\t\"\x1d\n\rGetJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x87\x02\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05query\x18\x03 \x01(\t\x12\x12\n\nall_owners\x18\x04 \x01(\x08\x12\x0e\n\x06\x62\x65\x66ore\x18\x05 \x01(\t\x12\x31\n\rdeleted_since\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07targets\x18\x06 \x03(\t\x12(\n\x06states\x18\x07 \x03(\x0e\x32\x18.mesh.runner.v1.JobState\x12\x14\n\x0c\x63onversation\x18\x08 \x01(\t\x12\x16\n\x0etext_bytes_max\x18\n \x01(\x05\"_\n\x10ListJobsResponse\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.mesh.runner.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x03 \x03(\t\"7\n\x10\x43ountJobsRequest\x12\x0f\n\x07targets\x18\x01 \x03(\t\x12\x12\n\nall_owners\x18\x02 \x01(\x08\"@\n\x11\x43ountJobsResponse\x12+\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1b.mesh.runner.v1.TargetCount\"^\n\x0bTargetCount\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x11\n\tjob_count\x18\x02 \x01(\x03\x12\x15\n\rwaiting_count\x18\x03 \x01(\x03\x12\x15\n\rrunning_count\x18\x04 \x01(\x03\"\xbb\x01\n\x12\x43ompleteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.mesh.runner.v1.JobState\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12$\n\x05usage\x18\x05 \x01(\x0b\x32\x15.mesh.runner.v1.Usage\x12\x16\n\x0eusage_is_total\x18\x07 \x01(\x08\x12\x11\n\ttake_over\x18\x06 \x01(\x08\" \n\x10\x43\x61ncelJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1f\n\x0fPauseJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10ResumeJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\" \n\x10\x44\x65leteJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"2\n\x0fWatchJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"9\n\x10WatchJobResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.mesh.runner.v1.Event\"G\n\x11ListEventsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"S\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.mesh.runner.v1.Event\x12\x16\n\x0enext_after_seq\x18\x02 \x01(\x03*\xcd\x02\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_PENDING\x10\x01\x12\x14\n\x10JOB_STATE_QUEUED\x10\x02\x12\x16\n\x12JOB_STATE_STARTING\x10\x03\x12\x15\n\x11JOB_STATE_RUNNING\x10\x04\x12\x16\n\x12JOB_STATE_RETRYING\x10\x05\x12\x14\n\x10JOB_STATE_PAUSED\x10\x06\x12\x1c\n\x18JOB_STATE_AWAITING_INPUT\x10\x07\x12\x1e\n\x1aJOB_STATE_AWAITING_PAYMENT\x10\x08\x12\x16\n\x12JOB_STATE_STOPPING\x10\t\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\n\x12\x14\n\x10JOB_STATE_FAILED\x10\x0b\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x0c*\x84\x03\n\tJobReason\x12\x1a\n\x16JOB_REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_REASON_ERROR\x10\x01\x12\x18\n\x14JOB_REASON_USER_STOP\x10\x02\x12\x1e\n\x1aJOB_REASON_OPERATOR_CANCEL\x10\x03\x12\x16\n\x12JOB_REASON_TIMEOUT\x10\x04\x12\x1a\n\x16JOB_REASON_WORKER_LOST\x10\x05\x12 \n\x1cJOB_REASON_APPROVAL_REJECTED\x10\x06\x12\x1c\n\x18JOB_REASON_INPUT_TIMEOUT\x10\x07\x12\x1e\n\x1aJOB_REASON_PAYMENT_TIMEOUT\x10\x08\x12\x17\n\x13JOB_REASON_SHUTDOWN\x10\t\x12\x1e\n\x1aJOB_REASON_BUDGET_EXCEEDED\x10\n\x12\x1c\n\x18JOB_REASON_POLICY_DENIED\x10\x0b\x12 \n\x1cJOB_REASON_RETRIES_EXHAUSTED\x10\x0c\x32\x87\n\n\nJobService\x12\x64\n\tCreateJob\x12 .mesh.runner.v1.CreateJobRequest\x1a\x13.mesh.runner.v1.Job\" \xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x12\"\r/mesh/v1/jobs:\x01*\x12g\n\x06GetJob\x12\x1d.mesh.runner.v1.GetJobRequest\x1a\x13.mesh.runner.v1.Job\")\x90\x02\x01\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x18\x12\x16/mesh/v1/{name=jobs/*}\x12m\n\x08ListJobs\x12\x1f.mesh.runner.v1.ListJobsRequest\x1a .mesh.runner.v1.ListJobsResponse\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/jobs\x12v\n\tCountJobs\x12 .mesh.runner.v1.CountJobsRequest\x1a!.mesh.runner.v1.CountJobsResponse\"$\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/mesh/v1/jobs:count\x12x\n\x0b\x43ompleteJob\x12\".mesh.runner.v1.CompleteJobRequest\x1a\x13.mesh.runner.v1.Job\"0\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02$\"\x1f/mesh/v1/{name=jobs/*}:complete:\x01*\x12r\n\tCancelJob\x12 .mesh.runner.v1.CancelJobRequest\x1a\x13.mesh.runner.v1.Job\".\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"\"\x1d/mesh/v1/{name=jobs/*}:cancel:\x01*\x12o\n\x08PauseJob\x12\x1f.mesh.runner.v1.PauseJobRequest\x1a\x13.mesh.runner.v1.Job\"-\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02!\"\x1c/mesh/v1/{name=jobs/*}:pause:\x01*\x12r\n\tResumeJob\x12 .mesh.runner.v1.ResumeJobRequest\x1a\x13.mesh.runner.v1.Job\".\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"\"\x1d/mesh/v1/{name=jobs/*}:resume:\x01*\x12k\n\tDeleteJob\x12 .mesh.runner.v1.DeleteJobRequest\x1a\x16.google.protobuf.Empty\"$\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x18*\x16/mesh/v1/{name=jobs/*}\x12}\n\x08WatchJob\x12\x1f.mesh.runner.v1.WatchJobRequest\x1a .mesh.runner.v1.WatchJobResponse\",\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/mesh/v1/{name=jobs/*}:watch0\x01\x12\x83\x01\n\nListEvents\x12!.mesh.runner.v1.ListEventsRequest\x1a\".mesh.runner.v1.ListEventsResponse\".\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1f\x12\x1d/mesh/v1/{name=jobs/*}/eventsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,62 +65,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._serialized_options = b'\352\340\030\004\010\002 \001\202\323\344\223\002\036\022\034/mesh/v1/{name=jobs/*}:watch'
   _globals['_JOBSERVICE'].methods_by_name['ListEvents']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001\352\340\030\002\010\002\202\323\344\223\002\037\022\035/mesh/v1/{name=jobs/*}/events'
-  _globals['_JOBSTATE']._serialized_start=3348
-  _globals['_JOBSTATE']._serialized_end=3681
-  _globals['_JOBREASON']._serialized_start=3684
-  _globals['_JOBREASON']._serialized_end=4072
+  _globals['_JOBSTATE']._serialized_start=3327
+  _globals['_JOBSTATE']._serialized_end=3660
+  _globals['_JOBREASON']._serialized_start=3663
+  _globals['_JOBREASON']._serialized_end=4051
   _globals['_USAGE']._serialized_start=233
   _globals['_USAGE']._serialized_end=306
   _globals['_BUDGET']._serialized_start=308
-  _globals['_BUDGET']._serialized_end=425
-  _globals['_RETRYPOLICY']._serialized_start=427
-  _globals['_RETRYPOLICY']._serialized_end=524
-  _globals['_PROGRESS']._serialized_start=526
-  _globals['_PROGRESS']._serialized_end=567
-  _globals['_JOB']._serialized_start=570
-  _globals['_JOB']._serialized_end=1388
-  _globals['_JOB_LABELSENTRY']._serialized_start=1343
-  _globals['_JOB_LABELSENTRY']._serialized_end=1388
-  _globals['_EVENT']._serialized_start=1390
-  _globals['_EVENT']._serialized_end=1471
-  _globals['_CREATEJOBREQUEST']._serialized_start=1474
-  _globals['_CREATEJOBREQUEST']._serialized_end=2008
-  _globals['_CREATEJOBREQUEST_LABELSENTRY']._serialized_start=1343
-  _globals['_CREATEJOBREQUEST_LABELSENTRY']._serialized_end=1388
-  _globals['_OVERRIDES']._serialized_start=2010
-  _globals['_OVERRIDES']._serialized_end=2110
-  _globals['_TOOLNAMES']._serialized_start=2112
-  _globals['_TOOLNAMES']._serialized_end=2138
-  _globals['_GETJOBREQUEST']._serialized_start=2140
-  _globals['_GETJOBREQUEST']._serialized_end=2169
-  _globals['_LISTJOBSREQUEST']._serialized_start=2172
-  _globals['_LISTJOBSREQUEST']._serialized_end=2435
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2437
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2532
-  _globals['_COUNTJOBSREQUEST']._serialized_start=2534
-  _globals['_COUNTJOBSREQUEST']._serialized_end=2589
-  _globals['_COUNTJOBSRESPONSE']._serialized_start=2591
-  _globals['_COUNTJOBSRESPONSE']._serialized_end=2655
-  _globals['_TARGETCOUNT']._serialized_start=2657
-  _globals['_TARGETCOUNT']._serialized_end=2751
-  _globals['_COMPLETEJOBREQUEST']._serialized_start=2754
-  _globals['_COMPLETEJOBREQUEST']._serialized_end=2941
-  _globals['_CANCELJOBREQUEST']._serialized_start=2943
-  _globals['_CANCELJOBREQUEST']._serialized_end=2975
-  _globals['_PAUSEJOBREQUEST']._serialized_start=2977
-  _globals['_PAUSEJOBREQUEST']._serialized_end=3008
-  _globals['_RESUMEJOBREQUEST']._serialized_start=3010
-  _globals['_RESUMEJOBREQUEST']._serialized_end=3042
-  _globals['_DELETEJOBREQUEST']._serialized_start=3044
-  _globals['_DELETEJOBREQUEST']._serialized_end=3076
-  _globals['_WATCHJOBREQUEST']._serialized_start=3078
-  _globals['_WATCHJOBREQUEST']._serialized_end=3128
-  _globals['_WATCHJOBRESPONSE']._serialized_start=3130
-  _globals['_WATCHJOBRESPONSE']._serialized_end=3187
-  _globals['_LISTEVENTSREQUEST']._serialized_start=3189
-  _globals['_LISTEVENTSREQUEST']._serialized_end=3260
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=3262
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=3345
-  _globals['_JOBSERVICE']._serialized_start=4075
-  _globals['_JOBSERVICE']._serialized_end=5362
+  _globals['_BUDGET']._serialized_end=404
+  _globals['_RETRYPOLICY']._serialized_start=406
+  _globals['_RETRYPOLICY']._serialized_end=503
+  _globals['_PROGRESS']._serialized_start=505
+  _globals['_PROGRESS']._serialized_end=546
+  _globals['_JOB']._serialized_start=549
+  _globals['_JOB']._serialized_end=1367
+  _globals['_JOB_LABELSENTRY']._serialized_start=1322
+  _globals['_JOB_LABELSENTRY']._serialized_end=1367
+  _globals['_EVENT']._serialized_start=1369
+  _globals['_EVENT']._serialized_end=1450
+  _globals['_CREATEJOBREQUEST']._serialized_start=1453
+  _globals['_CREATEJOBREQUEST']._serialized_end=1987
+  _globals['_CREATEJOBREQUEST_LABELSENTRY']._serialized_start=1322
+  _globals['_CREATEJOBREQUEST_LABELSENTRY']._serialized_end=1367
+  _globals['_OVERRIDES']._serialized_start=1989
+  _globals['_OVERRIDES']._serialized_end=2089
+  _globals['_TOOLNAMES']._serialized_start=2091
+  _globals['_TOOLNAMES']._serialized_end=2117
+  _globals['_GETJOBREQUEST']._serialized_start=2119
+  _globals['_GETJOBREQUEST']._serialized_end=2148
+  _globals['_LISTJOBSREQUEST']._serialized_start=2151
+  _globals['_LISTJOBSREQUEST']._serialized_end=2414
+  _globals['_LISTJOBSRESPONSE']._serialized_start=2416
+  _globals['_LISTJOBSRESPONSE']._serialized_end=2511
+  _globals['_COUNTJOBSREQUEST']._serialized_start=2513
+  _globals['_COUNTJOBSREQUEST']._serialized_end=2568
+  _globals['_COUNTJOBSRESPONSE']._serialized_start=2570
+  _globals['_COUNTJOBSRESPONSE']._serialized_end=2634
+  _globals['_TARGETCOUNT']._serialized_start=2636
+  _globals['_TARGETCOUNT']._serialized_end=2730
+  _globals['_COMPLETEJOBREQUEST']._serialized_start=2733
+  _globals['_COMPLETEJOBREQUEST']._serialized_end=2920
+  _globals['_CANCELJOBREQUEST']._serialized_start=2922
+  _globals['_CANCELJOBREQUEST']._serialized_end=2954
+  _globals['_PAUSEJOBREQUEST']._serialized_start=2956
+  _globals['_PAUSEJOBREQUEST']._serialized_end=2987
+  _globals['_RESUMEJOBREQUEST']._serialized_start=2989
+  _globals['_RESUMEJOBREQUEST']._serialized_end=3021
+  _globals['_DELETEJOBREQUEST']._serialized_start=3023
+  _globals['_DELETEJOBREQUEST']._serialized_end=3055
+  _globals['_WATCHJOBREQUEST']._serialized_start=3057
+  _globals['_WATCHJOBREQUEST']._serialized_end=3107
+  _globals['_WATCHJOBRESPONSE']._serialized_start=3109
+  _globals['_WATCHJOBRESPONSE']._serialized_end=3166
+  _globals['_LISTEVENTSREQUEST']._serialized_start=3168
+  _globals['_LISTEVENTSREQUEST']._serialized_end=3239
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=3241
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=3324
+  _globals['_JOBSERVICE']._serialized_start=4054
+  _globals['_JOBSERVICE']._serialized_end=5341
 # @@protoc_insertion_point(module_scope)

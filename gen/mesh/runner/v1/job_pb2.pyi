@@ -199,7 +199,6 @@ class Budget(_message.Message):
     COST_MICROS_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
-    CPU_SECONDS_FIELD_NUMBER: _builtins.int
     LOG_BYTES_FIELD_NUMBER: _builtins.int
     tokens: _builtins.int
     """Tokens that models read and write."""
@@ -209,10 +208,8 @@ class Budget(_message.Message):
     """Seconds of one attempt."""
     steps: _builtins.int
     """Calls of models and tools.  Of an agent or crew."""
-    cpu_seconds: _builtins.float
-    """Seconds of a processor, of a job that has a process of its own, with all that it has started."""
     log_bytes: _builtins.int
-    """Bytes of its log, as they are stored."""
+    """Bytes of what is kept of it: inputs, log, locks and result."""
     def __init__(
         self,
         *,
@@ -220,12 +217,11 @@ class Budget(_message.Message):
         cost_micros: _builtins.int = ...,
         seconds: _builtins.float = ...,
         steps: _builtins.int = ...,
-        cpu_seconds: _builtins.float = ...,
         log_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "cpu_seconds", b"cpu_seconds", "log_bytes", b"log_bytes", "seconds", b"seconds", "steps", b"steps", "tokens", b"tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micros", b"cost_micros", "log_bytes", b"log_bytes", "seconds", b"seconds", "steps", b"steps", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -598,7 +594,9 @@ class CreateJobRequest(_message.Message):
 
     @_builtins.property
     def budget(self) -> Global___Budget:
-        """Of an agent or crew: what it may consume; absent: no limit."""
+        """What it may consume; absent: as its flow has it, and no limit of an agent or crew.  Seconds and steps are of an agent
+        or crew.
+        """
 
     @_builtins.property
     def overrides(self) -> Global___Overrides:
