@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import pytest
 
 from agentmesh.client import Job
 from agentmesh.testing import Mesh
@@ -52,7 +53,7 @@ class Load:
     def _read(self) -> None:
         with httpx.Client(base_url=self._mesh.url, headers=self._headers, timeout=60) as http:
             while not self._over.is_set():
-                for path in ("/mesh/v1/jobs?page_size=1", "/mesh/v1/exposes", "/health"):
+                for path in ("/mesh/v1/jobs?page_size=1", "/mesh/v1/exposes", "/mesh/v1/agents"):
                     answer = http.get(path)
                     self.reads += 1
                     if answer.status_code != 200:
@@ -100,14 +101,16 @@ def begun(mesh: Mesh, flow: str, path: pathlib.Path, gate: pathlib.Path) -> Job:
     return job
 
 
-def test_a_planned_restart_ends_no_job_and_fails_no_request(tmp_path: pathlib.Path) -> None:
+def test_a_planned_restart_ends_no_job_and_fails_no_request(
+    tmp_path: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Whoever reads notices nothing; whoever starts a job may be put off, and gets one job for one request."""
     tmp_path.chmod(0o777)
     gate = tmp_path / "gate"
     (tmp_path / "made").touch()
     (tmp_path / "made").chmod(0o666)
     bounds = f"paths:\n  write: [{json.dumps(str(tmp_path))}]\n"
-    with meshes.running(tmp_path / "data") as mesh:
+    with meshes.running(tmp_path_factory.mktemp("data")) as mesh:
         for isolation in ("process", "shared"):
             mesh.client.save_expose(isolation, APP.format(isolation) + bounds)
         assert [] == [step for step in mesh.client.boot() if step.kind in ("error", "warning")]
