@@ -15,10 +15,11 @@ from typing import Annotated
 import typer
 
 from agentmesh.supervisor import handing, restarts
-from agentmesh.supervisor.services import SERVICES
+from agentmesh.supervisor.services import CLUSTER, SERVICES
 
 _RESTART_S = 600.0
 _LOOK_S = 0.1
+_PROGRAMS = {**SERVICES, "cluster": CLUSTER}
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -109,7 +110,7 @@ def _supervisor(data_dir: pathlib.Path) -> int:
 
 
 def serve(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(_PROGRAMS)}.")],
     data_dir: Annotated[
         pathlib.Path | None, typer.Option(help="Where everything is kept.", envvar="AGENTMESH_DATA_DIR")
     ] = None,
@@ -118,9 +119,9 @@ def serve(
 
     It listens in AGENTMESH_SOCKETS_DIR, unless AGENTMESH_AUTH_ADDRESS, AGENTMESH_RUNNER_ADDRESS and so on say where.
     """
-    chosen = SERVICES.get(service)
+    chosen = _PROGRAMS.get(service)
     if chosen is None:
-        raise typer.BadParameter(f"there is no service {service!r}: choose one of {', '.join(SERVICES)}")
+        raise typer.BadParameter(f"there is no service {service!r}: choose one of {', '.join(_PROGRAMS)}")
     if data_dir is not None:
         os.environ["AGENTMESH_DATA_DIR"] = str(data_dir)
     handing.become(chosen.module, secrets_of=chosen.secrets)

@@ -6,19 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from agentmesh.testing import Mesh, running_mesh
-from tests.cluster.raylets import Cluster, cluster
+from tests.cluster.raylets import Cluster
 
 READY_S = 90.0
 PLACED = "tests.runner.placed:app"
 
 pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(240)]
-
-
-@pytest.fixture(scope="module")
-def rays() -> Iterator[Cluster]:
-    """Run a cluster with one node."""
-    with cluster() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
