@@ -128,6 +128,9 @@ class Host:
         self._cleaner = Cleaner(Folders(folder))
         self._zygote_pid = zygote_pid
         self._control = control
+        self._address = spec.runner_address
+        """Where the runner is dialled: what gRPC calls one replica of it or several, of which the first that answers is
+        good."""
         self._jobs: dict[str, RunningJob] = {}
         self._heartbeat_s = 3.0
         self._draining = False
@@ -203,8 +206,8 @@ class Host:
         options = [
             ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
             ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.keepalive_time_ms", 5_000),
+            ("grpc.keepalive_timeout_ms", 3_000),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),  # that one is the app's
         ]
@@ -237,11 +240,12 @@ class Host:
 
     def _dialled(self, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
         """Return a channel to the runner, which its certificate names whatever address it has."""
+        address, self._address = self._address, _turned(self._address)
         if not self._spec.runner_ca:
-            return grpc.aio.insecure_channel(self._spec.runner_address, options=options)
+            return grpc.aio.insecure_channel(address, options=options)
         credentials = grpc.ssl_channel_credentials(self._spec.runner_ca.encode())
         named = ("grpc.ssl_target_name_override", _RUNNER)
-        return grpc.aio.secure_channel(self._spec.runner_address, credentials, options=[*options, named])
+        return grpc.aio.secure_channel(address, credentials, options=[*options, named])
 
     def _hello(self) -> list[host_pb2.HostMessage]:
         """Say what we hold; everything that has not been acknowledged follows, in pieces."""
@@ -291,6 +295,8 @@ class Host:
                     job.end_lock(message.lock_end)
             case "welcome":
                 self._heartbeat_s = message.welcome.heartbeat_s or self._heartbeat_s
+                if message.welcome.runner_address:
+                    self._address = _turned(message.welcome.runner_address)
             case "renewal":
                 self._badge = message.renewal.badge
             case "drain":
@@ -325,3 +331,10 @@ class Host:
             job.acknowledge(ack.source_seq)
         if job.done:
             del self._jobs[ack.job]
+
+
+def _turned(address: str) -> str:
+    """Return an address with the next replica first: the one before may accept, and never answer."""
+    kind, _, places = address.partition(":")
+    first, comma, others = places.partition(",")
+    return f"{kind}:{others},{first}" if comma else address

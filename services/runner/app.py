@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Callable
 
 from mesh.payments.v1 import payments_pb2_grpc
 from mesh.runner.v1 import (
@@ -14,6 +14,7 @@ from mesh.runner.v1 import (
     job_pb2_grpc,
     lock_pb2_grpc,
     memory_pb2_grpc,
+    replica_pb2_grpc,
     schedule_pb2_grpc,
     trace_pb2_grpc,
     webhook_pb2_grpc,
@@ -21,30 +22,28 @@ from mesh.runner.v1 import (
 
 from meshkit import buses, client, endpoints, identity, observability, telemetry
 from meshkit.access import Auth
-from meshkit.databases import Memory, PostgresDatabase
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
-from meshkit.sqlite import Database
 from meshkit.tasks import Tasks, background, lasting
 from meshkit.tls import Wires
 from services.runner import engine
 from services.runner.apps import Apps
+from services.runner.beside import Beside, capacity_of
 from services.runner.billing import Billing
 from services.runner.births import Births
 from services.runner.briefs import Briefs
 from services.runner.calls import Calls
 from services.runner.config import Config
 from services.runner.deadlines import Deadlines
-from services.runner.dispatcher import Dispatcher
 from services.runner.firings import Firings
 from services.runner.hostbadges import HostBadges
 from services.runner.hosting import Hosting, Terms
 from services.runner.jobs import Jobs
 from services.runner.journal import Journal
+from services.runner.kept import Store, opened
 from services.runner.launches import Launches
-from services.runner.links import Hosts
 from services.runner.locks import Locks
-from services.runner.masking import Masks, sealing
+from services.runner.masking import Masks
 from services.runner.pace import Pace
 from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.owners import AuthOwners
@@ -65,16 +64,13 @@ from services.runner.servicers.hosts import HostServicer
 from services.runner.servicers.jobs import JobServicer
 from services.runner.servicers.locks import LockServicer
 from services.runner.servicers.memories import MemoryServicer
+from services.runner.servicers.replicas import ReplicaServicer
 from services.runner.servicers.schedules import ScheduleServicer
 from services.runner.servicers.traces import TraceServicer
 from services.runner.servicers.webhooks import WebhookServicer
 from services.runner.shares import Shares
-from services.runner.slots import Capacity
 from services.runner.spans import Spans
 from services.runner.standing import Standing
-from services.runner.stores.memory import MemoryStore
-from services.runner.stores.schema import MIGRATIONS
-from services.runner.stores.sqlite import SqliteStore
 from services.runner.tails import Tails
 from services.runner.targets import Targets
 from services.runner.turns import Turns
@@ -91,6 +87,7 @@ SERVICES = (
     "mesh.runner.v1.ScheduleService",
     "mesh.runner.v1.WebhookService",
     "mesh.runner.v1.TraceService",
+    "mesh.runner.v1.ReplicaService",
 )
 
 
@@ -118,21 +115,24 @@ async def running(
     """
     stopping = stopping or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
-        store = await _store(config, stack, stopping)
+        kept = await stack.enter_async_context(opened(config, stopping))
+        store = kept.store
         bus = await stack.enter_async_context(buses.opened(config, "runner", stopping))
-        tasks, hosts = Tasks(), Hosts()
+        tasks = Tasks()
         stack.push_async_callback(tasks.close)
         who = identity.ServiceIdentity(config.secret, "runner")
+        beside = await stack.enter_async_context(Beside.opened(config, kept.replicas, bus, tasks, who))
+        hosts, roll = beside.hosts, beside.roll
         payments = await stack.enter_async_context(client.connect(config.peer("payments"), who))
         catalogue, definitions = await _registry(config, stack, who, catalogue, definitions)
         placement = await _placement(config, stack)
 
-        tails, turns = Tails(store, bus), Turns()
+        tails, turns = Tails(store, bus, kept.replicas), Turns()
         masks = Masks(config.vault)
         spans = Spans(store, told) if (told := telemetry.active()) is not None else None
         journal = Journal(store, tails, hosts, turns, bus, masks, spans)
         briefs = _briefs(config, store, definitions)
-        dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
+        dispatcher = beside.dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
         retries = Retries(store, journal, dispatcher, bus, now)
         shares = Shares(store, open_max=config.jobs_per_owner, stored_max=config.stored_bytes_per_owner)
         jobs = Jobs(store, journal, dispatcher, hosts, shares, bus, cancel_grace_s=config.cancel_grace_s, now=now)
@@ -143,8 +143,9 @@ async def running(
         locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
         billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
         badges = HostBadges(config.secret)
-        hosting = Hosting(hosts, placement, _terms(config, badges))
-        apps = Apps(store, store, jobs, dispatcher, hosts, hosting, bus, tasks, masks, lease_s=config.lease_s, now=now)
+        hosting = Hosting(hosts, placement, _terms(config, badges), roll, kept.replicas)
+        on = (hosts, hosting, bus, tasks, masks, kept.replicas)
+        apps = Apps(store, store, jobs, dispatcher, *on, lease_s=config.lease_s, now=now)
         births = Births(dispatcher, catalogue, hashes=config.hashes, shares=shares, masks=masks, now=now)
         launches = Launches(store, apps, births, targets, requests, **patience, masks=masks, now=now)
         calls = Calls(apps, births, requests, tasks, **patience, masks=masks)
@@ -162,16 +163,18 @@ async def running(
         hooks = (store.webhooks, sender, requests, shares, config.vault, bus)
         webhooks = Webhooks(*hooks, private=private, count_max=config.webhooks_per_owner, now=now)
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
+        app_servicer = AppServicer(apps, calls, tasks, beside.elsewhere(apps))
         pace = Pace(config.events_per_owner, link=await stack.enter_async_context(buses.counters(config)))
-        hosted = HostServicer(jobs, hosts, badges, pace, heartbeat_s=config.heartbeat_s, stopping=stopping)
+        hosted = HostServicer(jobs, hosts, badges, pace, roll, heartbeat_s=config.heartbeat_s, stopping=stopping)
 
         def register(server: object) -> None:
             job_pb2_grpc.add_JobServiceServicer_to_server(jobs_servicer, server)
             lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, tasks), server)
-            app_pb2_grpc.add_AppServiceServicer_to_server(AppServicer(apps, calls, tasks), server)
+            app_pb2_grpc.add_AppServiceServicer_to_server(app_servicer, server)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
             scheduled = ScheduleServicer(store.schedules, schedules, firings, tasks, now)
             schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(scheduled, server)
+            replica_pb2_grpc.add_ReplicaServiceServicer_to_server(ReplicaServicer(hosts), server)
             webhook_pb2_grpc.add_WebhookServiceServicer_to_server(
                 WebhookServicer(store.webhooks, webhooks, tasks, now), server
             )
@@ -185,8 +188,9 @@ async def running(
         stack.callback(bus.close)
         stack.callback(stopping.set)
         works = {
-            **_works(dispatcher, retries, billing, requests),
-            "placement": apps.run(door, placement.events()),
+            "queue": dispatcher.run(),
+            "retries": lasting(retries.run),
+            "requests": lasting(requests.forget),
             "leases": apps.expire_leases(),
             "scaling": lasting(Scaler(apps, dispatcher, hosts, bus).run),
             "deadlines": lasting(Deadlines(store, jobs, bus, now).run),
@@ -197,28 +201,15 @@ async def running(
             "deliveries": lasting(sender.forget),
             **({"spans": spans.run()} if spans is not None else {}),
         }
+        place = functools.partial(_place, config, apps, placement, door, tasks)
+        duties = {"placing": place, "payments": functools.partial(_bill, billing)}
+        if beside.replicas is None:
+            works |= {name: work() for name, work in duties.items()}
+        else:
+            works |= beside.works(config, apps, jobs, (port, door), duties)
         for name, work in works.items():
             await stack.enter_async_context(background(work, name, stopping))
-        if config.engine:
-            tasks.spawn(engine.provide(apps), "engine")
         yield port
-
-
-async def _store(
-    config: Config, stack: contextlib.AsyncExitStack, stopping: asyncio.Event
-) -> MemoryStore | SqliteStore:
-    """Open what `AGENTMESH_DATABASE_URL` names, for as long as the stack stands."""
-    place = config.database
-    if isinstance(place, Memory):
-        return MemoryStore()
-    if isinstance(place, PostgresDatabase):
-        raise NotImplementedError("not kept in PostgreSQL yet")
-    database = Database(place.file("runner"), MIGRATIONS, sealing(config.vault))
-    database.open()
-    stack.push_async_callback(database.close)
-    store = SqliteStore(database)
-    await stack.enter_async_context(background(store.indexer.run(), "search-index", stopping))
-    return store
 
 
 async def _placement(config: Config, stack: contextlib.AsyncExitStack) -> Placement:
@@ -249,17 +240,21 @@ async def _door(config: Config, hosted: HostServicer, auth: Auth) -> AsyncIterat
         yield config.advertised_address or heard_at
 
 
-def _works(
-    dispatcher: Dispatcher, retries: Retries, billing: Billing, requests: Requests
-) -> dict[str, Coroutine[Any, Any, None]]:
-    """Return what goes on beside the calls, by name."""
-    return {
-        "queue": dispatcher.run(),
-        "retries": retries.run(),
-        "payments": lasting(billing.run),
-        "payment-news": lasting(billing.tell),
-        "requests": lasting(requests.forget),
-    }
+async def _bill(billing: Billing) -> None:
+    """Follow payments, and tell what the payments service must hear."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lasting(billing.run), name="payments")
+        group.create_task(lasting(billing.tell), name="payment-news")
+
+
+async def _place(config: Config, apps: Apps, placement: Placement, door: str, tasks: Tasks) -> None:
+    """Place hosts, the engine's among them."""
+    providing = tasks.spawn(engine.provide(apps), "engine") if config.engine else None
+    try:
+        await apps.run(door, placement.events())
+    finally:
+        if providing is not None:
+            providing.cancel()
 
 
 async def _expire(locks: Locks, apps: Apps) -> None:
@@ -286,13 +281,11 @@ def _terms(config: Config, badges: HostBadges) -> Terms:
     return Terms(
         badges=badges,
         load_timeout_s=config.load_timeout_s,
-        capacity=Capacity(
-            processes=config.jobs_per_app, shared=config.shared_jobs_per_app, resting=config.waiting_jobs_per_app
-        ),
+        capacity=capacity_of(config),
     )
 
 
-def _briefs(config: Config, store: MemoryStore | SqliteStore, definitions: Definitions) -> Briefs:
+def _briefs(config: Config, store: Store, definitions: Definitions) -> Briefs:
     private = config.tools_private_endpoints == "allow"
     return Briefs(
         store,
@@ -306,7 +299,7 @@ def _briefs(config: Config, store: MemoryStore | SqliteStore, definitions: Defin
 
 
 def _register_records(
-    server: object, store: MemoryStore | SqliteStore, requests: Requests, shares: Shares, now: Callable[[], float]
+    server: object, store: Store, requests: Requests, shares: Shares, now: Callable[[], float]
 ) -> None:
     """Serve what is kept beside jobs and read off their logs."""
     talk = ConversationServicer(store.conversations, requests, shares, now)

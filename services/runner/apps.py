@@ -1,6 +1,7 @@
 """Apps: placed on hosts, replaced, restarted when a host is lost."""
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import secrets
@@ -23,7 +24,9 @@ from services.runner.journal import APPS, QUEUE
 from services.runner.links import HostLost, Hosts, Link, NotPlaced
 from services.runner.masking import Masks
 from services.runner.ports.placement import Event, Exited, Unplaced
+from services.runner.ports.replicas import ReplicaStore
 from services.runner.ports.store import AppStore, JobStore
+from services.runner.standings import Standings
 
 log = structlog.get_logger()
 _BACKOFF_S = (0.0, 0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -31,6 +34,7 @@ _HEALTHY_AFTER_S = 30.0
 _RESUME_S = 15.0
 _SAVE_AGAIN_S = 0.5
 _PLACE_AGAIN_S = 1.0
+_LOOK_S = 1.0
 
 
 class Apps:
@@ -47,6 +51,7 @@ class Apps:
         bus: Bus,
         tasks: Tasks,
         masks: Masks,
+        replicas: ReplicaStore | None = None,
         *,
         lease_s: float,
         now: Callable[[], float] = time.time,
@@ -65,6 +70,13 @@ class Apps:
         self._apps: dict[str, App] = {}
         self._address = ""
         self._resumed = asyncio.Event()
+        """Set once it is known what was placed."""
+        self._in_charge = asyncio.Event()
+        """Set while it is we who place hosts, and have taken up what was placed."""
+        self._placing = False
+        """Whether hosts are ours to place, from the moment on at which we take them up."""
+        self._replicas = replicas
+        self._standings = Standings(store, replicas, masks) if replicas is not None else None
         self._locks: dict[str, asyncio.Lock] = {}
 
     # -- looking -------------------------------------------------------------------------------------------------
@@ -77,8 +89,10 @@ class Apps:
         """Return how many hosts serve an app."""
         return len(self._hosts.serving.get(app.expose, ()))
 
-    def check_placed(self, expose: str) -> None:
+    async def check_placed(self, expose: str) -> None:
         """Raise `NotFound` if no such app shall be served; just after our start we cannot tell yet, and let it pass."""
+        if expose not in self._apps:
+            await self.refresh()
         if self._resumed.is_set() and expose not in self._apps:
             raise NotFound(f"no app is placed for {expose}: boot it first", resource=f"apps/{expose}")
 
@@ -92,6 +106,9 @@ class Apps:
         async with self._bus.subscribe(APPS) as waker:
             while True:
                 app = self._apps.get(expose)
+                if app is None or app.state != AppState.RUNNING:
+                    await self.refresh()
+                    app = self._apps.get(expose)
                 if app is None and self._resumed.is_set():
                     raise Unavailable(
                         f"no app runs for {expose}: boot it first, or look at its state", resource=f"apps/{expose}"
@@ -132,7 +149,7 @@ class Apps:
                 app.asked_at = time.monotonic()
                 if not app.placed.host_ids:
                     await self._bus.publish(QUEUE)  # one is started for this
-                if link is not None and (link.attached or left_s <= 0):
+                if link is not None and (link.reachable or left_s <= 0):
                     return link
                 if left_s <= 0 or app.state == AppState.FAILED or waker.closed:
                     return self._hosts.asked_least(expose)
@@ -161,9 +178,12 @@ class Apps:
                 await self._store.save_app(self._masks.sealed_app(app.placed))
                 self._apps[placed.expose] = app
                 self._dispatcher.open(placed.expose)
-                await self._bus.publish(APPS)
+                await self._changed()
             loads = [self._load(app, app.placed, replica) for replica in range(plan.replicas)]
             loaded = await asyncio.gather(*loads)
+            if not self._placing:
+                await self._stop(loaded)
+                raise Unavailable("another replica of the runner has taken over: try again")
             failed = next((answer for _, answer in loaded if answer.error), None)
             if failed is None:
                 try:
@@ -176,7 +196,7 @@ class Apps:
             await self._stop(loaded)
             if before is not None and serves:
                 before.state, before.message, before.detail = AppState.OUTDATED, failed.error, failed.detail
-                await self._bus.publish(APPS)
+                await self._changed()
                 return before
             await self._fail(app, failed)
             return app
@@ -208,13 +228,13 @@ class Apps:
         old = [link for link in self._hosts.of(app.expose) if link not in new]
         self._apps[app.expose] = app
         for replica, (link, answer) in enumerate(loaded):
-            self._note_loaded(app, replica, link, answer)
+            await self._note_loaded(app, replica, link, answer)
         for link in old:
-            self._hosting.drain(link)
+            await self._hosting.drain(link)
         for replica, (link, _) in enumerate(loaded):
             if link.host_id not in self._hosts.links:  # it ended before it served
                 self._lost(app, replica, "was lost")
-        await self._bus.publish(QUEUE, APPS)
+        await self._changed(QUEUE)
 
     async def remove(self, expose: str) -> None:
         """Stop an app and forget it; its jobs end as CANCELLED.  Raises `NotFound`."""
@@ -226,10 +246,10 @@ class Apps:
             del self._apps[expose]
             await self._dispatcher.close(expose, domain.SHUT_DOWN)
             for link in self._hosts.of(expose):
-                held = link.jobs
+                held = await self._held(link)
                 await self._hosting.stop(link)
                 await self._jobs.shut_down(held)
-            await self._bus.publish(APPS)
+            await self._changed()
 
     async def resize(self, app: App, count: int) -> None:
         """Have an app served by `count` hosts: more are started, those that are too many finish what they run.
@@ -238,7 +258,7 @@ class Apps:
         down now.
         """
         async with self._lock(app.expose):
-            if self._apps.get(app.expose) is not app:
+            if not self._placing or self._apps.get(app.expose) is not app:
                 return
             before = app.placed.host_ids
             more = tuple(self._new_id(app.expose) for _ in range(count - len(before)))
@@ -247,29 +267,90 @@ class Apps:
             app.placed = placed
             for host_id in before[count:]:
                 if (link := self._hosts.links.get(host_id)) is not None:
-                    self._hosting.drain(link)
+                    await self._hosting.drain(link)
             for replica in range(len(before), count):
                 self._tasks.spawn(self._restart(app, replica), f"start-{app.expose}-{replica}")
-            await self._bus.publish(QUEUE, APPS)
+            await self._changed(QUEUE)
 
     # -- what happens to hosts -----------------------------------------------------------------------------------
 
     async def run(self, address: str, events: AsyncIterator[Event]) -> None:
-        """Hear what happens to hosts, which reach us at `address`, until cancelled."""
+        """Place hosts, which reach us at `address`, and hear what happens to them, until cancelled.
+
+        Of several replicas one does this at a time.
+        """
         self._address = address
-        async for event in events:
-            if isinstance(event, Exited):
-                await self.host_exited(event.host_id, event.reason)
-            elif isinstance(event, Unplaced):
-                self._host_unplaced(event)
-            elif not self._resumed.is_set():
-                await self._resume(event.host_ids)
-                self._resumed.set()
-                await self._bus.publish(APPS)
-            else:
-                for link in [link for link in self._hosts.links.values() if link.started]:
-                    if link.host_id not in event.host_ids:
-                        await self.host_exited(link.host_id, "was lost")
+        try:
+            async for event in events:
+                if isinstance(event, Exited):
+                    await self.host_exited(event.host_id, event.reason)
+                elif isinstance(event, Unplaced):
+                    self._host_unplaced(event)
+                elif not self._in_charge.is_set():
+                    self._placing = True
+                    await self._resume(event.host_ids)
+                    self._in_charge.set()
+                    self._resumed.set()
+                    await self._changed()
+                else:
+                    for link in [link for link in self._hosts.links.values() if link.started]:
+                        if link.host_id not in event.host_ids:
+                            await self.host_exited(link.host_id, "was lost")
+        finally:
+            self._placing = False
+            self._in_charge.clear()
+            if self._standings is not None:
+                self._standings.begin()
+            self._hosting.step_down()
+
+    @property
+    def in_charge(self) -> bool:
+        """Whether it is here that apps are deployed and removed."""
+        return self._in_charge.is_set()
+
+    async def follow(self) -> None:
+        """Know of apps what the replica says that places their hosts, until cancelled."""
+        async with self._bus.subscribe(APPS) as waker:
+            while not waker.closed:
+                with contextlib.suppress(Unavailable):
+                    await self.refresh()
+                await waker.wait(_LOOK_S)
+
+    async def refresh(self) -> None:
+        """Read where apps stand, unless it is we who know.  Raises `Unavailable`."""
+        if self._standings is None or self._placing:
+            return
+        changed, known = await self._standings.read()
+        if self._placing:
+            return
+        for expose, app in changed.items():
+            self._apps[expose] = app
+            self._dispatcher.open(expose)
+        gone = self._apps.keys() - known
+        for expose in gone:
+            del self._apps[expose]
+        is_first = not self._resumed.is_set()
+        self._resumed.set()
+        if changed or gone or is_first:
+            await self._bus.publish(QUEUE, APPS)
+
+    async def _changed(self, *topics: str) -> None:
+        """Tell everybody that apps may stand elsewhere than before."""
+        if self._standings is not None:
+            with contextlib.suppress(Unavailable):  # told with what changes next, or by `keep_telling`
+                await self._standings.tell(self._apps)
+        await self._bus.publish(*topics, APPS)
+
+    async def keep_telling(self) -> None:
+        """Tell what could not be told, and end jobs that wait for no app, until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(Unavailable):
+                if self._in_charge.is_set() and self._standings is not None and self._replicas is not None:
+                    await self._standings.tell(self._apps)
+                    await self._dispatcher.sweep()
+                    for job in await self._replicas.stray_jobs():
+                        await self._jobs.lose([job.job_id], "the job's host was lost")
 
     async def until_resumed(self) -> None:
         """Wait, as long as it takes, until what was placed and what hosts hold is known after our start."""
@@ -278,16 +359,19 @@ class Apps:
     async def _until_resumed(self) -> None:
         try:
             async with asyncio.timeout(_RESUME_S):
-                await self._resumed.wait()
+                await self._in_charge.wait()
         except TimeoutError:
             raise Unavailable("the runner cannot reach what starts hosts: try again") from None
 
     async def _resume(self, living: frozenset[str]) -> None:
-        """After our own start take up what was placed, and what hosts hold."""
+        """After our own start, or when we take over, take up what was placed, and what hosts hold."""
+        await self._forget_lost(living)
+        flows = {} if self._standings is None else await self._standings.flows()
         for kept in await self._store.apps():
             plan = deployments.parse(kept.deployments_json)
             app = App(kept, plan.resources_json, state=AppState.UNHEALTHY, message="its hosts are being restarted")
             app.scaling = plan.scaling
+            app.flows = flows.get(kept.expose, {})
             self._apps[kept.expose] = app
             self._dispatcher.open(kept.expose)
             try:
@@ -306,11 +390,19 @@ class Apps:
         self._dispatcher.settle()
         for job in await self._job_store.open_jobs():
             if job.host_id in living or job.host_id in self._hosts.links:
-                self._expect_job(job)
+                if self._replicas is None:  # else whoever hangs a host on knows what it is to hold
+                    self._expect_job(job)
             elif job.host_id:
                 await self._jobs.orphaned(job, "its host was lost while the runner was down")
             elif job.state == State.QUEUED:
                 await self._dispatcher.enqueue(job)
+
+    async def _forget_lost(self, living: frozenset[str]) -> None:
+        """Forget hosts that were lost while nobody placed any."""
+        for row in await self._replicas.hosts() if self._replicas is not None else ():
+            if row.host_id not in living:
+                self._hosts.remove(row.host_id)
+                await self._hosting.forget(row.host_id)
 
     def _expect_job(self, job: domain.Job) -> None:
         link = self._hosts.links.get(job.host_id)
@@ -335,6 +427,7 @@ class Apps:
 
     async def host_exited(self, host_id: str, how: str) -> None:
         """A host has ended: so have its jobs.  Start another for its app unless it was replaced or removed."""
+        await self._hosting.hear_last(host_id)
         link = self._hosts.remove(host_id)
         if link is None:
             return
@@ -342,12 +435,23 @@ class Apps:
         if loading:
             link.loaded.set_exception(HostLost(how))
             link.loaded.exception()  # whoever waits for it hears of it; nobody need
-        await self._jobs.lose(link.jobs, f"the job's host {how}")
+        await self._hosting.forget(host_id)
+        await self._jobs.lose(await self._held(link), f"the job's host {how}")
         app = self._apps.get(link.expose)
         if app is None or host_id not in app.placed.host_ids or (loading and not self._returning(app)):
             return
         self._lost(app, app.placed.host_ids.index(host_id), how)
-        await self._bus.publish(APPS)
+        await self._changed()
+
+    async def _held(self, link: Link) -> set[str]:
+        """Return what a host is to hold, wherever it hung."""
+        held = link.jobs
+        while self._replicas is not None:
+            try:
+                return held | {job.job_id for job in await self._replicas.held_jobs([link.host_id])}
+            except Unavailable:
+                await asyncio.sleep(_SAVE_AGAIN_S)
+        return held
 
     def _host_unplaced(self, event: Unplaced) -> None:
         """A host will not come: whoever waits for it hears why."""
@@ -387,7 +491,7 @@ class Apps:
         pause_s = _PLACE_AGAIN_S
         while link.unplaced and self._apps.get(app.expose) is app:  # there may be a place for it in a while
             app.message = loaded.error
-            await self._bus.publish(APPS)
+            await self._changed()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _BACKOFF_S[-1])
             if host_id not in app.placed.host_ids:
@@ -397,6 +501,8 @@ class Apps:
 
     async def _settle(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
         """Take in what came of loading an app on one of its hosts."""
+        if not self._placing:
+            return  # another replica has taken over, and the host
         if self._apps.get(app.expose) is not app or link.host_id not in app.placed.host_ids:
             await self._hosting.stop(link)
             return
@@ -404,22 +510,21 @@ class Apps:
             if not self._hosts.serving.get(app.expose):
                 await self._fail(app, loaded)
             return
-        self._note_loaded(app, replica, link, loaded)
-        await self._bus.publish(QUEUE, APPS)
+        await self._note_loaded(app, replica, link, loaded)
+        await self._changed(QUEUE)
 
-    def _note_loaded(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
+    async def _note_loaded(self, app: App, replica: int, link: Link, loaded: host_pb2.Loaded) -> None:
         app.state, app.message, app.detail = AppState.RUNNING, "", ""
         self._dispatcher.open(app.expose)  # closed if another host of it has failed before
         app.flows = {flow.path: flow for flow in reversed(loaded.flows)}  # of two on one path the first counts
         app.seen_at = app.running_since[replica] = self._now()
-        if link.host_id in self._hosts.links:
-            self._hosts.serve(link)
+        await self._hosting.serve(link)
 
     async def _fail(self, app: App, loaded: host_pb2.Loaded) -> None:
         app.state, app.message, app.detail = AppState.FAILED, loaded.error, loaded.detail
         app.seen_at = self._now()
         await self._dispatcher.close(app.expose, domain.lost(f"its app could not be loaded: {loaded.error}"))
-        await self._bus.publish(APPS)
+        await self._changed()
 
     async def expire_leases(self) -> None:
         """End what hosts hold that have been silent or gone for too long, until cancelled.
@@ -436,7 +541,7 @@ class Apps:
                 for link in self._hosts.links.values():
                     link.seen_at = looked_at
                 continue
-            for link in self._hosting.silent(self._lease_s):
+            for link in self._hosting.silent(self._lease_s) if self._in_charge.is_set() else ():
                 log.warning("host silent", host=link.host_id)
                 await self.host_exited(link.host_id, "did not answer")
                 await self._hosting.stop(link)

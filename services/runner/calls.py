@@ -56,7 +56,7 @@ class Calls:
         serves it, `DeadlineExceeded` and `Internal` if it does not answer, `Invalid` for a body that is too large or a
         request id that was used with another body.
         """
-        self._check(request, expose)
+        await self._check(request, expose)
         parts = (request.name, request.method, request.path, request.query, request.body)
         once = self._requests.made(owner, request.request_id, *parts)
         async with self._requests.one_at_a_time(once):
@@ -96,7 +96,7 @@ class Calls:
 
         Raises as `call` does; once the answer has begun, an app that fails ends it with a close that says so.
         """
-        self._check(request.call, expose)
+        await self._check(request.call, expose)
         link = await self._apps.link(expose, self._patience_s)
         call = self._to_pb(request.call, owner)
         call.streams, call.socket = True, request.socket
@@ -121,8 +121,8 @@ class Calls:
                 passing.cancel()
                 await asyncio.gather(passing, return_exceptions=True)
 
-    def _check(self, request: app_pb2.CallAppRequest, expose: str) -> None:
-        self._apps.check_placed(expose)
+    async def _check(self, request: app_pb2.CallAppRequest, expose: str) -> None:
+        await self._apps.check_placed(expose)
         if len(request.body) > BODY_BYTES_MAX:
             raise Invalid("the body is larger than 4 MiB", {"body": ["must be at most 4 MiB"]})
 

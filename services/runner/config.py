@@ -37,6 +37,10 @@ class Config(Settings):
     nursery: str = ""
     """The unix socket of what starts hosts, the nursery or the cluster's; empty starts one of our own."""
 
+    replica_address: Addresses | Literal[""] = ""
+    """Where other replicas of the runner call this one; empty for where it listens.  Hosts that hang here are reached
+    by it."""
+
     heartbeat_s: float = 3.0
     """How often a host says that it is there."""
 

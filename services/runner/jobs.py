@@ -9,7 +9,7 @@ import structlog
 from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
-from meshkit.errors import NotFound, Unavailable
+from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from services.runner import domain
 from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Change, End, Job, Lease, LockState, Reason, State
@@ -18,6 +18,7 @@ from services.runner.journal import APPS, QUEUE, Journal, lock_end
 from services.runner.links import Hosts, Link
 from services.runner.masking import Report
 from services.runner.ports.store import JobStore
+from services.runner.roll import Doubtful
 from services.runner.shares import Shares
 from services.runner.tails import topic
 
@@ -145,6 +146,25 @@ class Jobs:
                 answered = lock.state == LockState.ANSWERED
                 result_json = self._journal.masks.answer(lock.lock_id, lock.result_json, lock.sealed)
                 self._hosts.tell(job, lock_end(job, lock.lock_id, result_json, answered=answered))
+
+    async def settle(self, doubtful: Doubtful, step_s: float) -> None:
+        """Have jobs and hosts agree where replicas of the runner were at odds for a moment, until cancelled."""
+        while True:
+            await asyncio.sleep(step_s)
+            try:
+                missed, over = await doubtful.look()
+                for job, link in missed:
+                    if job.state == State.STARTING:  # it moved while the job was being given to it
+                        with contextlib.suppress(NotFound, FailedPrecondition):
+                            await self._dispatcher.lease_again(job.job_id, link)
+                    else:
+                        link.slots.hold(job)
+            except Unavailable:
+                continue
+            for job_id, link in over:
+                link.slots.release(job_id)
+            if over:
+                await self._bus.publish(QUEUE)
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

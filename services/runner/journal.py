@@ -12,10 +12,11 @@ from mesh.runner.v1 import host_pb2
 from meshkit.bus import Bus
 from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, State, Step
+from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, LockState, State, Step
 from services.runner.domain.steps import finished
 from services.runner.links import Hosts
 from services.runner.masking import Masks
+from services.runner.ports.replicas import ReplicaStore, Rule
 from services.runner.ports.store import JobStore
 from services.runner.spans import Spans
 from services.runner.tails import Tails
@@ -96,6 +97,15 @@ class Journal:
         job, events = await self._store.update(job_id, decide, request)
         await self._announce(job, events, decided[-1])
         return job
+
+    async def claim(
+        self, replicas: ReplicaStore, expose: str, isolation: Isolation, limit: int, rule: Rule
+    ) -> list[Job]:
+        """Apply a rule to jobs that wait in a line (`ReplicaStore.claim`); return those that it has changed."""
+        written = await replicas.claim(expose, isolation, limit, rule)
+        for job, events in written:
+            await self._announce(job, events, Change(job=job))
+        return [job for job, _ in written]
 
     async def insist(self, job_id: str, rule: Callable[[Job], Change]) -> Job:
         """As `change`, again and again until it can be written: for what nobody will ask for a second time."""

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from mesh.runner.v1 import app_pb2, host_pb2
 
@@ -74,14 +74,31 @@ class Talk:
         return said
 
 
+class Far(Protocol):
+    """Reaches hosts that hang on other replicas (`far`)."""
+
+    def tell(self, host_id: str, message: host_pb2.RunnerMessage) -> None:
+        """Tell a host something, if it can be reached now: who hangs a host on anew tells it what it has missed."""
+
+    async def ask(self, host_id: str, question: host_pb2.RunnerMessage, timeout_s: float) -> host_pb2.HostMessage:
+        """Ask a host something.  Raises `Unavailable` and `DeadlineExceeded`."""
+
+    def talk(self, host_id: str, call: host_pb2.Call) -> contextlib.AbstractContextManager[Talk]:
+        """As `Link.talk`."""
+
+
 class Link:
     """The runner's end of one host: an outbox for its stream, and the questions it has not answered.
 
-    A link outlives its streams: while a host reconnects, work waits in the outbox.
+    A link outlives its streams: while a host reconnects, work waits in the outbox.  One of a host that hangs on another
+    replica leads there.
     """
 
-    def __init__(self, host_id: str, expose: str, capacity: Capacity | None = None) -> None:
-        """Without a capacity the host only finishes what it runs."""
+    def __init__(self, host_id: str, expose: str, capacity: Capacity | None = None, far: Far | None = None) -> None:
+        """Without a capacity the host only finishes what it runs; `far` is how to reach it if it hangs elsewhere."""
+        self._far = far
+        self.is_elsewhere = False
+        """Whether it hangs on another replica."""
         self.host_id = host_id
         self.expose = expose
         self.slots = Slots(capacity or Capacity())
@@ -119,8 +136,26 @@ class Link:
         """How many questions it has not answered."""
         return len(self._asked)
 
+    @property
+    def reachable(self) -> bool:
+        """Whether it may be asked something."""
+        return self.attached or self.is_elsewhere
+
+    def move(self) -> None:
+        """Know that it hangs on another replica: what it holds is for that one to know."""
+        self.is_elsewhere = True
+        self.slots.clear()
+        self._outbox = []
+        self.generation += 1  # a stream that is left here has been replaced
+        self._wake.set()
+        if self.attached:
+            self.detach()
+
     def post(self, message: host_pb2.RunnerMessage) -> None:
         """Tell the host something."""
+        if self.is_elsewhere and self._far is not None:
+            self._far.tell(self.host_id, message)
+            return
         self._outbox.append(message)
         self._wake.set()
 
@@ -144,12 +179,16 @@ class Link:
         self._wake.set()
         self._wake = asyncio.Event()
         self.attached, self.seen_at = True, time.monotonic()
+        self.is_elsewhere = False
         return self.generation
 
     # -- questions -----------------------------------------------------------------------------------------------
 
     async def call(self, call: host_pb2.Call) -> host_pb2.CallResult:
         """Send an HTTP request to the app.  Raises `Unavailable` and `DeadlineExceeded`."""
+        if (far := self._elsewhere()) is not None:
+            question = host_pb2.RunnerMessage(call=call)
+            return (await far.ask(self.host_id, question, call.timeout_s + _ANSWER_MARGIN_S)).call_result
         call.call_id = next(self._numbers)
         result: host_pb2.CallResult = await self._ask(call.call_id, host_pb2.RunnerMessage(call=call), call.timeout_s)
         return result
@@ -160,6 +199,10 @@ class Link:
 
         What an app has not said by its end is not wanted.  Raises `Unavailable`.
         """
+        if (far := self._elsewhere()) is not None:
+            with far.talk(self.host_id, call) as talk:
+                yield talk
+            return
         self._check_free(len(self._talks), _TALKS_MAX)
         call.call_id = next(self._numbers)
         talk = self._talks[call.call_id] = Talk(call.call_id, self.post)
@@ -177,17 +220,26 @@ class Link:
 
     async def ask(self, ask: host_pb2.Ask) -> host_pb2.AskResult:
         """Have a flow's form handler check inputs.  Raises `Unavailable` and `DeadlineExceeded`."""
+        if (far := self._elsewhere()) is not None:
+            question = host_pb2.RunnerMessage(ask=ask)
+            return (await far.ask(self.host_id, question, ask.timeout_s + _ANSWER_MARGIN_S)).ask_result
         ask.ask_id = next(self._numbers)
         result: host_pb2.AskResult = await self._ask(ask.ask_id, host_pb2.RunnerMessage(ask=ask), ask.timeout_s)
         return result
 
     async def check_lock(self, check: host_pb2.CheckLock) -> host_pb2.LockCheck:
         """Have the app check an answer to a lock.  Raises `Unavailable` and `DeadlineExceeded`."""
+        if (far := self._elsewhere()) is not None:
+            question = host_pb2.RunnerMessage(check_lock=check)
+            return (await far.ask(self.host_id, question, check.timeout_s + _ANSWER_MARGIN_S)).lock_check
         check.check_id = next(self._numbers)
         result: host_pb2.LockCheck = await self._ask(
             check.check_id, host_pb2.RunnerMessage(check_lock=check), check.timeout_s
         )
         return result
+
+    def _elsewhere(self) -> Far | None:
+        return self._far if self.is_elsewhere else None
 
     async def _ask(self, number: int, message: host_pb2.RunnerMessage, timeout_s: float) -> Any:
         what = f"the app of {self.expose}"
@@ -234,6 +286,8 @@ class Link:
 class Hosts:
     """Every host the runner knows, and which of them serve an expose."""
 
+    far: Far | None = None
+    """How those are reached that hang on other replicas."""
     links: dict[str, Link] = dataclasses.field(default_factory=dict)
     """By host id."""
     serving: dict[str, list[Link]] = dataclasses.field(default_factory=dict)
@@ -282,7 +336,7 @@ class Hosts:
             raise Unavailable(
                 f"no app runs for {expose}: boot it first, or look at its state", resource=f"apps/{expose}"
             )
-        return min(serving, key=lambda link: (not link.attached, link.questions))
+        return min(serving, key=lambda link: (not link.reachable, link.is_elsewhere, link.questions))
 
     def release(self, job: Job) -> None:
         """A job has ended: its host has room again."""
@@ -298,3 +352,5 @@ class Hosts:
         link = self.links.get(job.host_id)
         if link is not None:
             link.post(message)
+        elif self.far is not None and job.host_id:  # one that we have not heard of yet
+            self.far.tell(job.host_id, message)

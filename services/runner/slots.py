@@ -105,6 +105,11 @@ class Slots:
         self._count(kind, -1)
         return True
 
+    def clear(self) -> None:
+        """Know that it holds nothing, as far as we are concerned."""
+        for job_id in list(self._jobs):
+            self.release(job_id)
+
     def _room(self, isolation: Isolation, owner: str | None, *, rests: bool) -> int:
         most = self._capacity.resting_of(isolation) if rests else self._capacity.of(isolation)
         left = most - self._all[isolation, rests]

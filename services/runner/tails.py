@@ -9,7 +9,9 @@ import collections
 from collections.abc import AsyncIterator, Sequence
 
 from meshkit.bus import Bus
+from meshkit.errors import Unavailable
 from services.runner.domain import Event, Job, pages
+from services.runner.ports.replicas import ReplicaStore
 from services.runner.ports.store import JobStore
 
 _RECENT_MAX = 4096
@@ -61,7 +63,9 @@ def topic(job_id: str) -> str:
 class Tails:
     """The tails of jobs that are watched or have just moved."""
 
-    def __init__(self, store: JobStore, bus: Bus) -> None:
+    def __init__(self, store: JobStore, bus: Bus, replicas: ReplicaStore | None = None) -> None:
+        """With `replicas`, others write logs, too: whoever is woken looks how far a log has come."""
+        self._replicas = replicas
         self._store = store
         self._bus = bus
         self._tails: dict[str, _Tail] = {}
@@ -73,7 +77,7 @@ class Tails:
     async def push(self, job: Job, events: Sequence[Event]) -> None:
         """Tell watchers of events that are on disk now."""
         tail = self._tails.get(job.job_id)
-        if tail is None and not job.ended:
+        if tail is None and not job.ended and self._replicas is None:
             tail = self._tails[job.job_id] = _Tail(job.last_seq - len(events))
         if tail is not None:
             if events:
@@ -107,6 +111,7 @@ class Tails:
                 if not job.ended:
                     self._tails[job.job_id] = tail
             tail.watchers += 1
+            await self._look(job.job_id, tail, after_seq)
             try:
                 seq, most = after_seq, _BATCH_MAX
                 while not waker.closed:
@@ -121,12 +126,28 @@ class Tails:
                         yield batch
                     elif tail.over:
                         return
-                    elif not await waker.wait(heartbeat_s):
-                        yield []
+                    else:
+                        is_woken = await waker.wait(heartbeat_s)
+                        await self._look(job.job_id, tail, seq)
+                        if not is_woken:
+                            yield []
             finally:
                 tail.watchers -= 1
-                if tail.over and not tail.watchers and self._tails.get(job.job_id) is tail:
+                is_idle = tail.over or self._replicas is not None
+                if is_idle and not tail.watchers and self._tails.get(job.job_id) is tail:
                     self._drop(job.job_id)
+
+    async def _look(self, job_id: str, tail: _Tail, seq: int) -> None:
+        """Look how far others have brought a log, if we know of nothing behind a number."""
+        if self._replicas is None or tail.over or seq < tail.last_seq:
+            return
+        try:
+            moved = (await self._replicas.moved([job_id])).get(job_id)
+        except Unavailable:  # looked at again when the next wakes us
+            return
+        if moved is not None:
+            tail.last_seq = max(tail.last_seq, moved.last_seq)
+        tail.over = tail.over or moved is None or moved.ended
 
     def _keep(self, job_id: str, tail: _Tail, events: Sequence[Event]) -> None:
         """Have events at hand; those of the jobs that have said nothing for longest make room."""

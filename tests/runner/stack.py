@@ -54,6 +54,12 @@ class Stack:
     operator: Sequence[tuple[str, str]]
     """Metadata of the operator."""
 
+    async def ready(self) -> None:
+        """Wait until the runner serves."""
+        await self.apps.ListApps(
+            app_pb2.ListAppsRequest(), metadata=self.operator, timeout=DEADLINE_S, wait_for_ready=True
+        )
+
     async def deploy(
         self, expose: str = "demo", import_path: str = "tests.runner.flows:app", **more: Any
     ) -> app_pb2.App:

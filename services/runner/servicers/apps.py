@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from google.protobuf import empty_pb2
 from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit import names, paging
-from meshkit.errors import Denied, Invalid
+from meshkit.errors import Denied, Invalid, from_rpc
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from meshkit.tasks import Tasks
@@ -21,12 +22,17 @@ from services.runner.wire import app_from_pb, app_to_pb
 _QUIET_S = 5.0
 """How long a stream may be silent."""
 _CALL_S = 10.0
+_DEPLOY_S = 600.0
+"""At another replica; apps have a time to load that is shorter."""
+Elsewhere = Callable[[], Awaitable[Any]]
 
 
 class AppServicer(app_pb2_grpc.AppServiceServicer):
     """Apps.  What was begun is finished, though its caller hangs up: a deploy, a removal, a launch."""
 
-    def __init__(self, apps: Apps, calls: Calls, tasks: Tasks) -> None:
+    def __init__(self, apps: Apps, calls: Calls, tasks: Tasks, elsewhere: Elsewhere | None = None) -> None:
+        """`elsewhere` returns the service of the replica that places hosts, if that is not this one."""
+        self._elsewhere = elsewhere
         self._apps = apps
         self._calls = calls
         self._tasks = tasks
@@ -38,11 +44,21 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
         """
         placed = app_from_pb(request)
         _check_free(placed.expose)
+        if self._elsewhere is not None and (placing := await self._elsewhere()) is not None:
+            with from_rpc():
+                app: app_pb2.App = await placing.DeployApp(request, timeout=_DEPLOY_S)
+            await self._apps.refresh()
+            return app
         return self._pb(await self._tasks.complete(self._apps.deploy(placed), "deploy-app"))
 
     async def RemoveApp(self, request: app_pb2.RemoveAppRequest, context: Context) -> empty_pb2.Empty:
         """Stop an app and forget it.  Raises `NotFound`, and `Denied` for the engine."""
         _check_free(names.parse(request.name, "apps"))
+        if self._elsewhere is not None and (placing := await self._elsewhere()) is not None:
+            with from_rpc():
+                await placing.RemoveApp(request, timeout=_DEPLOY_S)
+            await self._apps.refresh()
+            return empty_pb2.Empty()
         await self._tasks.complete(self._apps.remove(names.parse(request.name, "apps")), "remove-app")
         return empty_pb2.Empty()
 

@@ -19,6 +19,7 @@ from services.runner.hostbadges import HostBadges, Renew
 from services.runner.jobs import Jobs
 from services.runner.links import Hosts, Link
 from services.runner.pace import Pace
+from services.runner.roll import Roll
 from services.runner.wire import report_from_pb
 
 log = structlog.get_logger()
@@ -31,9 +32,18 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
     """Carries work down and reports up."""
 
     def __init__(
-        self, jobs: Jobs, hosts: Hosts, badges: HostBadges, pace: Pace, *, heartbeat_s: float, stopping: asyncio.Event
+        self,
+        jobs: Jobs,
+        hosts: Hosts,
+        badges: HostBadges,
+        pace: Pace,
+        roll: Roll | None = None,
+        *,
+        heartbeat_s: float,
+        stopping: asyncio.Event,
     ) -> None:
         self._jobs = jobs
+        self._roll = roll
         self._hosts = hosts
         self._badges = badges
         self._pace = pace
@@ -56,12 +66,14 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
                 first = await anext(requests)
         except (TimeoutError, StopAsyncIteration) as error:
             raise Invalid(f"say hello within {_HELLO_S:g} s", {"messages": ["must begin with a hello"]}) from error
-        link, hello = self._welcome(first)
+        link, hello = await self._welcome(first)
         expected = link.jobs
         # What it holds, it says; what it was told and does not hold, it never heard.
         renewal = self._badges.renewals(link.host_id)
-        stream = _Stream(self._jobs, self._pace, link, link.attach(), renewal)
-        link.post(host_pb2.RunnerMessage(welcome=host_pb2.Welcome(heartbeat_s=self._heartbeat_s)))
+        stream = _Stream(self._jobs, self._pace, link, link.attach(), renewal, self._roll)
+        doors = "" if self._roll is None else self._roll.doors()
+        welcome = host_pb2.Welcome(heartbeat_s=self._heartbeat_s, runner_address=doors)
+        link.post(host_pb2.RunnerMessage(welcome=welcome))
         reader = asyncio.create_task(stream.read(first, hello, expected, requests), name=f"read-{link.host_id}")
         stopped = asyncio.create_task(self._stopping.wait(), name="stopping")
         stream.renew()
@@ -87,7 +99,7 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
             if link.generation == stream.generation:
                 link.detach()
 
-    def _welcome(self, first: host_pb2.AttachRequest) -> tuple[Link, host_pb2.Hello]:
+    async def _welcome(self, first: host_pb2.AttachRequest) -> tuple[Link, host_pb2.Hello]:
         if not first.messages or first.messages[0].WhichOneof("message") != "hello":
             raise Invalid("the first message must be a Hello", {"messages": ["must begin with a hello"]})
         hello = first.messages[0].hello
@@ -95,6 +107,8 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
             raise FailedPrecondition(f"protocol {hello.protocol} is not spoken here: use 1")
         if caller().host != hello.host_id:
             raise Denied("the badge belongs to another host")
+        if self._roll is not None:
+            return await self._roll.take_up(hello), hello
         link = self._hosts.links.get(hello.host_id)
         if link is None or link.expose != hello.expose:
             raise NotFound(f"host {hello.host_id} is not wanted any more")
@@ -113,7 +127,10 @@ async def _readable(requests: AsyncIterator[host_pb2.AttachRequest]) -> AsyncIte
 class _Stream:
     """One stream of one host."""
 
-    def __init__(self, jobs: Jobs, pace: Pace, link: Link, generation: int, renewal: Renew) -> None:
+    def __init__(
+        self, jobs: Jobs, pace: Pace, link: Link, generation: int, renewal: Renew, roll: Roll | None = None
+    ) -> None:
+        self._roll = roll
         self._jobs = jobs
         self._pace = pace
         self._link = link
@@ -181,6 +198,8 @@ class _Stream:
             case "loaded":
                 if not self._link.loaded.done():
                     self._link.loaded.set_result(message.loaded)
+                if self._roll is not None:  # said on every stream: it may not have been written down before
+                    await self._roll.loaded(self._link, message.loaded)
 
     async def _keep(self, report: host_pb2.Report) -> None:
         if self.failed.done():

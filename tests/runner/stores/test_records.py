@@ -3,10 +3,8 @@
 import dataclasses
 import pathlib
 import sqlite3
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
@@ -16,25 +14,11 @@ from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memor
 from services.runner.domain.conversations import Conversation
 from services.runner.domain.memories import SHORT_MAX
 from services.runner.ports.store import EVENTS_BYTES_MAX, JobFilter, LockQuery, TooMuchStored
-from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
 from tests.runner.sealing import SEALING
+from tests.runner.stores.conftest import Store
 from tests.runner.stores.test_stores import job
-
-Store = MemoryStore | SqliteStore
-
-
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Store]:
-    """Yield each store, empty."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
-    database.open()
-    yield SqliteStore(database)
-    await database.close()
 
 
 def conversation(number: int, owner: str = "users/a", at: float = 1.0) -> Conversation:

@@ -1,36 +1,16 @@
 """Schedules: every store keeps the same promises."""
 
 import dataclasses
-import pathlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
-import pytest_asyncio
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from meshkit.sqlite import Database
 from services.runner.domain.schedules import FIRINGS_KEPT, Fired, Firing, FiringState, Schedule
 from services.runner.ports.schedules import TooManySchedules
-from services.runner.stores.memory import MemoryStore
-from services.runner.stores.schema import MIGRATIONS
-from services.runner.stores.sqlite import SqliteStore
 from tests.runner.domain.test_schedules import schedule
-from tests.runner.sealing import SEALING
-
-Store = MemoryStore | SqliteStore
-
-
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Store]:
-    """Yield each store, empty."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
-    database.open()
-    yield SqliteStore(database)
-    await database.close()
+from tests.runner.stores.conftest import Store
 
 
 def numbered(number: int, **more: object) -> Schedule:

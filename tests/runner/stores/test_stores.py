@@ -2,15 +2,11 @@
 
 import dataclasses
 import functools
-import pathlib
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound
 from meshkit.idempotency import Request
-from meshkit.sqlite import Database
 from services.runner.domain import (
     Birth,
     Change,
@@ -24,24 +20,7 @@ from services.runner.domain import (
     State,
 )
 from services.runner.ports.store import DELETED_KEPT_S, LockQuery, TooManyOpen, Written
-from services.runner.stores.memory import MemoryStore
-from services.runner.stores.schema import MIGRATIONS
-from services.runner.stores.sqlite import SqliteStore
-from tests.runner.sealing import SEALING
-
-Store = MemoryStore | SqliteStore
-
-
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Store]:
-    """Yield each store, empty."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
-    database.open()
-    yield SqliteStore(database)
-    await database.close()
+from tests.runner.stores.conftest import Store
 
 
 def job(number: int, owner: str = "users/a", **more: object) -> Job:

@@ -1,38 +1,17 @@
 """Webhooks: every store keeps the same promises, and tells them of jobs in the jobs' own writes."""
 
 import dataclasses
-import pathlib
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from meshkit.sqlite import Database
 from services.runner.domain import Birth, Change, Job, Lock, LockEnd, LockState, PaymentStep, Reason, State
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Answer, Delivery, DeliveryState, Webhook
 from services.runner.ports.webhooks import TooManyWebhooks
-from services.runner.stores.memory import MemoryStore
-from services.runner.stores.schema import MIGRATIONS
-from services.runner.stores.sqlite import SqliteStore
-from tests.runner.sealing import SEALING
+from tests.runner.stores.conftest import Store
 from tests.runner.stores.test_stores import job
-
-Store = MemoryStore | SqliteStore
-
-
-@pytest_asyncio.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> AsyncIterator[Store]:
-    """Yield each store, empty."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    database = Database(tmp_path / "runner.db", MIGRATIONS, SEALING)
-    database.open()
-    yield SqliteStore(database)
-    await database.close()
 
 
 def webhook(number: int = 1, **more: object) -> Webhook:

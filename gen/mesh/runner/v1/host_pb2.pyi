@@ -722,16 +722,20 @@ class Welcome(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HEARTBEAT_S_FIELD_NUMBER: _builtins.int
+    RUNNER_ADDRESS_FIELD_NUMBER: _builtins.int
     heartbeat_s: _builtins.float
     """How often to send a heartbeat, in seconds."""
+    runner_address: _builtins.str
+    """Where the runner can be dialled, as in HostSpec; empty for where the host has dialled."""
     def __init__(
         self,
         *,
         heartbeat_s: _builtins.float = ...,
+        runner_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_s", b"heartbeat_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_s", b"heartbeat_s", "runner_address", b"runner_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -53,7 +53,9 @@ class HostSpec(_message.Message):
     import_path: _builtins.str
     """`package.module:attribute`."""
     runner_address: _builtins.str
-    """Of the runner, which it dials: `unix:/PATH`, the one socket of the mesh that a host needs, or `host:port`."""
+    """Of the runner, which it dials: `unix:/PATH`, the one socket of the mesh that a host needs, or `host:port`.  Of a
+    runner with replicas several, with commas: the first that answers is good.
+    """
     runtime_env_json: _builtins.str
     """The bootstrap's, as a JSON object: `env_vars`, `working_dir` and `py_modules` are used."""
     fork: _builtins.bool

@@ -1,0 +1,65 @@
+"""Which store the runner has: the one place that knows (`AGENTMESH_DATABASE_URL`)."""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, TypeAlias, Union
+
+from meshkit.databases import Memory, PostgresDatabase
+from meshkit.sqlite import Database
+from meshkit.tasks import background
+from services.runner.config import Config
+from services.runner.masking import sealing
+from services.runner.ports.replicas import ReplicaStore
+from services.runner.stores.memory import MemoryStore
+from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from services.runner.stores.postgres import PostgresStore
+
+Store: TypeAlias = Union[MemoryStore, SqliteStore, "PostgresStore"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kept:
+    """What the runner keeps, and what its replicas share if it may have several."""
+
+    store: Store
+    replicas: ReplicaStore | None = None
+
+
+@contextlib.asynccontextmanager
+async def opened(config: Config, stopping: asyncio.Event) -> AsyncIterator[Kept]:
+    """Open what the URL names for the length of the block."""
+    place = config.database
+    if isinstance(place, Memory):
+        yield Kept(MemoryStore())
+    elif isinstance(place, PostgresDatabase):
+        async with _postgres(place) as kept:
+            yield kept
+    else:
+        database = Database(place.file("runner"), MIGRATIONS, sealing(config.vault))
+        database.open()
+        try:
+            store = SqliteStore(database)
+            async with background(store.indexer.run(), "search-index", stopping):
+                yield Kept(store)
+        finally:
+            await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _postgres(place: PostgresDatabase) -> AsyncIterator[Kept]:
+    from meshkit import postgres  # its driver is an extra
+    from services.runner.stores.postgres import PostgresStore
+    from services.runner.stores.postgres_replicas import PostgresReplicas
+    from services.runner.stores.postgres_schema import MIGRATIONS
+
+    database = postgres.Database(place, "runner", MIGRATIONS)
+    await database.open()
+    try:
+        yield Kept(PostgresStore(database), PostgresReplicas(database))
+    finally:
+        await database.close()

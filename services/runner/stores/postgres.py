@@ -1,0 +1,263 @@
+"""The runner's store in PostgreSQL: any number of replicas write it, so nothing is answered from memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from meshkit import paging, postgres_requests
+from meshkit.errors import NotFound
+from meshkit.idempotency import Request
+from meshkit.postgres import Connection, Database
+from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, PlacedApp, State, pages
+from services.runner.ports.store import ANY, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
+from services.runner.stores import postgres_jobs, postgres_search
+from services.runner.stores.postgres_jobs import EVENT_COLUMNS, LOCK_COLUMNS, SEALED_COLUMNS, event_from, lock_from
+from services.runner.stores.postgres_records import PostgresConversations, PostgresMemories
+from services.runner.stores.postgres_rows import octets, page, places, row, rows
+from services.runner.stores.postgres_schedules import PostgresSchedules
+from services.runner.stores.postgres_webhooks import PostgresWebhooks
+from services.runner.stores.rows import OPEN, SELECT, job_of
+from services.runner.stores.texts import folded
+
+_APP_FIELDS = (
+    "expose",
+    "import_path",
+    "runtime_env_json",
+    "deployments_json",
+    "fork",
+    "isolation",
+    "bounds",
+    "host_ids",
+    "sealed",
+)
+_APP_COLUMNS = ", ".join(_APP_FIELDS)
+_TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
+_EVENT_BYTES = octets(("kind", "payload", "detail"))
+
+
+class PostgresStore:
+    """A `JobStore` and `AppStore` in one PostgreSQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.conversations = PostgresConversations(database)
+        self.memories = PostgresMemories(database)
+        self.schedules = PostgresSchedules(database)
+        self.webhooks = PostgresWebhooks(database)
+
+    async def create(
+        self,
+        births: Sequence[Birth],
+        request: Request | None,
+        *,
+        open_max: int | None = None,
+        stored_max: int | None = None,
+    ) -> list[Written]:
+        """As `JobStore.create`."""
+
+        async def work(connection: Connection) -> list[Written]:
+            if open_max is not None or stored_max is not None:
+                owner = births[0].job.owner
+                await postgres_jobs.check_share(connection, owner, len(births), open_max, stored_max)
+            written = [await postgres_jobs.insert(connection, birth) for birth in births]
+            await postgres_requests.keep(connection, request, births[0].job.created_at)
+            return written
+
+        return await self._database.write(work, key=births[0].job.owner, grouped=True)
+
+    async def stored_bytes(self, owner: str) -> int:
+        """As `JobStore.stored_bytes`."""
+        return await self._database.read(lambda connection: postgres_jobs.stored_bytes(connection, owner))
+
+    async def request(self, owner: str, request_id: str) -> Request | None:
+        """As `JobStore.request`."""
+        return await self._database.read(lambda connection: postgres_requests.find(connection, owner, request_id))
+
+    async def forget_requests(self, before: float) -> None:
+        """As `JobStore.forget_requests`."""
+        await self._execute("DELETE FROM requests WHERE created_at < %s", before)
+
+    async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
+        """As `JobStore.update`."""
+
+        async def work(connection: Connection) -> Written:
+            job = await postgres_jobs.get(connection, job_id, locked=True)
+            change = rule(job)
+            await postgres_requests.keep(connection, request, change.job.updated_at)
+            return await postgres_jobs.apply(connection, job, change)
+
+        return await self._database.write(work, key=job_id, grouped=True)
+
+    async def get(self, job_id: str) -> Job:
+        """As `JobStore.get`."""
+        return await self._database.read(lambda connection: postgres_jobs.get(connection, job_id))
+
+    async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
+        """As `JobStore.events`."""
+        source = f"SELECT {EVENT_COLUMNS} FROM events WHERE job_id = %s AND seq > %s ORDER BY seq LIMIT %s"
+        found = await self._rows(page(EVENT_COLUMNS, source, "seq", _EVENT_BYTES), job_id, after_seq, limit)
+        return list(paging.until_full(map(event_from, found), pages.bytes_of_event))
+
+    async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
+        """As `JobStore.events_of`."""
+        source = f"SELECT {SEALED_COLUMNS} FROM events WHERE job_id = %s AND kind = ANY(%s::text[])"
+        statement = page(SEALED_COLUMNS, source, "seq", _EVENT_BYTES, EVENTS_BYTES_MAX)
+        found = await self._rows(statement, job_id, list(kinds))
+        return list(paging.until_full(map(event_from, found), pages.bytes_of_event, EVENTS_BYTES_MAX))
+
+    async def brief(self, job_id: str) -> bytes:
+        """As `JobStore.brief`."""
+        found = await self._row("SELECT brief FROM briefs WHERE job_id = %s", job_id)
+        return b"" if found is None else bytes(found[0])
+
+    async def find(
+        self,
+        owner: str | None,
+        query: str,
+        before: str,
+        limit: int,
+        only: JobFilter = ANY,
+        *,
+        text_bytes_max: int = 0,
+    ) -> list[Job]:
+        """As `JobStore.find`."""
+        wanted = postgres_search.Wanted(
+            owner=owner, query=folded(query), before=before, limit=limit, only=only, text_bytes_max=text_bytes_max
+        )
+        return await postgres_search.find(self._database, wanted)
+
+    async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
+        """As `JobStore.count`."""
+        mine, values = ("true", ()) if owner is None else ("owner = %s", (owner,))
+        statement = (
+            f"SELECT target, state, count(*) FROM jobs WHERE target = ANY(%s::text[]) AND {mine} GROUP BY target, state"
+        )
+        found = await self._rows(statement, list(targets), *values)
+        return {(target, State(state)): count for target, state, count in found}
+
+    async def retrying_jobs(self) -> list[Job]:
+        """As `JobStore.retrying_jobs`."""
+        return await self._jobs("state = 'retrying'")
+
+    async def late_jobs(self, before: float, limit: int) -> list[str]:
+        """As `JobStore.late_jobs`."""
+        statement = (
+            f"SELECT job_id FROM jobs WHERE {_TIMED} AND deadline_at <= %s ORDER BY deadline_at, job_id LIMIT %s"
+        )
+        return [found[0] for found in await self._rows(statement, before, limit)]
+
+    async def next_deadline(self) -> float | None:
+        """As `JobStore.next_deadline`."""
+        found = await self._row(f"SELECT min(deadline_at) FROM jobs WHERE {_TIMED}")
+        return None if found is None or found[0] is None else float(found[0])
+
+    async def open_jobs(self) -> list[Job]:
+        """As `JobStore.open_jobs`."""
+        return await self._jobs(OPEN)
+
+    async def todo_jobs(self) -> list[Job]:
+        """As `JobStore.todo_jobs`."""
+        return await self._jobs("payment_todo <> '' OR (state = 'awaiting_payment' AND payment_step = '')")
+
+    async def get_lock(self, lock_id: str) -> Lock:
+        """As `JobStore.get_lock`."""
+        found = await self._row(f"SELECT {LOCK_COLUMNS} FROM locks WHERE lock_id = %s", lock_id)
+        if found is None:
+            raise NotFound("lock not found", resource=f"locks/{lock_id}")
+        return lock_from(found)
+
+    async def job_locks(self, job_id: str) -> list[Lock]:
+        """As `JobStore.job_locks`."""
+        statement = f"SELECT {LOCK_COLUMNS} FROM locks WHERE job_id = %s ORDER BY created_at, lock_id"
+        return list(map(lock_from, await self._rows(statement, job_id)))
+
+    async def pending_locks(self, owner: str = "") -> list[str]:
+        """As `JobStore.pending_locks`."""
+        clause, values = ("AND owner = %s", (owner,)) if owner else ("", ())
+        statement = f"SELECT lock_id FROM locks WHERE state = 'pending' {clause} ORDER BY expires_at, lock_id"
+        return [found[0] for found in await self._rows(statement, *values)]
+
+    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+        """As `JobStore.due_locks`."""
+        where = "state = 'pending' AND expires_at <= %s"
+        statement = f"SELECT {LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT %s"
+        return list(map(lock_from, await self._rows(statement, before, limit)))
+
+    async def next_expiry(self) -> float | None:
+        """As `JobStore.next_expiry`."""
+        found = await self._row("SELECT min(expires_at) FROM locks WHERE state = 'pending'")
+        return None if found is None or found[0] is None else float(found[0])
+
+    async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
+        """As `JobStore.find_locks`."""
+        clauses = ["true"]
+        values: list[Any] = []
+        for clause, value in (("owner = %s", query.owner), ("job_id = %s", query.job_id)):
+            if value:
+                clauses.append(clause)
+                values.append(value)
+        if not query.ended:
+            clauses.append("state = 'pending'")
+        if query.before is not None:
+            clauses.append("(created_at, lock_id) < (%s::double precision, %s)")
+            values += query.before
+        order = "created_at DESC, lock_id DESC"
+        source = f"SELECT {LOCK_COLUMNS} FROM locks WHERE {' AND '.join(clauses)} ORDER BY {order} LIMIT %s"
+        size = octets(("title", "elements_json", "data_json", "result_json", "sealed"))
+        found = await self._rows(page(LOCK_COLUMNS, source, order, size), *values, limit)
+        return list(paging.until_full(map(lock_from, found)))
+
+    async def delete(self, job_id: str, at: float) -> None:
+        """As `JobStore.delete`."""
+        await self._database.write(lambda connection: postgres_jobs.delete(connection, job_id, at), key=job_id)
+
+    async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
+        """As `JobStore.deleted`."""
+        statement = (
+            "SELECT job_id FROM deleted_jobs WHERE owner = %s AND deleted_at >= %s "
+            "ORDER BY deleted_at DESC, job_id DESC LIMIT %s"
+        )
+        return [found[0] for found in await self._rows(statement, owner, since, limit)]
+
+    async def save_app(self, app: PlacedApp) -> None:
+        """As `AppStore.save_app`."""
+        await self._execute(
+            f"INSERT INTO apps ({_APP_COLUMNS}) VALUES ({places(len(_APP_FIELDS))}) ON CONFLICT (expose) DO UPDATE SET "
+            + ", ".join(f"{name} = excluded.{name}" for name in _APP_FIELDS[1:]),
+            app.expose,
+            app.import_path,
+            app.runtime_env_json,
+            app.deployments_json,
+            app.fork,
+            app.isolation or "",
+            app.bounds,
+            " ".join(app.host_ids),
+            app.sealed,
+        )
+
+    async def delete_app(self, expose: str) -> None:
+        """As `AppStore.delete_app`."""
+        await self._execute("DELETE FROM apps WHERE expose = %s", expose)
+
+    async def apps(self) -> list[PlacedApp]:
+        """As `AppStore.apps`."""
+        return [_app(found) for found in await self._rows(f"SELECT {_APP_COLUMNS} FROM apps ORDER BY expose")]
+
+    async def _jobs(self, condition: str) -> list[Job]:
+        return list(map(job_of, await self._rows(f"{SELECT} WHERE {condition} ORDER BY job_id")))
+
+    async def _row(self, statement: str, *values: Any) -> Any:
+        return await self._database.read(lambda connection: row(connection, statement, *values))
+
+    async def _rows(self, statement: str, *values: Any) -> list[Any]:
+        return await self._database.read(lambda connection: rows(connection, statement, *values))
+
+    async def _execute(self, statement: str, *values: Any) -> None:
+        await self._database.write(lambda connection: rows(connection, statement, *values))
+
+
+def _app(record: Sequence[Any]) -> PlacedApp:
+    values = dict(zip(_APP_FIELDS, record, strict=True))
+    isolation, host_ids = values["isolation"], values["host_ids"]
+    return PlacedApp(
+        **{**values, "isolation": Isolation(isolation) if isolation else None, "host_ids": tuple(host_ids.split())}
+    )

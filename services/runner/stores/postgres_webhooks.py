@@ -1,0 +1,213 @@
+"""Webhooks and their deliveries in PostgreSQL; what happens to jobs is put here by the jobs' own writes (`tell`)."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from meshkit import paging, postgres_requests
+from meshkit.errors import NotFound
+from meshkit.idempotency import Request
+from meshkit.postgres import Connection, Database
+from services.runner.domain import Change, Job
+from services.runner.domain import webhooks as rules
+from services.runner.domain.webhooks import Delivery, Webhook
+from services.runner.ports.webhooks import TooManyWebhooks
+from services.runner.stores.postgres_rows import octets, page, places, row, rows
+from services.runner.stores.webhooks import delivery_of, new_ids, webhook_of
+
+_FIELDS = [field.name for field in dataclasses.fields(Webhook)]
+_COLUMNS = ", ".join(_FIELDS)
+_DELIVERY_FIELDS = [field.name for field in dataclasses.fields(Delivery)]
+_DELIVERY_COLUMNS = ", ".join(_DELIVERY_FIELDS)
+_LISTS = ("kinds", "targets")
+_SETTLED = (
+    "state",
+    "attempt_count",
+    "status_code",
+    "latency_ms",
+    "answer",
+    "error",
+    "attempted_at",
+    "next_at",
+)
+_INSERT = f"INSERT INTO deliveries ({_DELIVERY_COLUMNS}) VALUES ({places(len(_DELIVERY_FIELDS))})"
+
+
+class PostgresWebhooks:
+    """A `WebhookStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, webhook: Webhook, request: Request | None, *, count_max: int | None = None) -> None:
+        """As `WebhookStore.add`."""
+
+        async def work(connection: Connection) -> None:
+            if count_max is not None:
+                # Whoever adds for the same owner, on whatever replica, counts behind us.
+                await rows(connection, "SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))", webhook.owner)
+                (count,) = await row(connection, "SELECT count(*) FROM webhooks WHERE owner = %s", webhook.owner)
+                if count >= count_max:
+                    raise TooManyWebhooks
+            statement = f"INSERT INTO webhooks ({_COLUMNS}) VALUES ({places(len(_FIELDS))})"
+            await rows(connection, statement, *_values(webhook))
+            await postgres_requests.keep(connection, request, webhook.created_at)
+
+        await self._database.write(work)
+
+    async def get(self, webhook_id: str) -> Webhook:
+        """As `WebhookStore.get`."""
+        return await self._database.read(lambda connection: _get(connection, webhook_id))
+
+    async def find(self, owner: str | None, before: str, limit: int) -> list[Webhook]:
+        """As `WebhookStore.find`."""
+        given = [(clause, value) for clause, value in (("owner = %s", owner), ("webhook_id < %s", before)) if value]
+        where = " AND ".join(["true", *(clause for clause, _ in given)])
+        statement = f"SELECT {_COLUMNS} FROM webhooks WHERE {where} ORDER BY webhook_id DESC LIMIT %s"
+        values = [*(value for _, value in given), limit]
+        found = await self._database.read(lambda connection: rows(connection, statement, *values))
+        return list(paging.until_full(map(webhook_of, found)))
+
+    async def change(self, webhook_id: str, rule: Callable[[Webhook], Webhook]) -> Webhook:
+        """As `WebhookStore.change`."""
+
+        async def work(connection: Connection) -> Webhook:
+            changed = rule(await _get(connection, webhook_id, locked=True))
+            await _change(connection, changed)
+            return changed
+
+        return await self._database.write(work, key=webhook_id)
+
+    async def delete(self, webhook_id: str) -> None:
+        """As `WebhookStore.delete`."""
+
+        async def work(connection: Connection) -> None:
+            await _get(connection, webhook_id, locked=True)
+            await rows(connection, "DELETE FROM deliveries WHERE webhook_id = %s", webhook_id)
+            await rows(connection, "DELETE FROM webhooks WHERE webhook_id = %s", webhook_id)
+
+        await self._database.write(work, key=webhook_id)
+
+    async def put(self, delivery: Delivery) -> None:
+        """As `WebhookStore.put`."""
+
+        async def work(connection: Connection) -> None:
+            await _get(connection, delivery.webhook_id, locked=True)
+            await rows(connection, "DELETE FROM deliveries WHERE delivery_id = %s", delivery.delivery_id)
+            await rows(connection, _INSERT, *_delivery_values(delivery))
+
+        await self._database.write(work, key=delivery.webhook_id)
+
+    async def delivery(self, webhook_id: str, delivery_id: str) -> Delivery:
+        """As `WebhookStore.delivery`."""
+        return await self._database.read(lambda connection: _delivery(connection, webhook_id, delivery_id))
+
+    async def deliveries(self, webhook_id: str, before: str, limit: int) -> list[Delivery]:
+        """As `WebhookStore.deliveries`."""
+        clause, values = ("AND delivery_id < %s", (before,)) if before else ("", ())
+        source = (
+            f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE webhook_id = %s {clause} "
+            "ORDER BY delivery_id DESC LIMIT %s"
+        )
+        statement = page(_DELIVERY_COLUMNS, source, "delivery_id DESC", octets(("payload", "answer", "error")))
+        found = await self._database.read(lambda connection: rows(connection, statement, webhook_id, *values, limit))
+        return list(paging.until_full(map(delivery_of, found)))
+
+    async def due(self, before: float) -> list[str]:
+        """As `WebhookStore.due`."""
+        statement = "SELECT DISTINCT webhook_id FROM deliveries WHERE state = 'pending' AND next_at <= $1"
+        return [found[0] for found in await self._database.fetch(statement, before)]
+
+    async def next_due(self) -> float | None:
+        """As `WebhookStore.next_due`."""
+        statement = "SELECT min(next_at) FROM deliveries WHERE state = 'pending'"
+        found: float | None = await self._database.fetchval(statement)
+        return found
+
+    async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
+        """As `WebhookStore.claim`."""
+        chosen = (
+            "SELECT delivery_id FROM deliveries WHERE state = 'pending' AND webhook_id = %s AND next_at <= %s "
+            "ORDER BY next_at, delivery_id LIMIT %s FOR UPDATE SKIP LOCKED"
+        )
+        statement = f"UPDATE deliveries SET next_at = %s WHERE delivery_id IN ({chosen}) RETURNING {_DELIVERY_COLUMNS}"
+        values = (until, webhook_id, now, limit)
+        found = await self._database.write(lambda connection: rows(connection, statement, *values))
+        return sorted(map(delivery_of, found), key=lambda each: each.delivery_id)
+
+    async def settle(
+        self, claimed: Delivery, rule: Callable[[Webhook, Delivery], tuple[Webhook, Delivery]]
+    ) -> Delivery:
+        """As `WebhookStore.settle`."""
+
+        async def work(connection: Connection) -> Delivery:
+            before = await _get(connection, claimed.webhook_id, locked=True)
+            known = await _delivery(connection, claimed.webhook_id, claimed.delivery_id, locked=True)
+            webhook, delivery = rule(before, known)
+            changed = ", ".join(f"{name} = %s" for name in _SETTLED)
+            values = [getattr(delivery, name) for name in _SETTLED]
+            await rows(
+                connection, f"UPDATE deliveries SET {changed} WHERE delivery_id = %s", *values, delivery.delivery_id
+            )
+            if webhook != before:
+                await _change(connection, webhook)
+            return delivery
+
+        return await self._database.write(work, key=claimed.webhook_id)
+
+    async def forget_ended(self, before: float, limit: int) -> int:
+        """As `WebhookStore.forget_ended`."""
+        chosen = (
+            "SELECT delivery_id FROM deliveries WHERE state <> 'pending' AND created_at < %s "
+            "LIMIT %s FOR UPDATE SKIP LOCKED"
+        )
+        statement = f"DELETE FROM deliveries WHERE delivery_id IN ({chosen}) RETURNING 1"
+        return len(await self._database.write(lambda connection: rows(connection, statement, before, limit)))
+
+
+async def tell(connection: Connection, before: Job | None, job: Job, change: Change) -> None:
+    """Write down what webhooks are to be told of a change of a job: a part of the write that makes it."""
+    told = list(rules.notices(before, job, change))
+    if not told:
+        return
+    found = await rows(connection, f"SELECT {_COLUMNS} FROM webhooks WHERE owner = %s AND enabled", job.owner)
+    for delivery in rules.deliveries(list(map(webhook_of, found)), told, new_ids()) if found else ():
+        await rows(connection, _INSERT, *_delivery_values(delivery))
+
+
+def _values(webhook: Webhook) -> list[Any]:
+    return [json.dumps(getattr(webhook, name)) if name in _LISTS else getattr(webhook, name) for name in _FIELDS]
+
+
+def _delivery_values(delivery: Delivery) -> list[Any]:
+    return [getattr(delivery, name) for name in _DELIVERY_FIELDS]
+
+
+async def _change(connection: Connection, webhook: Webhook) -> None:
+    assigned = ", ".join(f"{name} = %s" for name in _FIELDS)
+    statement = f"UPDATE webhooks SET {assigned} WHERE webhook_id = %s"
+    await rows(connection, statement, *_values(webhook), webhook.webhook_id)
+    if not webhook.enabled:
+        await rows(
+            connection,
+            "UPDATE deliveries SET state = 'failed', error = 'the webhook was disabled', next_at = 0 "
+            "WHERE webhook_id = %s AND state = 'pending'",
+            webhook.webhook_id,
+        )
+
+
+async def _get(connection: Connection, webhook_id: str, *, locked: bool = False) -> Webhook:
+    statement = f"SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = %s"
+    found = await row(connection, statement + " FOR UPDATE" if locked else statement, webhook_id)
+    if found is None:
+        raise NotFound("webhook not found", resource=f"webhooks/{webhook_id}")
+    return webhook_of(found)
+
+
+async def _delivery(connection: Connection, webhook_id: str, delivery_id: str, *, locked: bool = False) -> Delivery:
+    statement = f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE delivery_id = %s AND webhook_id = %s"
+    found = await row(connection, statement + " FOR UPDATE" if locked else statement, delivery_id, webhook_id)
+    if found is None:
+        raise NotFound("delivery not found", resource=f"webhooks/{webhook_id}/deliveries/{delivery_id}")
+    return delivery_of(found)
