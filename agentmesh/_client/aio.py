@@ -37,6 +37,9 @@ from agentmesh._client.schedules import Schedules
 from agentmesh._client.tokens import MemoryTokens, TokenStore
 from agentmesh._client.waits import Lock, Payment, to_lock, to_payment
 from agentmesh._client.webhooks import Webhooks
+from agentmesh.allowance import Budget
+from agentmesh.allowed import budget_to_pb, retries_to_pb
+from agentmesh.retries import Retries, policy
 
 DEFAULT_URL = "http://127.0.0.1:3370"
 _PAGE = 200
@@ -151,12 +154,17 @@ class AsyncClient:
         labels: Mapping[str, str] | None = None,
         conversation: str = "",
         free: bool = False,
+        retries: Retries | int | None = None,
+        deadline_s: float = 0.0,
+        budget: Budget | None = None,
     ) -> Job:
         """Start a job of a flow, or of `agents/{id or slug}` or `crews/{id}`; a flow of such a name is named in full.
 
         The same `request_id`, flow and inputs again return the same job; one is made up if you give none, so that a
         retry after a broken connection starts nothing twice.  A job of a flow that has a price waits until it is paid
-        for; `free` is for operators of a mesh on loopback.  Raises `InvalidInputs` when the inputs are refused.
+        for; `free` is for operators of a mesh on loopback.  `retries` are in place of those of the flow; of two
+        deadlines, in seconds from now, and budgets the lower one holds.  Raises `InvalidInputs` when the inputs are
+        refused.
         """
         request = job_pb2.CreateJobRequest(
             target=flow if flow.startswith(_TARGETS) else _full(flow, "flows"),
@@ -165,6 +173,9 @@ class AsyncClient:
             labels=labels,
             conversation=conversation,
             free=free,
+            retries=retries_to_pb(policy(retries)),
+            deadline_s=deadline_s,
+            budget=budget_to_pb(budget),
         )
         return to_job(await self._connection.unary(self._jobs.CreateJob, request))
 

@@ -13,6 +13,8 @@ from agentmesh._client.sync_collections import SyncAgents, SyncConversations, Sy
 from agentmesh._client.sync_timed import SyncSchedules, SyncWebhooks
 from agentmesh._client.tokens import TokenStore
 from agentmesh._client.waits import Lock, Payment
+from agentmesh.allowance import Budget
+from agentmesh.retries import Retries
 
 T = TypeVar("T")
 _END: Any = object()
@@ -92,11 +94,22 @@ class Client:
         labels: Mapping[str, str] | None = None,
         conversation: str = "",
         free: bool = False,
+        retries: Retries | int | None = None,
+        deadline_s: float = 0.0,
+        budget: Budget | None = None,
     ) -> Job:
         """Start a job of a flow, or of `agents/{id or slug}` or `crews/{id}`."""
         return self._call(
             self._client.create_job(
-                flow, inputs, request_id=request_id, labels=labels, conversation=conversation, free=free
+                flow,
+                inputs,
+                request_id=request_id,
+                labels=labels,
+                conversation=conversation,
+                free=free,
+                retries=retries,
+                deadline_s=deadline_s,
+                budget=budget,
             )
         )
 

@@ -69,6 +69,10 @@ def run(
     free: Annotated[
         bool, typer.Option("--free", help="Run a priced flow free of charge: operators of a mesh on loopback only.")
     ] = False,
+    retries: Annotated[int, typer.Option(min=0, max=100, help="How often it may be started; 0: as the flow says.")] = 0,
+    deadline_s: Annotated[
+        float, typer.Option("--deadline", min=0.0, help="After how many seconds it fails; 0: as the flow says.")
+    ] = 0.0,
     url: Url = URL,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +89,7 @@ def run(
             await _check_names(client, flow, values)
             if price and not free:
                 output.note(f"{_short(flow)} costs {price}: the job waits for the money")
-        job = await client.create_job(flow, values, free=free)
+        job = await client.create_job(flow, values, free=free, retries=retries or None, deadline_s=deadline_s)
         if detach:
             output.say(job.name)
             return 0

@@ -1,7 +1,6 @@
 """The long-lived process that answers for an app: its pages, its forms, its locks; on one loop of its own."""
 
 import asyncio
-import dataclasses
 import os
 import socket
 import traceback
@@ -9,9 +8,9 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 from google.protobuf.message import Message
-from mesh.runner.v1 import app_pb2, host_pb2, job_pb2
+from mesh.runner.v1 import app_pb2, host_pb2
 
-from agentmesh.allowance import Budget
+from agentmesh.allowed import budget_to_pb, retries_to_pb
 from agentmesh.errors import describe
 from agentmesh.forked import Pool, end_at_loop
 from agentmesh.host import answers, asgi, connections, limits
@@ -19,7 +18,6 @@ from agentmesh.host.asked import SORTS, Sort, no_answer_within
 from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.launch import LaunchSpec, launches
 from agentmesh.loading import LoadedApp
-from agentmesh.retries import Retries
 
 _ANSWERS: dict[Kind, Any] = {Kind.CALL: answers.call, Kind.ASK: answers.ask, Kind.CHECK_LOCK: answers.check_lock}
 
@@ -136,22 +134,6 @@ _ISOLATIONS = {
 }
 
 
-def _retries_to_pb(retries: Retries | None) -> job_pb2.RetryPolicy | None:
-    if retries is None:
-        return None
-    return job_pb2.RetryPolicy(
-        attempts=retries.attempts,
-        pause_s=retries.pause_s,
-        pause_s_max=retries.pause_s_max,
-        jitter=retries.jitter,
-        on=retries.names(),
-    )
-
-
-def _budget_to_pb(budget: Budget) -> job_pb2.Budget | None:
-    return job_pb2.Budget(**dataclasses.asdict(budget)) if budget != Budget() else None
-
-
 def flow_infos(app: LoadedApp) -> list[app_pb2.FlowInfo]:
     """Render what an app offers for the runner."""
     return [
@@ -170,9 +152,9 @@ def flow_infos(app: LoadedApp) -> list[app_pb2.FlowInfo]:
             input_schema_json=flow.input_schema_json,
             entry_point=flow.entry_point,
             isolation=_ISOLATIONS[flow.isolation],
-            retries=_retries_to_pb(flow.allowance.retries),
+            retries=retries_to_pb(flow.allowance.retries),
             deadline_s=flow.allowance.deadline_s,
-            budget=_budget_to_pb(flow.allowance.budget),
+            budget=budget_to_pb(flow.allowance.budget),
         )
         for flow in app.flows
     ]

@@ -56,6 +56,20 @@ async def test_a_watch_survives_a_killed_runner(cli_mesh: Mesh) -> None:
         assert (await client.job(job.name)).ended
 
 
+def test_a_job_is_halted_goes_on_and_ends_at_its_deadline(cli_mesh: Mesh) -> None:
+    """Each is answered with the job."""
+    job = cli_mesh.client.create_job("greeter/slow", {"name": "Ada"}, retries=2, deadline_s=300)
+    next(event for event in cli_mesh.client.watch(job.name) if event.kind == "debug")
+
+    states = [cli_mesh.client.pause(job.name).state, cli_mesh.client.resume(job.name).state]
+    cli_mesh.client.cancel(job.name)
+    late = cli_mesh.client.create_job("greeter/slow", {"name": "Ada"}, deadline_s=0.1)
+    ended = cli_mesh.client.wait(late.name, timeout_s=60)
+
+    assert ["paused", "running"] == states
+    assert ("failed", "the job took longer than it may: its deadline is over") == (ended.state, ended.error)
+
+
 async def _cancel_when_back(client: AsyncClient, name: str) -> None:
     async with asyncio.timeout(60):
         while True:

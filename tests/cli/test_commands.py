@@ -107,6 +107,17 @@ def test_a_job_can_be_started_watched_listed_and_cancelled(cli: Cli) -> None:
     )
 
 
+def test_a_job_can_be_halted(cli: Cli) -> None:
+    """Both say where it stands; what has ended is refused with words."""
+    name = cli("run", "--detach", "--retries", "2", "--deadline", "300", "greeter/slow", "--name", "Ada").out.strip()
+
+    assert f"{name} paused\n" == cli("pause", name).out
+    assert cli("resume", name).out.startswith(f"{name} ")
+    assert f"{name} cancelled\n" == cli("cancel", name).out
+    refused = cli("pause", name)
+    assert (2, "agentmesh: a job that is cancelled has nothing to halt any more\n") == (refused.code, refused.err)
+
+
 def test_json_is_one_object_per_line(cli: Cli) -> None:
     """For programs: events of a run, flows, jobs and exposes."""
     events = [json.loads(line) for line in cli("run", "--json", "greeter", "--name", "Ada").out.splitlines()]
