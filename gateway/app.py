@@ -54,7 +54,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
             authenticated(config, "gateway", speakers.credentials, speakers.finders(stubs, config), callers(config))
         )
         door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
-        web_app = web.create(config, speakers, mesh, door.routes(stubs))
+        web_app = web.create(config, speakers, mesh, door.routes(stubs), auth.verifier)
         web_port = await stack.enter_async_context(
             serving.serve(Traced(web_app, telemetry.active()), config.at("web"), config.wires)
         )

@@ -115,6 +115,13 @@ class EdgeConfig(Config):
     admin_address: str = ""
     """A socket for the same, `unix:PATH`, which is our user's alone; empty for none."""
 
+    @property
+    def admin_socket(self) -> str:
+        """The socket that Envoy has for its statistics and controls; empty for none."""
+        if self.admin_address or self.admin_port or self.metrics == "off":
+            return self.admin_address
+        return endpoints.unix(self.statistics)
+
     @pydantic.field_validator("admin_address")
     @classmethod
     def _a_socket(cls, address: str) -> str:

@@ -20,8 +20,8 @@ def main() -> None:
     try:
         if config.wires.tls is not None:
             config.wires.tls.check("edge")
-        if config.admin_address:
-            with endpoints.taking(endpoints.parse(config.admin_address)):
+        if config.admin_socket:
+            with endpoints.taking(endpoints.parse(config.admin_socket)):
                 pass  # Envoy binds to it; the folder is ours alone now, and nobody is there
         jwks_json = asyncio.run(fetch_jwks(config.peer("auth"), config.start_timeout_s))
         path = config.data_dir / "envoy" / "bootstrap.json"

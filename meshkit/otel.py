@@ -92,6 +92,7 @@ class Otel:
             self._logger = self._logs.get_logger("agentmesh")
             readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(**way), _METRICS_EVERY_MS, _EXPORT_S * 1e3))
         self._registry = prometheus_client.CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=self._registry)
         if wanted.metrics:
             readers.append(_Prometheus(self._registry))
         self._metrics = MeterProvider(

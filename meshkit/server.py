@@ -10,8 +10,9 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from mesh.telemetry.v1 import telemetry_pb2_grpc
 
-from meshkit import endpoints, reflection, telemetry
+from meshkit import endpoints, metrics, reflection, telemetry
 from meshkit.access import Auth
 from meshkit.bus import Bus
 from meshkit.deadlines import Deadlines
@@ -64,7 +65,7 @@ async def serve(
 
     Health has one name beside those of the services: `BUS`, which serves as long as `bus` hears the other replicas.
     """
-    for service in services:
+    for service in (*services, metrics.SERVICE):
         check_rules(service)
     # Outermost first: a failure inside is logged with the status that Errors chose.
     server = grpc.aio.server(
@@ -77,6 +78,7 @@ async def serve(
     )
     by_name = _ByName(server)
     register(by_name)
+    telemetry_pb2_grpc.add_TelemetryServiceServicer_to_server(metrics.TelemetryServicer(), by_name)
     healthy = _Health(bus)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, by_name)
     server.add_generic_rpc_handlers(reflection.handlers((*services, *reflect, health.SERVICE_NAME)))

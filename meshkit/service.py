@@ -192,6 +192,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def statistics(self) -> pathlib.Path:
+        """Where Envoy tells its statistics while metrics are on, unless it has another place for them."""
+        return self.sockets_dir / "envoy.sock"
+
+    @property
     def database(self) -> databases.Place:
         """Where state is kept."""
         return databases.parse(self.database_url, self.data_dir)

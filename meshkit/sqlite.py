@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from meshkit import sqlite_files
+from meshkit import sqlite_files, telemetry
 from meshkit.errors import MeshError
 from meshkit.sqlite_files import Trouble
 
@@ -93,6 +93,12 @@ class Database:
             raise
         self._loop = asyncio.get_running_loop()
         self._thread.start()
+        if (to := telemetry.active()) is not None:
+            to.gauge("agentmesh.database.size", "Bytes of the database, and of its write-ahead log", self._sizes)
+
+    def _sizes(self) -> Sequence[tuple[float, Mapping[str, str]]]:
+        files = {"database": self._path, "wal": self._path.with_name(f"{self._path.name}-wal")}
+        return [(path.stat().st_size, {"file": name}) for name, path in files.items() if path.exists()]
 
     async def close(self) -> None:
         """Commit what is waiting, interrupt long queries, then stop.  Whatever is asked for after this is refused."""

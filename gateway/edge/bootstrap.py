@@ -44,8 +44,8 @@ def render(
         },
         "overload_manager": overload.manager(config),
     }
-    if config.admin_address:
-        bootstrap["admin"] = {"address": clusters.own_socket(config.admin_address)}
+    if config.admin_socket:
+        bootstrap["admin"] = {"address": clusters.own_socket(config.admin_socket)}
     elif config.admin_port:
         bootstrap["admin"] = {"address": clusters.address(f"127.0.0.1:{config.admin_port}")}
     else:  # nobody can read them: save the memory

@@ -23,25 +23,43 @@ from gateway.http.errors import HttpError
 from gateway.http.refusals import refuse
 from gateway.web import reference
 from gateway.web.health import Health
-from meshkit.errors import Internal, NotFound, Unauthenticated
-from meshkit.verifier import COOKIE
+from gateway.web.metrics import CONTENT_TYPE, Metrics
+from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated
+from meshkit.verifier import COOKIE, TokenVerifier
 
 _DRAIN_S = 1.0
 """How long a client may go on sending what nobody wants before it is answered."""
-_PAGES = re.compile(rf"/|/health|/favicon\.ico|{reference.PATHS}")
+_PAGES = re.compile(rf"/|/health|/metrics|/favicon\.ico|{reference.PATHS}")
 
 
 def create(
-    config: Config, dialects: Dialects, services: Iterable[contract.Service], sockets: Sequence[BaseRoute] = ()
+    config: Config,
+    dialects: Dialects,
+    services: Iterable[contract.Service],
+    sockets: Sequence[BaseRoute] = (),
+    verifier: TokenVerifier | None = None,
 ) -> Starlette:
-    """Return the app.  Its lifespan holds the channels that /health asks through; `sockets` are its WebSockets."""
+    """Return the app.  Its lifespan holds the channels that /health and /metrics ask through.
+
+    `sockets` are its WebSockets; without a `verifier` nobody reads metrics.
+    """
     health = Health(config)
+    metrics = Metrics(config, verifier) if verifier is not None else None
     fallback = Fallback(dialects, services)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with health.connected():
+        async with health.connected(), metrics.connected() if metrics is not None else contextlib.nullcontext():
             yield
+
+    async def show_metrics(request: Request) -> Response:
+        try:
+            if metrics is None:
+                raise NotFound("Not Found")
+            text = await metrics.read(request.headers.get("authorization", ""))
+        except MeshError as error:
+            return refuse(request, error, dialects)
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def show_health(_: Request) -> Response:
         states = await health.states()
@@ -73,6 +91,7 @@ def create(
         routes=[
             Route("/favicon.ico", lambda _: Response(status_code=204), methods=["GET"]),
             Route("/health", show_health, methods=["GET"]),
+            Route("/metrics", show_metrics, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
             *reference.routes(dialects),
             *sockets,

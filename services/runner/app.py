@@ -26,7 +26,7 @@ from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.tasks import Tasks, background, lasting
 from meshkit.tls import Wires
-from services.runner import engine
+from services.runner import engine, gauges
 from services.runner.apps import Apps
 from services.runner.beside import Beside, capacity_of
 from services.runner.billing import Billing
@@ -133,6 +133,8 @@ async def running(
         journal = Journal(store, tails, hosts, turns, bus, masks, spans)
         briefs = _briefs(config, store, definitions)
         dispatcher = beside.dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
+        if told is not None:
+            gauges.show(told, dispatcher, hosts)
         retries = Retries(store, journal, dispatcher, bus, now)
         shares = Shares(store, open_max=config.jobs_per_owner, stored_max=config.stored_bytes_per_owner)
         jobs = Jobs(store, journal, dispatcher, hosts, shares, bus, cancel_grace_s=config.cancel_grace_s, now=now)

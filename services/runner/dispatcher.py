@@ -75,6 +75,11 @@ class Dispatcher:
         """
         self._settled = True
 
+    @property
+    def exposes(self) -> list[str]:
+        """The apps that shall be served."""
+        return list(self._lines)
+
     def waiting(self, expose: str) -> int:
         """Return how many jobs of an app stand in line."""
         return sum(len(line) for line in self._lines.get(expose, {}).values())

@@ -53,7 +53,7 @@ class Journal:
         masks: Masks,
         spans: Spans | None = None,
     ) -> None:
-        """`spans` hear of jobs that have ended."""
+        """`spans` hear of what is written."""
         self.masks = masks
         """What is secret in jobs, and not to be seen in what is written."""
         self._store = store
@@ -139,8 +139,8 @@ class Journal:
                 self._tell_lock_end(job, end.lock_id, result_json, answered=end.state == LockState.ANSWERED)
         if change.opened or change.ended:
             await self._bus.publish(LOCKS, locks_of(job.owner))
-        if self._spans is not None and job.ended and events:
-            self._spans.ended(job)
+        if self._spans is not None and events:
+            self._spans.written(job, events)
         if job.ended or job.state == State.RETRYING or job.parked:
             self._hosts.release(job)
             self._turns.free(job)

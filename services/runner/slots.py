@@ -54,6 +54,9 @@ class Slots:
         self._by_owner: collections.Counter[_Kind] = collections.Counter()
         self._all: collections.Counter[tuple[Isolation, bool]] = collections.Counter()
 
+    def __len__(self) -> int:
+        return len(self._jobs)
+
     @property
     def jobs(self) -> set[str]:
         """Ids of jobs that it has been told to run."""

@@ -16,7 +16,7 @@ import structlog
 from meshkit import telemetry
 from meshkit.errors import MeshError
 from meshkit.telemetry import CONSUMER, Place, nanoseconds
-from services.runner.domain import Event, Job, State, traces
+from services.runner.domain import TERMINAL, Event, Job, State, traces
 from services.runner.ports.store import JobStore
 
 log = structlog.get_logger()
@@ -45,11 +45,22 @@ class Spans:
         self._store = store
         self._to = to
         self._waiting: asyncio.Queue[Job] = asyncio.Queue(_WAITING_MAX)
+        self._events = 0
+        self._ended = dict.fromkeys(TERMINAL, 0)
+        to.gauge("agentmesh.events", "Events written to logs", lambda: [(self._events, {})], total=True)
+        to.gauge("agentmesh.jobs.ended", "Jobs that have ended", self._ends, total=True)
 
-    def ended(self, job: Job) -> None:
-        """Tell of a job later; never waits."""
+    def written(self, job: Job, events: Sequence[Event]) -> None:
+        """Count what stands in a log now; tell of a job that has ended, but later; never waits."""
+        self._events += len(events)
+        if not job.ended:
+            return
+        self._ended[job.state] += 1
         if job.traceparent and not self._waiting.full():
             self._waiting.put_nowait(job)
+
+    def _ends(self) -> Sequence[tuple[float, Mapping[str, str]]]:
+        return [(count, {"state": state}) for state, count in self._ended.items()]
 
     async def run(self) -> None:
         """Tell of those that have ended, for ever."""

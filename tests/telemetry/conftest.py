@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from agentmesh.testing import Mesh
+from gateway.dialects import DIALECTS
+from gateway.edge import contract, prefixes
 from tests.mesh_wide import meshes
 from tests.telemetry.collector import Collector, collecting
 
@@ -38,3 +40,17 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iter
     with meshes.running(tmp_path_factory.mktemp("telemetry"), env=env) as mesh:
         mesh.deploy("steps", "tests.telemetry.app:app")
         yield mesh
+
+
+def surfaces() -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Yield requests that each part of the mesh answers: method, path, headers."""
+    owned = prefixes.of_dialects(DIALECTS, contract.services(contract.descriptors()))
+    for dialect in DIALECTS:
+        for path in (*dialect.document_paths, *(f"{prefix.rstrip('/')}/x" for prefix in owned[dialect.name])):
+            yield "GET", path, {}
+    yield from (("GET", path, {}) for path in ("/", "/health", "/metrics", "/flow", "/mesh/v1/jobs", "/nowhere"))
+    yield "POST", "/login", {}
+    yield "DELETE", "/health", {}
+    yield "GET", "/health", {"host": "elsewhere.example.com"}
+    yield "POST", "/mesh/v1/jobs", {"content-encoding": "br"}
+    yield "POST", "/mesh/v1/jobs", {"content-type": "application/json", "authorization": "Bearer nonsense"}
