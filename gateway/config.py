@@ -1,7 +1,7 @@
 """What the gateway and its Envoy read from the environment; the prefix is `AGENTMESH_`."""
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pydantic
 from pydantic import Field, SecretStr
@@ -68,6 +68,13 @@ class EdgeConfig(Config):
     native_ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = Field(default_factory=dict)
     """Ports that Envoy listens on, too, by the dialect whose documents name them; JSON, such as `{"koda": 8090}`."""
 
+    edge_tls_cert: str = ""
+    """PEM of the certificate that clients see, with what lies between it and its CA; with the key below the port speaks
+    TLS.  Both files are read anew when renewed ones are moved into their place."""
+
+    edge_tls_key: str = ""
+    """PEM of its key."""
+
     concurrency: int = Field(default=1, ge=1, le=128)
     """Envoy's worker threads; each costs some memory."""
 
@@ -129,8 +136,11 @@ class EdgeConfig(Config):
             raise ValueError("must be unix:PATH; AGENTMESH_ADMIN_PORT names a port")
         return address
 
-    start_timeout_s: float = Field(default=30.0, gt=0)
-    """How long to wait for the auth service's keys."""
+    @pydantic.model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if bool(self.edge_tls_cert) != bool(self.edge_tls_key):
+            raise ValueError("AGENTMESH_EDGE_TLS_CERT and AGENTMESH_EDGE_TLS_KEY belong together: set both")
+        return self
 
     @pydantic.field_validator("host")
     @classmethod

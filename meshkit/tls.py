@@ -112,6 +112,16 @@ def names(alternatives: Iterable[bytes | str | None]) -> set[str]:
     return {text.removesuffix(f".{_DOMAIN}") for text in texts if text.endswith(f".{_DOMAIN}")}
 
 
+def check_pair(cert: pathlib.Path, key: pathlib.Path) -> None:
+    """Raise `Unsafe` unless a server can show this certificate to its clients, whoever has signed it."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+    except ssl.SSLError as error:
+        raise Unsafe(f"{cert} and {key} do not go together, or are no PEM: {error.reason}") from error
+    except OSError as error:
+        raise Unsafe(f"a file for TLS cannot be read: {error.filename or cert} or {key}: {error.strerror}") from error
+
+
 def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> None:
     """Connect two contexts with each other, in memory.  Raises `ssl.SSLError`."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()

@@ -1,6 +1,7 @@
 """The asynchronous client."""
 
 import json
+import pathlib
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Self
@@ -62,10 +63,16 @@ class AsyncClient:
         token: str = "",
         tokens: TokenStore | None = None,
         timeout_s: float = 30.0,
+        ca: pathlib.Path | None = None,
+        tls_name: str = "",
     ) -> None:
-        """Raises `ValueError` if `url` is not of the form `http://HOST:PORT`."""
+        """`ca` is a PEM of whom to trust at an https address, in place of the CAs that browsers trust; `tls_name` is
+        the name in its certificate, where that is not the one in `url`.
+
+        Raises `ValueError` if `url` is not of the form `http://HOST:PORT`, or `ca` cannot be read.
+        """
         store = tokens or MemoryTokens(Tokens(access_token=token) if token else None)
-        self._connection = Connection(url, store, timeout_s)
+        self._connection = Connection(url, store, timeout_s, ca, tls_name)
         channel = self._connection.channel
         self._auth = auth_pb2_grpc.AuthServiceStub(channel)
         self._exposes = registry_pb2_grpc.ExposeServiceStub(channel)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import pathlib
 import time
 import urllib.parse
 from collections.abc import AsyncGenerator
@@ -69,13 +70,16 @@ def parse_url(url: str) -> tuple[str, bool]:
 class Connection:
     """A channel that knows who the caller is, and renews the sign-in before it runs out."""
 
-    def __init__(self, url: str, tokens: TokenStore, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, tokens: TokenStore, timeout_s: float, ca: pathlib.Path | None = None, tls_name: str = ""
+    ) -> None:
+        """`ca` and `tls_name` are as `AsyncClient` has them.  Raises `ValueError`."""
         target, secure = parse_url(url)
         self.url = url
         self.tokens = tokens
         self.timeout_s = timeout_s
         self.channel = (
-            grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=_OPTIONS)
+            grpc.aio.secure_channel(target, _trusting(ca), options=[*_OPTIONS, *_named(tls_name)])
             if secure
             else grpc.aio.insecure_channel(target, options=_OPTIONS)
         )
@@ -125,6 +129,17 @@ class Connection:
                 raise
             self.tokens.save(fresh)
             return fresh
+
+
+def _trusting(ca: pathlib.Path | None) -> grpc.ChannelCredentials:
+    try:
+        return grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{ca}, which says whose certificates to trust, cannot be read: {error.strerror}") from error
+
+
+def _named(tls_name: str) -> list[tuple[str, Any]]:
+    return [("grpc.ssl_target_name_override", tls_name)] if tls_name else []
 
 
 class _Cancelled:

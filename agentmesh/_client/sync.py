@@ -1,6 +1,7 @@
 """The same client for code without asyncio."""
 
 import asyncio
+import pathlib
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from typing import Any, Self, TypeVar
@@ -30,13 +31,16 @@ class Client:
         token: str = "",
         tokens: TokenStore | None = None,
         timeout_s: float = 30.0,
+        ca: pathlib.Path | None = None,
     ) -> None:
-        """Raises `ValueError` if `url` is not of the form `http://HOST:PORT`."""
+        """`ca` is as in `AsyncClient`.  Raises `ValueError` if `url` is not of the form `http://HOST:PORT`, or `ca`
+        cannot be read.
+        """
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="agentmesh-client", daemon=True)
         self._thread.start()
         try:
-            self._client = self._call(_make(url, token, tokens, timeout_s))
+            self._client = self._call(_make(url, token, tokens, timeout_s, ca))
         except BaseException:
             self._stop()
             raise
@@ -249,8 +253,10 @@ class _Runner:
         return self._client._iterate(items)
 
 
-async def _make(url: str, token: str, tokens: TokenStore | None, timeout_s: float) -> AsyncClient:
-    return AsyncClient(url, token=token, tokens=tokens, timeout_s=timeout_s)
+async def _make(
+    url: str, token: str, tokens: TokenStore | None, timeout_s: float, ca: pathlib.Path | None
+) -> AsyncClient:
+    return AsyncClient(url, token=token, tokens=tokens, timeout_s=timeout_s, ca=ca)
 
 
 async def _next(items: AsyncIterator[T]) -> T:

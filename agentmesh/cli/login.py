@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from agentmesh.cli import output
-from agentmesh.cli.session import URL, FileTokens, Url
+from agentmesh.cli.session import URL, FileTokens, Url, trusted
 from agentmesh.client import AsyncClient, MeshError
 
 
@@ -32,7 +32,7 @@ def login(
         password = typer.prompt("Password", hide_input=True, err=True)
 
     async def work() -> None:
-        async with AsyncClient(url, tokens=FileTokens(url)) as client:
+        async with AsyncClient(url, tokens=FileTokens(url), ca=trusted()) as client:
             tokens = await client.login(name, password)
             output.say(f"signed in as {tokens.login or name} at {url}")
 
@@ -44,7 +44,7 @@ def logout(url: Url = URL) -> None:
     store = FileTokens(url)
 
     async def work() -> None:
-        async with AsyncClient(url, tokens=store) as client:
+        async with AsyncClient(url, tokens=store, ca=trusted()) as client:
             try:
                 await client.logout()
             except MeshError as error:  # the mesh may be gone; forget the sign-in all the same
@@ -69,7 +69,7 @@ def passwd(
         new = typer.prompt("New password", hide_input=True, err=True, confirmation_prompt=True)
 
     async def work() -> None:
-        async with AsyncClient(url, tokens=FileTokens(url)) as client:
+        async with AsyncClient(url, tokens=FileTokens(url), ca=trusted()) as client:
             await client.change_password(old, new)
             output.say(f"password changed at {url}; what was signed in before is not any more")
 

@@ -17,9 +17,9 @@ import typer
 from agentmesh.supervisor import handing, restarts
 from agentmesh.supervisor.services import CLUSTER, SERVICES
 
+_SERVABLE = {**SERVICES, "cluster": CLUSTER}
 _RESTART_S = 600.0
 _LOOK_S = 0.1
-_PROGRAMS = {**SERVICES, "cluster": CLUSTER}
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -51,6 +51,13 @@ def up(
         bool,
         typer.Option("--ray", help="Run apps on Ray: on one that runs on this machine, or else on one of its own."),
     ] = False,
+    tls_cert: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="PEM of a certificate: the port speaks https.", envvar="AGENTMESH_EDGE_TLS_CERT"),
+    ] = None,
+    tls_key: Annotated[
+        pathlib.Path | None, typer.Option(help="PEM of its key.", envvar="AGENTMESH_EDGE_TLS_KEY")
+    ] = None,
     native_ports: Annotated[
         bool, typer.Option("--native-ports", help="Also listen on 5246 (Codex), 8000 (Kasal) and 8090 (Koda).")
     ] = False,
@@ -71,6 +78,11 @@ def up(
         "ray": ray,
         "native_ports": native_ports,
     }
+    if tls_cert is not None or tls_key is not None:
+        from agentmesh.cli import certificates
+
+        shown = certificates.checked(tls_cert, tls_key)
+        options |= {"tls_cert": str(shown.cert), "tls_key": str(shown.key), "tls_name": shown.name}
     handing.become("agentmesh.supervisor", json.dumps(options))
 
 
@@ -110,7 +122,7 @@ def _supervisor(data_dir: pathlib.Path) -> int:
 
 
 def serve(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(_PROGRAMS)}.")],
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(_SERVABLE)}.")],
     data_dir: Annotated[
         pathlib.Path | None, typer.Option(help="Where everything is kept.", envvar="AGENTMESH_DATA_DIR")
     ] = None,
@@ -119,9 +131,9 @@ def serve(
 
     It listens in AGENTMESH_SOCKETS_DIR, unless AGENTMESH_AUTH_ADDRESS, AGENTMESH_RUNNER_ADDRESS and so on say where.
     """
-    chosen = _PROGRAMS.get(service)
+    chosen = _SERVABLE.get(service)
     if chosen is None:
-        raise typer.BadParameter(f"there is no service {service!r}: choose one of {', '.join(_PROGRAMS)}")
+        raise typer.BadParameter(f"there is no service {service!r}: choose one of {', '.join(_SERVABLE)}")
     if data_dir is not None:
         os.environ["AGENTMESH_DATA_DIR"] = str(data_dir)
     handing.become(chosen.module, secrets_of=chosen.secrets)

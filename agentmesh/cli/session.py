@@ -40,10 +40,15 @@ def call(url: str, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
+def trusted() -> pathlib.Path | None:
+    """Return what AGENTMESH_CA names: a PEM of whom to trust at https addresses, in place of what browsers trust."""
+    return pathlib.Path(path) if (path := os.environ.get("AGENTMESH_CA")) else None
+
+
 async def _call(url: str, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
     token = os.environ.get("AGENTMESH_TOKEN", "")
     store = FileTokens(url)
-    async with AsyncClient(url, token=token, tokens=None if token else store) as client:
+    async with AsyncClient(url, token=token, tokens=None if token else store, ca=trusted()) as client:
         try:
             if not token and store.load() is None:
                 await _sign_in(client, url)

@@ -34,8 +34,8 @@ SECRETS = frozenset(
 BYTES_MAX = 60 * 1024
 """Of secrets for one program: what a pipe holds before anybody reads."""
 _OPEN = re.compile(r"(AGENTMESH|CONTROL_PLANE|GRPC)_[A-Z0-9_]+|OTEL_EXPORTER_OTLP_ENDPOINT")
-# Those of the command line, and what somebody may have named likewise.
-_CLOSED = re.compile(r".*(TOKEN|PASSWORD|SECRET|KEY|KEYS)")
+# Those of the command line, and what somebody may have named likewise; a path of a key is none.
+_CLOSED = re.compile(r"(?!AGENTMESH_(EDGE_)?TLS_KEY$).*(TOKEN|PASSWORD|SECRET|KEY|KEYS)")
 
 
 class TooLong(Exception):

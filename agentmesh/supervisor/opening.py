@@ -1,14 +1,17 @@
 """Wait until every part of the mesh answers; then, if asked, expose and boot the examples.  Exit 0 when that is so.
 
-`python -m agentmesh.supervisor.opening URL NAME=PROBE=ADDRESS... [--examples]`
+`python -m agentmesh.supervisor.opening URL NAME=PROBE=ADDRESS... [--examples] [--cert PEM --name NAME]`
 
 A process of its own that ends when the mesh is ready: it needs gRPC, and the supervisor stays small without it.
 """
 
 import argparse
 import asyncio
+import dataclasses
 import importlib.resources
 import os
+import pathlib
+import ssl
 import stat
 import sys
 import time
@@ -50,22 +53,38 @@ METAS = {"paid": {"/": PAID_META}}
 """What is said about flows of examples, by expose and path; the others say it themselves."""
 
 
-async def healthy(probe: str, address: str) -> bool:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Door:
+    """What the front door shows, where it speaks TLS: it and nothing else is trusted, whoever has signed it."""
+
+    cert: pathlib.Path
+    name: str
+    """In it; nobody needs to find this machine by it."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return what believes only the holder of that certificate.  Raises `OSError`."""
+        context = ssl.create_default_context(cafile=str(self.cert))
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+
+async def healthy(probe: str, address: str, door: Door | None = None) -> bool:
     """Ask once whether a part is ready."""
     if probe == "socket":
         return stat.S_ISSOCK(os.stat(address).st_mode)
     if probe == "http":
-        return await _http_ok(address)
+        return await _http_ok(address, door)
     options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def _http_ok(url: str) -> bool:
-    authority, _, path = url.removeprefix("http://").partition("/")
+async def _http_ok(url: str, door: Door | None) -> bool:
+    authority, _, path = url.partition("://")[2].partition("/")
     host, _, port = authority.rpartition(":")
-    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    trust, name = (None, None) if door is None else (door.context(), door.name)
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=trust, server_hostname=name)
     try:
         writer.write(f"GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n".encode())
         status = await reader.readline()
@@ -74,24 +93,24 @@ async def _http_ok(url: str) -> bool:
     return b" 200 " in status
 
 
-async def until_healthy(name: str, probe: str, address: str) -> None:
+async def until_healthy(name: str, probe: str, address: str, door: Door | None = None) -> None:
     """Ask again and again."""
     while True:
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                if await healthy(probe, address):
+                if await healthy(probe, address, door):
                     return
         except (OSError, TimeoutError, grpc.aio.AioRpcError):
             pass  # it is not up yet
         await asyncio.sleep(_RETRY_S)
 
 
-async def wait_for_all(parts: list[str]) -> list[str]:
+async def wait_for_all(parts: list[str], door: Door | None = None) -> list[str]:
     """Wait for every NAME=PROBE=ADDRESS; return the names of those that did not answer in time."""
     waits = {}
     for part in parts:
         name, probe, address = part.split("=", 2)
-        waits[asyncio.create_task(until_healthy(name, probe, address))] = name
+        waits[asyncio.create_task(until_healthy(name, probe, address, door))] = name
     _, late = await asyncio.wait(waits, timeout=READY_WITHIN_S)
     for task in late:
         task.cancel()
@@ -113,9 +132,10 @@ def _example(name: str) -> str:
     return importlib.resources.files("examples.agents").joinpath(name).read_text("utf-8")
 
 
-async def boot_examples(url: str, password: str) -> None:
+async def boot_examples(url: str, password: str, door: Door | None = None) -> None:
     """Add the examples that are not there yet, and boot those that have flows.  Raises `MeshError`."""
-    async with AsyncClient(url) as mesh:
+    ca, tls_name = (None, "") if door is None else (door.cert, door.name)
+    async with AsyncClient(url, ca=ca, tls_name=tls_name) as mesh:
         await mesh.login(ADMIN_LOGIN, password)
         await define_examples(mesh)
         there = {expose.name async for expose in mesh.exposes()}
@@ -140,16 +160,19 @@ async def main() -> int:
     parser.add_argument("url")
     parser.add_argument("parts", nargs="*")
     parser.add_argument("--examples", action="store_true")
+    parser.add_argument("--cert", type=pathlib.Path)
+    parser.add_argument("--name", default="")
     arguments = parser.parse_args()
+    door = None if arguments.cert is None else Door(arguments.cert, arguments.name)
     password = handing.handed().get(handing.ADMIN_PASSWORD) or ADMIN_LOGIN
     started = time.monotonic()
-    late = await wait_for_all(arguments.parts)
+    late = await wait_for_all(arguments.parts, door)
     if late:
         print(f"not ready after {time.monotonic() - started:.0f} s: {', '.join(late)}", file=sys.stderr)
         return 1
     if arguments.examples:
         try:
-            await boot_examples(arguments.url, password)
+            await boot_examples(arguments.url, password, door)
         except MeshError as error:
             # The mesh runs; somebody may have changed the password or a bootstrap on purpose.
             print(f"the examples were not booted: {error}", file=sys.stderr)

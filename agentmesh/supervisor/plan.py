@@ -62,6 +62,12 @@ class Options:
     """debug, info, warning or error."""
     ray: bool = False
     """Whether hosts are on a Ray: the cluster that AGENTMESH_RAY_ADDRESS names, or one of this machine."""
+    tls_cert: str = ""
+    """PEM that the front door shows, if it speaks TLS; an absolute path."""
+    tls_key: str = ""
+    """PEM of its key; an absolute path."""
+    tls_name: str = ""
+    """A name in it."""
     native_ports: bool = False
     """Whether the front door also listens where the documents of foreign APIs say that they are."""
 
@@ -97,9 +103,11 @@ class Plan:
     children: tuple[ChildSpec, ...]
     env: dict[str, str]
     url: str
-    """What people type: `http://HOST:PORT`."""
+    """What people type: `http://HOST:PORT`, or `https://HOST:PORT`."""
     probe_url: str
     """The same front door, by an address that can be connected to: 0.0.0.0 cannot."""
+    door: tuple[str, ...] = ()
+    """Of the program that asks there: what to believe, where it speaks TLS."""
     secrets: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     """Settings that are in no environment: each program is handed its own."""
 
@@ -141,7 +149,8 @@ def make(options: Options, host: str, port: int, places: Places, native: Mapping
 
     `native` are ports that the front door listens on, too, by dialect.
     """
-    probe_url = f"http://{_bracketed(_reachable(host))}:{port}"
+    scheme = "https" if options.tls_cert else "http"
+    probe_url = f"{scheme}://{_bracketed(_reachable(host))}:{port}"
     nursery = str(places.inside / "nursery.sock")
     probes = {"nursery": nursery, "edge": f"{probe_url}/health"}
     children = tuple(
@@ -175,12 +184,15 @@ def make(options: Options, host: str, port: int, places: Places, native: Mapping
     env |= replicas.shared(SERVICES, options.replicas, places.inside, places.door)
     for name in ("CA", "CERT", "KEY"):
         env.pop(f"AGENTMESH_TLS_{name}", None)
+    if options.tls_cert:
+        env |= {"AGENTMESH_EDGE_TLS_CERT": options.tls_cert, "AGENTMESH_EDGE_TLS_KEY": options.tls_key}
     if native:
         env[NATIVE] = json.dumps(native)
     if options.examples:
         env["AGENTMESH_IMPORT_ALIASES"] = ",".join(f"{old}={new}" for old, new in IMPORT_ALIASES.items())
-    url = f"http://{_bracketed(options.host)}:{port}"
-    return Plan(children=children, env=env, url=url, probe_url=probe_url)
+    url = f"{scheme}://{_bracketed(options.host)}:{port}"
+    door = ("--cert", options.tls_cert, "--name", options.tls_name) if options.tls_cert else ()
+    return Plan(children=children, env=env, url=url, probe_url=probe_url, door=door)
 
 
 def command(spec: ChildSpec) -> list[str]:

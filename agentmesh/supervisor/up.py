@@ -135,6 +135,7 @@ async def _open(
     argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
     argv += [f"{spec.name}={spec.service.probe}={spec.address}" for spec in specs if spec.service.probe != "none"]
     argv += ["--examples"] if examples else []
+    argv += settled.door
     secrets = handing.chosen(settled.secrets, (handing.ADMIN_PASSWORD,))
     with family.birth():
         process = await spawn("mesh", argv, settled.env, logs, secrets=secrets)

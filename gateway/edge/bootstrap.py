@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.config import EdgeConfig
-from gateway.edge import clusters, contract, overload, prefixes, tracing
+from gateway.edge import clusters, contract, downstream, overload, prefixes, tracing
 from gateway.edge.filters import filters
 from gateway.edge.front import Front
 from gateway.edge.replies import json_format, local_reply_config
@@ -29,11 +29,12 @@ def render(
 ) -> dict[str, Any]:
     """Return Envoy's bootstrap as JSON-able values.
 
-    `jwks_json` verifies tokens for the rate limiter (RFC 7517); `descriptors` is a serialised `FileDescriptorSet`.  The
-    first dialect's shape is for paths that are nobody else's.  `mark` shows services that a request has come through
-    the edge (`meshkit.whence`).
+    `jwks_json` verifies tokens for the rate limiter (RFC 7517); empty, Envoy asks the gateway for it, again and again.
+    `descriptors` is a serialised `FileDescriptorSet`.  The first dialect's shape is for paths that are nobody else's.
+    `mark` shows services that a request has come through the edge (`meshkit.whence`).
     """
     bootstrap: dict[str, Any] = {
+        "node": {"id": "edge", "cluster": "agentmesh"},  # what is read from watched files wants a name to be read by
         "static_resources": {
             "listeners": [_listener(config, jwks_json, descriptors, dialects, mark)],
             "clusters": [*clusters.clusters(config), *([tracing.cluster(config)] if config.otlp_endpoint else [])],
@@ -96,7 +97,7 @@ def _listener(
         "address": clusters.address(f"{config.host}:{config.port}"),
         "additional_addresses": [{"address": clusters.address(f"{config.host}:{port}")} for port in native],
         "per_connection_buffer_limit_bytes": _BUFFER_BYTES_MAX,
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+        **downstream.listening(config, manager),
         "socket_options": list(_socket_options()),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
-from gateway.edge import cases, contract, limits, origins, ratelimit
+from gateway.edge import cases, clusters, contract, limits, origins, ratelimit
 from gateway.edge.front import Front
 from meshkit.verifier import ISSUER
 
@@ -21,6 +21,12 @@ SINGLE = ("idempotency-key", "last-event-id", "token")
 Envoy itself joins the lines of some (`authorization`, `content-type`, `origin`), and then they say nothing that holds.
 """
 _WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
+JWKS_PATH = "/.well-known/jwks.json"
+"""Where the gateway shows the keys that verify tokens (RFC 7517)."""
+_KEYS_AGAIN_S = 15
+"""A new key is there a minute before it signs (`agentmesh keys`)."""
+_KEYS_WITHIN_S = 30
+"""How long the gateway may take to start."""
 _RESPONSE_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -90,7 +96,7 @@ def _jwt(
         places.append({"name": "authorization", "value_prefix": "Bearer "})
     provider = {
         "issuer": ISSUER,
-        "local_jwks": {"inline_string": jwks_json},
+        **_keys(jwks_json),
         "forward": True,
         "from_headers": places,
         "from_cookies": list(cookies),
@@ -109,6 +115,27 @@ def _jwt(
             {"match": {"prefix": "/"}, "requires": {"requires_any": either}},
         ],
     )
+
+
+def _keys(jwks_json: str) -> dict[str, Any]:
+    """Return where the keys are: here, or at the gateway, of whom Envoy asks them again and again.
+
+    It does not listen before it has asked: a token that nobody can verify yet would be taken for none.
+    """
+    if jwks_json:
+        return {"local_jwks": {"inline_string": jwks_json}}
+    asked = {"uri": f"http://{clusters.WEB}{JWKS_PATH}", "cluster": clusters.WEB, "timeout": f"{_KEYS_WITHIN_S}s"}
+    return {
+        "remote_jwks": {
+            "http_uri": asked,
+            "cache_duration": f"{_KEYS_AGAIN_S}s",
+            "async_fetch": {"failed_refetch_duration": "1s"},
+            "retry_policy": {
+                "num_retries": 10 * _KEYS_WITHIN_S,
+                "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.2s"},
+            },
+        }
+    }
 
 
 def _refusals(

@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 
+import grpc
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -15,6 +16,8 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.config import Config
 from gateway.edge import contract
+from gateway.edge.envoy import fetch_jwks
+from gateway.edge.filters import JWKS_PATH
 from gateway.edge.limits import REQUEST_BYTES_MAX
 from gateway.http.accept import prefers_html
 from gateway.http.browsers import policy
@@ -24,12 +27,14 @@ from gateway.http.refusals import refuse
 from gateway.web import reference
 from gateway.web.health import Health
 from gateway.web.metrics import CONTENT_TYPE, Metrics
-from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated
+from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated, Unavailable
 from meshkit.verifier import COOKIE, TokenVerifier
 
 _DRAIN_S = 1.0
 """How long a client may go on sending what nobody wants before it is answered."""
-_PAGES = re.compile(rf"/|/health|/metrics|/favicon\.ico|{reference.PATHS}")
+_KEYS_S = 4.0
+"""How long the auth service may take to say its keys."""
+_PAGES = re.compile(rf"/|/health|/metrics|/favicon\.ico|{re.escape(JWKS_PATH)}|{reference.PATHS}")
 
 
 def create(
@@ -79,6 +84,13 @@ def create(
         }
         return JSONResponse(body, status_code=200 if serving else 503)
 
+    async def show_keys(request: Request) -> Response:
+        try:
+            keys = await fetch_jwks(config.peer("auth"), _KEYS_S)
+        except grpc.aio.AioRpcError:
+            return refuse(request, Unavailable("the auth service does not answer: try again in a moment"), dialects)
+        return Response(keys, media_type="application/json")
+
     async def show_root(request: Request) -> Response:
         if COOKIE in request.cookies:  # a cookie that does not hold any more is deleted there, and leads back here
             return RedirectResponse("/admin/flow", status_code=302)
@@ -93,6 +105,7 @@ def create(
             Route("/health", show_health, methods=["GET"]),
             Route("/metrics", show_metrics, methods=["GET"]),
             Route("/", show_root, methods=["GET"]),
+            Route(JWKS_PATH, show_keys, methods=["GET"]),
             *reference.routes(dialects),
             *sockets,
         ],

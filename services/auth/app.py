@@ -28,7 +28,7 @@ from services.auth.shared_throttle import SharedThrottle
 from services.auth.stores.memory import MemoryStore
 from services.auth.stores.sqlite import MIGRATIONS, SqliteStore
 from services.auth.throttle import Throttle
-from services.auth.tokens import load_signer
+from services.auth.tokens import follow, load_signer
 from services.auth.users import Users
 
 SERVICES = ("mesh.auth.v1.AuthService", "mesh.auth.v1.UserService")
@@ -49,6 +49,7 @@ async def running(
     async with contextlib.AsyncExitStack() as stack:
         now = StrictClock()
         signer = load_signer(config.data_dir / "auth")
+        await stack.enter_async_context(background(follow(signer), "follow-signing-keys"))
         store = await _store(config, now, stack)
         passwords = Passwords()
         stack.callback(passwords.close)
@@ -70,7 +71,7 @@ async def running(
             return signer.jwks_json
 
         def register(server: object) -> None:
-            pb_grpc.add_AuthServiceServicer_to_server(AuthServicer(sessions, keys, feed, signer.jwks_json), server)
+            pb_grpc.add_AuthServiceServicer_to_server(AuthServicer(sessions, keys, feed, fetch_jwks), server)
             pb_grpc.add_UserServiceServicer_to_server(UserServicer(users, config.secret), server)
 
         verifier = TokenVerifier(fetch_jwks, feed.revoked)

@@ -1,11 +1,15 @@
-"""The signing key, and the tokens made with it.
+"""The signing keys, and the tokens made with them.
 
 Access tokens are ES256 JWTs (RFC 7519).  `iat` has a fraction, so that a token issued right after a revocation
-is told from one issued right before.  The key is made on first start and named by its thumbprint (RFC 7638).
+is told from one issued right before.  The first key is made on first start; each is named by its thumbprint (RFC 7638).
+A key that takes over lies beside it, and the microsecond from which it signs is in its name: it is there, and verifies,
+some time before, so that everybody who verifies has heard of it.  What was signed before is verified by the key of its
+time, for as long as a token may live.
 Signatures are deterministic (RFC 6979): the token of a create that is repeated is signed again, and the same, so that
 no store has to keep it.
 """
 
+import asyncio
 import base64
 import contextlib
 import datetime
@@ -13,6 +17,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import secrets
 
 import jwt
@@ -21,11 +26,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.utils import der_to_raw_signature
 
+from meshkit import clock
 from meshkit.verifier import ISSUER
 from services.auth.config import ConfigError
-from services.auth.domain import User
+from services.auth.domain import KEY_TTL_MAX_DAYS, User
 
 log = structlog.get_logger()
+_NAME = re.compile(r"signing_key(\.(?P<micros>[0-9]{1,18}))?\.pem")
+_LOOK_S = 5.0
+"""How often keys are looked for: much oftener than the time that a new one is there before it signs."""
 
 
 class _Deterministic(jwt.algorithms.ECAlgorithm):
@@ -36,24 +45,57 @@ class _Deterministic(jwt.algorithms.ECAlgorithm):
         return der_to_raw_signature(signature, key.curve)
 
 
-class Signer:
-    """Signs access tokens with one key."""
+class Key:
+    """A key, and from when on it signs."""
 
-    def __init__(self, key: ec.EllipticCurvePrivateKey) -> None:
-        self._key = key
-        self._jws = jwt.PyJWS(algorithms=[])
-        self._jws.register_algorithm("ES256", _Deterministic(jwt.algorithms.ECAlgorithm.SHA256))
-        public = jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    def __init__(self, private: ec.EllipticCurvePrivateKey, signs_from: int = 0) -> None:
+        self.private = private
+        self.signs_from = signs_from
+        """In microseconds since 1970."""
+        public = jwt.algorithms.ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
         members = {name: public[name] for name in ("crv", "kty", "x", "y")}
         canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
         self.kid = base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).decode().rstrip("=")
-        self.jwks_json = json.dumps({"keys": [members | {"use": "sig", "alg": "ES256", "kid": self.kid}]})
+        self.public = members | {"use": "sig", "alg": "ES256", "kid": self.kid}
+
+
+class Signer:
+    """Signs access tokens with the key of their time."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        """Load the keys in `folder`.  Raises `ConfigError` if a file there is not such a key."""
+        self._folder = folder
+        self._jws = jwt.PyJWS(algorithms=[])
+        self._jws.register_algorithm("ES256", _Deterministic(jwt.algorithms.ECAlgorithm.SHA256))
+        self._names: list[str] = []
+        self._keys: list[Key] = []
+        self.jwks_json = ""
         """The public key set (RFC 7517)."""
+        self.reload()
+
+    @property
+    def kid(self) -> str:
+        """The name of the key that signs last."""
+        return self._keys[-1].kid
+
+    def reload(self) -> bool:
+        """Look for keys that have come; return whether there are any.  Raises `ConfigError`, and keeps what it has."""
+        names = sorted(path.name for path in self._folder.glob("signing_key*.pem"))
+        if names == self._names:
+            return False
+        keys = sorted((_load(self._folder / name) for name in names), key=lambda key: key.signs_from)
+        longest_ago = clock.micros(clock.utc_now() - datetime.timedelta(days=KEY_TTL_MAX_DAYS))
+        over = sum(following.signs_from < longest_ago for following in keys[1:])  # all that they signed has expired
+        self._names, self._keys = names, keys[over:]
+        self.jwks_json = json.dumps({"keys": [key.public for key in self._keys]})
+        return True
 
     def sign(
         self, user: User, *, jti: str, session: str, issued_at: datetime.datetime, expires_at: datetime.datetime
     ) -> str:
         """Return an access token: the same for the same arguments.  `session` is empty for an API key."""
+        at = clock.micros(issued_at)
+        key = next((key for key in reversed(self._keys) if key.signs_from <= at), self._keys[0])
         claims = {
             "iss": ISSUER,
             "sub": user.user_id,
@@ -67,7 +109,7 @@ class Signer:
         if session:
             claims["sid"] = session
         payload = json.dumps(claims, separators=(",", ":")).encode()
-        return self._jws.encode(payload, self._key, algorithm="ES256", headers={"kid": self.kid})
+        return self._jws.encode(payload, key.private, algorithm="ES256", headers={"kid": key.kid})
 
 
 def new_id() -> str:
@@ -86,13 +128,35 @@ def digest(refresh_token: str) -> str:
 
 
 def load_signer(folder: pathlib.Path) -> Signer:
-    """Return the signer of the key in `folder`, making the key on first use; only its owner can read it.
+    """Return the signer of the keys in `folder`, making the first on first use; only its owner can read them.
 
-    Raises `ConfigError` if the file there is not such a key.
+    Raises `ConfigError` if a file there is not such a key.
     """
     path = folder / "signing_key.pem"
     if not path.exists():
         _make_key(path)
+    return Signer(folder)
+
+
+async def follow(signer: Signer) -> None:
+    """Take up keys that come, for ever.  One that cannot be used is said in the log, and those before go on."""
+    said = ""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            if await asyncio.to_thread(signer.reload):
+                log.info("signing keys have changed", kid=signer.kid)
+            said = ""
+        except ConfigError as error:
+            if str(error) != said:
+                log.error("a new signing key cannot be used", why=str(error))
+            said = str(error)
+
+
+def _load(path: pathlib.Path) -> Key:
+    name = _NAME.fullmatch(path.name)
+    if name is None:
+        raise ConfigError(f"agentmesh: auth/{path.name} is named like no signing key; move it away")
     try:
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
@@ -103,7 +167,7 @@ def load_signer(folder: pathlib.Path) -> Signer:
         raise ConfigError(f"agentmesh: cannot use auth/{path.name}: {error}; restore it or move it away") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ConfigError(f"agentmesh: auth/{path.name} is not a P-256 key; restore it or move it away")
-    return Signer(key)
+    return Key(key, int(name["micros"] or 0))
 
 
 def _make_key(path: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import json
 import pathlib
 import stat
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -16,6 +17,7 @@ from services.auth.domain import User
 from tests.auth.helpers import claims
 
 NOON = datetime.datetime(2030, 1, 1, 12, tzinfo=datetime.UTC)
+_MICRO = datetime.timedelta(microseconds=1)
 
 
 def test_the_key_is_made_once(tmp_path: pathlib.Path) -> None:
@@ -98,3 +100,40 @@ def test_the_same_token_is_signed_alike(tmp_path: pathlib.Path) -> None:
 
     assert sign("j1") == sign("j1")
     assert sign("j1") != sign("j2")
+
+
+def test_each_token_is_signed_by_the_key_of_its_time(tmp_path: pathlib.Path) -> None:
+    """So a create that is repeated after a rotation gets the same token; both verify; a broken key changes nothing."""
+    ada = User(user_id="u1", login="ada", email="ada@example.com", password_hash="h", created_at=NOON)
+    until = NOON + datetime.timedelta(days=400)
+    signer = tokens.load_signer(tmp_path)
+
+    def sign(at: datetime.datetime) -> str:
+        return signer.sign(ada, jti="j", session="", issued_at=at, expires_at=until)
+
+    before = sign(NOON)
+    later = NOON + datetime.timedelta(hours=1)
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / f"signing_key.{round(later.timestamp()) * 1_000_000}.pem").write_bytes(pem(key))
+
+    assert signer.reload()
+    assert not signer.reload()
+    assert before == sign(NOON)
+    kids = {jwt.get_unverified_header(sign(at))["kid"] for at in (NOON, later - _MICRO, later, until)}
+    assert kids == {each["kid"] for each in json.loads(signer.jwks_json)["keys"]}
+    assert jwt.get_unverified_header(sign(later))["kid"] == signer.kid
+    assert jwt.get_unverified_header(sign(later - _MICRO))["kid"] != signer.kid
+    (tmp_path / "signing_key.99.pem").write_bytes(b"nonsense")
+    with pytest.raises(ConfigError, match=r"signing_key\.99\.pem"):
+        signer.reload()
+    assert before == sign(NOON)
+
+
+def test_a_key_is_forgotten_when_all_that_it_signed_has_expired(tmp_path: pathlib.Path) -> None:
+    """An API key lives ten years at most."""
+    tokens.load_signer(tmp_path)
+    long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / f"signing_key.{round(long_ago.timestamp()) * 1_000_000}.pem").write_bytes(pem(key))
+
+    assert 1 == len(json.loads(tokens.load_signer(tmp_path).jwks_json)["keys"])

@@ -1,6 +1,6 @@
 """`mesh.auth.v1.AuthService`: sign-in, API keys, and what other services trust."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from google.protobuf import empty_pb2
 from mesh.auth.v1 import auth_pb2 as pb
@@ -21,11 +21,11 @@ from services.auth.sessions import Sessions
 class AuthServicer(pb_grpc.AuthServiceServicer):
     """Signs users in and out, and tells other services what to trust."""
 
-    def __init__(self, sessions: Sessions, keys: Keys, feed: Feed, jwks_json: str) -> None:
+    def __init__(self, sessions: Sessions, keys: Keys, feed: Feed, jwks: Callable[[], Awaitable[str]]) -> None:
         self._sessions = sessions
         self._keys = keys
         self._feed = feed
-        self._jwks = pb.Jwks(jwks_json=jwks_json)
+        self._jwks = jwks
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.Tokens:
         """Exchange a name and password for tokens."""
@@ -63,7 +63,7 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
 
     async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.Jwks:
         """Return the public keys."""
-        return self._jwks
+        return pb.Jwks(jwks_json=await self._jwks())
 
     async def WatchRevocations(
         self, request: pb.WatchRevocationsRequest, context: Context
