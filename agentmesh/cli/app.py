@@ -31,6 +31,7 @@ def build(*, whole: bool = True) -> typer.Typer:
     if whole:
         from agentmesh.cli import (
             agents,
+            backup,
             certs,
             chat,
             crews,
@@ -38,6 +39,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             exposes,
             flows,
             jobs,
+            keys,
             locks,
             login,
             payments,
@@ -61,6 +63,8 @@ def build(*, whole: bool = True) -> typer.Typer:
             chat,
             certs,
             doctor,
+            backup,
+            keys,
         ):
             module.add_to(app)
     return app

@@ -1,8 +1,9 @@
-"""`agentmesh doctor`: what this machine gives to keep apps from each other and from the mesh."""
+"""`agentmesh doctor`: what a mesh stands on here, and what keeps apps from each other and from it."""
 
 import dataclasses
 import json
 import os
+import pathlib
 from typing import Annotated
 
 import typer
@@ -17,14 +18,20 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a measure.")] = False,
+    data_dir: Annotated[
+        pathlib.Path, typer.Option(help="Where the mesh keeps everything.", envvar="AGENTMESH_DATA_DIR")
+    ] = pathlib.Path("data"),
 ) -> None:
-    """Say what keeps jobs apart on this machine, a line for each measure, and what is missing.
+    """Say what keeps jobs apart on this machine and what a mesh stands on, a line for each, and what is missing.
 
-    Exits with 1 if something is missing that AGENTMESH_ISOLATION=require asks for.
+    The database, Redis, Ray, telemetry and certificates are those that the environment names.  ✓ is there, ✗ is missing
+    and must be mended, - would be good to have.  Exits with 1 if something must be mended; what keeps jobs apart counts
+    where AGENTMESH_ISOLATION=require would ask for it.
     """
+    from agentmesh.cli import checks
     from agentmesh.host.confine import Settings, missing, survey
 
-    measures = survey(Settings.of(os.environ))
+    measures = [*survey(Settings.of(os.environ)), *checks.all_of(os.environ, data_dir)]
     for measure in measures:
         if as_json:
             print(json.dumps(dataclasses.asdict(measure)))

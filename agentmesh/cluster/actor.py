@@ -10,21 +10,20 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import ray
-from google.protobuf.message import DecodeError
 from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostStart, NurseryOrder
 
 from agentmesh.cluster import places, sessions
-from agentmesh.cluster.homes import Home
 from agentmesh.cluster.names import HOOK, HOOK_VARIABLE
 from agentmesh.cluster.orders import Nursery
 from agentmesh.cluster.sealing import Key
-from agentmesh.host.frames import BrokenFrame
 from agentmesh.host.own import environment
 
 _START_S = 60.0
@@ -57,8 +56,9 @@ class HostActor:
         self._host_id = start.spec.host_id
         self._ended = asyncio.get_running_loop().create_future()
         spec = self._adapted(start.spec, is_for_flows="RAY_ADDRESS" in start.environment)
-        home = await asyncio.to_thread(Home)
-        path = home.path / "nursery"
+        folder = tempfile.mkdtemp(prefix="agentmesh-host-")
+        os.chmod(folder, 0o711)  # jobs of other users must get to their own folders
+        path = pathlib.Path(folder, "nursery")
         env = self._environment(start, path)
         command = [sys.executable, "-P", "-m", "agentmesh.host"]
         self._process = await asyncio.create_subprocess_exec(
@@ -70,9 +70,9 @@ class HostActor:
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            home.remove()
+            shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._following = asyncio.create_task(self._follow(self._nursery, home), name="follow")
+        self._following = asyncio.create_task(self._follow(self._nursery, folder), name="follow")
 
     async def host(self) -> str:
         """Return the id of the host that was started here, and lives; or nothing."""
@@ -90,12 +90,12 @@ class HostActor:
             await self._nursery.send(NurseryOrder(stop=self._host_id))
             await asyncio.shield(self._ended)
 
-    async def _follow(self, nursery: Nursery, home: Home) -> None:
+    async def _follow(self, nursery: Nursery, folder: str) -> None:
         """Wait for the host's end; then end the nursery, and by and by the actor."""
         assert self._process is not None
         assert self._ended is not None
         how = "was lost with its nursery"
-        with contextlib.suppress(OSError, BrokenFrame, DecodeError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             async for event in nursery.events():
                 if event.HasField("exited") and event.exited.host_id == self._host_id:
                     how = event.exited.reason
@@ -104,7 +104,7 @@ class HostActor:
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         await self._process.wait()
-        await asyncio.to_thread(home.remove)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         self._ended.set_result(how)
         await asyncio.sleep(_LINGER_S)
         ray.actor.exit_actor()

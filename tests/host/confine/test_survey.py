@@ -74,9 +74,11 @@ def test_the_doctor_says_what_there_is(how: str) -> None:
     said = {each["name"]: each for each in map(json.loads, done.stdout.splitlines())}
 
     expected = survey(Settings(isolation=OFF) if how == "off" else Settings.of({}))
-    assert [measure.name for measure in expected] == list(said)
+    names = [measure.name for measure in expected]
+    assert names == list(said)[: len(names)]  # behind them is what a mesh stands on
     lacking = {name for name, each in said.items() if each["needed"] and not each["given"]}
     assert (1 if lacking else 0) == done.returncode, done.stderr
+    lacking &= set(names)
     if how == "here":
         assert {measure.name for measure in missing(expected)} == lacking
     else:

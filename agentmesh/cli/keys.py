@@ -1,0 +1,90 @@
+"""`agentmesh keys`: the keys by which the mesh signs access tokens."""
+
+import datetime
+import json
+import os
+import pathlib
+import time
+from typing import Annotated
+
+import typer
+
+from agentmesh.cli import output
+
+DataDir = Annotated[
+    pathlib.Path, typer.Option(help="Where the auth service keeps everything.", envvar="AGENTMESH_DATA_DIR")
+]
+DATA_DIR = pathlib.Path("data")
+_FIRST = "signing_key.pem"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True)
+    group.command("list", short_help="Show them, by when they sign.")(_list)
+    group.command("rotate-signing", short_help="Have another key sign from now on.")(_rotate)
+    app.add_typer(group, name="keys", help="The keys by which access tokens are signed.")
+
+
+def _list(
+    data_dir: DataDir = DATA_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
+) -> None:
+    """Show the signing keys of a data directory, the oldest first: all of them verify what they have signed."""
+    now = time.time()
+    found = _found(data_dir)
+    signs = max((at for at, _ in found if at <= now), default=0.0)
+    for at, path in found:
+        state = "signs" if at == signs else "verifies" if at < now else "waits"
+        since = "" if not at else f"{datetime.datetime.fromtimestamp(at, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+        if as_json:
+            print(json.dumps({"file": str(path), "state": state, "signs_from": since}))
+        else:
+            output.say(f"{state}  {path}{'  from ' if since else ''}{since}")
+
+
+def _rotate(
+    data_dir: DataDir = DATA_DIR,
+    lead_s: Annotated[
+        float, typer.Option(help="How long everybody has to hear of it before it signs.", min=0, max=86_400)
+    ] = 60.0,
+) -> None:
+    """Make another signing key.  A mesh that runs takes it up by itself, and nobody is signed out.
+
+    The new key verifies within seconds and signs after a minute; the old ones go on verifying the tokens that they have
+    signed.  Where auth runs on several machines, copy the new file to the same place on each at once.  If a key was
+    stolen, this is not enough: stop the mesh and remove the file of that key, too; what it has signed fails then.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    found = _found(data_dir)
+    if not found:
+        raise ValueError(f"{data_dir / 'auth'} has no signing key: say where the mesh is with --data-dir")
+    now = time.time()
+    if found[-1][0] > now:
+        raise ValueError(f"{found[-1][1].name} waits to sign already: it takes over in {found[-1][0] - now:.0f} s")
+    path = data_dir / "auth" / f"signing_key.{round((now + lead_s) * 1_000_000)}.pem"
+    pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    draft = path.with_name(f".{path.name}")  # the mesh looks there at any moment: it finds a whole file or none
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    print(f"{path} signs in {lead_s:g} s; the {len(found)} before go on verifying")
+
+
+def _found(data_dir: pathlib.Path) -> list[tuple[float, pathlib.Path]]:
+    """Return the keys and from when on each signs, in seconds since 1970, the oldest first."""
+    found = []
+    for path in (data_dir / "auth").glob("signing_key*.pem"):
+        number = path.name.removeprefix("signing_key").removesuffix(".pem").removeprefix(".")
+        if path.name == _FIRST or number.isdecimal():
+            found.append((int(number or 0) / 1_000_000, path))
+    return sorted(found)
