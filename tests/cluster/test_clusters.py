@@ -6,12 +6,19 @@ from collections.abc import Iterator
 import pytest
 
 from agentmesh.testing import Mesh, running_mesh
-from tests.cluster.raylets import Cluster
+from tests.cluster.raylets import Cluster, cluster
 
 READY_S = 90.0
 PLACED = "tests.runner.placed:app"
 
 pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def rays() -> Iterator[Cluster]:
+    """Run a cluster with one node."""
+    with cluster() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
