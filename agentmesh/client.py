@@ -18,6 +18,7 @@ from agentmesh._client.definitions import Agent, Crew, Model, TaskDef, Tool
 from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, Usage, readable
+from agentmesh._client.retention import RetentionPolicy
 from agentmesh._client.schedules import Firing, Schedule
 from agentmesh._client.sync import Client
 from agentmesh._client.tokens import MemoryTokens, TokenStore
@@ -50,6 +51,7 @@ __all__ = [
     "NotFound",
     "NotSignedIn",
     "Payment",
+    "RetentionPolicy",
     "Schedule",
     "Step",
     "TaskDef",

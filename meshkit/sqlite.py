@@ -34,6 +34,10 @@ _PAGE_BYTES = 8192
 """Rows of a kilobyte fill such pages well: of SQLite's own 4096 a quarter stays empty."""
 _LOOK_S = 2.0
 """How often the writer sees that its file is still there while nobody writes."""
+_FREE_KEPT = 256
+"""Free pages that stay in the file: what comes next need not ask the system for space."""
+_FREED_AT_ONCE = 500
+"""Pages that are given back in one write: 4 MiB."""
 _CLOSE = object()
 
 
@@ -124,6 +128,13 @@ class Database:
         self._queue.put((work, future))
         return await future
 
+    async def give_back(self) -> bool:
+        """Give some of the file's free space back to the system; return whether there is more to give.
+
+        A file that was made before files could do so keeps its size (`VACUUM` makes it anew).  Raises as `write`.
+        """
+        return await self.write(_give_back)
+
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run a short query: one that an index answers in microseconds.  A longer one would hold up every caller.
 
@@ -184,6 +195,7 @@ class Database:
     def _connect(self, *, query_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
         connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; one that has pages keeps theirs
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, too (`give_back`)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -278,6 +290,19 @@ class Database:
         self._is_doubtful = not sqlite_files.is_passing(error)
         self._trouble.begins(refusal)
         return refusal
+
+
+def _give_back(connection: sqlite3.Connection) -> bool:
+    before = _free(connection)
+    if before <= _FREE_KEPT:
+        return False
+    for _ in range(min(before - _FREE_KEPT, _FREED_AT_ONCE)):  # this driver takes one step, which frees one page
+        connection.execute("PRAGMA incremental_vacuum(1)").close()
+    return _FREE_KEPT < _free(connection) < before
+
+
+def _free(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def _attempt(

@@ -34,6 +34,7 @@ from agentmesh._client.records import (
     to_job,
     to_tokens,
 )
+from agentmesh._client.retention import Retention
 from agentmesh._client.schedules import Schedules
 from agentmesh._client.tokens import MemoryTokens, TokenStore
 from agentmesh._client.waits import Lock, Payment, to_lock, to_payment
@@ -90,6 +91,7 @@ class AsyncClient:
         self.conversations = Conversations(self._connection)
         self.schedules = Schedules(self._connection)
         self.webhooks = Webhooks(self._connection)
+        self.retention = Retention(self._connection)
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ from agentmesh._client.applying import Step
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
 from agentmesh._client.sync_collections import SyncAgents, SyncConversations, SyncCrews, SyncTasks, SyncTools
-from agentmesh._client.sync_timed import SyncSchedules, SyncWebhooks
+from agentmesh._client.sync_timed import SyncRetention, SyncSchedules, SyncWebhooks
 from agentmesh._client.tokens import TokenStore
 from agentmesh._client.waits import Lock, Payment
 from agentmesh.allowance import Budget
@@ -52,6 +52,7 @@ class Client:
         self.conversations = SyncConversations(runner, self._client.conversations)
         self.schedules = SyncSchedules(runner, self._client.schedules)
         self.webhooks = SyncWebhooks(runner, self._client.webhooks)
+        self.retention = SyncRetention(runner, self._client.retention)
 
     def __enter__(self) -> Self:
         return self

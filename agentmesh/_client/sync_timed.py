@@ -1,9 +1,10 @@
-"""`Client.schedules` and `.webhooks`: as those of `AsyncClient`, without asyncio."""
+"""`Client.schedules`, `.webhooks` and `.retention`: as those of `AsyncClient`, without asyncio."""
 
 from collections.abc import Iterator
 from typing import Unpack
 
-from agentmesh._client import schedules, webhooks
+from agentmesh._client import retention, schedules, webhooks
+from agentmesh._client.retention import RetentionPolicy
 from agentmesh._client.schedules import Firing, Schedule, ScheduleFields
 from agentmesh._client.sync_collections import Runner
 from agentmesh._client.webhooks import Delivery, Webhook, WebhookFields
@@ -95,3 +96,41 @@ class SyncWebhooks:
     def redeliver(self, name: str) -> Delivery:
         """Have a delivery sent once more."""
         return self._runner.call(self._webhooks.redeliver(name))
+
+
+class SyncRetention:
+    """Policies of retention; see `AsyncClient.retention`."""
+
+    def __init__(self, runner: Runner, retention: retention.Retention) -> None:
+        self._runner = runner
+        self._retention = retention
+
+    def create(
+        self,
+        *,
+        target: str = "",
+        age_seconds: int = 0,
+        job_count: int = 0,
+        stored_bytes: int = 0,
+        all_owners: bool = False,
+        request_id: str = "",
+    ) -> RetentionPolicy:
+        """Add a policy."""
+        return self._runner.call(
+            self._retention.create(
+                target=target,
+                age_seconds=age_seconds,
+                job_count=job_count,
+                stored_bytes=stored_bytes,
+                all_owners=all_owners,
+                request_id=request_id,
+            )
+        )
+
+    def list(self) -> Iterator[RetentionPolicy]:
+        """Yield your policies and those of everybody, newest first."""
+        return self._runner.iterate(self._retention.list())
+
+    def delete(self, name: str) -> None:
+        """Delete a policy."""
+        self._runner.call(self._retention.delete(name))

@@ -15,6 +15,7 @@ from mesh.runner.v1 import (
     lock_pb2_grpc,
     memory_pb2_grpc,
     replica_pb2_grpc,
+    retention_pb2_grpc,
     schedule_pb2_grpc,
     trace_pb2_grpc,
     webhook_pb2_grpc,
@@ -54,6 +55,7 @@ from services.runner.ports.catalogue import Catalogue
 from services.runner.ports.definitions import Definitions
 from services.runner.ports.placement import Placement
 from services.runner.requests import Requests
+from services.runner.retention import Retention
 from services.runner.retries import Retries
 from services.runner.scaling import Scaler
 from services.runner.schedules import Schedules
@@ -65,6 +67,7 @@ from services.runner.servicers.jobs import JobServicer
 from services.runner.servicers.locks import LockServicer
 from services.runner.servicers.memories import MemoryServicer
 from services.runner.servicers.replicas import ReplicaServicer
+from services.runner.servicers.retention import RetentionServicer
 from services.runner.servicers.schedules import ScheduleServicer
 from services.runner.servicers.traces import TraceServicer
 from services.runner.servicers.webhooks import WebhookServicer
@@ -86,6 +89,7 @@ SERVICES = (
     "mesh.runner.v1.MemoryService",
     "mesh.runner.v1.ScheduleService",
     "mesh.runner.v1.WebhookService",
+    "mesh.runner.v1.RetentionService",
     "mesh.runner.v1.TraceService",
     "mesh.runner.v1.ReplicaService",
 )
@@ -164,6 +168,7 @@ async def running(
         )
         hooks = (store.webhooks, sender, requests, shares, config.vault, bus)
         webhooks = Webhooks(*hooks, private=private, count_max=config.webhooks_per_owner, now=now)
+        retention = Retention(store.retention, store.conversations, journal, requests, bus, now)
         jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
         app_servicer = AppServicer(apps, calls, tasks, beside.elsewhere(apps))
         pace = Pace(config.events_per_owner, link=await stack.enter_async_context(buses.counters(config)))
@@ -177,6 +182,8 @@ async def running(
             scheduled = ScheduleServicer(store.schedules, schedules, firings, tasks, now)
             schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(scheduled, server)
             replica_pb2_grpc.add_ReplicaServiceServicer_to_server(ReplicaServicer(hosts), server)
+            kept = RetentionServicer(store.retention, retention, now)
+            retention_pb2_grpc.add_RetentionServiceServicer_to_server(kept, server)
             webhook_pb2_grpc.add_WebhookServiceServicer_to_server(
                 WebhookServicer(store.webhooks, webhooks, tasks, now), server
             )
@@ -199,6 +206,7 @@ async def running(
             "pace": pace.share(),
             "locks": _expire(locks, apps),
             "schedules": lasting(firings.run),
+            "retention": lasting(retention.run),
             "webhooks": lasting(sender.run),
             "deliveries": lasting(sender.forget),
             **({"spans": spans.run()} if spans is not None else {}),

@@ -1,4 +1,4 @@
-"""`agentmesh schedules` and `agentmesh webhooks`."""
+"""`agentmesh schedules`, `webhooks` and `retention`."""
 
 import json
 
@@ -56,7 +56,20 @@ def test_a_webhook_from_the_command_line(cli: Cli) -> None:
     assert (0, "", 0) == (log.code, log.out, deleted.code)
 
 
-def test_both_by_the_client_that_blocks(cli_mesh: Mesh) -> None:
+def test_a_policy_from_the_command_line(cli: Cli) -> None:
+    """Added, listed and deleted; one without a limit is refused."""
+    options = ("--days", "400", "--jobs", "100000", "--mebibytes", "1000")
+    made = json.loads(cli("retention", "add", *options, "--target", "flows/none", "--json").out)
+    listed = cli("retention", "list")
+    nothing = cli("retention", "add")
+    deleted = cli("retention", "delete", made["name"])
+
+    assert (34_560_000, 100_000) == (made["age_seconds"], made["job_count"])
+    assert "\tflows/none\t400 days, 100000 jobs, 1000 MiB\t0\t" in listed.out
+    assert (2, True, 0) == (nothing.code, "at least one limit" in nothing.err, deleted.code)
+
+
+def test_all_by_the_client_that_blocks(cli_mesh: Mesh) -> None:
     """As the one for asyncio."""
     client = cli_mesh.client
     made = client.schedules.create(target="flows/greeter", inputs={"name": "Ada"}, cron="0 0 1 1 *")
@@ -69,5 +82,8 @@ def test_both_by_the_client_that_blocks(cli_mesh: Mesh) -> None:
     assert [made.name] == [each.name for each in client.schedules.list(target="flows/greeter")]
     assert [] == list(client.webhooks.deliveries(hook.name))
     assert hook.name in [each.name for each in client.webhooks.list()]
+    policy = client.retention.create(target="flows/none", age_seconds=10**8)
+    assert policy in list(client.retention.list())
+    client.retention.delete(policy.name)
     client.schedules.delete(made.name)
     client.webhooks.delete(hook.name)

@@ -20,6 +20,7 @@ from mesh.runner.v1 import (
     lock_pb2,
     lock_pb2_grpc,
     memory_pb2_grpc,
+    retention_pb2_grpc,
     schedule_pb2_grpc,
     trace_pb2_grpc,
     webhook_pb2_grpc,
@@ -49,6 +50,7 @@ class Stack:
     traces: Any
     schedules: Any
     webhooks: Any
+    retention: Any
     users: Any
     auth: Any
     operator: Sequence[tuple[str, str]]
@@ -187,6 +189,7 @@ async def stack(
             traces=trace_pb2_grpc.TraceServiceStub(channel),
             schedules=schedule_pb2_grpc.ScheduleServiceStub(channel),
             webhooks=webhook_pb2_grpc.WebhookServiceStub(channel),
+            retention=retention_pb2_grpc.RetentionServiceStub(channel),
             users=auth_pb2_grpc.UserServiceStub(auth_channel),
             auth=auth,
             operator=(("authorization", f"Bearer {tokens.access_token}"),),

@@ -30,6 +30,10 @@ class MemoryConversations:
         self._conversations: dict[str, Conversation] = {}
         self._messages: dict[str, list[Message]] = {}
 
+    def all(self) -> Iterable[Conversation]:
+        """Return every conversation."""
+        return self._conversations.values()
+
     async def add(self, conversation: Conversation, request: Request | None) -> None:
         """As `ConversationStore.add`."""
         if conversation.conversation_id in self._conversations:

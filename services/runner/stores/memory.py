@@ -19,6 +19,7 @@ from services.runner.ports.store import (
     Written,
 )
 from services.runner.stores.forgetful import MemoryConversations, MemoryMemories
+from services.runner.stores.memory_retention import MemoryRetention
 from services.runner.stores.memory_schedules import MemorySchedules
 from services.runner.stores.memory_webhooks import MemoryWebhooks
 from services.runner.stores.texts import folded, text_of
@@ -44,6 +45,7 @@ class MemoryStore:
         self.memories = MemoryMemories(self._note, self._stored)
         self.schedules = MemorySchedules(self._note, self._stored)
         self.webhooks = MemoryWebhooks(self._note, self._stored)
+        self.retention = MemoryRetention(self._note, self._jobs.values, self.conversations.all)
 
     async def create(
         self,

@@ -12,6 +12,7 @@ from services.runner.ports.store import ANY, EVENTS_BYTES_MAX, JobFilter, LockQu
 from services.runner.stores import postgres_jobs, postgres_search
 from services.runner.stores.postgres_jobs import EVENT_COLUMNS, LOCK_COLUMNS, SEALED_COLUMNS, event_from, lock_from
 from services.runner.stores.postgres_records import PostgresConversations, PostgresMemories
+from services.runner.stores.postgres_retention import PostgresRetention
 from services.runner.stores.postgres_rows import octets, page, places, row, rows
 from services.runner.stores.postgres_schedules import PostgresSchedules
 from services.runner.stores.postgres_webhooks import PostgresWebhooks
@@ -43,6 +44,7 @@ class PostgresStore:
         self.memories = PostgresMemories(database)
         self.schedules = PostgresSchedules(database)
         self.webhooks = PostgresWebhooks(database)
+        self.retention = PostgresRetention(database)
 
     async def create(
         self,

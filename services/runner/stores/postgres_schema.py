@@ -218,4 +218,12 @@ MIGRATIONS = [
     )
     + _counted("memories", "INSERT", "NEW", "VALUES (NEW.owner, 0, 100 + octet_length(NEW.content))")
     + _counted("memories", "DELETE", "OLD", "VALUES (OLD.owner, 0, -100 - octet_length(OLD.content))"),
+    """
+    CREATE TABLE retention (
+      policy_id TEXT COLLATE "C" PRIMARY KEY, owner TEXT NOT NULL, target TEXT NOT NULL, age_s BIGINT NOT NULL,
+      job_count BIGINT NOT NULL, stored_bytes BIGINT NOT NULL, created_at DOUBLE PRECISION NOT NULL,
+      forgotten_count BIGINT NOT NULL
+    );
+    CREATE INDEX retention_by_owner ON retention (owner, policy_id);
+    """,
 ]

@@ -40,8 +40,10 @@ class SqliteSchedules:
         """As `ScheduleStore.add`."""
 
         def work(connection: sqlite3.Connection) -> None:
-            counted = connection.execute("SELECT count(*) FROM schedules WHERE owner = ?", (schedule.owner,))
-            if count_max is not None and counted.fetchone()[0] >= count_max:
+            ((count,),) = connection.execute(
+                "SELECT count(*) FROM schedules WHERE owner = ?", (schedule.owner,)
+            ).fetchall()
+            if count_max is not None and count >= count_max:
                 raise TooManySchedules
             values = [getattr(schedule, name) for name in _FIELDS]
             connection.execute(f"INSERT INTO schedules ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)

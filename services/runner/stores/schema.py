@@ -263,4 +263,12 @@ MIGRATIONS = [
     """
     ALTER TABLE jobs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
     """,
+    """
+    CREATE TABLE retention (
+      policy_id TEXT PRIMARY KEY, owner TEXT NOT NULL, target TEXT NOT NULL, age_s INTEGER NOT NULL,
+      job_count INTEGER NOT NULL, stored_bytes INTEGER NOT NULL, created_at REAL NOT NULL,
+      forgotten_count INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX retention_by_owner ON retention (owner, policy_id);
+    """,
 ]

@@ -37,6 +37,7 @@ from services.runner.stores.conversations import SqliteConversations
 from services.runner.stores.indexer import Indexer
 from services.runner.stores.memories import SqliteMemories
 from services.runner.stores.requests import insert_request
+from services.runner.stores.retention import SqliteRetention
 from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
 from services.runner.stores.schedules import SqliteSchedules
 from services.runner.stores.texts import folded
@@ -67,6 +68,7 @@ class SqliteStore:
         self.memories = SqliteMemories(database)
         self.schedules = SqliteSchedules(database)
         self.webhooks = SqliteWebhooks(database)
+        self.retention = SqliteRetention(database)
 
     async def create(
         self,

@@ -33,8 +33,10 @@ class SqliteWebhooks:
         """As `WebhookStore.add`."""
 
         def work(connection: sqlite3.Connection) -> None:
-            counted = connection.execute("SELECT count(*) FROM webhooks WHERE owner = ?", (webhook.owner,))
-            if count_max is not None and counted.fetchone()[0] >= count_max:
+            ((count,),) = connection.execute(
+                "SELECT count(*) FROM webhooks WHERE owner = ?", (webhook.owner,)
+            ).fetchall()
+            if count_max is not None and count >= count_max:
                 raise TooManyWebhooks
             _put(connection, "webhooks", _values(webhook))
             if request is not None:

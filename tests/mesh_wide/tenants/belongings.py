@@ -39,7 +39,8 @@ class Belongings:
         """
         _, _, pattern = variable.partition("=")
         if pattern:
-            return self.names.get("locks" if "locks" in pattern else pattern.partition("/")[0])
+            inner = next((each for each in ("locks", "deliveries") if each in pattern), "")
+            return self.names.get(inner or pattern.partition("/")[0])
         return self.ids(dialect).get(variable)
 
     def ids(self, dialect: str) -> dict[str, str]:
@@ -118,7 +119,10 @@ def _names(panel: Panel, canary: str) -> dict[str, str]:
     yearly = {"displayName": canary, "target": "flows/errand", "inputs": {"question": canary}, "cron": "@yearly"}
     names["schedules"] = add("schedules", {"schedule": yearly})
     hook = {"displayName": canary, "url": f"https://hooks.example.com/{canary}", "enabled": False}
+    kept = {"target": f"flows/{canary}", "ageSeconds": 1_000_000}
+    names["retentionPolicies"] = add("retentionPolicies", {"policy": kept})
     names["webhooks"] = add("webhooks", {"webhook": hook})
+    names["deliveries"] = add(f"{names['webhooks']}:test", {})
     add("memory", {"record": {"scope": agent, "layer": "MEMORY_LAYER_LONG", "content": canary}})
     names["locks"] = _lock(http, names["jobs"])
     return names
