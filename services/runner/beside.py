@@ -57,7 +57,7 @@ class Beside:
         def peer(address: str) -> client.Peer:
             return client.Peer(service="runner", address=address, wires=config.wires)
 
-        async with FarHosts(replicas, who, peer, tasks) as far:
+        async with FarHosts(runner_id, replicas, who, peer, tasks) as far:
             hosts = Hosts(far)
             terms = {"heartbeat_s": config.heartbeat_s, "lease_s": config.lease_s}
             roll = Roll(runner_id, replicas, hosts, bus, capacity=capacity_of(config), **terms)

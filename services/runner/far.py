@@ -20,15 +20,23 @@ _TELL_S = 5.0
 _TRIES = 3
 _PAUSE_S = 0.3
 _ANSWER_S = 2.0
+_MOVE_S = 5.0
+"""How long a host may take that has lost its replica."""
 
 
 class FarHosts:
     """A `links.Far`; keeps a channel to each replica for the length of its block."""
 
     def __init__(
-        self, store: ReplicaStore, who: identity.ServiceIdentity, peer: Callable[[str], client.Peer], tasks: Tasks
+        self,
+        runner_id: str,
+        store: ReplicaStore,
+        who: identity.ServiceIdentity,
+        peer: Callable[[str], client.Peer],
+        tasks: Tasks,
     ) -> None:
-        """`peer` returns how the runner at an address is called."""
+        """`runner_id` is this replica's; `peer` returns how the runner at an address is called."""
+        self._runner_id = runner_id
         self._store = store
         self._who = who
         self._peer = peer
@@ -58,7 +66,8 @@ class FarHosts:
         request = replica_pb2.TellHostRequest(host_id=host_id, message=message)
         for left in reversed(range(_TRIES)):
             try:
-                stub = await self._stub(host_id)
+                if (stub := await self._stub(host_id)) is None:
+                    return  # whoever hangs a host on tells it what it has missed
                 with from_rpc():
                     await stub.TellHost(request, timeout=_TELL_S)
                 return
@@ -70,10 +79,13 @@ class FarHosts:
                 await asyncio.sleep(_PAUSE_S)
         log.info("a host could not be told now", host=host_id, what=message.WhichOneof("message"), why=why)
 
-    async def ask(self, host_id: str, question: host_pb2.RunnerMessage, timeout_s: float) -> host_pb2.HostMessage:
+    async def ask(
+        self, host_id: str, question: host_pb2.RunnerMessage, timeout_s: float
+    ) -> host_pb2.HostMessage | None:
         """As `Far.ask`."""
         request = replica_pb2.AskHostRequest(host_id=host_id, question=question)
-        stub = await self._stub(host_id)
+        if (stub := await self._stub(host_id)) is None:
+            return None
         with from_rpc():
             answer: host_pb2.HostMessage = (await stub.AskHost(request, timeout=timeout_s)).answer
         return answer
@@ -106,7 +118,8 @@ class FarHosts:
                     return
 
         try:
-            stub = await self._stub(host_id)
+            if (stub := await self._stub(host_id)) is None:
+                raise Unavailable("the app's host has just moved: try again")
             with from_rpc():
                 async for response in stub.TalkToHost(requests()):
                     talk.take(response.part)
@@ -116,10 +129,22 @@ class FarHosts:
             talk.take(Unavailable("the app's host has hung up"))
 
     async def _stub(self, host_id: str) -> Any:
-        row = await self._store.host(host_id)
-        if row is None or not row.address:
-            raise Unavailable("the app's host hangs on no replica now: try again")
-        return replica_pb2_grpc.ReplicaServiceStub(await self._channel(row.address))
+        """Return a stub of the replica that a host hangs on, `None` if that is this one.
+
+        A host whose replica has died a moment ago is on its way to another: it is waited for.  Raises `Unavailable`.
+        """
+        until = asyncio.get_running_loop().time() + _MOVE_S
+        while (row := await self._store.host(host_id)) is not None:
+            if row.runner_id == self._runner_id:
+                return None
+            if row.address:
+                channel = await self._channel(row.address)
+                if await _answers(channel):
+                    return replica_pb2_grpc.ReplicaServiceStub(channel)
+            if asyncio.get_running_loop().time() > until:
+                break
+            await asyncio.sleep(_PAUSE_S)
+        raise Unavailable("the app's host hangs on no replica now: try again")
 
     async def _channel(self, address: str) -> grpc.aio.Channel:
         async with self._turn:

@@ -80,8 +80,10 @@ class Far(Protocol):
     def tell(self, host_id: str, message: host_pb2.RunnerMessage) -> None:
         """Tell a host something, if it can be reached now: who hangs a host on anew tells it what it has missed."""
 
-    async def ask(self, host_id: str, question: host_pb2.RunnerMessage, timeout_s: float) -> host_pb2.HostMessage:
-        """Ask a host something.  Raises `Unavailable` and `DeadlineExceeded`."""
+    async def ask(
+        self, host_id: str, question: host_pb2.RunnerMessage, timeout_s: float
+    ) -> host_pb2.HostMessage | None:
+        """Ask a host something; return None if it hangs here by now.  Raises `Unavailable` and `DeadlineExceeded`."""
 
     def talk(self, host_id: str, call: host_pb2.Call) -> contextlib.AbstractContextManager[Talk]:
         """As `Link.talk`."""
@@ -188,7 +190,9 @@ class Link:
         """Send an HTTP request to the app.  Raises `Unavailable` and `DeadlineExceeded`."""
         if (far := self._elsewhere()) is not None:
             question = host_pb2.RunnerMessage(call=call)
-            return (await far.ask(self.host_id, question, call.timeout_s + _ANSWER_MARGIN_S)).call_result
+            answer = await far.ask(self.host_id, question, call.timeout_s + _ANSWER_MARGIN_S)
+            if answer is not None:
+                return answer.call_result
         call.call_id = next(self._numbers)
         result: host_pb2.CallResult = await self._ask(call.call_id, host_pb2.RunnerMessage(call=call), call.timeout_s)
         return result
@@ -222,7 +226,9 @@ class Link:
         """Have a flow's form handler check inputs.  Raises `Unavailable` and `DeadlineExceeded`."""
         if (far := self._elsewhere()) is not None:
             question = host_pb2.RunnerMessage(ask=ask)
-            return (await far.ask(self.host_id, question, ask.timeout_s + _ANSWER_MARGIN_S)).ask_result
+            answer = await far.ask(self.host_id, question, ask.timeout_s + _ANSWER_MARGIN_S)
+            if answer is not None:
+                return answer.ask_result
         ask.ask_id = next(self._numbers)
         result: host_pb2.AskResult = await self._ask(ask.ask_id, host_pb2.RunnerMessage(ask=ask), ask.timeout_s)
         return result
@@ -231,7 +237,9 @@ class Link:
         """Have the app check an answer to a lock.  Raises `Unavailable` and `DeadlineExceeded`."""
         if (far := self._elsewhere()) is not None:
             question = host_pb2.RunnerMessage(check_lock=check)
-            return (await far.ask(self.host_id, question, check.timeout_s + _ANSWER_MARGIN_S)).lock_check
+            answer = await far.ask(self.host_id, question, check.timeout_s + _ANSWER_MARGIN_S)
+            if answer is not None:
+                return answer.lock_check
         check.check_id = next(self._numbers)
         result: host_pb2.LockCheck = await self._ask(
             check.check_id, host_pb2.RunnerMessage(check_lock=check), check.timeout_s
