@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from meshkit.bus import MemoryBus
-from meshkit.databases import SqliteFolder
+from meshkit.databases import Place, SqliteFolder
 from services.ledger import buying, control, reading, registry, selling
 from services.ledger.app import opened
 from services.ledger.buying import PurchaseAsk
@@ -211,11 +211,12 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def benched(folder: pathlib.Path, pace: Pace = INSTANT, **options: Any) -> AsyncIterator[Bench]:
+async def benched(where: pathlib.Path | Place, pace: Pace = INSTANT, **options: Any) -> AsyncIterator[Bench]:
     """Run a development ledger whose clock stands still."""
     given = {"development": True, "vkey_alias": DEMO_VKEY, "pace": pace, **options}
     bus = MemoryBus()
-    async with opened(SqliteFolder(folder), Options(**given, development_token=DEV_TOKEN), bus) as ledger:
+    place = SqliteFolder(where) if isinstance(where, pathlib.Path) else where
+    async with opened(place, Options(**given, development_token=DEV_TOKEN), bus) as ledger:
         await ledger.set_clock(scale=0)
         dev = await ledger.authenticate(DEV_TOKEN) if given["development"] else Key(id="x", name="x")
         yield Bench(ledger, dev, bus)
