@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf.field_mask_pb2 import FieldMask
 from mesh.auth.v1 import auth_pb2 as pb
 
 from meshkit.errors import AlreadyExists, FailedPrecondition, Unauthenticated
@@ -63,7 +64,7 @@ async def test_what_one_revokes_fails_at_the_other(pair: Pair) -> None:
     await until_refused(two, token)
 
     token = bearer(await one.sign_in("ada", "a good one"))
-    change = pb.UpdateUserRequest(user=pb.User(name=ada.name, active=False), update_mask={"paths": ["active"]})
+    change = pb.UpdateUserRequest(user=pb.User(name=ada.name, active=False), update_mask=FieldMask(paths=["active"]))
     await two.users.UpdateUser(change, metadata=bearer(await two.sign_in()), timeout=30)
     await until_refused(one, token)
 
