@@ -6,6 +6,7 @@ logged once.
 
 import logging
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ _BATCH_MAX = 512
 _EVERY_MS = 1_000
 _METRICS_EVERY_MS = 15_000
 _EXPORT_S = 5
-_LEFT_MS = 1_000
+_LEFT_S = 1.0
 """How long the last of it may take when the process ends."""
 _TEXT_CHARS_MAX = 2_048
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -167,10 +168,16 @@ class Otel:
 
     def close(self) -> None:
         """Tell what is left, for a second at most."""
+        # The SDK gives up when its exporter does, whatever it is told: an end of ours does not wait for that.
+        telling = threading.Thread(target=self._flush, name="last-telemetry", daemon=True)
+        telling.start()
+        telling.join(_LEFT_S)
+
+    def _flush(self) -> None:
         if self._spans is not None:
-            self._spans.force_flush(_LEFT_MS)
+            self._spans.force_flush()
         if self._logs is not None:
-            self._logs.force_flush(_LEFT_MS)
+            self._logs.force_flush()
 
 
 class _Prometheus(PrometheusMetricReader):
