@@ -9,11 +9,14 @@ import contextlib
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 import ray
 from mesh.runner.v1.placement_pb2 import HostSpec, HostStart
+from ray._private.runtime_env.py_modules import upload_py_modules_if_needed
+from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 
 from agentmesh.cluster import reasons
 from agentmesh.cluster.actor import HostActor
@@ -95,6 +98,8 @@ class ActorHosts:
             raise
 
     def _make(self, name: str, options: dict[str, Any]) -> Any:
+        if "runtime_env" in options:
+            options = {**options, "runtime_env": _uploaded(options["runtime_env"])}
         remote = ray.remote(HostActor).options(
             name=name,
             lifetime="detached",
@@ -173,6 +178,16 @@ def _options(spec: HostSpec) -> dict[str, Any]:
     if given:
         options["runtime_env"] = given
     return options
+
+
+def _uploaded(runtime_env: dict[str, Any]) -> dict[str, Any]:
+    """Give the cluster folders of this machine, as Ray itself does for what a driver begins with only.
+
+    Raises `ValueError` for what is not there, or too large.
+    """
+    with tempfile.TemporaryDirectory(prefix="agentmesh-upload-") as scratch:
+        found = upload_py_modules_if_needed(dict(runtime_env), include_gitignore=True, scratch_dir=scratch)
+        return dict(upload_working_dir_if_needed(found, include_gitignore=True, scratch_dir=scratch))
 
 
 def _whole(path: str) -> str:

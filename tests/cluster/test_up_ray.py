@@ -15,6 +15,21 @@ READY_S = 90.0
 ELSEWHERE = pathlib.Path(__file__).with_name("elsewhere")
 RAY = {"AGENTMESH_RAY_CPUS": "4", "AGENTMESH_RAY_MEMORY": str(80 * 1024 * 1024)}
 
+CARRIED = """
+import os, pathlib
+import pydantic
+from agentmesh import ServeAPI
+
+app = ServeAPI()
+
+class Inputs(pydantic.BaseModel):
+    pass
+
+@app.flow("/")
+async def run(inputs: Inputs) -> dict:
+    return {"text": pathlib.Path("here.txt").read_text(), "word": len(os.environ["WORD"])}
+"""
+
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(240)]
 
 
@@ -46,6 +61,18 @@ def test_a_strangers_app_computes_on_ray(mesh: Mesh) -> None:
     assert {"1": 1, "2": 8, "4": 7, "6": 7, "8": 1} == job.result["dict"]
     said = sorted(event.payload for event in mesh.client.watch(job.name) if event.kind == "debug")
     assert ["11 primes from 0", "6 primes from 68", "8 primes from 34"] == said
+
+
+def test_a_folder_of_this_machine_is_the_working_directory_of_a_host(mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """Ray takes it to the node; variables come past Ray."""
+    (tmp_path / "carried.py").write_text(CARRIED)
+    (tmp_path / "here.txt").write_text("brought along")
+    env = f"runtime_env:\n  working_dir: {tmp_path}\n  env_vars: {{WORD: said apart}}\n"
+    mesh.client.save_expose("carried", f"import_path: carried:app\n{env}")
+    wrong = [step.message for step in mesh.client.boot() if step.kind in ("error", "warning")]
+
+    assert [] == wrong
+    assert {"text": "brought along", "word": 10} == mesh.client.run("carried", {}).result["dict"]
 
 
 def test_the_end_leaves_no_process(mesh: Mesh) -> None:
