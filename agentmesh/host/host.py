@@ -38,6 +38,8 @@ from agentmesh.host.workers import Workers
 _RECONNECT_S = 0.2
 _RECONNECT_MAX_S = 2.0
 _STEADY_S = 5.0
+_SILENT_BEATS = 3.0
+"""A replica of the runner that has said nothing for so many heartbeats is not waited for."""
 _RUNNER = "runner.agentmesh"
 _ZYGOTE_END_S = 1.0
 _LOOK_S = 0.005
@@ -217,7 +219,7 @@ class Host:
             await stream.write(host_pb2.AttachRequest(messages=self._hello()))
             writer = asyncio.create_task(self._write(stream), name="write")
             try:
-                while (response := await stream.read()) is not grpc.aio.EOF:
+                while (response := await self._heard(stream)) is not grpc.aio.EOF:
                     self._heard_at = time.monotonic()
                     for message in response.messages:
                         self._take(message)
@@ -228,6 +230,16 @@ class Host:
                 writer.cancel()
                 await asyncio.gather(writer, return_exceptions=True)
                 stream.cancel()
+
+    async def _heard(self, stream: grpc.aio.StreamStreamCall) -> Any:
+        """Return what the runner says next; its end, if it is silent and another replica may be asked."""
+        if "," not in self._address:
+            return await stream.read()
+        try:
+            async with asyncio.timeout(_SILENT_BEATS * self._heartbeat_s):
+                return await stream.read()
+        except TimeoutError:  # gRPC's own keepalive does not notice one that stands still within a lease
+            return grpc.aio.EOF
 
     async def _lose_patience(self) -> None:
         """Return once no runner has said anything for as long as the spec has it: the badge is worth nothing then."""

@@ -61,3 +61,26 @@ async def test_jobs_outlive_either_replica(postgres_server: Postgres) -> None:
             assert app_pb2.APP_STATE_RUNNING == placed.state
             for gate in jobs:
                 os.unlink(gate)
+
+
+async def test_who_stands_still_is_not_waited_for(postgres_server: Postgres) -> None:
+    """A replica that is frozen loses its hosts to the other; when it goes on, it has nothing to say about them."""
+    async with replicas(postgres_server, AGENTMESH_LEASE_S="30") as both:
+        await both.at[0].deploy(deployments_json=TWO)
+        jobs = await _held(both, 4)
+        watches = [asyncio.create_task(both.at[1].events(job)) for job in jobs.values()]
+
+        both.freeze(0)
+        async with asyncio.timeout(2 * DEADLINE_S):
+            while True:
+                await asyncio.sleep(0.2)
+                if len(set(both.sql("SELECT runner_id FROM agentmesh_runner.hosts").split())) == 1:
+                    break
+        both.thaw(0)
+        for gate in jobs:
+            await _open(gate)
+
+        for watch in watches:
+            check(await watch)
+        for job in jobs.values():
+            check(await both.at[0].events(job))

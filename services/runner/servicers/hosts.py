@@ -44,6 +44,8 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
     ) -> None:
         self._jobs = jobs
         self._roll = roll
+        self._said_s = None if roll is None else heartbeat_s
+        """How long a host hears nothing of us, if it could go to another replica."""
         self._hosts = hosts
         self._badges = badges
         self._pace = pace
@@ -81,7 +83,12 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         ends = (reader, stopped, stream.failed)
         try:
             while True:
-                await asyncio.wait((outgoing, *ends), return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    (outgoing, *ends), timeout=self._said_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:  # that we live
+                    yield host_pb2.AttachResponse()
+                    continue
                 if stream.failed.done():
                     raise Unavailable("a report cannot be kept now: send again what is not acknowledged")
                 if not outgoing.done():

@@ -726,7 +726,9 @@ class Welcome(_message.Message):
     heartbeat_s: _builtins.float
     """How often to send a heartbeat, in seconds."""
     runner_address: _builtins.str
-    """Where the runner can be dialled, as in HostSpec; empty for where the host has dialled."""
+    """Where the runner can be dialled, as in HostSpec; empty for where the host has dialled.  If that is several replicas,
+    this one says something, if only an empty AttachResponse, at least as often as the host.
+    """
     def __init__(
         self,
         *,
