@@ -1,0 +1,1 @@
+"""The acceptance story, in every shape that a mesh may have."""
