@@ -10,11 +10,14 @@ from gateway.config import EdgeConfig
 from meshkit import client
 
 
-async def fetch_jwks(auth: client.Peer, timeout_s: float) -> str:
-    """Return the auth service's key set as JSON.  Raises `grpc.aio.AioRpcError` if it is not up in time."""
+async def fetch_jwks(auth: client.Peer, timeout_s: float, *, wait: bool = True) -> str:
+    """Return the auth service's key set as JSON.
+
+    Raises `grpc.aio.AioRpcError` if it is not up in time; at once if it is not up and we do not `wait`.
+    """
     async with client.channel(auth, ()) as channel:
         stub = auth_pb2_grpc.AuthServiceStub(channel)
-        jwks = await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=timeout_s, wait_for_ready=True)
+        jwks = await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=timeout_s, wait_for_ready=wait)
         return str(jwks.jwks_json)
 
 

@@ -86,7 +86,7 @@ def create(
 
     async def show_keys(request: Request) -> Response:
         try:
-            keys = await fetch_jwks(config.peer("auth"), _KEYS_S)
+            keys = await fetch_jwks(config.peer("auth"), _KEYS_S, wait=False)  # Envoy asks again
         except grpc.aio.AioRpcError:
             return refuse(request, Unavailable("the auth service does not answer: try again in a moment"), dialects)
         return Response(keys, media_type="application/json")

@@ -36,11 +36,14 @@ def test_secrets_are_taken_out() -> None:
         "AGENTMESH_TOKEN": "the command line's",
         "AGENTMESH_THEIR_SECRET": "somebody's",
         "OPENAI_API_KEY": "a provider's",
+        "AGENTMESH_TLS_KEY": "runner.key",
+        "AGENTMESH_EDGE_TLS_KEY": "site.key",
     }
 
     passes, secrets = handing.split(environ)
 
-    assert {"PATH": "/bin", "AGENTMESH_PORT": "1", "CONTROL_PLANE_RATE_LIMIT": "2"} == passes
+    paths = {"AGENTMESH_TLS_KEY": "runner.key", "AGENTMESH_EDGE_TLS_KEY": "site.key"}
+    assert {"PATH": "/bin", "AGENTMESH_PORT": "1", "CONTROL_PLANE_RATE_LIMIT": "2", **paths} == passes
     assert {"AGENTMESH_ADMIN_PASSWORD": "secret"} == secrets
 
 
