@@ -27,25 +27,33 @@ from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.tasks import Tasks, background, lasting
 from meshkit.tls import Wires
-from services.runner import engine, gauges
-from services.runner.apps import Apps
-from services.runner.beside import Beside, capacity_of
-from services.runner.billing import Billing
-from services.runner.births import Births
-from services.runner.briefs import Briefs
-from services.runner.calls import Calls
+from services.runner import gauges
+from services.runner.apps.apps import Apps
+from services.runner.apps.hosting import Hosting, Terms
+from services.runner.apps.scaling import Scaler
+from services.runner.births import engine
+from services.runner.births.births import Births
+from services.runner.births.calls import Calls
+from services.runner.births.launches import Launches
+from services.runner.births.targets import Targets
+from services.runner.callers.masking import Masks
+from services.runner.callers.pace import Pace
+from services.runner.callers.requests import Requests
+from services.runner.callers.shares import Shares
+from services.runner.callers.standing import Standing
 from services.runner.config import Config
-from services.runner.deadlines import Deadlines
-from services.runner.firings import Firings
-from services.runner.hostbadges import HostBadges
-from services.runner.hosting import Hosting, Terms
-from services.runner.jobs import Jobs
-from services.runner.journal import Journal
+from services.runner.hosts.hostbadges import HostBadges
+from services.runner.jobs.billing import Billing
+from services.runner.jobs.briefs import Briefs
+from services.runner.jobs.deadlines import Deadlines
+from services.runner.jobs.jobs import Jobs
+from services.runner.jobs.journal import Journal
+from services.runner.jobs.locks import Locks
+from services.runner.jobs.retries import Retries
+from services.runner.jobs.spans import Spans
+from services.runner.jobs.tails import Tails
+from services.runner.jobs.turns import Turns
 from services.runner.kept import Store, opened
-from services.runner.launches import Launches
-from services.runner.locks import Locks
-from services.runner.masking import Masks
-from services.runner.pace import Pace
 from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.owners import AuthOwners
 from services.runner.peers.registry import RegistryCatalogue
@@ -54,12 +62,10 @@ from services.runner.placements.ray import MODULE, RayPlacement
 from services.runner.ports.catalogue import Catalogue
 from services.runner.ports.definitions import Definitions
 from services.runner.ports.placement import Placement
-from services.runner.requests import Requests
+from services.runner.replicas.beside import Beside, capacity_of
 from services.runner.retention import Retention
-from services.runner.retries import Retries
-from services.runner.scaling import Scaler
-from services.runner.schedules import Schedules
-from services.runner.sending import Sender
+from services.runner.schedules.firings import Firings
+from services.runner.schedules.schedules import Schedules
 from services.runner.servicers.apps import AppServicer
 from services.runner.servicers.conversations import ConversationServicer
 from services.runner.servicers.hosts import HostServicer
@@ -71,13 +77,8 @@ from services.runner.servicers.retention import RetentionServicer
 from services.runner.servicers.schedules import ScheduleServicer
 from services.runner.servicers.traces import TraceServicer
 from services.runner.servicers.webhooks import WebhookServicer
-from services.runner.shares import Shares
-from services.runner.spans import Spans
-from services.runner.standing import Standing
-from services.runner.tails import Tails
-from services.runner.targets import Targets
-from services.runner.turns import Turns
-from services.runner.webhooks import Webhooks
+from services.runner.webhooks.sending import Sender
+from services.runner.webhooks.webhooks import Webhooks
 
 HOSTS = "mesh.runner.v1.HostService"
 SERVICES = (

@@ -4,8 +4,8 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from meshkit.telemetry import Telemetry
-from services.runner.dispatcher import Dispatcher
-from services.runner.links import Hosts, Link
+from services.runner.hosts.links import Hosts, Link
+from services.runner.jobs.dispatcher import Dispatcher
 
 _Readings = Sequence[tuple[float, Mapping[str, str]]]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 from meshkit.databases import Memory, PostgresDatabase
 from meshkit.sqlite import Database
 from meshkit.tasks import background
+from services.runner.callers.masking import sealing
 from services.runner.config import Config
-from services.runner.masking import sealing
 from services.runner.ports.replicas import ReplicaStore
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.schema import MIGRATIONS

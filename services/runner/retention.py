@@ -10,12 +10,12 @@ import structlog
 from meshkit.bus import Bus
 from meshkit.errors import Denied, Exhausted, NotFound
 from meshkit.principal import Principal
+from services.runner.callers.requests import Requests
 from services.runner.domain import retention
 from services.runner.domain.retention import Policy
-from services.runner.journal import Journal
+from services.runner.jobs.journal import Journal
 from services.runner.ports.retention import RetentionStore, TooManyPolicies
 from services.runner.ports.store import ConversationStore
-from services.runner.requests import Requests
 
 RETENTION = "retention"
 """Policies have changed: who forgets looks."""

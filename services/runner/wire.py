@@ -11,9 +11,12 @@ from meshkit import names
 from meshkit.clock import stamp
 from meshkit.errors import Denied, Invalid
 from meshkit.principal import Principal
-from services.runner.allowances import Wanted
-from services.runner.appstates import App, AppState
-from services.runner.births import Order
+from services.runner.apps.appstates import App, AppState
+from services.runner.births.allowances import Wanted
+from services.runner.births.births import Order
+from services.runner.births.launches import Launch
+from services.runner.births.targets import KINDS, Wish, place_of
+from services.runner.callers.masking import Report
 from services.runner.domain import (
     HELD,
     TERMINAL,
@@ -31,10 +34,7 @@ from services.runner.domain import (
 )
 from services.runner.domain.attempts import Completion
 from services.runner.domain.payments import Asked
-from services.runner.launches import Launch
-from services.runner.masking import Report
 from services.runner.ports.store import JobFilter
-from services.runner.targets import KINDS, Wish, place_of
 
 _STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.name}") for state in State}
 _REASONS = {

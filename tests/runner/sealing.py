@@ -1,7 +1,7 @@
 """What seals secrets in tests of the runner."""
 
 from meshkit.secrets import KEY_BYTES, Vault
-from services.runner.masking import Masks, sealing
+from services.runner.callers.masking import Masks, sealing
 
 VAULT = Vault(b"k" * KEY_BYTES)
 SEALING = sealing(VAULT)

@@ -12,18 +12,18 @@ from mesh.runner.v1 import host_pb2
 from meshkit.bus import MemoryBus
 from meshkit.errors import Denied, Exhausted, Internal, Invalid, NotFound
 from meshkit.tasks import Tasks
-from services.runner.births import Births, Order, input_hash
-from services.runner.briefs import Briefs
-from services.runner.dispatcher import Dispatcher
+from services.runner.births.births import Births, Order, input_hash
+from services.runner.callers.shares import Shares
 from services.runner.domain import Isolation, Job, PaymentStep, State, payments
-from services.runner.journal import Journal
-from services.runner.links import Hosts
+from services.runner.hosts.links import Hosts
+from services.runner.jobs.briefs import Briefs
+from services.runner.jobs.dispatcher import Dispatcher
+from services.runner.jobs.journal import Journal
+from services.runner.jobs.tails import Tails
+from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
-from services.runner.shares import Shares
 from services.runner.stores.memory import MemoryStore
-from services.runner.tails import Tails
-from services.runner.turns import Turns
 from tests.runner.sealing import masks
 
 PRICED = Offer(agent_identifier="agent-1", network="Preprod")

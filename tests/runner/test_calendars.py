@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from meshkit.errors import Invalid
-from services.runner.calendars import CronTimes, OneTime, zone_of
 from services.runner.domain.schedules import Times
+from services.runner.schedules.calendars import CronTimes, OneTime, zone_of
 
 BERLIN = "Europe/Berlin"
 

@@ -8,16 +8,16 @@ import pytest
 from meshkit.bus import MemoryBus
 from meshkit.tasks import Tasks
 from services.runner import domain
-from services.runner.briefs import Briefs
-from services.runner.dispatcher import Dispatcher
 from services.runner.domain import Birth, Change, Isolation, Job, Reason, State
-from services.runner.journal import Journal
-from services.runner.links import Hosts, Link
+from services.runner.hosts.links import Hosts, Link
+from services.runner.hosts.slots import Capacity
+from services.runner.jobs.briefs import Briefs
+from services.runner.jobs.dispatcher import Dispatcher
+from services.runner.jobs.journal import Journal
+from services.runner.jobs.tails import Tails
+from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryDefinitions
-from services.runner.slots import Capacity
 from services.runner.stores.memory import MemoryStore
-from services.runner.tails import Tails
-from services.runner.turns import Turns
 from tests.runner.sealing import masks
 
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from mesh.runner.v1 import app_pb2, host_pb2, job_pb2
 
 from meshkit import clock, identity
-from services.runner.hostbadges import HostBadges
+from services.runner.hosts.hostbadges import HostBadges
 from tests.runner.playing import Host, Stages, Stream, nursery
 from tests.runner.stack import DEADLINE_S, stack
 

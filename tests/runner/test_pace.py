@@ -6,8 +6,8 @@ import pytest
 
 from meshkit.redis_link import Link
 from meshkit.tasks import background
+from services.runner.callers.pace import Pace
 from services.runner.domain import Event
-from services.runner.pace import Pace
 from tests.meshkit.redis_server import running_redis
 
 EVENT = Event(kind="debug", payload="x", time=1.0)

@@ -6,8 +6,8 @@ import pytest
 
 from meshkit.errors import Invalid
 from meshkit.idempotency import ID_CHARS_MAX
+from services.runner.callers.requests import Requests
 from services.runner.domain import Birth, Job, State
-from services.runner.requests import Requests
 from services.runner.stores.memory import MemoryStore
 
 

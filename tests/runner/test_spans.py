@@ -6,7 +6,7 @@ import json
 
 from meshkit.telemetry import Observe, Place, Span
 from services.runner.domain import Birth, Event, Job, State
-from services.runner.spans import Spans, handed
+from services.runner.jobs.spans import Spans, handed
 from services.runner.stores.memory import MemoryStore
 
 BORN_IN = Place("1" * 32, "2" * 16)

@@ -1,7 +1,7 @@
 """The rules of paid jobs: no work before the money is in escrow, and the result's hash is never lost.
 
 The hash of the result is written with the job's end, and what the payments service must be told with it; telling it
-is a matter of trying until it has heard (`services.runner.billing`).
+is a matter of trying until it has heard (`services.runner.jobs.billing`).
 """
 
 import dataclasses

@@ -13,10 +13,10 @@ from meshkit.errors import Denied, Invalid, from_rpc
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from meshkit.tasks import Tasks
-from services.runner.apps import Apps
-from services.runner.appstates import App
-from services.runner.calls import Calls
-from services.runner.engine import EXPOSE
+from services.runner.apps.apps import Apps
+from services.runner.apps.appstates import App
+from services.runner.births.calls import Calls
+from services.runner.births.engine import EXPOSE
 from services.runner.wire import app_from_pb, app_to_pb
 
 _QUIET_S = 5.0

@@ -12,12 +12,12 @@ from meshkit import idempotency, names, paging
 from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller, check_owner
+from services.runner.callers.requests import Requests
+from services.runner.callers.shares import Shares
 from services.runner.domain import conversations
 from services.runner.domain.conversations import Conversation
 from services.runner.ports.store import ConversationStore
-from services.runner.requests import Requests
 from services.runner.shapes import conversation_to_pb, message_to_pb
-from services.runner.shares import Shares
 
 _CHANGEABLE = ("title", "summary", "active")
 

@@ -14,12 +14,12 @@ from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavai
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from services.runner import domain
+from services.runner.callers.pace import Pace
 from services.runner.domain import Lease
-from services.runner.hostbadges import HostBadges, Renew
-from services.runner.jobs import Jobs
-from services.runner.links import Hosts, Link
-from services.runner.pace import Pace
-from services.runner.roll import Roll
+from services.runner.hosts.hostbadges import HostBadges, Renew
+from services.runner.hosts.links import Hosts, Link
+from services.runner.hosts.roll import Roll
+from services.runner.jobs.jobs import Jobs
 from services.runner.wire import report_from_pb
 
 log = structlog.get_logger()

@@ -11,11 +11,11 @@ from meshkit.errors import Denied, Invalid
 from meshkit.interceptors import Context
 from meshkit.principal import caller, check_owner
 from meshkit.tasks import Tasks
+from services.runner.births.launches import Launches
 from services.runner.domain import Job, Reason, pages
-from services.runner.jobs import Jobs
-from services.runner.launches import Launches
+from services.runner.jobs.jobs import Jobs
+from services.runner.jobs.tails import Tails
 from services.runner.ports.store import JobStore
-from services.runner.tails import Tails
 from services.runner.wire import (
     completion_from_pb,
     counts_to_pb,

@@ -10,7 +10,7 @@ from meshkit.interceptors import Context
 from meshkit.principal import caller, check_owner
 from meshkit.tasks import Tasks
 from services.runner.domain import Lock
-from services.runner.locks import Locks
+from services.runner.jobs.locks import Locks
 from services.runner.ports.store import JobStore, LockQuery
 from services.runner.wire import inputs_json, lock_to_pb
 

@@ -9,11 +9,11 @@ from meshkit import idempotency, paging
 from meshkit.errors import Denied, Invalid, NotFound
 from meshkit.interceptors import Context
 from meshkit.principal import caller
+from services.runner.callers.requests import Requests
+from services.runner.callers.shares import Shares
 from services.runner.domain import Layer, Memory, memories
 from services.runner.ports.store import MemoryRecords
-from services.runner.requests import Requests
 from services.runner.shapes import FROM_LAYERS, hit_to_pb, record_to_pb
-from services.runner.shares import Shares
 
 _SCOPE = re.compile(r"(agents|crews)/[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _HITS = 5

@@ -8,7 +8,7 @@ from mesh.runner.v1 import host_pb2, replica_pb2, replica_pb2_grpc
 from meshkit.errors import Denied, Invalid, NotFound, Unavailable
 from meshkit.interceptors import Context
 from meshkit.principal import caller
-from services.runner.links import Hosts, Link
+from services.runner.hosts.links import Hosts, Link
 
 _CALL_S = 10.0
 

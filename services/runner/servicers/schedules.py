@@ -11,10 +11,10 @@ from meshkit.interceptors import Context
 from meshkit.principal import caller, check_owner
 from meshkit.tasks import Tasks
 from services.runner.domain.schedules import Firing, Schedule
-from services.runner.firings import Firings
 from services.runner.ports.schedules import ScheduleStore
 from services.runner.schedule_wire import FIELDS, firing_to_pb, new_schedule, schedule_from_pb, schedule_to_pb
-from services.runner.schedules import Schedules
+from services.runner.schedules.firings import Firings
+from services.runner.schedules.schedules import Schedules
 
 
 class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):

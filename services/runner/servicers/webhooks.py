@@ -13,7 +13,7 @@ from meshkit.tasks import Tasks
 from services.runner.domain.webhooks import Delivery, Webhook
 from services.runner.ports.webhooks import WebhookStore
 from services.runner.webhook_wire import FIELDS, delivery_to_pb, new_webhook, webhook_from_pb, webhook_to_pb
-from services.runner.webhooks import Webhooks
+from services.runner.webhooks.webhooks import Webhooks
 
 
 class WebhookServicer(webhook_pb2_grpc.WebhookServiceServicer):

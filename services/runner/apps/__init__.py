@@ -1,0 +1,1 @@
+"""Apps: placed on hosts, restarted, given more hosts and fewer."""

@@ -1,0 +1,1 @@
+"""What callers and owners are due, and held to: shares, pace, repeats, secrets, standing."""

@@ -1,0 +1,45 @@
+"""Jobs that were lost wait a little, then for a host again."""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from meshkit.bus import Bus
+from meshkit.errors import MeshError
+from services.runner import domain
+from services.runner.jobs.dispatcher import Dispatcher
+from services.runner.jobs.journal import RETRIES, Journal
+from services.runner.ports.store import JobStore
+
+_LOOK_AGAIN_S = 5.0
+
+
+class Retries:
+    """Starts jobs again."""
+
+    def __init__(
+        self, store: JobStore, journal: Journal, dispatcher: Dispatcher, bus: Bus, now: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._dispatcher = dispatcher
+        self._bus = bus
+        self._now = now
+
+    async def run(self) -> None:
+        """Let jobs that are RETRYING wait for a host once their pause is over, until cancelled."""
+        async with self._bus.subscribe(RETRIES) as waker:
+            while not waker.closed:
+                next_at = self._now() + _LOOK_AGAIN_S
+                for job in await self._store.retrying_jobs():
+                    due_at = domain.attempts.due_at(job)
+                    if due_at > self._now():
+                        next_at = min(next_at, due_at)
+                        continue
+                    with contextlib.suppress(MeshError):  # it was stopped or deleted a moment ago
+                        await self._queue(job.job_id)
+                await waker.wait(min(max(next_at - self._now(), 0.01), _LOOK_AGAIN_S))
+
+    async def _queue(self, job_id: str) -> None:
+        rule = domain.attempts.queue_again
+        await self._dispatcher.enqueue(await self._journal.change(job_id, lambda job: rule(job, self._now())))

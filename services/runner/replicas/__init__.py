@@ -1,0 +1,1 @@
+"""What the runner is made of besides, if others stand beside it."""

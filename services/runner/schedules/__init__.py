@@ -1,0 +1,1 @@
+"""Schedules: what people do with them, and what they fire."""

@@ -1,0 +1,1 @@
+"""Webhooks: what people do with them, and what they are sent."""
