@@ -10,6 +10,7 @@ from collections import Counter
 
 from tests.faults import plan
 from tests.faults.campaign import Campaign, Outcome
+from tests.faults.grounds import GROUNDS
 from tests.faults.promises import PROMISES
 
 _SHOWN = 10
@@ -19,19 +20,24 @@ def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="which plan; default: any")
+    parser.add_argument("--shape", choices=list(GROUNDS), default="embedded", help="what the mesh stands on")
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--pause", type=float, default=1.6, help="seconds between two faults, on average")
     parser.add_argument("--submitters", type=int, default=4)
     parser.add_argument("--keep", type=pathlib.Path, help="where data and log are kept; default: nowhere")
     arguments = parser.parse_args()
-    print(f"seed {arguments.seed}", flush=True)
-    faults = plan.make(arguments.seed, arguments.faults, pause_s=arguments.pause)
-    with tempfile.TemporaryDirectory(prefix="agentmesh-faults-") as name:
+    print(f"seed {arguments.seed}, {arguments.shape}", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="agentmesh-faults-") as name,
+        GROUNDS[arguments.shape]() as ground,
+    ):
+        faults = plan.make(arguments.seed, arguments.faults, pause_s=arguments.pause, servers=bool(ground.servers))
         folder = arguments.keep or pathlib.Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         campaign = Campaign(
             folder,
             faults,
+            ground,
             seed=arguments.seed,
             submitters=arguments.submitters,
             pause_s=0.5,
@@ -45,7 +51,10 @@ def main() -> int:
 def show(seed: int, outcome: Outcome) -> None:
     """Print what a campaign has seen."""
     injected = outcome.injected
-    print(f"seed {seed}: {injected.total()} faults in {outcome.took_s:.0f} s, {outcome.acknowledged} jobs acknowledged")
+    print(
+        f"seed {seed}: {injected.total()} faults in {outcome.took_s:.0f} s, {outcome.acknowledged} jobs acknowledged,"
+        f" {outcome.watched} watched"
+    )
     by_kind: dict[str, Counter[str]] = {}
     for (kind, part), count in injected.items():
         by_kind.setdefault(kind, Counter())[part] += count

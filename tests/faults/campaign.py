@@ -6,14 +6,15 @@ import dataclasses
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 import psutil
 
-from agentmesh.client import Job
-from tests.faults import processes, promises
+from agentmesh.client import Event, Job
+from tests.faults import processes, promises, watching
+from tests.faults.grounds import Ground
 from tests.faults.load import Load
-from tests.faults.plan import LAZY, Fault, Kind
+from tests.faults.plan import LAZY, SERVERS_FAIL, Fault, Kind
 from tests.faults.promises import Broken
 
 _SETTLE_S = 60.0
@@ -29,6 +30,8 @@ class Outcome:
     acknowledged: int
     ends: Counter[str]
     """How many jobs ended in which state."""
+    watched: int
+    """How many times somebody watched a job to its end."""
     took_s: float
 
 
@@ -39,6 +42,7 @@ class Campaign:
         self,
         folder: pathlib.Path,
         faults: Sequence[Fault],
+        ground: Ground,
         *,
         seed: int,
         submitters: int,
@@ -51,7 +55,9 @@ class Campaign:
         self._submitters = submitters
         self._pause_s = pause_s
         self._say = say
-        self.mesh = processes.Supervised(folder)
+        self._servers = {name: (server, asyncio.Lock()) for name, server in ground.servers.items()}
+        """With what keeps two from doing something to one at the same time."""
+        self.mesh = processes.Supervised(folder, ground.env)
         self._broken = Broken()
         self._injected: Counter[tuple[str, str]] = Counter()
         self._hit: set[int] = set()
@@ -80,7 +86,8 @@ class Campaign:
             await load.sign_in()
             await promises.check_apps(load.client, self._broken)
             jobs = await promises.check_ends(load.client, load.submissions, self._broken)
-            await promises.check_logs(load.client, load.submissions, jobs, self._broken)
+            logs = await promises.check_logs(load.client, load.submissions, jobs, self._broken)
+            await self._check_watches(load, logs)
             await promises.check_once(load.client, load.submissions, self._broken)
         finally:
             for task in people:
@@ -96,8 +103,17 @@ class Campaign:
             injected=self._injected,
             acknowledged=sum(bool(submission.job) for submission in load.submissions),
             ends=Counter(f"{job.state} {job.reason}".strip() for job in jobs.values()),
+            watched=len(load.watches),
             took_s=time.monotonic() - begun,
         )
+
+    async def _check_watches(self, load: Load, logs: dict[str, list[Event]]) -> None:
+        """Wait until everybody has heard the ends of the jobs, and compare what they have heard."""
+        if load.watching:
+            await asyncio.wait(load.watching, timeout=_SETTLE_S)
+        for heard in load.watches:
+            if heard.job in logs:
+                watching.check(heard, logs[heard.job], self._broken)
 
     async def _inject(self) -> None:
         """Carry out the plan; what lasts goes on beside what comes next."""
@@ -111,14 +127,36 @@ class Campaign:
                 await self._restart()
                 self._injected[(fault.kind, fault.part)] += 1
                 continue
+            if fault.kind in SERVERS_FAIL:
+                self._go_on(lasting, self._hit_server(fault))
+                continue
             process = await self._choose(fault)
             if process is None:
                 continue
-            task = asyncio.create_task(self._hit_one(fault, process))
-            lasting.add(task)
-            task.add_done_callback(lasting.discard)
+            self._go_on(lasting, self._hit_one(fault, process))
         if lasting:
             await asyncio.wait(lasting)
+
+    def _go_on(self, lasting: set[asyncio.Task[None]], doing: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(doing)
+        lasting.add(task)
+        task.add_done_callback(lasting.discard)
+
+    async def _hit_server(self, fault: Fault) -> None:
+        """Do to a server what a fault says, for as long as it says."""
+        server, alone = self._servers[fault.part]
+        begin, end = {
+            Kind.GONE: (server.stop, server.start),
+            Kind.CRASHED: (server.kill, server.start),
+            Kind.STUCK: (server.freeze, server.thaw),
+        }[fault.kind]
+        async with alone:
+            await asyncio.to_thread(begin)
+            try:
+                await asyncio.sleep(fault.duration_s)
+            finally:
+                await asyncio.to_thread(end)
+        self._injected[(fault.kind, fault.part)] += 1
 
     async def _choose(self, fault: Fault) -> psutil.Process | None:
         """Return one of the part's processes that nothing is being done to; wait for one if need be.

@@ -1,16 +1,20 @@
 """What runs while things go wrong: flows that count, ask a person, and come by a form handler."""
 
 import asyncio
+import secrets
 from typing import Any
 
 import fastapi
 import pydantic
 
-from agentmesh import Launch, ServeAPI, Tracer, forms
+from agentmesh import Launch, Retries, ServeAPI, Tracer, forms
 
 LOCK = "word"
 PATIENCE_S = 20.0
 """How long a job waits for an answer."""
+TAKEN = "takes "
+"""What a step says while it is taken, before its number."""
+_AGAIN = Retries(attempts=100, pause_s=0.1, pause_s_max=1.0, on=("WorkerLost",))
 app = ServeAPI()
 
 
@@ -31,6 +35,24 @@ async def count(inputs: Count, tracer: Tracer) -> dict[str, str]:
         await tracer.result({"step": step})
         if inputs.pause_s:
             await asyncio.sleep(inputs.pause_s)
+    return {"tag": inputs.tag}
+
+
+@app.flow("/steps", summary="Count by steps", retries=_AGAIN)
+@app.flow("/steps-shared", summary="Count by steps, with others", isolation="shared", retries=_AGAIN)
+async def steps(inputs: Count, tracer: Tracer) -> dict[str, str]:
+    """Take each step once, and say what each attempt has of it: no two takings of a step have the same word."""
+
+    async def take(step: int) -> str:
+        word = secrets.token_hex(8)
+        await tracer.debug(f"{TAKEN}{step}")
+        if inputs.pause_s:
+            await asyncio.sleep(inputs.pause_s)
+        return word
+
+    for step in range(inputs.steps):
+        word = await tracer.step(f"step {step}", take, step)
+        await tracer.result({"step": step, "word": word})
     return {"tag": inputs.tag}
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import random
 import secrets
 
@@ -10,26 +9,17 @@ import httpx
 
 from agentmesh.client import AsyncClient, MeshError, NotSignedIn
 from tests.faults.flows import LOCK
+from tests.faults.promises import PAID, PASSING, STEPPED, WORK, Submission
+from tests.faults.watching import Watch, watch
 
-WORK, PAID = "work", "errand"
 IMPORT_PATHS = {WORK: "tests.faults.flows:app", PAID: "tests.apps.errand:app"}
 NETWORK = "Preprod"
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "66" * 16
-_PATHS = {"": 4, "shared": 4, "ask": 1, "ask-shared": 1}
-PASSING = (MeshError, httpx.HTTPError, TimeoutError, OSError)
-"""What a mesh that mends itself may say for a while."""
+_PATHS = {"": 4, "shared": 4, "steps": 2, "steps-shared": 2, "ask": 1, "ask-shared": 1}
 _AGAIN_S = 0.3
-
-
-@dataclasses.dataclass(slots=True, kw_only=True)
-class Submission:
-    """One job that somebody wants."""
-
-    tag: str
-    path: str
-    steps: int
-    job: str = ""
-    """Its name once it was acknowledged; empty before."""
+_WATCHED_SHARE = 0.4
+_WATCHERS_MAX = 24
+"""At once."""
 
 
 class Load:
@@ -44,9 +34,14 @@ class Load:
         self._http = httpx.AsyncClient(base_url=url, timeout=15)
         self.submissions: list[Submission] = []
         self.stopping = asyncio.Event()
+        self.watches: list[Watch] = []
+        self.watching: set[asyncio.Task[None]] = set()
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """End who watches, and close the connections."""
+        for task in self.watching:
+            task.cancel()
+        await asyncio.gather(*self.watching, return_exceptions=True)
         await self.client.aclose()
         await self._http.aclose()
 
@@ -79,6 +74,8 @@ class Load:
             submission = self._next(chance, number)
             self.submissions.append(submission)
             await self._until_acknowledged(submission)
+            if chance.random() < _WATCHED_SHARE and len(self.watching) < _WATCHERS_MAX:
+                self._attach(submission.job, native=chance.random() < 0.5)
             if chance.random() < 0.06:
                 with contextlib.suppress(*PASSING):
                     await self.client.cancel(submission.job)
@@ -86,13 +83,19 @@ class Load:
                 async with asyncio.timeout(chance.uniform(0, 2 * self._pause_s)):
                     await self.stopping.wait()
 
+    def _attach(self, job: str, *, native: bool) -> None:
+        """Have somebody watch a job to its end."""
+        task = asyncio.create_task(watch(self.client, self._http, job, native=native, kept=self.watches))
+        self.watching.add(task)
+        task.add_done_callback(self.watching.discard)
+
     def _next(self, chance: random.Random, number: int) -> Submission:
         path = chance.choices(list(_PATHS), list(_PATHS.values()))[0]
         if number % 4 == 1:
             path = "handled"
         if number % 4 == 2 and chance.random() < 0.3:
             path = PAID
-        steps = chance.choice((1, 5, 20, 200))
+        steps = chance.choice((1, 5, 20) if path in STEPPED else (1, 5, 20, 200))
         return Submission(tag=secrets.token_hex(13), path=path, steps=steps)
 
     async def _until_acknowledged(self, submission: Submission) -> None:

@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -40,7 +40,9 @@ class NotReady(Exception):
 class Supervised:
     """`agentmesh up` on one port and one folder, which may be killed and started again."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, env: Mapping[str, str]) -> None:
+        """`env` is added to the environment."""
+        self._env = env
         self.data_dir = folder / "data"
         self.log_path = folder / "log"
         (self._port,), (self._hold,) = ports.reserve(1)
@@ -59,7 +61,7 @@ class Supervised:
                 text=True,
                 cwd=ROOT,
                 # So that processes with an app's code, which are told nothing of the mesh, can be told from others.
-                env={**os.environ, "AGENTMESH_PASS_ENV": _MARKER, _MARKER: str(self.data_dir.resolve())},
+                env={**os.environ, **self._env, "AGENTMESH_PASS_ENV": _MARKER, _MARKER: str(self.data_dir.resolve())},
             )
         assert self._process.stdout is not None
         try:
@@ -111,14 +113,18 @@ class Supervised:
 
     def find(self, part: str) -> list[psutil.Process]:
         """Return the processes of a part as they are now."""
+        found = [process for name, process in self.named() if name == part]
+        return sorted(found, key=lambda process: process.pid)
+
+    def named(self) -> Iterator[tuple[str, psutil.Process]]:
+        """Yield every process as it is now, with the name of its part."""
         assert self._process is not None, "started"
-        found: dict[str, list[psutil.Process]] = {}
         with contextlib.suppress(psutil.Error):
-            children = psutil.Process(self._process.pid).children(recursive=True)
-            for process in children:
+            supervisor = psutil.Process(self._process.pid)
+            yield "supervisor", supervisor
+            for process in supervisor.children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    found.setdefault(self._part(process), []).append(process)
-        return sorted(found.get(part, ()), key=lambda process: process.pid)
+                    yield self._part(process), process
 
     def _part(self, process: psutil.Process) -> str:
         line = process.cmdline()

@@ -7,9 +7,16 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 
-from agentmesh.client import AsyncClient, Event, Job, MeshError, NotFound
-from tests.faults.load import PAID, PASSING, WORK, Submission
+import httpx
 
+from agentmesh.client import AsyncClient, Event, Job, MeshError, NotFound
+from tests.faults.flows import TAKEN
+
+WORK, PAID = "work", "errand"
+STEPPED = ("steps", "steps-shared")
+"""The flows that take steps."""
+PASSING = (MeshError, httpx.HTTPError, TimeoutError, OSError)
+"""What a mesh that mends itself may say for a while."""
 ENDED_S = 120.0
 BACK_S = 60.0
 _AT_ONCE = 16
@@ -21,10 +28,23 @@ PROMISES = {
     "gap": "a log counts from 1, and its job's words are all there, in order",
     "duplicate": "what was asked for once is there once",
     "terminals": "a log has one end, which is its last line",
+    "step": "no step is taken again that was recorded, and every attempt has what was recorded",
+    "watch": "who watches hears the log, once and in order, in either dialect",
     "app": "an app comes back by itself",
     "orphan": "no process outlives its mesh",
     "mesh": "the mesh starts again, and ends with 0",
 }
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Submission:
+    """One job that somebody wants."""
+
+    tag: str
+    path: str
+    steps: int
+    job: str = ""
+    """Its name once it was acknowledged; empty before."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -71,17 +91,20 @@ async def check_ends(client: AsyncClient, submissions: Sequence[Submission], bro
 
 async def check_logs(
     client: AsyncClient, submissions: Sequence[Submission], jobs: dict[str, Job], broken: Broken
-) -> None:
-    """Look at the log of every job."""
+) -> dict[str, list[Event]]:
+    """Look at the log of every job; return them by the jobs' names."""
+    logs: dict[str, list[Event]] = {}
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(submission: Submission) -> None:
         job = jobs.get(submission.job)
         if job is not None and job.ended:
             async with slots:
-                check_log(submission, job, await client.events(job.name), broken)
+                logs[job.name] = await client.events(job.name)
+            check_log(submission, job, logs[job.name], broken)
 
     await asyncio.gather(*(one(submission) for submission in submissions))
+    return logs
 
 
 def check_log(submission: Submission, job: Job, events: Sequence[Event], broken: Broken) -> None:
@@ -92,10 +115,37 @@ def check_log(submission: Submission, job: Job, events: Sequence[Event], broken:
         broken.note("terminals", job.name)
     if submission.path == PAID:
         return
+    if submission.path in STEPPED:
+        check_steps(submission, job, events, broken)
+        return
     said = [json.loads(event.payload)["dict"]["step"] for event in events if event.kind == "result"]
     whole = said == list(range(submission.steps)) if job.succeeded else said == list(range(len(said)))
     if not whole:
-        broken.note("gap", f"{job.name} {job.state}: said {len(said)} of {submission.steps} steps")
+        statuses = [(event.seq, event.payload) for event in events if event.kind == "status"]
+        again = [seq for seq, step in enumerate(said) if seq and step != said[seq - 1] + 1]
+        what = f"of {submission.path} {job.state}: said {len(said)} of {submission.steps} steps"
+        broken.note("gap", f"{job.name} {what}, out of order at {again[:5]}, {statuses}")
+
+
+def check_steps(submission: Submission, job: Job, events: Sequence[Event], broken: Broken) -> None:
+    """Check that what was recorded was neither done again nor forgotten."""
+    recorded: dict[int, str] = {}
+    for event in events:
+        if event.kind == "step":
+            step = json.loads(event.payload)
+            number = int(step["name"].removeprefix("step "))
+            if number in recorded:
+                broken.note("step", f"{job.name}: {step['name']} is recorded twice")
+            recorded[number] = step["result"]
+        elif event.kind == "debug" and event.payload.startswith(TAKEN):
+            if int(event.payload.removeprefix(TAKEN)) in recorded:
+                broken.note("step", f"{job.name}: {event.seq} takes a step that is recorded")
+        elif event.kind == "result":
+            said = json.loads(event.payload)["dict"]
+            if recorded.get(said["step"]) != said["word"]:
+                broken.note("step", f"{job.name}: {event.seq} says {said}, not {recorded.get(said['step'])}")
+    if job.succeeded and sorted(recorded) != list(range(submission.steps)):
+        broken.note("step", f"{job.name}: {len(recorded)} of {submission.steps} steps are recorded")
 
 
 async def check_once(client: AsyncClient, submissions: Sequence[Submission], broken: Broken) -> None:
