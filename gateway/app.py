@@ -20,6 +20,7 @@ from gateway.http.local import callers
 from gateway.http.sockets import Door
 from gateway.http.traced import Traced
 from gateway.web import serving
+from gateway.web.panel import Panel
 from meshkit import observability, telemetry
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
@@ -54,7 +55,9 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
             authenticated(config, "gateway", speakers.credentials, speakers.finders(stubs, config), callers(config))
         )
         door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
-        web_app = web.create(config, speakers, mesh, door.routes(stubs), auth.verifier)
+        web_app = web.create(
+            config, speakers, mesh, door.routes(stubs), auth.verifier, Panel(stubs, auth.verifier).routes()
+        )
         web_port = await stack.enter_async_context(
             serving.serve(Traced(web_app, telemetry.active()), config.at("web"), config.wires)
         )

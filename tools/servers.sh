@@ -1,11 +1,12 @@
 #!/bin/sh
-# See that the servers which tests and benches run are there: PostgreSQL, Redis, libfaketime.  They are Debian's packages;
-# as root they are installed, else it is said what is missing.  Nothing is started: each test starts what it needs.
+# See that what tests and benches run is there: PostgreSQL, Redis, libfaketime, Chromium.  They are Debian's packages; as
+# root they are installed, else it is said what is missing.  Nothing is started: each test starts what it needs.
 set -eu
 missing=
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 || missing="$missing postgresql"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 command -v faketime >/dev/null 2>&1 || missing="$missing faketime"
+[ -x /usr/bin/chromium ] || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
   echo "tests need servers that are not installed here:$missing" >&2

@@ -12,7 +12,7 @@ from gateway.edge import contract
 from gateway.edge.front import Front
 
 Segments = tuple[str, ...]
-_NOBODYS = ("/openapi", "/docs", "/health")
+_NOBODYS = ("/openapi", "/docs", "/health", "/panel")
 """Pages of the mesh itself: a dialect may have a path below, and no more."""
 
 

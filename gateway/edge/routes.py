@@ -21,6 +21,8 @@ _IDLE_TIMEOUT_S = 3600
 _STALLED_S = 120
 """The others give a sign of life every ten seconds at most: if none gets through, the client does not read."""
 _WEB_TIMEOUT_S = 60
+_LIVE = "/panel/live/"
+"""Parts of the panel's pages that come as they change: as long as somebody looks."""
 _LOCAL_PAGE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
 _SENT = ("authorization", "content-type", "idempotency-key", "prefer")
 _SHOWN = "location, x-agent-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset"
@@ -85,6 +87,7 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
     for dialect in dialects:
         for prefix in dialect.passage_prefixes:
             yield _untouched({"prefix": prefix})
+    yield _untouched({"prefix": _LIVE})
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
     yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
     for dialect in dialects:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import importlib.metadata
-import importlib.resources
 import platform
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -11,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import grpc
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.config import Config
@@ -20,14 +19,14 @@ from gateway.edge.envoy import fetch_jwks
 from gateway.edge.filters import JWKS_PATH
 from gateway.edge.limits import REQUEST_BYTES_MAX
 from gateway.http.accept import prefers_html
-from gateway.http.browsers import policy
+from gateway.http.cookies import check_redirect
 from gateway.http.dialect import Dialects
 from gateway.http.errors import HttpError
 from gateway.http.refusals import refuse
-from gateway.web import reference
+from gateway.web import panel, reference
 from gateway.web.health import Health
 from gateway.web.metrics import CONTENT_TYPE, Metrics
-from meshkit.errors import Internal, MeshError, NotFound, Unauthenticated, Unavailable
+from meshkit.errors import Internal, Invalid, MeshError, NotFound, Unauthenticated, Unavailable
 from meshkit.verifier import COOKIE, TokenVerifier
 
 _DRAIN_S = 1.0
@@ -43,10 +42,11 @@ def create(
     services: Iterable[contract.Service],
     sockets: Sequence[BaseRoute] = (),
     verifier: TokenVerifier | None = None,
+    pages: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """Return the app.  Its lifespan holds the channels that /health and /metrics ask through.
 
-    `sockets` are its WebSockets; without a `verifier` nobody reads metrics.
+    `sockets` are its WebSockets, `pages` the panel's; without a `verifier` nobody reads metrics.
     """
     health = Health(config)
     metrics = Metrics(config, verifier) if verifier is not None else None
@@ -92,11 +92,11 @@ def create(
         return Response(keys, media_type="application/json")
 
     async def show_root(request: Request) -> Response:
+        is_person = prefers_html(request.headers.get("accept", ""), request.query_params.get("format", ""))
         if COOKIE in request.cookies:  # a cookie that does not hold any more is deleted there, and leads back here
-            return RedirectResponse("/admin/flow", status_code=302)
-        if prefers_html(request.headers.get("accept", ""), request.query_params.get("format", "")):
-            page = importlib.resources.files("gateway.web").joinpath("login.html").read_text("utf-8")
-            return HTMLResponse(page, headers={"content-security-policy": policy(page, "form-action 'self'")})
+            return RedirectResponse(_wanted(request) if is_person else "/admin/flow", status_code=302)
+        if is_person:
+            return panel.sign_in_page(request, _wanted(request))
         return refuse(request, Unauthenticated("Login required"), dialects)
 
     return Starlette(
@@ -107,11 +107,20 @@ def create(
             Route("/", show_root, methods=["GET"]),
             Route(JWKS_PATH, show_keys, methods=["GET"]),
             *reference.routes(dialects),
+            *pages,
             *sockets,
         ],
         lifespan=lifespan,
         exception_handlers={404: fallback.refuse, 405: fallback.refuse, Exception: fallback.fail},
     )
+
+
+def _wanted(request: Request) -> str:
+    """Return where somebody was going who had to sign in first; what is no path of ours counts as nothing."""
+    try:
+        return check_redirect(request.query_params.get("redirect") or panel.HOME)
+    except Invalid:
+        return panel.HOME
 
 
 class Fallback:
@@ -132,7 +141,13 @@ class Fallback:
 
     async def fail(self, request: Request, error: Exception) -> Response:
         """Say that it is ours to mend; Starlette has logged what."""
-        return refuse(request, Internal("internal error"), self._dialects)
+        return self._say(request, Internal("internal error"))
+
+    def _say(self, request: Request, error: MeshError) -> Response:
+        """Answer a person with a page, a program in the shape of the dialect."""
+        if request.method == "GET" and prefers_html(request.headers.get("accept", "")):
+            return panel.error_page(request, error)
+        return refuse(request, error, self._dialects)
 
     def _explain(self, request: Request) -> Response:
         path = request.url.path
@@ -141,9 +156,9 @@ class Fallback:
         if not allowed and any(pattern.fullmatch(path) for pattern in self._sockets):
             return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
         if not allowed:
-            return refuse(request, NotFound("Not Found"), self._dialects)
+            return self._say(request, NotFound("Not Found"))
         error = HttpError(405, f"Method Not Allowed: use {' or '.join(allowed)}")
-        response = refuse(request, error, self._dialects)
+        response = self._say(request, error)
         response.headers["allow"] = ", ".join(allowed)
         return response
 

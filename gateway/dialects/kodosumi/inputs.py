@@ -11,11 +11,11 @@ from google.api import httpbody_pb2
 from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
 from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 
-from gateway.core import jobs, locks, prices
+from gateway.core import forms, jobs, locks, prices
 from gateway.core.catalogue import Catalogue
 from gateway.core.launch import Answer, Launcher, NotLaunched, Place, Refused
 from gateway.core.peers import Peers
-from gateway.dialects.kodosumi import flow_urls, forms
+from gateway.dialects.kodosumi import flow_urls
 from gateway.dialects.kodosumi.html import html_answer, page
 from gateway.http import bodies, untrusted
 from gateway.http.answers import redirect

@@ -1,6 +1,7 @@
 """Sign-in and sign-out of the kodosumi panel (panel API document, "Authentication")."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 import pydantic
 from google.protobuf import empty_pb2
@@ -17,8 +18,8 @@ from meshkit.errors import Unauthenticated, from_rpc
 
 ACCESS_TTL_S = 24 * 3600
 """The panel's clients keep a token for a day and know no refresh."""
-_FAILED = "/#failed"
-"""The sign-in page, showing that it was not right."""
+_FAILED = "#failed"
+"""Where the sign-in page says that it was not right."""
 
 
 class Credentials(pydantic.BaseModel):
@@ -37,12 +38,14 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
 
     async def SubmitLogin(self, request: pb.SubmitLoginRequest, context: Any) -> pb.SignedIn:
         """POST /login, a form.  A browser whose user has mistyped is back at the form, which says so."""
+        given = bodies.validate(bodies.parse_form(request.form_body), Credentials)
         try:
-            return await self._sign_in(bodies.validate(bodies.parse_form(request.form_body), Credentials))
+            return await self._sign_in(given)
         except Unauthenticated:
             if not prefers_html(exchange().headers.get("accept", "")):
                 raise
-            answers.redirect(_FAILED)
+            going = f"?{urlencode({'redirect': given.redirect})}" if given.redirect else ""
+            answers.redirect(f"/{going}{_FAILED}")
             return pb.SignedIn()
 
     async def QueryLogin(self, request: pb.QueryLoginRequest, context: Any) -> pb.SignedIn:

@@ -53,3 +53,26 @@ async def test_somebody_who_is_signed_in_starts_at_the_flows(http: httpx.AsyncCl
         response = await http.get("/", headers={"cookie": "kodosumi_jwt=x"})
 
     assert (302, "/admin/flow") == (response.status_code, response.headers["location"])
+
+
+async def test_a_person_who_is_signed_in_starts_at_the_panel(http: httpx.AsyncClient) -> None:
+    """Or where they were going; an address that is not ours counts as none."""
+    person = {"cookie": "kodosumi_jwt=x", "accept": "text/html"}
+    async with http:
+        plain = await http.get("/", headers=person)
+        going = await http.get("/?redirect=/panel/inbox", headers=person)
+        away = await http.get("/?redirect=//elsewhere.example", headers=person)
+
+    assert ["/panel/flows", "/panel/inbox", "/panel/flows"] == [
+        answer.headers["location"] for answer in (plain, going, away)
+    ]
+
+
+async def test_errors_are_pages_for_people(http: httpx.AsyncClient) -> None:
+    """And stay JSON for programs."""
+    async with http:
+        page = await http.get("/no/such/thing", headers={"accept": "text/html,*/*;q=0.8"})
+
+    assert (404, "text/html; charset=utf-8") == (page.status_code, page.headers["content-type"])
+    assert "There is no such page" in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]

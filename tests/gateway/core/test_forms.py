@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.kodosumi import forms
+from gateway.core import forms
 
 OPTIONS = [
     {"type": "option", "name": "red", "label": "Red", "value": False},

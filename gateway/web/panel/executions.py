@@ -1,0 +1,217 @@
+"""Executions: the list, one of them with its tabs, and what can be done with it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from typing import Any
+from urllib.parse import urlencode
+
+from mesh.runner.v1 import job_pb2
+from starlette.responses import Response
+
+from gateway.core import forms, jobs, states
+from gateway.core.locks import Locks, Refused, elements_of, id_of
+from gateway.core.peers import Peers
+from gateway.core.prices import Prices
+from gateway.web.panel import shell, shown
+from gateway.web.panel.flows import fields_of, problems, run_url
+from gateway.web.panel.live import Live, changes
+from gateway.web.panel.tabs import TABS, Tabs
+from gateway.web.panel.visitor import Visitor
+from meshkit.errors import FailedPrecondition, NotFound, from_rpc
+
+_PAGE = 25
+_TEXT_BYTES_MAX = 4096
+_ASK_S = 10.0
+_PAUSE_S = 0.25
+"""Between two parts of a page that is watched: what happens meanwhile comes with the next."""
+_STOPPING = job_pb2.JOB_STATE_STOPPING
+FILTERS = {
+    "": ("All", frozenset()),
+    "active": (
+        "Active",
+        frozenset(states.STATES.values())
+        - states.TERMINAL
+        - {job_pb2.JOB_STATE_AWAITING_INPUT, job_pb2.JOB_STATE_AWAITING_PAYMENT},
+    ),
+    "waiting": ("Waiting", frozenset({job_pb2.JOB_STATE_AWAITING_INPUT, job_pb2.JOB_STATE_AWAITING_PAYMENT})),
+    "succeeded": ("Succeeded", frozenset({states.SUCCEEDED})),
+    "failed": ("Failed", frozenset({states.FAILED})),
+    "cancelled": ("Cancelled", frozenset({states.CANCELLED})),
+}
+
+
+class Executions:
+    """The caller's jobs."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._jobs = peers.jobs
+        self._watches = peers.watches
+        self._locks = Locks(peers)
+        self._prices = Prices(peers)
+        self._renderer = peers.renderer
+        self._tabs = Tabs(peers)
+
+    # -- the list ------------------------------------------------------------------------------------------------
+
+    async def show(self, visitor: Visitor) -> Response:
+        """GET /panel/executions?q=&state=&before=."""
+        return visitor.page("executions.html", **await self._list(visitor))
+
+    async def watch(self, visitor: Visitor) -> Response:
+        """GET /panel/live/executions: the list, whenever it changes."""
+
+        async def part() -> str:
+            return shell.render("parts/executions.html", **await self._list(visitor))
+
+        return Live(visitor, changes(part))
+
+    async def _list(self, visitor: Visitor) -> dict[str, Any]:
+        query, before = visitor.query("q"), visitor.query("before")
+        state = visitor.query("state") if visitor.query("state") in FILTERS else ""
+        asked = job_pb2.ListJobsRequest(
+            page_size=_PAGE,
+            query=query,
+            before=f"jobs/{before}" if jobs.is_id(before) else "",
+            states=sorted(FILTERS[state][1]),  # type: ignore[arg-type]
+            text_bytes_max=_TEXT_BYTES_MAX,
+        )
+        with from_rpc():
+            page = await self._jobs.ListJobs(asked, timeout=_ASK_S)
+        rows = [_row(job) for job in page.jobs]
+        asked_for = {"q": query, "state": state}
+        older = urlencode({**asked_for, "before": rows[-1]["fid"]}) if rows and page.next_page_token else ""
+        return {
+            "rows": rows,
+            "query": query,
+            "state": state,
+            "before": before,
+            "older": older,
+            "live": urlencode({**asked_for, "before": before}),
+            "filters": [(word, title, urlencode({"q": query, "state": word})) for word, (title, _) in FILTERS.items()],
+        }
+
+    # -- one -----------------------------------------------------------------------------------------------------
+
+    async def show_one(self, visitor: Visitor, refused: Refused | None = None) -> Response:
+        """GET /panel/executions/{fid}[/{tab}]."""
+        job, tab = await self._asked(visitor)
+        values = await self._values(visitor, job, tab, refused)
+        status = 422 if refused else 200
+        return visitor.page("execution.html", status=status, csp=shell.WRITTEN_CSP, **values)
+
+    async def watch_one(self, visitor: Visitor) -> Response:
+        """GET /panel/live/executions/{fid}/{tab}: what is between head and foot, whenever something has happened."""
+        job, tab = await self._asked(visitor)
+        return Live(visitor, self._parts(visitor, job, tab))
+
+    async def _parts(self, visitor: Visitor, job: job_pb2.Job, tab: str) -> AsyncGenerator[str, None]:
+        """Yield the part at each change, and not more often than a person can see; the last when the job is over."""
+        moved = asyncio.Event()
+
+        async def look() -> None:
+            async for _ in self._watches.follow(job, job.last_seq):
+                moved.set()
+
+        looking = asyncio.ensure_future(look())
+        try:
+            while True:
+                over = looking.done()
+                moved.clear()
+                fresh = await self._get(visitor.path("fid"))
+                yield shell.render("parts/execution.html", **await self._values(visitor, fresh, tab))
+                if over or fresh.state in states.TERMINAL:
+                    return
+                await asyncio.sleep(_PAUSE_S)
+                waiting = asyncio.ensure_future(moved.wait())
+                try:
+                    await asyncio.wait((waiting, looking), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    waiting.cancel()
+                    await asyncio.gather(waiting, return_exceptions=True)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def cancel(self, visitor: Visitor) -> Response:
+        """POST …/cancel."""
+        fid = (await self._get(visitor.path("fid"))).name
+        with from_rpc():
+            await self._jobs.CancelJob(job_pb2.CancelJobRequest(name=fid), timeout=_ASK_S)
+        return shell.see_other(f"/panel/executions/{visitor.path('fid')}")
+
+    async def answer(self, visitor: Visitor) -> Response:
+        """POST …/locks/{lid}: answer a question, or show it again with what is wrong."""
+        fid = visitor.path("fid")
+        lock = await self._locks.get(fid, visitor.path("lid"))
+        try:
+            await self._locks.answer(lock, forms.inputs(elements_of(lock), visitor.form))
+        except Refused as error:
+            return await self.show_one(visitor, error)
+        except FailedPrecondition as error:
+            raise FailedPrecondition(f"Somebody was faster, or the question is over. {error}") from None
+        return shell.see_other(f"/panel/executions/{fid}")
+
+    async def _asked(self, visitor: Visitor) -> tuple[job_pb2.Job, str]:
+        tab = visitor.path("tab") or "result"
+        if tab not in TABS:
+            raise NotFound("An execution has no such tab.")
+        return await self._get(visitor.path("fid")), tab
+
+    async def _get(self, fid: str) -> job_pb2.Job:
+        gone = NotFound("There is no such execution: it may have been deleted, or be somebody else's.")
+        if not jobs.is_id(fid):
+            raise gone
+        try:
+            with from_rpc():
+                job: job_pb2.Job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=f"jobs/{fid}"), timeout=_ASK_S)
+        except NotFound:
+            raise gone from None
+        return job
+
+    async def _values(
+        self, visitor: Visitor, job: job_pb2.Job, tab: str, refused: Refused | None = None
+    ) -> dict[str, Any]:
+        kind, after = visitor.query("kind"), visitor.query("after")
+        questions, price, content = await asyncio.gather(
+            self._questions(visitor, job, refused),
+            self._prices.asked(job),
+            self._tabs.content(job, tab, kind=kind, after=after),
+        )
+        return {
+            **_row(job),
+            "tab": tab,
+            "tabs": TABS,
+            "questions": questions,
+            "price": price,
+            "stoppable": job.state not in states.TERMINAL and job.state != _STOPPING,
+            "again": f"{run_url(job.flow)}?from={jobs.id_of(job)}" if job.flow else "",
+            "failure": jobs.failure(job) if job.state == states.FAILED else "",
+            "live": urlencode({name: value for name, value in (("kind", kind), ("after", after)) if value}),
+            **content,
+        }
+
+    async def _questions(self, visitor: Visitor, job: job_pb2.Job, refused: Refused | None) -> list[dict[str, Any]]:
+        found = []
+        for lock in await self._locks.pending(job):
+            mine = refused is not None and id_of(lock) == visitor.path("lid")
+            errors = refused.fields if refused is not None and mine else {}
+            elements = elements_of(lock)
+            fields = await fields_of(self._renderer, elements, visitor.form if mine else None, errors)
+            found.append({"lock": lock, "lid": id_of(lock), "fields": fields, "problems": problems(elements, errors)})
+        return found
+
+
+def _row(job: job_pb2.Job) -> dict[str, Any]:
+    """Return what is shown of a job wherever it is."""
+    now = time.time()
+    meta = jobs.json_object(job.meta_json)
+    target = (job.target or job.flow).partition("/")[2]
+    return {
+        "job": job,
+        "fid": jobs.id_of(job),
+        "title": str(meta.get("summary") or target or "Execution"),
+        "target": target,
+        "over": job.state in states.TERMINAL,
+        "runtime_s": shown.runtime_s(job, now),
+    }

@@ -1,0 +1,81 @@
+"""Parts of pages that come anew when they have changed, as server-sent events that htmx puts in place.
+
+Each event is the whole part: a page that missed one is right with the next, and what a page without script shows on a
+reload is the same.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.http import sse
+from gateway.web.panel.visitor import Visitor
+from meshkit.errors import MeshError
+from meshkit.principal import acting
+
+_LOOK_S = 1.0
+"""How often a list is asked for anew while somebody looks at it."""
+ENDED = b"event: end\ndata: end\n\n"
+"""Tells htmx that nothing more will come (`hx-sse:close`)."""
+
+
+class Live(Response):
+    """Parts of a page until the client hangs up, or its token does not hold any more."""
+
+    def __init__(self, visitor: Visitor, parts: AsyncGenerator[str, None]) -> None:
+        self.status_code = 200
+        self.background = None
+        self._visitor = visitor
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        verifier = self._visitor.verifier
+        assert verifier is not None
+        with acting(self._visitor.principal):
+            tasks = [
+                asyncio.ensure_future(each)
+                for each in (self._send(send), _hung_up(receive), verifier.until_barred(self._visitor.principal))
+            ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(MeshError):  # the page asks again, and is told where to sign in
+                for task in done:
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        headers = [("content-type", sse.CONTENT_TYPE), *sse.HEADERS]
+        raw = [(name.encode(), value.encode()) for name, value in headers]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        chunks = sse.stream(self._parts, _event, alive=lambda _: b": alive\n\n", end=ENDED)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def changes(part: Callable[[], Awaitable[str]]) -> AsyncGenerator[str, None]:
+    """Yield a part, and again whenever it is another one.  Ends with the first error."""
+    last = ""
+    while True:
+        now = await part()
+        if now != last:
+            yield now
+            last = now
+        await asyncio.sleep(_LOOK_S)
+
+
+def _event(part: str) -> bytes:
+    return "".join(f"data: {line}\n" for line in part.splitlines()).encode() + b"\n"
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

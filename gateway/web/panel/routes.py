@@ -1,0 +1,128 @@
+"""Which page is where, and who may see it: whoever is signed in, each what is theirs."""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+from google.api import httpbody_pb2
+from mesh.auth.v1 import auth_pb2
+from mesh.gateway.v1 import options_pb2
+from mesh.runner.v1 import lock_pb2
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway.core.peers import Peers
+from gateway.http import bodies
+from gateway.http.cookies import check_redirect
+from gateway.http.passages import read
+from gateway.web.panel import assets, shell
+from gateway.web.panel.executions import Executions
+from gateway.web.panel.flows import Flows
+from gateway.web.panel.inbox import Inbox
+from gateway.web.panel.visitor import Visitor
+from meshkit.access import check_access, user_of
+from meshkit.errors import Denied, MeshError, NotFound, Unauthenticated, from_rpc
+from meshkit.held import held
+from meshkit.principal import acting
+from meshkit.verifier import MESH, TokenVerifier
+
+PATHS = "/panel"
+_ASK_S = 5.0
+_LOCKS_MAX = 100
+_THEME_AGE_S = 365 * 24 * 3600
+
+_Page = Callable[[Visitor], Awaitable[Response]]
+
+
+class Panel:
+    """The pages, on behalf of who is signed in."""
+
+    def __init__(self, peers: Peers, verifier: TokenVerifier) -> None:
+        self._peers = peers
+        self._verifier = verifier
+
+    def routes(self) -> list[BaseRoute]:
+        """Return what answers below `PATHS`."""
+        flows, executions, inbox = Flows(self._peers), Executions(self._peers), Inbox(self._peers)
+        one = "/panel/executions/{fid}"
+        pages: list[tuple[str, str, _Page]] = [
+            ("GET", "/panel/flows", flows.show),
+            ("GET", "/panel/run/{flow:path}", flows.form),
+            ("POST", "/panel/run/{flow:path}", flows.launch),
+            ("GET", "/panel/executions", executions.show),
+            ("GET", "/panel/live/executions", executions.watch),
+            ("GET", "/panel/live/executions/{fid}/{tab}", executions.watch_one),
+            ("POST", f"{one}/cancel", executions.cancel),
+            ("POST", f"{one}/locks/{{lid}}", executions.answer),
+            ("GET", one, executions.show_one),
+            ("GET", f"{one}/{{tab}}", executions.show_one),
+            ("GET", "/panel/inbox", inbox.show),
+            ("GET", "/panel/live/inbox", inbox.watch),
+            ("POST", "/panel/theme", self._choose_theme),
+            ("GET", "/panel/{rest:path}", _unknown),
+        ]
+        return [
+            Route(f"{assets.PREFIX}/{{digest}}/{{name}}", self._open(assets.serve), methods=["GET"]),
+            Route(PATHS, lambda _: shell.see_other(shell.HOME), methods=["GET"]),
+            *(Route(path, self._page(page), methods=[method]) for method, path, page in pages),
+        ]
+
+    def _open(self, page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            try:
+                return await page(request)
+            except MeshError as error:
+                return shell.error_page(request, error)
+
+        return serve
+
+    def _page(self, page: _Page) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            visitor: Visitor | None = None
+            try:
+                principal = await user_of(MESH.find(request.headers), self._verifier, optional=False)
+                check_access(principal, options_pb2.ACCESS_USER)
+                with acting(principal), held(self._verifier, principal):
+                    visitor = await self._welcome(request)
+                    return await page(dataclasses.replace(visitor, principal=principal, verifier=self._verifier))
+            except Unauthenticated:
+                return shell.sign_in_first(request)
+            except MeshError as error:
+                return shell.error_page(request, error, me=visitor)
+
+        return serve
+
+    async def _welcome(self, request: Request) -> Visitor:
+        """Return who has come, with what every page says to them."""
+        if request.method == "POST":
+            sent = await read(request)
+            kind = request.headers.get("content-type", bodies.FORM)
+            form = bodies.parse_form(httpbody_pb2.HttpBody(content_type=kind, data=sent)) if sent else {}
+        else:
+            form = {}
+        with from_rpc():
+            user, locks = await asyncio.gather(
+                self._peers.users.GetSelf(auth_pb2.GetSelfRequest(), timeout=_ASK_S),
+                self._peers.locks.ListLocks(lock_pb2.ListLocksRequest(page_size=_LOCKS_MAX), timeout=_ASK_S),
+            )
+        return Visitor(
+            request=request,
+            form=form,
+            name=user.login,
+            default_password=user.default_password,
+            waiting=len(locks.locks),
+            operator=user.operator,
+        )
+
+    async def _choose_theme(self, visitor: Visitor) -> Response:
+        theme = visitor.form.get("theme", "")
+        if theme not in shell.THEMES:
+            raise Denied("there is no such theme")
+        response = shell.see_other(check_redirect(visitor.form.get("back") or shell.HOME))
+        response.set_cookie(shell.THEME_COOKIE, theme, max_age=_THEME_AGE_S, path="/", samesite="lax", httponly=True)
+        return response
+
+
+async def _unknown(visitor: Visitor) -> Response:
+    raise NotFound("Nothing is at this address. It may have been mistyped, or what was here was deleted.")

@@ -1,0 +1,125 @@
+"""Every page of the panel, as people see it."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from agentmesh.testing import Mesh
+from tests.gateway.web.browser.looking import WAIT_MS, Jobs, Look
+
+expect.set_options(timeout=WAIT_MS)
+
+
+def pages(jobs: Jobs) -> list[str]:
+    """Return every page, with something on it and without."""
+    done, asking = f"/panel/executions/{jobs.done}", f"/panel/executions/{jobs.asking}"
+    tabs = [f"{done}/{tab}" for tab in ("output", "events", "timeline", "inputs")]
+    lists = ["/panel/flows", "/panel/flows?q=nothing-like-this", "/panel/executions", "/panel/executions?state=failed"]
+    return [*lists, "/panel/run/hymn", "/panel/inbox", done, *tabs, asking, f"{asking}/timeline"]
+
+
+def test_every_page_is_for_everybody(chromium: Browser, site: Mesh, jobs: Jobs) -> None:
+    """axe-core and the browser find nothing wrong, no other host is asked, and nothing is wider than the window."""
+    with Look(chromium, site.url) as look:
+        look.page.goto("/")
+        found = look.everywhere()
+        look.sign_in()
+        for path in pages(jobs):
+            look.page.goto(path)
+            found += look.everywhere()
+        complaints = list(look.complaints)
+        look.page.goto("/panel/nothing")
+        found += look.everywhere()
+
+    assert [] == found
+    assert [] == complaints
+
+
+def test_a_theme_that_is_chosen_stays(chromium: Browser, site: Mesh) -> None:
+    """Whatever the system's is; the page one was on comes back."""
+    with Look(chromium, site.url, theme="light") as look:
+        look.sign_in("/panel/inbox")
+        look.page.locator("details.menu summary").click()
+        look.page.get_by_role("button", name="Dark").click()
+        expect(look.page.locator("html")).to_have_attribute("data-theme", "dark")
+        assert look.page.url.endswith("/panel/inbox")
+        look.page.goto("/panel/flows")
+        expect(look.page.locator("html")).to_have_attribute("data-theme", "dark")
+        assert [] == look.violations()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_flow_is_found_run_and_watched(chromium: Browser, site: Mesh, script: bool) -> None:
+    """With script the result comes by itself; without, it is there when the page is loaded again."""
+    with Look(chromium, site.url, script=script) as look:
+        look.sign_in()
+        look.page.get_by_label("Search flows").fill("hymn")
+        if not script:
+            look.page.get_by_role("button", name="Search").click()
+        expect(look.page.locator("article")).to_have_count(1)
+        look.page.get_by_role("link", name="Hymn").click()
+        look.page.get_by_label("Topic").fill("the wind")
+        look.page.get_by_role("button", name="Run").click()
+        look.page.wait_for_url(re.compile(r"/panel/executions/[0-9a-f]{24}$"))
+        if script:
+            expect(look.page.locator(".badge.good")).to_be_visible()
+        else:
+            while not look.page.locator(".badge.good").count():
+                look.page.reload()
+        expect(look.page.get_by_role("region", name="Result")).to_contain_text("Hymn Title")
+        assert [] == look.complaints
+
+
+def test_inputs_that_are_refused_come_back_with_why(chromium: Browser, site: Mesh) -> None:
+    """What was typed is kept, and the field says what is wrong with it."""
+    with Look(chromium, site.url) as look:
+        look.sign_in("/panel/run/hymn")
+        look.page.get_by_label("Topic").fill("x" * 500)
+        look.page.get_by_role("button", name="Run").click()
+        topic = look.page.get_by_label("Topic")
+        expect(topic).to_have_attribute("aria-invalid", "true")
+        expect(topic).to_have_value("x" * 500)
+        assert [] == look.violations()
+
+
+def test_a_question_is_answered_where_it_is_asked(chromium: Browser, site: Mesh, jobs: Jobs) -> None:
+    """From the inbox; another window that looks at the execution sees it without a reload."""
+    with Look(chromium, site.url) as look, Look(chromium, site.url) as other:
+        other.sign_in(f"/panel/executions/{jobs.asking}")
+        expect(other.page.locator("[id^=lock-]")).to_be_visible()
+        look.sign_in("/panel/inbox")
+        look.page.locator("main").get_by_role("link", name="Answer").first.click()
+        question = look.page.locator("[id^=lock-]")
+        for field in question.locator("input:not([type=hidden]), textarea").all():
+            if field.get_attribute("type") in (None, "text") and not field.input_value():
+                field.fill("Good morning")
+        question.locator("button").first.click()
+        expect(other.page.locator("[id^=lock-]")).to_have_count(0)
+        expect(other.page.locator(".badge.good")).to_be_visible()
+
+
+def test_the_keyboard_is_enough(chromium: Browser, site: Mesh) -> None:
+    """The first stop leads past the navigation, every stop can be seen, and Escape closes the menu."""
+    with Look(chromium, site.url, width=390) as look:
+        look.sign_in()
+        look.page.goto("/panel/flows")
+        look.page.keyboard.press("Tab")
+        expect(look.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        stops = []
+        for _ in range(12):
+            look.page.keyboard.press("Tab")
+            stops.append(
+                look.page.evaluate(
+                    """() => { const at = document.activeElement, box = at.getBoundingClientRect();
+                    const own = getComputedStyle(at).outlineStyle, after = getComputedStyle(at, "::after").outlineStyle;
+                    return [at.textContent.trim(), box.width > 0 && (own !== "none" || after !== "none")]; }"""
+                )
+            )
+        assert [] == [text for text, seen in stops if not seen]
+        menu = look.page.locator("details.menu")
+        menu.locator("summary").focus()
+        look.page.keyboard.press("Enter")
+        expect(menu).to_have_attribute("open", "")
+        look.page.keyboard.press("Escape")
+        expect(menu).not_to_have_attribute("open", "")

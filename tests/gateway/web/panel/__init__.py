@@ -1,0 +1,1 @@
+"""The panel's parts by themselves."""

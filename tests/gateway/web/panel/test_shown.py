@@ -1,0 +1,40 @@
+"""How the panel puts what the mesh knows."""
+
+import pytest
+
+from gateway.core import states
+from gateway.web.panel import shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0441, "0.044 s"),
+        (4.21, "4.2 s"),
+        (59.9, "59 s"),
+        (185, "3 min 5 s"),
+        (7860, "2 h 11 min"),
+        (273600, "3 d 4 h"),
+    ],
+)
+def test_lengths_of_time_have_two_units_at_most(seconds: float, text: str) -> None:
+    """Nobody reads more."""
+    assert text == shown.duration(seconds)
+
+
+def test_every_state_has_a_word() -> None:
+    """And no two the same."""
+    assert len(states.STATES) == len({shown.word(state) for state in states.STATES.values()})
+
+
+@pytest.mark.parametrize(
+    ("fragment", "ours"),
+    [
+        ("<h4>A</h4><p>b</p>", "<h2>A</h2><p>b</p>"),
+        ("<h1>A</h1><h3>B</h3><h1>C</h1>", "<h2>A</h2><h3>B</h3><h2>C</h2>"),
+        ("<h6>A</h6><h2>B</h2><hr>", "<h2>A</h2><h2>B</h2><hr>"),
+    ],
+)
+def test_headings_of_others_come_below_ours_and_skip_no_level(fragment: str, ours: str) -> None:
+    """Who reads by headings finds their way."""
+    assert ours == shown.written(fragment)
