@@ -107,9 +107,11 @@ def test_a_stream_that_nobody_reads_is_ended_unless_it_may_be_quiet() -> None:
         if "path" in route["match"]
     }
 
-    assert {"mesh.registry.v1.BootService", "mesh.dialects.kodosumi.v1.BootService"} == {
-        name[1:].partition("/")[0] for name, is_quiet in quiet.items() if is_quiet
-    }
+    assert {
+        "mesh.registry.v1.BootService",
+        "mesh.dialects.kodosumi.v1.BootService",
+        "mesh.runner.v1.ReplicaService",
+    } == {name[1:].partition("/")[0] for name, is_quiet in quiet.items() if is_quiet}
     assert {name: "3600s" if is_quiet else "120s" for name, is_quiet in quiet.items()} == idle
 
 
