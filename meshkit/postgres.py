@@ -32,14 +32,11 @@ same request id (`meshkit.idempotency.once` looks whether it stands).
 """
 
 import asyncio
-import collections
 import contextlib
-import dataclasses
 import functools
 import hashlib
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -47,14 +44,13 @@ from meshkit import postgres_errors, postgres_texts
 from meshkit.databases import PostgresDatabase
 from meshkit.errors import Unavailable
 from meshkit.postgres_errors import Kind, Trouble
+from meshkit.postgres_lanes import Connection as Connection
+from meshkit.postgres_lanes import Item, Lane, Lanes, fail
+from meshkit.postgres_lanes import Work as Work
 
 T = TypeVar("T")
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Work: TypeAlias = Callable[[Connection], Awaitable[T]]
 _WRITERS = 4
 _READERS = 3
-_GROUP_MAX = 32
-"""Works in one transaction: they hold their locks to its end."""
 _ATTEMPTS_MAX = 5
 _PAUSES_S = (0.02, 0.05, 0.1, 0.25, 0.5)
 _CONNECT_S = 10.0
@@ -69,16 +65,6 @@ _LIMITS = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",  # a replica that stands still must not hold locks
 }
-
-
-@dataclasses.dataclass(slots=True)
-class _Item:
-    work: Work[Any]
-    future: "asyncio.Future[Any]"
-    until: float
-    """When its patience is over, in the loop's time."""
-    grouped: bool = False
-    snapshot: bool = False
 
 
 class Database:
@@ -103,8 +89,8 @@ class Database:
         self._migrations = migrations
         self._patience_s = patience_s
         self._trouble = Trouble(place.address)
-        self._writers = _Lanes(writers, self._connect, self._carry_out_writes)
-        self._readers = _Lanes(readers, self._connect_reader, self._carry_out_read)
+        self._writers = Lanes(writers, self._connect, self._carry_out_writes)
+        self._readers = Lanes(readers, self._connect_reader, self._carry_out_read)
         self._is_open = False
 
     async def open(self, patience_s: float = 10.0) -> None:
@@ -154,35 +140,35 @@ class Database:
         return await self.read(lambda connection: connection.fetchval(sql, *values))
 
     async def _put(
-        self, lanes: "_Lanes", work: Work[T], *, key: str = "", grouped: bool = False, snapshot: bool = False
+        self, lanes: Lanes, work: Work[T], *, key: str = "", grouped: bool = False, snapshot: bool = False
     ) -> T:
         if not self._is_open:
             raise asyncpg.InterfaceError("database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         until = loop.time() + self._patience_s
-        lanes.put(_Item(work, future, until, grouped, snapshot), key)
+        lanes.put(Item(work, future, until, grouped, snapshot), key)
         return await future
 
     # -- carrying out, in a lane's task --------------------------------------------------------------------------------
 
-    async def _carry_out_writes(self, lane: "_Lane", batch: list[_Item]) -> None:
+    async def _carry_out_writes(self, lane: Lane, batch: list[Item]) -> None:
         if len(batch) > 1 and await self._together(lane, batch):
             return
         for item in batch:
             await self._settle(item, functools.partial(self._transaction, lane, [item]))
 
-    async def _carry_out_read(self, lane: "_Lane", batch: list[_Item]) -> None:
+    async def _carry_out_read(self, lane: Lane, batch: list[Item]) -> None:
         for item in batch:
             await self._settle(item, functools.partial(self._reading, lane, item))
 
-    async def _together(self, lane: "_Lane", batch: list[_Item]) -> bool:
+    async def _together(self, lane: Lane, batch: list[Item]) -> bool:
         """Run several in one transaction; return whether they stand, or nobody can know."""
         try:
             values = await self._transaction(lane, batch)
         except _Unknown as unknown:
             for item in batch:
-                _fail(item, unknown.refusal(self._place.address))
+                fail(item, unknown.refusal(self._place.address))
             return True
         except Exception:  # whoever has failed hears of it when it fails alone
             return False
@@ -192,7 +178,7 @@ class Database:
         self._trouble.ends()
         return True
 
-    async def _settle(self, item: _Item, attempt: Callable[[], Awaitable[list[Any]]]) -> None:
+    async def _settle(self, item: Item, attempt: Callable[[], Awaitable[list[Any]]]) -> None:
         """Try until it works, fails for good, or patience is over; tell who waits."""
         loop = asyncio.get_running_loop()
         number = 0
@@ -201,7 +187,7 @@ class Database:
                 [value] = await attempt()
             except _Unknown as unknown:
                 self._trouble.begins(unknown.error)
-                return _fail(item, unknown.refusal(self._place.address))
+                return fail(item, unknown.refusal(self._place.address))
             except Exception as error:
                 kind = postgres_errors.kind(error)
                 lost = kind is Kind.LOST and loop.time() < item.until
@@ -212,15 +198,15 @@ class Database:
                     number += 1
                     continue
                 if kind is Kind.OTHER:
-                    return _fail(item, error)
+                    return fail(item, error)
                 self._trouble.begins(error)
-                return _fail(item, postgres_errors.refusal(error, self._place.address))
+                return fail(item, postgres_errors.refusal(error, self._place.address))
             self._trouble.ends()
             if not item.future.done():
                 item.future.set_result(value)
             return None
 
-    async def _transaction(self, lane: "_Lane", batch: list[_Item]) -> list[Any]:
+    async def _transaction(self, lane: Lane, batch: list[Item]) -> list[Any]:
         """Run works in one transaction.  Raises `_Unknown` if the connection is lost while it is committed."""
         connection = await lane.connected()
         try:
@@ -240,7 +226,7 @@ class Database:
             raise RuntimeError("a work went on after an error of SQL, which had ended its transaction")
         return values
 
-    async def _reading(self, lane: "_Lane", item: _Item) -> list[Any]:
+    async def _reading(self, lane: Lane, item: Item) -> list[Any]:
         connection = await lane.connected()
         try:
             if not item.snapshot:
@@ -337,109 +323,7 @@ class _Unknown(Exception):
         return Unavailable(f"PostgreSQL at {address} was lost while it wrote, and may have written it: {why}")
 
 
-class _Lane:
-    """One connection, and the works that wait for it in their order."""
-
-    def __init__(self, connect: Callable[[], Awaitable[Connection]]) -> None:
-        self.own: collections.deque[_Item] = collections.deque()
-        self.woken = asyncio.Event()
-        self.is_busy = False
-        self._connect = connect
-        self._connection: Connection | None = None
-
-    async def connected(self) -> Connection:
-        """Return the connection; a new one, if the last was lost."""
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connect()
-        return self._connection
-
-    def drop(self) -> None:
-        """Never use this connection again."""
-        connection, self._connection = self._connection, None
-        if connection is not None and not connection.is_closed():
-            connection.terminate()
-
-
-class _Lanes:
-    """Tasks with a connection each, that carry out what is put."""
-
-    def __init__(
-        self,
-        count: int,
-        connect: Callable[[], Awaitable[Connection]],
-        carry_out: Callable[[_Lane, list[_Item]], Awaitable[None]],
-    ) -> None:
-        self._lanes = [_Lane(connect) for _ in range(count)]
-        self._carry_out = carry_out
-        self._shared: collections.deque[_Item] = collections.deque()
-        self._idle: list[_Lane] = []
-        """The last to become idle is the first to be asked: few connections, while there is little to do."""
-        self._tasks: list[asyncio.Task[None]] = []
-        self._is_closing = False
-
-    def start(self) -> None:
-        """Begin; nothing is connected yet."""
-        self._tasks = [asyncio.create_task(self._run(lane), name="postgres-lane") for lane in self._lanes]
-
-    def put(self, item: _Item, key: str) -> None:
-        """Have an item carried out; those of one key one after the other."""
-        if key:
-            lane = self._lanes[zlib.crc32(key.encode(errors="surrogatepass")) % len(self._lanes)]
-            lane.own.append(item)
-            lane.woken.set()
-            return
-        self._shared.append(item)
-        if self._idle:
-            self._idle.pop().woken.set()
-
-    async def close(self) -> None:
-        """Carry out what waits, for a few seconds at most; then stop."""
-        self._is_closing = True
-        for lane in self._lanes:
-            lane.woken.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for item in (*self._shared, *(item for lane in self._lanes for item in lane.own)):
-            _fail(item, asyncpg.InterfaceError("database is closed"))
-        for lane in self._lanes:
-            lane.drop()
-
-    async def _run(self, lane: _Lane) -> None:
-        while True:
-            batch = self._take(lane)
-            if batch:
-                try:
-                    await self._carry_out(lane, batch)
-                finally:  # only when it is cancelled is anybody left without an answer
-                    for item in batch:
-                        _fail(item, asyncpg.InterfaceError("database is closed"))
-                continue
-            if self._is_closing:
-                return
-            self._idle.append(lane)
-            await lane.woken.wait()
-            lane.woken.clear()
-            with contextlib.suppress(ValueError):
-                self._idle.remove(lane)
-
-    def _take(self, lane: _Lane) -> list[_Item]:
-        """Return the next item, and those behind it that may share its commit."""
-        # In turns: neither those with a key nor those without wait for all of the others.
-        sources = (self._shared, lane.own) if lane.is_busy else (lane.own, self._shared)
-        lane.is_busy = not lane.is_busy
-        source = next((each for each in sources if each), None)
-        if source is None:
-            return []
-        batch = [source.popleft()]
-        while batch[0].grouped and source and source[0].grouped and len(batch) < _GROUP_MAX:
-            batch.append(source.popleft())
-        return batch
-
-
-async def _undo(lane: _Lane, connection: Connection, error: BaseException | None = None) -> None:
+async def _undo(lane: Lane, connection: Connection, error: BaseException | None = None) -> None:
     """Leave a connection as if nothing had been begun, or leave it for good.
 
     Raises `ConnectionError` if `error` says no more than that the connection had been closed.
@@ -455,11 +339,6 @@ async def _undo(lane: _Lane, connection: Connection, error: BaseException | None
         lane.drop()
         if not isinstance(failure, Exception):
             raise
-
-
-def _fail(item: _Item, error: BaseException) -> None:
-    if not item.future.done():
-        item.future.set_exception(error)
 
 
 async def lock(connection: Connection, name: str) -> None:
