@@ -19,6 +19,7 @@ import pathlib
 import queue
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -39,6 +40,32 @@ _FREE_KEPT = 256
 _FREED_AT_ONCE = 500
 """Pages that are given back in one write: 4 MiB."""
 _CLOSE = object()
+
+
+class _Connection(sqlite3.Connection):
+    """Knows what it has begun to read.
+
+    A statement that is not read to its end, of a cursor that an exception or an answer keeps, would hold its connection
+    to what the file was then, whatever is committed: the log could not be emptied, and grew.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._begun: list[weakref.ref[sqlite3.Cursor]] = []
+        self.is_writer = False
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        cursor = super().execute(*args)
+        if self.is_writer and cursor.description is not None:  # it has rows
+            self._begun.append(weakref.ref(cursor))
+        return cursor
+
+    def end_reading(self) -> None:
+        """End the statements that somebody has left unread."""
+        for reference in self._begun:
+            if (cursor := reference()) is not None:
+                cursor.close()
+        self._begun.clear()
 
 
 class Database:
@@ -62,7 +89,7 @@ class Database:
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reader: sqlite3.Connection | None = None
-        self._writer: sqlite3.Connection | None = None
+        self._writer: _Connection | None = None
         self._identity = sqlite_files.Identity()
         self._trouble = Trouble(path)
         self._is_doubtful = False
@@ -192,8 +219,10 @@ class Database:
         self._opened.append(connection)
         return connection
 
-    def _connect(self, *, query_only: bool = False) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+    def _connect(self, *, query_only: bool = False) -> _Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=10, factory=_Connection
+        )
         connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; one that has pages keeps theirs
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, too (`give_back`)
         connection.execute("PRAGMA journal_mode=WAL")
@@ -201,6 +230,7 @@ class Database:
         connection.execute("PRAGMA foreign_keys=ON")
         if query_only:
             connection.execute("PRAGMA query_only=ON")
+        connection.is_writer = not query_only
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -256,7 +286,7 @@ class Database:
         except RuntimeError:  # the loop is closed: nobody is waiting any more
             return
 
-    def _usable(self) -> sqlite3.Connection:
+    def _usable(self) -> _Connection:
         """Return the writer's connection to the file that stands at the path.
 
         Raises `sqlite3.Error`, `OSError`, and `Unavailable` if another file was put there.
@@ -305,14 +335,14 @@ def _free(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
-def _attempt(
-    connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Any]
-) -> tuple[Any, BaseException | None]:
+def _attempt(connection: _Connection, work: Callable[[sqlite3.Connection], Any]) -> tuple[Any, BaseException | None]:
     """Run one write.  Raises `sqlite3.Error` if the whole commit has failed with it."""
     connection.execute("SAVEPOINT work")
     try:
         value, error = work(connection), None
+        connection.end_reading()
     except Exception as caught:
+        connection.end_reading()
         # A full disk, say, undoes everything, and not this one alone.
         if not connection.in_transaction or (isinstance(caught, sqlite3.Error) and sqlite_files.why(caught)):
             raise

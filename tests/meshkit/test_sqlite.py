@@ -205,3 +205,27 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: pathlib.Path) -> 
 
     with pytest.raises(Unavailable, match="it is no database"):
         Database(path, [TABLE]).open()
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_a_write_leaves_unread_holds_nothing(
+    database: Database, tmp_path: pathlib.Path, fails: bool
+) -> None:
+    """Though its exception or its answer keeps the statement: the log can be emptied."""
+    await asyncio.gather(*(database.write(insert(f"{number}")) for number in range(100)))
+
+    def half(connection: sqlite3.Connection) -> sqlite3.Cursor:
+        rows = connection.execute("SELECT text FROM notes")
+        rows.fetchone()
+        if fails:
+            raise NotFound("no such note")
+        return rows
+
+    [kept] = await asyncio.gather(database.write(half), return_exceptions=True)
+    await database.write(insert("behind it"))
+    other = sqlite3.connect(tmp_path / "deep" / "notes.db")
+    busy, _, _ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    other.close()
+
+    assert isinstance(kept, NotFound if fails else sqlite3.Cursor)
+    assert 0 == busy
