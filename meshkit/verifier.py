@@ -104,7 +104,8 @@ class Revocations:
         """Wait until `completed`; raise `Unavailable` if that takes too long."""
         if not self._complete.is_set():
             try:
-                await asyncio.wait_for(self._complete.wait(), _READY_S)
+                async with asyncio.timeout(_READY_S):
+                    await self._complete.wait()
             except TimeoutError:
                 raise Unavailable("the auth service does not answer: try again in a moment") from None
 

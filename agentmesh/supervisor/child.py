@@ -133,7 +133,8 @@ class Child:
             delay_s = min(_BACKOFF_FIRST_S * 2 ** (crashes - 1), _BACKOFF_MAX_S)
             self._logs.say(f"{self.spec.name} ended ({how}): starting it again in {delay_s:g} s")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay_s)
+                async with asyncio.timeout(delay_s):
+                    await self._stopping.wait()
 
     async def _run_once(self) -> str:
         """Run the program until it ends; say how."""

@@ -266,3 +266,18 @@ def test_a_dialect_may_have_places_of_its_own() -> None:
     assert "b" == places.find({"x-api-key": "b", "authorization": "Bearer c", "cookie": "session=d"})
     assert "" == places.in_headers({"authorization": "Bearer c", "kodosumi_api_key": "e"})
     assert "d" == places.find({"authorization": "Bearer c", "cookie": "kodosumi_jwt=c; session=d"})
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_who_is_cancelled_as_the_wait_ends_is_cancelled(steps: int) -> None:
+    """Or a service that stops at that moment would go on."""
+    revocations = Revocations()
+    waiting = asyncio.create_task(revocations.wait())
+    await asyncio.sleep(0)
+    revocations.completed()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    cancelled = waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert cancelled == waiting.cancelled()
