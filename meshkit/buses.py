@@ -13,11 +13,12 @@ from meshkit.redis_link import Link
 from meshkit.service import Settings
 from meshkit.tasks import background
 
-_POLL_S = 1.0
+_POLL_S = 0.5
+"""A session that was ended is refused within a second, by replicas that must look for it, too."""
 
 
 class _PollingBus(MemoryBus):
-    """A bus that does not hear the other replicas: everybody here looks by themselves once a second."""
+    """A bus that does not hear the other replicas: everybody here looks by themselves twice a second."""
 
     @property
     def linked(self) -> bool:
