@@ -30,6 +30,7 @@ _TAKE = """
         WHERE turns.holder = excluded.holder OR turns.until < clock_timestamp()
     RETURNING 1
 """
+_TAKEN = "SELECT 1 FROM turns WHERE name = $1 AND holder <> $2 AND until >= clock_timestamp()"
 
 
 class PostgresTurns:
@@ -47,7 +48,7 @@ class PostgresTurns:
         loop = asyncio.get_running_loop()
         while True:
             asked_at = loop.time()
-            if not await self._take(name):
+            if not await self._renewed(name):
                 await asyncio.sleep(_WAIT_S)
                 continue
             log.info("our turn", work=name)
@@ -56,7 +57,16 @@ class PostgresTurns:
                     return
                 log.warning("our turn is over", work=name)
             finally:
-                await self._give_back(name)
+                await self.give_back(name)
+
+    async def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """As `Turns.keep`."""
+        asked_at = asyncio.get_running_loop().time()
+        try:
+            if await self._renewed(name) and not await self._during(name, work, asked_at):
+                log.warning("our turn is over", work=name)
+        finally:
+            await self.give_back(name)
 
     async def _during(self, name: str, work: Callable[[], Awaitable[None]], asked_at: float) -> bool:
         """Run `work` while it is our turn; return whether it has come to its end."""
@@ -71,7 +81,7 @@ class PostgresTurns:
                 trying_at = loop.time()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, asked_at + _STOP_S - trying_at)):
-                        if task.done() or await self._take(name):
+                        if task.done() or await self._renewed(name):
                             asked_at = trying_at
             await task
             return True
@@ -79,16 +89,27 @@ class PostgresTurns:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _take(self, name: str) -> bool:
+    async def take(self, name: str) -> bool:
+        """As `Turns.take`."""
+
         async def work(connection: Connection) -> bool:
             return await connection.fetchval(_TAKE, name, self._holder, _TURN_S) is not None
 
+        return await self._database.write(work, key=name)
+
+    async def taken(self, name: str) -> bool:
+        """As `Turns.taken`."""
+        return await self._database.fetchval(_TAKEN, name, self._holder) is not None
+
+    async def _renewed(self, name: str) -> bool:
         try:
-            return await self._database.write(work, key=name)
+            return await self.take(name)
         except Unavailable:
             return False
 
-    async def _give_back(self, name: str) -> None:
+    async def give_back(self, name: str) -> None:
+        """As `Turns.give_back`; while the database is away, the turn is over by itself."""
+
         async def work(connection: Connection) -> None:
             await connection.execute("DELETE FROM turns WHERE name = $1 AND holder = $2", name, self._holder)
 

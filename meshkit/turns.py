@@ -22,6 +22,24 @@ class Turns(Protocol):
         raises what it raises.
         """
 
+    async def take(self, name: str) -> bool:
+        """Take a turn, or renew it, and return whether it is ours: for seconds, unless we `keep` it.
+
+        Raises `Unavailable` if nobody can say whose it is.
+        """
+
+    async def taken(self, name: str) -> bool:
+        """Return whether it is another replica's turn.  Raises `Unavailable`."""
+
+    async def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` while a turn that we have taken is ours, cancel it when it is not, and give the turn back.
+
+        Raises what `work` does.
+        """
+
+    async def give_back(self, name: str) -> None:
+        """Let others have a turn of ours; nothing if it is not ours."""
+
 
 class Alone:
     """It is always our turn."""
@@ -31,6 +49,21 @@ class Alone:
     async def run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run it."""
         await work()
+
+    async def take(self, name: str) -> bool:
+        """It is ours."""
+        return True
+
+    async def taken(self, name: str) -> bool:
+        """There is nobody else."""
+        return False
+
+    async def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run it."""
+        await work()
+
+    async def give_back(self, name: str) -> None:
+        """Nobody waits for it."""
 
 
 ALONE = Alone()

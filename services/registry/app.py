@@ -17,6 +17,7 @@ from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import Tasks, background, lasting
+from meshkit.turns import ALONE, Turns
 from services.registry.boot.booter import Booter, Limits
 from services.registry.boot.probes import Probes, Rounds
 from services.registry.boot.records import Records
@@ -71,14 +72,14 @@ async def running(
     """Run the registry for the length of the block; yield its port.  `stopping` is set if a part of it is lost."""
     async with contextlib.AsyncExitStack() as stack:
         bus, tasks = await stack.enter_async_context(buses.opened(config, "registry", stopping)), Tasks()
-        kept, definitions = await _stores(config, stack)
+        kept, definitions, turns = await _stores(config, stack)
         store = AnnouncingStore(kept, bus, tasks)
         stack.push_async_callback(tasks.close)
         who = ServiceIdentity(config.secret, "registry")
         channel = await stack.enter_async_context(client.connect(config.peer("runner"), who))
         runner = RunnerApps(app_pb2_grpc.AppServiceStub(channel), now, patience_s=config.runner_patience_s)
         apps = Standings(runner, bus)
-        runs = Runs(now)
+        runs = Runs(now, turns)
         limits = Limits(
             deploy_timeout_s=config.boot_timeout_s,
             deploys_at_once=config.boot_parallel,
@@ -88,7 +89,7 @@ async def running(
         bootstraps = Bootstraps(config.vault)
         booter = Booter(apps, records, runs, bootstraps, limits)
         rounds = Rounds(records, apps, Probes(apps, timeout_s=config.look_timeout_s), every_s=config.look_s)
-        await stack.enter_async_context(background(rounds.run(), "flow-rounds", stopping))
+        await stack.enter_async_context(background(turns.run("flow-rounds", rounds.run), "flow-rounds", stopping))
         exposes, flows = Exposes(store, apps, bootstraps, now), Flows(store, apps)
         board = Board(store, apps, bus, heartbeat_s=config.heartbeat_s)
         await stack.enter_async_context(background(apps.run(), "standings", stopping))
@@ -122,10 +123,10 @@ async def running(
         yield port
 
 
-async def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[ExposeStore, DefinitionStore]:
+async def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[ExposeStore, DefinitionStore, Turns]:
     match config.database:
         case Memory():
-            return MemoryStore(), MemoryDefinitions()
+            return MemoryStore(), MemoryDefinitions(), ALONE
         case PostgresDatabase() as place:
             from services.registry.stores import postgres  # its driver is an extra
 
@@ -134,7 +135,7 @@ async def _stores(config: Config, stack: contextlib.AsyncExitStack) -> tuple[Exp
             database = Database(folder.file("registry"), MIGRATIONS, sealing(config.vault))
             database.open()
             stack.push_async_callback(database.close)
-            return SqliteStore(database), SqliteDefinitions(database)
+            return SqliteStore(database), SqliteDefinitions(database), ALONE
 
 
 async def main() -> None:

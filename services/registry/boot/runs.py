@@ -1,6 +1,7 @@
-"""Boots as they run: one at a time, each with a log of facts that any number of callers can follow."""
+"""Boots as they run: one at a time over all replicas, each with a log of facts that its replica lets callers follow."""
 
 import asyncio
+import contextlib
 import contextvars
 import dataclasses
 import datetime
@@ -9,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 
-from meshkit.errors import FailedPrecondition, MeshError
+from meshkit.errors import FailedPrecondition, MeshError, Unavailable
+from meshkit.turns import ALONE, Turns
 from services.registry.domain.facts import BootFailed, Fact, Kind, Operation, kind_of
 
 log = structlog.get_logger()
@@ -18,6 +20,13 @@ EVENTS_MAX = 20_000
 """Events of one boot; of a longer one the details are left out, not its steps, warnings or end."""
 _INTERNAL = "an internal error; the registry's log has the rest"
 _CANCELLED = "it was cancelled"
+_TURN, _FORCED = "boot", "boot-forced"
+"""Who has the first boots; who has the second wants it to end, wherever it runs."""
+_LOOK_S = 0.5
+_AGAIN_S = 0.1
+_ENDS_S = 1.0
+_FORCE_S = 30.0
+"""A boot that is cancelled elsewhere has ended by then; so has the turn of a replica that is gone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +112,13 @@ Work = Callable[[Run], Awaitable[None]]
 class Runs:
     """Owns the task of the boot that runs, so that it goes on when its caller hangs up."""
 
-    def __init__(self, now: Callable[[], datetime.datetime]) -> None:
-        """Make it where no call is being served: boots run in the context of this moment, as the registry itself."""
+    def __init__(self, now: Callable[[], datetime.datetime], turns: Turns = ALONE) -> None:
+        """Make it where no call is being served: boots run in the context of this moment, as the registry itself.
+
+        `turns` say which replica may boot.
+        """
         self._now = now
+        self._turns = turns
         self._context = contextvars.copy_context()
         self._starting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -128,18 +141,27 @@ class Runs:
     async def start(self, operation: Operation, work: Work, *, force: bool) -> Run:
         """Run `work` in the background.
 
-        While another runs: raises `FailedPrecondition`, or with `force` cancels that one and waits for its end first.
+        While another runs, here or at another replica: raises `FailedPrecondition`, or with `force` cancels that one
+        and waits for its end first.  Raises `Unavailable` if it cannot be told whether another runs, or it does not
+        end.
         """
         async with self._starting:
             if self._closed:
                 raise FailedPrecondition("the registry is shutting down: try again on the next one")
-            if self.running is not None:
+            if self.running is not None and not self.running.ended:
                 if not force:
-                    raise FailedPrecondition("a boot runs already: wait for its end, or force a new one")
+                    raise _running()
                 await self._cancel()
+            elif self._task is not None:  # it has said its last word, and gives its turn back
+                await asyncio.wait([self._task])
+            if force:
+                await self._cancel_elsewhere()
+            elif not await self._taken_soon():
+                raise _running()
             run = self.latest = Run(operation, self._now)
             name = operation.name.lower()
-            self._task = asyncio.create_task(self._drive(run, work), name=name, context=self._context.copy())
+            driven = self._turns.keep(_TURN, lambda: self._drive(run, work))
+            self._task = asyncio.create_task(driven, name=name, context=self._context.copy())
             self._task.add_done_callback(lambda _: run.fail(_CANCELLED))  # for one that is cancelled before it begins
             return run
 
@@ -154,7 +176,46 @@ class Runs:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    async def _taken_soon(self) -> bool:
+        """Take the turn; one whose boot has just said its last word is given back at this moment."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _ENDS_S
+        while True:
+            if await self._turns.take(_TURN):
+                return True
+            if loop.time() >= until:
+                return False
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _cancel_elsewhere(self) -> None:
+        """Have another replica cancel its boot, and take the turn.  Raises `FailedPrecondition` and `Unavailable`."""
+        if await self._turns.take(_TURN):
+            return
+        try:
+            async with asyncio.timeout(_FORCE_S):
+                while await self._turns.take(_FORCED):
+                    if await self._turns.take(_TURN):
+                        return
+                    await asyncio.sleep(_AGAIN_S)
+            raise FailedPrecondition("somebody else forces a boot at this moment")
+        except TimeoutError:
+            raise Unavailable("the boot that runs does not end: try again") from None
+        finally:
+            await self._turns.give_back(_FORCED)
+
+    async def _look(self, driving: "asyncio.Task[None]") -> None:
+        """Cancel what runs when another replica forces a boot."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(Unavailable):
+                if await self._turns.taken(_FORCED):
+                    driving.cancel()
+                    return
+
     async def _drive(self, run: Run, work: Work) -> None:
+        driving = asyncio.current_task()
+        assert driving is not None
+        looking = asyncio.create_task(self._look(driving), name="boot-forced") if self._turns.shared else None
         try:
             await work(run)
         except asyncio.CancelledError:
@@ -171,10 +232,16 @@ class Runs:
             log.exception("unhandled", run=run.operation.name.lower())
             run.fail(_INTERNAL)
         finally:
+            if looking is not None:
+                looking.cancel()
             run.end()
             kind = run.events[-1].kind.name.lower() if run.events else ""
             runtime_s = round(run.runtime().total_seconds(), 3)
             log.info("run ended", run=run.operation.name.lower(), runtime_s=runtime_s, kind=kind)
+
+
+def _running() -> FailedPrecondition:
+    return FailedPrecondition("a boot runs already: wait for its end, or force a new one")
 
 
 def _first(errors: BaseException) -> BaseException:

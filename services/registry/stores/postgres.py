@@ -3,11 +3,12 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from meshkit import clock, postgres, postgres_requests
+from meshkit import clock, postgres, postgres_requests, postgres_turns
 from meshkit.clock import Now
 from meshkit.databases import PostgresDatabase
 from meshkit.idempotency import Request
 from meshkit.postgres import Connection, Database
+from meshkit.postgres_turns import PostgresTurns
 from services.registry import rows
 from services.registry.domain.exposes import Expose, missing, taken
 from services.registry.ports.exposes import Asked
@@ -33,6 +34,7 @@ MIGRATIONS = (
     """,
     postgres_requests.MIGRATION,
     postgres_definitions.MIGRATION,
+    postgres_turns.MIGRATION,
 )
 
 
@@ -127,7 +129,7 @@ async def _write(connection: Connection, expose: Expose) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(place: PostgresDatabase) -> AsyncIterator[tuple[PostgresStore, PostgresDefinitions]]:
+async def opened(place: PostgresDatabase) -> AsyncIterator[tuple[PostgresStore, PostgresDefinitions, PostgresTurns]]:
     """Keep exposes and definitions there for the length of the block."""
     async with postgres.opened(place, "registry", MIGRATIONS) as database:
-        yield PostgresStore(database), PostgresDefinitions(database)
+        yield PostgresStore(database), PostgresDefinitions(database), PostgresTurns(database)

@@ -5,11 +5,13 @@ import datetime
 
 import pytest
 
+from meshkit.databases import PostgresDatabase
 from meshkit.errors import FailedPrecondition
 from services.registry.boot import runs
 from services.registry.boot.runs import Run, Runs
 from services.registry.domain import facts
 from services.registry.domain.facts import Operation
+from services.registry.stores.postgres import opened
 
 
 def noon() -> datetime.datetime:
@@ -94,3 +96,32 @@ async def test_after_closing_nothing_begins() -> None:
         await owner.start(Operation.BOOT, work, force=True)
 
     assert run.ended
+
+
+async def test_of_several_replicas_one_boots(postgres: str) -> None:
+    """Another is refused until it has ended; who forces has it cancelled, wherever it runs, and waits for its end."""
+    place = PostgresDatabase(postgres)
+    order: list[str] = []
+
+    async def forever(run: Run) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            order.append("ended")
+
+    async def nothing(run: Run) -> None:
+        order.append("begun")
+
+    async with opened(place) as (_, _, turns), opened(place) as (_, _, others):
+        one, two = Runs(noon, turns), Runs(noon, others)
+        first = await one.start(Operation.BOOT, forever, force=False)
+        with pytest.raises(FailedPrecondition, match="runs already"):
+            await two.start(Operation.BOOT, nothing, force=False)
+        second = await two.start(Operation.BOOT, nothing, force=True)
+        await collect(second)
+        third = await one.start(Operation.BOOT, nothing, force=False)  # the turn was given back
+        await collect(third)
+        await asyncio.gather(one.close(), two.close())
+
+    assert ["it was cancelled"] == await collect(first)
+    assert ["ended", "begun", "begun"] == order
