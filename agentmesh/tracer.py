@@ -7,10 +7,8 @@ Ray worker on this machine) a pickled tracer forwards its events to the job's pr
 import asyncio
 import concurrent.futures
 import dataclasses
-import inspect
 import json
 import sys
-import time
 import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -21,6 +19,7 @@ from agentmesh.response import HTML, Markdown, Text
 from agentmesh.retries import ONCE, Retries, policy
 from agentmesh.serialize import serialize
 from agentmesh.steps import Steps
+from agentmesh.tries import tried, tried_sync
 
 _UNUSED_SHOWN = 10
 Emit = Callable[[str, str], None]
@@ -173,7 +172,7 @@ class Tracer:
             return json.loads(turn.known)
         with self._steps.taking():
             await self._settle()
-            known = steps.dumps(name, await _tried(function, args, kwargs, policy(retries) or ONCE))
+            known = steps.dumps(name, await tried(function, args, kwargs, policy(retries) or ONCE))
             self._steps.check_room(name, known)
             await asyncio.wrap_future(self._record(turn.finished(known)))
         return json.loads(known)
@@ -291,7 +290,7 @@ class Tracer:
         known = turn.known
         if known is None:
             with self._steps.taking():
-                known = steps.dumps(name, _tried_sync(function, args, kwargs, policy(retries) or ONCE))
+                known = steps.dumps(name, tried_sync(function, args, kwargs, policy(retries) or ONCE))
                 self._steps.check_room(name, known)
                 self._record(turn.finished(known)).result()
         return json.loads(known)
@@ -373,35 +372,6 @@ def _is_on_a_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-async def _tried(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], retries: Retries) -> Any:
-    """Return what a function returns, called as often as it may be."""
-    attempt = 1
-    while True:
-        try:
-            if inspect.iscoroutinefunction(function):
-                return await function(*args, **kwargs)
-            value = await asyncio.to_thread(function, *args, **kwargs)
-            return await value if inspect.isawaitable(value) else value
-        except Exception as error:
-            if (pause_s := retries.pause_after(error, attempt)) is None:
-                raise
-        await asyncio.sleep(pause_s)
-        attempt += 1
-
-
-def _tried_sync(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], retries: Retries) -> Any:
-    """See `_tried`; in this thread."""
-    attempt = 1
-    while True:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            if (pause_s := retries.pause_after(error, attempt)) is None:
-                raise
-        time.sleep(pause_s)
-        attempt += 1
 
 
 async def _breathe() -> None:

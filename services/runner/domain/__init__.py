@@ -34,31 +34,24 @@ from services.runner.domain.jobs import (
     stop,
 )
 from services.runner.domain.records import (
-    ALLOWED,
-    HELD,
-    TERMINAL,
     Birth,
     Change,
     End,
     Event,
-    Isolation,
     Job,
     Layer,
     Lease,
     Lock,
     LockEnd,
-    LockState,
     Memory,
     OpenLock,
-    PaymentStep,
     PlacedApp,
-    Reason,
     Role,
     Said,
-    State,
     Step,
     Terms,
 )
+from services.runner.domain.states import ALLOWED, HELD, TERMINAL, Isolation, LockState, PaymentStep, Reason, State
 
 __all__ = [
     "ALLOWED",

@@ -4,7 +4,8 @@ import dataclasses
 
 from meshkit.errors import FailedPrecondition
 from services.runner.domain import ends, retrying
-from services.runner.domain.records import HELD, Change, End, Event, Job, LockEnd, LockState, Reason, State
+from services.runner.domain.records import Change, End, Event, Job, LockEnd
+from services.runner.domain.states import HELD, LockState, Reason, State
 
 _EPOCHS_MAX = 40
 """A host that is lost with a job before it has begun counts no attempt; so often it may happen, by leases."""

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 
-from services.runner.domain.records import End, Job, Reason, State
+from services.runner.domain.records import End, Job
+from services.runner.domain.states import Reason, State
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

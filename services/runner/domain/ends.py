@@ -4,7 +4,8 @@ import dataclasses
 
 from meshkit.errors import FailedPrecondition
 from services.runner.domain import payments, talk
-from services.runner.domain.records import ALLOWED, Change, End, Event, Job, LockEnd, LockState, Reason, State
+from services.runner.domain.records import Change, End, Event, Job, LockEnd
+from services.runner.domain.states import ALLOWED, LockState, Reason, State
 
 STOPPED = {
     Reason.USER_STOP: "stopped by its owner",

@@ -11,19 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.runner.domain import attempts, ends, kinds, locks, memories, steps, talk
-from services.runner.domain.records import (
-    HELD,
-    Birth,
-    Change,
-    End,
-    Event,
-    Job,
-    Lease,
-    OpenLock,
-    Reason,
-    State,
-    Step,
-)
+from services.runner.domain.records import Birth, Change, End, Event, Job, Lease, OpenLock, Step
+from services.runner.domain.states import HELD, Reason, State
 
 _USAGE = ("input_tokens", "output_tokens", "cost_micros")
 _COUNT_MAX = 2**53

@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 from services.runner.domain.pages import bytes_of_event, bytes_of_text
-from services.runner.domain.records import End, Event, Reason, State
+from services.runner.domain.records import End, Event
+from services.runner.domain.states import Reason, State
 
 MESH = frozenset(("status", "inputs", "meta", "lock", "lease", "payment", "step", "error", "final"))
 """What only the mesh writes into a log."""

@@ -6,18 +6,8 @@ import math
 
 from meshkit.errors import FailedPrecondition
 from services.runner.domain import ends, pages
-from services.runner.domain.records import (
-    Change,
-    End,
-    Event,
-    Job,
-    Lock,
-    LockEnd,
-    LockState,
-    OpenLock,
-    Reason,
-    State,
-)
+from services.runner.domain.records import Change, End, Event, Job, Lock, LockEnd, OpenLock
+from services.runner.domain.states import LockState, Reason, State
 
 TIMEOUT_S = 3 * 3600.0
 """How long an answer may take if the flow does not say (kodosumi's `LOCK_EXPIRES`)."""

@@ -4,7 +4,8 @@ import dataclasses
 
 from meshkit.errors import FailedPrecondition
 from services.runner.domain import ends
-from services.runner.domain.records import Change, Event, Job, Reason, State
+from services.runner.domain.records import Change, Event, Job
+from services.runner.domain.states import Reason, State
 
 _PAUSED_FROM = frozenset({State.QUEUED, State.RETRYING, State.RUNNING})
 _ENDING = "a job that is {} has nothing to halt any more"

@@ -10,7 +10,8 @@ import json
 import re
 
 from meshkit.errors import Invalid
-from services.runner.domain.records import Change, End, Event, Job, PaymentStep, State, Terms
+from services.runner.domain.records import Change, End, Event, Job, Terms
+from services.runner.domain.states import PaymentStep, State
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

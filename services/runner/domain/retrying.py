@@ -5,7 +5,8 @@ import hashlib
 import json
 import math
 
-from services.runner.domain.records import End, Job, Reason
+from services.runner.domain.records import End, Job
+from services.runner.domain.states import Reason
 
 LOST = "WorkerLost"
 """What a policy calls that a host or process is gone."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from services.runner.domain import pages
-from services.runner.domain.records import Event, Job, State
+from services.runner.domain.records import Event, Job
+from services.runner.domain.states import State
 
 KINDS = ("span", "lock", "lease")
 """The kinds of events that tell of spans."""

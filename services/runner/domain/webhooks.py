@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from meshkit.errors import Invalid
-from services.runner.domain.records import Change, Job, LockState, PaymentStep, Reason, State
+from services.runner.domain.records import Change, Job
+from services.runner.domain.states import LockState, PaymentStep, Reason, State
 
 _OF_STATES = {
     State.AWAITING_INPUT: "job.awaiting_input",

@@ -17,7 +17,6 @@ from services.runner.domain import (
     Isolation,
     Job,
     Lock,
-    LockState,
     PlacedApp,
     State,
     pages,
@@ -32,19 +31,17 @@ from services.runner.ports.store import (
     TooMuchStored,
     Written,
 )
-from services.runner.stores import conversations, index, memories, search, webhooks
+from services.runner.stores import conversations, index, search, sqlite_jobs, webhooks
 from services.runner.stores.conversations import SqliteConversations
 from services.runner.stores.indexer import Indexer
 from services.runner.stores.memories import SqliteMemories
 from services.runner.stores.requests import insert_request
 from services.runner.stores.retention import SqliteRetention
-from services.runner.stores.rows import INSERT, OPEN, SELECT, UPDATE, inserted, job_of, updated
+from services.runner.stores.rows import INSERT, OPEN, SELECT, inserted, job_of
 from services.runner.stores.schedules import SqliteSchedules
 from services.runner.stores.texts import folded
 from services.runner.stores.webhooks import SqliteWebhooks
 
-_LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
-_LOCK_COLUMNS = ", ".join(_LOCK_FIELDS)
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, bounds, host_ids, sealed"
 # As the index `jobs_late` has it, word by word; what is being stopped is told apart behind it.
 _TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
@@ -81,9 +78,12 @@ class SqliteStore:
         """As `JobStore.create`."""
 
         def work(connection: sqlite3.Connection) -> list[Written]:
-            if open_max is not None and _open_count(connection, births[0].job.owner) + len(births) > open_max:
+            if (
+                open_max is not None
+                and sqlite_jobs.open_count(connection, births[0].job.owner) + len(births) > open_max
+            ):
                 raise TooManyOpen
-            if stored_max is not None and _stored_bytes(connection, births[0].job.owner) >= stored_max:
+            if stored_max is not None and sqlite_jobs.stored_bytes(connection, births[0].job.owner) >= stored_max:
                 raise TooMuchStored
             written = []
             for birth in births:
@@ -93,7 +93,7 @@ class SqliteStore:
                     connection.execute(INSERT, inserted(job))
                 except sqlite3.IntegrityError:
                     raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
-                _append(connection, job.job_id, numbered)
+                sqlite_jobs.append(connection, job.job_id, numbered)
                 conversations.append(connection, birth.said)
                 if birth.brief:
                     connection.execute("INSERT INTO briefs (job_id, brief) VALUES (?, ?)", (job.job_id, birth.brief))
@@ -109,7 +109,7 @@ class SqliteStore:
 
     async def stored_bytes(self, owner: str) -> int:
         """As `JobStore.stored_bytes`."""
-        return await self._database.read(lambda connection: _stored_bytes(connection, owner))
+        return await self._database.read(lambda connection: sqlite_jobs.stored_bytes(connection, owner))
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """As `JobStore.request`."""
@@ -132,11 +132,11 @@ class SqliteStore:
         """As `JobStore.update`."""
 
         def work(connection: sqlite3.Connection) -> Written:
-            job = _get(connection, job_id)
+            job = sqlite_jobs.get(connection, job_id)
             change = rule(job)
             if request is not None:
                 insert_request(connection, request, change.job.updated_at)
-            return _apply(connection, job, change)
+            return sqlite_jobs.apply(connection, job, change)
 
         return self._remember(await self._database.write(work))
 
@@ -145,7 +145,7 @@ class SqliteStore:
         job = self._cache.get(job_id)
         if job is None:
             # Not remembered: a write that is on its way would be overtaken by what was read before it.
-            job = await self._database.read(lambda connection: _get(connection, job_id))
+            job = await self._database.read(lambda connection: sqlite_jobs.get(connection, job_id))
         return job
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
@@ -240,17 +240,17 @@ class SqliteStore:
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
-        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
+        statement = f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
         row = await self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
         if row is None:
             raise NotFound("lock not found", resource=f"locks/{lock_id}")
-        return _lock(row)
+        return sqlite_jobs.lock_of(row)
 
     async def job_locks(self, job_id: str) -> list[Lock]:
         """As `JobStore.job_locks`."""
-        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
+        statement = f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
         return await self._database.read(
-            lambda connection: [_lock(row) for row in connection.execute(statement, (job_id,))]
+            lambda connection: [sqlite_jobs.lock_of(row) for row in connection.execute(statement, (job_id,))]
         )
 
     async def pending_locks(self, owner: str = "") -> list[str]:
@@ -262,9 +262,9 @@ class SqliteStore:
     async def due_locks(self, before: float, limit: int) -> list[Lock]:
         """As `JobStore.due_locks`."""
         where = "state = 'pending' AND expires_at <= ?"
-        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
+        statement = f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
         return await self._database.read(
-            lambda connection: [_lock(row) for row in connection.execute(statement, (before, limit))]
+            lambda connection: [sqlite_jobs.lock_of(row) for row in connection.execute(statement, (before, limit))]
         )
 
     async def next_expiry(self) -> float | None:
@@ -287,9 +287,13 @@ class SqliteStore:
             clauses.append("(created_at, lock_id) < (?, ?)")
             values += query.before
         where = " AND ".join(clauses)
-        statement = f"SELECT {_LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
+        statement = (
+            f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
+        )
         return await self._database.query(
-            lambda connection: list(paging.until_full(map(_lock, connection.execute(statement, (*values, limit)))))
+            lambda connection: list(
+                paging.until_full(map(sqlite_jobs.lock_of, connection.execute(statement, (*values, limit))))
+            )
         )
 
     async def delete(self, job_id: str, at: float) -> None:
@@ -378,63 +382,3 @@ class SqliteStore:
         known = self._cache.pop(job_id, None)
         if known is not None:
             self._cached_bytes -= pages.held_by_job(known)
-
-
-def _lock(row: Sequence[Any]) -> Lock:
-    values = dict(zip(_LOCK_FIELDS, row, strict=True))
-    return Lock(**{**values, "state": LockState(values["state"])})
-
-
-def _open_count(connection: sqlite3.Connection, owner: str) -> int:
-    row = connection.execute("SELECT count FROM open_counts WHERE owner = ?", (owner,)).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _stored_bytes(connection: sqlite3.Connection, owner: str) -> int:
-    row = connection.execute("SELECT bytes FROM stored_bytes WHERE owner = ?", (owner,)).fetchone()
-    return 0 if row is None else int(row[0])
-
-
-def _get(connection: sqlite3.Connection, job_id: str) -> Job:
-    row = connection.execute(f"{SELECT} WHERE job_id = ?", (job_id,)).fetchone()
-    if row is None:
-        raise NotFound("job not found", resource=f"jobs/{job_id}")
-    return job_of(row)
-
-
-def _apply(connection: sqlite3.Connection, before: Job, change: Change) -> Written:
-    numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=before.last_seq + 1)]
-    job = dataclasses.replace(
-        change.job, last_seq=before.last_seq + len(numbered), stored_bytes=pages.kept(before, change)
-    )
-    connection.execute(UPDATE, updated(job))
-    _append(connection, job.job_id, numbered)
-    conversations.append(connection, change.said)
-    memories.write(connection, change.remembered)
-    webhooks.tell(connection, before, job, change)
-    if job.ended and not before.ended:  # from here on nothing changes of it that is searched
-        index.enlist(connection, job.job_id)
-    for lock in change.opened:
-        values = [getattr(lock, name) for name in _LOCK_FIELDS]
-        connection.execute(f"INSERT INTO locks ({_LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
-    for end in change.ended:
-        connection.execute(
-            "UPDATE locks SET state = ?, answered_at = ?, answered_by = ?, result_json = ?, sealed = ?"
-            " WHERE lock_id = ?",
-            (
-                end.state,
-                end.at if end.state == LockState.ANSWERED else 0.0,
-                end.by,
-                end.result_json,
-                end.sealed,
-                end.lock_id,
-            ),
-        )
-    return job, numbered
-
-
-def _append(connection: sqlite3.Connection, job_id: str, numbered: Sequence[Event]) -> None:
-    connection.executemany(
-        "INSERT INTO events (job_id, seq, kind, time, payload, detail, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(job_id, event.seq, event.kind, event.time, event.payload, event.detail, event.sealed) for event in numbered],
-    )

@@ -1,0 +1,81 @@
+"""How jobs, their logs and their locks are read and written in SQLite, within somebody's transaction."""
+
+import dataclasses
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from meshkit.errors import NotFound
+from services.runner.domain import Change, Event, Job, Lock, LockState, pages
+from services.runner.ports.store import Written
+from services.runner.stores import conversations, index, memories, webhooks
+from services.runner.stores.rows import SELECT, UPDATE, job_of, updated
+
+LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
+LOCK_COLUMNS = ", ".join(LOCK_FIELDS)
+
+
+def lock_of(row: Sequence[Any]) -> Lock:
+    """Return the lock of a row of `LOCK_COLUMNS`."""
+    values = dict(zip(LOCK_FIELDS, row, strict=True))
+    return Lock(**{**values, "state": LockState(values["state"])})
+
+
+def open_count(connection: sqlite3.Connection, owner: str) -> int:
+    """Return how many jobs of an owner have not ended."""
+    row = connection.execute("SELECT count FROM open_counts WHERE owner = ?", (owner,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def stored_bytes(connection: sqlite3.Connection, owner: str) -> int:
+    """Return how many bytes are kept of an owner's jobs."""
+    row = connection.execute("SELECT bytes FROM stored_bytes WHERE owner = ?", (owner,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def get(connection: sqlite3.Connection, job_id: str) -> Job:
+    """Return a job.  Raises `NotFound`."""
+    row = connection.execute(f"{SELECT} WHERE job_id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise NotFound("job not found", resource=f"jobs/{job_id}")
+    return job_of(row)
+
+
+def apply(connection: sqlite3.Connection, before: Job, change: Change) -> Written:
+    """Write what a rule has decided of a job."""
+    numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=before.last_seq + 1)]
+    job = dataclasses.replace(
+        change.job, last_seq=before.last_seq + len(numbered), stored_bytes=pages.kept(before, change)
+    )
+    connection.execute(UPDATE, updated(job))
+    append(connection, job.job_id, numbered)
+    conversations.append(connection, change.said)
+    memories.write(connection, change.remembered)
+    webhooks.tell(connection, before, job, change)
+    if job.ended and not before.ended:  # from here on nothing changes of it that is searched
+        index.enlist(connection, job.job_id)
+    for lock in change.opened:
+        values = [getattr(lock, name) for name in LOCK_FIELDS]
+        connection.execute(f"INSERT INTO locks ({LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+    for end in change.ended:
+        connection.execute(
+            "UPDATE locks SET state = ?, answered_at = ?, answered_by = ?, result_json = ?, sealed = ?"
+            " WHERE lock_id = ?",
+            (
+                end.state,
+                end.at if end.state == LockState.ANSWERED else 0.0,
+                end.by,
+                end.result_json,
+                end.sealed,
+                end.lock_id,
+            ),
+        )
+    return job, numbered
+
+
+def append(connection: sqlite3.Connection, job_id: str, numbered: Sequence[Event]) -> None:
+    """Add to the log of a job."""
+    connection.executemany(
+        "INSERT INTO events (job_id, seq, kind, time, payload, detail, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(job_id, event.seq, event.kind, event.time, event.payload, event.detail, event.sealed) for event in numbered],
+    )
