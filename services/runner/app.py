@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from mesh.payments.v1 import payments_pb2_grpc
 from mesh.runner.v1 import (
@@ -21,39 +22,22 @@ from mesh.runner.v1 import (
     webhook_pb2_grpc,
 )
 
-from meshkit import buses, client, endpoints, identity, observability, telemetry
+from meshkit import buses, client, endpoints, identity, observability
 from meshkit.access import Auth
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.tasks import Tasks, background, lasting
 from meshkit.tls import Wires
-from services.runner import gauges
 from services.runner.apps.apps import Apps
-from services.runner.apps.hosting import Hosting, Terms
 from services.runner.apps.scaling import Scaler
 from services.runner.births import engine
-from services.runner.births.births import Births
-from services.runner.births.calls import Calls
-from services.runner.births.launches import Launches
-from services.runner.births.targets import Targets
-from services.runner.callers.masking import Masks
 from services.runner.callers.pace import Pace
-from services.runner.callers.requests import Requests
-from services.runner.callers.shares import Shares
-from services.runner.callers.standing import Standing
 from services.runner.config import Config
-from services.runner.hosts.hostbadges import HostBadges
 from services.runner.jobs.billing import Billing
-from services.runner.jobs.briefs import Briefs
 from services.runner.jobs.deadlines import Deadlines
-from services.runner.jobs.jobs import Jobs
-from services.runner.jobs.journal import Journal
 from services.runner.jobs.locks import Locks
-from services.runner.jobs.retries import Retries
-from services.runner.jobs.spans import Spans
-from services.runner.jobs.tails import Tails
-from services.runner.jobs.turns import Turns
-from services.runner.kept import Store, opened
+from services.runner.kept import opened
+from services.runner.parts import Near, Parts
 from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.owners import AuthOwners
 from services.runner.peers.registry import RegistryCatalogue
@@ -62,10 +46,7 @@ from services.runner.placements.ray import MODULE, RayPlacement
 from services.runner.ports.catalogue import Catalogue
 from services.runner.ports.definitions import Definitions
 from services.runner.ports.placement import Placement
-from services.runner.replicas.beside import Beside, capacity_of
-from services.runner.retention import Retention
-from services.runner.schedules.firings import Firings
-from services.runner.schedules.schedules import Schedules
+from services.runner.replicas.beside import Beside
 from services.runner.servicers.apps import AppServicer
 from services.runner.servicers.conversations import ConversationServicer
 from services.runner.servicers.hosts import HostServicer
@@ -78,7 +59,6 @@ from services.runner.servicers.schedules import ScheduleServicer
 from services.runner.servicers.traces import TraceServicer
 from services.runner.servicers.webhooks import WebhookServicer
 from services.runner.webhooks.sending import Sender
-from services.runner.webhooks.webhooks import Webhooks
 
 HOSTS = "mesh.runner.v1.HostService"
 SERVICES = (
@@ -120,107 +100,107 @@ async def running(
     """
     stopping = stopping or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
-        kept = await stack.enter_async_context(opened(config, stopping))
-        store = kept.store
-        bus = await stack.enter_async_context(buses.opened(config, "runner", stopping))
-        tasks = Tasks()
-        stack.push_async_callback(tasks.close)
-        who = identity.ServiceIdentity(config.secret, "runner")
-        beside = await stack.enter_async_context(Beside.opened(config, kept.replicas, bus, tasks, who))
-        hosts, roll = beside.hosts, beside.roll
-        payments = await stack.enter_async_context(client.connect(config.peer("payments"), who))
-        catalogue, definitions = await _registry(config, stack, who, catalogue, definitions)
-        placement = await _placement(config, stack)
-
-        tails, turns = Tails(store, bus, kept.replicas), Turns()
-        masks = Masks(config.vault)
-        spans = Spans(store, told) if (told := telemetry.active()) is not None else None
-        journal = Journal(store, tails, hosts, turns, bus, masks, spans)
-        briefs = _briefs(config, store, definitions)
-        dispatcher = beside.dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
-        if told is not None:
-            gauges.show(told, dispatcher, hosts)
-        retries = Retries(store, journal, dispatcher, bus, now)
-        shares = Shares(store, open_max=config.jobs_per_owner, stored_max=config.stored_bytes_per_owner)
-        jobs = Jobs(store, journal, dispatcher, hosts, shares, bus, cancel_grace_s=config.cancel_grace_s, now=now)
-        if config.engine:
-            dispatcher.open(engine.EXPOSE)  # its jobs wait for it, from the first moment on
-        requests, targets = Requests(store, now, config.secret), Targets(definitions, store.conversations)
-        patience = {"timeout_s": config.call_timeout_s, "patience_s": config.app_patience_s}
-        locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
-        billing = Billing(store, journal, dispatcher, payments_pb2_grpc.PaymentServiceStub(payments), bus, tasks, now)
-        badges = HostBadges(config.secret)
-        hosting = Hosting(hosts, placement, _terms(config, badges), roll, kept.replicas)
-        on = (hosts, hosting, bus, tasks, masks, kept.replicas)
-        apps = Apps(store, store, jobs, dispatcher, *on, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, catalogue, hashes=config.hashes, shares=shares, masks=masks, now=now)
-        launches = Launches(store, apps, births, targets, requests, **patience, masks=masks, now=now)
-        calls = Calls(apps, births, requests, tasks, **patience, masks=masks)
-        auth = await stack.enter_async_context(authenticated(config, "runner"))
-        owners = AuthOwners(await stack.enter_async_context(client.connect(config.peer("auth"), who)))
-        standing = Standing(owners, auth.verifier.revocations, now)
-        firings = Firings(store.schedules, store, launches, jobs, standing, requests, masks, bus, tasks, now=now)
-        private = config.webhooks_private_endpoints == "allow"
-        http = await stack.enter_async_context(Sender.client(private=private))
-        sender = Sender(store.webhooks, standing, config.vault, http, bus, tasks, now=now)
-        count_max = config.schedules_per_owner
-        schedules = Schedules(
-            store.schedules, launches, owners, requests, shares, masks, bus, count_max=count_max, now=now
-        )
-        hooks = (store.webhooks, sender, requests, shares, config.vault, bus)
-        webhooks = Webhooks(*hooks, private=private, count_max=config.webhooks_per_owner, now=now)
-        retention = Retention(store.retention, store.conversations, journal, requests, bus, now)
-        jobs_servicer = JobServicer(store, jobs, launches, tails, tasks, allow_free=config.loopback)
-        app_servicer = AppServicer(apps, calls, tasks, beside.elsewhere(apps))
-        pace = Pace(config.events_per_owner, link=await stack.enter_async_context(buses.counters(config)))
-        hosted = HostServicer(jobs, hosts, badges, pace, roll, heartbeat_s=config.heartbeat_s, stopping=stopping)
+        near = await _near(config, stack, stopping, catalogue, definitions)
+        parts = Parts(config, near, now)
+        counters = await stack.enter_async_context(buses.counters(config))
+        pace = Pace(config.events_per_owner, link=counters)
+        on = (parts.jobs, near.beside.hosts, parts.badges, pace, near.beside.roll)
+        hosted = HostServicer(*on, heartbeat_s=config.heartbeat_s, stopping=stopping)
 
         def register(server: object) -> None:
-            job_pb2_grpc.add_JobServiceServicer_to_server(jobs_servicer, server)
-            lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, locks, tasks), server)
-            app_pb2_grpc.add_AppServiceServicer_to_server(app_servicer, server)
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
-            scheduled = ScheduleServicer(store.schedules, schedules, firings, tasks, now)
-            schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(scheduled, server)
-            replica_pb2_grpc.add_ReplicaServiceServicer_to_server(ReplicaServicer(hosts), server)
-            kept = RetentionServicer(store.retention, retention, now)
-            retention_pb2_grpc.add_RetentionServiceServicer_to_server(kept, server)
-            webhook_pb2_grpc.add_WebhookServiceServicer_to_server(
-                WebhookServicer(store.webhooks, webhooks, tasks, now), server
-            )
-            _register_records(server, store, requests, shares, now)
+            _register_jobs(server, config, near, parts)
+            _register_records(server, near, parts)
 
-        door = await stack.enter_async_context(_door(config, hosted, auth))
+        door = await stack.enter_async_context(_door(config, hosted, near.auth))
+        at, wires = config.at("runner"), config.wires
         port = await stack.enter_async_context(
-            serve(config.at("runner"), SERVICES, register, auth, bus=bus, grace_s=config.grace_s, wires=config.wires)
+            serve(at, SERVICES, register, near.auth, bus=near.bus, grace_s=config.grace_s, wires=wires)
         )
         # Streams look at these two: told before the server waits for them.
-        stack.callback(bus.close)
+        stack.callback(near.bus.close)
         stack.callback(stopping.set)
-        works = {
-            "queue": dispatcher.run(),
-            "retries": lasting(retries.run),
-            "requests": lasting(requests.forget),
-            "leases": apps.expire_leases(),
-            "scaling": lasting(Scaler(apps, dispatcher, hosts, bus).run),
-            "deadlines": lasting(Deadlines(store, jobs, bus, now).run),
-            "pace": pace.share(),
-            "locks": _expire(locks, apps),
-            "schedules": lasting(firings.run),
-            "retention": lasting(retention.run),
-            "webhooks": lasting(sender.run),
-            "deliveries": lasting(sender.forget),
-            **({"spans": spans.run()} if spans is not None else {}),
-        }
-        place = functools.partial(_place, config, apps, placement, door, tasks)
-        duties = {"placing": place, "payments": functools.partial(_bill, billing)}
-        if beside.replicas is None:
-            works |= {name: work() for name, work in duties.items()}
-        else:
-            works |= beside.works(config, apps, jobs, (port, door), duties)
+        works = {"pace": pace.share(), **_works(config, near, parts, (port, door))}
         for name, work in works.items():
             await stack.enter_async_context(background(work, name, stopping))
         yield port
+
+
+async def _near(
+    config: Config,
+    stack: contextlib.AsyncExitStack,
+    stopping: asyncio.Event,
+    catalogue: Catalogue | None,
+    definitions: Definitions | None,
+) -> Near:
+    """Open what the parts stand on, for as long as the stack stands."""
+    kept = await stack.enter_async_context(opened(config, stopping))
+    bus = await stack.enter_async_context(buses.opened(config, "runner", stopping))
+    tasks = Tasks()
+    stack.push_async_callback(tasks.close)
+    who = identity.ServiceIdentity(config.secret, "runner")
+    beside = await stack.enter_async_context(Beside.opened(config, kept.replicas, bus, tasks, who))
+    payments = await stack.enter_async_context(client.connect(config.peer("payments"), who))
+    catalogue, definitions = await _registry(config, stack, who, catalogue, definitions)
+    placement = await _placement(config, stack)
+    auth = await stack.enter_async_context(authenticated(config, "runner"))
+    owners = AuthOwners(await stack.enter_async_context(client.connect(config.peer("auth"), who)))
+    http = await stack.enter_async_context(Sender.client(private=config.webhooks_private_endpoints == "allow"))
+    return Near(
+        store=kept.store,
+        replicas=kept.replicas,
+        bus=bus,
+        tasks=tasks,
+        beside=beside,
+        payments=payments_pb2_grpc.PaymentServiceStub(payments),
+        catalogue=catalogue,
+        definitions=definitions,
+        placement=placement,
+        auth=auth,
+        owners=owners,
+        http=http,
+    )
+
+
+def _works(config: Config, near: Near, parts: Parts, bound: tuple[int, str]) -> dict[str, Coroutine[Any, Any, None]]:
+    """Return what goes on beside the calls, by name; `bound` is as in `Beside.works`."""
+    spans = parts.spans
+    works: dict[str, Coroutine[Any, Any, None]] = {
+        "queue": parts.dispatcher.run(),
+        "retries": lasting(parts.retries.run),
+        "requests": lasting(parts.requests.forget),
+        "leases": parts.apps.expire_leases(),
+        "scaling": lasting(Scaler(parts.apps, parts.dispatcher, near.beside.hosts, near.bus).run),
+        "deadlines": lasting(Deadlines(near.store, parts.jobs, near.bus, parts.now).run),
+        "locks": _expire(parts.locks, parts.apps),
+        "schedules": lasting(parts.firings.run),
+        "retention": lasting(parts.retention.run),
+        "webhooks": lasting(parts.sender.run),
+        "deliveries": lasting(parts.sender.forget),
+        **({"spans": spans.run()} if spans is not None else {}),
+    }
+    place = functools.partial(_place, config, parts.apps, near.placement, bound[1], near.tasks)
+    duties = {"placing": place, "payments": functools.partial(_bill, parts.billing)}
+    if near.beside.replicas is None:
+        return works | {name: work() for name, work in duties.items()}
+    return works | near.beside.works(config, parts.apps, parts.jobs, bound, duties)
+
+
+def _register_jobs(server: object, config: Config, near: Near, parts: Parts) -> None:
+    """Serve jobs and what becomes of them, apps, and what other replicas ask."""
+    store, tasks, now = near.store, near.tasks, parts.now
+    jobs = JobServicer(store, parts.jobs, parts.launches, parts.tails, tasks, allow_free=config.loopback)
+    job_pb2_grpc.add_JobServiceServicer_to_server(jobs, server)
+    lock_pb2_grpc.add_LockServiceServicer_to_server(LockServicer(store, parts.locks, tasks), server)
+    apps = AppServicer(parts.apps, parts.calls, tasks, near.beside.elsewhere(parts.apps))
+    app_pb2_grpc.add_AppServiceServicer_to_server(apps, server)
+    scheduled = ScheduleServicer(store.schedules, parts.schedules, parts.firings, tasks, now)
+    schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(scheduled, server)
+    replica_pb2_grpc.add_ReplicaServiceServicer_to_server(ReplicaServicer(near.beside.hosts), server)
+    kept = RetentionServicer(store.retention, parts.retention, now)
+    retention_pb2_grpc.add_RetentionServiceServicer_to_server(kept, server)
+    hooks = WebhookServicer(store.webhooks, parts.webhooks, tasks, now)
+    webhook_pb2_grpc.add_WebhookServiceServicer_to_server(hooks, server)
 
 
 async def _placement(config: Config, stack: contextlib.AsyncExitStack) -> Placement:
@@ -288,33 +268,11 @@ async def _registry(
     return catalogue, definitions or RegistryDefinitions(registry)
 
 
-def _terms(config: Config, badges: HostBadges) -> Terms:
-    return Terms(
-        badges=badges,
-        load_timeout_s=config.load_timeout_s,
-        capacity=capacity_of(config),
-    )
-
-
-def _briefs(config: Config, store: Store, definitions: Definitions) -> Briefs:
-    private = config.tools_private_endpoints == "allow"
-    return Briefs(
-        store,
-        store.conversations,
-        store.memories,
-        definitions,
-        private_tools=private,
-        # Who reaches a mesh on loopback is on this machine already, and may run models on it.
-        private_models=private or config.loopback,
-    )
-
-
-def _register_records(
-    server: object, store: Store, requests: Requests, shares: Shares, now: Callable[[], float]
-) -> None:
+def _register_records(server: object, near: Near, parts: Parts) -> None:
     """Serve what is kept beside jobs and read off their logs."""
-    talk = ConversationServicer(store.conversations, requests, shares, now)
+    store, now = near.store, parts.now
+    talk = ConversationServicer(store.conversations, parts.requests, parts.shares, now)
     conversation_pb2_grpc.add_ConversationServiceServicer_to_server(talk, server)
-    memories = MemoryServicer(store.memories, requests, shares, now)
+    memories = MemoryServicer(store.memories, parts.requests, parts.shares, now)
     memory_pb2_grpc.add_MemoryServiceServicer_to_server(memories, server)
     trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(store), server)
