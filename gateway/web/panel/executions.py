@@ -18,12 +18,12 @@ from gateway.web.panel.flows import fields_of, problems, run_url
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.tabs import TABS, Tabs
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import FailedPrecondition, NotFound, from_rpc
+from meshkit.errors import FailedPrecondition, NotFound, Unavailable, from_rpc
 
 _PAGE = 25
 _TEXT_BYTES_MAX = 4096
 _ASK_S = 10.0
-_PAUSE_S = 0.25
+_PAUSE_S = 0.15
 """Between two parts of a page that is watched: what happens meanwhile comes with the next."""
 _STOPPING = job_pb2.JOB_STATE_STOPPING
 FILTERS = {
@@ -120,8 +120,10 @@ class Executions:
                 moved.clear()
                 fresh = await self._get(visitor.path("fid"))
                 yield shell.render("parts/execution.html", **await self._values(visitor, fresh, tab))
-                if over or fresh.state in states.TERMINAL:
+                if fresh.state in states.TERMINAL:
                     return
+                if over:  # the page asks again, rather than be told that this was the end
+                    raise Unavailable("the log cannot be followed for the moment")
                 await asyncio.sleep(_PAUSE_S)
                 waiting = asyncio.ensure_future(moved.wait())
                 try:

@@ -16,6 +16,7 @@ from meshkit import clock
 from meshkit.errors import MeshError
 
 HOME = "/panel/flows"
+LIVE = "/panel/live/"
 THEMES = ("auto", "light", "dark")
 THEME_COOKIE = "agentmesh_theme"
 _CSP = (
@@ -91,8 +92,12 @@ def sign_in_page(connection: HTTPConnection, target: str) -> Response:
 
 def sign_in_first(connection: HTTPConnection) -> Response:
     """Lead somebody who is not signed in to where that is done, and from there to where they were going."""
-    back = target_of(connection) if connection.scope["method"] in ("GET", "HEAD") else HOME
-    response = RedirectResponse(f"/?{urlencode({'redirect': back})}", status_code=302)
+    is_page = connection.scope["method"] in ("GET", "HEAD") and not target_of(connection).startswith(LIVE)
+    door = f"/?{urlencode({'redirect': target_of(connection) if is_page else HOME})}"
+    if "hx-request" in connection.headers:  # a script that followed would take that page for what it asked for
+        response = Response(status_code=401, headers={"hx-redirect": door})
+    else:
+        response = RedirectResponse(door, status_code=302)
     response.headers.append("set-cookie", DELETED)
     return response
 

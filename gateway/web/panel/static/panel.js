@@ -39,6 +39,9 @@ document.addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("htmx:after:swap", follow);
+document.addEventListener("htmx:sse:error", (event) => {
+  if (event.detail.status === 401) location.reload(); // it leads to the sign-in, and back
+});
 document.addEventListener("DOMContentLoaded", () => {
   for (const only of document.querySelectorAll("[data-scripted]")) only.hidden = false;
   follow();

@@ -123,3 +123,40 @@ def test_the_keyboard_is_enough(chromium: Browser, site: Mesh) -> None:
         expect(menu).to_have_attribute("open", "")
         look.page.keyboard.press("Escape")
         expect(menu).not_to_have_attribute("open", "")
+
+
+def test_who_is_not_signed_in_any_more_comes_back_to_where_they_were(chromium: Browser, site: Mesh) -> None:
+    """A link and a search lead to the sign-in; the link is followed afterwards."""
+    with Look(chromium, site.url) as look:
+        look.sign_in()
+        look.context.add_cookies([{"name": "kodosumi_jwt", "value": "stale", "url": site.url}])
+        look.page.get_by_label("Search flows").fill("hymn")
+        expect(look.page.get_by_role("heading", name="Sign in")).to_be_visible()
+        look.page.goto("/panel/executions?state=failed")
+        look.page.get_by_label("Name").fill("admin")
+        look.page.get_by_label("Password").fill("wrong")
+        look.page.get_by_role("button", name="Sign in").click()
+        expect(look.page.get_by_role("alert")).to_be_visible()
+        look.page.get_by_label("Name").fill("admin")
+        look.page.get_by_label("Password").fill("admin")
+        look.page.get_by_role("button", name="Sign in").click()
+        look.page.wait_for_url("**/panel/executions?state=failed")
+
+
+def test_an_execution_is_stopped_and_run_again_with_its_inputs(chromium: Browser, site: Mesh) -> None:
+    """While others see it in their list without a reload."""
+    with Look(chromium, site.url) as look, Look(chromium, site.url) as other:
+        other.sign_in("/panel/executions")
+        look.sign_in("/panel/run/sumi-test")
+        look.page.locator("[name=name]").fill("Grace")
+        look.page.locator("[name=date]").fill("2999-01-01")
+        look.page.get_by_role("button", name="Run").click()
+        look.page.wait_for_url(re.compile(r"/panel/executions/[0-9a-f]{24}$"))
+        fid = look.page.url.rpartition("/")[2]
+        expect(other.page.locator(f"#row-{fid}")).to_contain_text("Awaiting input")
+        look.page.get_by_role("button", name="Cancel").click()
+        expect(other.page.locator(f"#row-{fid}")).to_contain_text("Cancelled")
+        look.page.goto(f"/panel/executions/{fid}")
+        look.page.get_by_role("link", name="Run again").click()
+        expect(look.page.locator("[name=name]")).to_have_value("Grace")
+        assert [] == look.complaints + other.complaints
