@@ -100,7 +100,7 @@ class Flows:
         errors: Mapping[str, list[str]] | None = None,
         filled: bool = False,
     ) -> Response:
-        elements, errors = answer.elements or [], errors or {}
+        elements, errors = _without_title(answer.elements or [], flow.summary), errors or {}
         fields = await fields_of(self._renderer, elements, sent, errors)
         return visitor.page(
             "run.html",
@@ -136,6 +136,16 @@ def problems(elements: Sequence[Mapping[str, Any]], errors: Mapping[str, list[st
     if wrong:
         texts.append("One field needs another look." if wrong == 1 else f"{wrong} fields need another look.")
     return texts
+
+
+def _without_title(elements: Sequence[Mapping[str, Any]], title: str) -> list[Mapping[str, Any]]:
+    """Return a form without a first heading that says what the page's says."""
+    if not elements or elements[0].get("type") != "markdown":
+        return list(elements)
+    heading, _, rest = str(elements[0].get("text")).lstrip().partition("\n")
+    if heading.strip() != f"# {title}":
+        return list(elements)
+    return [{**elements[0], "text": rest}, *elements[1:]]
 
 
 def run_url(flow: str) -> str:
