@@ -57,7 +57,13 @@ def replicas() -> Iterator[Ground]:
                 freeze=postgres.freeze,
                 thaw=postgres.thaw,
             ),
-            "redis": Server(start=redis.start, stop=redis.stop, kill=redis.stop, freeze=redis.freeze, thaw=redis.thaw),
+            "redis": Server(
+                start=redis.start,
+                stop=redis.stop,
+                kill=redis.stop,
+                freeze=redis.freeze,
+                thaw=redis.thaw,
+            ),
         }
         yield Ground(env=env, servers=servers, folders=(postgres.path,))
 

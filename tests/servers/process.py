@@ -114,6 +114,8 @@ class Server:
 
     def kill(self) -> None:
         """End it without its say, and what it has started with it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)  # else it starts another while we count
         family = self._family()
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -142,8 +144,11 @@ class Server:
         """Return it and its children: each of PostgreSQL's leads a group of its own."""
         if self._process is None:
             return []
-        first = psutil.Process(self._process.pid)
-        return [first, *first.children(recursive=True)]
+        try:
+            first = psutil.Process(self._process.pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:  # it has ended by itself
+            return []
 
     def _die_with_parent(self) -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, self.hurry)
