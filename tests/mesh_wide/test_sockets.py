@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 import psutil
 import pytest
-from mesh.runner.v1 import host_pb2_grpc, job_pb2, job_pb2_grpc
+from mesh.runner.v1 import host_pb2_grpc, job_pb2, job_pb2_grpc, replica_pb2, replica_pb2_grpc
 
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs
@@ -65,6 +65,9 @@ async def test_hosts_have_a_door_of_their_own(mesh: Mesh) -> None:
         stub = job_pb2_grpc.JobServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.ListJobs(job_pb2.ListJobsRequest(), timeout=30)
+        assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # a host reaches no other host
+            await replica_pb2_grpc.ReplicaServiceStub(channel).TellHost(replica_pb2.TellHostRequest(), timeout=30)
         assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
         attached = host_pb2_grpc.HostServiceStub(channel).Attach(timeout=30)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from mesh.runner.v1 import lock_pb2
 
 from meshkit import sqlite_requests
-from meshkit.errors import AlreadyExists, FailedPrecondition, Invalid
+from meshkit.errors import AlreadyExists, FailedPrecondition, Invalid, Unavailable
 from meshkit.idempotency import KEPT_S, MemoryRequests, Request, ask, asked, digest, once
 from meshkit.principal import Principal, acting
 from meshkit.sqlite import Database
@@ -121,6 +121,24 @@ async def test_the_same_request_gets_the_same_answer(notes: Notes) -> None:
 
     assert first == again
     assert notes.texts == ["a"]
+
+
+async def test_a_write_whose_commit_was_lost_is_answered_if_it_stands(notes: Notes) -> None:
+    """The store cannot say; the request that was kept with the effect can.  What does not stand is told as it is."""
+    request = asked("r1", "a", owner="users/u1")
+    assert request is not None
+
+    async def lost(*, stands: bool) -> bytes:
+        if stands:
+            await notes.add("a", request.answered(b"kept"))
+        raise Unavailable("the database was lost while it wrote, and may have written it")
+
+    with pytest.raises(Unavailable):
+        await once(notes, request, lambda: lost(stands=False))
+    answers = [await once(notes, request, lambda: lost(stands=True)) for _ in range(2)]
+
+    assert [b"kept"] * 2 == answers
+    assert ["a"] == notes.texts
 
 
 async def test_thirty_at_once_get_one_answer(notes: Notes) -> None:
