@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import ctypes
 import os
 import pathlib
 import pwd
@@ -20,8 +19,6 @@ from tests.ending import wait_procs
 
 _START_S = 60.0
 _END_S = 30.0
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 _STARTER = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="servers")
 """Starts every server: the kernel ends them when the *thread* ends that has started them."""
 
@@ -88,14 +85,14 @@ class Server:
 
     def _spawn(self, log: pathlib.Path) -> "subprocess.Popen[bytes]":
         with log.open("ab") as sink:
+            # No `preexec_fn`: what is forked off a process with gRPC's threads to run Python dies of that now and then.
             return subprocess.Popen(
-                self._command,
+                ["setpriv", f"--pdeathsig={self.hurry.name}", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 cwd=self.path,
                 start_new_session=True,  # a Ctrl-C is for the tests, which end it in their order
-                preexec_fn=self._die_with_parent,
                 **unprivileged(),
             )
 
@@ -149,6 +146,3 @@ class Server:
             return [first, *first.children(recursive=True)]
         except psutil.NoSuchProcess:  # it has ended by itself
             return []
-
-    def _die_with_parent(self) -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, self.hurry)
