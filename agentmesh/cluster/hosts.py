@@ -18,7 +18,7 @@ from mesh.runner.v1.placement_pb2 import HostSpec, HostStart
 from ray._private.runtime_env.py_modules import upload_py_modules_if_needed
 from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 
-from agentmesh.cluster import reasons
+from agentmesh.cluster import local, reasons, settings
 from agentmesh.cluster.actor import HostActor
 from agentmesh.cluster.sealing import seal
 
@@ -118,7 +118,7 @@ class ActorHosts:
             while not future.done():
                 lacking = await asyncio.to_thread(reasons.lacking, options)
                 if loop.time() >= until:
-                    raise Unplaced(lacking or f"Ray has not made the host's actor within {self._terms.place_s:g} s")
+                    raise Unplaced(lacking or _late(options, self._terms.place_s))
                 await asyncio.wait({future}, timeout=min(_LOOK_S, until - loop.time()))
             public: bytes = future.result()
             return public
@@ -164,6 +164,15 @@ class ActorHosts:
 
 async def _answer(ref: Any) -> Any:
     return await ref
+
+
+def _late(options: Mapping[str, Any], place_s: float) -> str:
+    if "runtime_env" in options:
+        return (
+            f"Ray is still making the host's environment after {place_s:g} s: what it needs is brought and installed "
+            f"first, three times unless {local.TRIES} says less; if it only is slow, set {settings.PLACE_S} to more"
+        )
+    return f"Ray has not made the host's actor within {place_s:g} s"
 
 
 def _options(spec: HostSpec) -> dict[str, Any]:

@@ -26,6 +26,11 @@ CPUS = "AGENTMESH_RAY_CPUS"
 MEMORY = "AGENTMESH_RAY_MEMORY"
 _MEMORY_BYTES = 200 * 1024 * 1024
 """Of objects that flows' tasks pass to each other; it is taken as it is used."""
+TRIES = "RUNTIME_ENV_RETRY_TIMES"
+"""How often Ray tries to make an environment (`ray._private.runtime_env.agent`): three times unless said, and each
+time it copies all that is installed here first, which takes half a minute.  An installer tries again by itself what may
+succeed then.
+"""
 _END_S = 2.0
 _LOOK_S = 0.01
 
@@ -81,6 +86,7 @@ def _environment(token: str) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(path),
         "RAY_USAGE_STATS_ENABLED": "0",
+        TRIES: "1",
         HOOK_VARIABLE: HOOK,
     }
 

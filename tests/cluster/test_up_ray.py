@@ -54,13 +54,14 @@ def test_a_job_runs_on_ray(mesh: Mesh) -> None:
 
 def test_a_strangers_app_computes_on_ray(mesh: Mesh) -> None:
     """`ray.remote` finds the mesh's Ray; its workers import what the app does, kodosumi included, and trace."""
-    mesh.deploy("stranger", "stranger.app:fast_app")
-    job = mesh.client.run("stranger", {"end": "100", "tasks": "3"})
+    mesh.deploy("prime", "prime.app:fast_app")
+    for flow in ("prime", "prime/async"):
+        job = mesh.client.run(flow, {"start": "0", "end": "100", "tasks": "3"})
 
-    assert job.succeeded, job.error
-    assert {"1": 1, "2": 8, "4": 7, "6": 7, "8": 1} == job.result["dict"]
-    said = sorted(event.payload for event in mesh.client.watch(job.name) if event.kind == "debug")
-    assert ["11 primes from 0", "6 primes from 68", "8 primes from 34"] == said
+        assert job.succeeded, job.error
+        assert {"1": 1, "2": 8, "4": 7, "6": 7, "8": 1} == job.result["dict"]
+        said = sorted(event.payload for event in mesh.client.watch(job.name) if event.kind == "debug")
+        assert ["11 primes from 0", "6 primes from 68", "8 primes from 34"] == said
 
 
 def test_a_folder_of_this_machine_is_the_working_directory_of_a_host(mesh: Mesh, tmp_path: pathlib.Path) -> None:
@@ -73,6 +74,16 @@ def test_a_folder_of_this_machine_is_the_working_directory_of_a_host(mesh: Mesh,
 
     assert [] == wrong
     assert {"text": "brought along", "word": 10} == mesh.client.run("carried", {}).result["dict"]
+
+
+def test_a_boot_has_the_installers_words_for_packages_that_cannot_be_had(mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """Not only that it took too long: Ray tries once.  No boot after this one: Ray would try again."""
+    missing = tmp_path / "nothing-1.0.tar.gz"
+    mesh.client.save_expose("lacks", f"import_path: examples.noop.app:fast_app\nruntime_env:\n  pip: ['{missing}']\n")
+    wrong = [(step.expose, step.message) for step in mesh.client.boot() if step.kind in ("error", "warning")]
+
+    assert ["lacks"] == [expose for expose, _ in wrong]
+    assert "ERROR: Could not install packages due to an OSError: [Errno 2] No such file or directory" in wrong[0][1]
 
 
 def test_the_end_leaves_no_process(mesh: Mesh) -> None:
