@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 SERVERS := sh tools/servers.sh
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults fuzz lock audit clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults soak fuzz lock audit clean
 
 setup: $(STAMP)
 
@@ -67,6 +67,9 @@ fuzz: setup  ## nonsense at every door by a seed: some minutes
 
 faults: setup  ## 500 seeded faults under load, and the promises they broke: a quarter of an hour
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+soak: setup  ## half an hour at steady load, and whether memory, descriptors, threads or logs of writes grow
+	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 lock: ## constraints.txt anew from pyproject.toml, with hashes; UPGRADE says what may move
 	TOOLS=.tools/lock sh tools/lock.sh $(UPGRADE)
