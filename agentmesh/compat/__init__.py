@@ -4,7 +4,7 @@
 
 - the first answers for *import aliases* (environment variable `AGENTMESH_IMPORT_ALIASES`, such as
   `tests.test_unwrap=examples.jkx.app`) and for `kodosumi`, which win over anything on the path, and for `ray.serve`
-  where Ray is installed without what Serve needs;
+  where Ray is installed without what Serve needs; it lets `ray.init` say where Ray cannot start (`own_ray`);
 - the last is asked when nobody else knows the module: it makes `ray` (only `ray.serve`), and the parent packages of
   aliases.
 

@@ -9,7 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 
-from agentmesh.compat import kodosumi_shim, ray_shim
+from agentmesh.compat import kodosumi_shim, own_ray, ray_shim
 
 ALIASES_VARIABLE = "AGENTMESH_IMPORT_ALIASES"
 
@@ -51,7 +51,7 @@ class _First(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Return a spec for an alias or a module below one, for kodosumi, or for a `ray.serve` that may not be usable.
+        """Return a spec for an alias or a module below one, for kodosumi, or for a Ray that may not be usable.
 
         Ours stands before a kodosumi that is installed: a job that its `Launch` starts is none of the mesh's.
         """
@@ -60,6 +60,8 @@ class _First(importlib.abc.MetaPathFinder):
                 return importlib.machinery.ModuleSpec(fullname, _Same(real + fullname[len(name) :]))
         if fullname == "kodosumi" or fullname.startswith("kodosumi."):
             return _kodosumi(fullname, path)
+        if fullname == "ray":
+            return _ray(fullname, path)
         if fullname == "ray.serve":
             spec = importlib.machinery.PathFinder.find_spec(fullname, path)
             if spec is not None and _lacks_its_needs(spec):
@@ -106,6 +108,13 @@ def _kodosumi(fullname: str, path: Sequence[str] | None) -> importlib.machinery.
         if found is not None and found.origin is not None:  # a mere folder of that name has none
             log.warning("kodosumi is installed here too: apps get what agentmesh offers in its place")
     return _package(fullname, kodosumi_shim.fill)
+
+
+def _ray(fullname: str, path: Sequence[str] | None) -> importlib.machinery.ModuleSpec | None:
+    spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+    if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+        spec.loader = _Watched(spec.loader.name, spec.loader.path)
+    return spec
 
 
 def _not_offered(fullname: str, remedy: str) -> ModuleNotFoundError:
@@ -162,6 +171,16 @@ class _Same(importlib.abc.Loader):
             if error.name == self._real:
                 raise ModuleNotFoundError(f"{name} is an alias of {self._real}: there is none", name=name) from None
             raise
+
+
+class _Watched(importlib.machinery.SourceFileLoader):
+    """Loads Ray, which is to say where it cannot start."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Execute it; a folder of that name, without `init`, is another's."""
+        super().exec_module(module)
+        if hasattr(module, "init") and hasattr(module, "is_initialized"):
+            own_ray.watch(module)
 
 
 class _OrShim(importlib.abc.Loader):

@@ -154,6 +154,36 @@ print(json.dumps([ray.real, ray.serve.real]))
     assert [True, True] == run(code, folder=tmp_path)
 
 
+def test_a_ray_of_ones_own_is_refused_where_its_sockets_have_no_room(tmp_path: pathlib.Path) -> None:
+    """Before Ray has tried, with what to do; who names a cluster, or a short folder, gets Ray."""
+    code = """
+import os, ray
+init = ray.init.__wrapped__
+deep = os.path.join(os.getcwd(), "d" * 60)
+os.environ.pop("RAY_ADDRESS", None)
+os.environ["RAY_TMPDIR"] = deep
+@ray.remote
+def f(): ...
+said = []
+for start in (f.remote, ray.init, lambda: ray.init("local"), lambda: ray.init(_temp_dir=deep)):
+    try:
+        start()
+    except Exception as error:
+        said.append([type(error).__name__, str(error).replace(deep, "DEEP")])
+for options in ({"address": "no address"}, {"_temp_dir": "/tmp/r", "_system_config": 3}):
+    try:  # what Ray itself refuses, before it starts anything
+        ray.init(**options)
+    except Exception as error:
+        said.append([type(error).__name__, ""])
+print(json.dumps([said, ray.init.__doc__ == init.__doc__]))
+"""
+    said, documented = run(code, folder=tmp_path)
+
+    assert [*["KodosumiError"] * 4, "ValueError", "TypeError"] == [kind for kind, _ in said]
+    assert all("Start the mesh with `agentmesh up --ray`" in text and "DEEP" in text for _, text in said[:4])
+    assert documented
+
+
 PARTS = """
 from kodosumi.const import EVENT_STATUS, STATUS_FINAL, NAMESPACE, KODOSUMI_LAUNCH, DB_FILE
 from kodosumi.runner.const import EVENT_FINAL
