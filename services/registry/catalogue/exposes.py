@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from meshkit.errors import NotFound
 from meshkit.idempotency import Request, once
 from meshkit.principal import caller
 from services.registry import documents, rows
@@ -59,6 +60,22 @@ class Exposes:
             return _dump(expose)
 
         return await self._standing(_load(await once(self._store, request, make)))
+
+    async def check(self, wanted: Definition, etag: str, original: str) -> tuple[Expose, Standing]:
+        """Return what `save` would, and write nothing; raise what it or a boot would raise for the definition."""
+        exposes.check(wanted)
+        await asyncio.to_thread(documents.check, wanted)
+        try:
+            stored = await self._store.get(original or wanted.name)
+        except NotFound:
+            if original:
+                raise
+            stored = None
+        filled = dataclasses.replace(wanted, bootstrap=self._bootstraps.filled(wanted.bootstrap, stored))
+        expose, _ = exposes.save(filled, stored, etag=etag, original=original, now=self._now())
+        if not expose.is_draft:
+            await asyncio.to_thread(documents.plan, expose.bootstrap)
+        return await self._standing(self._bootstraps.sealed(expose))
 
     async def get(self, name: str) -> tuple[Expose, Standing]:
         """Return an expose, or raise `NotFound`."""

@@ -22,9 +22,11 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
         self._key = key
 
     async def SaveExpose(self, request: pb.SaveExposeRequest, context: Context) -> pb.Expose:
-        """Add, replace or rename an expose."""
+        """Add, replace or rename an expose, or say whether that can be done."""
         wanted = wire.definition(request.expose)
         original = wire.original_id(request.original_name)
+        if request.validate_only:
+            return wire.expose_pb(await self._exposes.check(wanted, request.expose.etag, original))
         asked = ask(request, self._key)
         return wire.expose_pb(await self._exposes.save(wanted, request.expose.etag, original, asked))
 

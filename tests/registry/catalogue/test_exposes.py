@@ -370,3 +370,32 @@ async def test_services_of_the_mesh_may_too(mesh: Mesh) -> None:
     answer = await mesh.exposes.ListExposes(pb.ListExposesRequest(), metadata=(("x-mesh-service", badge),))
 
     assert not answer.exposes
+
+
+async def test_what_is_only_checked_is_judged_as_a_boot_would_and_not_kept(mesh: Mesh) -> None:
+    """A bootstrap that is YAML and no app is refused; one that can be deployed is answered, and nothing is written."""
+    wanted = pb.Expose(name="exposes/tried", enabled=True, bootstrap="runtime_env: {}")
+    request = pb.SaveExposeRequest(expose=wanted, validate_only=True)
+    with pytest.raises(grpc.aio.AioRpcError, match="import_path"):
+        await mesh.exposes.SaveExpose(request, metadata=mesh.operator, timeout=30)
+    request.expose.bootstrap = "import_path: a:b"
+    answer = await mesh.exposes.SaveExpose(request, metadata=mesh.operator, timeout=30)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await mesh.get("tried")
+
+    assert "import_path: a:b" == answer.bootstrap
+    assert grpc.StatusCode.NOT_FOUND is caught.value.code()
+
+
+async def test_a_check_says_of_an_expose_that_is_kept_what_a_save_would(mesh: Mesh) -> None:
+    """That its etag is old, and that a mask stands for the value that is kept."""
+    kept = await mesh.save("x", "import_path: a:b\nruntime_env: {env_vars: {KEY: secret-value}}")
+    request = pb.SaveExposeRequest(expose=kept, validate_only=True)
+    answer = await mesh.exposes.SaveExpose(request, metadata=mesh.operator, timeout=30)
+    request.expose.etag = "1.0"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await mesh.exposes.SaveExpose(request, metadata=mesh.operator, timeout=30)
+
+    assert "secret-value" not in answer.bootstrap
+    assert (await mesh.get("x")).etag == kept.etag
+    assert grpc.StatusCode.ABORTED is caught.value.code()

@@ -1413,10 +1413,15 @@ class SaveExposeRequest(_message.Message):
     EXPOSE_FIELD_NUMBER: _builtins.int
     ORIGINAL_NAME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     original_name: _builtins.str
     """If given, the expose of this name (`exposes/{expose}`) is renamed: ALREADY_EXISTS if the new name is taken."""
     request_id: _builtins.str
     """Optional: the same id, caller and body again return the first answer."""
+    validate_only: _builtins.bool
+    """Only say what a save would answer, and write nothing (AIP-163).  The bootstrap is judged as a boot would, too, but for
+    loading the app: INVALID_ARGUMENT for what could not be deployed.
+    """
     @_builtins.property
     def expose(self) -> Global___Expose:
         """The whole expose; output-only fields are ignored."""
@@ -1427,10 +1432,11 @@ class SaveExposeRequest(_message.Message):
         expose: Global___Expose | None = ...,
         original_name: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "original_name", b"original_name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "original_name", b"original_name", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
