@@ -56,7 +56,12 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         )
         door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
         web_app = web.create(
-            config, speakers, mesh, door.routes(stubs), auth.verifier, Panel(stubs, auth.verifier).routes()
+            config,
+            speakers,
+            mesh,
+            door.routes(stubs),
+            auth.verifier,
+            lambda health, metrics: Panel(stubs, auth.verifier, health, metrics).routes(),
         )
         web_port = await stack.enter_async_context(
             serving.serve(Traced(web_app, telemetry.active()), config.at("web"), config.wires)

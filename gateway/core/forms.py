@@ -8,7 +8,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway.core import render
+from mesh.registry.v1 import registry_pb2
+
+from gateway.core import jobs, render
 from gateway.core.renderer import Asked
 
 CANCEL = "__cancel__"
@@ -69,6 +71,11 @@ class Field:
     """Value, label and whether it is chosen."""
     errors: Sequence[str] = ()
     fragment: Any = ""
+
+
+def elements_of(flow: registry_pb2.Flow) -> list[dict[str, Any]]:
+    """Return the form that a flow declares; none if only its app knows it."""
+    return jobs.json_objects(flow.elements_json)
 
 
 def written(elements: Iterable[_Element]) -> dict[int, Asked]:

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import importlib.metadata
-import platform
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import grpc
 from starlette.applications import Starlette
@@ -42,11 +40,11 @@ def create(
     services: Iterable[contract.Service],
     sockets: Sequence[BaseRoute] = (),
     verifier: TokenVerifier | None = None,
-    pages: Sequence[BaseRoute] = (),
+    pages: Callable[[Health, Metrics | None], Sequence[BaseRoute]] = lambda *_: (),
 ) -> Starlette:
     """Return the app.  Its lifespan holds the channels that /health and /metrics ask through.
 
-    `sockets` are its WebSockets, `pages` the panel's; without a `verifier` nobody reads metrics.
+    `sockets` are its WebSockets, `pages` makes the panel's; without a `verifier` nobody reads metrics.
     """
     health = Health(config)
     metrics = Metrics(config, verifier) if verifier is not None else None
@@ -67,21 +65,7 @@ def create(
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     async def show_health(_: Request) -> Response:
-        states = await health.states()
-        serving = all(state == "SERVING" for state in states.values())
-        buses = await health.buses()
-        replicas = await health.replicas()
-        everybody = [*buses.values(), *(state for states in replicas.values() for state in states)]
-        whole = all(state == "SERVING" for state in everybody)
-        body = {
-            "status": "ok" if whole else "degraded",
-            "version": importlib.metadata.version("agentmesh"),
-            "python_version": platform.python_version(),
-            "services": states,
-            "replicas": {service: found for service, found in replicas.items() if len(found) > 1},
-            "bus": buses,
-            "isolation": await health.isolation(),
-        }
+        serving, body = await health.report()
         return JSONResponse(body, status_code=200 if serving else 503)
 
     async def show_keys(request: Request) -> Response:
@@ -107,7 +91,7 @@ def create(
             Route("/", show_root, methods=["GET"]),
             Route(JWKS_PATH, show_keys, methods=["GET"]),
             *reference.routes(dialects),
-            *pages,
+            *pages(health, metrics),
             *sockets,
         ],
         lifespan=lifespan,

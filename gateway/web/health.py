@@ -5,7 +5,9 @@ Services are asked by the standard gRPC health protocol.
 
 import asyncio
 import contextlib
+import importlib.metadata
 import json
+import platform
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -24,7 +26,7 @@ _SERVING = "SERVING"
 
 
 class Health:
-    """Asks the services.  Use `connected` around calls of `states`."""
+    """Asks the services.  Use `connected` around other calls."""
 
     def __init__(self, config: Config) -> None:
         services = ("auth", "registry", "runner", "payments", "ledger")
@@ -45,6 +47,20 @@ class Health:
                 channels = [await stack.enter_async_context(client.channel(peer, options)) for peer in replicas]
                 self._stubs[service] = [health_pb2_grpc.HealthStub(channel) for channel in channels]
             yield
+
+    async def report(self) -> tuple[bool, dict[str, Any]]:
+        """Return whether every service serves, and what `GET /health` says."""
+        states, buses, replicas = await self.states(), await self.buses(), await self.replicas()
+        everybody = [*buses.values(), *(state for found in replicas.values() for state in found)]
+        return all(state == _SERVING for state in states.values()), {
+            "status": "ok" if all(state == _SERVING for state in everybody) else "degraded",
+            "version": importlib.metadata.version("agentmesh"),
+            "python_version": platform.python_version(),
+            "services": states,
+            "replicas": {service: found for service, found in replicas.items() if len(found) > 1},
+            "bus": buses,
+            "isolation": await self.isolation(),
+        }
 
     async def states(self) -> dict[str, str]:
         """Return each service's state: `SERVING` if a replica does, or why not, such as `UNAVAILABLE`."""

@@ -13,18 +13,19 @@ from gateway.core import forms, jobs, states
 from gateway.core.locks import Locks, Refused, elements_of, id_of
 from gateway.core.peers import Peers
 from gateway.core.prices import Prices
-from gateway.web.panel import shell, shown
+from gateway.web.panel import downloads, shell, shown
 from gateway.web.panel.flows import fields_of, problems, run_url
-from gateway.web.panel.live import Live, changes
+from gateway.web.panel.live import PAUSE_S, Follower, Live, changes
 from gateway.web.panel.tabs import TABS, Tabs
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import FailedPrecondition, NotFound, Unavailable, from_rpc
+from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable, from_rpc
 
 _PAGE = 25
 _TEXT_BYTES_MAX = 4096
 _ASK_S = 10.0
-_PAUSE_S = 0.15
-"""Between two parts of a page that is watched: what happens meanwhile comes with the next."""
+_CHOSEN = "job:"
+"""Before the id of each execution that is chosen in the list, in the form's names."""
+_AT_ONCE = 8
 _STOPPING = job_pb2.JOB_STATE_STOPPING
 FILTERS = {
     "": ("All", frozenset()),
@@ -56,7 +57,7 @@ class Executions:
 
     async def show(self, visitor: Visitor) -> Response:
         """GET /panel/executions?q=&state=&before=."""
-        return visitor.page("executions.html", **await self._list(visitor))
+        return visitor.page("executions.html", problems=[], **await self._list(visitor))
 
     async def watch(self, visitor: Visitor) -> Response:
         """GET /panel/live/executions: the list, whenever it changes."""
@@ -65,6 +66,27 @@ class Executions:
             return shell.render("parts/executions.html", **await self._list(visitor))
 
         return Live(visitor, changes(part))
+
+    async def do_many(self, visitor: Visitor) -> Response:
+        """POST /panel/executions: cancel or delete those that were chosen, and say what could not be."""
+        fids = [name.removeprefix(_CHOSEN) for name in visitor.form if name.startswith(_CHOSEN)]
+        verb = visitor.form.get("do", "")
+        if verb not in ("cancel", "delete"):
+            raise Invalid("Executions are cancelled or deleted.")
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def do(fid: str) -> str:
+            async with slots:
+                try:
+                    await (self._cancel(fid) if verb == "cancel" else self._delete(fid))
+                except (FailedPrecondition, NotFound) as error:
+                    return f"{fid[-8:]}: {error}"
+            return ""
+
+        refused = [text for text in await asyncio.gather(*map(do, fids[:_PAGE])) if text]
+        if refused:
+            return visitor.page("executions.html", status=409, problems=refused, **await self._list(visitor))
+        return shell.see_other(f"/panel/executions?{urlencode(visitor.request.query_params)}")
 
     async def _list(self, visitor: Visitor) -> dict[str, Any]:
         query, before = visitor.query("q"), visitor.query("before")
@@ -78,7 +100,7 @@ class Executions:
         )
         with from_rpc():
             page = await self._jobs.ListJobs(asked, timeout=_ASK_S)
-        rows = [_row(job) for job in page.jobs]
+        rows = [row_of(job) for job in page.jobs]
         asked_for = {"q": query, "state": state}
         older = urlencode({**asked_for, "before": rows[-1]["fid"]}) if rows and page.next_page_token else ""
         return {
@@ -107,40 +129,46 @@ class Executions:
 
     async def _parts(self, visitor: Visitor, job: job_pb2.Job, tab: str) -> AsyncGenerator[str, None]:
         """Yield the part at each change, and not more often than a person can see; the last when the job is over."""
-        moved = asyncio.Event()
-
-        async def look() -> None:
-            async for _ in self._watches.follow(job, job.last_seq):
-                moved.set()
-
-        looking = asyncio.ensure_future(look())
+        follower = Follower(self._watches.follow(job, job.last_seq), lambda _: None)
         try:
             while True:
-                over = looking.done()
-                moved.clear()
+                over = follower.over
+                follower.caught_up()
                 fresh = await self._get(visitor.path("fid"))
                 yield shell.render("parts/execution.html", **await self._values(visitor, fresh, tab))
                 if fresh.state in states.TERMINAL:
                     return
                 if over:  # the page asks again, rather than be told that this was the end
                     raise Unavailable("the log cannot be followed for the moment")
-                await asyncio.sleep(_PAUSE_S)
-                waiting = asyncio.ensure_future(moved.wait())
-                try:
-                    await asyncio.wait((waiting, looking), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    waiting.cancel()
-                    await asyncio.gather(waiting, return_exceptions=True)
+                await asyncio.sleep(PAUSE_S)
+                await follower.moved()
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            await follower.close()
 
     async def cancel(self, visitor: Visitor) -> Response:
         """POST …/cancel."""
-        fid = (await self._get(visitor.path("fid"))).name
-        with from_rpc():
-            await self._jobs.CancelJob(job_pb2.CancelJobRequest(name=fid), timeout=_ASK_S)
+        await self._cancel(visitor.path("fid"))
         return shell.see_other(f"/panel/executions/{visitor.path('fid')}")
+
+    async def delete(self, visitor: Visitor) -> Response:
+        """POST …/delete."""
+        await self._delete(visitor.path("fid"))
+        return shell.see_other("/panel/executions")
+
+    async def download(self, visitor: Visitor) -> Response:
+        """GET …/download/{what}: the result, the inputs, or all events as a line of JSON each."""
+        job, what = await self._get(visitor.path("fid")), visitor.path("what")
+        return downloads.answer(visitor, self._jobs, job, what)
+
+    async def _cancel(self, fid: str) -> None:
+        job = await self._get(fid)
+        with from_rpc():
+            await self._jobs.CancelJob(job_pb2.CancelJobRequest(name=job.name), timeout=_ASK_S)
+
+    async def _delete(self, fid: str) -> None:
+        job = await self._get(fid)
+        with from_rpc():
+            await self._jobs.DeleteJob(job_pb2.DeleteJobRequest(name=job.name), timeout=_ASK_S)
 
     async def answer(self, visitor: Visitor) -> Response:
         """POST …/locks/{lid}: answer a question, or show it again with what is wrong."""
@@ -175,19 +203,21 @@ class Executions:
         self, visitor: Visitor, job: job_pb2.Job, tab: str, refused: Refused | None = None
     ) -> dict[str, Any]:
         kind, after = visitor.query("kind"), visitor.query("after")
-        questions, price, content = await asyncio.gather(
+        questions, price, content, detail = await asyncio.gather(
             self._questions(visitor, job, refused),
             self._prices.asked(job),
             self._tabs.content(job, tab, kind=kind, after=after),
+            self._tabs.traceback(job) if visitor.operator else _nothing(),
         )
         return {
-            **_row(job),
+            **row_of(job),
             "tab": tab,
             "tabs": TABS,
             "questions": questions,
             "price": price,
             "stoppable": job.state not in states.TERMINAL and job.state != _STOPPING,
-            "again": f"{run_url(job.flow)}?from={jobs.id_of(job)}" if job.flow else "",
+            "again": _again(job),
+            "detail": detail,
             "failure": jobs.failure(job) if job.state == states.FAILED else "",
             "live": urlencode({name: value for name, value in (("kind", kind), ("after", after)) if value}),
             **content,
@@ -204,7 +234,18 @@ class Executions:
         return found
 
 
-def _row(job: job_pb2.Job) -> dict[str, Any]:
+def _again(job: job_pb2.Job) -> str:
+    """Return where it is run again: a flow with its inputs, an agent or crew where one asks them."""
+    if job.target.startswith(("agents/", "crews/")):
+        return f"/panel/{job.target}"
+    return f"{run_url(job.flow)}?from={jobs.id_of(job)}" if job.flow else ""
+
+
+async def _nothing() -> str:
+    return ""
+
+
+def row_of(job: job_pb2.Job) -> dict[str, Any]:
     """Return what is shown of a job wherever it is."""
     now = time.time()
     meta = jobs.json_object(job.meta_json)

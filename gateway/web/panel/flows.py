@@ -1,5 +1,7 @@
 """Flows, and the form that runs one."""
 
+import asyncio
+import functools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,7 +10,7 @@ from urllib.parse import quote
 
 from mesh.registry.v1 import registry_pb2
 from mesh.runner.v1 import job_pb2
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from gateway.core import forms, jobs, prices
 from gateway.core.catalogue import Catalogue
@@ -16,9 +18,11 @@ from gateway.core.launch import Answer, Launcher, Place, Refused
 from gateway.core.peers import Peers
 from gateway.web.panel import shell, shown
 from gateway.web.panel.visitor import Visitor
+from meshkit import inputs
 from meshkit.errors import Invalid, MeshError, NotFound, Unavailable, from_rpc
 
 _FLOWS_MAX = 200
+_TEXT_BYTES_MAX = 4096
 _ASK_S = 5.0
 _SECRET = "password"
 
@@ -45,8 +49,8 @@ class Flows:
         """GET /panel/run/{flow}?from={fid}: the form, with the inputs of an execution of it if one is named."""
         flow = await self._find(visitor)
         answer = await self._form(visitor, flow)
-        earlier = await self._inputs_of(visitor.query("from"), flow)
-        return await self._page(visitor, flow, answer, sent=earlier, filled=earlier is not None)
+        earlier, last = await asyncio.gather(self._inputs_of(visitor.query("from"), flow), self._last(flow))
+        return await self._page(visitor, flow, answer, sent=earlier, filled=earlier is not None, last=last)
 
     async def launch(self, visitor: Visitor) -> Response:
         """POST /panel/run/{flow}: run it, or show the form again with what is wrong."""
@@ -54,12 +58,27 @@ class Flows:
         if forms.CANCEL in visitor.form:
             return shell.see_other(shell.HOME)
         answer = await self._form(visitor, flow)
-        inputs = forms.inputs(answer.elements or (), visitor.form)
+        sent = forms.inputs(answer.elements or (), visitor.form)
         try:
-            job = await self._launcher.start(flow.name, visitor.base_url, inputs)
+            job = await self._launcher.start(flow.name, visitor.base_url, sent)
         except Refused as error:
             return await self._page(visitor, flow, answer, sent=visitor.form, errors=error.fields)
         return shell.see_other(f"/panel/executions/{jobs.id_of(job)}")
+
+    async def check(self, visitor: Visitor) -> Response:
+        """POST /panel/check/{flow}: what is wrong so far, as the parts of the form that say it.
+
+        By the schema that the flow declares, as the runner will; what an author's own handler thinks of it is known
+        when it is sent.  What is still empty is not wrong yet.
+        """
+        flow = await self._find(visitor)
+        elements = forms.elements_of(flow)
+        found: Mapping[str, Sequence[str]] = {}
+        if flow.input_schema_json:
+            found = await asyncio.to_thread(_problems_of, flow.input_schema_json, forms.inputs(elements, visitor.form))
+        wrong = {name: texts for name, texts in found.items() if visitor.form.get(name)}
+        fields = [field for field in forms.fields(elements, visitor.form, {}) if field.name]
+        return HTMLResponse(shell.render("parts/verdicts.html", fields=fields, wrong=wrong))
 
     async def _find(self, visitor: Visitor) -> registry_pb2.Flow:
         try:
@@ -77,6 +96,13 @@ class Flows:
         if answer.elements is None:
             raise Invalid("This flow has no form: it is for programs only.")
         return answer
+
+    async def _last(self, flow: registry_pb2.Flow) -> job_pb2.Job | None:
+        """Return the caller's latest execution of a flow."""
+        request = job_pb2.ListJobsRequest(targets=[flow.name], page_size=1, text_bytes_max=_TEXT_BYTES_MAX)
+        with from_rpc():
+            found = await self._jobs.ListJobs(request, timeout=_ASK_S)
+        return found.jobs[0] if found.jobs else None
 
     async def _inputs_of(self, fid: str, flow: registry_pb2.Flow) -> Mapping[str, str] | None:
         if not jobs.is_id(fid):
@@ -99,6 +125,7 @@ class Flows:
         sent: Mapping[str, str] | None,
         errors: Mapping[str, list[str]] | None = None,
         filled: bool = False,
+        last: job_pb2.Job | None = None,
     ) -> Response:
         elements, errors = _without_title(answer.elements or [], flow.summary), errors or {}
         fields = await fields_of(self._renderer, elements, sent, errors)
@@ -111,6 +138,9 @@ class Flows:
             fields=[field for field in fields if field.kind != "button"],
             problems=problems(elements, errors),
             filled=filled,
+            last=last,
+            last_fid=jobs.id_of(last) if last is not None else "",
+            checks=f"/panel/check/{quote(flow.name.removeprefix('flows/'))}" if flow.input_schema_json else "",
             ways=_ways(visitor.base_url, flow.name, _example(elements)),
         )
 
@@ -136,6 +166,17 @@ def problems(elements: Sequence[Mapping[str, Any]], errors: Mapping[str, list[st
     if wrong:
         texts.append("One field needs another look." if wrong == 1 else f"{wrong} fields need another look.")
     return texts
+
+
+def _problems_of(schema_json: str, sent: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    try:
+        inputs.check(_compiled(schema_json), sent)
+    except Invalid as error:
+        return error.fields
+    return {}
+
+
+_compiled = functools.lru_cache(maxsize=256)(inputs.compile_schema)
 
 
 def _without_title(elements: Sequence[Mapping[str, Any]], title: str) -> list[Mapping[str, Any]]:
@@ -179,17 +220,17 @@ def _value(element: Mapping[str, Any]) -> Any:
     return element.get("value") if element.get("value") is not None else ""
 
 
-def _ways(base_url: str, flow: str, inputs: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _ways(base_url: str, flow: str, example: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return how else the flow is run: id, title, text."""
-    body = json.dumps({"target": flow, "inputs": inputs}, ensure_ascii=False, indent=2)
-    given = json.dumps(inputs, ensure_ascii=False)
+    body = json.dumps({"target": flow, "inputs": example}, ensure_ascii=False, indent=2)
+    given = json.dumps(example, ensure_ascii=False)
     address = f"{base_url}/mesh/v1/jobs"
     curl = f'curl {address} \\\n  -H "Authorization: Bearer $TOKEN" \\\n  --json {shlex.quote(body)}'
     python = (
         "import os\nimport httpx\n\n"
         f"answer = httpx.post(\n    {address!r},\n"
         '    headers={"Authorization": f"Bearer {os.environ[\'TOKEN\']}"},\n'
-        f"    json={ {'target': flow, 'inputs': dict(inputs)}!r},\n)\n"
+        f"    json={ {'target': flow, 'inputs': dict(example)}!r},\n)\n"
         'print(answer.raise_for_status().json()["name"])'
     )
     command = f"agentmesh run {shlex.quote(flow.removeprefix('flows/'))} --inputs {shlex.quote(given)}"

@@ -7,6 +7,7 @@ reload is the same.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Generic, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,6 +19,9 @@ from meshkit.principal import acting
 
 _LOOK_S = 1.0
 """How often a list is asked for anew while somebody looks at it."""
+PAUSE_S = 0.15
+"""Between two parts of a page that is watched: what happens meanwhile comes with the next."""
+T = TypeVar("T")
 ENDED = b"event: end\ndata: end\n\n"
 """Tells htmx that nothing more will come (`hx-sse:close`)."""
 
@@ -70,6 +74,43 @@ async def changes(part: Callable[[], Awaitable[str]]) -> AsyncGenerator[str, Non
             yield now
             last = now
         await asyncio.sleep(_LOOK_S)
+
+
+class Follower(Generic[T]):
+    """Takes in what happens, beside who shows it: however much it is, a part is rendered once for all of it."""
+
+    def __init__(self, happenings: AsyncGenerator[T, None], take: Callable[[T], None]) -> None:
+        self._moved = asyncio.Event()
+        self._looking = asyncio.ensure_future(self._look(happenings, take))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self._looking.done()
+
+    def caught_up(self) -> None:
+        """From now on `moved` waits for something else."""
+        self._moved.clear()
+
+    async def moved(self) -> None:
+        """Wait until something has happened, or will not any more."""
+        waiting = asyncio.ensure_future(self._moved.wait())
+        try:
+            await asyncio.wait((waiting, self._looking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Look no longer."""
+        self._looking.cancel()
+        await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self, happenings: AsyncGenerator[T, None], take: Callable[[T], None]) -> None:
+        async with contextlib.aclosing(happenings) as all_of_them:
+            async for happening in all_of_them:
+                take(happening)
+                self._moved.set()
 
 
 def _event(part: str) -> bytes:

@@ -16,10 +16,18 @@ from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.cookies import check_redirect
 from gateway.http.passages import read
+from gateway.web.health import Health
+from gateway.web.metrics import Metrics
 from gateway.web.panel import assets, shell
+from gateway.web.panel.access import Access
+from gateway.web.panel.agents import Agents
+from gateway.web.panel.apps import Apps
+from gateway.web.panel.crews import Crews
 from gateway.web.panel.executions import Executions
 from gateway.web.panel.flows import Flows
 from gateway.web.panel.inbox import Inbox
+from gateway.web.panel.payments import Payments
+from gateway.web.panel.system import System
 from gateway.web.panel.visitor import Visitor
 from meshkit.access import check_access, user_of
 from meshkit.errors import Denied, MeshError, NotFound, Unauthenticated, from_rpc
@@ -38,27 +46,78 @@ _Page = Callable[[Visitor], Awaitable[Response]]
 class Panel:
     """The pages, on behalf of who is signed in."""
 
-    def __init__(self, peers: Peers, verifier: TokenVerifier) -> None:
+    def __init__(self, peers: Peers, verifier: TokenVerifier, health: Health, metrics: Metrics | None) -> None:
         self._peers = peers
+        self._health = health
+        self._metrics = metrics
         self._verifier = verifier
 
     def routes(self) -> list[BaseRoute]:
         """Return what answers below `PATHS`."""
         flows, executions, inbox = Flows(self._peers), Executions(self._peers), Inbox(self._peers)
+        apps, payments, access = Apps(self._peers), Payments(self._peers), Access(self._peers)
+        agents, crews = Agents(self._peers), Crews(self._peers)
+        system = System(self._peers, self._health, self._metrics)
         one = "/panel/executions/{fid}"
         pages: list[tuple[str, str, _Page]] = [
             ("GET", "/panel/flows", flows.show),
             ("GET", "/panel/run/{flow:path}", flows.form),
             ("POST", "/panel/run/{flow:path}", flows.launch),
+            ("POST", "/panel/check/{flow:path}", flows.check),
             ("GET", "/panel/executions", executions.show),
+            ("POST", "/panel/executions", executions.do_many),
             ("GET", "/panel/live/executions", executions.watch),
             ("GET", "/panel/live/executions/{fid}/{tab}", executions.watch_one),
             ("POST", f"{one}/cancel", executions.cancel),
+            ("POST", f"{one}/delete", executions.delete),
+            ("GET", f"{one}/download/{{what}}", executions.download),
             ("POST", f"{one}/locks/{{lid}}", executions.answer),
             ("GET", one, executions.show_one),
             ("GET", f"{one}/{{tab}}", executions.show_one),
             ("GET", "/panel/inbox", inbox.show),
             ("GET", "/panel/live/inbox", inbox.watch),
+            ("GET", "/panel/apps", apps.show),
+            ("GET", "/panel/live/apps", apps.watch),
+            ("POST", "/panel/boot", apps.boot),
+            ("GET", "/panel/deploy", apps.form),
+            ("POST", "/panel/deploy", apps.deploy),
+            ("POST", "/panel/deploy/check", apps.check),
+            ("GET", "/panel/apps/{name}", apps.show_one),
+            ("GET", "/panel/apps/{name}/{tab}", apps.show_one),
+            ("GET", "/panel/live/apps/{name}/{tab}", apps.watch_one),
+            ("POST", "/panel/apps/{name}/edit", apps.save),
+            ("POST", "/panel/apps/{name}/check", apps.check),
+            ("POST", "/panel/apps/{name}/restart", apps.restart),
+            ("POST", "/panel/apps/{name}/enabled", apps.enable),
+            ("POST", "/panel/apps/{name}/delete", apps.delete),
+            ("GET", "/panel/payments", payments.show),
+            ("GET", "/panel/live/payments", payments.watch),
+            ("GET", "/panel/payments/{fid}", payments.show_one),
+            ("GET", "/panel/live/payments/{fid}", payments.watch_one),
+            ("GET", "/panel/access", access.show),
+            ("POST", "/panel/access/keys", access.create_key),
+            ("POST", "/panel/access/keys/{key}/delete", access.delete_key),
+            ("POST", "/panel/access/password", access.change_password),
+            ("POST", "/panel/access/end", access.end_all),
+            ("POST", "/panel/access/users", access.create_user),
+            ("POST", "/panel/access/users/{user}", access.change_user),
+            ("GET", "/panel/agents", agents.show),
+            ("GET", "/panel/new-agent", agents.form),
+            ("POST", "/panel/new-agent", agents.create),
+            ("GET", "/panel/agents/{id}", agents.show_one),
+            ("GET", "/panel/agents/{id}/{tab}", agents.show_one),
+            ("POST", "/panel/agents/{id}/chat", agents.say),
+            ("GET", "/panel/agents/{id}/chat/{talk}", agents.chat),
+            ("POST", "/panel/agents/{id}/chat/{talk}", agents.say),
+            ("GET", "/panel/live/agents/{id}/chat/{talk}", agents.watch_chat),
+            ("POST", "/panel/agents/{id}/definition", agents.save),
+            ("POST", "/panel/agents/{id}/delete", agents.delete),
+            ("POST", "/panel/{whose}/{id}/forget", crews.forget),
+            ("GET", "/panel/crews/{id}", crews.show_one),
+            ("GET", "/panel/crews/{id}/{tab}", crews.show_one),
+            ("POST", "/panel/crews/{id}/run", crews.run),
+            ("GET", "/panel/system", system.show),
+            ("GET", "/panel/live/system", system.watch),
             ("POST", "/panel/theme", self._choose_theme),
             ("GET", "/panel/{rest:path}", _unknown),
         ]

@@ -1,9 +1,10 @@
 """What each tab of an execution shows: views of its log."""
 
+import asyncio
 import time
 from typing import Any
 
-from mesh.runner.v1 import job_pb2
+from mesh.runner.v1 import job_pb2, trace_pb2
 
 from gateway.core import jobs, render, states
 from gateway.core.peers import Peers
@@ -19,12 +20,15 @@ KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "steps": ("Steps", frozenset({"step", "span", "lock", "lease", "payment"})),
 }
 _OUTPUT = frozenset({"stdout", "stderr"})
+_ERRORS = frozenset({"error"})
+_TRACEBACK_CHARS_MAX = 100_000
 _SAID = frozenset({"result", "action"})
 _EVENTS = 200
 _SAID_MAX = 50
 _READ_EVENTS_MAX = 5000
 """Of a log that is searched for some kinds: what is before is said to be left out."""
 _PAGE = 500
+_SPANS_MAX = 300
 _ASK_S = 10.0
 _PAYLOAD_CHARS_MAX = 4000
 
@@ -34,6 +38,7 @@ class Tabs:
 
     def __init__(self, peers: Peers) -> None:
         self._jobs = peers.jobs
+        self._traces = peers.traces
         self._renderer = peers.renderer
 
     async def content(self, job: job_pb2.Job, tab: str, *, kind: str, after: str) -> dict[str, Any]:
@@ -44,8 +49,8 @@ class Tabs:
             case "events":
                 return await self._events(job, kind if kind in KINDS else "", after)
             case "timeline":
-                events, _ = await self._tail(job, falls.KINDS)
-                return {"timeline": falls.of(job, events, time.time())}
+                (events, _), spans = await asyncio.gather(self._tail(job, falls.KINDS), self._spans(job))
+                return {"timeline": falls.of(job, events, time.time(), spans)}
             case "inputs":
                 shown_inputs = await self._renderer.one("inputs", job.inputs_json or "{}")
                 return {"inputs": render.safe(shown_inputs), "meta": jobs.json_object(job.meta_json)}
@@ -84,6 +89,21 @@ class Tabs:
             "follows": not after,
             "cut": cut,
         }
+
+    async def traceback(self, job: job_pb2.Job) -> str:
+        """Return the traceback of a job that has failed, as far as the caller is told it; empty if there is none."""
+        if job.state != states.FAILED:
+            return ""
+        begin = max(0, job.last_seq - _EVENTS)
+        events, _ = await self._read(job, _ERRORS, begin, most=_EVENTS)
+        return next((event.detail for event in reversed(events) if event.detail), "")[:_TRACEBACK_CHARS_MAX]
+
+    async def _spans(self, job: job_pb2.Job) -> list[trace_pb2.Span]:
+        """Return the spans of a job, the first ones of a long trace."""
+        request = trace_pb2.ListSpansRequest(parent=job.name, page_size=_SPANS_MAX)
+        with from_rpc():
+            found = await self._traces.ListSpans(request, timeout=_ASK_S)
+        return list(found.spans)
 
     async def _tail(self, job: job_pb2.Job, kinds: frozenset[str]) -> tuple[list[job_pb2.Event], bool]:
         """Return the events of some kinds (none: of all) near the end of a log, and whether there are more before."""

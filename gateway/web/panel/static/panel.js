@@ -32,18 +32,38 @@ document.addEventListener("click", (event) => {
   button.textContent = "Copied";
 });
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches("[data-submits]")) {
+    event.preventDefault();
+    event.target.form.requestSubmit();
+  }
   if (event.key !== "Escape") return;
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     menu.open = false;
     menu.querySelector("summary").focus();
   }
 });
+function judge() {
+  // What was said of a field as one typed is also said to who does not see its colour.
+  for (const wrong of document.querySelectorAll("form[hx-post] .wrong[id]")) {
+    const field = document.querySelector(`[aria-describedby="${wrong.id}"]`);
+    if (!field) continue;
+    if (wrong.textContent) field.setAttribute("aria-invalid", "true");
+    else field.removeAttribute("aria-invalid");
+  }
+}
+document.addEventListener("change", () => {
+  const told = document.querySelector("[data-chosen]");
+  if (told) told.textContent = `${document.querySelectorAll(".tick input:checked").length} chosen:`;
+});
 document.addEventListener("htmx:after:swap", follow);
+document.addEventListener("htmx:after:swap", judge);
 document.addEventListener("htmx:sse:error", (event) => {
   if (event.detail.status === 401) location.reload(); // it leads to the sign-in, and back
 });
 document.addEventListener("DOMContentLoaded", () => {
   for (const only of document.querySelectorAll("[data-scripted]")) only.hidden = false;
+  const here = document.querySelector(".nav [aria-current]");
+  if (here) here.closest(".nav").scrollLeft = here.offsetLeft - here.closest(".nav").clientWidth / 2 + here.clientWidth / 2;
   follow();
   tick();
   setInterval(tick, 1000);

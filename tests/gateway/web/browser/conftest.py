@@ -1,4 +1,8 @@
-"""One mesh with the examples, and one Chromium, for all tests of this folder."""
+"""One mesh with the examples, and one Chromium, for all tests of this folder.
+
+They end with the folder's last test, not with the session: while Playwright runs, no other test of the process can
+run a loop of its own.
+"""
 
 import pathlib
 from collections.abc import Iterator
@@ -22,14 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(300))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     """Return a running mesh."""
     with meshes.running(tmp_path_factory.mktemp("panel"), examples=True) as mesh:
         yield mesh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """Return a browser, without its sandbox: Chromium has none as root, nor where the kernel lacks namespaces."""
     with sync_playwright() as playwright:
@@ -38,7 +42,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def jobs(site: Mesh) -> Iterator[Jobs]:
     """Return jobs in several states: one that is done, and one that waits for an answer."""
     with httpx.Client(base_url=site.url, timeout=60) as client:

@@ -16,7 +16,25 @@ def pages(jobs: Jobs) -> list[str]:
     done, asking = f"/panel/executions/{jobs.done}", f"/panel/executions/{jobs.asking}"
     tabs = [f"{done}/{tab}" for tab in ("output", "events", "timeline", "inputs")]
     lists = ["/panel/flows", "/panel/flows?q=nothing-like-this", "/panel/executions", "/panel/executions?state=failed"]
-    return [*lists, "/panel/run/hymn", "/panel/inbox", done, *tabs, asking, f"{asking}/timeline"]
+    apps = ["/panel/apps", "/panel/deploy", *(f"/panel/apps/hymn{tab}" for tab in ("", "/log", "/edit"))]
+    payments = ["/panel/payments", f"/panel/payments/{jobs.unpaid}"]
+    agents = ["/panel/agents", "/panel/new-agent", *(f"{jobs.agent}{tab}" for tab in ("", "/definition", "/memory"))]
+    crews = [f"{jobs.crew}{tab}" for tab in ("", "/executions")]
+    return [
+        *lists,
+        *apps,
+        *payments,
+        *agents,
+        *crews,
+        "/panel/access",
+        "/panel/system",
+        "/panel/run/hymn",
+        "/panel/inbox",
+        done,
+        *tabs,
+        asking,
+        f"{asking}/timeline",
+    ]
 
 
 def test_every_page_is_for_everybody(chromium: Browser, site: Mesh, jobs: Jobs) -> None:
@@ -160,3 +178,55 @@ def test_an_execution_is_stopped_and_run_again_with_its_inputs(chromium: Browser
         look.page.get_by_role("link", name="Run again").click()
         expect(look.page.locator("[name=name]")).to_have_value("Grace")
         assert [] == look.complaints + other.complaints
+
+
+def test_several_executions_are_chosen_and_deleted(chromium: Browser, site: Mesh) -> None:
+    """What is chosen stays so while the list moves; what goes on cannot be deleted, and that is said."""
+    with Look(chromium, site.url) as look:
+        fids = []
+        look.sign_in()
+        for _ in range(2):
+            look.page.goto("/panel/run/hymn")
+            look.page.get_by_label("Topic").fill("the wind")
+            look.page.get_by_role("button", name="Run").click()
+            look.page.wait_for_url(re.compile(r"/panel/executions/[0-9a-f]{24}$"))
+            expect(look.page.locator(".badge.good")).to_be_visible()
+            fids.append(look.page.url.rpartition("/")[2])
+        with look.page.expect_download() as download:
+            look.page.get_by_text("Download", exact=True).click()
+            look.page.get_by_role("link", name="Events", exact=True).first.click()
+        assert download.value.suggested_filename == f"{fids[1]}-events.ndjson"
+        look.page.goto("/panel/executions?q=hymn")
+        expect(look.page.get_by_role("button", name="Delete")).to_be_hidden()
+        for fid in fids:
+            look.page.locator(f"#tick-{fid} input").check()
+        expect(look.page.locator("[data-chosen]")).to_have_text("2 chosen:")
+        assert [] == look.violations()
+        look.page.get_by_role("button", name="Delete").click()
+        look.page.wait_for_url("**/panel/executions?q=hymn")
+        for fid in fids:
+            expect(look.page.locator(f"#row-{fid}")).to_have_count(0)
+        assert [] == look.complaints
+
+
+def test_a_form_says_what_is_wrong_as_one_types(chromium: Browser, site: Mesh) -> None:
+    """Of a flow that declares its inputs; what is still empty is not wrong yet, and what is mended is fine again."""
+    with Look(chromium, site.url) as look:
+        look.sign_in("/panel/deploy")
+        look.page.get_by_label("Name").fill("declared")
+        look.page.get_by_label("Bootstrap").fill("import_path: tests.apps.declared:app")
+        look.page.get_by_role("button", name="Deploy").click()
+        expect(look.page.locator(".badge.good")).to_have_text("Running")
+        look.page.goto("/panel/run/declared")
+        count, text = look.page.locator("[name=count]"), look.page.locator("[name=text]")
+        count.fill("9")
+        expect(count).to_have_attribute("aria-invalid", "true")
+        expect(look.page.locator(".wrong:not(:empty)")).to_have_count(1)
+        assert [] == look.violations()
+        count.fill("3")
+        expect(look.page.locator(".wrong:not(:empty)")).to_have_count(0)
+        expect(count).not_to_have_attribute("aria-invalid", "true")
+        text.fill("hello")
+        look.page.get_by_role("button", name="Run").click()
+        expect(look.page.get_by_role("region", name="Result")).to_contain_text("hello")
+        assert [] == look.complaints

@@ -1,0 +1,160 @@
+"""Access: one's password, keys and sign-ins; for operators, who else may sign in."""
+
+import asyncio
+from typing import Any
+
+from google.protobuf import field_mask_pb2
+from mesh.auth.v1 import auth_pb2
+from starlette.responses import Response
+
+from gateway.core.peers import Peers
+from gateway.http.cookies import DELETED
+from gateway.web.panel import shell
+from gateway.web.panel.visitor import Visitor
+from meshkit.errors import AlreadyExists, Conflict, Denied, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
+
+HOME = "/panel/access"
+_LIST_MAX = 200
+_ASK_S = 10.0
+_DAYS = (("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("3650", "Ten years"))
+_REFUSALS = (Invalid, AlreadyExists, Denied, FailedPrecondition, Conflict, NotFound)
+_LABELS = {"login": "Name", "email": "E-mail address", "password": "Password", "display_name": "Name"}
+
+
+class Access:
+    """Who may come in, and with what; the auth service decides who may change it."""
+
+    def __init__(self, peers: Peers) -> None:
+        self._auth = peers.auth
+        self._users = peers.users
+
+    async def show(self, visitor: Visitor) -> Response:
+        """GET /panel/access."""
+        return await self._page(visitor)
+
+    async def create_key(self, visitor: Visitor) -> Response:
+        """POST /panel/access/keys: the answer is the page with the token, which is shown this once."""
+        days = visitor.form.get("ttl_days", "")
+        request = auth_pb2.CreateApiKeyRequest(
+            display_name=visitor.form.get("display_name", ""), ttl_days=int(days) if days in dict(_DAYS) else 0
+        )
+        try:
+            with from_rpc():
+                answer = await self._auth.CreateApiKey(request, timeout=_ASK_S)
+        except _REFUSALS as error:
+            return await self._page(visitor, about="key", error=error)
+        return await self._page(visitor, token=answer.token, key=answer.api_key)
+
+    async def delete_key(self, visitor: Visitor) -> Response:
+        """POST /panel/access/keys/{key}/delete."""
+        request = auth_pb2.DeleteApiKeyRequest(name=f"apiKeys/{visitor.path('key')}")
+        with from_rpc():
+            await self._auth.DeleteApiKey(request, timeout=_ASK_S)
+        return shell.see_other(f"{HOME}#keys")
+
+    async def change_password(self, visitor: Visitor) -> Response:
+        """POST /panel/access/password: everything that one is signed in with ends, and one signs in anew."""
+        form = visitor.form
+        if form.get("new_password") != form.get("again"):
+            return await self._page(visitor, about="password", error=Invalid("The two new passwords are not the same."))
+        request = auth_pb2.ChangePasswordRequest(
+            old_password=form.get("old_password", ""), new_password=form.get("new_password", "")
+        )
+        try:
+            with from_rpc():
+                await self._auth.ChangePassword(request, timeout=_ASK_S)
+        except _REFUSALS as error:
+            return await self._page(visitor, about="password", error=error)
+        return _signed_out()
+
+    async def end_all(self, visitor: Visitor) -> Response:
+        """POST /panel/access/end: every sign-in of one's own ends, and every key."""
+        with from_rpc():
+            await self._auth.Logout(auth_pb2.LogoutRequest(all=True), timeout=_ASK_S)
+        return _signed_out()
+
+    async def create_user(self, visitor: Visitor) -> Response:
+        """POST /panel/access/users."""
+        form = visitor.form
+        user = auth_pb2.User(
+            login=form.get("login", ""),
+            email=form.get("email", ""),
+            password=form.get("password", ""),
+            operator="operator" in form,
+        )
+        try:
+            with from_rpc():
+                await self._users.CreateUser(auth_pb2.CreateUserRequest(user=user), timeout=_ASK_S)
+        except _REFUSALS as error:
+            return await self._page(visitor, about="user", error=error, sent=form)
+        return shell.see_other(f"{HOME}#users")
+
+    async def change_user(self, visitor: Visitor) -> Response:
+        """POST /panel/access/users/{user}: switch a user on or off, or make them an operator or none."""
+        change, _, value = visitor.form.get("change", "").partition("=")
+        if change not in ("active", "operator"):
+            raise Invalid("There is no such change of a user.")
+        user = auth_pb2.User(name=f"users/{visitor.path('user')}")
+        setattr(user, change, value == "true")
+        request = auth_pb2.UpdateUserRequest(user=user, update_mask=field_mask_pb2.FieldMask(paths=[change]))
+        try:
+            with from_rpc():
+                await self._users.UpdateUser(request, timeout=_ASK_S)
+        except _REFUSALS as error:
+            return await self._page(visitor, about="users", error=error)
+        return shell.see_other(f"{HOME}#users")
+
+    async def _page(
+        self,
+        visitor: Visitor,
+        *,
+        about: str = "",
+        error: MeshError | None = None,
+        sent: Any = None,
+        **values: Any,
+    ) -> Response:
+        keys, users = await asyncio.gather(self._keys(), self._everybody(visitor))
+        return visitor.page(
+            "access.html",
+            status=422 if error else 200,
+            about=about,
+            problems=_said(error) if error else [],
+            sent=sent or {},
+            keys=keys,
+            users=users,
+            days=_DAYS,
+            **{"token": "", "key": None, **values},
+        )
+
+    async def _keys(self) -> list[dict[str, Any]]:
+        with from_rpc():
+            page = await self._auth.ListApiKeys(auth_pb2.ListApiKeysRequest(page_size=_LIST_MAX), timeout=_ASK_S)
+        return [{"key": key, "id": key.name.removeprefix("apiKeys/")} for key in page.api_keys]
+
+    async def _everybody(self, visitor: Visitor) -> list[dict[str, Any]]:
+        if not visitor.operator:
+            return []
+        with from_rpc():
+            page = await self._users.ListUsers(auth_pb2.ListUsersRequest(page_size=_LIST_MAX), timeout=_ASK_S)
+        return [
+            {"user": user, "id": user.name.removeprefix("users/"), "self": user.login == visitor.name}
+            for user in page.users
+        ]
+
+
+def _said(error: MeshError) -> list[str]:
+    """Return what is wrong, by the labels of the form."""
+    if not isinstance(error, Invalid) or not error.fields:
+        return [str(error)]
+    return [
+        f"{_LABELS.get(name.rpartition('.')[2], name)}: {text}"
+        for name, texts in error.fields.items()
+        for text in texts
+    ]
+
+
+def _signed_out() -> Response:
+    """Lead to the sign-in, and from there back to this page."""
+    response = shell.see_other(f"/?redirect={HOME}")
+    response.headers.append("set-cookie", DELETED)
+    return response
