@@ -14,7 +14,7 @@ from gateway.web.panel import boots, shell, shown
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.visitor import Visitor
 from meshkit import clock
-from meshkit.errors import Conflict, Invalid, MeshError, NotFound, from_rpc
+from meshkit.errors import Conflict, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
 
 TABS = {"flows": "Flows", "log": "Boot log", "edit": "Bootstrap"}
 HOME = "/panel/apps"
@@ -232,6 +232,10 @@ class Apps:
             with from_rpc():
                 async for _ in events:
                     return
+        except FailedPrecondition:
+            raise FailedPrecondition(
+                "A boot is under way. What was saved is saved: restart the app when the boot has ended."
+            ) from None
         finally:
             events.cancel()
 

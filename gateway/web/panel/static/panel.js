@@ -34,7 +34,10 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches("[data-submits]")) {
     event.preventDefault();
+    const button = event.target.form.querySelector("button");
+    if (button.disabled || !event.target.value.trim()) return;
     event.target.form.requestSubmit();
+    button.disabled = true; // until the page that answers is there
   }
   if (event.key !== "Escape") return;
   for (const menu of document.querySelectorAll("details.menu[open]")) {

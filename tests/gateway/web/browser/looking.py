@@ -8,7 +8,7 @@ import time
 from typing import Any, Literal, Self
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 CHROMIUM = "/usr/bin/chromium"
 """Debian's (`tools/servers.sh`)."""
@@ -100,6 +100,16 @@ class Look:
         self.page.get_by_label("Password").fill(password)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(f"**{target}")
+
+    def deploy(self, name: str, import_path: str) -> None:
+        """Deploy an app, once no boot is under way, and look at what comes of it; somebody is signed in."""
+        self.page.goto("/panel/apps")
+        expect(self.page.locator("#part .badge.busy")).to_have_count(0)
+        self.page.goto("/panel/deploy")
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_label("Bootstrap").fill(f"import_path: {import_path}")
+        self.page.get_by_role("button", name="Deploy").click()
+        self.page.wait_for_url(f"**/panel/apps/{name}/log")
 
     def everywhere(self) -> list[str]:
         """Return what is wrong with the page at each width and in each theme.

@@ -212,10 +212,8 @@ def test_several_executions_are_chosen_and_deleted(chromium: Browser, site: Mesh
 def test_a_form_says_what_is_wrong_as_one_types(chromium: Browser, site: Mesh) -> None:
     """Of a flow that declares its inputs; what is still empty is not wrong yet, and what is mended is fine again."""
     with Look(chromium, site.url) as look:
-        look.sign_in("/panel/deploy")
-        look.page.get_by_label("Name").fill("declared")
-        look.page.get_by_label("Bootstrap").fill("import_path: tests.apps.declared:app")
-        look.page.get_by_role("button", name="Deploy").click()
+        look.sign_in()
+        look.deploy("declared", "tests.apps.declared:app")
         expect(look.page.locator(".badge.good")).to_have_text("Running")
         look.page.goto("/panel/run/declared")
         count, text = look.page.locator("[name=count]"), look.page.locator("[name=text]")
