@@ -1,14 +1,17 @@
 """The queue: who may wait, in which order, and what becomes of those nobody will ever run."""
 
+import asyncio
 import dataclasses
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from meshkit.bus import MemoryBus
+from meshkit.errors import Unavailable
 from meshkit.tasks import Tasks
 from services.runner import domain
-from services.runner.domain import Birth, Change, Isolation, Job, Reason, State
+from services.runner.domain import Birth, Change, Event, Isolation, Job, Reason, State
 from services.runner.hosts.links import Hosts, Link
 from services.runner.hosts.slots import Capacity
 from services.runner.jobs.briefs import Briefs
@@ -21,11 +24,29 @@ from services.runner.stores.memory import MemoryStore
 from tests.runner.sealing import masks
 
 
+class Troubled(MemoryStore):
+    """A store that sometimes cannot tell what jobs have done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = 0
+        """How many questions it will not answer."""
+        self.has_refused = asyncio.Event()
+
+    async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
+        """As `JobStore.events_of`."""
+        if self.refusals:
+            self.refusals -= 1
+            self.has_refused.set()
+            raise Unavailable("no descriptors are left")
+        return await super().events_of(job_id, kinds)
+
+
 class Runner:
     """The part of a runner that hands out jobs."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore()
+        self.store = Troubled()
         self.hosts = Hosts()
         self.tasks = Tasks()
         bus, turns = MemoryBus(), Turns()
@@ -149,6 +170,35 @@ async def test_a_lease_that_its_host_never_heard_of_is_given_to_another(runner: 
     found = await runner.store.get(job.job_id)
 
     assert (State.STARTING, "h2", 2) == (found.state, found.host_id, found.epoch)
+
+
+async def test_a_leased_job_whose_steps_cannot_be_read_is_handed_over_when_they_can(runner: Runner) -> None:
+    """It holds its place meanwhile: nobody else would look after it."""
+    link = runner.serve("h1", Capacity(processes=1))
+    job = new(1, attempt=1)
+    await runner.store.create([Birth(job=job)], None)
+    runner.store.refusals = 2
+    await runner.dispatcher.enqueue(job)
+    waiting = await runner.paid(2)
+    await runner.tasks.settle()
+
+    assert State.QUEUED == waiting.state
+    assert [f"jobs/{job.job_id}"] == [message.run.job for message in await link.outgoing(link.generation)]
+    assert {job.job_id} == link.jobs
+
+
+async def test_a_job_that_is_stopped_while_its_steps_cannot_be_read_ends(runner: Runner) -> None:
+    """Its host has never heard of it."""
+    runner.serve("h1", Capacity(processes=1))
+    job = new(1, attempt=1)
+    await runner.store.create([Birth(job=job)], None)
+    runner.store.refusals = 1
+    await runner.dispatcher.enqueue(job)
+    await runner.store.has_refused.wait()
+    await runner.journal.change(job.job_id, lambda job: domain.stop(job, Reason.USER_STOP, time.time()))
+    await runner.tasks.settle()
+
+    assert State.CANCELLED == (await runner.store.get(job.job_id)).state
 
 
 def waits(job: Job) -> Change:

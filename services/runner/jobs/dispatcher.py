@@ -4,6 +4,7 @@ A job that need not wait is leased in the same write that creates it.  The other
 (`lines`), where owners take turns.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import time
@@ -27,6 +28,7 @@ from services.runner.jobs.turns import Turns
 
 log = structlog.get_logger()
 _LOOK_AGAIN_S = 5.0
+_AGAIN_S = 0.5
 _ASKED_BYTES_MAX = 4 * 1024 * 1024
 """Of what a job has asked before and was answered: it is told in one message, with its inputs."""
 ISOLATIONS = {
@@ -193,21 +195,31 @@ class Dispatcher:
             job = await self._journal.change(waiting.job_id, lambda job: self._leased(job, link))
         except Unavailable:  # it cannot be written down now: it waits on, until the queue is looked at again
             line.put_back(waiting)
-            return
         except MeshError:  # stopped or deleted while it waited
             await self._bus.publish(QUEUE)
-            return
         except Exception:
             line.put_back(waiting)
             raise
+        else:
+            await self._insist_on_handing_over(job)
         finally:
             link.slots.unreserve(waiting.job_id)
-        await self._hand_over_again(job)
 
     def _leased(self, job: Job, link: Link) -> Change:
         if job.state == State.STARTING and job.host_id in self._hosts.links:
             raise FailedPrecondition("the job has been handed out")
         return domain.lease(job, link.host_id, self._now())
+
+    async def _insist_on_handing_over(self, job: Job) -> None:
+        """As `_hand_over_again`, however often what the job has had cannot be read: nobody else will do it."""
+        while True:
+            try:
+                await self._hand_over_again(job)
+                return
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_S)
+            if not await self._is_for_its_host(job):
+                return
 
     async def _hand_over_again(self, job: Job) -> None:
         """Do as `_hand_over` with a job that may have had attempts, and asked something in them."""
@@ -261,14 +273,27 @@ class Dispatcher:
             why = str(error) if isinstance(error, MeshError) else "internal error"
             failed = End(state=State.FAILED, reason=Reason.WORKER_LOST, error=f"it could not be handed over: {why}")
             with contextlib.suppress(NotFound):
-                await self._journal.change(job.job_id, lambda now: self._not_handed_over(now, job, failed))
+                await self._journal.insist(job.job_id, lambda now: self._not_handed_over(now, job, failed))
             return
-        with contextlib.suppress(NotFound):
-            now = await self._journal.look(job.job_id)
-            if now.state == State.STOPPING:
-                now = await self._journal.change(job.job_id, lambda now: self._unless_stopped(now, job))
-            if now.epoch == job.epoch and not now.ended:
-                link.post(host_pb2.RunnerMessage(run=run))
+        if await self._is_for_its_host(job):
+            link.post(host_pb2.RunnerMessage(run=run))
+
+    async def _is_for_its_host(self, job: Job) -> bool:
+        """Return whether a host is still to hear of a job that was leased to it before something else was awaited.
+
+        One that was told to stop meanwhile ends here.
+        """
+        while True:
+            try:
+                now = await self._journal.look(job.job_id)
+                if now.state == State.STOPPING:
+                    now = await self._journal.change(job.job_id, lambda now: self._unless_stopped(now, job))
+            except NotFound:
+                return False
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return now.epoch == job.epoch and not now.ended
 
     def _not_handed_over(self, now: Job, job: Job, failed: End) -> Change:
         if now.epoch != job.epoch:
