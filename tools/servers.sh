@@ -22,5 +22,5 @@ if [ ! -e "$policy" ]; then
 fi
 echo "installing what tests run against:$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
-install() { apt-get install -qq -y --no-install-recommends $missing >/dev/null; }
-install 2>/dev/null || { apt-get update -qq && install; }
+install() { apt-get install -qq -y -o Acquire::Retries=3 --no-install-recommends $missing >/dev/null; }
+install 2>/dev/null || { apt-get update -qq -o Acquire::Retries=3 && install; }
