@@ -100,6 +100,24 @@ def signal_tree(pid: int, number: int) -> None:
         told |= found
 
 
+def has_ended(pid: int) -> bool:
+    """Return whether a process runs no more, collected or not; True where it cannot be seen."""
+    return _letter(pid) in (b"", *_DEAD)
+
+
+def is_still(pid: int) -> bool:
+    """Return whether a process does nothing: it is stopped, or has ended."""
+    return _letter(pid) in (b"", b"T", b"t", *_DEAD)
+
+
+def _letter(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return b""
+
+
 def parent_of(pid: int) -> int:
     """Return the number of a process' parent; 0 if there is no such process."""
     try:

@@ -9,12 +9,11 @@ import _posixsubprocess
 import contextlib
 import functools
 import os
-import signal
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from agentmesh.host.own import descendants
+from agentmesh.host.own import descendants, trees
 
 _STARTERS: tuple[tuple[Any, str], ...] = (
     (os, "fork"),
@@ -32,6 +31,8 @@ class Started:
     def __init__(self, whose: Callable[[], object | None]) -> None:
         self._whose = whose
         self._by_pid: dict[int, object | None] = {}
+        self._trees: dict[object, trees.Tree] = {}
+        """Of jobs whose children are being killed."""
         self._suspects: set[int] = set()
 
     def watch(self) -> None:
@@ -59,19 +60,19 @@ class Started:
         return bool(self._by_pid)
 
     def kill(self, job: object) -> bool:
-        """Kill the children of a job, with all below them; return whether some of them run yet.
+        """Kill the children of a job, with all below them; return whether some of them are there yet.
 
         They are not collected: whoever has started them may wait for them.
         """
         ours = [pid for pid, whose in self._by_pid.items() if whose is job]
-        running = False
+        running = [pid for pid in ours if _is_running(pid)]
+        if running or job in self._trees:
+            if self._trees.setdefault(job, trees.Tree()).kill(running) or running:
+                return True
+            del self._trees[job]
         for pid in ours:
-            if _is_running(pid):
-                running = True
-                _kill_tree(pid)
-            else:
-                del self._by_pid[pid]
-        return running
+            del self._by_pid[pid]
+        return False
 
     def look_around(self, *, idle: bool) -> bool:
         """Collect what was adopted and has ended; kill what was adopted and has not, if no job is there (`idle`).
@@ -84,8 +85,8 @@ class Started:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         self._suspects = ended - self._suspects
-        for pid in adopted - ended if idle else ():
-            _kill_tree(pid)
+        for pid in adopted - ended if idle else ():  # one that is missed is adopted, too, and seen at the next look
+            trees.kill(pid)
         return bool(adopted)
 
 
@@ -95,15 +96,3 @@ def _is_running(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:
         return False
-
-
-def _kill_tree(pid: int) -> None:
-    """Kill a process, its group if that is its own, and all below it."""
-    below = descendants.children(pid)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-    for each in below:
-        _kill_tree(each)
