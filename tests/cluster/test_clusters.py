@@ -1,10 +1,12 @@
 """A mesh whose hosts are on a cluster that others run: one cluster for all of this."""
 
+import os
 import pathlib
 from collections.abc import Iterator
 
 import pytest
 
+from agentmesh.client import Job
 from agentmesh.testing import Mesh, running_mesh
 from tests.cluster.raylets import Cluster, cluster
 
@@ -37,21 +39,31 @@ def boot(mesh: Mesh, name: str, bootstrap: str) -> list[str]:
     return [step.message for step in mesh.client.boot() if step.kind in ("error", "warning") and step.expose == name]
 
 
+def waiting(mesh: Mesh, name: str, gate: pathlib.Path) -> Job:
+    """Start a job that waits at a gate, and wait until it runs."""
+    os.mkfifo(gate)
+    job = mesh.client.create_job(name, {"gate": str(gate)})
+    for event in mesh.client.watch(job.name):
+        if event.kind == "status" and event.payload == "running":
+            return job
+    raise AssertionError("its log has ended")
+
+
 def test_hosts_are_found_again_after_the_mesh_was_killed(rays: Cluster, tmp_path: pathlib.Path) -> None:
     """By name: a job goes on in them, none is there twice, and those of a mesh that is ended properly end with it."""
-    with running_mesh(data_dir=tmp_path, env=rays.settings, timeout_s=READY_S) as mesh:
-        mesh.deploy("placed", PLACED)
+    data_dir, gate = tmp_path / "data", tmp_path / "gate"
+    with running_mesh(data_dir=data_dir, env=rays.settings, timeout_s=READY_S) as mesh:
+        assert [] == boot(mesh, "placed", f"import_path: {PLACED}\npaths: {{read: [{tmp_path}]}}\n")
         first = mesh.client.run("placed", {}).result
-        job = mesh.client.create_job("placed", {"seconds": 5.0})
-        for event in mesh.client.watch(job.name):
-            if event.kind == "status" and event.payload == "running":
-                break
+        job = waiting(mesh, "placed", gate)
         before = rays.actors()
         mesh.process.kill()
         mesh.process.wait(30)
 
     assert before == rays.actors()
-    with running_mesh(data_dir=tmp_path, env=rays.settings, timeout_s=READY_S) as mesh:
+    with running_mesh(data_dir=data_dir, env=rays.settings, timeout_s=READY_S) as mesh:
+        with gate.open("w"):  # the job comes to it, or is there
+            pass
         assert first == mesh.client.wait(job.name).result
         assert first == mesh.client.run("placed", {}).result
         assert before == rays.actors()
@@ -80,15 +92,14 @@ def test_a_boot_has_rays_words_for_an_environment_that_cannot_be_made(mesh: Mesh
     assert "preinstalled on all nodes" in wrong[0]
 
 
-def test_a_lost_node_ends_its_jobs_and_its_hosts_are_placed_elsewhere(rays: Cluster, mesh: Mesh) -> None:
+def test_a_lost_node_ends_its_jobs_and_its_hosts_are_placed_elsewhere(
+    rays: Cluster, mesh: Mesh, tmp_path: pathlib.Path
+) -> None:
     """The job ends within its lease, and the app serves again."""
     node = rays.add(side=1)
-    bootstrap = f"import_path: {PLACED}\ndeployments:\n- name: a\n  ray_actor_options:\n    resources: {{side: 1}}\n"
-    assert [] == boot(mesh, "side", bootstrap)
-    job = mesh.client.create_job("side", {"seconds": 600.0})
-    for event in mesh.client.watch(job.name):
-        if event.kind == "status" and event.payload == "running":
-            break
+    deployments = "deployments:\n- name: a\n  ray_actor_options:\n    resources: {side: 1}\n"
+    assert [] == boot(mesh, "side", f"import_path: {PLACED}\npaths: {{read: [{tmp_path}]}}\n{deployments}")
+    job = waiting(mesh, "side", tmp_path / "gate")
     rays.kill(node)
     rays.add(side=1)
 
