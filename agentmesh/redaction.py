@@ -35,6 +35,16 @@ class Redactor:
                 text = text.replace(form, REDACTED)
         return text
 
+    def json(self, text: str) -> str:
+        """Return JSON without secrets, as JSON: where a secret was no part of a string, nothing of it is left."""
+        clean = self.text(text)
+        if clean != text:
+            try:
+                json.loads(clean)
+            except (ValueError, RecursionError):
+                return json.dumps(REDACTED)
+        return clean
+
 
 NOTHING_SECRET = Redactor(())
 """Of a job that was given no secrets."""

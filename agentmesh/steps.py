@@ -61,14 +61,22 @@ class Turn:
 class Steps:
     """The steps of one attempt, and what earlier ones have finished."""
 
-    def __init__(self, finished: Iterable[Finished] = (), *, ordered: bool = True) -> None:
-        """`finished` are in the order in which they were written.  Without `ordered` no step has a place."""
+    def __init__(
+        self, finished: Iterable[Finished] = (), *, ordered: bool = True, shown: Callable[[str], str] = str
+    ) -> None:
+        """`finished` are in the order in which they were written.  Without `ordered` no step has a place.
+
+        `shown` makes of a name what may be written down: by that, steps are known.
+        """
         self._ordered = ordered
+        self._shown = shown
         self._placed: dict[int, Finished] = {}
         self._loose: dict[tuple[str, int], str] = {}
         self._begun: collections.Counter[str] = collections.Counter()
         self._left = RESULTS_BYTES_MAX
         for step in finished:
+            # Another attempt may have more secrets than that which wrote it.
+            step = dataclasses.replace(step, name=shown(step.name))
             self._left -= _size(step.name, step.result_json)
             if step.place > 0 and ordered:
                 self._placed[step.place] = step
@@ -90,6 +98,7 @@ class Steps:
         """Begin a step.  Raises `StepsDiffer` if another one was at its place before."""
         if not isinstance(name, str) or not name:
             raise TypeError(f"a step's name is a text that is not empty, not {name!r}")
+        name = self._shown(name)
         with self._lock:
             if self._ordered and not _within.get() and self._lane == _here():
                 self._count += 1

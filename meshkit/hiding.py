@@ -133,6 +133,13 @@ class Redactor:
                 text = text.replace(form, REDACTED)
         return text
 
+    def json(self, text: str) -> str:
+        """Return JSON without the values, as JSON: where one was no part of a string, nothing of it is left."""
+        clean = self.text(text)
+        if clean != text and _parsed(clean) is None:
+            return json.dumps(REDACTED)
+        return clean
+
     def error(self, error: MeshError) -> MeshError:
         """Take the values out of what an error says; return it."""
         if self._forms:

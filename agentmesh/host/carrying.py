@@ -31,13 +31,13 @@ def inputs_of(run: host_pb2.Run) -> Any:
     return pickle.loads(run.inputs_blob) if run.inputs_blob else json.loads(run.inputs_json or "{}")
 
 
-def finished_of(run: host_pb2.Run) -> Steps:
-    """Return what earlier attempts have finished.
+def finished_of(run: host_pb2.Run, redactor: Redactor) -> Steps:
+    """Return what earlier attempts have finished; names of steps say nothing that `redactor` knows.
 
     The engine takes some steps only where there is something to do for them, so its steps have no places.
     """
     finished = (Finished(step.name, step.result_json, step.place, step.occurrence) for step in run.steps)
-    return Steps(finished, ordered=not run.HasField("definition"))
+    return Steps(finished, ordered=not run.HasField("definition"), shown=redactor.text)
 
 
 def assignment_of(run: host_pb2.Run) -> host_pb2.Run | None:
@@ -48,8 +48,8 @@ def assignment_of(run: host_pb2.Run) -> host_pb2.Run | None:
 def without_secrets(outcome: host_pb2.Outcome, redactor: Redactor) -> host_pb2.Outcome:
     """Take a job's secrets out of how it ended."""
     if redactor:
-        for name in ("error", "detail", "result_json"):
-            setattr(outcome, name, redactor.text(getattr(outcome, name)))
+        outcome.error, outcome.detail = redactor.text(outcome.error), redactor.text(outcome.detail)
+        outcome.result_json = redactor.json(outcome.result_json)
     return outcome
 
 

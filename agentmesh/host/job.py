@@ -30,7 +30,7 @@ from agentmesh.host.questions import Questions
 from agentmesh.host.recording import Recording
 from agentmesh.loading import LoadedApp, load
 from agentmesh.progress import Throttle, in_a_thread
-from agentmesh.redaction import Redactor
+from agentmesh.redaction import NOTHING_SECRET, Redactor
 from agentmesh.tracer import Tracer
 
 Send = Callable[[Kind, bytes], None]
@@ -52,14 +52,14 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     pid = os.getpid()
     os.register_at_fork(after_in_child=lambda: _be_forked(channel, loop))
     listener = _Listener(channel)
+    redactor = Redactor(run.secrets.values())
     questions = listener.questions = Questions(
-        lambda opening: channel.send(Kind.LOCK, opening),
-        listener.start,
-        asked=run.asked,
-        redactor=Redactor(run.secrets.values()),
+        lambda opening: channel.send(Kind.LOCK, opening), listener.start, asked=run.asked, redactor=redactor
     )
-    recording = listener.recording = Recording(lambda step: channel.send(Kind.STEP, step), listener.start)
-    job = _Job(loop, run, app, channel.send, questions, recording)
+    recording = listener.recording = Recording(
+        lambda step: channel.send(Kind.STEP, step), listener.start, redactor=redactor
+    )
+    job = _Job(loop, run, app, channel.send, questions, recording, redactor)
     sys.stdout, sys.stderr = job.out, job.err
     outcome = job.carry_out(stop.take, relieve)
     if os.getpid() != pid:
@@ -164,6 +164,7 @@ class _Job:
         send: Send,
         questions: Questions,
         recording: Recording,
+        redactor: Redactor = NOTHING_SECRET,
     ) -> None:
         self._loop = loop
         self._run = run
@@ -172,7 +173,7 @@ class _Job:
         self._questions = questions
         self._recording = recording
         self._pid = os.getpid()
-        self._redactor = Redactor(run.secrets.values())
+        self._redactor = redactor
         drawn = Throttle(lambda payload: self.emit("progress", payload))
         self._lines = {
             kind: LineWriter(functools.partial(self._print, kind), drawn, in_a_thread) for kind in ("stdout", "stderr")
@@ -222,7 +223,7 @@ class _Job:
             panel_url=run.base_url,
             app=self._app.asgi,
             ask=self._questions.ask,
-            finished=carrying.finished_of(run),
+            finished=carrying.finished_of(run, self._redactor),
             record=self._recording.record,
             traceparent=run.traceparent,
         )

@@ -96,7 +96,7 @@ class SharedJob:
         self._main: asyncio.Task[None] | None = None
         # What became of a lock that was open before may come ahead of the question.
         self._questions = self._questions_of(run.asked) if run.asked else None
-        self._recording = Recording(self._send_step)
+        self._recording = Recording(self._send_step, redactor=self._redactor)
         self._streams: dict[str, TextIO] | None = None
         self._lines: list[LineWriter] = []
         """Below the streams."""
@@ -234,7 +234,7 @@ class SharedJob:
                 ask=self._ask,
                 settle=self._settle,
                 later=self._worker.later,
-                finished=carrying.finished_of(run),
+                finished=carrying.finished_of(run, self._redactor),
                 record=self._recording.record,
                 traceparent=run.traceparent,
             )

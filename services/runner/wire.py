@@ -159,7 +159,11 @@ def report_from_pb(report: host_pb2.Report) -> Report:
     """Read what a host reports of a job."""
     events = [Event(kind=each.kind, payload=each.payload, time=each.time, detail=each.detail) for each in report.events]
     return Report(
-        events=events, outcome=_outcome_from_pb(report), opening=_opening_from_pb(report), step=_step_from_pb(report)
+        events=events,
+        outcome=_outcome_from_pb(report),
+        opening=_opening_from_pb(report),
+        step=_step_from_pb(report),
+        shown_json=_json_of(report.step.shown_json) if report.step.shown_json else "",
     )
 
 
@@ -168,12 +172,20 @@ def _step_from_pb(report: host_pb2.Report) -> Step | None:
     if not report.HasField("step"):
         return None
     step = report.step
+    return Step(
+        name=step.name[:_STEP_CHARS_MAX],
+        result_json=_json_of(step.result_json),
+        place=step.place,
+        occurrence=step.occurrence,
+    )
+
+
+def _json_of(text: str) -> str:
+    """Return a text of JSON as we write it; `null` for any other."""
     try:
-        result = json.loads(step.result_json or "null")
-        result_json = json.dumps(result, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(json.loads(text or "null"), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (ValueError, RecursionError):
-        result_json = "null"
-    return Step(name=step.name[:_STEP_CHARS_MAX], result_json=result_json, place=step.place, occurrence=step.occurrence)
+        return "null"
 
 
 def _outcome_from_pb(report: host_pb2.Report) -> End | None:

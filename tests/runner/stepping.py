@@ -1,6 +1,7 @@
 """An app for the tests of steps and retries: flows that leave a line in a file for each thing that they do."""
 
 import asyncio
+import base64
 import os
 import pathlib
 import signal
@@ -78,6 +79,16 @@ def work_in_a_thread(inputs: Order, tracer: Tracer) -> Any:
     first = tracer.step_sync("first", _do, inputs, "first")
     _end(inputs, attempt)
     return [first, tracer.step_sync("last", _do, inputs, f"last {attempt}")]
+
+
+@app.flow("/told", retries=2)
+async def told(inputs: Order, tracer: Tracer) -> Any:
+    """Take a step with a secret in its name, and in its result as a number and in another form."""
+    attempt = _attempt(inputs)
+    result = [int(inputs.secret), base64.b64encode(inputs.secret.encode()).decode()]
+    first = await tracer.step(f"sign in with {inputs.secret}", _do, inputs, "first", result)
+    _end(inputs, attempt)
+    return {"same": first == result}
 
 
 @app.flow("/moody", retries=2)

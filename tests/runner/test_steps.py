@@ -1,5 +1,6 @@
 """Steps that are done once, jobs that are started again, and what ends jobs at their limits; with real processes."""
 
+import base64
 import json
 import pathlib
 from collections.abc import AsyncIterator
@@ -76,6 +77,23 @@ async def test_another_attempt_takes_up_behind_what_is_recorded(mesh: Stack, pat
     statuses = [event.payload for event in events if event.kind == "status"]
     assert ["queued", "running", "retrying", "queued", "running", "succeeded"] == statuses
     assert not any("a-long-secret" in event.payload for event in events)
+
+
+@pytest.mark.parametrize("expose", ["process", "shared"])
+async def test_a_secret_in_a_step_is_replayed_and_not_shown(mesh: Stack, path: pathlib.Path, expose: str) -> None:
+    """Wherever it stands: in its name, as a number, in a form that only the job's process looks for."""
+    secret = "8121318151"
+    job = await start(mesh, f"{expose}/told", path, end="kill" if expose == "process" else "once", secret=secret)
+    events = await mesh.events(job)
+    done = await mesh.get(job)
+
+    assert job_pb2.JOB_STATE_SUCCEEDED == done.state, done.error
+    assert ["begun", "first", "begun"] == lines(path)
+    assert {"same": True} == json.loads(done.result_json)["dict"]
+    (step,) = (json.loads(event.payload) for event in events if event.kind == "step")
+    assert {"name": "sign in with [REDACTED]", "result": "[REDACTED]", "place": 1} == step
+    forms = (secret, base64.b64encode(secret.encode()).decode())
+    assert not [event for event in events if any(form in event.payload for form in forms)]
 
 
 async def test_a_flow_that_is_not_async_takes_up_too(mesh: Stack, path: pathlib.Path) -> None:

@@ -181,6 +181,18 @@ async def test_steps_of_one_name_at_the_same_time_are_known_by_when_they_began()
     assert ["first", "second", "anew"] == list(done)
 
 
+async def test_a_step_whose_name_has_a_secret_is_known_without_it() -> None:
+    """Also if the attempt before did not know yet that it was one."""
+    log, work = Log(), Counted()
+    await log.tracer().step("as ada-lovelace", work.__call__, "x")
+    shown = Redactor(["ada-lovelace"]).text
+    tracer = Tracer("fid", lambda kind, payload: None, finished=Steps(log.steps, shown=shown))
+    tracer.enter()
+    again = await tracer.step("as ada-lovelace", work.__call__, "x")
+
+    assert (1, 1) == (work.count, again["count"])
+
+
 async def test_a_step_within_a_step_has_no_place() -> None:
     """It is not taken when the one around it is known, and what comes behind has the same place."""
     log = Log()

@@ -31,6 +31,8 @@ class Report:
     outcome: End | None = None
     opening: OpenLock | None = None
     step: Step | None = None
+    shown_json: str = ""
+    """The step's result without what its host knows to be secret; empty if there is nothing of that in it."""
 
 
 _CACHE_MAX = 4096
@@ -136,7 +138,7 @@ class Masks:
     def report(self, job: Job, said: Report) -> Report:
         """Return what a host reports without the job's secrets; a step's result is kept beside that as it is."""
         redactor = self.of(job)
-        if not redactor:
+        if not redactor and not said.shown_json:
             return said
         text = redactor.text
         outcome, opening, step = said.outcome, said.opening, said.step
@@ -149,7 +151,7 @@ class Masks:
                 outcome,
                 error=text(outcome.error),
                 detail=text(outcome.detail),
-                result_json=text(outcome.result_json),
+                result_json=redactor.json(outcome.result_json),
             )
         if opening is not None:
             opening = dataclasses.replace(
@@ -158,9 +160,11 @@ class Masks:
                 elements_json=text(opening.elements_json),
                 data_json=text(opening.data_json),
             )
-        if step is not None and (masked := text(step.result_json)) != step.result_json:
-            sealed = self._vault.seal(Secret(step.result_json), _place_of_steps(job.job_id))
-            step = dataclasses.replace(step, result_json=masked, sealed=sealed)
+        if step is not None:
+            step = dataclasses.replace(step, name=text(step.name))
+            if (masked := redactor.json(said.shown_json or step.result_json)) != step.result_json:
+                sealed = self._vault.seal(Secret(step.result_json), _place_of_steps(job.job_id))
+                step = dataclasses.replace(step, result_json=masked, sealed=sealed)
         return Report(events=events, outcome=outcome, opening=opening, step=step)
 
     def result(self, job_id: str, step: Step) -> str:

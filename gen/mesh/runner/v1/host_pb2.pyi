@@ -947,6 +947,7 @@ class StepResult(_message.Message):
     RESULT_JSON_FIELD_NUMBER: _builtins.int
     PLACE_FIELD_NUMBER: _builtins.int
     OCCURRENCE_FIELD_NUMBER: _builtins.int
+    SHOWN_JSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As the flow calls it; of several steps of one name the first comes first."""
     result_json: _builtins.str
@@ -957,6 +958,8 @@ class StepResult(_message.Message):
     """
     occurrence: _builtins.int
     """Of a step that was taken beside others: counts those of its name, from 1, as they were begun."""
+    shown_json: _builtins.str
+    """Of one that is reported: its result without the job's secrets, as JSON; empty if there are none in it."""
     def __init__(
         self,
         *,
@@ -964,10 +967,11 @@ class StepResult(_message.Message):
         result_json: _builtins.str = ...,
         place: _builtins.int = ...,
         occurrence: _builtins.int = ...,
+        shown_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "occurrence", b"occurrence", "place", b"place", "result_json", b"result_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "occurrence", b"occurrence", "place", b"place", "result_json", b"result_json", "shown_json", b"shown_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
