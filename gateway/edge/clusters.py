@@ -97,7 +97,7 @@ def _cluster(name: str, peer: Peer, *, http2: bool) -> dict[str, Any]:
             "per_connection_buffer_limit_bytes": _STREAM_BYTES_MAX,
             "upstream_bind_config": {"socket_options": [_receive_buffer(_STREAM_BYTES_MAX)]},
         }
-    limits = {"max_connections": 10_000, "max_pending_requests": 10_000, "max_requests": 100_000, "max_retries": 100}
+    limits = {"max_connections": 10_000, "max_pending_requests": 10_000, "max_requests": 100_000, "max_retries": 1_000}
     return {
         "name": name,
         "type": "STRICT_DNS" if endpoints.is_name(found[0]) else "STATIC",

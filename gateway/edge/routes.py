@@ -38,6 +38,9 @@ _UNSENT = "connect-failure,refused-stream"
 """What cannot have reached the service, which restarts in a second or two: tried again, whatever it was."""
 _LOST = f"{_UNSENT},reset"
 """The same, and what was under way when a replica ended: tried again if it only reads."""
+_TRIES, _READ_TRIES = 4, 16
+"""How often.  Each waits a second at most, half of that as a rule: who reads has seven seconds or so of patience, in
+which a service is restarted on a busy machine, too; who writes is told within two that there is none."""
 # gRPC-Web too: its filter comes behind the choice of a route.
 _GRPC = {"headers": [{"name": "content-type", "string_match": {"safe_regex": {"regex": contract.GRPC}}}]}
 _UPGRADE = {"headers": [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}]}
@@ -106,7 +109,7 @@ def _reads(
     names = [re.escape(method.name) for method in service.methods if method.reads and not method.streams]
     if names:
         match = {"safe_regex": {"regex": "|".join(names)}, **_GRPC}
-        yield _route(match, cluster, timeout_s, idle_s, retry_on=_LOST)
+        yield _route(match, cluster, timeout_s, idle_s, retry_on=_LOST, tries=_READ_TRIES)
 
 
 def _shared(
@@ -165,7 +168,13 @@ def _untouched(match: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _route(
-    match: Mapping[str, Any], cluster: str, timeout_s: int, idle_s: int = _IDLE_TIMEOUT_S, retry_on: str = _UNSENT
+    match: Mapping[str, Any],
+    cluster: str,
+    timeout_s: int,
+    idle_s: int = _IDLE_TIMEOUT_S,
+    *,
+    retry_on: str = _UNSENT,
+    tries: int = _TRIES,
 ) -> dict[str, Any]:
     route: dict[str, Any] = {
         "match": dict(match),
@@ -175,7 +184,7 @@ def _route(
             "idle_timeout": f"{idle_s}s",
             "retry_policy": {
                 "retry_on": retry_on,
-                "num_retries": 4,
+                "num_retries": tries,
                 "retry_host_predicate": [_ANOTHER],
                 "host_selection_retry_max_attempts": 3,
                 "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},

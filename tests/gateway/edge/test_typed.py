@@ -4,6 +4,7 @@ The paths, bodies and streams follow from the annotations; errors are `google.rp
 """
 
 import asyncio
+import contextlib
 import json
 import pathlib
 from typing import Any
@@ -256,6 +257,38 @@ async def test_a_replica_that_breaks_takes_no_reading_with_it(typed: Typed, tmp_
         answers = [await http.get("/mesh/v1/jobs", headers=typed.edge.operator) for _ in range(20)]
 
     assert [200] * 20 == [answer.status_code for answer in answers]
+
+
+async def test_a_reading_waits_until_a_service_is_restarted(typed: Typed, tmp_path: pathlib.Path) -> None:
+    """However often it has hung up by then: longer than a restart takes on a busy machine."""
+    path = typed.edge.config.runner_address.removeprefix("unix:")
+    tries = 0
+
+    async def come_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        if tries > 10:
+            theirs, ours = await asyncio.open_unix_connection(path)
+            await asyncio.gather(carry(reader, ours), carry(theirs, writer))
+        writer.close()
+
+    socket = pathlib.Path(path).with_name("back.sock")
+    restarted = await asyncio.start_unix_server(come_back, socket)
+    config = typed.edge.config.model_copy(update={"port": free_port(), "runner_address": f"unix:{socket}"})
+    async with restarted, enveloped(config, typed.edge.jwks_json, tmp_path) as http:
+        answer = await http.get("/mesh/v1/jobs", headers=typed.edge.operator)
+
+    assert 200 == answer.status_code
+    assert tries > 10
+
+
+async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry what is read to where it is written, until either is closed."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
 
 
 async def test_who_hangs_up_ends_the_stream(typed: Typed) -> None:
