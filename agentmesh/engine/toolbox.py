@@ -58,6 +58,7 @@ class Toolbox(AbstractToolset[Any]):
         return str(said["result"])
 
     async def _call(self, span_id: str, tool: Usable, arguments: dict[str, Any]) -> dict[str, str]:
+        """Call a tool.  No model, and so no provider of one, is told a token that the tool echoes."""
         work, place = self._work, self._place
         work.purse.check()
         about: dict[str, Any] = {"parent": place.name, "agent": place.agent, "task_def": place.task_def}
@@ -69,15 +70,15 @@ class Toolbox(AbstractToolset[Any]):
             return {"result": refused}
         shown: dict[str, Any] = {"approval": approval} if approval else {}
         try:
-            result = (await tool.call(arguments))[:_RESULT_CHARS_MAX]
+            result = await tool.call(arguments)
         except ToolError as error:
             work.trace.end(span_id, error=str(error), **shown)
-            return {"result": f"error: {error}"}
+            return {"result": f"error: {work.redactor.text(str(error))}"}
         except asyncio.CancelledError:
             work.trace.end(span_id, error="stopped", **shown)
             raise
         work.trace.end(span_id, result=result, **shown)
-        return {"result": result}
+        return {"result": work.redactor.text(result)[:_RESULT_CHARS_MAX]}
 
     async def _approved(self, span_id: str, tool: Usable, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a human; the answer is recorded, and an audit of it."""

@@ -49,11 +49,14 @@ class Work:
     inputs: dict[str, Any]
     trace: Trace
     purse: Purse
+    redactor: Redactor
+    """Knows the keys and tokens that the job was handed."""
 
     @classmethod
     def of(cls, inputs: dict[str, Any], tracer: Tracer, run: host_pb2.Run) -> "Work":
         """Return the work of an assignment."""
-        return cls(tracer, run, inputs, Trace(tracer, Redactor(run.secrets.values())), Purse(run.budget))
+        redactor = Redactor(run.secrets.values())
+        return cls(tracer, run, inputs, Trace(tracer, redactor), Purse(run.budget), redactor)
 
     @property
     def tools(self) -> dict[str, tool_pb2.Tool]:

@@ -185,7 +185,10 @@ def test_a_crew_lives_through_the_end_of_any_process(world: World, part: str) ->
 
 
 def test_secrets_are_nowhere(world: World, tmp_path: pathlib.Path) -> None:
-    """Neither key nor token is in an answer, an event, a file, the mesh's log, or the environment of a process."""
+    """Neither key nor token is in an answer, an event, a file, the mesh's log, or the environment of a process.
+
+    What a tool echoes of its token, no provider of a model is told.
+    """
     name = in_the_middle(world)
     environments = []
     mesh = psutil.Process(world.mesh.process.pid)
@@ -197,6 +200,7 @@ def test_secrets_are_nowhere(world: World, tmp_path: pathlib.Path) -> None:
 
     assert KEY in {call["key"] for call in world.models.calls}
     assert f"Bearer {TOKEN}" in {call["authorization"] for call in world.models.tool_calls}
+    assert not [call for call in world.models.calls if TOKEN in str(call)]
     job = world.get(name)
     traces = trace_pb2_grpc.TraceServiceStub(world.channel)
     spans = world.call(traces.ListSpans, trace_pb2.ListSpansRequest(parent=name, page_size=1000))
