@@ -28,15 +28,19 @@ def mesh(rays: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Me
     """Run a mesh on it."""
     data_dir = tmp_path_factory.mktemp("on-cluster")
     with running_mesh(
-        data_dir=data_dir, env={**rays.settings, "AGENTMESH_RAY_PLACE_S": "6"}, timeout_s=READY_S
+        data_dir=data_dir, env={**rays.settings, "AGENTMESH_RAY_PLACE_S": "30"}, timeout_s=READY_S
     ) as mesh:
         yield mesh
 
 
 def boot(mesh: Mesh, name: str, bootstrap: str) -> list[str]:
-    """Expose an app and boot; return what went wrong with it."""
+    """Expose an app and boot; return what went wrong with it.  One that does not run is not tried at other boots."""
     mesh.client.save_expose(name, bootstrap)
-    return [step.message for step in mesh.client.boot() if step.kind in ("error", "warning") and step.expose == name]
+    steps = list(mesh.client.boot())
+    wrong = [step.message for step in steps if step.kind in ("error", "warning") and step.expose == name]
+    if wrong:
+        mesh.client.delete_expose(name)
+    return wrong
 
 
 def waiting(mesh: Mesh, name: str, gate: pathlib.Path) -> Job:
