@@ -55,18 +55,19 @@ def waiting(mesh: Mesh, name: str, gate: pathlib.Path) -> Job:
 
 def test_hosts_are_found_again_after_the_mesh_was_killed(rays: Cluster, tmp_path: pathlib.Path) -> None:
     """By name: a job goes on in them, none is there twice, and those of a mesh that is ended properly end with it."""
-    data_dir, gate = tmp_path / "data", tmp_path / "gate"
+    data_dir, gates = tmp_path / "data", tmp_path / "gates"
+    gates.mkdir()
     with running_mesh(data_dir=data_dir, env=rays.settings, timeout_s=READY_S) as mesh:
-        assert [] == boot(mesh, "placed", f"import_path: {PLACED}\npaths: {{read: [{tmp_path}]}}\n")
+        assert [] == boot(mesh, "placed", f"import_path: {PLACED}\npaths: {{read: [{gates}]}}\n")
         first = mesh.client.run("placed", {}).result
-        job = waiting(mesh, "placed", gate)
+        job = waiting(mesh, "placed", gates / "gate")
         before = rays.actors()
         mesh.process.kill()
         mesh.process.wait(30)
 
     assert before == rays.actors()
     with running_mesh(data_dir=data_dir, env=rays.settings, timeout_s=READY_S) as mesh:
-        with gate.open("w"):  # the job comes to it, or is there
+        with (gates / "gate").open("w"):  # the job comes to it, or is there
             pass
         assert first == mesh.client.wait(job.name).result
         assert first == mesh.client.run("placed", {}).result
