@@ -34,7 +34,8 @@ _RETRY = {
     "initialBackoff": "0.05s",
     "maxBackoff": "1s",
     "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    # A server that ends says CANCELLED to what it has not taken up (grpc/grpc#41785).
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 
 

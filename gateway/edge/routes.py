@@ -34,8 +34,9 @@ _ANOTHER = {
     },
 }
 """A call is tried again at another replica, if there is one."""
-_UNSENT = "connect-failure,refused-stream"
-"""What cannot have reached the service, which restarts in a second or two: tried again, whatever it was."""
+_UNSENT = "connect-failure,refused-stream,cancelled"
+"""What cannot have reached the service, which restarts in a second or two: tried again, whatever it was.  A server that
+ends answers what it has not taken up as if its caller had cancelled it (grpc/grpc#41785)."""
 _LOST = f"{_UNSENT},reset"
 """The same, and what was under way when a replica ended: tried again if it only reads."""
 _TRIES, _READ_TRIES = 4, 16

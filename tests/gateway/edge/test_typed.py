@@ -9,8 +9,10 @@ import json
 import pathlib
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from mesh.runner.v1 import job_pb2
 
 from tests.gateway.asking import Asking
 from tests.gateway.stack import DEADLINE_S, Edge, enveloped
@@ -280,6 +282,33 @@ async def test_a_reading_waits_until_a_service_is_restarted(typed: Typed, tmp_pa
 
     assert 200 == answer.status_code
     assert tries > 10
+
+
+async def test_what_an_ending_service_has_not_taken_up_is_sent_again(typed: Typed, tmp_path: pathlib.Path) -> None:
+    """Nobody has cancelled it: who creates something is not told so."""
+    tries = 0
+
+    async def create(request: job_pb2.CreateJobRequest, context: Any) -> job_pb2.Job:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        return job_pb2.Job(name="jobs/1")
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        create, job_pb2.CreateJobRequest.FromString, job_pb2.Job.SerializeToString
+    )
+    handlers = grpc.method_handlers_generic_handler("mesh.runner.v1.JobService", {"CreateJob": handler})
+    server = grpc.aio.server(handlers=(handlers,))
+    address = f"{typed.edge.config.runner_address.removesuffix('.sock')}-ending.sock"
+    server.add_insecure_port(address)
+    await server.start()
+    config = typed.edge.config.model_copy(update={"port": free_port(), "runner_address": address})
+    async with enveloped(config, typed.edge.jwks_json, tmp_path) as http:
+        created = await http.post("/mesh/v1/jobs", json={"target": "flows/any"}, headers=typed.edge.operator)
+    await server.stop(None)
+
+    assert (200, "jobs/1", 2) == (created.status_code, created.json()["name"], tries)
 
 
 async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
