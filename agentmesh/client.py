@@ -11,13 +11,16 @@
 `AsyncClient` has the same methods for asyncio.  Both speak gRPC with the mesh's one port.
 """
 
+from agentmesh._client.access import TIERS, ApiKey, User
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
 from agentmesh._client.applying import Step
+from agentmesh._client.apps import App
 from agentmesh._client.conversations import Conversation, Message
 from agentmesh._client.definitions import Agent, Crew, Model, TaskDef, Tool
 from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, Usage, readable
+from agentmesh._client.requests import JOB_STATES
 from agentmesh._client.retention import RetentionPolicy
 from agentmesh._client.schedules import Firing, Schedule
 from agentmesh._client.sync import Client
@@ -28,7 +31,11 @@ from agentmesh._client.webhooks import Delivery, Webhook
 __all__ = [
     "DEFAULT_URL",
     "ENDED",
+    "JOB_STATES",
+    "TIERS",
     "Agent",
+    "ApiKey",
+    "App",
     "AsyncClient",
     "BootStep",
     "Client",
@@ -60,6 +67,7 @@ __all__ = [
     "Tool",
     "Unreachable",
     "Usage",
+    "User",
     "Webhook",
     "readable",
 ]

@@ -1,23 +1,22 @@
 """The asynchronous client."""
 
-import json
 import pathlib
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, Self
 
-from google.protobuf import json_format, struct_pb2
 from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_pb2, payments_pb2_grpc
 from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
 from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
 from agentmesh._client import forms
+from agentmesh._client.access import Keys, Users
 from agentmesh._client.applying import Applying, Step
+from agentmesh._client.apps import App, to_app
 from agentmesh._client.collections import Agents, Crews, Tasks, Tools
 from agentmesh._client.connection import Connection
 from agentmesh._client.conversations import Conversations
-from agentmesh._client.errors import InvalidInputs
 from agentmesh._client.follow import follow, follow_locks, follow_payment
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import (
@@ -34,6 +33,7 @@ from agentmesh._client.records import (
     to_job,
     to_tokens,
 )
+from agentmesh._client.requests import full_name, json_of, payment_name, states_of, struct_of, target_name
 from agentmesh._client.retention import Retention
 from agentmesh._client.schedules import Schedules
 from agentmesh._client.tokens import MemoryTokens, TokenStore
@@ -45,7 +45,6 @@ from agentmesh.retries import Retries, policy
 
 DEFAULT_URL = "http://127.0.0.1:3370"
 _PAGE = 200
-_TARGETS = ("agents/", "crews/")
 
 
 class AsyncClient:
@@ -92,6 +91,8 @@ class AsyncClient:
         self.schedules = Schedules(self._connection)
         self.webhooks = Webhooks(self._connection)
         self.retention = Retention(self._connection)
+        self.users = Users(self._connection)
+        self.keys = Keys(self._connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,7 +139,7 @@ class AsyncClient:
 
     async def flow(self, name: str) -> Flow:
         """Return one flow.  Raises `NotFound` unless its expose is enabled and has been booted."""
-        request = registry_pb2.GetFlowRequest(name=_full(name, "flows"))
+        request = registry_pb2.GetFlowRequest(name=full_name(name, "flows"))
         return to_flow(await self._connection.unary(self._flows.GetFlow, request))
 
     async def form(self, name: str) -> list[dict[str, Any]]:
@@ -176,8 +177,8 @@ class AsyncClient:
         refused.
         """
         request = job_pb2.CreateJobRequest(
-            target=flow if flow.startswith(_TARGETS) else _full(flow, "flows"),
-            inputs_json=_json(inputs or {}),
+            target=target_name(flow),
+            inputs_json=json_of(inputs or {}),
             request_id=request_id or str(uuid.uuid4()),
             labels=labels,
             conversation=conversation,
@@ -190,11 +191,31 @@ class AsyncClient:
 
     async def job(self, name: str) -> Job:
         """Return a job as it is now."""
-        return to_job(await self._connection.unary(self._jobs.GetJob, job_pb2.GetJobRequest(name=_full(name, "jobs"))))
+        return to_job(
+            await self._connection.unary(self._jobs.GetJob, job_pb2.GetJobRequest(name=full_name(name, "jobs")))
+        )
 
-    async def jobs(self, query: str = "", *, all_owners: bool = False) -> AsyncGenerator[Job, None]:
-        """Yield jobs, newest first; `query` is a substring of id, flow, state, inputs or result."""
-        request = job_pb2.ListJobsRequest(page_size=_PAGE, query=query, all_owners=all_owners)
+    async def jobs(
+        self,
+        query: str = "",
+        *,
+        states: Iterable[str] = (),
+        targets: Iterable[str] = (),
+        all_owners: bool = False,
+        page_size: int = _PAGE,
+    ) -> AsyncGenerator[Job, None]:
+        """Yield jobs, newest first: those in one of `states`, of one of `targets`, if any are named.
+
+        `query` is a substring of id, flow, state, inputs or result; `page_size` is how many are asked for at a time.
+        Raises `InvalidInputs` for what is no state.
+        """
+        request = job_pb2.ListJobsRequest(
+            page_size=page_size,
+            query=query,
+            states=states_of(states),
+            targets=map(target_name, targets),
+            all_owners=all_owners,
+        )
         async for page in self._pages(self._jobs.ListJobs, request):
             for job in page.jobs:
                 yield to_job(job)
@@ -204,11 +225,11 @@ class AsyncClient:
 
         Broken connections are resumed.  To go on later, keep the last `seq` you saw.
         """
-        return follow(self._connection, self._jobs, _full(job, "jobs"), after_seq)
+        return follow(self._connection, self._jobs, full_name(job, "jobs"), after_seq)
 
     async def events(self, job: str, *, after_seq: int = 0) -> list[Event]:
         """Return the events there are now behind `after_seq`, without waiting for more."""
-        request = job_pb2.ListEventsRequest(name=_full(job, "jobs"), after_seq=after_seq, page_size=1000)
+        request = job_pb2.ListEventsRequest(name=full_name(job, "jobs"), after_seq=after_seq, page_size=1000)
         found: list[Event] = []
         while True:
             page = await self._connection.unary(self._jobs.ListEvents, request)
@@ -230,18 +251,22 @@ class AsyncClient:
 
     async def cancel(self, job: str) -> Job:
         """Stop a job; its process is gone when this returns.  A job that has ended is returned as it is."""
-        request = job_pb2.CancelJobRequest(name=_full(job, "jobs"))
+        request = job_pb2.CancelJobRequest(name=full_name(job, "jobs"))
         return to_job(await self._connection.unary(self._jobs.CancelJob, request))
 
     async def pause(self, job: str) -> Job:
         """Halt a job: what waits is held back, what runs is frozen.  Raises for one that waits, or has ended."""
-        request = job_pb2.PauseJobRequest(name=_full(job, "jobs"))
+        request = job_pb2.PauseJobRequest(name=full_name(job, "jobs"))
         return to_job(await self._connection.unary(self._jobs.PauseJob, request))
 
     async def resume(self, job: str) -> Job:
         """Let a paused job go on.  Raises for one that has ended."""
-        request = job_pb2.ResumeJobRequest(name=_full(job, "jobs"))
+        request = job_pb2.ResumeJobRequest(name=full_name(job, "jobs"))
         return to_job(await self._connection.unary(self._jobs.ResumeJob, request))
+
+    async def delete_job(self, job: str) -> None:
+        """Forget a job with its log; one that runs is stopped first."""
+        await self._connection.unary(self._jobs.DeleteJob, job_pb2.DeleteJobRequest(name=full_name(job, "jobs")))
 
     # What jobs wait on
 
@@ -250,7 +275,7 @@ class AsyncClient:
     ) -> AsyncGenerator[Lock, None]:
         """Yield pending locks, newest first: of one job if you name it.  `ended` yields the others, too."""
         request = lock_pb2.ListLocksRequest(
-            page_size=_PAGE, job=_full(job, "jobs") if job else "", show_ended=ended, all_owners=all_owners
+            page_size=_PAGE, job=full_name(job, "jobs") if job else "", show_ended=ended, all_owners=all_owners
         )
         async for page in self._pages(self._locks.ListLocks, request):
             for lock in page.locks:
@@ -267,7 +292,7 @@ class AsyncClient:
         Raises `MeshError` with code FAILED_PRECONDITION when somebody else was faster, or it is over.
         """
         request = lock_pb2.AnswerLockRequest(
-            name=lock, inputs=_struct(inputs or {}), request_id=request_id or str(uuid.uuid4())
+            name=lock, inputs=struct_of(inputs or {}), request_id=request_id or str(uuid.uuid4())
         )
         return to_lock(await self._connection.unary(self._locks.AnswerLock, request))
 
@@ -280,7 +305,7 @@ class AsyncClient:
 
     async def payment(self, job: str) -> Payment:
         """Return the payment of a job as it is now.  Raises `NotFound` if nobody pays for that job."""
-        request = payments_pb2.GetPaymentRequest(name=_payment(job))
+        request = payments_pb2.GetPaymentRequest(name=payment_name(job))
         return to_payment(await self._connection.unary(self._payments.GetPayment, request))
 
     async def payments(self) -> AsyncGenerator[Payment, None]:
@@ -292,7 +317,7 @@ class AsyncClient:
 
     def watch_payment(self, job: str) -> AsyncGenerator[Payment, None]:
         """Yield the payment of a job as it is, then after each change, to its end.  Broken connections are resumed."""
-        return follow_payment(self._connection, self._payments, _payment(job))
+        return follow_payment(self._connection, self._payments, payment_name(job))
 
     async def apply(self, plan: CrewPlan) -> list[Step]:
         """Make a crew as it is planned: add what is missing, change what differs, delete tasks that are not in it.
@@ -327,7 +352,7 @@ class AsyncClient:
         in the app (`/` is the root flow): a flow with an `agentIdentifier` is paid for on `network`, `Preprod` or
         `Mainnet`.
         """
-        full = _full(name, "exposes")
+        full = full_name(name, "exposes")
         expose = registry_pb2.Expose(name=full, bootstrap=bootstrap, enabled=enabled)
         if display_name:
             expose.display_name = display_name
@@ -341,7 +366,7 @@ class AsyncClient:
 
     async def delete_expose(self, name: str) -> None:
         """Delete an expose.  Its app runs on until the next boot."""
-        request = registry_pb2.DeleteExposeRequest(name=_full(name, "exposes"))
+        request = registry_pb2.DeleteExposeRequest(name=full_name(name, "exposes"))
         await self._connection.unary(self._exposes.DeleteExpose, request)
 
     async def development_token(self) -> str:
@@ -354,6 +379,17 @@ class AsyncClient:
         async for event in self._connection.stream(self._boot.StartBoot, registry_pb2.StartBootRequest(force=force)):
             yield to_boot_step(event)
 
+    async def apps(self) -> AsyncGenerator[App, None]:
+        """Yield the apps that are placed."""
+        for app in (await self._connection.unary(self._apps.ListApps, app_pb2.ListAppsRequest())).apps:
+            yield to_app(app)
+
+    async def refresh_expose(self, name: str) -> AsyncGenerator[BootStep, None]:
+        """Start the app of one expose anew, and touch no other; yield what happens."""
+        request = registry_pb2.RefreshExposeRequest(name=full_name(name, "exposes"))
+        async for event in self._connection.stream(self._boot.RefreshExpose, request):
+            yield to_boot_step(event)
+
     async def _pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
         while True:
             page = await self._connection.unary(method, request)
@@ -361,27 +397,3 @@ class AsyncClient:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
-
-
-def _full(name: str, collection: str) -> str:
-    name = name.strip("/")
-    return name if name.startswith(f"{collection}/") else f"{collection}/{name}"
-
-
-def _payment(job: str) -> str:
-    return f"payments/{job.strip('/').removeprefix('jobs/').removeprefix('payments/')}"
-
-
-def _json(inputs: Mapping[str, Any]) -> str:
-    """Return inputs as a JSON object.  Raises `InvalidInputs` for what JSON cannot say."""
-    try:
-        return json.dumps(dict(inputs), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidInputs(f"inputs must be JSON values: {error}", code="INVALID_ARGUMENT") from error
-
-
-def _struct(inputs: Mapping[str, Any]) -> struct_pb2.Struct:
-    try:
-        return json_format.ParseDict(dict(inputs), struct_pb2.Struct())
-    except (ValueError, TypeError, json_format.ParseError) as error:
-        raise InvalidInputs(f"inputs must be JSON values: {error}", code="INVALID_ARGUMENT") from error

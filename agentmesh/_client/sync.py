@@ -3,13 +3,15 @@
 import asyncio
 import pathlib
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Self, TypeVar
 
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
 from agentmesh._client.applying import Step
+from agentmesh._client.apps import App
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
+from agentmesh._client.sync_access import SyncKeys, SyncUsers
 from agentmesh._client.sync_collections import SyncAgents, SyncConversations, SyncCrews, SyncTasks, SyncTools
 from agentmesh._client.sync_timed import SyncRetention, SyncSchedules, SyncWebhooks
 from agentmesh._client.tokens import TokenStore
@@ -53,6 +55,8 @@ class Client:
         self.schedules = SyncSchedules(runner, self._client.schedules)
         self.webhooks = SyncWebhooks(runner, self._client.webhooks)
         self.retention = SyncRetention(runner, self._client.retention)
+        self.users = SyncUsers(runner, self._client.users)
+        self.keys = SyncKeys(runner, self._client.keys)
 
     def __enter__(self) -> Self:
         return self
@@ -122,9 +126,11 @@ class Client:
         """Return a job as it is now."""
         return self._call(self._client.job(name))
 
-    def jobs(self, query: str = "", *, all_owners: bool = False) -> Iterator[Job]:
+    def jobs(
+        self, query: str = "", *, states: Iterable[str] = (), targets: Iterable[str] = (), all_owners: bool = False
+    ) -> Iterator[Job]:
         """Yield jobs, newest first."""
-        return self._iterate(self._client.jobs(query, all_owners=all_owners))
+        return self._iterate(self._client.jobs(query, states=states, targets=targets, all_owners=all_owners))
 
     def watch(self, job: str, *, after_seq: int = 0) -> Iterator[Event]:
         """Yield each event of a job's log behind `after_seq`, to the terminal one."""
@@ -153,6 +159,10 @@ class Client:
     def resume(self, job: str) -> Job:
         """Let a paused job go on."""
         return self._call(self._client.resume(job))
+
+    def delete_job(self, job: str) -> None:
+        """Forget a job with its log; one that runs is stopped first."""
+        self._call(self._client.delete_job(job))
 
     def locks(self, job: str = "", *, ended: bool = False, all_owners: bool = False) -> Iterator[Lock]:
         """Yield pending locks, newest first."""
@@ -214,6 +224,14 @@ class Client:
     def development_token(self) -> str:
         """Return the API key of the buyer that the mesh's own ledger has while only its machine can reach it."""
         return self._call(self._client.development_token())
+
+    def apps(self) -> Iterator[App]:
+        """Yield the apps that are placed."""
+        return self._iterate(self._client.apps())
+
+    def refresh_expose(self, name: str) -> Iterator[BootStep]:
+        """Start the app of one expose anew, and touch no other; yield what happens."""
+        return self._iterate(self._client.refresh_expose(name))
 
     def boot(self, *, force: bool = False) -> Iterator[BootStep]:
         """Start every enabled expose; yield what happens.  Operators only."""

@@ -1,8 +1,4 @@
-"""The commands, and what becomes of their errors.
-
-Exit codes: 0 success, 1 a job failed or a mesh did not start, 2 what was asked for cannot be done (usage, connection,
-refusal), 130 interrupted.
-"""
+"""The commands, and what becomes of their errors.  Exit codes are in docs/cli.md."""
 
 import os
 import sys
@@ -91,7 +87,8 @@ def _root(
 def run(arguments: list[str]) -> int:
     """Run a command line; return its exit code.  Errors become one line on stderr, never a traceback."""
     try:
-        build(whole=arguments[:1] not in (["up"], ["serve"]))(arguments, prog_name="agentmesh")
+        app = build(whole=arguments[:1] not in (["up"], ["serve"]))
+        app(arguments, prog_name="agentmesh")
         return 0
     except SystemExit as done:  # typer's way to end, usage errors included
         return done.code if isinstance(done.code, int) else 0
