@@ -38,6 +38,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             keys,
             locks,
             login,
+            logs,
             payments,
             retention,
             schedules,
@@ -61,6 +62,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             chat,
             certs,
             doctor,
+            logs,
             backup,
             keys,
         ):

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import signal
+import sys
 import time
 from typing import Annotated
 
@@ -21,6 +22,7 @@ _SERVABLE = {**SERVICES, "cluster": CLUSTER}
 _RESTART_S = 600.0
 _LOOK_S = 0.1
 _LEVELS = ("debug", "info", "warning", "error")
+_FORMATS = ("text", "json")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,6 +49,12 @@ def up(
     log_level: Annotated[
         str, typer.Option(help="debug, info, warning or error.", envvar="AGENTMESH_LOG_LEVEL")
     ] = "info",
+    log_format: Annotated[
+        str,
+        typer.Option(
+            help="text for people, json for programs; text on a terminal, else json.", envvar="AGENTMESH_LOG_FORMAT"
+        ),
+    ] = "",
     ray: Annotated[
         bool,
         typer.Option("--ray", help="Run apps on Ray: on one that runs on this machine, or else on one of its own."),
@@ -68,6 +76,8 @@ def up(
     """
     if log_level.lower() not in _LEVELS:
         raise typer.BadParameter(f"--log-level must be one of {', '.join(_LEVELS)}")
+    if log_format not in ("", *_FORMATS):
+        raise typer.BadParameter(f"--log-format must be one of {', '.join(_FORMATS)}")
     options = {
         "host": host,
         "port": port,
@@ -75,6 +85,7 @@ def up(
         "replicas": replicas,
         "examples": examples,
         "log_level": log_level.lower(),
+        "log_format": log_format or ("text" if sys.stderr.isatty() else "json"),
         "ray": ray,
         "native_ports": native_ports,
     }

@@ -1,4 +1,4 @@
-"""Forward what children print to our stderr, one line at a time, each with the child's name in front.
+"""Forward what children print to our stderr and into the data folder, one line at a time, each with the child's name.
 
 Nobody may stop the mesh by not reading its log: the lines wait in a bounded queue for a thread that writes them, and
 what does not fit is dropped and counted.
@@ -11,18 +11,22 @@ import os
 import queue
 import threading
 
+from agentmesh.supervisor import speaking
+from agentmesh.supervisor.kept import Kept
+
 _LINES_MAX = 10_000
 _LINE_BYTES_MAX = 64 * 1024
 _TAIL_LINES = 20
-_NAME_WIDTH = 8
 
 
 class LogPump:
     """Copies lines from pipes to a file descriptor.  Use it from the event loop's thread."""
 
-    def __init__(self, sink: int = 2) -> None:
+    def __init__(self, sink: int = 2, speaker: speaking.Speaker = speaking.json_line, kept: Kept | None = None) -> None:
         self._sink = sink
-        self._lines: queue.Queue[bytes | None] = queue.Queue(_LINES_MAX)
+        self._speaker = speaker
+        self._kept = kept
+        self._lines: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_LINES_MAX)
         self._dropped = 0
         self._partial: dict[int, bytes] = {}
         self._tails: dict[str, collections.deque[str]] = {}
@@ -73,17 +77,25 @@ class LogPump:
         tail = self._tails.setdefault(name, collections.deque(maxlen=_TAIL_LINES))
         tail.append(line.decode(errors="replace"))
         try:
-            self._lines.put_nowait(f"{name:<{_NAME_WIDTH}} | ".encode() + line + b"\n")
+            self._lines.put_nowait((name, line))
         except queue.Full:
             self._dropped += 1
 
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while (item := self._lines.get()) is not None:
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
-                line = f"{'mesh':<{_NAME_WIDTH}} | {dropped} lines dropped: stderr is read too slowly\n".encode() + line
-            while line:
-                try:
-                    line = line[os.write(self._sink, line) :]
-                except OSError:  # nobody reads any more; the mesh goes on
-                    break
+                self._write_line("mesh", f"{dropped} lines dropped: stderr is read too slowly".encode())
+            self._write_line(*item)
+        if self._kept is not None:
+            self._kept.close()
+
+    def _write_line(self, name: str, line: bytes) -> None:
+        if self._kept is not None:
+            self._kept.write(speaking.json_line(name, line))
+        left = self._speaker(name, line)
+        while left:
+            try:
+                left = left[os.write(self._sink, left) :]
+            except OSError:  # nobody reads any more; the mesh goes on
+                break

@@ -60,6 +60,8 @@ class Options:
     """Whether the example apps are exposed and booted."""
     log_level: str = "info"
     """debug, info, warning or error."""
+    log_format: str = "json"
+    """How stderr has it: `text` for people, `json` for programs."""
     ray: bool = False
     """Whether hosts are on a Ray: the cluster that AGENTMESH_RAY_ADDRESS names, or one of this machine."""
     tls_cert: str = ""

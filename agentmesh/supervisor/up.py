@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import pathlib
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from agentmesh.supervisor import forks, handing, orphans, plan, rolling
+from agentmesh.supervisor import forks, handing, orphans, plan, rolling, speaking
 from agentmesh.supervisor.child import Child, GaveUp, kill_group, spawn
 from agentmesh.supervisor.forks import Forkserver
+from agentmesh.supervisor.kept import Kept
 from agentmesh.supervisor.logs import LogPump
 
 EXIT_FAILED = 1
@@ -34,7 +36,7 @@ def run(options: plan.Options, secrets: Mapping[str, str]) -> int:
 
 
 async def _run(settled: plan.Plan, options: plan.Options) -> int:
-    logs = LogPump()
+    logs = LogPump(speaker=_speaker(options.log_format), kept=Kept(options.data_dir))
     stopping = asyncio.Event()
     family = orphans.Family()
     family.found()
@@ -80,7 +82,7 @@ async def _supervise(
         await asyncio.wait([*tasks, opening, stop], return_when=asyncio.FIRST_COMPLETED)
         if not stopping.is_set() and opening.done() and opening.result() == 0:
             ready.set()
-            _announce(settled.url)
+            _announce(settled.url, people=options.log_format == "text")
             await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         if not stopping.is_set():
             code = EXIT_FAILED
@@ -94,6 +96,13 @@ async def _supervise(
         await _end(children, tasks)
         await forkserver.wait()
     return code
+
+
+def _speaker(log_format: str) -> speaking.Speaker:
+    if log_format == "json":
+        return speaking.json_line
+    colours = os.isatty(2) and not os.environ.get("NO_COLOR")
+    return functools.partial(speaking.text_line, colours=colours)
 
 
 def _why(tasks: Iterable[asyncio.Task[None]]) -> str:
@@ -149,9 +158,12 @@ async def _open(
         family.remove(process.pid)
 
 
-def _announce(url: str) -> None:
+def _announce(url: str, *, people: bool) -> None:
     with contextlib.suppress(OSError):  # nobody reads our stdout: the mesh runs all the same
         os.write(1, f"agentmesh ready {url}\n".encode())
+    if people:
+        with contextlib.suppress(OSError):
+            os.write(2, f"the panel is at {url}; Ctrl-C ends the mesh\n".encode())
 
 
 async def _end(children: list[Child], tasks: list[asyncio.Task[None]]) -> None:

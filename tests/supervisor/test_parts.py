@@ -105,7 +105,7 @@ async def test_a_child_is_told_to_end_once_and_not_restarted(tmp_path: pathlib.P
     part = child.Child(_spec("waits"), {**os.environ, "PYTHONPATH": str(tmp_path)}, logs)
     running = asyncio.create_task(part.run(asyncio.Event()))
     with os.fdopen(reader) as lines:
-        pid = int((await asyncio.to_thread(lines.readline)).split()[-1])
+        pid = int(json.loads(await asyncio.to_thread(lines.readline))["event"])
         assert pid == part.pid
 
         part.end()
@@ -155,8 +155,8 @@ async def test_lines_carry_the_name_of_the_child_and_long_ones_are_cut() -> None
         first = await asyncio.to_thread(lines.readline)
         second = await asyncio.to_thread(lines.readline)
 
-        assert b"part     | hello\n" == first
-        assert len(second) <= 64 * 1024 + 16
+        assert ("part", "hello") == (json.loads(first)["process"], json.loads(first)["event"])
+        assert len(second) <= 64 * 1024 + 256
 
         await process.wait()
         drained = asyncio.to_thread(lines.read)
