@@ -26,6 +26,7 @@ def build(*, whole: bool = True) -> typer.Typer:
     mesh.add_to(app)
     if whole:
         from agentmesh.cli import (
+            again,
             agents,
             backup,
             certs,
@@ -50,6 +51,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             exposes,
             flows,
             jobs,
+            again,
             locks,
             login,
             payments,

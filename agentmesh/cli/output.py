@@ -38,6 +38,16 @@ _STATES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "runnin
 console = Console(highlight=False)
 
 
+def style_of(state: str) -> str:
+    """Return how a state is shown."""
+    return _STATES.get(state, "")
+
+
+def kind_style(kind: str) -> str:
+    """Return how events of a kind are shown."""
+    return _STYLES.get(kind, "")
+
+
 def clean(text: str) -> str:
     """Return `text` without control characters, newlines and tabs excepted."""
     return _CONTROL.sub("", text)
@@ -150,8 +160,40 @@ def outcome(job: Job) -> None:
         else:
             say(job.text)
     else:
-        reason = f" ({job.reason.replace('_', ' ')})" if job.reason else ""
-        note(f"{job.name} {job.state}{reason}{': ' if job.error else ''}{job.error}")
+        note(f"{job.name} {job.state}{_reason(job)}{': ' if job.error else ''}{job.error}")
+
+
+def _reason(job: Job) -> str:
+    return f" ({job.reason.replace('_', ' ')})" if job.reason else ""
+
+
+def job(item: Job, traceback: str = "") -> None:
+    """Print a job as it is now."""
+    began, ended = item.start_time, item.finish_time
+    ran = (ended or datetime.datetime.now(datetime.UTC)) - began if began else None
+    percent = "" if item.progress is None else f"{item.progress:g} %"
+    rows = {
+        "state": f"{item.state}{_reason(item)}",
+        "target": item.target,
+        "owner": item.owner,
+        "created": moment(item.create_time),
+        "started": moment(began),
+        "finished": moment(ended),
+        "runtime": "" if ran is None else f"{ran.total_seconds():.1f} s",
+        "attempt": str(item.attempt) if item.attempt > 1 else "",
+        "progress": f"{percent} {item.progress_text}".strip(),
+        "labels": ", ".join(f"{key}={value}" for key, value in item.labels.items()),
+        "inputs": json.dumps(item.inputs, ensure_ascii=False) if item.inputs else "",
+        "error": item.error,
+    }
+    say(item.name, "bold")
+    for title, text in rows.items():
+        if text:
+            say(f"{title + ':':<10} {text}", _STATES.get(item.state, "") if title == "state" else "")
+    if traceback:
+        say(traceback.rstrip(), "dim")
+    if item.state == "succeeded":
+        outcome(item)
 
 
 def moment(time: datetime.datetime | None) -> str:

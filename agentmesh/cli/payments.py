@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import finding, output
 from agentmesh.cli.jobs import JobName
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient, MeshError, NotFound, Payment, Unreachable
@@ -18,6 +18,15 @@ from agentmesh.client import AsyncClient, MeshError, NotFound, Payment, Unreacha
 _TIMEOUT_S = 30.0
 _ANSWER_BYTES_MAX = 1024 * 1024
 _LOVELACE_PER_ADA = 1_000_000
+
+
+PayToken = Annotated[
+    str,
+    typer.Option(
+        help="API key of a buyer; operators of a mesh with a ledger of its own need none.",
+        envvar="AGENTMESH_PAY_TOKEN",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,13 +60,7 @@ def payments(
 
 def pay(
     job: JobName,
-    token: Annotated[
-        str,
-        typer.Option(
-            help="API key of a buyer; operators of a mesh with a ledger of its own need none.",
-            envvar="AGENTMESH_PAY_TOKEN",
-        ),
-    ] = "",
+    token: PayToken = "",
     service: Annotated[
         str, typer.Option(help="Address of the buyer's payment service; by default the mesh itself.")
     ] = "",
@@ -70,32 +73,40 @@ def pay(
     """
 
     async def work(client: AsyncClient) -> int:
-        bought = False
-        state = ""
-        if not await _asked(client, job):
-            output.outcome(await client.job(job))
-            return 1
-        async with contextlib.aclosing(client.watch_payment(job)) as changes:
-            async for payment in changes:
-                if payment.state != state and not as_json:
-                    state = payment.state
-                    output.say(f"{payment.job} {state}{f': {payment.error}' if payment.error else ''}")
-                if payment.paid or payment.ended:
-                    if as_json:
-                        output.as_json(payment)
-                    return 0 if payment.paid else 1
-                if payment.payable and not bought:
-                    if (found := await client.job(job)).ended:  # what is paid now would only come back
-                        output.outcome(found)
-                        return 1
-                    bought = True
-                    key = token or (await client.development_token())
-                    said = await asyncio.to_thread(_buy, f"{service or url}".rstrip("/"), key, payment)
-                    if not as_json:
-                        output.say(said)
-        return 1
+        name = await finding.job_name(client, job)
+        return await paying(client, url, name, token=token, service=service, as_json=as_json)
 
     raise typer.Exit(call(url, work))
+
+
+async def paying(
+    client: AsyncClient, url: str, name: str, *, token: str = "", service: str = "", as_json: bool = False
+) -> int:
+    """Pay for a job, and wait until the money is in escrow; return the exit code."""
+    bought = False
+    state = ""
+    if not await _asked(client, name):
+        output.outcome(await client.job(name))
+        return 1
+    async with contextlib.aclosing(client.watch_payment(name)) as changes:
+        async for payment in changes:
+            if payment.state != state and not as_json:
+                state = payment.state
+                output.say(f"{payment.job} {state}{f': {payment.error}' if payment.error else ''}")
+            if payment.paid or payment.ended:
+                if as_json:
+                    output.as_json(payment)
+                return 0 if payment.paid else 1
+            if payment.payable and not bought:
+                if (found := await client.job(name)).ended:  # what is paid now would only come back
+                    output.outcome(found)
+                    return 1
+                bought = True
+                key = token or (await client.development_token())
+                said = await asyncio.to_thread(_buy, f"{service or url}".rstrip("/"), key, payment)
+                if not as_json:
+                    output.say(said)
+    return 1
 
 
 async def _asked(client: AsyncClient, job: str) -> bool:

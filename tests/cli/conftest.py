@@ -1,6 +1,7 @@
 """One real mesh with a small app for the tests of this folder, and the command line to talk with it."""
 
 import dataclasses
+import io
 import os
 import pathlib
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agentmesh.cli import app
 from agentmesh.testing import Mesh, running_mesh
 
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "67" * 16
@@ -118,6 +120,26 @@ class Done:
 
 
 Cli = Callable[..., Done]
+
+
+@pytest.fixture
+def typed(
+    cli_mesh: Mesh, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Cli:
+    """Return a function that runs `agentmesh ARGUMENTS` in this process, which is faster, and no terminal either."""
+    monkeypatch.setenv("AGENTMESH_URL", cli_mesh.url)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def run(*arguments: str, stdin: str = "", **env: str) -> Done:
+        capsys.readouterr()
+        with monkeypatch.context() as here:
+            here.setattr("sys.stdin", io.StringIO(stdin))
+            for name, value in env.items():
+                here.setenv(name, value)
+            code = app.run(list(arguments))
+        return Done(code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture
