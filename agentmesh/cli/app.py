@@ -44,6 +44,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             retention,
             schedules,
             tools,
+            users,
             webhooks,
         )
 
@@ -67,6 +68,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             logs,
             backup,
             keys,
+            users,
         ):
             module.add_to(app)
     return app

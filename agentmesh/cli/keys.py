@@ -1,4 +1,4 @@
-"""`agentmesh keys`: the keys by which the mesh signs access tokens."""
+"""`agentmesh keys`: API keys of yours, and the keys by which a mesh signs them."""
 
 import datetime
 import json
@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from agentmesh.cli import output
+from agentmesh.cli.session import URL, AsJson, Url, call
+from agentmesh.client import AsyncClient
 
 DataDir = Annotated[
     pathlib.Path, typer.Option(help="Where the auth service keeps everything.", envvar="AGENTMESH_DATA_DIR")
@@ -21,15 +23,65 @@ _FIRST = "signing_key.pem"
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True)
-    group.command("list", short_help="Show them, by when they sign.")(_list)
+    group.command("list")(_list)
+    group.command("add")(_add)
+    group.command("delete")(_delete)
+    group.command("signing", short_help="Show the signing keys of a mesh on this machine.")(_signing)
     group.command("rotate-signing", short_help="Have another key sign from now on.")(_rotate)
-    app.add_typer(group, name="keys", help="The keys by which access tokens are signed.")
+    app.add_typer(group, name="keys", help="API keys for programs, and the keys by which a mesh signs them.")
 
 
-def _list(
-    data_dir: DataDir = DATA_DIR,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
+def _list(url: Url = URL, as_json: AsJson = False) -> None:
+    """List your API keys, newest first."""
+
+    async def work(client: AsyncClient) -> None:
+        found = [key async for key in client.keys.list()]
+        if as_json:
+            for key in found:
+                output.as_json(key)
+            return
+        rows = [
+            (
+                key.name.removeprefix("apiKeys/"),
+                key.display_name,
+                *map(output.moment, (key.create_time, key.expire_time)),
+            )
+            for key in found
+        ]
+        output.table(("KEY", "NAME", "CREATED", "EXPIRES"), rows)
+
+    call(url, work)
+
+
+def _add(
+    name: Annotated[str, typer.Argument(help="What you call it.")],
+    days: Annotated[int, typer.Option(min=0, max=3650, help="How long it holds; 0 takes 365.")] = 0,
+    url: Url = URL,
+    as_json: AsJson = False,
 ) -> None:
+    """Make an API key.  Its token is printed, this once: AGENTMESH_TOKEN takes it, and so do all APIs."""
+
+    async def work(client: AsyncClient) -> None:
+        key = await client.keys.create(name, days=days)
+        output.as_json(key) if as_json else print(key.token)
+        output.note(
+            f"{key.name.removeprefix('apiKeys/')} holds until {output.moment(key.expire_time)}; it is not shown again"
+        )
+
+    call(url, work)
+
+
+def _delete(key: Annotated[str, typer.Argument(help="Id of the key, as `list` shows it.")], url: Url = URL) -> None:
+    """Revoke an API key: it is refused from now on."""
+
+    async def work(client: AsyncClient) -> None:
+        await client.keys.delete(key)
+        output.say(f"{key} deleted")
+
+    call(url, work)
+
+
+def _signing(data_dir: DataDir = DATA_DIR, as_json: AsJson = False) -> None:
     """Show the signing keys of a data directory, the oldest first: all of them verify what they have signed."""
     now = time.time()
     found = _found(data_dir)

@@ -37,7 +37,7 @@ def kid_of(token: str) -> str:
 def listed(mesh: Mesh, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """Return what the command line says of the keys."""
     capsys.readouterr()
-    assert 0 == app.run(["keys", "list", "--json", "--data-dir", str(mesh.data_dir)])
+    assert 0 == app.run(["keys", "signing", "--json", "--data-dir", str(mesh.data_dir)])
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
