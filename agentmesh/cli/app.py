@@ -40,6 +40,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             locks,
             login,
             logs,
+            new,
             payments,
             retention,
             schedules,
@@ -49,6 +50,7 @@ def build(*, whole: bool = True) -> typer.Typer:
         )
 
         for module in (
+            new,
             exposes,
             flows,
             jobs,
