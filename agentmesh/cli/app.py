@@ -32,6 +32,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             certs,
             chat,
             crews,
+            dev,
             doctor,
             exposes,
             flows,
@@ -50,6 +51,7 @@ def build(*, whole: bool = True) -> typer.Typer:
         )
 
         for module in (
+            dev,
             new,
             exposes,
             flows,
