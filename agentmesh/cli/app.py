@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentmesh.cli import mesh
+from agentmesh.cli import anywhere, mesh
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -45,6 +45,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             payments,
             retention,
             schedules,
+            status,
             tools,
             users,
             webhooks,
@@ -53,6 +54,7 @@ def build(*, whole: bool = True) -> typer.Typer:
         for module in (
             dev,
             new,
+            status,
             exposes,
             flows,
             jobs,
@@ -98,7 +100,7 @@ def run(arguments: list[str]) -> int:
     """Run a command line; return its exit code.  Errors become one line on stderr, never a traceback."""
     try:
         app = build(whole=arguments[:1] not in (["up"], ["serve"]))
-        app(arguments, prog_name="agentmesh")
+        app(anywhere.placed(arguments, app), prog_name="agentmesh")
         return 0
     except SystemExit as done:  # typer's way to end, usage errors included
         return done.code if isinstance(done.code, int) else 0

@@ -1,9 +1,8 @@
 """What a shell offers at <TAB>: flows, their inputs and jobs, of the mesh that is named or is here.
 
-A mesh that does not answer at once offers nothing, and nobody is asked for a password.
+A mesh that does not answer offers nothing, and nobody is asked for a password.
 """
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,6 @@ from typer.core import TyperCommand
 from agentmesh.cli import output, session
 from agentmesh.client import AsyncClient
 
-_WITHIN_S = 3.0
 _JOBS_MAX = 50
 Offer = tuple[str, str]
 """A word, and what it stands for."""
@@ -72,11 +70,7 @@ def _ask(context: Any, work: Callable[[AsyncClient], Awaitable[list[Offer]]]) ->
     """Return what a mesh says; nothing if it does not, whatever is the matter: a shell has no place for words."""
     url = context.params.get("url") or os.environ.get("AGENTMESH_URL") or session.URL
 
-    async def limited(client: AsyncClient) -> list[Offer]:
-        async with asyncio.timeout(_WITHIN_S):
-            return await work(client)
-
     try:
-        return session.call(url, limited)
+        return session.call(url, work)
     except Exception:
         return []

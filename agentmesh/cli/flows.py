@@ -1,19 +1,31 @@
 """`agentmesh flows`, `form` and `run`: what can be run."""
 
 import asyncio
+import contextlib
 import difflib
 import json
 import pathlib
+import sys
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import completing, output
+from agentmesh.cli.asking import ask
 from agentmesh.cli.jobs import follow
+from agentmesh.cli.payments import PayToken, paying
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient, Flow, MeshError, NotFound
 
-FlowName = Annotated[str, typer.Argument(help="Name of the flow, as `agentmesh flows` shows it.")]
+FlowName = Annotated[
+    str,
+    typer.Argument(help="Name of the flow, as `agentmesh flows` shows it.", autocompletion=completing.flows),
+]
+
+_DEFINED = ("agents/", "crews/")
+_LATE = frozenset({"json", "url", "detach", "watch", "free", "pay"})
+"""Options of `run` that may follow FLOW."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,7 +34,8 @@ def add_to(app: typer.Typer) -> None:
     app.command()(form)
     # What follows FLOW belongs to the flow: an input may be called `url`, too.
     app.command(
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+        cls=completing.RunCommand,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
     )(run)
 
 
@@ -46,29 +59,42 @@ def flows(
     call(url, work)
 
 
-def form(flow: FlowName, url: Url = URL) -> None:
+def form(flow: FlowName, url: Url = URL, as_json: AsJson = False) -> None:
     """Show what a flow asks for."""
 
     async def work(client: AsyncClient) -> None:
         await _check_flow(client, flow)
-        rows = [
-            (f"--{e['name']}", str(e.get("type", "")), _shown(e), "required" if e.get("required") else "")
-            for e in await client.form(flow)
-            if e.get("name")
-        ]
-        output.table(("INPUT", "TYPE", "LABEL (DEFAULT)", ""), rows)
+        elements = await client.form(flow)
+        if as_json:
+            for element in elements:
+                print(json.dumps(element, ensure_ascii=False))
+        else:
+            _show_form(elements)
 
     call(url, work)
+
+
+def _show_form(elements: Iterable[dict[str, Any]]) -> None:
+    rows = [
+        (f"--{e['name']}", str(e.get("type", "")), _shown(e), "required" if e.get("required") else "")
+        for e in elements
+        if e.get("name")
+    ]
+    output.table(("INPUT", "TYPE", "LABEL (DEFAULT)", ""), rows)
 
 
 def run(
     context: typer.Context,
     flow: FlowName,
     inputs: Annotated[str, typer.Option(help="Inputs as a JSON object, or @FILE.")] = "",
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the job's name and return.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach/--watch", "-d/-w", help="Print the job's name and return, or show its events.")
+    ] = False,
     free: Annotated[
         bool, typer.Option("--free", help="Run a priced flow free of charge: operators of a mesh on loopback only.")
     ] = False,
+    pay: Annotated[bool, typer.Option("--pay", help="Pay for it, as `agentmesh pay` does.")] = False,
+    token: PayToken = "",
     retries: Annotated[int, typer.Option(min=0, max=100, help="How often it may be started; 0: as the flow says.")] = 0,
     deadline_s: Annotated[
         float, typer.Option("--deadline", min=0.0, help="After how many seconds it fails; 0: as the flow says.")
@@ -78,30 +104,90 @@ def run(
 ) -> None:
     """Run a flow and show its events: agentmesh run hymn --topic "the sea".
 
-    Options of this command come before FLOW; what follows FLOW are its inputs (`agentmesh form FLOW` lists them).
-    Agents and crews are run by their names: agentmesh run agents/atlas --prompt "Review this".
+    Options of this command come before FLOW; what follows FLOW are its inputs, which `agentmesh run FLOW --help` lists.
+    --json, --url, --detach, --watch, --free and --pay may stand there, too, unless the flow has an input of that name.
+    What a flow needs and is not given is asked for on a terminal.  Agents and crews are run by their names: agentmesh
+    run agents/atlas --prompt "Review this".
     """
-    values = {**json_inputs(inputs), **parse_inputs(context.args)}
+    typed = parse_inputs(context.args)
+    if _LATE & typed.keys():
+        said, url = _late(typed, flow, url)
+        as_json, free, pay = as_json or "json" in said, free or "free" in said, pay or "pay" in said
+        detach = (detach or "detach" in said) and "watch" not in said
+    values = {**json_inputs(inputs), **typed}
+    asking = not values and not as_json and sys.stdin.isatty()
 
     async def work(client: AsyncClient) -> int:
-        if not flow.startswith(("agents/", "crews/")):  # what these take the mesh says
-            price = (await _check_flow(client, flow)).price
-            await _check_names(client, flow, values)
-            if price and not free:
-                output.note(f"{_short(flow)} costs {price}: the job waits for the money")
-        job = await client.create_job(flow, values, free=free, retries=retries or None, deadline_s=deadline_s)
+        given = dict(values)
+        if not flow.startswith(_DEFINED):  # what these take the mesh says
+            found, elements = await _asked(client, flow)
+            if given.get("help") is True and "help" not in _names(elements):
+                _show_form(elements)
+                return 0
+            _check_names(flow, elements, given)
+            given |= _prompted(elements, given, everything=asking) if sys.stdin.isatty() and not as_json else {}
+            if found.price and not free and not pay:
+                output.note(f"{_short(flow)} costs {found.price}: the job waits for the money")
+        job = await client.create_job(flow, given, free=free, retries=retries or None, deadline_s=deadline_s)
         if detach:
-            output.say(job.name)
-            return 0
-        if not as_json:
+            output.as_json(job) if as_json else output.say(job.name)
+        elif not as_json:
             output.say(f"{job.name} {job.state}", "dim")
+        if pay and job.payment and (code := await paying(client, url, job.name, token=token, as_json=as_json)):
+            return code
         try:
-            return await follow(client, job.name, as_json=as_json)
+            return 0 if detach else await follow(client, job.name, as_json=as_json)
         except asyncio.CancelledError:
             output.note(f"the job goes on: agentmesh watch {job.id}, or agentmesh cancel {job.id}")
             raise
 
     raise typer.Exit(call(url, work))
+
+
+def _late(typed: dict[str, Any], flow: str, url: str) -> tuple[set[str], str]:
+    """Take the options of the command out of what follows FLOW; return them, and the address of the mesh.
+
+    What the flow has an input for is that input.  Whether it has one, the mesh says that is asked without them; if it
+    does not know the flow, or none is there, the address that is typed is the mesh's.
+    """
+
+    async def names(client: AsyncClient) -> set[str]:
+        return set() if flow.startswith(_DEFINED) else _names(await client.form(flow))
+
+    known: set[str] = set()
+    with contextlib.suppress(MeshError):
+        known = call(url, names)
+    said = {name for name in _LATE & typed.keys() - known if typed[name] is True}
+    address = typed.get("url")
+    if "url" not in known and isinstance(address, str):
+        url = address
+        typed.pop("url")
+    for name in said:
+        del typed[name]
+    return said, url
+
+
+async def _asked(client: AsyncClient, name: str) -> tuple[Flow, list[dict[str, Any]]]:
+    """Return a flow and its form, which is empty if it does not say."""
+    flow = await _check_flow(client, name)
+    try:
+        return flow, await client.form(name)
+    except MeshError:  # not a form that says its names; the app decides
+        return flow, []
+
+
+def _names(elements: Iterable[dict[str, Any]]) -> set[str]:
+    return {str(element["name"]) for element in elements if element.get("name")}
+
+
+def _prompted(elements: list[dict[str, Any]], given: dict[str, Any], *, everything: bool) -> dict[str, Any]:
+    """Ask a person for what is needed and not given; for all of the form, if nothing is."""
+    asked = [
+        field
+        for field in output.fields(elements)
+        if field["name"] not in given and (everything or field.get("required")) and field.get("type") != "hidden"
+    ]
+    return ask(asked)
 
 
 def parse_inputs(arguments: list[str]) -> dict[str, Any]:
@@ -154,15 +240,10 @@ async def _check_flow(client: AsyncClient, name: str) -> Flow:
         raise NotFound(f"there is no flow {wanted}{hint}", code=error.code) from error
 
 
-async def _check_names(client: AsyncClient, flow: str, values: dict[str, Any]) -> None:
+def _check_names(flow: str, elements: list[dict[str, Any]], values: dict[str, Any]) -> None:
     """Raise for inputs that the form does not have: the mesh drops them without a word."""
-    if not values:
-        return
-    try:
-        names = [str(element["name"]) for element in await client.form(flow) if element.get("name")]
-    except MeshError:
-        return  # not a form that says its names; the app decides
-    for value in values:
+    names = [str(element["name"]) for element in elements if element.get("name")]
+    for value in values if elements else ():
         if value not in names:
             near = difflib.get_close_matches(value, names, n=1)
             hint = f"did you mean --{near[0]}?" if near else f"it has {', '.join(names) or 'none'}"

@@ -1,7 +1,6 @@
 """One real mesh with a small app for the tests of this folder, and the command line to talk with it."""
 
 import dataclasses
-import io
 import os
 import pathlib
 import subprocess
@@ -130,13 +129,9 @@ def typed(
     monkeypatch.setenv("AGENTMESH_URL", cli_mesh.url)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
-    def run(*arguments: str, stdin: str = "", **env: str) -> Done:
+    def run(*arguments: str) -> Done:
         capsys.readouterr()
-        with monkeypatch.context() as here:
-            here.setattr("sys.stdin", io.StringIO(stdin))
-            for name, value in env.items():
-                here.setenv(name, value)
-            code = app.run(list(arguments))
+        code = app.run(list(arguments))
         return Done(code, *capsys.readouterr())
 
     return run

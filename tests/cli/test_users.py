@@ -1,0 +1,80 @@
+"""Users and API keys on the command line, at a real mesh."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+
+from agentmesh.testing import Mesh
+from tests.cli.conftest import Cli
+
+
+def test_a_user_is_added_changed_and_deleted(cli: Cli) -> None:
+    """The password comes from stdin; what is taken or not there is refused in words."""
+    login, password = f"u{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+    added = cli("users", "add", login, f"{login}@example.com", "--stdin", stdin=f"{password}\n")
+
+    assert (0, f"{login} added\n") == (added.code, added.out)
+    assert 2 == cli("users", "add", login, f"{login}@example.com", "--stdin", stdin=f"{password}\n").code
+    assert f"{login} user pro\n" == cli("users", "update", login, "--tier", "pro").out
+    assert f"{login} user (inactive) pro\n" == cli("users", "update", login, "--inactive").out
+    assert any(
+        line.startswith(f"{login}\t{login}@example.com\tuser (inactive)")
+        for line in cli("users", "list").out.splitlines()
+    )
+    assert f"{login} deleted\n" == cli("users", "delete", login).out
+    assert 2 == cli("users", "delete", login).code
+
+
+def test_a_key_signs_in_until_it_is_revoked(cli: Cli) -> None:
+    """Its token is all that is printed to stdout."""
+    made = cli("keys", "add", "for tests", "--days", "1")
+    token = made.out.strip()
+    key = made.err.split()[0]
+
+    assert 0 == made.code
+    assert "it is not shown again" in made.err
+    assert "admin at " in cli("whoami", AGENTMESH_TOKEN=token).out
+    assert any(line.startswith(f"{key}\tfor tests\t") for line in cli("keys", "list").out.splitlines())
+    assert f"{key} deleted\n" == cli("keys", "delete", key).out
+    assert key not in cli("keys", "list").out
+
+
+def test_json_and_url_stand_in_any_place(cli_mesh: Mesh, cli: Cli) -> None:
+    """Before the command, between its words, or behind it."""
+    for arguments in (
+        ("--json", "--url", cli_mesh.url, "expose", "list"),
+        ("expose", f"--url={cli_mesh.url}", "--json", "list"),
+    ):
+        done = cli(*arguments, AGENTMESH_URL="http://127.0.0.1:1")
+        assert "greeter" in {json.loads(line)["name"] for line in done.out.splitlines()}
+    assert "No such option" in cli("--json", "logout").err
+
+
+def test_the_log_of_a_mesh_is_read_from_its_folder(cli: Cli, cli_mesh: Mesh) -> None:
+    """By process and level; it goes on with what comes."""
+    data = ("--data-dir", str(cli_mesh.data_dir))
+    said = [json.loads(line) for line in cli("logs", "registry", "--json", "-n", "1000", *data).out.splitlines()]
+
+    assert {"registry"} == {line["process"] for line in said}
+    assert "run ended" in {line["event"] for line in said}
+    worse = cli("logs", "--level", "warning", "--json", *data).out.splitlines()
+    assert {"warning", "error"} >= {json.loads(line)["level"] for line in worse}
+    assert 2 == cli("logs", "--data-dir", str(cli_mesh.data_dir / "none")).code
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "agentmesh.cli", "logs", "-f", "-n", "1", "registry", *data],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()  # it listens
+            name = f"x{uuid.uuid4().hex[:8]}"
+            cli_mesh.client.save_expose(name, "")
+            cli_mesh.client.delete_expose(name)
+            while name not in process.stdout.readline():
+                pass
+        finally:
+            process.kill()
