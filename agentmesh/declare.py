@@ -117,6 +117,7 @@ def declare(function: Callable[..., Any], model: Model | None, park_after_s: flo
     if model is not None:
         if not isinstance(model, Model):
             raise TypeError(f"flow {name}: model must be a forms.Model, got {type(model).__name__}; annotate `inputs`")
+        model.check_names()
         form, schema = model, schema_of(model)
     elif "inputs" not in taken:
         form, schema = _derived(name, {"type": "object", "properties": {}})

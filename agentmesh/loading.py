@@ -70,10 +70,16 @@ def load(import_path: str) -> LoadedApp:
     module_name, _, attribute = import_path.strip().partition(":")
     parts = [*module_name.split("."), *attribute.split(".")]
     if not module_name or not attribute or not all(part.isidentifier() for part in parts):
-        raise ValueError(f"import_path {import_path!r} is not of the form 'package.module:attribute'")
+        raise ValueError(
+            f"import_path {import_path!r} is not of the form 'package.module:attribute'{_as_module(import_path)}"
+        )
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # the directory the mesh is started in is on the apps' import path
-    module = importlib.import_module(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        error.msg += _missing(error, import_path)
+        raise
     found: Any = module
     for part in attribute.split("."):
         try:
@@ -84,6 +90,28 @@ def load(import_path: str) -> LoadedApp:
             ) from None
     asgi = _unwrap(found, module, import_path)
     return LoadedApp(asgi, flows_of(asgi))
+
+
+def _missing(error: ModuleNotFoundError, import_path: str) -> str:
+    """Return what to do about a module that is not there; nothing where who raised it has said so."""
+    name = str(error.name)
+    if error.msg != f"No module named {name!r}" and not error.msg.endswith("is not a package"):
+        return ""
+    module_name = import_path.strip().partition(":")[0]
+    if hint := _as_module(import_path):
+        return hint
+    if module_name == name or module_name.startswith(f"{name}."):
+        return "; apps are imported from the directory that the mesh was started in, or are installed packages"
+    return "; install what it belongs to where the mesh runs"
+
+
+def _as_module(import_path: str) -> str:
+    """Return how one names the module of a file, if a file is named."""
+    path, _, attribute = import_path.strip().partition(":")
+    if not path.endswith(".py"):
+        return ""
+    module = path.removesuffix(".py").replace("\\", "/").strip("./").replace("/", ".")
+    return f": it names a file, write {module}:{attribute or 'app'}"
 
 
 def flows_of(asgi: Any) -> list[FlowInfo]:

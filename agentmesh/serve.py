@@ -130,6 +130,8 @@ class ServeAPI(FastAPI):
         many seconds is parked (`Tracer.lock`).  Further `options` go to FastAPI.  Raises `TypeError` for a function
         that does not say what it takes.
         """
+        if not isinstance(path, str):
+            raise TypeError(f"flow {getattr(path, '__qualname__', path)}: write @app.flow(), with the parentheses")
         allowance = Allowance.of(retries, deadline_s, budget)
         said = {"author": author, "organization": organization, "version": version}
         shown = {"summary": summary, "description": description, "tags": tags, "deprecated": deprecated}
@@ -137,6 +139,10 @@ class ServeAPI(FastAPI):
 
         def decorate(function: _Handler) -> _Handler:
             declared = declare(function, model, park_after_s)
+            if (known := self.offers.get(_canonical(path))) is not None:
+                taken = getattr(known.function, "__qualname__", "another")
+                name = getattr(function, "__qualname__", "flow")
+                raise ValueError(f"flow {name}: its path {_canonical(path)!r} is that of {taken}: give it another")
 
             def made(context: launch.FlowContext, given: Mapping[str, Any]) -> Form:
                 return DeclaredForm(declared, function, context, given)
@@ -174,6 +180,7 @@ class ServeAPI(FastAPI):
         """
         if not isinstance(model, Model):
             raise TypeError(f"enter {path!r}: model must be a forms.Model, got {type(model).__name__}")
+        model.check_names()
         allowance = Allowance.of(retries, deadline_s, budget)
         said = {"author": author, "organization": organization, "version": version}
         shown = {"summary": summary, "description": description, "tags": tags, "deprecated": deprecated}

@@ -48,6 +48,7 @@ def add(
         bootstrap = f"import_path: {import_path}\n" + _runtime_env(env or [])
 
     async def work(client: AsyncClient) -> None:
+        before = [expose async for expose in client.exposes() if expose.name == name.removeprefix("exposes/")]
         expose = await client.save_expose(
             name,
             bootstrap,
@@ -56,7 +57,8 @@ def add(
             network=network,
             meta=_metas(meta or []),
         )
-        output.say(f"{expose.name} saved; start it with: agentmesh boot")
+        how = "replaces the one of that name" if before else "saved"
+        output.say(f"{expose.name} {how}; start it with: agentmesh boot")
 
     call(url, work)
 

@@ -88,6 +88,11 @@ class Choice(Field):
         # A copy: authors share lists of options between elements, and each has its own selection.
         if isinstance(option, InputOption):
             name, label = option.name, option.label
+        elif not isinstance(option, Mapping):
+            raise TypeError(
+                f"{type(self).__name__} {self.name!r}: an option is InputOption(name, label), "
+                f"got {type(option).__name__} {option!r}"
+            )
         else:
             name, label = option.get("name"), option.get("label")
         return InputOption(name, label, self.value is not None and name == self.value)

@@ -1,5 +1,6 @@
 """A form: its elements in order."""
 
+import collections
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,8 @@ class Model:
         for child in children:
             # Other makes of element may come from an author: what is used of them is this.
             if not callable(getattr(child, "to_dict", None)):
-                raise TypeError(f"forms.Model takes elements such as InputText, got {type(child).__name__}")
+                remedy = ": write them one after the other, without the brackets" if isinstance(child, list) else ""
+                raise TypeError(f"forms.Model takes elements such as InputText, got {type(child).__name__}{remedy}")
 
     def get_model(self) -> list[dict[str, Any]]:
         """Return the elements' JSON."""
@@ -48,6 +50,13 @@ class Model:
     def fields(self) -> list[Field]:
         """Return the elements that have a name."""
         return [child for child in self.children if isinstance(child, Field) and child.name]
+
+    def check_names(self) -> None:
+        """Raise `ValueError` if two elements have one name, of whose values one would be lost; buttons may."""
+        counts = collections.Counter(field.name for field in self.fields() if not isinstance(field, display.Action))
+        for name, count in counts.items():
+            if count > 1:
+                raise ValueError(f"forms.Model: two elements are called {name!r}: names are unique within a form")
 
     def parse(self, data: Mapping[str, Any], *, form: bool = False) -> dict[str, Any]:
         """Return what the author gets for a request: every field by name, in the form's order.

@@ -156,13 +156,18 @@ def test_interrupting_a_run_leaves_the_job_and_says_so(cli: Cli, cli_mesh: Mesh,
 
 def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
     """A broken app fails the boot, on a line of its own; the others run on."""
-    assert 0 == cli("expose", "add", "lost", "no_such_module:app", "--env", "A=1", "--display", "Lost").code
+    first = cli("expose", "add", "lost", "no_such_module:ap")
+    again = cli("expose", "add", "lost", "no_such_module:app", "--env", "A=1", "--display", "Lost")
+    assert "lost saved; start it with: agentmesh boot\n" == first.out
+    assert "lost replaces the one of that name; start it with: agentmesh boot\n" == again.out
     booted = cli("boot")
     lines = booted.out.splitlines()
     rows = {line.split("\t")[0]: line.split("\t") for line in cli("expose", "list").out.splitlines()}
 
     assert 1 == booted.code
-    assert "✗ lost  ModuleNotFoundError: No module named 'no_such_module'" in lines
+    assert [
+        line for line in lines if line.startswith("✗ lost  ModuleNotFoundError: No module named 'no_such_module'; ")
+    ]
     assert [line for line in lines if re.fullmatch(r"✓ greeter  \d+ flows  \d+\.\d s", line)]
     assert 1 == len([line for line in lines if "lost" in line])
     assert "running" == rows["greeter"][1]
