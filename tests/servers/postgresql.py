@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tests.servers.process import NotThere, Server, folder, unprivileged
 
@@ -19,6 +19,7 @@ _SETTINGS = {
     "shared_buffers": "32MB",
     "autovacuum_naptime": "10s",
 }
+Disk = Callable[[pathlib.Path], contextlib.AbstractContextManager[object]]
 _HASTE = {"fsync": "off", "full_page_writes": "off"}
 """What is committed survives the server, though not the machine."""
 
@@ -91,9 +92,12 @@ class Postgres(Server):
 
 
 @contextlib.contextmanager
-def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
-    """Run a server for the length of the block.  A `durable` one syncs its disk, as a user's does."""
-    with folder("pg") as path:
+def running_postgres(*, durable: bool = False, disk: Disk = contextlib.nullcontext) -> Iterator[Postgres]:
+    """Run a server for the length of the block.  A `durable` one syncs its disk, as a user's does.
+
+    `disk` may put something under the folder of its data.
+    """
+    with folder("pg") as path, disk(path / "data"):
         server = Postgres(path, durable=durable)
         server.create()
         try:

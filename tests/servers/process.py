@@ -38,6 +38,12 @@ def unprivileged() -> dict[str, Any]:
     raise NotThere("this machine has no user postgres or nobody to run servers as")
 
 
+def as_somebody_else() -> list[str]:
+    """Return what `setpriv` takes for that."""
+    who = unprivileged()
+    return [f"--reuid={who['user']}", f"--regid={who['group']}", "--clear-groups"] if who else []
+
+
 @contextlib.contextmanager
 def folder(name: str) -> Iterator[pathlib.Path]:
     """A folder that the server's user can write: short, as a socket's path must be, and gone afterwards."""
@@ -60,6 +66,7 @@ class Server:
 
     def __init__(self, command: Sequence[str], path: pathlib.Path) -> None:
         self.path = path
+        self._log = path / "log"
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,25 +82,30 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it answers.  Raises `NotThere`, with its own words."""
-        log = self.path / "log"
-        self._process = _STARTER.submit(self._spawn, log).result()
+        self._process = _STARTER.submit(self._spawn).result()
+        self._wait()
+
+    def _wait(self) -> None:
+        assert self._process is not None
         until = time.monotonic() + _START_S
         while not self.answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                raise NotThere(f"{self._command[0]} does not start: {log.read_text(errors='replace')[-2000:]}")
+            code = self._process.poll()
+            if code is not None or time.monotonic() > until:
+                how = "is not well yet" if code is None else f"ended with {code}"
+                raise NotThere(f"{self._command[0]} {how}: {self._log.read_text(errors='replace')[-2000:]}")
             time.sleep(0.02)
 
-    def _spawn(self, log: pathlib.Path) -> "subprocess.Popen[bytes]":
-        with log.open("ab") as sink:
-            # No `preexec_fn`: what is forked off a process with gRPC's threads to run Python dies of that now and then.
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("ab") as sink:
+            # No `preexec_fn`, no `user`: what is forked off a process with gRPC's threads to run anything of it before
+            # the other program dies of that now and then.
             return subprocess.Popen(
-                ["setpriv", f"--pdeathsig={self.hurry.name}", *self._command],
+                ["setpriv", *as_somebody_else(), f"--pdeathsig={self.hurry.name}", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 cwd=self.path,
                 start_new_session=True,  # a Ctrl-C is for the tests, which end it in their order
-                **unprivileged(),
             )
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -113,7 +125,7 @@ class Server:
         """End it without its say, and what it has started with it."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)  # else it starts another while we count
-        family = self._family()
+        family = self.family()
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -125,19 +137,26 @@ class Server:
         self.stop()
         self.start()
 
+    def revive(self) -> None:
+        """Start it if it has ended by itself; else wait until it answers.  Raises `NotThere`."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        else:
+            self._wait()
+
     def freeze(self) -> None:
         """Have it and its children stand still."""
-        for process in self._family():
+        for process in self.family():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.suspend()
 
     def thaw(self) -> None:
         """Have it go on."""
-        for process in self._family():
+        for process in self.family():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
 
-    def _family(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
         """Return it and its children: each of PostgreSQL's leads a group of its own."""
         if self._process is None:
             return []
