@@ -66,9 +66,11 @@ fuzz: setup  ## nonsense at every door by a seed: some minutes
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 faults: setup  ## 500 seeded faults under load, and the promises they broke: a quarter of an hour
+	$(SERVERS)
 	$(BIN)/python -m tests.faults $(FAULTS)
 
 soak: setup  ## half an hour at steady load, and whether memory, descriptors, threads or logs of writes grow
+	$(SERVERS)
 	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 lock: ## constraints.txt anew from pyproject.toml, with hashes; UPGRADE says what may move

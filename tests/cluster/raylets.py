@@ -28,6 +28,11 @@ class Cluster:
         self.address = str(self._hear()["address"])
 
     @property
+    def pid(self) -> int:
+        """The process that has started all others of the cluster."""
+        return self._process.pid
+
+    @property
     def settings(self) -> dict[str, str]:
         """What a mesh is told of it."""
         return {"AGENTMESH_RAY_ADDRESS": self.address, "AGENTMESH_RAY_TOKEN": self.token}

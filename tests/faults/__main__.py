@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 
-from tests.faults import plan
+from tests.faults import plan, recovery
 from tests.faults.campaign import Campaign, Outcome
 from tests.faults.grounds import GROUNDS
 from tests.faults.promises import PROMISES
@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="which plan; default: any")
     parser.add_argument("--shape", choices=list(GROUNDS), default="embedded", help="what the mesh stands on")
     parser.add_argument("--faults", type=int, default=500)
+    parser.add_argument("--short", action="store_true", help="nothing that takes long")
     parser.add_argument("--pause", type=float, default=1.6, help="seconds between two faults, on average")
     parser.add_argument("--submitters", type=int, default=4)
     parser.add_argument("--keep", type=pathlib.Path, help="where data and log are kept; default: nowhere")
@@ -31,7 +32,8 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="agentmesh-faults-") as name,
         GROUNDS[arguments.shape]() as ground,
     ):
-        faults = plan.make(arguments.seed, arguments.faults, pause_s=arguments.pause, servers=bool(ground.servers))
+        parts = plan.PARTS[arguments.shape]
+        faults = plan.make(arguments.seed, arguments.faults, parts, pause_s=arguments.pause, short=arguments.short)
         folder = arguments.keep or pathlib.Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         campaign = Campaign(
@@ -60,6 +62,11 @@ def show(seed: int, outcome: Outcome) -> None:
         by_kind.setdefault(kind, Counter())[part] += count
     for kind, parts in sorted(by_kind.items()):
         print(f"  {kind:16}{parts.total():5}  {', '.join(f'{part} {count}' for part, count in parts.most_common())}")
+    for kind, times in sorted(outcome.recoveries.items()):
+        middle, late = (recovery.quantile(times, share) for share in (0.5, 0.95))
+        print(
+            f"  well again after {kind:18}{len(times):5}  p50 {middle:.1f} s, p95 {late:.1f} s, max {max(times):.1f} s"
+        )
     print(f"  ends: {', '.join(f'{end} {count}' for end, count in outcome.ends.most_common())}")
     print("broken promises")
     for promise, meaning in PROMISES.items():

@@ -6,18 +6,18 @@ import dataclasses
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 
 from agentmesh.client import Event, Job
-from tests.faults import processes, promises, watching
-from tests.faults.grounds import Ground
+from tests.faults import processes, promises, recovery, watching
+from tests.faults.grounds import Failure, Ground
 from tests.faults.load import Load
-from tests.faults.plan import LAZY, SERVERS_FAIL, Fault, Kind
+from tests.faults.plan import LAZY, Fault, Kind
 from tests.faults.promises import Broken
 
-_SETTLE_S = 60.0
+_SETTLE_S = 120.0
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class Outcome:
     acknowledged: int
     ends: Counter[str]
     """How many jobs ended in which state."""
+    recoveries: dict[str, list[float]]
+    """By kind: how many seconds after each fault was over a job that was asked for since then had ended well."""
     watched: int
     """How many times somebody watched a job to its end."""
     took_s: float
@@ -55,11 +57,14 @@ class Campaign:
         self._submitters = submitters
         self._pause_s = pause_s
         self._say = say
-        self._servers = {name: (server, asyncio.Lock()) for name, server in ground.servers.items()}
-        """With what keeps two from doing something to one at the same time."""
-        self.mesh = processes.Supervised(folder, ground.env)
+        self._ground = ground
+        self._alone = {part: asyncio.Lock() for _, part in ground.failures}
+        """Keeps two from doing something to one part of the ground at the same time."""
+        self.mesh = processes.Supervised(folder, {**ground.env, **ground.clock}, ground.hosts)
         self._broken = Broken()
         self._injected: Counter[tuple[str, str]] = Counter()
+        self._over: list[tuple[str, float]] = []
+        """Kinds of faults, and when each was over."""
         self._hit: set[int] = set()
         """Processes to which something is being done."""
 
@@ -67,7 +72,7 @@ class Campaign:
         """Carry it out.  Raises `processes.NotReady` if the mesh does not even start once."""
         begun = time.monotonic()
         await self.mesh.start()
-        load = Load(self.mesh.url, self._seed, pause_s=self._pause_s)
+        load = Load(self.mesh.url, self._seed, pause_s=self._pause_s, bootstrap=self._ground.bootstrap)
         people: list[asyncio.Task[None]] = []
         jobs: dict[str, Job] = {}
         try:
@@ -75,12 +80,14 @@ class Campaign:
             await load.deploy()
             people = [asyncio.create_task(load.answer_locks()), asyncio.create_task(load.pay())]
             submitters = [asyncio.create_task(load.submit(number)) for number in range(self._submitters)]
-            people += submitters
+            people += [*submitters, asyncio.create_task(load.pulse())]
             await self._inject()
             load.stopping.set()
             _, late = await asyncio.wait(submitters, timeout=_SETTLE_S)
             for task in late:
-                self._broken.note("app", "what was asked for was not acknowledged within a minute after the last fault")
+                self._broken.note(
+                    "app", "what was asked for was not acknowledged within two minutes after the last fault"
+                )
                 task.cancel()
             await asyncio.gather(*submitters, return_exceptions=True)
             await load.sign_in()
@@ -103,6 +110,7 @@ class Campaign:
             injected=self._injected,
             acknowledged=sum(bool(submission.job) for submission in load.submissions),
             ends=Counter(f"{job.state} {job.reason}".strip() for job in jobs.values()),
+            recoveries=recovery.times(self._over, load.pulses),
             watched=len(load.watches),
             took_s=time.monotonic() - begun,
         )
@@ -116,47 +124,37 @@ class Campaign:
                 watching.check(heard, logs[heard.job], self._broken)
 
     async def _inject(self) -> None:
-        """Carry out the plan; what lasts goes on beside what comes next."""
+        """Carry out the plan; what lasts goes on beside what comes next.  Raises what does not get well again."""
         lasting: set[asyncio.Task[None]] = set()
-        for fault in self._faults:
-            await asyncio.sleep(fault.pause_s)
-            self._say(str(fault))
-            if fault.kind is Kind.RESTART:
-                if lasting:
-                    await asyncio.wait(lasting)
-                await self._restart()
-                self._injected[(fault.kind, fault.part)] += 1
-                continue
-            if fault.kind in SERVERS_FAIL:
-                self._go_on(lasting, self._hit_server(fault))
-                continue
-            process = await self._choose(fault)
-            if process is None:
-                continue
-            self._go_on(lasting, self._hit_one(fault, process))
-        if lasting:
-            await asyncio.wait(lasting)
+        async with asyncio.TaskGroup() as group:
+            for fault in self._faults:
+                await asyncio.sleep(fault.pause_s)
+                self._say(str(fault))
+                if fault.kind is Kind.RESTART:
+                    if lasting:
+                        await asyncio.wait(lasting)
+                    await self._restart()
+                    self._note_over(fault)
+                    continue
+                if (failure := self._ground.failures.get((fault.kind, fault.part))) is not None:
+                    doing = self._fail(fault, failure)
+                elif (process := await self._choose(fault)) is not None:
+                    doing = self._hit_one(fault, process)
+                else:
+                    continue
+                task = group.create_task(doing)
+                lasting.add(task)
+                task.add_done_callback(lasting.discard)
 
-    def _go_on(self, lasting: set[asyncio.Task[None]], doing: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(doing)
-        lasting.add(task)
-        task.add_done_callback(lasting.discard)
-
-    async def _hit_server(self, fault: Fault) -> None:
-        """Do to a server what a fault says, for as long as it says."""
-        server, alone = self._servers[fault.part]
-        begin, end = {
-            Kind.GONE: (server.stop, server.start),
-            Kind.CRASHED: (server.kill, server.start),
-            Kind.STUCK: (server.freeze, server.thaw),
-        }[fault.kind]
-        async with alone:
-            await asyncio.to_thread(begin)
+    async def _fail(self, fault: Fault, failure: Failure) -> None:
+        """Have something of the ground fail, for as long as the fault says."""
+        async with self._alone[fault.part]:
+            await asyncio.to_thread(failure.begin, fault)
             try:
                 await asyncio.sleep(fault.duration_s)
             finally:
-                await asyncio.to_thread(end)
-        self._injected[(fault.kind, fault.part)] += 1
+                await asyncio.to_thread(failure.end)
+        self._note_over(fault)
 
     async def _choose(self, fault: Fault) -> psutil.Process | None:
         """Return one of the part's processes that nothing is being done to; wait for one if need be.
@@ -180,13 +178,17 @@ class Campaign:
         try:
             with contextlib.suppress(psutil.Error, OSError):  # it ended by itself a moment ago
                 await processes.hit(fault, process)
-                self._injected[(fault.kind, fault.part)] += 1
+                self._note_over(fault)
         finally:
             self._hit.discard(process.pid)
 
     async def _restart(self) -> None:
         self._note_left(await self.mesh.kill())
         await self.mesh.start()
+
+    def _note_over(self, fault: Fault) -> None:
+        self._injected[(fault.kind, fault.part)] += 1
+        self._over.append((fault.kind, time.monotonic()))
 
     def _note_left(self, left: Sequence[psutil.Process]) -> None:
         for process in left:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import random
 import secrets
+import time
 
 import httpx
 
 from agentmesh.client import AsyncClient, MeshError, NotSignedIn
 from tests.faults.flows import LOCK
 from tests.faults.promises import PAID, PASSING, STEPPED, WORK, Submission
+from tests.faults.recovery import Pulse
 from tests.faults.watching import Watch, watch
 
 IMPORT_PATHS = {WORK: "tests.faults.flows:app", PAID: "tests.apps.errand:app"}
@@ -17,6 +19,7 @@ NETWORK = "Preprod"
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "66" * 16
 _PATHS = {"": 4, "shared": 4, "steps": 2, "steps-shared": 2, "ask": 1, "ask-shared": 1}
 _AGAIN_S = 0.3
+_PULSE_S = 0.1
 _WATCHED_SHARE = 0.4
 _WATCHERS_MAX = 24
 """At once."""
@@ -25,15 +28,17 @@ _WATCHERS_MAX = 24
 class Load:
     """Everybody who uses the mesh at `url`."""
 
-    def __init__(self, url: str, seed: int, *, pause_s: float) -> None:
-        """Each submitter rests for `pause_s` on average."""
+    def __init__(self, url: str, seed: int, *, pause_s: float, bootstrap: str = "") -> None:
+        """Each submitter rests for `pause_s` on average; `bootstrap` is what every expose says besides."""
         self._url = url
         self._seed = seed
         self._pause_s = pause_s
+        self._bootstrap = bootstrap
         self.client = AsyncClient(url, timeout_s=15)
         self._http = httpx.AsyncClient(base_url=url, timeout=15)
         self.submissions: list[Submission] = []
         self.stopping = asyncio.Event()
+        self.pulses: list[Pulse] = []
         self.watches: list[Watch] = []
         self.watching: set[asyncio.Task[None]] = set()
 
@@ -58,9 +63,10 @@ class Load:
 
     async def deploy(self) -> None:
         """Expose the apps and boot.  Raises `MeshError`."""
-        await self.client.save_expose(WORK, f"import_path: {IMPORT_PATHS[WORK]}\n")
+        said = {name: f"import_path: {path}\n{self._bootstrap}" for name, path in IMPORT_PATHS.items()}
+        await self.client.save_expose(WORK, said[WORK])
         meta = {"/": f"agentIdentifier: {AGENT}\n"}
-        await self.client.save_expose(PAID, f"import_path: {IMPORT_PATHS[PAID]}\n", network=NETWORK, meta=meta)
+        await self.client.save_expose(PAID, said[PAID], network=NETWORK, meta=meta)
         async for step in self.client.boot():
             if step.kind in ("error", "warning"):
                 raise MeshError(f"{step.expose}: {step.message}", code="FAILED_PRECONDITION")
@@ -129,6 +135,15 @@ class Load:
             await self.sign_in()
             return ""
         return job.name
+
+    async def pulse(self) -> None:
+        """Start small jobs one after another until told to stop, and note when each that ended well was asked for."""
+        while not self.stopping.is_set():
+            begun = time.monotonic()
+            with contextlib.suppress(*PASSING):
+                if (await self.client.run(WORK, {"tag": "pulse", "steps": 1, "pause_s": 0.0})).succeeded:
+                    self.pulses.append(Pulse(begun, time.monotonic()))
+            await asyncio.sleep(_PULSE_S)
 
     # -- people ----------------------------------------------------------------------------------------------------
 

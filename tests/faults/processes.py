@@ -8,7 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import psutil
 
@@ -29,6 +29,7 @@ _MODULES = {
     "gateway": "gateway",
     "gateway.envoy": "edge",
     "agentmesh.host": "nursery",
+    "agentmesh.cluster": "bridge",
     "agentmesh.supervisor.forkserver": "forkserver",
 }
 
@@ -40,9 +41,10 @@ class NotReady(Exception):
 class Supervised:
     """`agentmesh up` on one port and one folder, which may be killed and started again."""
 
-    def __init__(self, folder: pathlib.Path, env: Mapping[str, str]) -> None:
-        """`env` is added to the environment."""
+    def __init__(self, folder: pathlib.Path, env: Mapping[str, str], hosts: Sequence[int] = ()) -> None:
+        """`env` is added to the environment; `hosts` are processes of others that start hosts."""
         self._env = env
+        self._hosts = hosts
         self.data_dir = folder / "data"
         self.log_path = folder / "log"
         (self._port,), (self._hold,) = ports.reserve(1)
@@ -73,10 +75,10 @@ class Supervised:
             raise NotReady
 
     async def kill(self) -> list[psutil.Process]:
-        """Kill the supervisor; return what is left of the mesh when all should be gone."""
+        """Kill the supervisor; return what is left of the mesh when all should be gone, but for hosts elsewhere."""
         assert self._process is not None, "started"
         self._process.kill()
-        return await self._left()
+        return await self._left(but=self._hosts)
 
     async def stop(self) -> tuple[int | None, list[psutil.Process]]:
         """End it as people do; return its exit code, and what is left."""
@@ -88,13 +90,14 @@ class Supervised:
         self._hold.close()
         return self._process.poll(), left
 
-    async def _left(self) -> list[psutil.Process]:
+    async def _left(self, but: Sequence[int] = ()) -> list[psutil.Process]:
         assert self._process is not None, "started"
         left: list[psutil.Process] = []
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ENDED_S):
                 while True:
-                    left = list(self.everybody())
+                    stay = {process.pid for process in _below(but)}
+                    left = [process for process in self.everybody() if process.pid not in stay]
                     if self._process.poll() is not None and not left:
                         break
                     await asyncio.sleep(0.1)
@@ -122,19 +125,28 @@ class Supervised:
         with contextlib.suppress(psutil.Error):
             supervisor = psutil.Process(self._process.pid)
             yield "supervisor", supervisor
-            for process in supervisor.children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    yield self._part(process), process
+        for process in _below((self._process.pid, *self._hosts)):
+            with contextlib.suppress(psutil.Error):
+                yield self._part(process), process
 
     def _part(self, process: psutil.Process) -> str:
         line = process.cmdline()
         module = line[line.index("-m") + 1] if "-m" in line else ""
         if "envoy" in process.name():
             return "edge"
+        if line and line[0].startswith("ray::HostActor"):
+            return "actor"
         if module != "agentmesh.host":
             return _MODULES.get(module, "")
         depth = sum("agentmesh.host" in parent.cmdline() for parent in process.parents())
         return ("nursery", "host", "zygote", "child")[min(depth, 3)]
+
+
+def _below(pids: Iterable[int]) -> Iterator[psutil.Process]:
+    """Yield all that some processes have started."""
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            yield from psutil.Process(pid).children(recursive=True)
 
 
 async def hit(fault: Fault, process: psutil.Process) -> None:

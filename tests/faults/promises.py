@@ -20,7 +20,7 @@ ASKING = ("ask", "ask-shared")
 PASSING = (MeshError, httpx.HTTPError, TimeoutError, OSError)
 """What a mesh that mends itself may say for a while."""
 ENDED_S = 120.0
-BACK_S = 60.0
+BACK_S = 120.0
 _AT_ONCE = 16
 
 

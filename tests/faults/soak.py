@@ -121,9 +121,9 @@ async def soak(folder: pathlib.Path, shape: str, *, took_s: float, every_s: floa
     broken = Broken()
     samples: list[Sample] = []
     with GROUNDS[shape]() as ground:
-        mesh = processes.Supervised(folder, ground.env)
+        mesh = processes.Supervised(folder, ground.env, ground.hosts)
         await mesh.start()
-        load = Load(mesh.url, 1, pause_s=pause_s)
+        load = Load(mesh.url, 1, pause_s=pause_s, bootstrap=ground.bootstrap)
         people: list[asyncio.Task[None]] = []
         try:
             await load.sign_in()

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -16,9 +15,9 @@ from tests.faults.flows import TAKEN
 from tests.faults.grounds import GROUNDS
 from tests.faults.plan import Kind
 
-FAULTS, SUBMITTERS = 18, 4
-SEEDS = {"embedded": 7, "replicas": 3}
-"""Plans that have something of most kinds."""
+SUBMITTERS = 4
+PLANS = {"embedded": (0, 18), "replicas": (159, 18), "ray": (4946, 12)}
+"""Seeds and numbers of faults, which have something of most kinds."""
 
 
 @pytest.mark.timeout(900)
@@ -28,15 +27,15 @@ async def test_a_short_campaign_breaks_no_promise(tmp_path: pathlib.Path, shape:
     """Kill, freeze, full disks and no descriptors, on every kind of process and server, while all kinds of jobs run."""
     said: list[str] = []
     with GROUNDS[shape]() as ground:
-        faults = plan.make(SEEDS[shape], FAULTS, pause_s=0.9, short=True, servers=bool(ground.servers))
-        seed = SEEDS[shape]
+        seed, count = PLANS[shape]
+        faults = plan.make(seed, count, plan.PARTS[shape], pause_s=0.9, short=True)
         campaign = Campaign(tmp_path, faults, ground, seed=seed, submitters=SUBMITTERS, pause_s=0.5, say=said.append)
         outcome = await campaign.run()
 
     log = campaign.mesh.log_path.read_text(errors="replace")
     assert 0 == outcome.broken.count, f"{outcome.broken.seen}\n{said}\n{log[-8000:]}"
-    assert FAULTS == len(said)
-    assert outcome.injected.total() > FAULTS // 2, outcome.injected
+    assert count == len(said)
+    assert outcome.injected.total() > count // 2, outcome.injected
     assert outcome.acknowledged >= SUBMITTERS
     assert outcome.watched
 
@@ -75,13 +74,15 @@ def test_what_a_log_may_not_say_is_told() -> None:
 
 
 def test_a_seed_decides_the_plan() -> None:
-    """The same seed, the same faults; a long plan has each kind, on each part that it is for."""
-    faults = plan.make(3, 1000, pause_s=1.0)
+    """The same seed, the same faults; a long plan of each shape has each kind, on each part that it is for."""
+    embedded = plan.PARTS["embedded"]
+    faults = plan.make(3, 1000, embedded, pause_s=1.0)
 
-    assert faults == plan.make(3, 1000, pause_s=1.0)
-    assert faults != plan.make(4, 1000, pause_s=1.0)
-    assert not any(fault.kind in plan.SERVERS_FAIL for fault in faults)
-    hit = Counter((fault.kind, fault.part) for fault in plan.make(3, 1000, pause_s=1.0, servers=True))
-    assert set(hit) == {(kind, part) for kind in Kind for part in plan.PARTS[kind]}
+    assert faults == plan.make(3, 1000, embedded, pause_s=1.0)
+    assert faults != plan.make(4, 1000, embedded, pause_s=1.0)
     assert any(fault.duration_s == plan.LONG_S for fault in faults)
-    assert all(fault.duration_s < plan.LONG_S for fault in plan.make(3, 1000, pause_s=1.0, short=True))
+    assert all(fault.duration_s < plan.LONG_S for fault in plan.make(3, 1000, embedded, pause_s=1.0, short=True))
+    for parts in plan.PARTS.values():
+        hit = {(fault.kind, fault.part) for fault in plan.make(3, 1500, parts, pause_s=1.0)}
+        assert {(kind, part) for kind in parts for part in parts[kind]} == hit
+    assert set(Kind) == {kind for parts in plan.PARTS.values() for kind in parts}
