@@ -223,8 +223,9 @@ class Database:
         connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, timeout=10, factory=_Connection
         )
-        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; one that has pages keeps theirs
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, too (`give_back`)
+        if not connection.execute("PRAGMA page_count").fetchone()[0]:  # a new file
+            connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # `give_back`; in a file that has pages it is a write
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")

@@ -1,6 +1,7 @@
 """A database whose file is in trouble: what was answered is kept, what cannot be is refused, and it mends itself."""
 
 import asyncio
+import contextlib
 import pathlib
 import shutil
 import sqlite3
@@ -57,6 +58,14 @@ async def test_a_full_disk_refuses_and_goes_on(database: Database) -> None:
     assert "the disk is full" in str(outcomes[0])
     assert ["first", "second"] == await database.read(texts)
     assert ["database in trouble", "database works again"] == [line["event"] for line in logs]
+
+
+async def test_who_begins_to_read_writes_nothing(database: Database, tmp_path: pathlib.Path) -> None:
+    """A new connection waits for nobody who writes, and needs no room on the disk."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "notes.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        assert ["first"] == await database.query(texts)
 
 
 @pytest.mark.parametrize("gone", ["folder", "notes.db", "notes.db-wal", "notes.db-shm"])
