@@ -60,6 +60,7 @@ bench: setup  ## figures of a real mesh beside their targets
 	$(BIN)/python -m benchmarks
 
 bench-peers: setup  ## the mesh beside DBOS and LangGraph, which it installs under .peers/
+	$(SERVERS)
 	$(BIN)/python -m benchmarks.peers
 
 fuzz: setup  ## nonsense at every door by a seed: some minutes

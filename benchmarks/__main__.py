@@ -8,7 +8,21 @@ from collections.abc import Callable
 
 from agentmesh.client import MeshError
 from agentmesh.testing import Mesh, running_mesh
-from benchmarks import agents, events, growth, isolation, jobs, report, shared, start, waiting
+from benchmarks import (
+    agents,
+    events,
+    growth,
+    isolation,
+    jobs,
+    placements,
+    recovery,
+    replicas,
+    report,
+    shared,
+    start,
+    telemetry,
+    waiting,
+)
 from benchmarks.figures import Figure
 from benchmarks.http import Failed, Http, login
 
@@ -30,6 +44,10 @@ AFTERWARDS: dict[str, Callable[[], list[Figure]]] = {
     "shared": shared.measure,
     "agents": agents.measure,
     "isolation": isolation.measure,
+    "replicas": replicas.measure,
+    "telemetry": telemetry.measure,
+    "recovery": recovery.measure,
+    "placements": placements.measure,
 }
 NAMES = ("start", *ON_A_MESH, *AFTERWARDS)
 

@@ -6,11 +6,15 @@ from agentmesh.testing import Mesh
 from benchmarks.apps import IMPORT_PATHS, SHARED, WHO
 
 
-def expose(mesh: Mesh, names: Iterable[str]) -> dict[str, str]:
-    """Expose apps and boot them; return why one cannot be measured, by its expose.  Raises `MeshError`."""
+def expose(mesh: Mesh, names: Iterable[str], hosts: int = 1) -> dict[str, str]:
+    """Expose apps and boot them on so many hosts each; return why one cannot be measured, by its expose.
+
+    Raises `MeshError`.
+    """
     names = sorted(names)
     for name in names:
-        mesh.client.save_expose(name, f"import_path: {IMPORT_PATHS[name]}\n")
+        placed = f"deployments: [{{name: app, num_replicas: {hosts}}}]\n" if hosts > 1 else ""
+        mesh.client.save_expose(name, f"import_path: {IMPORT_PATHS[name]}\n{placed}")
     why_not = {
         step.expose: f"the app cannot be loaded: {step.message}"
         for step in mesh.client.boot()

@@ -1,4 +1,4 @@
-"""Flows whose jobs are tasks in one process: an echo, one that waits for a human, and one that says where it runs."""
+"""Flows whose jobs are tasks in one process: an echo, one that waits for a human, a loud one, one that says where."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ import pydantic
 
 from agentmesh import ServeAPI, Tracer
 from agentmesh import forms as F
-from benchmarks.apps import ASK, WHO
+from benchmarks.apps import ASK, LOUD, WHO
 
 LOCK = "ask"
 ANSWER_WITHIN_S = 3600
@@ -25,6 +25,20 @@ class Echo(pydantic.BaseModel):
 async def echo(inputs: Echo) -> dict[str, str]:
     """Return the text."""
     return {"text": inputs.text}
+
+
+class Loud(pydantic.BaseModel):
+    """How many results a job emits."""
+
+    events: int
+
+
+@app.flow(LOUD, summary="Loud", isolation="shared")
+async def loud(inputs: Loud, tracer: Tracer) -> dict[str, int]:
+    """Emit numbers as fast as they are taken."""
+    for number in range(inputs.events):
+        await tracer.result({"number": number})
+    return {"events": inputs.events}
 
 
 @app.flow(WHO, summary="Who", isolation="shared")

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agentmesh.testing import running_mesh
 from benchmarks import apps, report
@@ -14,6 +14,7 @@ from benchmarks.figures import Figure
 from benchmarks.http import Refused, login
 from benchmarks.peers import contest, servers, ways
 from benchmarks.peers.rounds import WARM_UP, Contender, Round, Size, play
+from tests.servers.postgresql import running_postgres
 
 ROUNDS = 7
 _UNKNOWN = 404
@@ -21,7 +22,8 @@ _UNKNOWN = 404
 
 def main() -> int:
     """Return 0 unless something could not be measured."""
-    names = [ways.DBOS.name, ways.LANGGRAPH.name, *(way.name for _, way in ways.OURS)]
+    ours = [way.name for _, way in (*ways.OURS, *ways.ON_POSTGRES)]
+    names = [ways.DBOS.name, ways.DBOS_POSTGRES.name, ways.LANGGRAPH.name, *ours]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default: {ROUNDS}")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="WAY", help=", ".join(names))
@@ -30,7 +32,6 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         contenders, absent = _start(stack, arguments.only)
         rounds, failures = asyncio.run(_rounds(contenders, arguments.rounds))
-    ours = [way.name for _, way in ways.OURS]
     figures = [figure for name in ours for figure in contest.compare(rounds, name)]
     plain = [figure for name in names for figure in contest.absolute(rounds, name)]
     report.show([*figures, *absent, *failures], "agentmesh beside its peers (ratio ours : theirs, median of rounds)")
@@ -47,19 +48,37 @@ def _start(stack: contextlib.ExitStack, only: Sequence[str]) -> tuple[list[Conte
         if way.name in only:
             url, pid = stack.enter_context(server())
             contenders.append(Contender(way=way, url=url, pid=pid))
-    chosen = [(name, way) for name, way in ways.OURS if way.name in only]
-    if chosen:
-        mesh = stack.enter_context(running_mesh(cwd=apps.ROOT))
-        key = asyncio.run(login(mesh.url))
-        unready = expose(mesh, {name for name, _ in chosen})
-        for name, way in chosen:
-            contender = Contender(way=way, url=mesh.url, pid=mesh.process.pid, key=key)
-            why_not = unready.get(name) or asyncio.run(_trial(contender))
-            if why_not:
-                absent.append(Figure.not_served(way.name, why_not))
-            else:
-                contenders.append(contender)
+    _start_ours(stack, [(name, way) for name, way in ways.OURS if way.name in only], {}, contenders, absent)
+    chosen = [(name, way) for name, way in ways.ON_POSTGRES if way.name in only]
+    if chosen or ways.DBOS_POSTGRES.name in only:
+        postgres = stack.enter_context(running_postgres(durable=True))
+        if ways.DBOS_POSTGRES.name in only:
+            url, pid = stack.enter_context(servers.dbos(postgres.fresh()))
+            contenders.append(Contender(way=ways.DBOS_POSTGRES, url=url, pid=pid))
+        _start_ours(stack, chosen, {"AGENTMESH_DATABASE_URL": postgres.fresh()}, contenders, absent)
     return contenders, absent
+
+
+def _start_ours(
+    stack: contextlib.ExitStack,
+    chosen: Sequence[tuple[str, ways.Way]],
+    env: Mapping[str, str],
+    contenders: list[Contender],
+    absent: list[Figure],
+) -> None:
+    """Start a mesh for the chosen ways, if there are any; say in `contenders` or `absent` what it serves."""
+    if not chosen:
+        return
+    mesh = stack.enter_context(running_mesh(cwd=apps.ROOT, env=env))
+    key = asyncio.run(login(mesh.url))
+    unready = expose(mesh, {name for name, _ in chosen})
+    for name, way in chosen:
+        contender = Contender(way=way, url=mesh.url, pid=mesh.process.pid, key=key)
+        why_not = unready.get(name) or asyncio.run(_trial(contender))
+        if why_not:
+            absent.append(Figure.not_served(way.name, why_not))
+        else:
+            contenders.append(contender)
 
 
 async def _trial(contender: Contender) -> str:

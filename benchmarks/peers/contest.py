@@ -22,6 +22,8 @@ class Promise:
 
 
 _DBOS, _LANGGRAPH = ways.DBOS.name, ways.LANGGRAPH.name
+_DBOS_POSTGRES = ways.DBOS_POSTGRES.name
+_DECLARED_POSTGRES, _SHARED_POSTGRES = (way.name for _, way in ways.ON_POSTGRES)
 _DECLARED, _SHARED, _SUMI = ways.mesh(DECLARED).name, ways.mesh(SHARED).name, ways.sumi(FORM).name
 PROMISES = (
     Promise(way=_DECLARED, figure=ACCEPTED, peer=_DBOS, ratio=1.0),
@@ -31,21 +33,29 @@ PROMISES = (
     Promise(way=_SHARED, figure=FEW, peer=_DBOS, ratio=4.0, at_least=True),
     Promise(way=_SHARED, figure=MANY, peer=_DBOS, ratio=4.0, at_least=True),
     Promise(way=_SUMI, figure=ACCEPTED, peer=_DBOS, ratio=1.5),
+    *(
+        Promise(way=way, figure=figure, peer=_DBOS_POSTGRES, ratio=2.0, at_least=True)
+        for way in (_DECLARED_POSTGRES, _SHARED_POSTGRES)
+        for figure in (FEW, MANY)
+    ),
     Promise(way=_DECLARED, figure=FINISHED, peer=_LANGGRAPH, ratio=1 / 30),
     Promise(way=_SHARED, figure=FINISHED, peer=_LANGGRAPH, ratio=1 / 30),
 )
-_COMPARED = {_DBOS: tuple(UNITS), _LANGGRAPH: (FINISHED,)}
+_ALL = (ACCEPTED, FINISHED, FEW, MANY, STATUSES, CPU)
+_COMPARED = {_DBOS: _ALL, _DBOS_POSTGRES: _ALL, _LANGGRAPH: (FINISHED,)}
 """What is compared with each peer, whether something was promised or not."""
+_ON_POSTGRES = frozenset((_DBOS_POSTGRES, _DECLARED_POSTGRES, _SHARED_POSTGRES))
+"""Who is compared with nobody else, nor anybody else with them."""
 _WORTH_NAMING = 0.1
 
 
 def compare(rounds: Sequence[Round], way: str) -> list[Figure]:
     """Return the ratios of one of our ways to each peer that took part."""
     return [
-        _ratio(rounds, way, figure, peer)
+        ratio(rounds, way, figure, peer)
         for peer, figures in _COMPARED.items()
         for figure in figures
-        if any(peer in each and way in each for each in rounds)
+        if (way in _ON_POSTGRES) == (peer in _ON_POSTGRES) and any(peer in each and way in each for each in rounds)
     ]
 
 
@@ -53,18 +63,19 @@ def absolute(rounds: Sequence[Round], way: str) -> list[Figure]:
     """Return the figures of one way as they are: the median of all rounds."""
     found = []
     for figure, unit in UNITS.items():
-        values = [each[way][figure] for each in rounds if way in each]
+        values = [each[way][figure] for each in rounds if figure in each.get(way, {})]
         if values:
             note = f"{number(min(values))}..{number(max(values))} in {len(values)} rounds{_parts(rounds, way, figure)}"
             found.append(Figure(name=f"{way}: {figure}", value=median(values), unit=unit, note=note))
     return found
 
 
-def _ratio(rounds: Sequence[Round], way: str, figure: str, peer: str) -> Figure:
+def ratio(rounds: Sequence[Round], way: str, figure: str, peer: str, promise: Promise | None = None) -> Figure:
+    """Return the median of a figure's ratios, beside what was promised: `promise`, or what `PROMISES` say."""
     pairs = [(each[way][figure], each[peer][figure]) for each in rounds if way in each and peer in each]
     ratios = [ours / theirs for ours, theirs in pairs]
     ours, theirs = median([pair[0] for pair in pairs]), median([pair[1] for pair in pairs])
-    promise = next((p for p in PROMISES if (p.way, p.figure, p.peer) == (way, figure, peer)), None)
+    promise = promise or next((p for p in PROMISES if (p.way, p.figure, p.peer) == (way, figure, peer)), None)
     spread = f"{number(min(ratios))}..{number(max(ratios))} in {len(ratios)} rounds"
     return Figure(
         name=f"{way}: {figure}, to {peer}",

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import machine
@@ -20,7 +20,8 @@ FEW = f"{FEW_SUBMITTERS} submitters"
 MANY = f"{MANY_SUBMITTERS} submitters"
 STATUSES = "status GETs"
 CPU = "CPU of a job"
-UNITS = {ACCEPTED: "ms", FINISHED: "ms", FEW: "jobs/s", MANY: "jobs/s", STATUSES: "1/s", CPU: "ms"}
+EMITTED = "events emitted"
+UNITS = {ACCEPTED: "ms", FINISHED: "ms", FEW: "jobs/s", MANY: "jobs/s", STATUSES: "1/s", CPU: "ms", EMITTED: "events/s"}
 """Every figure of a round, in the order of a report."""
 _CONNECTIONS = 8
 Round = Mapping[str, Mapping[str, float]]
@@ -57,19 +58,24 @@ class Size:
         return Size(sequential=max(3, self.sequential // 8), jobs=max(8, self.jobs // 8), polling_s=self.polling_s)
 
 
+Measure = Callable[[Contender, Size], Awaitable[dict[str, float]]]
+"""Returns figures of one contender."""
 WARM_UP = Size(sequential=5, jobs=16, polling_s=0.3)
 TROUBLE = (Failed, OSError, TimeoutError, asyncio.IncompleteReadError, ExceptionGroup)
 """What a server that does not do what it should makes a measurement raise."""
 
 
-async def play(contenders: Sequence[Contender], size: Size, first: int) -> tuple[Round, dict[Contender, Exception]]:
+async def play(
+    contenders: Sequence[Contender], size: Size, first: int, steps: Sequence[Measure] | None = None
+) -> tuple[Round, dict[Contender, Exception]]:
     """Measure everybody; return the figures by way, and who failed and how.
 
-    Whoever is `first` begins each step, and the others follow in turn: what is compared lies seconds apart.
+    Whoever is `first` begins each step, and the others follow in turn: what is compared lies seconds apart.  Without
+    `steps` everything is measured.
     """
     measured: dict[str, dict[str, float]] = {}
     failed: dict[Contender, Exception] = {}
-    for step in (_one_by_one, _few, _many, _statuses):
+    for step in steps or (one_by_one, few, many, statuses):
         for contender in [*contenders[first:], *contenders[:first]]:
             if contender not in failed:
                 try:
@@ -82,7 +88,7 @@ async def play(contenders: Sequence[Contender], size: Size, first: int) -> tuple
     return {way: found for way, found in measured.items() if way not in {c.way.name for c in failed}}, failed
 
 
-async def _one_by_one(contender: Contender, size: Size) -> dict[str, float]:
+async def one_by_one(contender: Contender, size: Size) -> dict[str, float]:
     """Run jobs one after the other: how long each takes to be accepted, and to be seen as finished."""
     accepted_ms, finished_ms = [], []
     async with contender.connect() as http:
@@ -95,11 +101,12 @@ async def _one_by_one(contender: Contender, size: Size) -> dict[str, float]:
     return {ACCEPTED: median(accepted_ms), FINISHED: median(finished_ms)}
 
 
-async def _few(contender: Contender, size: Size) -> dict[str, float]:
+async def few(contender: Contender, size: Size) -> dict[str, float]:
+    """Run jobs for some submitters."""
     return {FEW: await _rate(contender, size.jobs, FEW_SUBMITTERS)}
 
 
-async def _many(contender: Contender, size: Size) -> dict[str, float]:
+async def many(contender: Contender, size: Size) -> dict[str, float]:
     """Run jobs for many submitters, and see what the server and all that it started compute meanwhile."""
     before_s = machine.spent_s(contender.pid)
     found = {MANY: await _rate(contender, size.jobs, MANY_SUBMITTERS)}
@@ -141,7 +148,7 @@ async def _last_end(way: Way, http: Http, status_paths: list[str]) -> float:
     return ended
 
 
-async def _statuses(contender: Contender, size: Size) -> dict[str, float]:
+async def statuses(contender: Contender, size: Size) -> dict[str, float]:
     """Ask for the status of a finished job from several connections at once."""
     answered = 0
     async with contextlib.AsyncExitStack() as stack:

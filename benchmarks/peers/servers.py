@@ -29,11 +29,11 @@ _QUIET = {
 
 
 @contextlib.contextmanager
-def dbos() -> Iterator[tuple[str, int]]:
-    """Run DBOS on a SQLite file; yield its URL and its process id."""
+def dbos(database_url: str = "") -> Iterator[tuple[str, int]]:
+    """Run DBOS on a database, by default a SQLite file; yield its URL and its process id."""
     programs = ensure("dbos")
     with _folder() as folder, _port() as port:
-        database = f"sqlite:///{folder / 'dbos.sqlite'}"
+        database = database_url or f"sqlite:///{folder / 'dbos.sqlite'}"
         command = [str(programs / "python"), str(_HERE / "dbos_app.py"), database, str(port)]
         with _running(command, folder, f"http://127.0.0.1:{port}", "/openapi.json") as served:
             yield served

@@ -64,6 +64,7 @@ DBOS = Way(
     ended="SUCCESS",
     failed=frozenset({"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}),
 )
+DBOS_POSTGRES = dataclasses.replace(DBOS, name="dbos postgresql")
 LANGGRAPH = Way(
     name="langgraph",
     request=lambda: (
@@ -126,3 +127,7 @@ OURS: tuple[tuple[str, Way], ...] = (
     (SHARED, mesh(SHARED)),
 )
 """Our ways, each with the expose that it needs."""
+ON_POSTGRES: tuple[tuple[str, Way], ...] = tuple(
+    (expose, dataclasses.replace(mesh(expose), name=f"{mesh(expose).name} postgresql")) for expose in (DECLARED, SHARED)
+)
+"""Those of ours on a mesh that keeps its jobs in PostgreSQL."""

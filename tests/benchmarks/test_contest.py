@@ -50,7 +50,9 @@ def test_a_figure_names_its_parts_largest_first() -> None:
 
 def test_every_promise_is_of_something_that_is_measured() -> None:
     """A promise whose names are misspelt would be met by nobody noticing it."""
-    names = {way.name for _, way in ways.OURS}
+    names = {way.name for _, way in (*ways.OURS, *ways.ON_POSTGRES)}
 
     assert names >= {promise.way for promise in contest.PROMISES}
-    assert {ways.DBOS.name, ways.LANGGRAPH.name} >= {promise.peer for promise in contest.PROMISES}
+    assert {ways.DBOS.name, ways.DBOS_POSTGRES.name, ways.LANGGRAPH.name} >= {
+        promise.peer for promise in contest.PROMISES
+    }
