@@ -10,7 +10,8 @@ import dataclasses
 import functools
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+import types
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -55,14 +56,25 @@ def _reads(modules: frozenset[str]) -> list[dict[str, str]]:
     ]
 
 
+def _imported(package: str = "mesh") -> Iterator[str]:
+    """Yield the generated modules that are imported.
+
+    To look through `sys.modules` would touch every module, and so copy megabytes into each service that is forked.
+    """
+    for name, value in list(vars(sys.modules[package]).items()):
+        if name.endswith("_pb2"):
+            yield f"{package}.{name}"
+        elif isinstance(value, types.ModuleType) and not name.endswith("_grpc") and f"{package}.{name}" in sys.modules:
+            yield from _imported(f"{package}.{name}")
+
+
 def options(*, spread: bool = False) -> list[tuple[str, Any]]:
     """Return the options of a channel to a peer: what may be retried is read from the protos imported so far.
 
     `spread` has several replicas take turns; one that does not answer is left out until it does.
     """
-    imported = frozenset(name for name in list(sys.modules) if name.startswith("mesh.") and name.endswith("_pb2"))
     # A peer that restarts is back in a second or two.
-    config: dict[str, Any] = {"methodConfig": [{"name": _reads(imported), "retryPolicy": _RETRY}]}
+    config: dict[str, Any] = {"methodConfig": [{"name": _reads(frozenset(_imported())), "retryPolicy": _RETRY}]}
     if spread:
         config["loadBalancingConfig"] = [{"round_robin": {}}]
     return [

@@ -19,7 +19,8 @@ class Guard(httpx.AsyncBaseTransport):
         """`private` lets requests go to addresses that are not the Internet's."""
         self._private = private
         self._resolve = resolve
-        self._inner = httpx.AsyncHTTPTransport(trust_env=False)
+        self._inner: httpx.AsyncHTTPTransport | None = None
+        """There from the first request on: certificates and what reads them take megabytes, and few meshes call out."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request.  Raises `addresses.Refused`, and `httpx.HTTPError`."""
@@ -36,11 +37,14 @@ class Guard(httpx.AsyncBaseTransport):
             stream=request.stream,
             extensions={**request.extensions, "sni_hostname": url.host},
         )
+        if self._inner is None:
+            self._inner = httpx.AsyncHTTPTransport(trust_env=False)
         return await self._inner.handle_async_request(sent)
 
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._inner.aclose()
+        if self._inner is not None:
+            await self._inner.aclose()
 
 
 def client(*, private: bool, timeout_s: float, **options: Any) -> httpx.AsyncClient:

@@ -40,6 +40,13 @@ class Service:
 
 _SHARED = (DATABASE_URL, REDIS_URL, OTLP_HEADERS)
 _KEPT = (*_SHARED, ENCRYPTION_KEY)
+_GATEWAY = (
+    "gateway.app",
+    "gateway.edge.contract:learn",
+    # uvicorn imports what it serves by when it begins.
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
+)
 _EDGE = ("gateway.dialects", "gateway.edge.bootstrap", "gateway.edge.envoy")
 
 SERVICES = {
@@ -54,7 +61,7 @@ SERVICES = {
     "ledger": Service(
         module="services.ledger", preload=("services.ledger.app",), stop_order=3, secrets=(PROVIDERS, *_SHARED)
     ),
-    "gateway": Service(module="gateway", preload=("gateway.app",), stop_order=2, secrets=(*OF_KODA, OTLP_HEADERS)),
+    "gateway": Service(module="gateway", preload=_GATEWAY, stop_order=2, secrets=(*OF_KODA, OTLP_HEADERS)),
     "nursery": Service(module="agentmesh.host", probe="socket", loads_apps=True, stop_order=3),
     "edge": Service(module="gateway.envoy", preload=_EDGE, probe="http", stop_order=1, secrets=(OTLP_HEADERS,)),
 }

@@ -89,6 +89,7 @@ def without_comments(data: bytes) -> bytes:
     return found.SerializeToString()
 
 
+@functools.cache
 def services(data: bytes) -> tuple[Service, ...]:
     """Return the mesh's services in a serialised `FileDescriptorSet`."""
     found = []
@@ -126,11 +127,18 @@ def _method(service: str, method: descriptor_pb2.MethodDescriptorProto) -> Metho
     )
 
 
+@functools.cache
 def import_all(data: bytes) -> None:
     """Import the generated module of every file of the mesh, so that reflection knows it."""
     for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
         if file.package.startswith("mesh."):
             importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
+
+
+def learn() -> None:
+    """Read the mesh's own contract, where the gateway is forked from: it takes megabytes, and nothing of it changes."""
+    services(descriptors())
+    import_all(descriptors())
 
 
 def templates(services: Iterable[Service], dialect: str) -> list[str]:
