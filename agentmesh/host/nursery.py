@@ -31,7 +31,7 @@ from mesh.runner.v1 import placement_pb2
 from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from agentmesh.host import host, job, peers, rehearsal
-from agentmesh.host.confine import Settings, missing, survey
+from agentmesh.host.confine import Confinement, Settings, missing, survey
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
 from agentmesh.host.own import descendants, environment, folders
 from agentmesh.host.processes import describe_exit, die_with_parent, end_with_parent
@@ -78,7 +78,7 @@ def main() -> None:
     listener.bind(str(path))
     os.umask(old)
     listener.listen(4)
-    _warm_up()
+    _warm_up(jobs_dir, settings)
     gc.collect()
     gc.freeze()
     _Nursery(listener, jobs_dir, settings, parent).serve()
@@ -105,8 +105,13 @@ def _look_around(settings: Settings, path: pathlib.Path) -> None:
         path.write_text(json.dumps({"setting": settings.isolation, "measures": said}), encoding="utf-8")
 
 
-def _warm_up() -> None:
-    """Run what every job runs, often enough that Python has adapted the code in place: no fork writes to it then."""
+def _warm_up(jobs_dir: pathlib.Path, settings: Settings) -> None:
+    """Run what every job runs, often enough that Python has adapted the code in place: no fork writes to it then.
+
+    And find out once what every host would: where Python and its packages lie, and what of /etc all may read.
+    """
+    with contextlib.suppress(ValueError):  # each host says what is missing
+        Confinement.of(HostSpec(), jobs_dir / "rehearsal", settings, 0)
     loop = asyncio.new_event_loop()
     for _ in range(_REHEARSALS):
         job.rehearse(loop)

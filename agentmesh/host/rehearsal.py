@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 from typing import Any
 
+import pydantic
 import uvloop
 from starlette.requests import Request
 
-from agentmesh import Launch, ServeAPI, Tracer, forms, loading
+from agentmesh import Launch, ServeAPI, Tracer, compat, forms, loading
 from agentmesh.host import asgi
 
 _TIMES = 20
@@ -21,6 +22,8 @@ _TIMES = 20
 
 def rehearse() -> None:
     """Make, list and open a small app again and again, and forget it."""
+    with contextlib.suppress(ValueError):  # the load of an app says what is wrong
+        compat.install()
     for _ in range(_TIMES):
         app = _app()
         loading.flows_of(app)
@@ -36,7 +39,19 @@ def _app() -> ServeAPI:
     async def enter(inputs: dict[str, Any], request: Request) -> Launch:
         return Launch(request, _flow, inputs=inputs)
 
+    class Made(pydantic.BaseModel):
+        """As an app makes its own."""
+
+        name: str = pydantic.Field(default="", title="Name", max_length=10, json_schema_extra={"multiline": True})
+        count: int = 1
+
+    _declared.__annotations__["inputs"] = Made
+    app.flow("/declared", summary="Rehearsal", description="Is not served.", tags=["rehearsal"])(_declared)
     return app
+
+
+async def _declared(inputs: Any, tracer: Tracer) -> dict[str, Any]:
+    return {"name": inputs.name}
 
 
 async def _flow(inputs: dict[str, Any], tracer: Tracer) -> None:

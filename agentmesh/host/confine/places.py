@@ -107,14 +107,19 @@ def _public(folder: str) -> tuple[bool, list[str]]:
     return whole, found
 
 
-def _python() -> Iterator[str]:
-    """Yield where this interpreter, what is installed for it, and what is on its path lie."""
-    yield from {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    yield os.path.dirname(os.path.realpath(sys.executable))
-    yield from (path or os.getcwd() for path in sys.path)
+@functools.cache
+def _python() -> tuple[str, ...]:
+    """Return where this interpreter, what is installed for it, and what is on its path lie.
+
+    To look for it touches every module, and so copies their pages into the process that does it in a fork.
+    """
+    found = [*{sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}]
+    found.append(os.path.dirname(os.path.realpath(sys.executable)))
+    found += (path or os.getcwd() for path in sys.path)
     for name, module in list(sys.modules.items()):
         if name.startswith("__editable__"):  # how setuptools installs a folder that is worked on
-            yield from (os.path.dirname(path) for path in getattr(module, "MAPPING", {}).values())
+            found += (os.path.dirname(path) for path in getattr(module, "MAPPING", {}).values())
+    return tuple(found)
 
 
 def _named_by(environ: Mapping[str, str]) -> Iterator[str]:
