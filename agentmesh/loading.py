@@ -77,6 +77,7 @@ def load(import_path: str) -> LoadedApp:
         sys.path.insert(0, os.getcwd())  # the directory the mesh is started in is on the apps' import path
     try:
         module = importlib.import_module(module_name)
+        compat.settle()
     except ModuleNotFoundError as error:
         error.msg += _missing(error, import_path)
         raise

@@ -8,9 +8,11 @@
 - the last is asked when nobody else knows the module: it makes `ray` (only `ray.serve`), and the parent packages of
   aliases.
 
-A real Ray is never hidden; a real kodosumi is, as it would look for a Ray cluster and a spooler of its own.
+A real Ray is never hidden, but executed only when something of it is used (`late`); a real kodosumi is hidden, as it
+would look for a Ray cluster and a spooler of its own.
 """
 
 from agentmesh.compat.finder import install
+from agentmesh.compat.late import settle
 
-__all__ = ["install"]
+__all__ = ["install", "settle"]

@@ -9,7 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 
-from agentmesh.compat import kodosumi_shim, own_ray, ray_shim
+from agentmesh.compat import kodosumi_shim, late, own_ray, ray_shim
 
 ALIASES_VARIABLE = "AGENTMESH_IMPORT_ALIASES"
 
@@ -22,9 +22,11 @@ _Fill = Callable[[types.ModuleType], None]
 def install() -> None:
     """Add the finders, or bring their aliases up to date.  Raises `ValueError` for malformed aliases."""
     aliases = _parse(os.environ.get(ALIASES_VARIABLE, ""))
-    for finder in sys.meta_path:
-        if isinstance(finder, _First | _Last):
-            finder.aliases = aliases
+    known = [finder for finder in sys.meta_path if isinstance(finder, _First | _Last)]
+    if len(known) > 1 and all(finder.aliases == aliases for finder in known):
+        return  # as in a fork of the nursery: to begin anew would list each folder of the import path there again
+    for finder in known:
+        finder.aliases = aliases
     if not any(isinstance(finder, _First) for finder in sys.meta_path):
         sys.meta_path.insert(0, _First(aliases))
     if not any(isinstance(finder, _Last) for finder in sys.meta_path):
@@ -60,8 +62,10 @@ class _First(importlib.abc.MetaPathFinder):
                 return importlib.machinery.ModuleSpec(fullname, _Same(real + fullname[len(name) :]))
         if fullname == "kodosumi" or fullname.startswith("kodosumi."):
             return _kodosumi(fullname, path)
-        if fullname == "ray":
+        if fullname == late.RAY:
             return _ray(fullname, path)
+        if fullname.startswith("ray.") and not fullname.startswith("ray.serve"):
+            return late.now(fullname)
         if fullname == "ray.serve":
             spec = importlib.machinery.PathFinder.find_spec(fullname, path)
             if spec is not None and _lacks_its_needs(spec):
@@ -114,6 +118,10 @@ def _ray(fullname: str, path: Sequence[str] | None) -> importlib.machinery.Modul
     spec = importlib.machinery.PathFinder.find_spec(fullname, path)
     if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
         spec.loader = _Watched(spec.loader.name, spec.loader.path)
+    if spec is not None and spec.submodule_search_locations is not None:
+        serve = importlib.machinery.PathFinder.find_spec("ray.serve", spec.submodule_search_locations)
+        if serve is not None and _lacks_its_needs(serve):  # it will be ours, and takes nothing of Ray's
+            return late.postpone(spec)
     return spec
 
 

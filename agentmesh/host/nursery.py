@@ -110,7 +110,7 @@ def _warm_up(jobs_dir: pathlib.Path, settings: Settings) -> None:
 
     And find out once what every host would: where Python and its packages lie, and what of /etc all may read.
     """
-    with contextlib.suppress(ValueError):  # each host says what is missing
+    with contextlib.suppress(ValueError, OSError):  # each host says what is missing
         Confinement.of(HostSpec(), jobs_dir / "rehearsal", settings, 0)
     loop = asyncio.new_event_loop()
     for _ in range(_REHEARSALS):

@@ -337,6 +337,70 @@ print(json.dumps([ray.real, serve is ray.serve, serve.deployment is ray_shim.dep
     assert [True, True, True, "Application"] == run(code, folder=tmp_path)
 
 
+RAYS_OWN = {
+    "ray/__init__.py": "import sys\nsys.ray_is_executed = True\nfrom ray import util\nreal = True",
+    "ray/util.py": "import sys\nsys.times = getattr(sys, 'times', 0) + 1",
+    "ray/serve/__init__.py": "import something_that_is_not_installed",
+    "ray/serve/_private/__init__.py": "",
+}
+"""Ray's core without what Serve needs."""
+
+
+@pytest.mark.parametrize(
+    ("use", "executed"),
+    [
+        ("from ray import serve", False),
+        ("import ray.serve", False),
+        ("import ray", False),
+        ("import ray\nassert ray.real", True),
+        ("from ray import real", True),
+        ("import ray.util", True),
+        ("from ray import util", True),
+        ("from ray import serve\nfrom ray import util", True),
+    ],
+)
+def test_rays_core_is_executed_when_it_is_used(tmp_path: pathlib.Path, use: str, executed: bool) -> None:
+    """It takes a second and 26 MB, and most apps only want `serve`, which is ours; no part of it is executed twice."""
+    write(tmp_path, RAYS_OWN)
+    code = f"""
+{use}
+found = hasattr(sys, "ray_is_executed")
+import ray
+from ray import serve
+from agentmesh.compat import ray_shim
+print(json.dumps([found, serve.deployment is ray_shim.deployment, ray.real, ray.serve is serve, sys.times]))
+"""
+    assert [executed, True, True, True, 1] == run(code, folder=tmp_path)
+
+
+@pytest.mark.parametrize(("kept", "executed"), [("from ray import serve", False), ("import ray", True)])
+def test_an_app_that_keeps_ray_has_it_when_it_is_loaded(tmp_path: pathlib.Path, kept: str, executed: bool) -> None:
+    """Its jobs need not wait for it."""
+    write(tmp_path, {**RAYS_OWN, "one.py": f"{kept}\nimport fastapi\napp = fastapi.FastAPI()"})
+    code = """
+from agentmesh.loading import load
+load("one:app")
+print(json.dumps(hasattr(sys, "ray_is_executed")))
+"""
+    assert executed is run(code, folder=tmp_path)
+
+
+def test_a_ray_that_cannot_be_executed_says_why(tmp_path: pathlib.Path) -> None:
+    """Each time, as any import that fails."""
+    write(tmp_path, {**RAYS_OWN, "ray/__init__.py": "import missing_thing"})
+    code = """
+from ray import serve
+found = []
+for _ in range(2):
+    try:
+        from ray import util
+    except ModuleNotFoundError as error:
+        found.append(error.name)
+print(json.dumps(found))
+"""
+    assert ["missing_thing", "missing_thing"] == run(code, folder=tmp_path)
+
+
 def test_an_app_behind_a_real_ray_serve_is_found(tmp_path: pathlib.Path) -> None:
     """Ray hides the app of an ingress; the module that bound it has it by name, if there is just one."""
     write(
