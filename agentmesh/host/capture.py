@@ -203,6 +203,11 @@ def text_stream(lines: LineWriter, name: str, fileno: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n", line_buffering=True)
 
 
+def is_text_stream(file: Any) -> bool:
+    """Return whether a file is such a stream, or another over the same: once it is flushed, nothing waits in it."""
+    return isinstance(getattr(file, "buffer", None), _Raw)
+
+
 _writers: "weakref.WeakSet[LineWriter]" = weakref.WeakSet()
 
 

@@ -15,6 +15,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from agentmesh.host.capture import is_text_stream
+
 PATIENCE_S = 5.0
 """How long exit handlers and files may take."""
 
@@ -44,8 +46,9 @@ def wind_up(give_up: Callable[[str], object]) -> None:
     It gets the words for that, and ends the process.  A job that has left neither need not wait for that thread.
     """
     with contextlib.suppress(Exception):  # a flow may have patched what this stands on
-        if not _has_left_something():
-            _flush(_standard())
+        files = [*_inherited, *_files()]
+        if not _has_left_something(files):
+            _flush([*_standard(), *files])
             return
     late = f"exit handlers and open files took longer than {PATIENCE_S:g} s: the job ends without them"
     done = threading.Lock()
@@ -66,10 +69,10 @@ def wind_up(give_up: Callable[[str], object]) -> None:
     timer.cancel()
 
 
-def _has_left_something() -> bool:
+def _has_left_something(files: list[Any]) -> bool:
     standard = _standard()
-    files = [file for file in (*_inherited, *_files()) if not any(file is stream for stream in standard)]
-    return bool(files) or atexit._ncallbacks() > 1 or any(each.atexit for each in _finalizers())
+    others = [file for file in files if not (is_text_stream(file) or any(file is stream for stream in standard))]
+    return bool(others) or atexit._ncallbacks() > 1 or any(each.atexit for each in _finalizers())
 
 
 def _standard() -> list[Any]:

@@ -30,6 +30,20 @@ async def noop(inputs: dict[str, Any], tracer: Tracer) -> dict[str, Any]:
     return inputs
 
 
+async def name_threads(inputs: dict[str, Any], tracer: Tracer) -> None:
+    """Have each thread that is started from now on be named."""
+
+    start = threading.Thread.start
+
+    def start_and_say(self: threading.Thread) -> None:
+        os.write(2, b"a thread is started\n")
+        start(self)
+
+    threading.Thread.start = start_and_say  # type: ignore[method-assign]
+    if inputs.get("thread"):
+        await asyncio.to_thread(int)
+
+
 async def wait(inputs: dict[str, Any], tracer: Tracer) -> None:
     """Say that it waits, then wait for ever; clean up when told to stop."""
     await tracer.debug("waiting")

@@ -58,6 +58,16 @@ async def test_a_job_that_says_nothing_is_known_to_run(host: Stage) -> None:
     assert ["waiting"] == host.events(waiting)
 
 
+@pytest.mark.parametrize(("inputs_json", "threads"), [("{}", 0), ('{"thread": true}', 1)])
+async def test_a_job_that_leaves_nothing_ends_without_a_watch(host: Stage, inputs_json: str, threads: int) -> None:
+    """A thread that sees to the time is for exit handlers and files: it would cost each job a millisecond."""
+    job = host.run(FLOWS + "name_threads", inputs_json=inputs_json)
+    outcome = await host.end(job)
+
+    assert job_pb2.JOB_STATE_SUCCEEDED == outcome.state
+    assert ["a thread is started"] * threads == host.events(job, "stderr")
+
+
 async def test_a_cancel_ahead_of_the_flow_is_not_lost(host: Stage) -> None:
     """However early it comes, the job ends as CANCELLED."""
     jobs = [host.run(FLOWS + "wait") for _ in range(5)]
