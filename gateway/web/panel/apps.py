@@ -14,7 +14,17 @@ from gateway.web.panel import boots, shell, shown
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.visitor import Visitor
 from meshkit import clock
-from meshkit.errors import Conflict, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
+from meshkit.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Denied,
+    FailedPrecondition,
+    Invalid,
+    MeshError,
+    NotFound,
+    Unavailable,
+    from_rpc,
+)
 
 TABS = {"flows": "Flows", "log": "Boot log", "edit": "Bootstrap"}
 HOME = "/panel/apps"
@@ -29,6 +39,7 @@ _STATES: dict[int, tuple[str, str]] = {
     pb.EXPOSE_STATE_UNHEALTHY: ("Unhealthy", "warn"),
     pb.EXPOSE_STATE_OUTDATED: ("Outdated", "warn"),
 }
+_UNSAID = (Invalid, Conflict, NotFound, Denied, Unavailable, DeadlineExceeded)
 _EXAMPLE = """\
 import_path: package.module:app
 # runtime_env:
@@ -117,12 +128,11 @@ class Apps:
 
     async def check(self, visitor: Visitor) -> Response:
         """POST …/check: what `save` would say, as the part of the page that says it."""
-        name = visitor.path("name")
-        stored = await self._get(name) if name else _new(visitor.form)
-        wrong = ""
+        name, wrong = visitor.path("name"), ""
         try:
+            stored = await self._get(name) if name else _new(visitor.form)
             await self._save(_edited(stored, visitor.form), validate_only=True)
-        except (Invalid, Conflict) as error:
+        except _UNSAID as error:  # a page of its own would take the place of a line here
             wrong = _wrong(error)
         return HTMLResponse(shell.render("parts/verdict.html", wrong=wrong, fine=not wrong))
 

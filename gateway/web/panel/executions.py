@@ -23,6 +23,8 @@ from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable, f
 _PAGE = 25
 _TEXT_BYTES_MAX = 4096
 _ASK_S = 10.0
+_TARGETS = {"agents": "Agent", "crews": "Crew"}
+"""In place of their ids, which say nothing to people."""
 _CHOSEN = "job:"
 """Before the id of each execution that is chosen in the list, in the form's names."""
 _AT_ONCE = 8
@@ -254,7 +256,7 @@ def row_of(job: job_pb2.Job) -> dict[str, Any]:
         "job": job,
         "fid": jobs.id_of(job),
         "title": str(meta.get("summary") or target or "Execution"),
-        "target": target,
+        "target": _TARGETS.get((job.target or job.flow).partition("/")[0]) or target,
         "over": job.state in states.TERMINAL,
         "runtime_s": shown.runtime_s(job, now),
     }
