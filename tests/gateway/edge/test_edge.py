@@ -332,7 +332,7 @@ async def test_a_service_that_is_away_is_said_so(edge: Edge, tmp_path: pathlib.P
         rest = await http.get("/flow/")
         page = await http.get("/health")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await auth_pb2_grpc.AuthServiceStub(channel).GetJwks(auth_pb2.GetJwksRequest(), timeout=DEADLINE_S)
+            await auth_pb2_grpc.AuthServiceStub(channel).Login(auth_pb2.LoginRequest(), timeout=DEADLINE_S)
 
     _check_away(rest, "/flow/")
     _check_away(page, "/health")
