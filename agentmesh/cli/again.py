@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import finding, output
+from agentmesh.cli import finding, late, output
 from agentmesh.cli.flows import json_inputs, parse_inputs
 from agentmesh.cli.jobs import JobName, JobNames, follow
 from agentmesh.cli.session import URL, AsJson, Url, call
@@ -33,7 +33,14 @@ def rerun(
     as_json: AsJson = False,
 ) -> None:
     """Run again what a job has run, with its inputs: agentmesh rerun JOB --topic "the moon" changes one of them."""
-    changed = {**json_inputs(inputs), **parse_inputs(context.args)}
+
+    async def names(client: AsyncClient) -> set[str]:
+        return set((await client.job(await finding.job_name(client, job))).inputs)
+
+    typed = parse_inputs(context.args)
+    said, url = late.taken(typed, late.ALWAYS | {"detach"}, names, url)
+    as_json, detach = as_json or "json" in said, detach or "detach" in said
+    changed = {**json_inputs(inputs), **typed}
 
     async def work(client: AsyncClient) -> int:
         again = await _again(client, await client.job(await finding.job_name(client, job)), changed)

@@ -1,7 +1,6 @@
 """`agentmesh flows`, `form` and `run`: what can be run."""
 
 import asyncio
-import contextlib
 import difflib
 import json
 import pathlib
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import completing, output
+from agentmesh.cli import completing, late, output
 from agentmesh.cli.asking import ask
 from agentmesh.cli.jobs import follow
 from agentmesh.cli.payments import PayToken, paying
@@ -24,7 +23,7 @@ FlowName = Annotated[
 ]
 
 _DEFINED = ("agents/", "crews/")
-_LATE = frozenset({"json", "url", "detach", "watch", "free", "pay"})
+_LATE = late.ALWAYS | {"detach", "watch", "free", "pay"}
 """Options of `run` that may follow FLOW."""
 
 
@@ -109,11 +108,14 @@ def run(
     What a flow needs and is not given is asked for on a terminal.  Agents and crews are run by their names: agentmesh
     run agents/atlas --prompt "Review this".
     """
+
+    async def names(client: AsyncClient) -> set[str]:
+        return set() if flow.startswith(_DEFINED) else _names(await client.form(flow))
+
     typed = parse_inputs(context.args)
-    if _LATE & typed.keys():
-        said, url = _late(typed, flow, url)
-        as_json, free, pay = as_json or "json" in said, free or "free" in said, pay or "pay" in said
-        detach = (detach or "detach" in said) and "watch" not in said
+    said, url = late.taken(typed, _LATE, names, url)
+    as_json, free, pay = as_json or "json" in said, free or "free" in said, pay or "pay" in said
+    detach = (detach or "detach" in said) and "watch" not in said
     values = {**json_inputs(inputs), **typed}
     asking = not values and not as_json and sys.stdin.isatty()
 
@@ -142,29 +144,6 @@ def run(
             raise
 
     raise typer.Exit(call(url, work))
-
-
-def _late(typed: dict[str, Any], flow: str, url: str) -> tuple[set[str], str]:
-    """Take the options of the command out of what follows FLOW; return them, and the address of the mesh.
-
-    What the flow has an input for is that input.  Whether it has one, the mesh says that is asked without them; if it
-    does not know the flow, or none is there, the address that is typed is the mesh's.
-    """
-
-    async def names(client: AsyncClient) -> set[str]:
-        return set() if flow.startswith(_DEFINED) else _names(await client.form(flow))
-
-    known: set[str] = set()
-    with contextlib.suppress(MeshError):
-        known = call(url, names)
-    said = {name for name in _LATE & typed.keys() - known if typed[name] is True}
-    address = typed.get("url")
-    if "url" not in known and isinstance(address, str):
-        url = address
-        typed.pop("url")
-    for name in said:
-        del typed[name]
-    return said, url
 
 
 async def _asked(client: AsyncClient, name: str) -> tuple[Flow, list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import late, output
 from agentmesh.cli.asking import ask
 from agentmesh.cli.flows import json_inputs, parse_inputs
 from agentmesh.cli.session import URL, AsJson, Url, call
@@ -70,7 +70,14 @@ def answer(
     Options of this command come before LOCK; what follows it are the values of its form.  Without any, they are asked
     for on a terminal.
     """
-    values = {**json_inputs(inputs), **(typed := parse_inputs(context.args))}
+
+    async def names(client: AsyncClient) -> set[str]:
+        return {str(field["name"]) for field in output.fields((await find(client, lock)).elements)}
+
+    typed = parse_inputs(context.args)
+    said, url = late.taken(typed, late.ALWAYS, names, url)
+    as_json = as_json or "json" in said
+    values = {**json_inputs(inputs), **typed}
 
     async def work(client: AsyncClient) -> None:
         wanted = await find(client, lock)

@@ -71,7 +71,7 @@ def test_a_job_is_run_again_with_other_inputs(typed: Cli, cli_mesh: Mesh, greete
     assert 0 == done.code
     assert "Hi, **Ada**!" == done.out.splitlines()[-1]
     assert greeted.id == again.labels[RERUN_OF]
-    assert typed("rerun", "-d", greeted.id).out.startswith("jobs/")
+    assert typed("rerun", greeted.id, "--detach").out.startswith("jobs/")
 
 
 def test_only_what_failed_is_retried(typed: Cli, cli_mesh: Mesh, greeted: Job, broken: Job) -> None:

@@ -116,7 +116,10 @@ def test_without_values_and_without_a_terminal_it_says_how(cli: Cli, cli_mesh: M
     assert f"agentmesh answer {lock.id} --reason … --sure … --verdict …" in cli("answer", lock.id).err
     assert "did you mean --reason?" in cli("answer", lock.id, "--raeson", "x").err
     assert 2 == cli("locks", "--watch", "--ended").code
-    cli_mesh.client.cancel(lock.job)
+    answered = cli(
+        "answer", lock.id, "--reason", "x", "--json", "--url", cli_mesh.url, AGENTMESH_URL="http://127.0.0.1:1"
+    )
+    assert "answered" == json.loads(answered.out)["state"]
 
 
 def test_at_a_terminal_the_form_is_asked_for(cli_mesh: Mesh, tmp_path: pathlib.Path) -> None:
