@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import pathlib
 from collections.abc import AsyncIterator
 
@@ -45,16 +46,27 @@ async def until_hosts(mesh: Stack, count: int) -> None:
     raise AssertionError("the stream of apps ended")
 
 
-async def test_hosts_follow_the_jobs_of_an_app(mesh: Stack) -> None:
+async def test_hosts_follow_the_jobs_of_an_app(mesh: Stack, tmp_path: pathlib.Path) -> None:
     """To none when there is nothing to do, to one as soon as there is, to more while there is much."""
+    gates = [str(tmp_path / f"gate{number}") for number in range(3)]
+    for gate in gates:
+        os.mkfifo(gate, 0o666)
+        os.chmod(gate, 0o666)  # a job may have another user
     await mesh.deploy(import_path="tests.runner.placed:app", deployments_json=SCALED)
     await until_hosts(mesh, 0)
-    jobs = [await mesh.create(seconds=3.0) for _ in range(3)]
+    jobs = [await mesh.create(gate=gate) for gate in gates]
     await until_hosts(mesh, 2)
+    for gate in gates:
+        await asyncio.to_thread(_open, gate)
     await asyncio.gather(*(mesh.events(job) for job in jobs))
 
     assert {job_pb2.JOB_STATE_SUCCEEDED} == {(await mesh.get(job)).state for job in jobs}
     await until_hosts(mesh, 0)
+
+
+def _open(gate: str) -> None:
+    with open(gate, "w"):  # once its job has come to it
+        pass
 
 
 async def test_a_question_wakes_an_app(mesh: Stack) -> None:
