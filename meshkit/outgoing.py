@@ -4,6 +4,7 @@ A name is resolved once, each address that it has is checked, and the connection
 what the name resolves to a moment later does not matter.  The name stays in `Host` and in TLS.
 """
 
+import http.cookiejar
 from typing import Any
 
 import httpx
@@ -38,7 +39,10 @@ class Guard(httpx.AsyncBaseTransport):
             extensions={**request.extensions, "sni_hostname": url.host},
         )
         if self._inner is None:
-            self._inner = httpx.AsyncHTTPTransport(trust_env=False)
+            # It knows addresses only: a connection whose certificate was looked at for one name serves no other; nor
+            # does somebody's slow address keep the connections from everybody.
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+            self._inner = httpx.AsyncHTTPTransport(trust_env=False, limits=limits)
         return await self._inner.handle_async_request(sent)
 
     async def aclose(self) -> None:
@@ -48,8 +52,14 @@ class Guard(httpx.AsyncBaseTransport):
 
 
 def client(*, private: bool, timeout_s: float, **options: Any) -> httpx.AsyncClient:
-    """Return a client all of whose requests are guarded, and that follows no redirect; close it."""
+    """Return a client all of whose requests are guarded, and that follows no redirect and keeps no cookie; close it."""
+    no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 10.0))
     return httpx.AsyncClient(
-        transport=Guard(private=private), timeout=timeout, trust_env=False, follow_redirects=False, **options
+        transport=Guard(private=private),
+        timeout=timeout,
+        trust_env=False,
+        follow_redirects=False,
+        cookies=no_cookies,
+        **options,
     )

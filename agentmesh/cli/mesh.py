@@ -126,7 +126,9 @@ def _supervisor(data_dir: pathlib.Path) -> int:
             pid = lock.read().partition(" ")[0]
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return int(pid)
+        if pid.isdecimal():
+            return int(pid)
+        raise ValueError("the mesh is only starting: try again in a moment") from None
     except OSError:
         pass
     raise ValueError(f"no mesh uses the data directory {data_dir}: name its own with --data-dir")

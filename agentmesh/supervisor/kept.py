@@ -49,7 +49,8 @@ class Kept:
     def _turn(self) -> None:
         """Begin another piece; the oldest is forgotten."""
         self.close()
-        for number in range(PIECES_MAX - 1, 0, -1):
+        # Where there was no room for a new one the last time, nothing is moved: else all would be lost by and by.
+        for number in range(PIECES_MAX - 1, 0, -1) if self._file.exists() else ():
             older = self._file.with_name(f"{NAME}.{number - 1}") if number > 1 else self._file
             with contextlib.suppress(FileNotFoundError):
                 older.replace(self._file.with_name(f"{NAME}.{number}"))

@@ -5,6 +5,7 @@ holds, and the front door tries calls again that did not reach anybody.  `restar
 """
 
 import asyncio
+import contextlib
 import pathlib
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -37,7 +38,11 @@ class Rolling:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            self._note(await self._restart())
+            try:
+                how = await self._restart()
+            except OSError as error:  # no process or no descriptor is left; the next try may do
+                how = f"it failed: {error}"
+            self._note(how)
 
     async def _restart(self) -> str:
         """Return `done`, or why the rest was left as it is."""
@@ -50,4 +55,5 @@ class Rolling:
 
     def _note(self, how: str) -> None:
         self._logs.say(f"the planned restart: {how}")
-        restarts.note(self._folder, how)
+        with contextlib.suppress(OSError):  # the disk is full: whoever asked hears that nothing was said in time
+            restarts.note(self._folder, how)

@@ -26,7 +26,7 @@ def json_value(text: str) -> Any:
     """Return a JSON value that a service kept; None if it is empty or cannot be read."""
     try:
         return json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deeply
         return None
 
 

@@ -242,6 +242,7 @@ async def test_what_was_to_be_told_outlives_a_restart(tmp_path: pathlib.Path) ->
             request = webhook_pb2.CreateWebhookRequest(webhook=webhook_pb2.Webhook(url=address.url))
             made = await before.call("CreateWebhook", request)
             await before.mesh.events(await before.mesh.create(events=1))
+            await until(lambda: before.deliveries(made), lambda found: [1] * 3 == [d.attempt_count for d in found])
         with contextlib.closing(sqlite3.connect(tmp_path / "runner.db")) as connection, connection:
             connection.execute("UPDATE deliveries SET next_at = 1")  # the time comes
 
@@ -249,6 +250,19 @@ async def test_what_was_to_be_told_outlives_a_restart(tmp_path: pathlib.Path) ->
             log = await until(lambda: after.deliveries(made), lambda found: all(d.state == DELIVERED for d in found))
 
             assert ["job.created", "job.started", "job.succeeded"] == sorted(each.kind for each in log)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_answer_is_neither_inflated_nor_remembered(hooks: Hooks, address: Receiver) -> None:
+    """What it says about itself is not believed, and a cookie of it goes nowhere."""
+    said = "set-cookie: s=1; path=/\r\ncontent-encoding: gzip, gzip\r\n\r\nno gzip at all"
+    address.answers = [f"503 Later\r\n{said}", f"200 OK\r\n{said}"]
+    async with hooks.created(address.url) as made:
+        tests = [await hooks.call("TestWebhook", webhook_pb2.TestWebhookRequest(name=made.name)) for _ in range(2)]
+
+    assert [503, 200] == [each.status_code for each in tests]
+    assert ["no gzip at all"] * 2 == [each.answer for each in tests]
+    assert [] == [each for each in address.received if "cookie" in each.headers]
 
 
 @pytest.mark.asyncio

@@ -139,7 +139,7 @@ def _question(name: str, since: float, until: float) -> _Piece:
 def _said(payload: str) -> dict[str, Any]:
     try:
         value = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deeply
         return {}
     value = value.get("dict", value) if isinstance(value, dict) else {}
     return value if isinstance(value, dict) else {}

@@ -58,7 +58,8 @@ _pages.globals.update(
 
 def render(template: str, **values: Any) -> str:
     """Render a template; values are escaped, unless they are marked as safe."""
-    return _pages.get_template(template).render(**values)
+    page = _pages.get_template(template).render(**values)
+    return page.encode(errors="replace").decode()  # half a surrogate pair, from a host that is not ours
 
 
 def respond(

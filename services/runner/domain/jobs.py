@@ -139,7 +139,7 @@ def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
             continue
         try:
             said = json.loads(event.payload)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested too deeply
             continue
         if not isinstance(said, dict):
             continue

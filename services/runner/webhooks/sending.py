@@ -168,6 +168,7 @@ class Sender:
             sealed.append(webhook.sealed_before)
         signers = [standardwebhooks.Webhook(self._vault.open(each, place_of(webhook)).reveal()) for each in sealed]
         return {
+            "accept-encoding": "identity",
             "content-type": "application/json",
             "user-agent": "agentmesh-webhooks/1",
             "webhook-id": delivery.delivery_id,
@@ -186,7 +187,7 @@ def place_of(webhook: Webhook) -> str:
 async def _beginning(response: httpx.Response) -> str:
     """Return how an answer begins: what is behind is not read."""
     found = b""
-    async for chunk in response.aiter_bytes(ANSWER_BYTES_MAX):
+    async for chunk in response.aiter_raw(ANSWER_BYTES_MAX):  # as it came: what is inflated is large before it is cut
         found += chunk
         if len(found) >= ANSWER_BYTES_MAX:
             break

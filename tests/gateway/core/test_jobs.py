@@ -23,3 +23,9 @@ def test_buyers_get_the_text_that_is_hashed(result_json: str, text: str) -> None
     """The runner hashes the very string that the gateway shows, or no buyer can verify it."""
     assert jobs.buyer_text(result_json) == text
     assert result_text(result_json) == text
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000])
+def test_what_cannot_be_read_is_nothing(text: str) -> None:
+    """However deep it is: no page fails for what one job has said."""
+    assert jobs.json_value(text) is None

@@ -152,3 +152,13 @@ def test_the_times_of_a_log_never_go_back() -> None:
 
     assert [item.time for item in running.events + told.events] == [5.0, 5.0, 5.1, 5.1, 5.1, 5.1]
     assert told.job.finished_at == told.job.updated_at == 5.1
+
+
+def test_progress_that_is_nested_too_deeply_changes_nothing() -> None:
+    """The job goes on, and ends."""
+    leased = domain.lease(JOB, "h1", 2.0).job
+    running = domain.report(leased, HOLDER, 1, [], RUNNING, 3.0).job
+    deep = Event(kind="progress", payload="[" * 100_000, time=3.0)
+    ended = domain.report(running, HOLDER, 2, [deep], DONE, 4.0).job
+
+    assert (State.SUCCEEDED, running.progress) == (ended.state, ended.progress)
