@@ -46,8 +46,10 @@ def logs(
 
     def wanted(said: dict[str, Any]) -> bool:
         worse = _LEVELS[_LEVELS.index(level) :]
-        return said.get("process", process) == (process or said.get("process")) and (
-            level == "debug" or str(said.get("level", "info")).replace("critical", "error") in worse
+        return (
+            said.get("process", process) == (process or said.get("process"))
+            and (level == "debug" or str(said.get("level", "info")).replace("critical", "error") in worse)
+            and (as_json or bool(speaking.text_of(said)))  # calls are no lines for people: `-n 1` is one they see
         )
 
     try:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import uuid
 
+from agentmesh.supervisor import kept
 from agentmesh.testing import Mesh
 from tests.cli.conftest import Cli
 
@@ -70,11 +72,23 @@ def test_the_log_of_a_mesh_is_read_from_its_folder(cli: Cli, cli_mesh: Mesh) -> 
     ) as process:
         try:
             assert process.stdout is not None
-            process.stdout.readline()  # it listens
+            assert process.stdout.readline()  # it listens
             name = f"x{uuid.uuid4().hex[:8]}"
             cli_mesh.client.save_expose(name, "")
             cli_mesh.client.delete_expose(name)
-            while name not in process.stdout.readline():
-                pass
+            assert any(name in line for line in process.stdout)
         finally:
             process.kill()
+
+
+def test_as_many_lines_of_a_log_as_were_asked_for_are_shown(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """Calls are in the file for programs; who reads text does not see them, and they count for nobody."""
+    file = tmp_path / kept.FOLDER / kept.NAME
+    file.parent.mkdir()
+    call = {"process": "registry", "level": "info", "event": "rpc", "method": "ListExposes"}
+    said = [{"process": "registry", "level": "info", "event": f"run {number}"} for number in range(3)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*said, *[call] * 9]))
+
+    shown = cli("logs", "registry", "-n", "2", "--data-dir", str(tmp_path)).out.splitlines()
+    assert ["run 1", "run 2"] == [" ".join(line.split()[-2:]) for line in shown]
+    assert 2 == cli("logs", "-n", "2", "--json", "--data-dir", str(tmp_path)).out.count('"rpc"')
