@@ -1,7 +1,8 @@
 """A Ray cluster of several nodes on this machine, for the length of a block: real processes, which can be killed.
 
 `python -m tests.cluster.raylets` keeps it, in a process of its own, as Ray's threads and signals are nothing for the
-tests' own; what it is told, and answers, are lines of JSON.
+tests' own; what it is told, and answers, are lines of JSON.  Ray prints whatever it likes, whenever it likes: what it
+takes for its standard output is where errors go.
 """
 
 import contextlib
@@ -11,7 +12,8 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 MEMORY_BYTES = 80 * 1024 * 1024
@@ -22,6 +24,7 @@ class Cluster:
 
     def __init__(self, process: "subprocess.Popen[str]", token: str, folder: str) -> None:
         self._process = process
+        self._asking = threading.Lock()  # who injects faults asks from several threads
         self.token = token
         self.folder = folder
         """Where Ray keeps what it says to all of this machine."""
@@ -52,17 +55,17 @@ class Cluster:
 
     def _ask(self, **what: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
-        self._process.stdin.flush()
-        return self._hear()
+        with self._asking:
+            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.flush()
+            return self._hear()
 
     def _hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith("{"):
-                heard: dict[str, Any] = json.loads(line)
-                return heard
-        raise AssertionError("the cluster has ended")
+        line = self._process.stdout.readline()
+        assert line, "the cluster has ended"
+        heard: dict[str, Any] = json.loads(line)
+        return heard
 
 
 @contextlib.contextmanager
@@ -98,26 +101,37 @@ def cluster() -> Iterator[Cluster]:
 
 def main() -> None:
     """Do as the lines say."""
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+
+        def answer(**what: Any) -> None:
+            answers.write(json.dumps(what) + "\n")
+            answers.flush()
+
+        _serve(answer)
+
+
+def _serve(answer: Callable[..., None]) -> None:
     import ray
     from ray.cluster_utils import Cluster as Nodes
 
     args: dict[str, Any] = {"object_store_memory": MEMORY_BYTES, "include_dashboard": False}
     nodes = Nodes(initialize_head=True, head_node_args={**args, "num_cpus": 4})
     known: dict[str, Any] = {}
-    print(json.dumps({"address": nodes.address}), flush=True)
+    answer(address=nodes.address)
     ray.init(nodes.address, log_to_driver=False)
     for line in sys.stdin:
         match json.loads(line):
             case {"add": resources}:
                 node = nodes.add_node(num_cpus=2, resources=resources, **args)
                 known[node.node_id] = node
-                print(json.dumps({"node": node.node_id}), flush=True)
+                answer(node=node.node_id)
             case {"kill": name}:
                 nodes.remove_node(known.pop(name), allow_graceful=False)
-                print(json.dumps({}), flush=True)
+                answer()
             case {"actors": _}:
                 found = ray.util.list_named_actors(all_namespaces=True)
-                print(json.dumps({"actors": {each["name"]: each["namespace"] for each in found}}), flush=True)
+                answer(actors={each["name"]: each["namespace"] for each in found})
     ray.shutdown()
     nodes.shutdown()
 
