@@ -12,6 +12,7 @@ import pytest
 from agentmesh.cli import app
 from tests.meshkit.redis_server import running_redis
 from tests.pems import Authority
+from tests.ports import free_port
 from tests.servers.postgresql import Postgres
 
 SETTINGS = (
@@ -31,8 +32,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is set but what a test sets; the port is free."""
     for name in SETTINGS:
         monkeypatch.delenv(f"AGENTMESH_{name}", raising=False)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setenv("AGENTMESH_PORT", str(listener.getsockname()[1]))
+    monkeypatch.setenv("AGENTMESH_PORT", str(free_port()))
 
 
 def asked(capsys: pytest.CaptureFixture[str], data_dir: pathlib.Path) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -87,8 +87,7 @@ def test_what_does_not_answer_fails_and_no_password_is_said(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each names its setting; the exit code is 1."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = f"127.0.0.1:{listener.getsockname()[1]}"
+    nobody = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("AGENTMESH_DATABASE_URL", f"postgresql://mesh:hunter2@{nobody}/mesh")
     monkeypatch.setenv("AGENTMESH_REDIS_URL", f"redis://:hunter2@{nobody}/0")
     monkeypatch.setenv("AGENTMESH_RAY_ADDRESS", f"ray://{nobody}")
