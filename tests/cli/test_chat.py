@@ -14,6 +14,7 @@ import pytest
 from agentmesh.client import AsyncClient, Client, InvalidInputs, Model, NotFound
 from agentmesh.testing import Mesh
 from tests.cli.conftest import Cli
+from tests.cli.reading import read_to
 
 OFFLINE = Model(provider="offline")
 
@@ -183,7 +184,4 @@ def read_until(stream: IO[str], end: str) -> str:
 
 def asked(stream: IO[str]) -> str:
     """Return the id of the lock that the process tells of next."""
-    said = ""
-    while "agentmesh answer" not in said and (line := stream.readline()):
-        said += line
-    return said.split("agentmesh answer ")[1].split()[0]
+    return read_to(stream, "agentmesh answer").split("agentmesh answer ")[1].split()[0]

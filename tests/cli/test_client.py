@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 
-import psutil
 import pytest
 
 from agentmesh.client import AsyncClient, Client, InvalidInputs, MeshError, NotFound, NotSignedIn, Unreachable
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs
+from tests.families import running
 
 
 def test_a_job_runs_from_inputs_to_result(cli_mesh: Mesh) -> None:
@@ -36,9 +36,7 @@ def test_a_watch_goes_on_behind_what_was_seen(cli_mesh: Mesh) -> None:
 
 async def test_a_watch_survives_a_killed_runner(cli_mesh: Mesh) -> None:
     """The stream breaks and is resumed: every event once, to the end of the job."""
-    runner = next(
-        child for child in psutil.Process(cli_mesh.process.pid).children() if "services.runner" in child.cmdline()
-    )
+    runner = running(cli_mesh.process.pid, "services.runner")
     async with AsyncClient(cli_mesh.url) as client:
         await client.login("admin", "admin")
         job = await client.create_job("greeter/slow", {"name": "Ada"})

@@ -12,6 +12,7 @@ import pytest
 
 from agentmesh.testing import Mesh
 from tests.cli.conftest import Cli
+from tests.cli.reading import read_to
 
 
 def test_flows_are_listed_in_plain_lines(cli: Cli) -> None:
@@ -141,8 +142,7 @@ def test_interrupting_a_run_leaves_the_job_and_says_so(cli: Cli, cli_mesh: Mesh,
         assert process.stderr is not None
         try:
             name = process.stdout.readline().split()[0]
-            while not process.stdout.readline().endswith("debug waiting\n"):
-                pass
+            read_to(process.stdout, "debug waiting\n")
             process.send_signal(signal.SIGINT)
             said = process.communicate(timeout=90)[1]
         finally:

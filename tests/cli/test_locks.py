@@ -11,13 +11,14 @@ import sys
 import uuid
 
 import httpx
-import psutil
 import pytest
 
 from agentmesh.client import AsyncClient, Client, InvalidInputs, Lock, MeshError, NotFound
 from agentmesh.testing import Mesh
 from tests.cli.conftest import Cli
+from tests.cli.reading import read_to
 from tests.ending import wait_procs
+from tests.families import running
 
 
 def waiting(mesh: Mesh, **inputs: str) -> Lock:
@@ -157,12 +158,11 @@ def test_a_run_says_what_it_waits_for(cli_mesh: Mesh, tmp_path: pathlib.Path) ->
         env={**os.environ, "AGENTMESH_URL": cli_mesh.url, "XDG_CONFIG_HOME": str(tmp_path)},
     ) as process:
         assert process.stderr is not None
-        said = ""
-        while "agentmesh answer" not in said:
-            said += process.stderr.readline()
+        said = read_to(process.stderr, "agentmesh answer")
         lock = said.split("agentmesh answer ")[1].split()[0]
         assert "--reason (text, required) Reason" in said
-        cli_mesh.client.answer(next(iter(cli_mesh.client.locks())).name, {"reason": "fine"})
+        (asked,) = [found for found in cli_mesh.client.locks() if found.id == lock]
+        cli_mesh.client.answer(asked.name, {"reason": "fine"})
         out, _ = process.communicate(timeout=90)
 
     assert 0 == process.returncode
@@ -193,8 +193,7 @@ async def test_watched_locks_survive_a_killed_runner(cli_mesh: Mesh) -> None:
 
 
 async def _kill_runner(mesh: Mesh) -> None:
-    children = psutil.Process(mesh.process.pid).children()
-    runner = next(child for child in children if "services.runner" in child.cmdline())
+    runner = running(mesh.process.pid, "services.runner")
     runner.kill()
     await asyncio.to_thread(wait_procs, [runner], 60)
 
