@@ -9,8 +9,10 @@ import pytest
 
 from agentmesh.testing import Mesh, running_mesh
 from tests.ending import wait_procs
+from tests.families import asked, family
 
 READY_S = 90.0
+END_S = 60.0
 # Ray starts a worker for each; what they do not use costs them nothing.
 ELSEWHERE = pathlib.Path(__file__).with_name("elsewhere")
 RAY = {"AGENTMESH_RAY_CPUS": "4", "AGENTMESH_RAY_MEMORY": str(80 * 1024 * 1024)}
@@ -49,7 +51,7 @@ def test_a_job_runs_on_ray(mesh: Mesh) -> None:
     job = mesh.client.run("noop", {})
 
     assert job.succeeded
-    assert any("HostActor" in " ".join(each.cmdline()) for each in _everybody(mesh))
+    assert any("HostActor" in " ".join(command) for _, command in asked(_everybody(mesh), psutil.Process.cmdline))
 
 
 def test_a_strangers_app_computes_on_ray(mesh: Mesh) -> None:
@@ -91,9 +93,9 @@ def test_the_end_leaves_no_process(mesh: Mesh) -> None:
     everybody = _everybody(mesh)
     mesh.process.send_signal(signal.SIGTERM)
 
-    assert 0 == mesh.process.wait(30)
-    assert [] == wait_procs(everybody, 30)[1]
+    assert 0 == mesh.process.wait(END_S)
+    assert [] == wait_procs(everybody, END_S)[1]
 
 
 def _everybody(mesh: Mesh) -> list[psutil.Process]:
-    return psutil.Process(mesh.process.pid).children(recursive=True)
+    return family(mesh.process.pid)[1:]

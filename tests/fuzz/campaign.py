@@ -4,9 +4,9 @@ import asyncio
 import pathlib
 
 import httpx
-import psutil
 
 from agentmesh.testing import Mesh
+from tests.families import asked, family
 from tests.fuzz import rest, rpc
 from tests.fuzz.garbage import Garbage
 from tests.fuzz.seen import Seen
@@ -33,10 +33,8 @@ async def run(folder: pathlib.Path, seed: int, calls: int) -> dict[str, Seen]:
 
 def _services(mesh: Mesh) -> set[str]:
     """Return the processes of a mesh that no caller may end: not those of jobs and apps."""
-    found = psutil.Process(mesh.process.pid).children(recursive=True)
-    return {
-        f"{one.pid} {' '.join(one.cmdline())[:100]}" for one in found if " services." in f" {' '.join(one.cmdline())}"
-    }
+    shown = asked(family(mesh.process.pid), lambda one: f" {' '.join(one.cmdline())}")
+    return {f"{one.pid}{command[:100]}" for one, command in shown if " services." in command}
 
 
 def _tokens(mesh: Mesh) -> list[str]:

@@ -41,14 +41,20 @@ class Talk:
 
 @pytest.fixture(scope="module")
 def path() -> Iterator[pathlib.Path]:
-    """Run a nursery; yield its socket."""
+    """Return where a nursery's socket is to be."""
     with tempfile.TemporaryDirectory(prefix="am-") as folder:
-        path = pathlib.Path(folder) / "nursery"
-        environment = {**os.environ, "AGENTMESH_NURSERY": str(path)}
-        process = subprocess.Popen([sys.executable, "-m", "agentmesh.host"], env=environment)
-        yield path
-        process.terminate()
-        process.wait(DEADLINE_S)
+        yield pathlib.Path(folder) / "nursery"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nursery(path: pathlib.Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a nursery."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agentmesh.host"], env={**os.environ, "AGENTMESH_NURSERY": str(path)}
+    )
+    yield process
+    process.terminate()
+    process.wait(DEADLINE_S)
 
 
 @contextlib.contextmanager
@@ -120,7 +126,7 @@ def test_a_runtime_env_that_is_no_mapping_fails_its_host_only(path: pathlib.Path
     assert "demo-3" == end.host_id
 
 
-def test_what_a_host_has_left_is_removed(path: pathlib.Path) -> None:
+def test_what_a_host_has_left_is_removed(path: pathlib.Path, nursery: "subprocess.Popen[bytes]") -> None:
     """However it ended."""
     home = path.with_name("hosts") / "demo-4"
     with talking(path) as talk:
@@ -128,8 +134,7 @@ def test_what_a_host_has_left_is_removed(path: pathlib.Path) -> None:
         talk.say(NurseryOrder(start=spec("demo-4")))
         until((home / "app" / "tmp").is_dir)
         (home / "app" / "tmp" / "left").touch()
-        nursery = next(each for each in psutil.Process().children() if "agentmesh.host" in each.cmdline())
-        for host in nursery.children():
+        for host in psutil.Process(nursery.pid).children():
             host.kill()
         end = talk.hear().exited
     until(lambda: not home.exists())

@@ -9,6 +9,9 @@ import pytest
 
 from agentmesh.host.confine import Settings, survey
 from agentmesh.testing import Mesh, running_mesh
+from tests.families import family
+from tests.mesh_wide.meshes import until_healthy
+from tests.mesh_wide.panel import READ_S
 
 GIVEN = {measure.name: measure for measure in survey(Settings.of({}))}
 REFUSED = {"EACCES", "EPERM", "EXDEV", "ENOENT"}
@@ -32,8 +35,7 @@ def run(mesh: Mesh, **inputs: Any) -> dict[str, str]:
 
 def processes(mesh: Mesh) -> list[psutil.Process]:
     """Return everything that the mesh has started, and what has started that."""
-    supervisor = psutil.Process(mesh.process.pid)
-    return [supervisor, *supervisor.children(recursive=True)]
+    return family(mesh.process.pid)
 
 
 def test_no_file_of_the_data_folder_can_be_read(mesh: Mesh) -> None:
@@ -53,12 +55,12 @@ def test_no_process_of_the_mesh_can_be_looked_into_or_ended(mesh: Mesh) -> None:
 
     assert len(found) >= 3 * (len(pids) - 1)
     assert set(found.values()) <= {*REFUSED, "ESRCH"}, found
-    assert httpx.get(mesh.url + "/health").status_code == 200
+    until_healthy(mesh)
 
 
 def test_health_says_how_apps_are_confined(mesh: Mesh) -> None:
     """The same as the doctor."""
-    said = httpx.get(mesh.url + "/health").json()["isolation"]
+    said = httpx.get(mesh.url + "/health", timeout=READ_S).json()["isolation"]
 
     assert "auto" == said["setting"]
     assert {name: measure.given for name, measure in GIVEN.items()} == {

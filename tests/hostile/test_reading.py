@@ -14,6 +14,7 @@ import pytest
 
 from agentmesh.client import Client, MeshError
 from agentmesh.testing import Mesh, running_mesh
+from tests.families import family, running
 from tests.host.stage import until
 
 WORD = f"canary-{uuid.uuid4()}"
@@ -46,8 +47,7 @@ def mesh() -> Iterator[Mesh]:
 
 def test_no_process_of_a_mesh_shows_a_secret(mesh: Mesh) -> None:
     """Neither the supervisor, nor what it starts, nor what that starts."""
-    supervisor = psutil.Process(mesh.process.pid)
-    everybody = [supervisor, *supervisor.children(recursive=True)]
+    everybody = family(mesh.process.pid)
     shown = []
     for process in everybody:
         for name in ("environ", "cmdline"):
@@ -90,10 +90,7 @@ def test_the_nursery_takes_no_orders_from_a_flow(mesh: Mesh) -> None:
 def test_what_was_handed_over_arrives(mesh: Mesh) -> None:
     """The admin signs in with that password, and the mesh keeps escrows as it was told; also after a restart."""
     assert '"network": "Mainnet"' in mesh.log()
-    auth = next(
-        process for process in psutil.Process(mesh.process.pid).children() if "services.auth" in process.cmdline()
-    )
-    auth.kill()
+    running(mesh.process.pid, "services.auth").kill()
     mesh.close_client()
     until(lambda: _signs_in(mesh))
     assert mesh.client.run("reading/alone", {"word": WORD}).succeeded

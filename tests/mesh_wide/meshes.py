@@ -4,12 +4,16 @@ import contextlib
 import pathlib
 from collections.abc import Iterator, Mapping
 
+import httpx
 import psutil
 
 from agentmesh.testing import Mesh, running_mesh
+from tests import families
 from tests.ending import wait_procs
+from tests.mesh_wide import panel
 
 ROOT = pathlib.Path(__file__).parents[2]
+END_S = 60.0
 
 
 @contextlib.contextmanager
@@ -20,17 +24,19 @@ def running(data_dir: pathlib.Path, *, examples: bool = False, env: Mapping[str,
     """
     with running_mesh(data_dir=data_dir, cwd=ROOT, examples=examples, env=env) as mesh:
         yield mesh
-        everybody = [psutil.Process(mesh.process.pid), *psutil.Process(mesh.process.pid).children(recursive=True)]
+        everybody = families.family(mesh.process.pid)
         mesh.process.terminate()
-        _, alive = wait_procs(everybody, timeout=30)
-        assert mesh.process.wait(timeout=30) == 0, mesh.log()[-5000:]
+        assert mesh.process.wait(END_S) == 0, mesh.log()[-5000:]
+        _, alive = wait_procs(everybody, END_S)
         assert not alive, f"the mesh left processes: {alive}\n{mesh.log()[-5000:]}"
 
 
 def child(mesh: Mesh, module: str) -> psutil.Process:
     """Return the process of a mesh that runs `python -m module`."""
-    for process in psutil.Process(mesh.process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if module in process.cmdline():
-                return process
-    raise AssertionError(f"no process of the mesh runs {module}")
+    return families.running(mesh.process.pid, module)
+
+
+def until_healthy(mesh: Mesh) -> None:
+    """Ask whether all is well until it is."""
+    with httpx.Client(base_url=mesh.url, timeout=panel.READ_S) as http:
+        panel.until_healthy(http)

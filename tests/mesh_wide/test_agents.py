@@ -17,7 +17,9 @@ from mesh.registry.v1 import agent_pb2, agent_pb2_grpc, crew_pb2, crew_pb2_grpc,
 from mesh.runner.v1 import job_pb2, job_pb2_grpc, trace_pb2, trace_pb2_grpc
 
 from agentmesh.testing import Mesh
+from tests.ending import wait_procs
 from tests.engine.providers import Provider, provider_aside
+from tests.families import asked, family
 from tests.mesh_wide import grpcapi, meshes
 
 T = TypeVar("T")
@@ -104,22 +106,20 @@ class World:
         """Return the process of a part."""
         if part in ("worker", "zygote", "host"):
             # Each is forked of the next: the worker that runs the crew, the zygote, the host.
-            ancestry = [self._worker(), *self._worker().parents()]
-            return ancestry[("worker", "zygote", "host").index(part)]
+            worker = eventually(self._worker)
+            return [worker, *worker.parents()][("worker", "zygote", "host").index(part)]
         if part == "edge":
-            (envoy,) = [one for one in psutil.Process(self.mesh.process.pid).children(True) if "envoy" in one.name()]
+            names = asked(family(self.mesh.process.pid), psutil.Process.name)
+            (envoy,) = [process for process, name in names if "envoy" in name]
             return envoy
         modules = {"gateway": "gateway", "nursery": "agentmesh.host"}
         return eventually(functools.partial(meshes.child, self.mesh, modules.get(part, f"services.{part}")))
 
     def _worker(self) -> psutil.Process:
         """Return the process that is connected to the provider: the engine's worker."""
-        mesh = psutil.Process(self.mesh.process.pid)
-        for process in mesh.children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                for connection in process.net_connections("tcp"):
-                    if connection.raddr and connection.raddr.port == self.models.port:
-                        return process
+        for process, connections in asked(family(self.mesh.process.pid), lambda each: each.net_connections("tcp")):
+            if any(connection.raddr and connection.raddr.port == self.models.port for connection in connections):
+                return process
         raise AssertionError("nobody talks to the provider")
 
 
@@ -169,7 +169,7 @@ def test_a_crew_lives_through_the_end_of_any_process(world: World, part: str) ->
 
     victim = world.process(part)
     os.kill(victim.pid, signal.SIGKILL)
-    victim.wait(60)
+    wait_procs([victim], DEADLINE_S)
     world.models.gate.set()
     events = world.events(name)
 
@@ -191,8 +191,7 @@ def test_secrets_are_nowhere(world: World, tmp_path: pathlib.Path) -> None:
     """
     name = in_the_middle(world)
     environments = []
-    mesh = psutil.Process(world.mesh.process.pid)
-    for process in [mesh, *mesh.children(recursive=True)]:
+    for process in family(world.mesh.process.pid):
         with contextlib.suppress(OSError):
             environments.append(pathlib.Path(f"/proc/{process.pid}/environ").read_bytes())
     world.models.gate.set()

@@ -14,6 +14,7 @@ import pytest
 
 from agentmesh.client import MeshError
 from agentmesh.testing import Mesh
+from tests.ending import wait_procs
 from tests.gateway.dialects.masumi.escrows import iso
 from tests.mesh_wide import meshes
 from tests.mesh_wide.panel import until_healthy
@@ -189,7 +190,7 @@ def test_a_deleted_database_comes_back_whole(mesh: Mesh, http: httpx.Client, par
     """What was kept before is there after a restart of its service, too."""
     job = mesh.client.run("work", {"tag": "before", "steps": 1, "pause_s": 0})
     for path in mesh.data_dir.glob(f"{part}.db*"):
-        path.unlink()
+        path.unlink(missing_ok=True)  # it mends itself meanwhile
     database: pathlib.Path = mesh.data_dir / f"{part}.db"
 
     def restored() -> None:
@@ -198,7 +199,7 @@ def test_a_deleted_database_comes_back_whole(mesh: Mesh, http: httpx.Client, par
     eventually(restored)
     victim = meshes.child(mesh, f"services.{part}")
     victim.kill()
-    victim.wait(60)
+    wait_procs([victim], 60)
 
     def as_before() -> None:
         assert mesh.client.job(job.name).succeeded

@@ -18,6 +18,7 @@ from mesh.runner.v1 import job_pb2
 
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs
+from tests.families import is_gone
 from tests.mesh_wide import meshes
 from tests.mesh_wide.grpcapi import Jobs
 from tests.mesh_wide.panel import Panel, parse_sse
@@ -118,7 +119,7 @@ def cancelled(admin: Panel, jobs: Jobs, path: str) -> list[str]:
     fid = admin.launch("endings", path)
     process = psutil.Process(admin.first(fid, "result").typed["dict"]["pid"])
     job = jobs.cancel(fid)
-    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(process)
     assert job.state == job_pb2.JOB_STATE_CANCELLED
     assert job.reason in (job_pb2.JOB_REASON_USER_STOP, job_pb2.JOB_REASON_OPERATOR_CANCEL)
     events = jobs.watch(fid)
@@ -134,7 +135,7 @@ def test_delete_ends_the_process_and_forgets_the_job(admin: Panel) -> None:
     fid = admin.launch("endings", "forever")
     process = psutil.Process(admin.first(fid, "result").typed["dict"]["pid"])
     assert admin.http.delete(f"/outputs/{fid}").status_code == 204
-    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(process)
     assert admin.http.get(f"/outputs/status/{fid}").status_code == 404
 
 
@@ -255,7 +256,7 @@ def test_whoever_holds_a_job_may_be_killed(mesh: Mesh, admin: Panel, jobs: Jobs,
     assert jobs.get(fid).reason == job_pb2.JOB_REASON_WORKER_LOST
     assert jobs.get(fid).error
     wait_procs([process], timeout=30)
-    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(process)
     assert eventually(lambda: admin.wait(admin.launch("formats", "text")))["status"] == "finished"
 
 

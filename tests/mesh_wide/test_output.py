@@ -10,6 +10,7 @@ from mesh.runner.v1 import job_pb2
 from agentmesh.testing import Mesh
 from tests.apps.outputs import FORGERY
 from tests.ending import wait_procs
+from tests.families import is_gone
 from tests.mesh_wide.grpcapi import Jobs
 from tests.mesh_wide.panel import Panel, Sse
 
@@ -131,7 +132,7 @@ def test_cancel_leaves_no_process(admin: Panel, jobs: Jobs, path: str) -> None:
     processes = [psutil.Process(pid) for pid in told.values()]
     assert jobs.cancel(fid).state == job_pb2.JOB_STATE_CANCELLED
     _, alive = wait_procs(processes, timeout=30)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    assert all(is_gone(process) for process in alive)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import pathlib
 from collections.abc import AsyncIterator
 
 import grpc
+import psutil
 import pytest
 import pytest_asyncio
 from google.protobuf import struct_pb2
 from mesh.runner.v1 import app_pb2, job_pb2
 
+from tests.families import is_gone
 from tests.runner.stack import DEADLINE_S, Stack, stack
 
 
@@ -312,10 +314,6 @@ def _open(gate: pathlib.Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # A zombie whose parent has not looked yet has ended too.
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return not is_gone(psutil.Process(pid))
+    return False

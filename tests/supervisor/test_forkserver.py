@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import psutil
 import pytest
 
@@ -22,6 +21,8 @@ from agentmesh.supervisor.forks import Forked, Forkserver
 from agentmesh.supervisor.logs import LogPump
 from agentmesh.testing import running_mesh
 from tests.ending import wait_procs
+from tests.families import asked, running
+from tests.mesh_wide.meshes import until_healthy
 
 pytestmark = pytest.mark.skipif(not forks.POSSIBLE, reason="programs are forked on Linux only")
 
@@ -175,7 +176,8 @@ async def test_a_forkserver_that_is_ended_while_it_starts_ends(tmp_path: pathlib
         with pytest.raises(CannotStart, match="told to end"):
             await stage.fork("second", stage.env)
         assert stage.server.pid is None
-        assert [] == [child for child in psutil.Process().children() if FORKSERVER in child.cmdline()]
+        commands = asked(psutil.Process().children(), psutil.Process.cmdline)
+        assert [] == [command for _, command in commands if FORKSERVER in command]
 
 
 def test_a_mesh_outlives_its_forkserver() -> None:
@@ -185,9 +187,9 @@ def test_a_mesh_outlives_its_forkserver() -> None:
         forkserver.kill()
         wait_procs([forkserver], DEADLINE_S)
 
-        assert 200 == httpx.get(f"{mesh.url}/health").status_code
+        until_healthy(mesh)
         assert all(service.is_running() for service in services)
-        registry = next(service for service in services if "services.registry" in service.cmdline())
+        registry = running(mesh.process.pid, "services.registry")
         address = f"unix:{registry.environ()['AGENTMESH_SOCKETS_DIR']}/registry.sock"
         registry.kill()
         wait_procs([registry], DEADLINE_S)
@@ -235,6 +237,5 @@ def _held(mesh: "subprocess.Popen[str]", gate: pathlib.Path) -> int:
 
 def _parts(supervisor: int) -> tuple[psutil.Process, list[psutil.Process]]:
     """Return the forkserver of a mesh, and the other children of its supervisor."""
-    children = psutil.Process(supervisor).children()
-    forkserver = next(child for child in children if FORKSERVER in child.cmdline())
-    return forkserver, [child for child in children if child != forkserver]
+    forkserver = running(supervisor, FORKSERVER)
+    return forkserver, [child for child in psutil.Process(supervisor).children() if child != forkserver]

@@ -19,6 +19,8 @@ from agentmesh.supervisor import opening, ports
 from agentmesh.supervisor.plan import NATIVE, NATIVE_PORTS
 from agentmesh.testing import MeshDidNotStart, running_mesh
 from tests.ending import wait_procs
+from tests.families import running
+from tests.mesh_wide.meshes import until_healthy
 
 DEADLINE_S = 60.0
 UP = [sys.executable, "-P", "-m", "agentmesh.cli", "up"]
@@ -35,14 +37,10 @@ def _up(*options: str, env: dict[str, str] | None = None) -> subprocess.Complete
     )
 
 
-def _named(children: list[psutil.Process], module: str) -> psutil.Process:
-    return next(child for child in children if module in child.cmdline())
-
-
 def test_it_says_when_it_is_ready_and_ends_by_itself_without_a_trace() -> None:
     """/health needs no login; after SIGTERM the exit code is 0 and every process it started is gone."""
     with running_mesh() as mesh:
-        assert 200 == httpx.get(f"{mesh.url}/health").status_code
+        until_healthy(mesh)
         children = psutil.Process(mesh.process.pid).children(recursive=True)
         assert len(children) >= 7
 
@@ -116,7 +114,7 @@ def test_it_ends_well_before_it_was_ready(tmp_path: pathlib.Path) -> None:
 
         assert 0 == process.wait(DEADLINE_S)
     with running_mesh(data_dir=tmp_path) as mesh:
-        assert 200 == httpx.get(f"{mesh.url}/health").status_code
+        until_healthy(mesh)
 
 
 def test_no_process_outlives_a_supervisor_that_is_killed() -> None:
@@ -134,7 +132,7 @@ def test_no_process_outlives_a_supervisor_that_is_killed() -> None:
 async def test_a_crashed_child_is_started_again() -> None:
     """A service that is killed comes back at the same address, and the mesh answers as before."""
     with running_mesh() as mesh:
-        registry = _named(psutil.Process(mesh.process.pid).children(), "services.registry")
+        registry = running(mesh.process.pid, "services.registry")
         address = f"unix:{registry.environ()['AGENTMESH_SOCKETS_DIR']}/registry.sock"
         registry.kill()
         wait_procs([registry], timeout=DEADLINE_S)
@@ -142,7 +140,7 @@ async def test_a_crashed_child_is_started_again() -> None:
         async with asyncio.timeout(DEADLINE_S):
             await opening.until_healthy("registry", "grpc", address)
 
-        assert registry.pid != _named(psutil.Process(mesh.process.pid).children(), "services.registry").pid
+        assert registry.pid != running(mesh.process.pid, "services.registry").pid
         assert [] == list(mesh.client.exposes())
         assert "registry ended (SIGKILL): starting it again" in mesh.log()
 
@@ -164,7 +162,7 @@ def test_folders_of_the_start_directory_do_not_shadow_the_mesh(tmp_path: pathlib
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('not the mesh')")
 
     with running_mesh(cwd=tmp_path) as mesh:
-        assert 200 == httpx.get(f"{mesh.url}/health").status_code
+        until_healthy(mesh)
 
 
 def test_a_second_mesh_on_the_same_data_is_refused(tmp_path: pathlib.Path) -> None:
@@ -175,7 +173,7 @@ def test_a_second_mesh_on_the_same_data_is_refused(tmp_path: pathlib.Path) -> No
         assert 2 == second.returncode
         assert f"another mesh (process {mesh.process.pid}) uses the data directory {tmp_path}" in second.stderr
         assert 1 == second.stderr.count("\n")
-        assert 200 == httpx.get(f"{mesh.url}/health").status_code
+        until_healthy(mesh)
 
 
 def test_a_port_in_use_is_refused(tmp_path: pathlib.Path) -> None:

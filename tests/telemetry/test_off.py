@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import httpx
-import psutil
 
 from agentmesh.testing import Mesh
 from meshkit.service import Settings
+from tests.families import asked, family
 from tests.mesh_wide import meshes
 from tests.telemetry.conftest import surfaces
 
@@ -42,8 +42,8 @@ def test_nothing_of_it_is_mapped(tmp_path: pathlib.Path) -> None:
 
 
 def _descriptors(mesh: Mesh, name: str) -> int:
-    everybody = psutil.Process(mesh.process.pid).children(recursive=True)
-    return sum(name in str(found.laddr) for each in everybody for found in each.net_connections("unix"))
+    opened = asked(family(mesh.process.pid), lambda each: each.net_connections("unix"))
+    return sum(name in str(one.laddr) for _, found in opened for one in found)
 
 
 def test_every_answer_has_a_request_id(mesh: Mesh) -> None:
