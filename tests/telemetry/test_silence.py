@@ -17,8 +17,9 @@ def test_a_silent_collector_is_logged_once(listening: bool) -> None:
             silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, "-m", "tests.telemetry.silence", url]
-        # The SDK by itself takes up to 45 s to end.
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    assert {"told_s", "ended_s"} == set(json.loads(done.stdout))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    took = json.loads(done.stdout)
+    assert {"told_s", "ended_s"} == set(took)
+    assert took["ended_s"] < 30  # the SDK by itself takes up to 45 s
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [("telemetry is not taken", url)] == [(line["event"], line["endpoint"]) for line in lines]
