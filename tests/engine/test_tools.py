@@ -156,8 +156,11 @@ async def mcp_server() -> AsyncIterator[str]:
     try:
         assert process.stderr is not None
         async with asyncio.timeout(60):
-            while (found := re.search(rb"running on (http://127.0.0.1:\d+)", await process.stderr.readline())) is None:
-                assert process.returncode is None
+            found = None
+            while found is None:
+                line = await process.stderr.readline()
+                assert line, "it has ended"
+                found = re.search(rb"running on (http://127.0.0.1:\d+)", line)
         yield f"{found[1].decode()}/mcp"
     finally:
         process.kill()

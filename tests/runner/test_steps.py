@@ -146,15 +146,17 @@ async def test_a_flow_that_goes_another_way_is_told_so(mesh: Stack, path: pathli
 
 async def test_a_job_ends_at_its_deadline(mesh: Stack, path: pathlib.Path) -> None:
     """It has failed when nothing of it runs any more, though it did not listen."""
-    job = await start(mesh, "process/slow", path)
-    pid = int((await mesh.until(job, "debug")).payload)
-    events = await mesh.events(job)
-    done = await mesh.get(job)
+    pids: list[int] = []
+    while not pids:  # on a busy machine its time may be over before it begins
+        job = await start(mesh, "process/slow", path)
+        events = await mesh.events(job)
+        done = await mesh.get(job)
+        pids += [int(event.payload) for event in events if event.kind == "debug"]
 
-    assert (job_pb2.JOB_STATE_FAILED, job_pb2.JOB_REASON_TIMEOUT) == (done.state, done.reason)
-    assert "the job took longer than it may: its deadline is over" == done.error
-    assert not psutil.pid_exists(pid)
-    assert ["error", "status"] == kinds(events)[-2:]
+        assert (job_pb2.JOB_STATE_FAILED, job_pb2.JOB_REASON_TIMEOUT) == (done.state, done.reason)
+        assert "the job took longer than it may: its deadline is over" == done.error
+        assert ["error", "status"] == kinds(events)[-2:]
+    assert not psutil.pid_exists(pids[0])
 
 
 async def test_a_caller_may_set_a_deadline(mesh: Stack, path: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ import pytest_asyncio
 import standardwebhooks
 from google.protobuf import field_mask_pb2
 from mesh.auth.v1 import auth_pb2
-from mesh.runner.v1 import webhook_pb2
+from mesh.runner.v1 import job_pb2, webhook_pb2
 
 from meshkit import outgoing
 from meshkit.addresses import Refused
@@ -41,13 +41,20 @@ class Hooks:
 
     @contextlib.asynccontextmanager
     async def created(self, url: str, **fields: Any) -> AsyncIterator[webhook_pb2.Webhook]:
-        """Have a webhook for the length of the block."""
+        """Have a webhook for the length of the block: it is told of nothing that began before."""
+        await self._settle()
         request = webhook_pb2.CreateWebhookRequest(webhook=webhook_pb2.Webhook(url=url, **fields))
         made = await self.call("CreateWebhook", request)
         try:
             yield made
         finally:
             await self.call("DeleteWebhook", webhook_pb2.DeleteWebhookRequest(name=made.name))
+
+    async def _settle(self) -> None:
+        """Wait until every job has ended."""
+        jobs = await self.mesh.jobs.ListJobs(job_pb2.ListJobsRequest(), metadata=self.mesh.operator, timeout=DEADLINE_S)
+        for job in jobs.jobs:
+            await self.mesh.events(job)
 
     async def deliveries(self, made: webhook_pb2.Webhook) -> list[webhook_pb2.Delivery]:
         """Return what was and is to be sent, the oldest first."""

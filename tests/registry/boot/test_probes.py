@@ -8,7 +8,7 @@ from mesh.registry.v1 import registry_pb2 as pb
 
 from tests.registry.conftest import Mesh, Peers, said
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 async def until_alive(mesh: Mesh, name: str) -> None:
