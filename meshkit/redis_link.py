@@ -71,8 +71,16 @@ def connected(url: str, connections_max: int = _CONNECTIONS_MAX) -> "Redis":
 class Link:
     """Asks one Redis."""
 
-    def __init__(self, client: "Redis", secret: bytes, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: "Redis",
+        secret: bytes,
+        *,
+        deadline_s: float = DEADLINE_S,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
+        self._deadline_s = deadline_s
         self._secret = hashlib.blake2b(secret, digest_size=32).digest()
         self._mesh = self._digest("keys")
         self._now = now
@@ -80,14 +88,14 @@ class Link:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def to(cls, url: str, secret: bytes) -> AsyncIterator["Link"]:
+    async def to(cls, url: str, secret: bytes, *, deadline_s: float = DEADLINE_S) -> AsyncIterator["Link"]:
         """Keep a link to a Redis for the length of the block; it connects when it is used.
 
-        Of `secret` it sees nothing; meshes with different ones share no key.
+        Of `secret` it sees nothing; meshes with different ones share no key.  A call takes at most `deadline_s`.
         """
         client = connected(url)
         try:
-            yield cls(client, secret)
+            yield cls(client, secret, deadline_s=deadline_s)
         finally:
             await closed(client)
 
@@ -109,7 +117,7 @@ class Link:
         if self._now() < self._rests_until:
             raise NoRedis("it did not answer a moment ago")
         try:
-            return await within(DEADLINE_S, call())
+            return await within(self._deadline_s, call())
         except NoRedis:
             self._rests_until = self._now() + _REST_S
             raise

@@ -1,5 +1,6 @@
 """Replicas of the auth service count failed attempts together, and alone while Redis is gone."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import grpc
@@ -11,7 +12,7 @@ from services.auth import throttle
 from services.auth.shared_throttle import SharedThrottle
 from services.auth.throttle import Throttle
 from tests.auth.helpers import auth_mesh
-from tests.meshkit.redis_server import RedisServer, running_redis
+from tests.meshkit.redis_server import PATIENT_S, RedisServer, running_redis
 
 HERE, THERE = "192.0.2.1", "198.51.100.7"
 
@@ -21,6 +22,11 @@ def server() -> Iterator[RedisServer]:
     """A Redis."""
     with running_redis() as server:
         yield server
+
+
+def linked(server: RedisServer, secret: bytes = b"s") -> contextlib.AbstractAsyncContextManager[Link]:
+    """Link to it, with patience: on a busy machine the product's has an end now and then."""
+    return Link.to(server.url, secret, deadline_s=PATIENT_S)
 
 
 async def waits(guard: SharedThrottle, name: str, address: str = HERE) -> bool:
@@ -36,7 +42,7 @@ async def waits(guard: SharedThrottle, name: str, address: str = HERE) -> bool:
 
 async def test_failures_count_whichever_replica_sees_them(server: RedisServer) -> None:
     """For the pair of name and address; a success at any clears them everywhere but where they were."""
-    async with Link.to(server.url, b"s") as one, Link.to(server.url, b"s") as two, Link.to(server.url, b"t") as three:
+    async with linked(server) as one, linked(server) as two, linked(server, b"t") as three:
         left, right = SharedThrottle(Throttle(), one), SharedThrottle(Throttle(), two)
         for number in range(throttle.FREE_FAILURES + 4):
             await (left, right)[number % 2].failed("ada", HERE)
@@ -52,7 +58,7 @@ async def test_failures_count_whichever_replica_sees_them(server: RedisServer) -
 
 async def test_a_name_that_is_guessed_everywhere_is_hot_everywhere(server: RedisServer) -> None:
     """Then an address has one attempt, at all replicas together."""
-    async with Link.to(server.url, b"s") as one, Link.to(server.url, b"s") as two:
+    async with linked(server) as one, linked(server) as two:
         left, right = SharedThrottle(Throttle(), one), SharedThrottle(Throttle(), two)
         for number in range(throttle.HOT_FAILURES):
             await left.failed("ada", f"192.0.2.{number}")
@@ -65,7 +71,7 @@ async def test_a_name_that_is_guessed_everywhere_is_hot_everywhere(server: Redis
 
 async def test_without_redis_each_counts_alone(server: RedisServer) -> None:
     """Nobody has more attempts at a replica than without any, and nobody waits for Redis."""
-    async with Link.to(server.url, b"s") as one:
+    async with linked(server) as one:
         guard = SharedThrottle(Throttle(lambda: 0.0), one)
         server.stop()
         assert not await waits(guard, "ada")

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 _UP_WITHIN_S = 30.0
+PATIENT_S = 30.0
+"""Of a call, in place of the half second that a service waits."""
 
 
 class RedisServer:

@@ -12,7 +12,7 @@ import structlog
 from meshkit import redis_bus, redis_link
 from meshkit.bus import Bus
 from meshkit.redis_bus import RedisBus, Timing
-from tests.meshkit.redis_server import RedisServer, running_redis
+from tests.meshkit.redis_server import PATIENT_S, RedisServer, running_redis
 
 SOON_S = 60.0
 QUICK = Timing(beat_s=0.05, silence_s=20.0, poll_s=0.05, again_s=0.05, again_max_s=0.1, patience_s=30.0)
@@ -219,7 +219,7 @@ async def test_a_link_rests_after_a_failure(server: RedisServer) -> None:
     """A silent Redis costs a caller its deadline once."""
     now = 100.0
     client = redis_link.connected(server.url)
-    link = redis_link.Link(client, b"s", now=lambda: now)
+    link = redis_link.Link(client, b"s", deadline_s=PATIENT_S, now=lambda: now)
     try:
         assert 3 == await link.run("return ARGV[1] + #KEYS", ["k"], 2)
         server.stop()

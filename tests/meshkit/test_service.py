@@ -12,6 +12,7 @@ from meshkit.principal import Principal
 from meshkit.service import Settings, authenticated
 from meshkit.verifier import TokenVerifier
 from tests.auth.helpers import auth_mesh, bearer
+from tests.ports import free_port
 
 
 def settings(data_dir: pathlib.Path, port: int) -> Settings:
@@ -61,9 +62,9 @@ async def test_what_was_revoked_before_we_started_fails(tmp_path: pathlib.Path) 
 
 async def test_a_restart_of_the_auth_service_is_followed(tmp_path: pathlib.Path) -> None:
     """The stream comes back by itself, and what is revoked after it is heard."""
+    address = f"127.0.0.1:{free_port()}"
     async with contextlib.AsyncExitStack() as stack:
-        async with auth_mesh(tmp_path, memory=False) as mesh:
-            address = f"127.0.0.1:{mesh.port}"
+        async with auth_mesh(tmp_path, memory=False, auth_address=address) as mesh:
             auth = await stack.enter_async_context(authenticated(settings(tmp_path, mesh.port), "runner"))
             tokens = await mesh.sign_in()
             await verified(auth.verifier, tokens.access_token)
@@ -77,7 +78,6 @@ async def test_without_the_auth_service_nobody_gets_in(tmp_path: pathlib.Path) -
     """The answer is "try again", within seconds."""
     async with auth_mesh(tmp_path) as mesh:
         tokens = await mesh.sign_in()
-        port = mesh.port
-    async with authenticated(settings(tmp_path, port), "runner") as auth, asyncio.timeout(30):
+    async with authenticated(settings(tmp_path, free_port()), "runner") as auth, asyncio.timeout(30):
         with pytest.raises(Unavailable):
             await auth.verifier.verify(tokens.access_token)

@@ -1,6 +1,7 @@
 """Who talks too fast is held back."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -8,7 +9,7 @@ from meshkit.redis_link import Link
 from meshkit.tasks import background
 from services.runner.callers.pace import Pace
 from services.runner.domain import Event
-from tests.meshkit.redis_server import running_redis
+from tests.meshkit.redis_server import PATIENT_S, RedisServer, running_redis
 
 EVENT = Event(kind="debug", payload="x", time=1.0)
 
@@ -45,11 +46,16 @@ def test_nobody_is_held_back_without_a_rate() -> None:
     assert 0.0 == Pace(0).delay_s("users/a", [EVENT] * 1_000_000)
 
 
+def linked(server: RedisServer) -> contextlib.AbstractAsyncContextManager[Link]:
+    """Link to it, with patience."""
+    return Link.to(server.url, b"s", deadline_s=PATIENT_S)
+
+
 async def test_what_an_owner_says_at_any_replica_counts_at_all() -> None:
     """A moment later; and while Redis is gone each replica keeps its own pace."""
     now = 1000.0
     with running_redis() as server:
-        async with Link.to(server.url, b"s") as one, Link.to(server.url, b"s") as two:
+        async with linked(server) as one, linked(server) as two:
             here, there = Pace(10, lambda: now, one), Pace(10, lambda: now, two)
             async with background(here.share(), "here"), background(there.share(), "there"), asyncio.timeout(30):
                 assert 0.0 == here.delay_s("users/a", [EVENT] * 50)
