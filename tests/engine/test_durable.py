@@ -13,6 +13,7 @@ from mesh.runner.v1 import job_pb2
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import agent, define_crew, ended, spans, start, task
 from tests.engine.providers import Provider
+from tests.families import asked, family
 from tests.runner.stack import DEADLINE_S, Stack
 
 
@@ -50,8 +51,8 @@ async def test_a_killed_worker_does_nothing_twice(mesh: Stack, known: MemoryDefi
     """kill -9 of the process in the middle of a crew: another attempt takes it up behind the last finished step."""
     job = await waiting_crew(mesh, known, models)
     # The host forks its worker through the zygote: whatever holds no other process is one.
-    host = [one for one in psutil.Process().children(recursive=True) if not one.children()]
-    for one in host:
+    leaves = [one for one, below in asked(family(os.getpid())[1:], psutil.Process.children) if not below]
+    for one in leaves:
         with contextlib.suppress(ProcessLookupError):  # what starts workers has processes that come and go, too
             os.kill(one.pid, signal.SIGKILL)
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import httpx
 import psutil
+import pytest
 
 from agentmesh.testing import Mesh
 from tests.mesh_wide.panel import Panel
@@ -16,6 +17,7 @@ GROWTH_MB = 120
 READERS = 10
 
 
+@pytest.mark.timeout(600)  # much is said, which takes a busy machine minutes
 def test_output_is_in_nobodys_memory(mesh: Mesh, admin: Panel) -> None:
     """Neither the host, the runner nor the gateway grows with it, though many watch and none of them reads."""
     admin.deploy({"loud": "tests.apps.loud:app"})

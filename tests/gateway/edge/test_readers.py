@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from mesh.runner.v1 import job_pb2, job_pb2_grpc
 
+from tests.families import asked
 from tests.gateway import stack
 from tests.gateway.stack import DEADLINE_S, Edge, Panel
 
@@ -90,7 +91,7 @@ async def answers(edge: Edge, job: str) -> list[int]:
 def memory() -> int:
     """Return the bytes of this process, in which the services are, and of its Envoy."""
     me = psutil.Process()
-    edges = [child for child in me.children() if "envoy" in child.name()]
+    edges = [child for child, name in asked(me.children(), psutil.Process.name) if "envoy" in name]
     assert edges
     return sum(process.memory_info().rss for process in (me, *edges))
 
