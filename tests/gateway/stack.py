@@ -32,7 +32,7 @@ from services.runner.config import Config as RunnerConfig
 from tests.conformance.reference import Checked
 from tests.ports import free_port
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 LEDGER_TOKEN = "dev"
 """Of the buyer and seller that the ledger has for developers."""
 RAW = {"name": "raw", "bootstrap": "import_path: tests.gateway.raw_app:app"}

@@ -9,7 +9,7 @@ from mesh.registry.v1 import registry_pb2 as pb
 
 from tests.registry.conftest import Mesh
 
-SOON_S = 30.0
+SOON_S = 60.0
 
 
 class Watcher:

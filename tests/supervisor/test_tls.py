@@ -21,7 +21,7 @@ from agentmesh.client import Client
 from agentmesh.testing import Mesh, running_mesh
 from tests.pems import Authority
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

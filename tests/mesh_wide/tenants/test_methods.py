@@ -18,7 +18,7 @@ from gateway.edge import contract
 from tests.mesh_wide.panel import Panel
 from tests.mesh_wide.tenants.belongings import SECRET, Belongings
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
 BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 INNER = (options_pb2.ACCESS_SERVICE, options_pb2.ACCESS_HOST)

@@ -14,7 +14,7 @@ from services.registry.ports.exposes import EXPOSES, Asked
 from services.registry.stores.announcing import AnnouncingStore
 from services.registry.stores.memory import MemoryStore
 
-SOON_S = 10.0
+SOON_S = 60.0
 
 
 class SlowStore(MemoryStore):
