@@ -89,6 +89,7 @@ async def wait(inputs, tracer):
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups, though pytest be given this folder
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests of this folder to one worker (xdist, `--dist loadgroup`), so that they share the mesh."""
     for item in items:

@@ -17,6 +17,7 @@ from tests.mesh_wide.panel import Panel
 _HERE = pathlib.Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups, though pytest be given this folder
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests of this folder to one worker, and time for a mesh to start."""
     for item in items:

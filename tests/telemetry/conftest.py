@@ -14,6 +14,7 @@ from tests.telemetry.collector import Collector, collecting
 _HERE = pathlib.Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups, though pytest be given this folder
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests of this folder to one worker."""
     for item in items:
