@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from agentmesh.templates import Templates
     from agentmesh.tracer import Tracer, TracerMock
 
+    __version__: str
+
 __all__ = [
     "HTML",
     "Budget",
@@ -74,6 +76,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("agentmesh")
     if name in ("forms", "response"):
         return importlib.import_module(f"agentmesh.{name}")
     if name not in _HOMES:

@@ -1,5 +1,7 @@
 """What the SDK exports, and what importing it costs."""
 
+import importlib.metadata
+import importlib.resources
 import json
 import subprocess
 import sys
@@ -64,6 +66,16 @@ def test_exported_members() -> None:
     assert all(getattr(agentmesh, name) is not None for name in EXPORTS)
     assert set(EXPORTS) <= set(dir(agentmesh))
     assert sorted(ELEMENTS) == sorted(forms.__all__)
+
+
+def test_it_says_which_version_it_is() -> None:
+    """In the package, by the module that runs as a program, and to type checkers that it has types."""
+    said = subprocess.run(
+        [sys.executable, "-P", "-m", "agentmesh", "--version"], check=True, capture_output=True, text=True, timeout=120
+    ).stdout
+
+    assert importlib.metadata.version("agentmesh") == agentmesh.__version__ == said.strip()
+    assert importlib.resources.files("agentmesh").joinpath("py.typed").is_file()
 
 
 def test_importing_is_light() -> None:
