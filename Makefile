@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 SERVERS := sh tools/servers.sh
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers faults soak fuzz lock audit clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers docs faults soak fuzz lock audit clean
 
 setup: $(STAMP)
 
@@ -62,6 +62,9 @@ bench: setup  ## figures of a real mesh beside their targets
 bench-peers: setup  ## the mesh beside DBOS and LangGraph, which it installs under .peers/
 	$(SERVERS)
 	$(BIN)/python -m benchmarks.peers
+
+docs: setup  ## the site of the documentation, in build/site
+	$(BIN)/python -m mkdocs build --strict
 
 fuzz: setup  ## nonsense at every door by a seed: some minutes
 	$(BIN)/python -m tests.fuzz $(FUZZ)

@@ -2,20 +2,16 @@
 
 import os
 import pathlib
-import queue
-import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from agentmesh.client import Client
+from tests.terminal import DEADLINE_S, Terminal
 
-DEADLINE_S = 120.0
 APP = """\
 import asyncio
 
@@ -49,33 +45,6 @@ async def go(data):
 async def broken(tracer: Tracer) -> str:
     raise ValueError("it broke")
 """
-
-
-class Terminal:
-    """What `agentmesh dev` prints, line by line."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-        self._lines: queue.Queue[str] = queue.Queue()
-        self._seen: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line.rstrip("\n"))
-
-    def until(self, pattern: str) -> str:
-        """Return the first line from here on that has a pattern."""
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            try:
-                line = self._lines.get(timeout=max(deadline - time.monotonic(), 0.01))
-            except queue.Empty:
-                pytest.fail(f"{pattern!r} was not printed; this was:\n" + "\n".join(self._seen))
-            self._seen.append(line)
-            if re.search(pattern, line):
-                return line
 
 
 @pytest.fixture(scope="module")
