@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SERVERS := sh tools/servers.sh
-PACKAGES := agentmesh meshkit services gateway examples benchmarks tests
+PACKAGES := agentmesh meshkit services gateway examples benchmarks tests tools
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi bench bench-peers docs faults soak fuzz lock audit clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi reference bench bench-peers docs faults soak fuzz lock audit clean
 
 setup: $(STAMP)
 
@@ -54,6 +54,9 @@ openapi: setup  ## the reference of each dialect, which the gateway serves
 
 checkopenapi: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/checkopenapi.sh
+
+reference: setup  ## the pages of docs/reference that are made from the code
+	$(BIN)/python -m tools.reference docs/reference
 
 bench: setup  ## figures of a real mesh beside their targets
 	$(SERVERS)
