@@ -1,57 +1,43 @@
 """OpenTelemetry's SDK behind `meshkit.telemetry`: spans, metrics and logs over OTLP, and metrics for Prometheus.
 
-Everything leaves by threads of the SDK, out of queues that drop what is too much; a collector that does not answer is
-logged once.
+Everything leaves by threads beside the loop, out of queues that drop what is too much; a collector that does not answer
+is logged once.
 """
 
+import gc
 import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import prometheus_client
 import structlog
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import TraceFlags
 
 from meshkit import telemetry
-from meshkit.telemetry import Observe, Place, Span, Wanted
+from meshkit.otel_counts import Counts
+from meshkit.otel_spans import Ended, Exporter, text
+from meshkit.telemetry import Observe, Span, Wanted
 
 log = structlog.get_logger()
 _QUEUE_MAX = 4_096
 """Spans, and lines of logs, that wait to leave; more are dropped."""
 _BATCH_MAX = 512
 _EVERY_MS = 1_000
-_METRICS_EVERY_MS = 15_000
+_METRICS_EVERY_S = 15.0
 _EXPORT_S = 5
 _LEFT_S = 1.0
 """How long the last of it may take when the process ends."""
-_TEXT_CHARS_MAX = 2_048
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SCOPE = InstrumentationScope("agentmesh")
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_KINDS = {
-    telemetry.SERVER: SpanKind.SERVER,
-    telemetry.CLIENT: SpanKind.CLIENT,
-    telemetry.INTERNAL: SpanKind.INTERNAL,
-    telemetry.CONSUMER: SpanKind.CONSUMER,
-}
-_OK = Status(StatusCode.UNSET)
 _SEVERITIES = {
     "debug": SeverityNumber.DEBUG,
     "info": SeverityNumber.INFO,
@@ -63,7 +49,10 @@ _SEVERITIES = {
 
 def opened(service: str, wanted: Wanted) -> "Otel":
     """Begin to tell of this process."""
-    return Otel(service, wanted)
+    to = Otel(service, wanted)
+    gc.collect()
+    gc.freeze()  # what the SDK consists of is here for good: a collector that walks over it holds up every call
+    return to
 
 
 class Otel:
@@ -83,56 +72,28 @@ class Otel:
         }
         self._spans: BatchSpanProcessor | None = None
         self._logs: LoggerProvider | None = None
-        readers: list[MetricReader] = []
+        self._counts = Counts()
+        self._closing = threading.Event()
         if self.traces:
             queue: dict[str, Any] = {"max_queue_size": _QUEUE_MAX, "max_export_batch_size": _BATCH_MAX}
-            self._spans = BatchSpanProcessor(OTLPSpanExporter(**way), schedule_delay_millis=_EVERY_MS, **queue)
+            self._spans = BatchSpanProcessor(Exporter(self._resource, **way), schedule_delay_millis=_EVERY_MS, **queue)
             self._logs = LoggerProvider(self._resource, shutdown_on_exit=False)
             batches = BatchLogRecordProcessor(OTLPLogExporter(**way), schedule_delay_millis=_EVERY_MS, **queue)
             self._logs.add_log_record_processor(batches)
             self._logger = self._logs.get_logger("agentmesh")
-            readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(**way), _METRICS_EVERY_MS, _EXPORT_S * 1e3))
-        self._registry = prometheus_client.CollectorRegistry()
-        prometheus_client.ProcessCollector(registry=self._registry)
-        if wanted.metrics:
-            readers.append(_Prometheus(self._registry))
-        self._metrics = MeterProvider(
-            readers,
-            self._resource,
-            shutdown_on_exit=False,
-            views=[View(instrument_name="rpc.*", aggregation=ExplicitBucketHistogramAggregation(_SECONDS))],
-        )
-        self._meter = self._metrics.get_meter("agentmesh")
-        self._calls = self._meter.create_histogram("rpc.server.call.duration", "s", "Calls of our methods")
-        self._of_calls: dict[tuple[str, str], dict[str, str]] = {}
+            told = threading.Thread(
+                target=self._tell_counts, args=(OTLPMetricExporter(**way),), name="counts", daemon=True
+            )
+            told.start()
 
     def span(self, span: Span) -> None:
         """Take a span that has ended."""
-        if self._spans is None:
-            return
-        self._spans.on_end(
-            ReadableSpan(
-                name=span.name,
-                context=_context(span.place),
-                parent=_context(Place(span.place.trace_id, span.parent)) if span.parent else None,
-                resource=self._resource,
-                attributes={name: _value(value) for name, value in span.attributes.items()},
-                kind=_KINDS[span.kind],
-                status=Status(StatusCode.ERROR, span.error[:_TEXT_CHARS_MAX]) if span.error else _OK,
-                start_time=span.start,
-                end_time=span.end,
-                instrumentation_scope=_SCOPE,
-            )
-        )
+        if self._spans is not None:
+            self._spans.on_end(Ended(span))
 
     def called(self, method: str, code: str, seconds: float) -> None:
         """Take how a call of one of our methods went."""
-        key = (method, code)
-        attributes = self._of_calls.get(key)
-        if attributes is None:
-            attributes = {"rpc.method": method.strip("/"), "rpc.response.status_code": code}
-            self._of_calls[key] = attributes
-        self._calls.record(seconds, attributes)
+        self._counts.called(method, code, seconds)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Take a line of the log."""
@@ -148,26 +109,22 @@ class Otel:
                 trace_flags=_SAMPLED if place else None,
                 severity_text=level.upper(),
                 severity_number=_SEVERITIES.get(level, SeverityNumber.INFO),
-                body=str(line.get("event", ""))[:_TEXT_CHARS_MAX],
+                body=text(line.get("event", "")),
                 attributes={name: _value(value) for name, value in line.items() if name not in known},
             )
         )
 
     def gauge(self, name: str, what: str, observe: Observe, *, total: bool = False) -> None:
         """Ask `observe` whenever somebody wants to know; a `total` only grows."""
-
-        def asked(_: CallbackOptions) -> list[Observation]:
-            return [Observation(value, dict(of)) for value, of in observe()]
-
-        make = self._meter.create_observable_counter if total else self._meter.create_observable_gauge
-        make(name, [asked], description=what)
+        self._counts.gauge(name, what, observe, total=total)
 
     def exposition(self) -> str:
         """Return every metric as Prometheus reads it."""
-        return prometheus_client.generate_latest(self._registry).decode()
+        return self._counts.exposition()
 
     def close(self) -> None:
         """Tell what is left, for a second at most."""
+        self._closing.set()
         # The SDK gives up when its exporter does, whatever it is told: an end of ours does not wait for that.
         telling = threading.Thread(target=self._flush, name="last-telemetry", daemon=True)
         telling.start()
@@ -179,14 +136,13 @@ class Otel:
         if self._logs is not None:
             self._logs.force_flush()
 
-
-class _Prometheus(PrometheusMetricReader):
-    """Keeps its metrics in a registry of ours, not in the one of the process."""
-
-    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
-        super().__init__(disable_target_info=True)
-        prometheus_client.REGISTRY.unregister(self._collector)
-        registry.register(self._collector)
+    def _tell_counts(self, exporter: OTLPMetricExporter) -> None:
+        """Send what is counted, again and again."""
+        while not self._closing.wait(_METRICS_EVERY_S):
+            try:
+                exporter.export(self._counts.data(self._resource, _SCOPE))
+            except Exception:  # of one gauge, perhaps: the next time it may be well
+                log.exception("metrics are not told")
 
 
 class _Once(logging.Handler):
@@ -209,10 +165,6 @@ def _quiet(endpoint: str) -> None:
     told.handlers, told.propagate = [_Once(endpoint)], False
 
 
-def _context(place: Place) -> SpanContext:
-    return SpanContext(int(place.trace_id, 16), int(place.span_id, 16), is_remote=False, trace_flags=_SAMPLED)
-
-
 def _pairs(headers: str) -> Sequence[tuple[str, str]]:
     found = (pair.partition("=") for pair in re.split(r"\s*,\s*", headers) if pair)
     return [(name.strip().lower(), value.strip()) for name, _, value in found]
@@ -221,4 +173,4 @@ def _pairs(headers: str) -> Sequence[tuple[str, str]]:
 def _value(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value
-    return str(value)[:_TEXT_CHARS_MAX]
+    return text(value)

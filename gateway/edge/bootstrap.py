@@ -41,7 +41,9 @@ def render(
         },
         # Regular expressions are made of our own contract, of which one may have every path.
         "layered_runtime": {
-            "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 100_000}}]
+            "layers": [
+                {"name": "static", "static_layer": {"re2.max_program_size.error_level": 100_000, **tracing.runtime()}}
+            ]
         },
         "overload_manager": overload.manager(config),
     }

@@ -12,6 +12,10 @@ from urllib.parse import urlsplit
 from gateway.config import EdgeConfig
 
 COLLECTOR = "otlp"
+_SPANS = 128
+"""So many are sent at once; Envoy itself would do so at every fifth, and each costs it and the collector a call."""
+_EVERY_MS = 1_000
+"""Fewer are sent after so long."""
 _TYPE = "type.googleapis.com/envoy."
 
 
@@ -47,6 +51,11 @@ def tracing(config: EdgeConfig) -> dict[str, Any]:
             "random_sampling": {"value": 100 * config.traces_ratio},
         }
     }
+
+
+def runtime() -> dict[str, Any]:
+    """Return what of Envoy's runtime is about spans."""
+    return {"tracing.opentelemetry.min_flush_spans": _SPANS, "tracing.opentelemetry.flush_interval_ms": _EVERY_MS}
 
 
 def cluster(config: EdgeConfig) -> dict[str, Any]:

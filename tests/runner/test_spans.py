@@ -4,6 +4,8 @@ import asyncio
 import dataclasses
 import json
 
+import pytest
+
 from meshkit.telemetry import Observe, Place, Span
 from services.runner.domain import Birth, Event, Job, State
 from services.runner.jobs.spans import Spans, handed
@@ -47,8 +49,12 @@ def said(span_id: str, at: float, **more: object) -> Event:
     return Event(kind="span", payload=json.dumps(payload), time=at)
 
 
-async def test_steps_of_agents_are_told_without_what_was_said() -> None:
-    """Each in the attempt in which it ended; names and counts go out, prompts and answers stay."""
+@pytest.mark.parametrize("heard_from", [0, 4])
+async def test_steps_of_agents_are_told_without_what_was_said(heard_from: int) -> None:
+    """Each in the attempt in which it ended; names and counts go out, prompts and answers stay.
+
+    Whoever has written the whole log needs no store for that; who has not reads it.
+    """
     store, heard = MemoryStore(), Heard()
     job = Job(
         job_id="a" * 24,
@@ -70,8 +76,10 @@ async def test_steps_of_agents_are_told_without_what_was_said() -> None:
         said("tool", 19.0, kind="tool_call", parent="model"),
     ]
     ((kept, events),) = await store.create([Birth(job=job, events=tuple(log))], None)
-    spans = Spans(store, heard)
-    spans.written(kept, events)
+    spans = Spans(MemoryStore() if heard_from == 0 else store, heard)
+    for written in (events[heard_from:5], events[5:-1]):
+        spans.written(dataclasses.replace(kept, state=State.RUNNING), written)
+    spans.written(kept, events[-1:])
     telling = asyncio.create_task(spans.run())
     async with asyncio.timeout(30):
         found = [await heard.spans.get() for _ in range(6)]

@@ -1,7 +1,8 @@
 """What OpenTelemetry hears of a job: a span for it, one for each attempt, and those that its flow has told of.
 
-They are read off the log when the job has ended (`domain.traces`), so nothing of a job that runs is kept here, and
-whichever replica writes the end tells of it.  Ids follow from the job's, so that a flow knows the span it is in.
+They are read off the log when the job has ended (`domain.traces`), and whichever replica writes the end tells of it.
+What of the log was written here is remembered until then, if it is little: a job whose log that is, whole, is not read
+back.  Ids follow from the job's, so that a flow knows the span it is in.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ import structlog
 from meshkit import telemetry
 from meshkit.errors import MeshError
 from meshkit.telemetry import CONSUMER, Place, nanoseconds
-from services.runner.domain import TERMINAL, Event, Job, State, traces
+from services.runner.domain import TERMINAL, Event, Job, State, pages, traces
 from services.runner.ports.store import JobStore
 
 log = structlog.get_logger()
@@ -24,6 +25,11 @@ _WAITING_MAX = 1_000
 """Jobs that have ended and are not told of yet; of more, nothing is told."""
 _SPANS_MAX = 2_000
 """Of one job."""
+_FOLLOWED_MAX = 1_000
+"""Jobs whose logs are remembered; of more, the oldest is read back."""
+_FOLLOWED_BYTES_MAX = 16 * 1024
+"""Of the events of one."""
+_KINDS = frozenset({*traces.KINDS, "status"})
 _ID = re.compile(r"[0-9a-f]{16}")
 _GOES_ON = frozenset({State.AWAITING_INPUT, State.PAUSED})
 _ENDS = frozenset({State.RETRYING, State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELLED})
@@ -44,7 +50,8 @@ class Spans:
     def __init__(self, store: JobStore, to: telemetry.Telemetry) -> None:
         self._store = store
         self._to = to
-        self._waiting: asyncio.Queue[Job] = asyncio.Queue(_WAITING_MAX)
+        self._waiting: asyncio.Queue[tuple[Job, Sequence[Event] | None]] = asyncio.Queue(_WAITING_MAX)
+        self._followed: dict[str, _Followed] = {}
         self._events = 0
         self._ended = dict.fromkeys(TERMINAL, 0)
         to.gauge("agentmesh.events", "Events written to logs", lambda: [(self._events, {})], total=True)
@@ -53,11 +60,29 @@ class Spans:
     def written(self, job: Job, events: Sequence[Event]) -> None:
         """Count what stands in a log now; tell of a job that has ended, but later; never waits."""
         self._events += len(events)
-        if not job.ended:
+        if job.ended:
+            self._ended[job.state] += 1
+        if not job.traceparent:
             return
-        self._ended[job.state] += 1
-        if job.traceparent and not self._waiting.full():
-            self._waiting.put_nowait(job)
+        known = self._follow(job.job_id, events)
+        if job.ended:
+            self._followed.pop(job.job_id, None)
+            if not self._waiting.full():
+                self._waiting.put_nowait((job, known))
+
+    def _follow(self, job_id: str, events: Sequence[Event]) -> Sequence[Event] | None:
+        """Remember what a log says of spans; return it if that is all that the log says, `None` if some is missing."""
+        followed = self._followed.get(job_id)
+        if followed is None:
+            if events[0].seq != 1:
+                return None
+            if len(self._followed) >= _FOLLOWED_MAX:  # one that goes on elsewhere, perhaps, and will not end here
+                del self._followed[next(iter(self._followed))]
+            followed = self._followed[job_id] = _Followed()
+        if followed.take(events):
+            return followed.events
+        del self._followed[job_id]
+        return None
 
     def _ends(self) -> Sequence[tuple[float, Mapping[str, str]]]:
         return [(count, {"state": state}) for state, count in self._ended.items()]
@@ -65,17 +90,18 @@ class Spans:
     async def run(self) -> None:
         """Tell of those that have ended, for ever."""
         while True:
-            job = await self._waiting.get()
+            job, known = await self._waiting.get()
             try:
-                await self._tell(job)
+                await self._tell(job, known)
             except MeshError as error:  # it has been deleted, or the store is away: it is not worth another look
                 log.debug("a job is not told of", job=job.job_id, why=str(error))
 
-    async def _tell(self, job: Job) -> None:
+    async def _tell(self, job: Job, events: Sequence[Event] | None) -> None:
         born_in = telemetry.parse(job.traceparent)
         if born_in is None:
             return
-        events = await self._store.events_of(job.job_id, (*traces.KINDS, "status"))
+        if events is None:
+            events = await self._store.events_of(job.job_id, tuple(_KINDS))
         root, *spans = traces.spans_of(job, [event for event in events if event.kind in traces.KINDS])
         spans = spans[:_SPANS_MAX]
         job_place = born_in.inner(_hashed(job.job_id))
@@ -99,6 +125,27 @@ class Spans:
             within = _during(attempts, span) if span.parent == traces.ROOT else None
             parent = _attempt(job, within.number) if within is not None else _own(job, span.parent)
             self._to.span(_span(span.name, born_in.inner(_own(job, span.id)), parent, span, common))
+
+
+class _Followed:
+    """What of a job's log was written here, from its first event on."""
+
+    __slots__ = ("_bytes", "_next", "events")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._next = 1
+        self._bytes = 0
+
+    def take(self, events: Sequence[Event]) -> bool:
+        """Take what follows; return False if something is missing in between, or it is too much."""
+        if events[0].seq != self._next:
+            return False
+        self._next = events[-1].seq + 1
+        wanted = [event for event in events if event.kind in _KINDS]
+        self._bytes += sum(map(pages.bytes_of_event, wanted))
+        self.events += wanted
+        return self._bytes <= _FOLLOWED_BYTES_MAX
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
