@@ -10,14 +10,14 @@ import types
 from collections.abc import Mapping, Sequence
 
 from agentmesh.supervisor import handing
-from agentmesh.supervisor.child import CannotStart, how_it_ended, kill_group, spawn
+from agentmesh.supervisor.child import CannotStart, Process, how_it_ended, kill_group, spawn
+from agentmesh.supervisor.forkserver import MODULE
 from agentmesh.supervisor.logs import LogPump
 from agentmesh.supervisor.orphans import Family
 
 POSSIBLE = sys.platform == "linux"
 """Whether programs can be forked here: it takes a parent that adopts orphans, and a descriptor to wait for them by."""
 
-_MODULE = "agentmesh.supervisor.forkserver"
 _ANSWER_BYTES_MAX = 4096
 _END_S = 5.0
 
@@ -52,7 +52,10 @@ class Forked:
 
 
 class Forkserver:
-    """Forks programs from one process that has imported `modules`; started on first use, and anew when it is gone."""
+    """Forks programs from one process that has imported `modules`; started on first use, and anew when it is gone.
+
+    Another waits beside it, forked of it, and takes its place when it is killed: to import it all takes seconds.
+    """
 
     def __init__(
         self, modules: Sequence[str], env: Mapping[str, str], logs: LogPump, family: Family | None = None
@@ -63,8 +66,11 @@ class Forkserver:
         self._env = dict(env)
         self._logs = logs
         self._turn = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._orders: socket.socket | None = None
+        self._spare: tuple[Forked, socket.socket] | None = None
+        self._leaving: list[Process] = []
+        """Spares that are to end, or have ended."""
         self._is_over = False
 
     @property
@@ -86,9 +92,14 @@ class Forkserver:
         changes: dict[str, str | None] = dict.fromkeys(self._env.keys() - env.keys())
         changes.update({key: value for key, value in env.items() if self._env.get(key) != value})
         order = json.dumps({"module": module, "environ": changes}).encode()
+        async with self._turn:
+            await self._be_ready()
+            return await self._obeyed(name, order, stdin)
+
+    async def _obeyed(self, name: str, order: bytes, stdin: int) -> Forked:
         reader, writer = os.pipe()
         try:
-            answer = json.loads(await self._ask(order, [stdin, writer]))
+            answer = json.loads(await self._tell(order, [stdin, writer]))
             if "pid" not in answer:
                 raise CannotStart(answer["error"])
             forked = Forked(answer["pid"])
@@ -100,37 +111,67 @@ class Forkserver:
         self._logs.attach(name, reader)
         return forked
 
-    async def _ask(self, order: bytes, fds: list[int]) -> bytes:
-        async with self._turn:
-            orders = await self._running()
-            try:
-                socket.send_fds(orders, [order], fds)
-                answer = await asyncio.get_running_loop().sock_recv(orders, _ANSWER_BYTES_MAX)
-            except OSError:
-                answer = b""
-            except asyncio.CancelledError:  # its answer is nobody's now, and must not be taken for the next order's
-                self._kill()
-                self._hang_up()
-                raise
-            if answer:
-                return answer
-            raise CannotStart(f"the forkserver {await self._gone()}")
+    async def _tell(self, order: bytes, fds: list[int]) -> bytes:
+        orders = self._orders
+        assert orders is not None, "ready"
+        try:
+            socket.send_fds(orders, [order], fds)
+            answer = await asyncio.get_running_loop().sock_recv(orders, _ANSWER_BYTES_MAX)
+        except OSError:
+            answer = b""
+        except asyncio.CancelledError:  # its answer is nobody's now, and must not be taken for the next order's
+            self._kill()
+            self._hang_up()
+            raise
+        if answer:
+            return answer
+        raise CannotStart(f"the forkserver {await self._gone()}")
 
-    async def _running(self) -> socket.socket:
+    async def _be_ready(self) -> None:
+        """Have a forkserver, and one to take its place."""
         self._check_wanted()
-        if self._orders is not None and self.pid is not None:
-            return self._orders
-        self._hang_up()
-        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._orders.setblocking(False)
+        if self._orders is None or self.pid is None:
+            self._hang_up()
+            if not self._take_spare():
+                await self._start()
+            if self._is_over:  # since it was begun
+                self._kill()
+            self._check_wanted()
+        if self._spare is None or self._spare[0].returncode is not None:
+            self._let_go_spare()
+            try:
+                await self._fork_spare()
+            except CannotStart:
+                if self.pid is None:  # it died over that; else one has to do, there may be no memory for more
+                    raise
+            self._check_wanted()
+
+    async def _start(self) -> None:
+        self._orders, theirs = _pair()
         with theirs:
-            command = [sys.executable, "-P", "-m", _MODULE, *self._modules]
+            command = [sys.executable, "-P", "-m", MODULE, *self._modules]
             self._process = await spawn("forks", command, self._env, self._logs, stdin=theirs.fileno())
             self._family.add(self._process.pid)
+
+    def _take_spare(self) -> bool:
+        if self._spare is None or self._spare[0].returncode is not None:
+            return False
+        (self._process, self._orders), self._spare = self._spare, None
+        return True
+
+    async def _fork_spare(self) -> None:
+        order = json.dumps({"module": MODULE, "environ": {}}).encode()
+        ours, theirs = _pair()
+        with theirs:
+            try:
+                spare = await self._obeyed("forks", order, theirs.fileno())
+            except BaseException:
+                ours.close()
+                raise
+        self._family.add(spare.pid)
+        self._spare = spare, ours
         if self._is_over:  # since it was begun
-            self._kill()
-        self._check_wanted()
-        return self._orders
+            self._let_go_spare()
 
     def _check_wanted(self) -> None:
         if self._is_over:
@@ -146,6 +187,7 @@ class Forkserver:
         """End the forkserver for good, also one that is being started.  What it has forked stays."""
         self._is_over = True
         self._kill()
+        self._let_go_spare()
         if not self._turn.locked():  # else whoever waits for an answer hears that it ended
             self._hang_up()
 
@@ -158,9 +200,24 @@ class Forkserver:
             self._orders.close()
             self._orders = None
 
+    def _let_go_spare(self) -> None:
+        if self._spare is not None:
+            spare, orders = self._spare
+            orders.close()  # it ends by that
+            self._spare = None
+            self._leaving.append(spare)
+
     async def wait(self) -> None:
         """Wait until the forkserver has ended, if there was one; `end` has it end."""
-        if self._process is not None:
-            with contextlib.suppress(TimeoutError):  # whoever ends waits for nobody for ever
-                async with asyncio.timeout(_END_S):
-                    await self._process.wait()
+        ending = [self._process, *self._leaving] if self._process is not None else self._leaving
+        with contextlib.suppress(TimeoutError):  # whoever ends waits for nobody for ever
+            async with asyncio.timeout(_END_S):
+                for each in ending:
+                    await each.wait()
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Return our end of a connection for orders, and the forkserver's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    return ours, theirs

@@ -5,7 +5,8 @@ imports the modules by their names, calls the functions, and then takes orders, 
 `{"module", "environ"}` with two file descriptors, which become a program's standard input and its output.  The program
 is what `python -P -m MODULE` would be in that environment, but what was imported is loaded already, in memory that all
 of them share until one writes to it.  The answer is `{"pid"}` or `{"error"}`.  When the socket ends, so does the
-forkserver.
+forkserver.  An order for this module itself forks another forkserver, which takes orders from its standard input: it
+costs next to no memory, and is ready when this one is killed.
 
 It forks twice, and the process in between ends at once: the supervisor, which adopts orphans (`orphans.py`), is then
 the program's parent.  So the kernel tells the supervisor how the program ends, and a forkserver that is killed takes
@@ -29,6 +30,7 @@ from typing import Any
 
 from agentmesh.supervisor.leash import die_with
 
+MODULE = "agentmesh.supervisor.forkserver"
 ORDER_BYTES_MAX = 128 * 1024
 
 
@@ -42,6 +44,9 @@ def main() -> None:
         gc.collect()
         gc.freeze()  # they are here for good: a collector that walks over them would copy their pages into each fork
         order = _serve(orders, supervisor)
+    while order is not None and order["module"] == MODULE:
+        with socket.socket(fileno=os.dup(0)) as orders:
+            order = _serve(orders, supervisor)
     if order is not None:
         _become(order)
 

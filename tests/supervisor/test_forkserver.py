@@ -145,6 +145,32 @@ async def test_a_killed_forkserver_takes_nobody_with_it(tmp_path: pathlib.Path) 
 
 
 @pytest.mark.usefixtures("adopting")
+async def test_another_waits_to_take_the_place_of_a_forkserver(tmp_path: pathlib.Path) -> None:
+    """It has imported what the first has, forks as that did, and has another beside itself again."""
+    async with staged(tmp_path) as stage:
+        await stage.fork("first", stage.env)
+        killed = psutil.Process(stage.server.pid)
+        (spare,) = _beside(stage.server)
+        (tmp_path / "shared.py").unlink()
+        killed.kill()
+
+        with contextlib.suppress(CannotStart):  # asked before its end was known
+            await stage.fork("second", stage.env)
+        third, said = await stage.fork("third", stage.env)
+
+        assert spare == stage.server.pid
+        assert ({}, None) == (said["found"], third.returncode)
+        (another,) = _beside(stage.server)
+        assert another not in (spare, killed.pid)
+
+
+def _beside(server: Forkserver) -> list[int]:
+    """Return the forkservers that run, but for the one that forks."""
+    found = [each for each in psutil.Process().children() if FORKSERVER in each.cmdline()]
+    return [each.pid for each in found if each.pid != server.pid and each.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.usefixtures("adopting")
 async def test_a_forkserver_that_dies_over_an_order_says_so(tmp_path: pathlib.Path) -> None:
     """Whoever wanted the program hears how the forkserver ended, and may try again."""
     async with staged(tmp_path) as stage:
