@@ -20,7 +20,9 @@ _IDLE_TIMEOUT_S = 3600
 """A stream that is `quiet` may be silent for so long: a boot waits half an hour for an app."""
 _STALLED_S = 120
 """The others give a sign of life every ten seconds at most: if none gets through, the client does not read."""
-_WEB_TIMEOUT_S = 60
+_WEB_IDLE_S = 60
+"""An answer of the web app may take its time, such as a log that is downloaded over a slow line; but it begins within
+this, and never stands still for so long."""
 _LIVE = "/panel/live/"
 """Parts of the panel's pages that come as they change: as long as somebody looks."""
 _LOCAL_PAGE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
@@ -91,7 +93,7 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
     for dialect in dialects:
         for prefix in dialect.passage_prefixes:
             yield _untouched({"prefix": prefix})
-    yield _untouched({"prefix": _LIVE})
+    yield _untouched({"prefix": _LIVE}, _STALLED_S)
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
     yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
     for dialect in dialects:
@@ -100,7 +102,7 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
 
 
 def _rest() -> dict[str, Any]:
-    return _route({"prefix": "/"}, clusters.WEB, _WEB_TIMEOUT_S)
+    return _route({"prefix": "/"}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
 
 
 def _reads(
@@ -123,7 +125,7 @@ def _shared(
             origins.append({"safe_regex": {"regex": _LOCAL_PAGE}})
         if origins and prefixes[dialect.name]:
             own = "|".join(paths.regex(prefix) for prefix in prefixes[dialect.name])
-            route = _route({"safe_regex": {"regex": own}}, clusters.WEB, _WEB_TIMEOUT_S)
+            route = _route({"safe_regex": {"regex": own}}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
             yield {**route, "typed_per_filter_config": {"cors": _cors(origins, dialect.credentials.headers)}}
 
 
@@ -160,10 +162,10 @@ def _socket(template: str) -> dict[str, Any]:
     return _untouched({"safe_regex": {"regex": contract.pattern(template)}, **_UPGRADE})
 
 
-def _untouched(match: Mapping[str, Any]) -> dict[str, Any]:
+def _untouched(match: Mapping[str, Any], idle_s: int = _IDLE_TIMEOUT_S) -> dict[str, Any]:
     disabled = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
     return {
-        **_route(match, clusters.WEB, timeout_s=0),
+        **_route(match, clusters.WEB, timeout_s=0, idle_s=idle_s),
         "typed_per_filter_config": dict.fromkeys(filters.TRANSCODERS.values(), disabled),
     }
 

@@ -97,6 +97,17 @@ def test_every_stream_has_a_route_without_a_timeout() -> None:
     assert streams <= open_ended
 
 
+def test_no_answer_of_the_web_app_is_cut_for_how_long_it_takes() -> None:
+    """Downloads, pages that change, what apps serve: as long as something comes, and no longer."""
+    shared = rendered(origins={"codex": ["https://app.example.com"]})
+    web = [route["route"] for route in routes(shared) if route["route"]["cluster"] == "web"]
+    live = next(route["route"] for route in routes(shared) if route["match"].get("prefix") == "/panel/live/")
+
+    assert {"0s"} == {route["timeout"] for route in web}
+    assert {"60s", "120s", "3600s"} == {route["idle_timeout"] for route in web}
+    assert ("60s", "120s") == (web[-1]["idle_timeout"], live["idle_timeout"])
+
+
 def test_a_stream_that_nobody_reads_is_ended_unless_it_may_be_quiet() -> None:
     """All others give signs of life: silence means that they do not get through."""
     services = contract.services(contract.descriptors())
