@@ -54,14 +54,20 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
         auth = await stack.enter_async_context(
             authenticated(config, "gateway", speakers.credentials, speakers.finders(stubs, config), callers(config))
         )
-        door = Door(speakers, auth.verifier, sandboxed=config.app_pages == "sandbox")
+        door = Door(
+            speakers,
+            auth.verifier,
+            sandboxed=config.app_pages == "sandbox",
+            sockets_max=config.streams_per_owner,
+        )
+        live = config.live_pages_per_owner
         web_app = web.create(
             config,
             speakers,
             mesh,
             door.routes(stubs),
             auth.verifier,
-            lambda health, metrics: Panel(stubs, auth.verifier, health, metrics).routes(),
+            lambda health, metrics: Panel(stubs, auth.verifier, health, metrics, live_per_owner=live).routes(),
         )
         web_port = await stack.enter_async_context(
             serving.serve(Traced(web_app, telemetry.active()), config.at("web"), config.wires)

@@ -50,6 +50,10 @@ class Config(Settings):
     """What pages that apps serve may do in a browser: `trust` lets them act as whoever looks at them, as pages of the
     mesh do, so every app may do all that its readers may."""
 
+    live_pages_per_owner: int = Field(default=32, ge=0)
+    """Pages of the panel that change by themselves which one user may have open at each gateway: each asks the services
+    once a second.  More are refused, and 0 takes any number."""
+
     @property
     def is_open(self) -> bool:
         """Whether programs of this machine need no token where an API was documented without."""

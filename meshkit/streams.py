@@ -2,7 +2,7 @@
 
 import collections
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import grpc
 
@@ -11,6 +11,37 @@ from meshkit.interceptors import AroundInterceptor, Context, is_stream
 from meshkit.principal import caller
 
 _RETRY_S = 10.0
+
+
+class Open:
+    """Counts what each owner has open in this process, and refuses one more than they may have."""
+
+    def __init__(self, per_owner: int, what: str, setting: str) -> None:
+        """0 takes any number.  `what` is counted in words, and `setting` is what raises the limit."""
+        self._max = per_owner
+        self._what = what
+        self._setting = setting
+        self._counts: collections.Counter[str] = collections.Counter()
+
+    @contextlib.contextmanager
+    def of(self, owner: str) -> Iterator[None]:
+        """Count one more for the length of the block, or raise `Exhausted`; who is nobody (empty) has any number."""
+        if not owner or not self._max:
+            yield
+            return
+        if self._counts[owner] >= self._max:
+            raise Exhausted(
+                f"you have {self._max} {self._what} open: close some, or have the operator raise {self._setting}",
+                retry_after_s=_RETRY_S,
+                limit=str(self._max),
+            )
+        self._counts[owner] += 1
+        try:
+            yield
+        finally:
+            self._counts[owner] -= 1
+            if not self._counts[owner]:
+                del self._counts[owner]
 
 
 class Streams(AroundInterceptor):
@@ -22,8 +53,7 @@ class Streams(AroundInterceptor):
     def __init__(self, streams_max: int) -> None:
         """0 takes any number."""
         super().__init__()
-        self._max = streams_max
-        self._open: collections.Counter[str] = collections.Counter()
+        self._open = Open(streams_max, "streams", "AGENTMESH_STREAMS_PER_OWNER")
 
     def takes(self, handler: grpc.RpcMethodHandler) -> bool:
         """Return whether it is a stream."""
@@ -32,21 +62,5 @@ class Streams(AroundInterceptor):
     @contextlib.asynccontextmanager
     async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         """Raise `Exhausted`, or count the stream for as long as it is open."""
-        user = caller().user
-        if not user or not self._max:
+        with self._open.of(caller().user):
             yield
-            return
-        if self._open[user] >= self._max:
-            raise Exhausted(
-                f"you have {self._max} streams open: close some, or have the operator raise "
-                "AGENTMESH_STREAMS_PER_OWNER",
-                retry_after_s=_RETRY_S,
-                limit=str(self._max),
-            )
-        self._open[user] += 1
-        try:
-            yield
-        finally:
-            self._open[user] -= 1
-            if not self._open[user]:
-                del self._open[user]

@@ -62,7 +62,7 @@ class Passing:
     @property
     def client(self) -> str:
         """The address of the client, as the edge saw it."""
-        return self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return _last(self.headers)
 
     @property
     def idempotency_key(self) -> str:
@@ -93,6 +93,15 @@ def passing_of(connection: HTTPConnection, body: bytes, ours: frozenset[str], *,
         ours=ours,
         sandboxed=sandboxed,
     )
+
+
+def client_of(connection: HTTPConnection) -> str:
+    """Return the address of a client, as the edge saw it; empty without an edge."""
+    return _last(connection.headers)
+
+
+def _last(headers: Mapping[str, str]) -> str:
+    return headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
 
 
 async def read(request: Request) -> bytes:

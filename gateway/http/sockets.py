@@ -24,13 +24,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from gateway.http.cookies import check_page
 from gateway.http.dialect import Dialect, Dialects, Socket
 from gateway.http.errors import http_status
-from gateway.http.passages import METHODS, Passage, Passing, Streamed, passing_of, read, until
+from gateway.http.passages import METHODS, Passage, Passing, Streamed, client_of, passing_of, read, until
 from gateway.http.refusals import refuse
 from gateway.http.session import Session
 from meshkit.access import check_access, user_of
 from meshkit.errors import Internal, MeshError, NotFound, Unavailable
 from meshkit.held import held
 from meshkit.principal import Principal, acting
+from meshkit.streams import Open
 from meshkit.verifier import TokenVerifier
 
 log = structlog.get_logger()
@@ -46,8 +47,12 @@ _Endpoint = Callable[[Session], Awaitable[None]]
 class Door:
     """Lets callers in, and out."""
 
-    def __init__(self, dialects: Dialects, verifier: TokenVerifier, *, sandboxed: bool = True) -> None:
+    def __init__(
+        self, dialects: Dialects, verifier: TokenVerifier, *, sandboxed: bool = True, sockets_max: int = 0
+    ) -> None:
+        """`sockets_max` is how many one user, or one address without a token, may have open; 0 for any number."""
         self._dialects = dialects
+        self._open = Open(sockets_max, "WebSockets", "AGENTMESH_STREAMS_PER_OWNER")
         self._verifier = verifier
         self._stopping = asyncio.Event()
         self._cookies = frozenset(name for dialect in dialects.all for name in dialect.credentials.cookies)
@@ -105,28 +110,22 @@ class Door:
         return serve
 
     def _pass_socket(self, dialect: Dialect, passage: Passage) -> Callable[[WebSocket], Awaitable[None]]:
-        async def serve(websocket: WebSocket) -> None:
-            try:
-                principal = await self._principal(websocket, dialect, options_pb2.ACCESS_USER)
-            except MeshError as error:
-                await self._refuse(websocket, error)
+        async def serve(websocket: WebSocket, principal: Principal) -> None:
+            with acting(principal):
+                ending = await self._first_of(
+                    passage.converse(self._passing(websocket), websocket),
+                    self._barred(principal),
+                    path=websocket.url.path,
+                )
+            state = websocket.application_state
+            if isinstance(ending, WebSocketDisconnect) or state == WebSocketState.DISCONNECTED:
                 return
-            with self._inside():
-                with acting(principal):
-                    ending = await self._first_of(
-                        passage.converse(self._passing(websocket), websocket),
-                        self._barred(principal),
-                        path=websocket.url.path,
-                    )
-                state = websocket.application_state
-                if isinstance(ending, WebSocketDisconnect) or state == WebSocketState.DISCONNECTED:
-                    return
-                if ending is not None and state == WebSocketState.CONNECTING:
-                    await self._refuse(websocket, ending)
-                    return
-                await _close(websocket, ending, stopping=self._stopping.is_set())
+            if ending is not None and state == WebSocketState.CONNECTING:
+                await self._refuse(websocket, ending)
+                return
+            await _close(websocket, ending, stopping=self._stopping.is_set())
 
-        return serve
+        return self._admitting(dialect, options_pb2.ACCESS_USER, serve)
 
     def _passing(self, connection: HTTPConnection, body: bytes = b"") -> Passing:
         return passing_of(connection, body, self._cookies, sandboxed=self._sandboxed)
@@ -145,24 +144,36 @@ class Door:
     # -- sockets -------------------------------------------------------------------------------------------------
 
     def _serve(self, dialect: Dialect, socket: Socket, endpoint: _Endpoint) -> Callable[[WebSocket], Awaitable[None]]:
-        async def serve(websocket: WebSocket) -> None:
-            try:
-                principal = await self._principal(websocket, dialect, socket.access)
-            except MeshError as error:
-                await self._refuse(websocket, error)
-                return
+        async def serve(websocket: WebSocket, principal: Principal) -> None:
             session = Session(websocket, principal, self._verifier.verify)
-            with self._inside():
-                with acting(principal):
-                    ending = await self._until_ended(session, endpoint)
-                if isinstance(ending, WebSocketDisconnect):
-                    return
-                if ending is not None and not session.accepted:
-                    await self._refuse(websocket, ending)
-                    return
-                await _close(websocket, ending, stopping=self._stopping.is_set())
+            with acting(principal):
+                ending = await self._until_ended(session, endpoint)
+            if isinstance(ending, WebSocketDisconnect):
+                return
+            if ending is not None and not session.accepted:
+                await self._refuse(websocket, ending)
+                return
+            await _close(websocket, ending, stopping=self._stopping.is_set())
 
-        return serve
+        return self._admitting(dialect, socket.access, serve)
+
+    def _admitting(
+        self, dialect: Dialect, access: int, serve: Callable[[WebSocket, Principal], Awaitable[None]]
+    ) -> Callable[[WebSocket], Awaitable[None]]:
+        """Return what serves a WebSocket to who may have it, and has not too many already."""
+
+        async def admit(websocket: WebSocket) -> None:
+            with contextlib.ExitStack() as place:
+                try:
+                    principal = await self._principal(websocket, dialect, access)
+                    place.enter_context(self._open.of(principal.user or client_of(websocket)))
+                except MeshError as error:
+                    await self._refuse(websocket, error)
+                    return
+                place.enter_context(self._inside())
+                await serve(websocket, principal)
+
+        return admit
 
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.http import sse
+from gateway.web.panel import shell
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import MeshError
+from meshkit.errors import Exhausted, MeshError
 from meshkit.principal import acting
 
 _LOOK_S = 1.0
@@ -36,7 +37,18 @@ class Live(Response):
         self._parts = parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Answer, with 429 if its reader has as many of them open as they may."""
+        assert self._visitor.live is not None
+        with contextlib.ExitStack() as place:
+            try:
+                place.enter_context(self._visitor.live.of(self._visitor.principal.user))
+            except Exhausted as error:
+                await self._parts.aclose()
+                await shell.too_many(self._visitor.request, error, me=self._visitor)(scope, receive, send)
+                return
+            await self._show(receive, send)
+
+    async def _show(self, receive: Receive, send: Send) -> None:
         verifier = self._visitor.verifier
         assert verifier is not None
         with acting(self._visitor.principal):

@@ -33,6 +33,7 @@ from meshkit.access import check_access, user_of
 from meshkit.errors import Denied, MeshError, NotFound, Unauthenticated, from_rpc
 from meshkit.held import held
 from meshkit.principal import acting
+from meshkit.streams import Open
 from meshkit.verifier import MESH, TokenVerifier
 
 PATHS = "/panel"
@@ -46,8 +47,12 @@ _Page = Callable[[Visitor], Awaitable[Response]]
 class Panel:
     """The pages, on behalf of who is signed in."""
 
-    def __init__(self, peers: Peers, verifier: TokenVerifier, health: Health, metrics: Metrics | None) -> None:
+    def __init__(
+        self, peers: Peers, verifier: TokenVerifier, health: Health, metrics: Metrics | None, *, live_per_owner: int
+    ) -> None:
+        """`live_per_owner` bounds the pages that change by themselves; 0 for no bound."""
         self._peers = peers
+        self._live = Open(live_per_owner, "live pages", "AGENTMESH_LIVE_PAGES_PER_OWNER")
         self._health = health
         self._metrics = metrics
         self._verifier = verifier
@@ -144,7 +149,8 @@ class Panel:
                 check_access(principal, options_pb2.ACCESS_USER)
                 with acting(principal), held(self._verifier, principal):
                     visitor = await self._welcome(request)
-                    return await page(dataclasses.replace(visitor, principal=principal, verifier=self._verifier))
+                    known = dataclasses.replace(visitor, principal=principal, verifier=self._verifier, live=self._live)
+                    return await page(known)
             except Unauthenticated:
                 return shell.sign_in_first(request)
             except MeshError as error:

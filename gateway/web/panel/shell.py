@@ -13,7 +13,7 @@ from gateway.http.errors import http_status
 from gateway.http.exchange import PATH_HEADER
 from gateway.web.panel import assets, shown
 from meshkit import clock
-from meshkit.errors import MeshError
+from meshkit.errors import Exhausted, MeshError
 
 HOME = "/panel/flows"
 LIVE = "/panel/live/"
@@ -111,3 +111,12 @@ def error_page(connection: HTTPConnection, error: MeshError, **values: Any) -> R
     response = respond(connection, "error.html", status=status, title=title, code=status, message=str(error), **values)
     response.headers.update(headers)
     return response
+
+
+def too_many(connection: HTTPConnection, error: Exhausted, **values: Any) -> Response:
+    """Answer 429: a page, or where htmx asks for a part a note above what is shown, which stays as it is."""
+    headers = {"retry-after": str(max(1, round(error.retry_after_s)))}
+    if "hx-request" not in connection.headers:
+        return error_page(connection, error, headers=headers, **values)
+    headers |= {"hx-retarget": "#main", "hx-reswap": "afterbegin", "cache-control": "no-store"}
+    return HTMLResponse(render("parts/still.html", message=str(error)), status_code=http_status(error), headers=headers)

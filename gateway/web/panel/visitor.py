@@ -10,6 +10,7 @@ from starlette.responses import Response
 from gateway.http.exchange import BASE_URL_HEADER
 from gateway.web.panel import shell
 from meshkit.principal import NOBODY, Principal
+from meshkit.streams import Open
 from meshkit.verifier import TokenVerifier
 
 
@@ -27,6 +28,8 @@ class Visitor:
     operator: bool
     principal: Principal = NOBODY
     verifier: TokenVerifier | None = None
+    live: Open | None = None
+    """Counts pages that change by themselves, each for as long as it is looked at."""
 
     @property
     def base_url(self) -> str:

@@ -94,9 +94,10 @@ ECHO = Dialect(
 
 
 @contextlib.asynccontextmanager
-async def gateway(stage: Stage) -> AsyncIterator[str]:
+async def gateway(stage: Stage, **changes: Any) -> AsyncIterator[str]:
     """Run a gateway with one dialect more, in front of the same services; yield where its WebSockets are."""
-    config = stage.config.model_copy(update=dict.fromkeys(("gateway_address", "web_address"), "127.0.0.1:0"))
+    changes |= dict.fromkeys(("gateway_address", "web_address"), "127.0.0.1:0")
+    config = stage.config.model_copy(update=changes)
     async with gateway_app.running(config, [*DIALECTS, ECHO]) as ports:
         yield f"ws://127.0.0.1:{ports.web}"
 
@@ -199,6 +200,35 @@ async def test_a_public_one_is_for_everybody(url: str, headers: dict[str, str]) 
     """Who is nobody has no user; as with an RPC, a token that does not hold is none."""
     async with connect(f"{url}/public/x", additional_headers=headers, open_timeout=DEADLINE_S, proxy=None) as socket:
         assert "" == json.loads(await socket.recv())["user"]
+
+
+async def test_one_caller_has_so_many_and_no_more(stage: Stage) -> None:
+    """429 then, until one is closed; who has no token is known by the address that the edge saw."""
+    async with gateway(stage, streams_per_owner=1) as url:
+
+        def public(address: str) -> connect:
+            seen = {"x-forwarded-for": f"192.0.2.9, {address}"}
+            return connect(f"{url}/public/x", additional_headers=seen, open_timeout=DEADLINE_S, proxy=None)
+
+        async with opened(url, stage, "/echo/x"), public("192.0.2.1"), public("192.0.2.2"):
+            refused = []
+            for another in (opened(url, stage, "/public/x"), public("192.0.2.2")):
+                with pytest.raises(InvalidStatus) as caught:
+                    await another
+                refused.append(caught.value.response.status_code)
+        async with asyncio.timeout(DEADLINE_S):
+            while not await _opens(opened(url, stage, "/echo/x")):  # the gateway hears of it in its own time
+                pass
+
+    assert [429, 429] == refused
+
+
+async def _opens(attempt: connect) -> bool:
+    try:
+        async with attempt:
+            return True
+    except InvalidStatus:
+        return False
 
 
 @pytest.mark.parametrize("path", ["/echo/x", "/slow/x"])
