@@ -20,6 +20,8 @@ EXIT_USAGE = 2
 _END_S = 3.5
 _EDGE_END_S = 0.5
 _REAP_EVERY_S = 1.0
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_HEARD = (*_ENDING, signal.SIGUSR1)
 
 
 def run(options: plan.Options, secrets: Mapping[str, str]) -> int:
@@ -27,12 +29,16 @@ def run(options: plan.Options, secrets: Mapping[str, str]) -> int:
 
     0: it was told to end.  1: it did not become ready.  2: the options cannot be met; stderr has one line about it.
     """
+    # Whoever reads our number in the data directory may signal: until somebody listens (`_signals`), signals wait.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     try:
         with plan.settled(options, secrets) as settled:
             return asyncio.run(_run(settled, options))
     except (plan.UsageError, handing.TooLong) as error:
         print(f"agentmesh: {error}", file=sys.stderr)
         return EXIT_USAGE
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def _run(settled: plan.Plan, options: plan.Options) -> int:
@@ -52,9 +58,14 @@ async def _run(settled: plan.Plan, options: plan.Options) -> int:
         )
         for spec in settled.children
     ]
-    with _signals(stopping, children):
+
+    async def healthy(child: Child) -> bool:
+        return await _open(settled, [child.spec], logs, family) == 0
+
+    services = rolling.Rolling(children, healthy, pathlib.Path(settled.env["AGENTMESH_DATA_DIR"]), logs)
+    with _signals(stopping, children, services):
         try:
-            return await _supervise(settled, options, children, forkserver, logs, stopping, family)
+            return await _supervise(settled, options, children, services, forkserver, logs, stopping, family)
         finally:
             orphans.kill_all()
             logs.close()
@@ -64,6 +75,7 @@ async def _supervise(
     settled: plan.Plan,
     options: plan.Options,
     children: list[Child],
+    services: rolling.Rolling,
     forkserver: Forkserver,
     logs: LogPump,
     stopping: asyncio.Event,
@@ -74,7 +86,7 @@ async def _supervise(
     opening = asyncio.create_task(
         _open(settled, settled.children, logs, family, examples=options.examples), name="opening"
     )
-    renewing = asyncio.create_task(_roll(settled, children, logs, family, ready), name="renewing")
+    renewing = asyncio.create_task(_roll(services, ready), name="renewing")
     stop = asyncio.create_task(stopping.wait(), name="stop")
     reaper = asyncio.create_task(_reap(), name="reaper")
     code = 0
@@ -112,24 +124,10 @@ def _why(tasks: Iterable[asyncio.Task[None]]) -> str:
     return "giving up: the mesh did not become ready; the lines above say what was missing"
 
 
-async def _roll(
-    settled: plan.Plan, children: list[Child], logs: LogPump, family: orphans.Family, ready: asyncio.Event
-) -> None:
-    """Restart services whenever SIGUSR1 asks for it, once the mesh is ready."""
-
-    async def healthy(child: Child) -> bool:
-        return await _open(settled, [child.spec], logs, family) == 0
-
-    folder = pathlib.Path(settled.env["AGENTMESH_DATA_DIR"])
-    services = rolling.Rolling(children, healthy, folder, logs)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, services.ask)
-    try:
-        await ready.wait()
-        await services.run()
-    finally:
-        loop.remove_signal_handler(signal.SIGUSR1)
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+async def _roll(services: rolling.Rolling, ready: asyncio.Event) -> None:
+    """Restart services whenever it is asked for, once the mesh is ready."""
+    await ready.wait()
+    await services.run()
 
 
 async def _open(
@@ -192,8 +190,11 @@ async def _end(children: list[Child], tasks: list[asyncio.Task[None]]) -> None:
 
 
 @contextlib.contextmanager
-def _signals(stopping: asyncio.Event, children: list[Child]) -> Iterator[None]:
-    """Stop on SIGTERM, SIGINT and SIGHUP; on a second one, at once."""
+def _signals(stopping: asyncio.Event, children: list[Child], services: rolling.Rolling) -> Iterator[None]:
+    """Stop on SIGTERM, SIGINT and SIGHUP; on a second one, at once.  SIGUSR1 asks for a planned restart.
+
+    Signals are let in here, also those that came before; a child that is started in the block has none held back.
+    """
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -202,15 +203,17 @@ def _signals(stopping: asyncio.Event, children: list[Child]) -> Iterator[None]:
                 child.kill()
         stopping.set()
 
-    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    handlers = {**dict.fromkeys(_ENDING, stop), signal.SIGUSR1: services.ask}
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
-        numbers.remove(signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
+        del handlers[signal.SIGHUP]
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
     try:
         yield
     finally:
-        for number in numbers:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)  # for a moment they would end us
+        for number in handlers:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)  # we are on our way out
 

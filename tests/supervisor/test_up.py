@@ -117,6 +117,38 @@ def test_it_ends_well_before_it_was_ready(tmp_path: pathlib.Path) -> None:
         until_healthy(mesh)
 
 
+def _starting(folder: pathlib.Path) -> subprocess.Popen[str]:
+    """Return a mesh that has only just written its number to where whoever signals it reads that."""
+    process = subprocess.Popen([*UP, "--port", "0", "--data-dir", str(folder)], stdout=subprocess.PIPE, text=True)
+    lock, until = folder / "up.lock", time.monotonic() + DEADLINE_S
+    while not (lock.exists() and lock.read_text().startswith(f"{process.pid} ")):
+        assert process.poll() is None
+        assert time.monotonic() < until
+    return process
+
+
+def test_a_restart_that_is_asked_for_during_the_start_ends_nothing(tmp_path: pathlib.Path) -> None:
+    """The mesh becomes ready; restarting what only begins can wait."""
+    with _starting(tmp_path) as process:
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+
+        assert line.startswith("agentmesh ready ")
+        assert 0 == process.wait(DEADLINE_S)
+
+
+def test_it_ends_well_before_anything_was_started(tmp_path: pathlib.Path) -> None:
+    """However early it is told to; nothing is left of it but the data."""
+    with _starting(tmp_path) as process:
+        jobs = pathlib.Path((tmp_path / "up.lock").read_text().strip().partition(" ")[2])
+        process.send_signal(signal.SIGTERM)
+
+        assert 0 == process.wait(DEADLINE_S)
+    assert not jobs.exists()
+
+
 def test_no_process_outlives_a_supervisor_that_is_killed() -> None:
     """SIGKILL leaves the supervisor no moment to tidy up; the kernel ends its children."""
     with running_mesh() as mesh:
