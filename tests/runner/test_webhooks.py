@@ -291,13 +291,12 @@ async def test_a_name_is_pinned_to_the_address_that_was_checked() -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return found.pop(0)
 
-    async with (
-        receiving() as address,
-        httpx.AsyncClient(transport=outgoing.Guard(private=True, resolve=resolve)) as http,
-    ):
+    private: Any = outgoing.Guard(httpx, private=True, resolve=resolve)
+    public: Any = outgoing.Guard(httpx, private=False, resolve=resolve)
+    async with receiving() as address, httpx.AsyncClient(transport=private) as http:
         port = address.url.rpartition(":")[2]
         assert 200 == (await http.post(f"http://rebound.example.com:{port}", content="{}")).status_code
         assert f"rebound.example.com:{port.partition('/')[0]}" == address.received[0].headers["host"]
-    async with httpx.AsyncClient(transport=outgoing.Guard(private=False, resolve=resolve)) as http:
+    async with httpx.AsyncClient(transport=public) as http:
         with pytest.raises(Refused):
             await http.post("http://rebound.example.com", content="{}")

@@ -73,7 +73,7 @@ class Sender:
     @contextlib.asynccontextmanager
     async def client(*, private: bool) -> AsyncIterator[httpx.AsyncClient]:
         """Yield what sends requests; `private` lets them go to addresses that are not the Internet's."""
-        async with outgoing.client(private=private, timeout_s=_ANSWER_S) as http:
+        async with outgoing.client(httpx, private=private, timeout_s=_ANSWER_S) as http:
             yield http
 
     async def run(self) -> None:
