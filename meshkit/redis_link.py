@@ -8,6 +8,7 @@ caller its deadline once and not each time.  The URL may hold a password: it is 
 import asyncio
 import contextlib
 import hashlib
+import os
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -24,6 +25,8 @@ _REST_S = 1.0
 """How long nothing is asked after a failure."""
 _CONNECTIONS_MAX = 16
 _SCHEMES = ("redis", "rediss", "unix")
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""In the query of a URL, as redis-py has it: whom to trust beside the system's CAs, and what we show."""
 
 T = TypeVar("T")
 
@@ -41,6 +44,13 @@ def check(url: str) -> str:
         return "is no URL"
     if parts.scheme not in _SCHEMES or not (parts.path if parts.scheme == "unix" else parts.hostname):
         return "must look like redis://HOST:PORT/0, rediss://… for TLS, or unix:///PATH"
+    said = urllib.parse.parse_qs(parts.query)
+    for name in _FILES:  # else whoever connects would fail again and again, and could only say that a file is missing
+        for path in said.get(name, ()):
+            if parts.scheme != "rediss":
+                return f"{name} is for rediss://…, and this is not TLS"
+            if not os.access(path, os.R_OK):
+                return f"{name} names a file that cannot be read: {path}"
     return ""
 
 
@@ -131,7 +141,14 @@ async def within(deadline_s: float, call: Awaitable[T]) -> T:
     except TimeoutError:
         raise NoRedis(f"no answer within {deadline_s:g} s") from None
     except Exception as error:  # RedisError, OSError, ssl.SSLError, and whatever its parser stumbles on
-        raise NoRedis(type(error.__cause__ or error).__name__) from None
+        raise NoRedis(_kind(error)) from None
+
+
+def _kind(error: BaseException) -> str:
+    """Return what an error is at its bottom: redis-py makes one of its own of whatever the connection says."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return type(error).__name__
 
 
 async def closed(client: "Redis") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import pathlib
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -13,6 +14,8 @@ from meshkit import redis_bus, redis_link
 from meshkit.bus import Bus
 from meshkit.redis_bus import RedisBus, Timing
 from tests.meshkit.redis_server import PATIENT_S, RedisServer, running_redis
+from tests.pems import Authority
+from tests.ports import free_port
 
 SOON_S = 60.0
 QUICK = Timing(beat_s=0.05, silence_s=20.0, poll_s=0.05, again_s=0.05, again_max_s=0.1, patience_s=30.0)
@@ -201,6 +204,50 @@ async def test_a_password_is_in_no_log_and_no_error() -> None:
 
     assert logs
     assert "word" not in f"{logs}{caught.value!r}"
+
+
+async def test_by_tls_it_is_known_who_answers(tmp_path: pathlib.Path) -> None:
+    """By a CA that the URL names, and by the name in the certificate; a Redis that is another's is none."""
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    ours, theirs = Authority(tmp_path), Authority(stranger)
+    certificate, key = ours.issue("redis", ["localhost"])
+    port = free_port()
+    options = ["--tls-port", str(port), "--bind", "127.0.0.1", "--tls-auth-clients", "no", "--requirepass", "word"]
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(ours.pem)]
+    with running_redis(*options, *files), structlog.testing.capture_logs() as logs:
+        async with (
+            tls_bus("localhost", port, ours) as one,
+            tls_bus("localhost", port, ours) as other,
+            other.subscribe("jobs/1") as waker,
+        ):
+            assert one.linked
+            assert other.linked
+            await one.publish("jobs/1")
+            assert await waker.wait(SOON_S)
+        async with tls_bus("localhost", port, theirs) as bus:
+            assert not bus.linked
+        async with tls_bus("127.0.0.1", port, ours) as bus:
+            assert not bus.linked
+
+    lost = [line["why"] for line in logs if line["event"].startswith("redis is lost")]
+    assert ["SSLCertVerificationError"] * 2 == lost
+
+
+def tls_bus(host: str, port: int, authority: Authority) -> contextlib.AbstractAsyncContextManager[RedisBus]:
+    """Open a replica's bus that trusts an authority."""
+    url = f"rediss://:word@{host}:{port}/0?ssl_ca_certs={authority.pem}"
+    assert not redis_link.check(url)
+    return redis_bus.opened(url, b"s", "test", timing=QUICK)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    """When settings are read, as who connects could not say which; and one that would change nothing is, too."""
+    missing = tmp_path / "ca.pem"
+    problem = redis_link.check(f"rediss://:word@h?ssl_ca_certs={missing}")
+
+    assert f"ssl_ca_certs names a file that cannot be read: {missing}" == problem
+    assert "not TLS" in redis_link.check(f"redis://h?ssl_ca_certs={missing}")
 
 
 @pytest.mark.parametrize("url", ["http://h", "redis://", "redis://h:port", "unix://", "h:6379", "redis://h:99999999"])
