@@ -4,7 +4,7 @@ A `Vault` seals a text for one place (`agents/{id}#api_key`) with AES-256-GCM.  
 that what is sealed for one place cannot be opened in another.  What is sealed names the key that sealed it, so that
 keys can be changed later: the vault opens with whichever of its keys it was.
 
-    vault = Vault.load(data_dir / "encryption.key")
+    vault = Vault.load(data_dir / "encryption.key")             # a key in each line, of which the first seals
     sealed = vault.seal(Secret("sk-…"), "agents/1#api_key")     # bytes, for a table
     vault.open(sealed, "agents/1#api_key").reveal()
 
@@ -19,6 +19,7 @@ import hmac
 import os
 import pathlib
 import secrets
+from collections.abc import Sequence
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -75,29 +76,32 @@ class Vault:
 
     def __init__(self, key: bytes, *old: bytes) -> None:
         """`key` seals; what `old` ones sealed can be opened still.  Raises `ValueError` for one of a wrong size."""
-        keys = (key, *old)
+        self._ciphers: dict[bytes, AESGCM] = {}
+        self._current = b""
+        self._path: pathlib.Path | None = None
+        """Where the keys stand, if they may be others by now."""
+        self._take((key, *old))
+
+    def _take(self, keys: Sequence[bytes]) -> None:
         if any(len(each) != KEY_BYTES for each in keys):
             raise ValueError(f"a key must have {KEY_BYTES} bytes")
         self._ciphers = {_id_of(each): AESGCM(each) for each in reversed(keys)}
-        self._current = _id_of(key)
+        self._current = _id_of(keys[0])
 
     @classmethod
     def load(cls, path: pathlib.Path, given: str = "") -> "Vault":
-        """Return a vault with the key in the file, which is made on first use, or with the one that was `given`.
+        """Return a vault with the keys in the file, which is made on first use, or with those that were `given`.
 
-        A given key is 32 bytes in hexadecimal or base64.  Raises `ValueError`, without it, for anything else.
+        Given keys are 32 bytes in hexadecimal or base64 each, with commas between.  Raises `ValueError`, without them,
+        for anything else.
         """
         if given:
-            return cls(parse_key(given))
+            return cls(*parse_keys(given))
         if not path.exists():
             write_once(path, secrets.token_hex(KEY_BYTES).encode())
-        try:
-            return cls(parse_key(path.read_text(encoding="ascii").strip()))
-        except ValueError:
-            raise ValueError(
-                f"{path.name} does not hold a key of {KEY_BYTES} bytes in hexadecimal: put the right one back; without "
-                "it, what it has sealed cannot be opened"
-            ) from None
+        vault = cls(*read_keys(path))
+        vault._path = path
+        return vault
 
     @property
     def key_id(self) -> str:
@@ -118,7 +122,7 @@ class Vault:
         another place, or is damaged.
         """
         head, rest = sealed[: 1 + _ID_BYTES], sealed[1 + _ID_BYTES :]
-        cipher = self._ciphers.get(head[1:])
+        cipher = self._ciphers.get(head[1:]) or self._newer(head)
         if head[:1] != _FORM or cipher is None:
             raise _unreadable(place)
         try:
@@ -126,6 +130,30 @@ class Vault:
         except (InvalidTag, ValueError):
             raise _unreadable(place) from None
         return Secret(plain.decode())
+
+    def _newer(self, head: bytes) -> AESGCM | None:
+        """Return the cipher of a key that we do not know: one that has been made since, which others seal with."""
+        if self._path is None or head[:1] != _FORM:
+            return None
+        with contextlib.suppress(ValueError, OSError):  # then it is as if there were none: those that we have are good
+            self._take(read_keys(self._path))
+        return self._ciphers.get(head[1:])
+
+
+def read_keys(path: pathlib.Path) -> list[bytes]:
+    """Return the keys in a file, of which the first seals.  Raises `ValueError`, without them, if they are none."""
+    try:
+        return parse_keys(",".join(path.read_text(encoding="ascii").split()))
+    except ValueError:
+        raise ValueError(
+            f"{path.name} does not hold a key of {KEY_BYTES} bytes in hexadecimal: put the right one back; without "
+            "it, what it has sealed cannot be opened"
+        ) from None
+
+
+def parse_keys(text: str) -> list[bytes]:
+    """Return keys with commas between, as `parse_key` has each."""
+    return [parse_key(each) for each in text.split(",")]
 
 
 def parse_key(text: str) -> bytes:

@@ -119,7 +119,8 @@ class Settings(BaseSettings):
     """Which of them this one is, counted from 1: where an address lists several, it listens at that one."""
 
     encryption_key: pydantic.SecretStr = pydantic.SecretStr("")
-    """What secrets are sealed with: 32 bytes in hexadecimal or base64; empty means `encryption.key` in `data_dir`."""
+    """What secrets are sealed with: 32 bytes in hexadecimal or base64; of several with commas the first seals, and the
+    others open what they have sealed.  Empty means `encryption.key` in `data_dir`."""
 
     tools_private_endpoints: Literal["refuse", "allow"] = "refuse"
     """Whether tools may be at addresses that are not the Internet's, such as those of this machine or its network."""
@@ -178,7 +179,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_key(cls, key: pydantic.SecretStr) -> pydantic.SecretStr:
         if key.get_secret_value():
-            secrets.parse_key(key.get_secret_value())
+            secrets.parse_keys(key.get_secret_value())
         return key
 
     @property

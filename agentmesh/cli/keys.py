@@ -1,9 +1,10 @@
-"""`agentmesh keys`: API keys of yours, and the keys by which a mesh signs them."""
+"""`agentmesh keys`: API keys of yours, and the keys by which a mesh signs them and seals secrets."""
 
 import datetime
 import json
 import os
 import pathlib
+import secrets
 import time
 from typing import Annotated
 
@@ -12,12 +13,14 @@ import typer
 from agentmesh.cli import output
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient
+from agentmesh.supervisor.handing import ENCRYPTION_KEY
 
 DataDir = Annotated[
     pathlib.Path, typer.Option(help="Where the auth service keeps everything.", envvar="AGENTMESH_DATA_DIR")
 ]
 DATA_DIR = pathlib.Path("data")
 _FIRST = "signing_key.pem"
+_SEALING_BYTES = 32
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +31,8 @@ def add_to(app: typer.Typer) -> None:
     group.command("delete")(_delete)
     group.command("signing", short_help="Show the signing keys of a mesh on this machine.")(_signing)
     group.command("rotate-signing", short_help="Have another key sign from now on.")(_rotate)
-    app.add_typer(group, name="keys", help="API keys for programs, and the keys by which a mesh signs them.")
+    group.command("rotate-sealing", short_help="Have another key seal secrets from now on.")(_rotate_sealing)
+    app.add_typer(group, name="keys", help="API keys for programs, and the keys by which a mesh signs and seals.")
 
 
 def _list(url: Url = URL, as_json: AsJson = False) -> None:
@@ -120,16 +124,43 @@ def _rotate(
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    draft = path.with_name(f".{path.name}")  # the mesh looks there at any moment: it finds a whole file or none
+    _put(path, pem)
+    print(f"{path} signs in {lead_s:g} s; the {len(found)} before go on verifying")
+
+
+def _rotate_sealing(data_dir: DataDir = DATA_DIR) -> None:
+    """Make another key that seals secrets.  `agentmesh restart` has the services of a mesh that runs seal with it.
+
+    Until then they open what it has sealed.  The keys before stay in the file, and open what they have sealed until
+    that is saved anew.  Where services run on several machines, copy the file to all of them before you restart any.
+    """
+    path = data_dir / "encryption.key"
+    if os.environ.get(ENCRYPTION_KEY):
+        raise ValueError(
+            f"{ENCRYPTION_KEY} is set, so the mesh reads no file: say OLD,NEW there and restart the services, so that "
+            "each can open what another will seal; then NEW,OLD, and restart them again"
+        )
+    try:
+        known = path.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not there: say where the mesh is with --data-dir") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', '') or 'it holds no key'}") from None
+    _put(path, "".join(f"{key}\n" for key in (secrets.token_hex(_SEALING_BYTES), *known)).encode())
+    print(f"{path}: another key seals once the services are restarted; the {len(known)} before go on opening")
+
+
+def _put(path: pathlib.Path, content: bytes) -> None:
+    """Write a file of our own user's.  The mesh looks there at any moment: it finds a whole one, or that before."""
+    draft = path.with_name(f".{path.name}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.rename(path)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    print(f"{path} signs in {lead_s:g} s; the {len(found)} before go on verifying")
 
 
 def _found(data_dir: pathlib.Path) -> list[tuple[float, pathlib.Path]]:

@@ -13,6 +13,7 @@ import pytest
 
 from agentmesh.cli import app
 from agentmesh.testing import Mesh, running_mesh
+from meshkit.secrets import Secret, Vault
 
 DEADLINE_S = 60.0
 
@@ -77,7 +78,28 @@ def test_nobody_is_signed_out_by_a_new_key(mesh: Mesh, capsys: pytest.CaptureFix
         assert 401 != http.post("/mesh/v1/jobs", json=large, headers={"Authorization": f"Bearer {old}"}).status_code
 
 
+def test_another_key_seals_and_those_before_still_open(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one file of our own user's; whose key is in the environment is told what to say there."""
+    path = tmp_path / "encryption.key"
+    sealed = [Vault.load(path).seal(Secret("s"), "p")]
+    for _ in range(2):
+        assert 0 == app.run(["keys", "rotate-sealing", "--data-dir", str(tmp_path)])
+        sealed.append(Vault.load(path).seal(Secret("s"), "p"))
+    monkeypatch.setenv("AGENTMESH_ENCRYPTION_KEY", "00" * 32)
+    refused = app.run(["keys", "rotate-sealing", "--data-dir", str(tmp_path)])
+
+    assert ["s"] * 3 == [Vault.load(path).open(each, "p").reveal() for each in sealed]
+    assert 3 == len({each[:5] for each in sealed})
+    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+    assert 2 == refused
+    assert "NEW,OLD" in capsys.readouterr().err
+
+
 def test_a_folder_without_keys_is_no_meshs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In one line."""
     assert 2 == app.run(["keys", "rotate-signing", "--data-dir", str(tmp_path)])
     assert "has no signing key" in capsys.readouterr().err
+    assert 2 == app.run(["keys", "rotate-sealing", "--data-dir", str(tmp_path)])
+    assert "encryption.key is not there" in capsys.readouterr().err

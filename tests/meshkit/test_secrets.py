@@ -60,6 +60,33 @@ def test_an_old_key_opens_and_the_new_one_seals() -> None:
         Vault(OTHER).open(sealed, "p")
 
 
+def test_a_vault_hears_of_a_key_that_was_made_since(tmp_path: pathlib.Path) -> None:
+    """From what another process has sealed with it: it opens that, and seals likewise; one that is given does not."""
+    path = tmp_path / "encryption.key"
+    running, given = Vault.load(path), Vault.load(path, KEY.hex())
+    before = running.seal(Secret("old"), "p")
+    path.write_text(f"{OTHER.hex()}\n{path.read_text()}\n")
+    sealed = Vault.load(path).seal(Secret("new"), "p")
+
+    assert running.key_id != Vault(OTHER).key_id
+    assert ["new", "old"] == [running.open(each, "p").reveal() for each in (sealed, before)]
+    assert running.key_id == Vault(OTHER).key_id
+    path.write_text("damaged")
+    with pytest.raises(FailedPrecondition):
+        running.open(Vault(KEY).seal(Secret("s"), "p"), "p")
+    assert "old" == running.open(before, "p").reveal()
+    with pytest.raises(FailedPrecondition):
+        given.open(sealed, "p")
+
+
+def test_of_several_that_are_given_the_first_seals(tmp_path: pathlib.Path) -> None:
+    """The others open."""
+    vault = Vault.load(tmp_path / "none", f"{OTHER.hex()},{KEY.hex()}")
+
+    assert vault.key_id == Vault(OTHER).key_id
+    assert "s" == vault.open(Vault(KEY).seal(Secret("s"), "p"), "p").reveal()
+
+
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{0:>9}".format, "{0!r}".format, lambda it: repr([it])])
 def test_a_secret_is_not_shown(show: Callable[[Any], str]) -> None:
     """In no way in which things are printed."""
