@@ -1,26 +1,37 @@
 """`deploy/compose` and the Containerfile, against the specification of Compose and against the mesh."""
 
 import json
+import pathlib
 import re
+import urllib.parse
 from typing import Any
 
 import compose_spec
+import pytest
+import redis.asyncio
+import redis.exceptions
 import typer
 import yaml
 
 from agentmesh.cli.app import build
+from tests.meshkit.redis_server import running_redis
 from tests.readme.snippets import ROOT
 
 FOLDER = ROOT / "deploy/compose"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text("utf-8"))
 
 
+def filled(text: str) -> str:
+    """Return a text as Compose reads it, where whatever must be said is `given`."""
+    said = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", text)
+    return re.sub(r"\$\{[A-Z_]+:\?[^}]*\}", "given", said)
+
+
 def test_it_is_as_compose_has_it() -> None:
     """Read by an implementation of the specification; and every file that is mounted is there."""
     text = (FOLDER / "compose.yaml").read_text("utf-8")
-    said = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", text)  # as Compose does before it reads
 
-    compose_spec.PyCompose.from_yaml(re.sub(r"\$\{[A-Z_]+:\?[^}]*\}", "given", said))
+    compose_spec.PyCompose.from_yaml(filled(text))
 
     for service in COMPOSE["services"].values():
         for volume in service.get("volumes", ()):
@@ -31,12 +42,36 @@ def test_it_is_as_compose_has_it() -> None:
 
 
 def test_every_image_is_pinned_and_nothing_is_open_by_default() -> None:
-    """A tag that says which; ports on loopback; passwords that somebody must choose."""
+    """A tag that says which; ports on loopback; passwords that somebody must choose, for each thing another."""
     for service in COMPOSE["services"].values():
         assert re.fullmatch(r"[a-z0-9./-]+:v?[0-9]+\.[0-9]+[a-z0-9.-]*", service["image"]), service["image"]
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
         for name, value in service.get("environment", {}).items():
-            assert "PASSWORD" not in name or ":?" in value
+            assert not re.search("PASSWORD|AUTH|_URL", name) or ":?" in value
+    given = {
+        name: sorted(set(re.findall(r"\$\{([A-Z_]+):\?", json.dumps(service))))
+        for name, service in COMPOSE["services"].items()
+    }
+    assert {name: secrets for name, secrets in given.items() if secrets} == {
+        "postgres": ["POSTGRES_PASSWORD"],
+        "redis": ["REDIS_PASSWORD"],
+        "mesh": ["AGENTMESH_ADMIN_PASSWORD", "POSTGRES_PASSWORD", "REDIS_PASSWORD"],
+        "grafana": ["GRAFANA_PASSWORD"],
+    }
+
+
+async def test_redis_asks_for_its_password(tmp_path: pathlib.Path) -> None:
+    """By the configuration that stands here: the mesh's URL opens it, and one without does not."""
+    (tmp_path / "redis.conf").write_text(filled(COMPOSE["configs"]["redis"]["content"]), encoding="utf-8")
+    url = filled(COMPOSE["services"]["mesh"]["environment"]["AGENTMESH_REDIS_URL"])
+    with running_redis("--include", str(tmp_path / "redis.conf")) as server:
+        async with (
+            redis.asyncio.Redis.from_url(server.url, password=urllib.parse.urlsplit(url).password) as known,
+            redis.asyncio.Redis.from_url(server.url, protocol=2) as stranger,
+        ):
+            assert await known.ping()
+            with pytest.raises(redis.exceptions.AuthenticationError):
+                await stranger.ping()
 
 
 def test_the_mesh_is_started_by_a_command_that_there_is() -> None:

@@ -1,6 +1,7 @@
 """`deploy/kubernetes`: what kustomize makes of it, against Kubernetes' own schemas and against the mesh."""
 
 import functools
+import ipaddress
 import pathlib
 import shutil
 import subprocess
@@ -43,7 +44,16 @@ def templates(folder: str) -> Iterator[Thing]:
             yield thing["spec"]["template"]
         if thing["kind"] == "RayCluster":
             spec = thing["spec"]
-            yield from (group["template"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]))
+            yield _with_autoscaler(spec)
+            yield from (group["template"] for group in spec["workerGroupSpecs"])
+
+
+def _with_autoscaler(spec: Thing) -> Thing:
+    """Return the head's template with the container that KubeRay puts beside Ray's, by its image."""
+    template: Thing = spec["headGroupSpec"]["template"]
+    said = {name: spec["autoscalerOptions"][name] for name in ("env", "volumeMounts", "securityContext", "resources")}
+    beside = {"name": "autoscaler", "image": template["spec"]["containers"][0]["image"], **said}
+    return {**template, "spec": {**template["spec"], "containers": [*template["spec"]["containers"], beside]}}
 
 
 def containers(folder: str) -> Iterator[Thing]:
@@ -143,6 +153,146 @@ def test_services_know_each_other_by_name_and_show_their_own_certificate(folder:
         assert given <= set(SERVICES[name].secrets)
         for container in (*spec["initContainers"], *spec["containers"]):
             assert {mount["name"] for mount in container["volumeMounts"]} <= volumes.keys()
+
+
+def chooses(selector: Thing, labels: dict[str, str]) -> bool:
+    """Return whether a selector of pods chooses one with these labels."""
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+        each["operator"] == "In" and labels.get(each["key"]) in each["values"]
+        for each in selector.get("matchExpressions", ())
+    )
+
+
+def rules(folder: str, direction: str, labels: dict[str, str]) -> Iterator[Thing]:
+    """Yield what policies allow to or from a pod, `ingress` or `egress`."""
+    for policy in of_kind(folder, "NetworkPolicy"):
+        if chooses(policy["spec"]["podSelector"], labels) and direction.title() in policy["spec"]["policyTypes"]:
+            yield from policy["spec"].get(direction, ())
+
+
+def allowed(folder: str, direction: str, labels: dict[str, str], peer: dict[str, str] | None, port: int) -> bool:
+    """Return whether a rule allows a port to or from a pod with the labels of `peer`; None is one that is not ours."""
+    side = "from" if direction == "ingress" else "to"
+    return any(
+        (not rule.get("ports") or any(each["port"] == port for each in rule["ports"]))
+        and (
+            not rule.get(side)
+            or any(
+                peer is not None and "namespaceSelector" not in each and chooses(each["podSelector"], peer)
+                for each in rule[side]
+                if "podSelector" in each
+            )
+        )
+        for rule in rules(folder, direction, labels)
+    )
+
+
+def pods(folder: str) -> dict[str, dict[str, str]]:
+    """Return the labels of every pod, by its name; those that KubeRay adds included."""
+    found = {
+        thing["metadata"]["name"]: thing["spec"]["template"]["metadata"]["labels"]
+        for thing in of_kind(folder, "Deployment")
+    }
+    for cluster in of_kind(folder, "RayCluster"):
+        found["head"] = {
+            **cluster["spec"]["headGroupSpec"]["template"]["metadata"]["labels"],
+            "ray.io/node-type": "head",
+        }
+        found["worker"] = {**cluster["spec"]["workerGroupSpecs"][0]["template"]["metadata"]["labels"]}
+    return found
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_whom_a_pod_may_call_lets_it(folder: str) -> None:
+    """Nobody has more than is listed, in either direction; and who is let in by one side is let out by the other."""
+    assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in [
+        thing["spec"] for thing in of_kind(folder, "NetworkPolicy")
+    ]
+    known, ports = pods(folder), (3371, 3372, 3373, 3374, 3375, 3376, 3377, 3378, 10001)
+    called = {
+        (one, other, port)
+        for one, labels in known.items()
+        for other, theirs in known.items()
+        for port in ports
+        if one != other and allowed(folder, "ingress", theirs, labels, port)
+    }
+
+    assert {("edge", "gateway", 3377), ("gateway", "runner", 3373), ("runner", "auth", 3371)} <= called
+    if "worker" in known:
+        assert {("worker", "runner", 3378), ("runner", "head", 10001)} <= called
+    assert [] == [
+        (one, other, port)
+        for one, other, port in called
+        if other != "edge" and not allowed(folder, "egress", known[one], known[other], port)
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_only_those_who_must_call_out(folder: str) -> None:
+    """State for whom there is a secret of it, names for all; the Internet for apps, webhooks and a provider."""
+    known = pods(folder)
+    for deployment in of_kind(folder, "Deployment"):
+        name = deployment["metadata"]["name"]
+        service = next(
+            each for each in deployment["spec"]["template"]["spec"]["containers"] if each["name"] == "service"
+        )
+        given = {each["name"] for each in service["env"]}
+        for secret, port in (("AGENTMESH_DATABASE_URL", 5432), ("AGENTMESH_REDIS_URL", 6379)):
+            assert (secret in given) == allowed(folder, "egress", known[name], None, port)
+    out = {
+        name: [
+            each["ipBlock"]
+            for rule in rules(folder, "egress", labels)
+            for each in rule.get("to", ())
+            if "ipBlock" in each
+        ]
+        for name, labels in known.items()
+    }
+    assert {"runner", "payments", *(known.keys() & {"head", "worker"})} == {
+        name for name, blocks in out.items() if blocks
+    }
+    for block in (block for blocks in out.values() for block in blocks):
+        private = [ipaddress.ip_network(each) for each in block["except"]]
+        for address in ("10.1.2.3", "172.20.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "fd00::1", "fe80::1"):
+            if ipaddress.ip_address(address) in ipaddress.ip_network(block["cidr"]):
+                assert any(ipaddress.ip_address(address) in each for each in private)
+    for labels in known.values():
+        named = [
+            rule for rule in rules(folder, "egress", labels) if {"protocol": "UDP", "port": 53} in rule.get("ports", ())
+        ]
+        assert named
+
+
+def test_ray_is_scaled_by_who_may_and_probed_by_what_is_there() -> None:
+    """The autoscaler has the token of Ray, and alone that of Kubernetes; a probe asks for a port that Ray opens."""
+    (cluster,) = of_kind("overlays/ray", "RayCluster")
+    spec = cluster["spec"]
+    head, autoscaler = _with_autoscaler(spec)["spec"]["containers"]
+    worker = spec["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
+
+    assert f"\nray=={spec['rayVersion']} " in (ROOT / "constraints.txt").read_text("utf-8")
+    for container in (head, worker, autoscaler):
+        assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN"} <= {each["name"] for each in container["env"]}
+    assert ["/var/run/secrets/kubernetes.io/serviceaccount"] == [
+        each["mountPath"] for each in autoscaler["volumeMounts"]
+    ]
+    assert not head.get("volumeMounts")
+    for container in (head, worker):
+        opened = {each["name"]: each["containerPort"] for each in container["ports"]}
+        for probe in ("readinessProbe", "livenessProbe"):
+            assert container[probe]["tcpSocket"]["port"] in opened
+    assert (
+        str(worker["ports"][0]["containerPort"]) == spec["workerGroupSpecs"][0]["rayStartParams"]["node-manager-port"]
+    )
+    runner = next(each for each in of_kind("overlays/ray", "Deployment") if each["metadata"]["name"] == "runner")
+    (address,) = (
+        each["value"]
+        for container in runner["spec"]["template"]["spec"]["containers"]
+        for each in container.get("env", ())
+        if each["name"] == "AGENTMESH_RAY_ADDRESS"
+    )
+    client = next(each["containerPort"] for each in head["ports"] if each["name"] == "client")
+    assert f"ray://{cluster['metadata']['name']}-head-svc:{client}" == address
 
 
 @pytest.mark.parametrize("folder", FOLDERS[1:])
