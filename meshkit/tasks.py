@@ -1,12 +1,12 @@
 """Tasks that live as long as their service.
 
 A task that nobody owns may be collected half-way and dies unseen.  `background` owns one that must not end by itself;
-`Tasks` owns any number of those that do.
+`Tasks` owns any number of those that do.  `Apart` keeps an error of one row of a table from ending work on the others.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 import structlog
@@ -17,6 +17,7 @@ from meshkit.errors import MeshError, Unavailable
 T = TypeVar("T")
 log = structlog.get_logger()
 _AGAIN_S = 1.0
+_KNOWN_MAX = 1000
 _CANCEL_S = 5.0
 """How long a task may take to notice that it is cancelled; longer is a fault of its own, and is logged."""
 
@@ -51,6 +52,49 @@ async def lasting(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         except Unavailable as error:
             log.debug("begins anew", work=getattr(work, "__qualname__", ""), why=str(error))
         await asyncio.sleep(_AGAIN_S)
+
+
+class Apart:
+    """Lets an error that is about one of the rows that work goes through be that row's only.
+
+        for job_id in due:
+            with apart(job_id):
+                await end(job_id)
+        await waker.wait(max(wait_s, apart.pause_s()))
+
+    It is logged once for each row.  `Unavailable` is about no row, and comes out.
+    """
+
+    def __init__(self, work: str) -> None:
+        self._work = work
+        self._known: dict[str, None] = {}
+        """Rows that have failed, the last at the end."""
+        self._is_paused = False
+
+    @contextlib.contextmanager
+    def __call__(self, row: str) -> Iterator[None]:
+        """Work on a row for the length of the block."""
+        try:
+            yield
+        except Unavailable:
+            raise
+        except Exception:
+            self._is_paused = True
+            if row not in self._known:
+                log.exception("a row cannot be worked on: the others go on", work=self._work, row=row)
+            self._known[row] = None
+            if len(self._known) > _KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+        else:
+            self._known.pop(row, None)
+
+    def pause_s(self) -> float:
+        """Return how long to wait at least before rows are looked for: 0, unless one has failed since the last time.
+
+        It would be found again at once.
+        """
+        paused, self._is_paused = self._is_paused, False
+        return _AGAIN_S if paused else 0.0
 
 
 class Tasks:

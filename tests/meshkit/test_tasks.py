@@ -5,9 +5,9 @@ import asyncio
 import pytest
 import structlog
 
-from meshkit.errors import NotFound
+from meshkit.errors import NotFound, Unavailable
 from meshkit.principal import Principal, acting, caller
-from meshkit.tasks import Tasks, background
+from meshkit.tasks import Apart, Tasks, background
 
 DEADLINE_S = 30.0
 
@@ -144,3 +144,25 @@ async def test_a_close_leaves_nothing_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await tasks.spawn(quick(), "late")
     assert ended == ["quick", "endless"]
+
+
+async def test_an_error_of_one_row_is_that_rows_only() -> None:
+    """It is logged once, and what looks for rows pauses; that nothing can be done now is about no row."""
+    apart, done = Apart("work"), []
+
+    def work() -> None:
+        for row in ("a", "b", "c"):
+            with apart(row):
+                if row == "b":
+                    raise ValueError(row)
+                done.append(row)
+
+    with structlog.testing.capture_logs() as lines:
+        work()
+        work()
+
+    assert ["a", "c", "a", "c"] == done
+    assert [("work", "b")] == [(line["work"], line["row"]) for line in lines]
+    assert [True, False] == [apart.pause_s() > 0, apart.pause_s() > 0]
+    with pytest.raises(Unavailable), apart("a"):
+        raise Unavailable("no disk")

@@ -13,7 +13,7 @@ from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable
-from meshkit.tasks import Tasks
+from meshkit.tasks import Apart, Tasks
 from services.runner import domain
 from services.runner.apps.appstates import App, AppState
 from services.runner.apps.hosting import Hosting
@@ -216,6 +216,7 @@ class Apps(KnownApps):
 
     async def keep_telling(self) -> None:
         """Tell what could not be told, and end jobs that wait for no app, until cancelled."""
+        apart = Apart("stray-jobs")
         while True:
             await asyncio.sleep(_LOOK_S)
             with contextlib.suppress(Unavailable):
@@ -223,7 +224,8 @@ class Apps(KnownApps):
                     await self._standings.tell(self._apps)
                     await self._dispatcher.sweep()
                     for job in await self._replicas.stray_jobs():
-                        await self._jobs.lose([job.job_id], "the job's host was lost")
+                        with apart(job.job_id):
+                            await self._jobs.lose([job.job_id], "the job's host was lost")
 
     async def _until_resumed(self) -> None:
         try:

@@ -8,6 +8,7 @@ import structlog
 
 from meshkit.bus import Bus
 from meshkit.errors import Unavailable
+from meshkit.tasks import Apart
 from services.runner.apps.apps import Apps
 from services.runner.apps.appstates import App, AppState
 from services.runner.domain.scaling import Pressure
@@ -34,6 +35,7 @@ class Scaler:
         self._bus = bus
         self._now = now
         self._pressures: dict[str, Pressure] = {}
+        self._apart = Apart("scaling")
 
     async def run(self) -> None:
         """Look whenever a job waits or an app changes, and once a second, until cancelled."""
@@ -42,7 +44,8 @@ class Scaler:
             while not waker.closed:
                 await waker.wait(_LOOK_S)
                 for app in self._apps.list():
-                    await self._look(app)
+                    with self._apart(app.expose):
+                        await self._look(app)
                 self._pressures = {app.expose: self._pressure(app) for app in self._apps.list() if app.scaling}
 
     async def _look(self, app: App) -> None:

@@ -240,7 +240,7 @@ def resume(schedule: Schedule, times: Times, now: float) -> Schedule:
 
 
 def stop(schedule: Schedule, open_: Sequence[Firing], why: str, now: float) -> Fired:
-    """Fire nothing any more, because of its owner; what was to be fired has failed."""
+    """Fire nothing any more; what of its open firings is given has failed."""
     stopped = dataclasses.replace(schedule, state=ScheduleState.STOPPED, message=why, next_tick=0.0, next_at=0.0)
     return Fired(schedule=stopped, firings=tuple(settled(each, FiringState.FAILED, now, why) for each in open_))
 

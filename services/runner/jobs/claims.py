@@ -6,6 +6,7 @@ A job that need not wait is leased in the write that creates it, as in the queue
 from collections.abc import Sequence
 
 from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
+from meshkit.tasks import Apart
 from services.runner import domain
 from services.runner.domain import Change, End, Isolation, Job, Lock, State, Step
 from services.runner.hosts.lines import Waiting
@@ -66,22 +67,24 @@ class Claims(Dispatcher):
 
     async def run(self) -> None:
         """Claim jobs as they come and as hosts get room, until cancelled."""
+        apart = Apart("queue")
         async with self._bus.subscribe(QUEUE) as waker:
             while not waker.closed:
                 await waker.wait(_LOOK_AGAIN_S)
                 try:
-                    await self._claim_all()
+                    await self._claim_all(apart)
                 except Unavailable:
                     continue
 
-    async def _claim_all(self) -> None:
+    async def _claim_all(self, apart: Apart) -> None:
         if not any(link.attached for link in self._hosts.links.values()):
             return
         waiting = [line for line in await self._replicas.queues() if self._hosts.roomiest(*line) is not None]
         self._backed_up &= set(waiting)
         for expose, isolation in waiting:
-            while await self._claim(expose, isolation):
-                pass
+            with apart(f"{expose} {isolation}"):  # a line: which of its jobs it is, is not known
+                while await self._claim(expose, isolation):
+                    pass
 
     async def _claim(self, expose: str, isolation: Isolation) -> bool:
         """Claim some jobs of a line; return whether there may be more to claim."""

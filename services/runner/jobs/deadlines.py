@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from meshkit.bus import Bus
+from meshkit.tasks import Apart
 from services.runner.domain import End, Reason, State
 from services.runner.jobs.jobs import Jobs
 from services.runner.jobs.journal import DEADLINES
@@ -25,13 +26,16 @@ class Deadlines:
 
     async def run(self) -> None:
         """Stop jobs once their time is over, until cancelled."""
+        apart = Apart("deadlines")
         async with self._bus.subscribe(DEADLINES) as waker:
             while not waker.closed:
                 late = await self._store.late_jobs(self._now(), _BATCH)
                 for job_id in late:
-                    await self._jobs.give_up(job_id, TOO_LATE)
-                if late:
+                    with apart(job_id):
+                        await self._jobs.give_up(job_id, TOO_LATE)
+                pause_s = apart.pause_s()
+                if late and not pause_s:
                     continue
                 next_at = await self._store.next_deadline()
                 left_s = _LOOK_AGAIN_S if next_at is None else next_at - self._now()
-                await waker.wait(min(max(left_s, 0.01), _LOOK_AGAIN_S))
+                await waker.wait(min(max(left_s, pause_s, 0.01), _LOOK_AGAIN_S))

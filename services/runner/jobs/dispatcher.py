@@ -16,7 +16,7 @@ from mesh.runner.v1 import app_pb2, host_pb2
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
-from meshkit.tasks import Tasks
+from meshkit.tasks import Apart, Tasks
 from services.runner import domain
 from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State, Step
 from services.runner.hosts.lines import Line, Waiting
@@ -98,11 +98,13 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Hand out jobs as hosts get room, until cancelled."""
+        apart = Apart("queue")
         async with self._bus.subscribe(QUEUE) as waker:
             while not waker.closed:
                 await waker.wait(_LOOK_AGAIN_S)
                 for job in self._turns.ready():
-                    await self.enqueue(job)
+                    with apart(job.job_id):
+                        await self.enqueue(job)
                 for expose, lines in self._lines.items():
                     for isolation, line in lines.items():
                         if line:

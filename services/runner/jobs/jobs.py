@@ -10,6 +10,7 @@ from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
+from meshkit.tasks import Apart
 from services.runner import domain
 from services.runner.callers.masking import Report
 from services.runner.callers.shares import Shares
@@ -149,13 +150,14 @@ class Jobs:
 
     async def settle(self, doubtful: Doubtful, step_s: float) -> None:
         """Have jobs and hosts agree where replicas of the runner were at odds for a moment, until cancelled."""
+        apart = Apart("held")
         while True:
             await asyncio.sleep(step_s)
             try:
                 missed, over = await doubtful.look()
                 for job, link in missed:
                     if job.state == State.STARTING:  # it moved while the job was being given to it
-                        with contextlib.suppress(NotFound, FailedPrecondition):
+                        with apart(job.job_id), contextlib.suppress(NotFound, FailedPrecondition):
                             await self._dispatcher.lease_again(job.job_id, link)
                     else:
                         link.slots.hold(job)

@@ -16,6 +16,7 @@ from mesh.runner.v1 import host_pb2
 from meshkit import paging
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
+from meshkit.tasks import Apart
 from services.runner import domain
 from services.runner.callers.masking import sent_in
 from services.runner.callers.refusals import refused
@@ -63,17 +64,18 @@ class Locks:
 
         Raises `Unavailable` if that cannot be written now: begin anew.
         """
+        apart = Apart("locks")
         async with self._bus.subscribe(LOCKS) as waker:
             while not waker.closed:
                 for lock in await self._store.due_locks(self._now(), _DUE_MAX):
                     # Answered at the last moment, or its job has ended.
-                    with contextlib.suppress(FailedPrecondition, NotFound):
+                    with apart(lock.lock_id), contextlib.suppress(FailedPrecondition, NotFound):
                         rule = functools.partial(_expire, lock=lock, now=self._now)
                         await self._go_on(await self._journal.change(lock.job_id, rule))
                 next_at = await self._store.next_expiry()
                 wait_s = _LOOK_AGAIN_S if next_at is None else next_at - self._now()
                 # The clock may be set: it is looked at now and then, however far away the next lock is.
-                await waker.wait(min(max(wait_s, 0.0), _LOOK_AGAIN_S))
+                await waker.wait(min(max(wait_s, apart.pause_s()), _LOOK_AGAIN_S))
 
     async def answer(self, lock: Lock, inputs_json: str, user: str, request_id: str = "") -> Lock:
         """Take somebody's answer, a JSON object; return the lock as it is then.

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from meshkit.bus import Bus
-from meshkit.errors import MeshError
+from meshkit.errors import FailedPrecondition, NotFound
+from meshkit.tasks import Apart
 from services.runner import domain
 from services.runner.jobs.dispatcher import Dispatcher
 from services.runner.jobs.journal import RETRIES, Journal
@@ -28,6 +29,7 @@ class Retries:
 
     async def run(self) -> None:
         """Let jobs that are RETRYING wait for a host once their pause is over, until cancelled."""
+        apart = Apart("retries")
         async with self._bus.subscribe(RETRIES) as waker:
             while not waker.closed:
                 next_at = self._now() + _LOOK_AGAIN_S
@@ -36,9 +38,9 @@ class Retries:
                     if due_at > self._now():
                         next_at = min(next_at, due_at)
                         continue
-                    with contextlib.suppress(MeshError):  # it was stopped or deleted a moment ago
-                        await self._queue(job.job_id)
-                await waker.wait(min(max(next_at - self._now(), 0.01), _LOOK_AGAIN_S))
+                    with apart(job.job_id), contextlib.suppress(FailedPrecondition, NotFound):
+                        await self._queue(job.job_id)  # unless it was stopped or deleted a moment ago
+                await waker.wait(min(max(next_at - self._now(), apart.pause_s(), 0.01), _LOOK_AGAIN_S))
 
     async def _queue(self, job_id: str) -> None:
         rule = domain.attempts.queue_again

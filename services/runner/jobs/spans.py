@@ -6,6 +6,7 @@ back.  Ids follow from the job's, so that a flow knows the span it is in.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import re
@@ -15,7 +16,8 @@ from typing import Any
 import structlog
 
 from meshkit import telemetry
-from meshkit.errors import MeshError
+from meshkit.errors import NotFound, Unavailable
+from meshkit.tasks import Apart
 from meshkit.telemetry import CONSUMER, Place, nanoseconds
 from services.runner.domain import TERMINAL, Event, Job, State, pages, traces
 from services.runner.ports.store import JobStore
@@ -89,11 +91,13 @@ class Spans:
 
     async def run(self) -> None:
         """Tell of those that have ended, for ever."""
+        apart = Apart("spans")
         while True:
             job, known = await self._waiting.get()
             try:
-                await self._tell(job, known)
-            except MeshError as error:  # it has been deleted, or the store is away: it is not worth another look
+                with apart(job.job_id), contextlib.suppress(NotFound):  # it has been deleted
+                    await self._tell(job, known)
+            except Unavailable as error:  # the store is away: it is not worth another look
                 log.debug("a job is not told of", job=job.job_id, why=str(error))
 
     async def _tell(self, job: Job, events: Sequence[Event] | None) -> None:

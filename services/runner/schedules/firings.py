@@ -17,7 +17,7 @@ import structlog
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, Internal, MeshError, NotFound, Unavailable
 from meshkit.principal import NOBODY, acting
-from meshkit.tasks import Tasks
+from meshkit.tasks import Apart, Tasks
 from services.runner.births.launches import Launches
 from services.runner.callers.masking import Masks
 from services.runner.callers.requests import Requests
@@ -75,6 +75,7 @@ class Firings:
         self._at_once = asyncio.Semaphore(_AT_ONCE_MAX)
         self._settling: dict[str, asyncio.Task[None]] = {}
         """By schedule: one at a time."""
+        self._apart = Apart("schedules")
 
     async def run(self) -> None:
         """Fire what is due, until cancelled.  Raises `Unavailable` if the store cannot be used now: begin anew."""
@@ -88,18 +89,23 @@ class Firings:
                 next_at = await self._store.next_due()
                 wait_s = _LOOK_AGAIN_S if next_at is None else next_at - self._now()
                 # The clock may be set: it is looked at now and then, however far away the next tick is.
-                await waker.wait(min(max(wait_s, 0.0), _LOOK_AGAIN_S))
+                await waker.wait(min(max(wait_s, self._apart.pause_s()), _LOOK_AGAIN_S))
 
     async def fire_due(self) -> None:
-        """Decide of every tick that is due, and begin to launch."""
+        """Decide of every tick that is due, and begin to launch.  A schedule that cannot be fired is stopped."""
         for schedule_id in await self._store.due(self._now(), _DUE_MAX):
-            with contextlib.suppress(NotFound):
+            with self._apart(schedule_id), contextlib.suppress(NotFound):
                 fired = await self._store.change(schedule_id, self._fire)
                 if fired.firings:
                     self._settle(schedule_id)
 
     def _fire(self, schedule: Schedule, open_: Sequence[Firing]) -> Fired:
-        return schedules.fire(schedule, open_, times_of(schedule), self._now())
+        try:
+            return schedules.fire(schedule, open_, times_of(schedule), self._now())
+        except Exception as error:  # its row, or a calendar that has changed since it was checked
+            log.exception("a schedule cannot be fired: it is stopped", schedule=schedule.schedule_id)
+            why = str(error) if isinstance(error, MeshError) else type(error).__name__
+            return schedules.stop(schedule, (), f"its times cannot be told any more: {why}"[:1000], self._now())
 
     async def trigger(self, schedule: Schedule, user: str, request_id: str = "") -> Firing:
         """Fire now, as `user` asks; return the firing as it stands once it is launched, left out, failed or in line."""
@@ -143,19 +149,27 @@ class Firings:
 
     async def _settle_all(self, schedule_id: str) -> None:
         try:
-            while open_ := await self._store.open_firings(schedule_id):
-                schedule = await self._store.get(schedule_id)
-                await self._settle_one(schedule, open_[0])
+            with self._apart(schedule_id):
+                while open_ := await self._store.open_firings(schedule_id):
+                    schedule = await self._store.get(schedule_id)
+                    await self._settle_one(schedule, open_[0])
         except (NotFound, Unavailable):
             return  # it was deleted; or it is looked at again
         finally:
             del self._settling[schedule_id]
 
     async def _settle_one(self, schedule: Schedule, firing: Firing) -> None:
-        made = self._requests.made(schedule.owner, firing.request_id)
-        known = made and await self._job_store.request(made.owner, made.request_id)
-        if known:  # launched, and not written down: by who crashed then, or by another runner just now
-            await self._write(firing, FiringState.LAUNCHED, job_id=known.answer.decode())
+        try:
+            await self._go_on(schedule, firing)
+        except (NotFound, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("a firing of a schedule crashed", schedule=schedule.schedule_id)
+            await self._failed(schedule, firing, Internal(f"the launch crashed: {type(error).__name__}"))
+
+    async def _go_on(self, schedule: Schedule, firing: Firing) -> None:
+        """Launch a firing's job, unless there is one, or none is to be beside the one before."""
+        if await self._was_launched(schedule, firing):
             return
         previous = await self._previous(firing)
         if previous is not None and schedule.overlap == Overlap.SKIP:
@@ -169,6 +183,18 @@ class Firings:
             with contextlib.suppress(NotFound, Unavailable):  # it goes on being stopped; the next one need not wait
                 await self._jobs.cancel(previous.job_id, Reason.USER_STOP)
         await self._launch(schedule.schedule_id, firing)
+
+    async def _was_launched(self, schedule: Schedule, firing: Firing) -> bool:
+        """Return whether a firing has a job; write that down then.
+
+        Who has launched it may have crashed, may be another runner, or we, and the answer was lost.
+        """
+        made = self._requests.made(schedule.owner, firing.request_id)
+        known = made and await self._job_store.request(made.owner, made.request_id)
+        if not known:
+            return False
+        await self._write(firing, FiringState.LAUNCHED, job_id=known.answer.decode())
+        return True
 
     async def _previous(self, firing: Firing) -> Job | None:
         """Return the job of the firing before, if it goes on."""
@@ -201,14 +227,10 @@ class Firings:
                 return
             except Unavailable as error:
                 if asyncio.get_running_loop().time() >= until:
-                    await self._failed(firing, error)
+                    await self._failed(schedule, firing, error)
                     return
             except MeshError as error:
-                await self._failed(firing, error)
-                return
-            except Exception as error:
-                log.exception("a launch of a schedule crashed", schedule=schedule_id)
-                await self._failed(firing, Internal(f"the launch crashed: {type(error).__name__}"))
+                await self._failed(schedule, firing, error)
                 return
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, _AGAIN_S_MAX)
@@ -217,6 +239,8 @@ class Firings:
         """Launch a firing's job as its owner; who is not good any more stops the schedule.  Raises as a launch does."""
         owner = await self._standing.of(schedule.owner, schedule.key_json)
         if isinstance(owner, str):
+            for each in await self._store.open_firings(schedule.schedule_id):
+                await self._was_launched(schedule, each)
             stop = functools.partial(_stopped, why=owner, now=self._now())
             await self._store.change(schedule.schedule_id, stop)
             return
@@ -224,17 +248,19 @@ class Firings:
         job = await self._launches.create(launch_of(schedule, real, owner, firing.request_id))
         await self._write(firing, FiringState.LAUNCHED, job_id=job.job_id)
 
-    async def _failed(self, firing: Firing, error: MeshError) -> None:
+    async def _failed(self, schedule: Schedule, firing: Firing, error: MeshError) -> None:
+        if await self._was_launched(schedule, firing):  # it failed behind that
+            return
         said = f"{error.code.name}: {error}"
         if fields := getattr(error, "fields", None):
             said += "".join(f"; {name}: {', '.join(texts)}" for name, texts in fields.items())
         await self._write(firing, FiringState.FAILED, said[:1000])
 
     async def _write(self, firing: Firing, state: FiringState, message: str = "", *, job_id: str = "") -> None:
-        """Write down where a firing stands, unless somebody has settled it already."""
+        """Write down where a firing stands, unless somebody has settled it already; that it has a job in any case."""
 
         def rule(schedule: Schedule, open_: Sequence[Firing]) -> Fired:
-            mine = [each for each in open_ if each.number == firing.number]
+            mine = [firing] if job_id else [each for each in open_ if each.number == firing.number]
             settled = tuple(schedules.settled(each, state, self._now(), message, job_id) for each in mine)
             return Fired(schedule=schedule, firings=settled)
 
