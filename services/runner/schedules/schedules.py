@@ -84,7 +84,13 @@ class Schedules:
 
         Raises as `create`, and `NotFound` if it was deleted meanwhile.
         """
-        changed = {name: getattr(draft, name) for name in fields}
+        while True:
+            try:
+                return await self._update(known, {name: getattr(draft, name) for name in fields}, caller)
+            except _Changed as changed:  # by somebody else: together with theirs, ours may not be what was checked
+                known = changed.now
+
+    async def _update(self, known: Schedule, changed: dict[str, Any], caller: Principal) -> Schedule:
         real = self._masks.unscheduled(known.schedule_id, known.inputs_json, known.sealed)
         draft = dataclasses.replace(known, **changed)
         draft = dataclasses.replace(
@@ -104,6 +110,8 @@ class Schedules:
         changed["updated_at"] = self._now()
 
         def rule(before: Schedule, open_: Sequence[Firing]) -> Fired:
+            if any(getattr(before, name) != getattr(known, name) for name in _CHECKED):
+                raise _Changed(before)
             after = dataclasses.replace(before, **changed)
             is_firing = before.state in (ScheduleState.ACTIVE, ScheduleState.ENDED)
             if is_firing and changed.keys() & _TIMES:
@@ -154,6 +162,16 @@ class Schedules:
         return aimed
 
 
+class _Changed(Exception):
+    """A schedule is not any more what a change of it was checked with."""
+
+    def __init__(self, now: Schedule) -> None:
+        super().__init__(now.schedule_id)
+        self.now = now
+
+
+_CHECKED = (*_TIMES, "target", "inputs_json", "sealed", "missed_runs_max", "labels_json")
+"""What is checked of a schedule as a whole."""
 _MADE = frozenset(("schedule_id", "created_at", "updated_at", "key_json"))
 """What a repeated request has anew."""
 
