@@ -125,6 +125,23 @@ async def test_only_what_was_asked_for_is_told(hooks: Hooks, address: Receiver) 
         assert "ValueError: boom" in received[0].body
 
 
+async def test_what_waits_for_a_disabled_webhook_is_not_sent(hooks: Hooks, address: Receiver) -> None:
+    """However it has come to wait: it fails when it is its turn."""
+    async with hooks.created(address.url, kinds=["job.created"]) as made:
+        await hooks.mesh.create()
+        await until(lambda: hooks.deliveries(made), lambda found: [d.state for d in found] == [DELIVERED])
+        off = webhook_pb2.Webhook(name=made.name, enabled=False)
+        mask = field_mask_pb2.FieldMask(paths=["enabled"])
+        await hooks.call("UpdateWebhook", webhook_pb2.UpdateWebhookRequest(webhook=off, update_mask=mask))
+        with contextlib.closing(sqlite3.connect(hooks.mesh.folder / "runner.db")) as connection, connection:
+            given = ("pending", made.name.partition("/")[2])
+            connection.execute("UPDATE deliveries SET state = ?, next_at = 1 WHERE webhook_id = ?", given)
+
+        await until(lambda: hooks.deliveries(made), lambda found: [d.state for d in found] == [FAILED])
+
+        assert 1 == len(address.received)
+
+
 async def test_what_is_not_taken_is_sent_again(hooks: Hooks, address: Receiver) -> None:
     """With the same id, after a while; redirects are not followed, and are no success."""
     address.answers = ["500 Oops\r\n\r\nno", f"302 Found\r\nlocation: {address.url}/elsewhere\r\n\r\n"]

@@ -169,7 +169,8 @@ def notices(before: Job | None, job: Job, change: Change) -> Iterator[Notice]:
         yield _of_job("job.started", job, at)
     if (kind := _OF_STATES.get(job.state)) is not None and (before is None or before.state != job.state):
         yield _of_job(kind, job, at)
-    if before is not None and before.payment_step != job.payment_step:
+    is_over = job.payment_step == PaymentStep.OVER  # of which nobody is told
+    if before is not None and before.payment_step != job.payment_step and not is_over:
         asked = job.payment_step == PaymentStep.INITIALIZED
         yield _of_job("payment.requested" if asked else "payment.locked", job, at)
     if job.ended and job.reason == Reason.PAYMENT_TIMEOUT and before is not None and not before.ended:
@@ -232,9 +233,16 @@ def deliveries(
 
 
 def settled(
-    webhook: Webhook, delivery: Delivery, answer: Answer, now: float, chance: float
+    webhook: Webhook, delivery: Delivery, answer: Answer, now: float, chance: float, *, claimed: Delivery
 ) -> tuple[Webhook, Delivery]:
-    """Take in what came of a request; `chance`, 0 to 1, moves the next one a little."""
+    """Take in what came of a request; `chance`, 0 to 1, moves the next one a little.
+
+    `claimed` is the delivery as who sent it has claimed it.  If another has claimed it since, or it is to be sent once
+    more, the answer is late and nothing changes: whoever has it now says what comes of it.
+    """
+    is_pending = delivery.state == DeliveryState.PENDING  # else the webhook was disabled meanwhile
+    if delivery.attempt_count != claimed.attempt_count or (is_pending and delivery.next_at != claimed.next_at):
+        return webhook, delivery
     sent = dataclasses.replace(
         delivery,
         attempt_count=delivery.attempt_count + 1,

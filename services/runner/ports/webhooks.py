@@ -68,7 +68,7 @@ class WebhookStore(Protocol):
     async def settle(
         self, claimed: Delivery, rule: Callable[[Webhook, Delivery], tuple[Webhook, Delivery]]
     ) -> Delivery:
-        """Write what came of a request: the rule gets webhook and delivery as they are.
+        """Write what came of a request: the rule gets webhook and delivery as they are (`domain.webhooks.settled`).
 
         A webhook that the rule disables is as in `change`.  Raises `NotFound` if it was deleted meanwhile.
         """

@@ -226,4 +226,11 @@ MIGRATIONS = [
     );
     CREATE INDEX retention_by_owner ON retention (owner, policy_id);
     """,
+    """
+    -- Told while their webhook was being deleted, before `tell` locked it: nobody would ever forget them.
+    DELETE FROM deliveries WHERE webhook_id NOT IN (SELECT webhook_id FROM webhooks);
+    """,
+    """
+    CREATE INDEX jobs_sold ON jobs (job_id) WHERE payment_step IN ('initialized', 'locked');
+    """,
 ]

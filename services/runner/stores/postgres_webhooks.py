@@ -171,7 +171,9 @@ async def tell(connection: Connection, before: Job | None, job: Job, change: Cha
     told = list(rules.notices(before, job, change))
     if not told:
         return
-    found = await rows(connection, f"SELECT {_COLUMNS} FROM webhooks WHERE owner = %s AND enabled", job.owner)
+    # Locked: one that is being deleted or disabled is waited for, and then told nothing.
+    statement = f"SELECT {_COLUMNS} FROM webhooks WHERE owner = %s AND enabled ORDER BY webhook_id FOR SHARE"
+    found = await rows(connection, statement, job.owner)
     for delivery in rules.deliveries(list(map(webhook_of, found)), told, new_ids()) if found else ():
         await rows(connection, _INSERT, *_delivery_values(delivery))
 

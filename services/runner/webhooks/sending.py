@@ -104,6 +104,9 @@ class Sender:
         try:
             while claimed := await self._store.claim(webhook_id, self._now(), self._now() + CLAIM_S, _AT_ONCE):
                 webhook = await self._store.get(webhook_id)
+                if not webhook.enabled:  # disabled a moment ago: the store has what is pending fail
+                    await self._store.change(webhook_id, lambda each: each)
+                    return
                 if not await self._is_good(webhook):
                     return
                 sent = [self._tasks.spawn(self._deliver(webhook, each), "delivery") for each in claimed]
@@ -131,9 +134,10 @@ class Sender:
             await self.deliver(webhook, claimed)
 
     async def deliver(self, webhook: Webhook, claimed: Delivery) -> Delivery:
-        """Send something that we have claimed; write down and return what came of it.  Raises `NotFound`."""
+        """Send something that we have claimed; write down what came of it, return how it stands.  Raises `NotFound`."""
         answer = await self._ask(webhook, claimed)
-        rule = functools.partial(webhooks.settled, answer=answer, now=self._now(), chance=random.random())
+        now, chance = self._now(), random.random()
+        rule = functools.partial(webhooks.settled, answer=answer, now=now, chance=chance, claimed=claimed)
         sent = await self._store.settle(claimed, rule)
         if not answer.taken:
             log.info("webhook not taken", webhook=webhook.webhook_id, status=answer.status_code, error=answer.error)
@@ -158,6 +162,9 @@ class Sender:
             error = str(refused)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as failed:
             error = f"{type(failed).__name__}: {failed}"[:300]
+        except Exception as crash:  # ours to mend; it is not to be tried for ever
+            log.exception("a webhook could not be called", webhook=webhook.webhook_id)
+            error = f"it could not be called: {type(crash).__name__}"
         latency_ms = int((time.monotonic() - begun) * 1000)
         return Answer(status_code=status, latency_ms=latency_ms, text=text, error=error)
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshkit.databases import PostgresDatabase
-from meshkit.postgres import Database
+from meshkit.postgres import Connection, Database
 from services.runner import domain
 from services.runner.domain import Birth, Change, Event, Isolation, Job, State
 from services.runner.ports.replicas import Replica
@@ -23,6 +23,7 @@ from services.runner.stores.postgres_replicas import PostgresReplicas
 from services.runner.stores.postgres_schema import MIGRATIONS
 from tests.runner.stores.test_search import asked, collections, keep, runner
 from tests.runner.stores.test_stores import job
+from tests.runner.stores.test_webhooks import webhook
 from tests.servers.postgresql import Postgres
 
 __all__ = ["runner"]
@@ -72,6 +73,27 @@ async def test_a_search_finds_words_by_an_index(both: list[Database]) -> None:
     said = await both[0].fetchval("SELECT indexdef FROM pg_indexes WHERE indexname = 'jobs_by_text'")
 
     assert "gin_trgm_ops" in said
+
+
+@pytest.mark.parametrize("end", ["DELETE FROM webhooks", "UPDATE webhooks SET enabled = false"])
+async def test_a_webhook_that_is_ending_is_told_nothing(both: list[Database], end: str) -> None:
+    """A job of its owner that begins meanwhile waits for that to be decided."""
+    stores = [PostgresStore(each) for each in both]
+    await stores[0].webhooks.add(webhook(), None)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+    async def ending(connection: Connection) -> asyncio.Task[object]:
+        await connection.execute(end)
+        telling: asyncio.Task[object] = asyncio.create_task(stores[1].create([Birth(job=job(1))], None))
+        while not telling.done():
+            await asyncio.sleep(0.01)
+            if await connection.fetchval(waits):
+                break
+        return telling
+
+    await (await both[0].write(ending))
+
+    assert 0 == await both[0].fetchval("SELECT count(*) FROM deliveries")
 
 
 async def test_a_share_holds_for_both(both: list[Database]) -> None:

@@ -1,6 +1,8 @@
 """Webhooks: every store keeps the same promises, and tells them of jobs in the jobs' own writes."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import pytest
 
@@ -84,26 +86,49 @@ async def test_what_happens_is_told_in_the_write_in_which_it_happens(store: Stor
     assert [[], [], []] == [await kinds(store, number) for number in (3, 4, 5)]
 
 
+def answered(claimed: Delivery, **answer: object) -> Callable[[Webhook, Delivery], tuple[Webhook, Delivery]]:
+    """Return the rule by which who has claimed a delivery writes what came of it."""
+    said = Answer(**answer)  # type: ignore[arg-type]
+    return functools.partial(rules.settled, answer=said, now=5.0, chance=0.5, claimed=claimed)
+
+
 async def test_a_delivery_is_claimed_by_one(store: Store) -> None:
     """Until its time is over; what came of it is written with what that does to the webhook."""
     await store.webhooks.add(webhook(), None)
     await store.create([Birth(job=job(1))], None)
     assert (["w1"], 1.0) == (await store.webhooks.due(1.0), await store.webhooks.next_due())
 
-    (mine,) = await store.webhooks.claim("w1", 2.0, 60.0, 10)
+    (late,) = await store.webhooks.claim("w1", 2.0, 60.0, 10)
 
     assert [] == await store.webhooks.claim("w1", 2.0, 60.0, 10)
     assert ([], 60.0) == (await store.webhooks.due(2.0), await store.webhooks.next_due())
-    assert [mine.delivery_id] == [each.delivery_id for each in await store.webhooks.claim("w1", 60.0, 90.0, 10)]
+    (mine,) = await store.webhooks.claim("w1", 60.0, 90.0, 10)
+    assert late.delivery_id == mine.delivery_id
 
-    def refused(before: Webhook, delivery: Delivery) -> tuple[Webhook, Delivery]:
-        return rules.settled(before, delivery, Answer(status_code=500, error="no", text="t", latency_ms=3), 5.0, 0.5)
-
-    sent = await store.webhooks.settle(mine, refused)
+    sent = await store.webhooks.settle(mine, answered(mine, status_code=500, error="no", text="t", latency_ms=3))
 
     assert (DeliveryState.PENDING, 1, 10.0) == (sent.state, sent.attempt_count, sent.next_at)
     assert sent == await store.webhooks.delivery("w1", mine.delivery_id)
     assert 5.0 == (await store.webhooks.get("w1")).failing_since
+
+
+async def test_an_answer_that_is_late_changes_nothing(store: Store) -> None:
+    """Another has claimed the delivery, or somebody wants it sent once more; one of a disabled webhook is noted."""
+    await store.webhooks.add(webhook(), None)
+    await store.create([Birth(job=job(1))], None)
+    (late,) = await store.webhooks.claim("w1", 2.0, 60.0, 10)
+    (mine,) = await store.webhooks.claim("w1", 60.0, 90.0, 10)
+
+    assert mine == await store.webhooks.settle(late, answered(late, status_code=410, error="gone"))
+    assert (await store.webhooks.get("w1")).enabled
+    refused = await store.webhooks.settle(mine, answered(mine, status_code=500, error="no"))
+    assert refused == await store.webhooks.settle(mine, answered(mine, status_code=200))
+    again = dataclasses.replace(refused, next_at=6.0)
+    await store.webhooks.put(again)
+    assert again == await store.webhooks.settle(refused, answered(refused, status_code=200))
+    await store.webhooks.change("w1", lambda before: rules.disabled(before, "why", 9.0))
+    taken = await store.webhooks.settle(again, answered(again, status_code=200))
+    assert (DeliveryState.DELIVERED, 2) == (taken.state, taken.attempt_count)
 
 
 async def test_a_disabled_webhook_is_sent_nothing(store: Store) -> None:
@@ -129,7 +154,7 @@ def test_waits_grow_and_end() -> None:
     )  # fmt: skip
     hook, now, waits = webhook(), 0.0, []
     while delivery.state == DeliveryState.PENDING:
-        hook, delivery = rules.settled(hook, delivery, Answer(error="no"), now, 0.5)
+        hook, delivery = rules.settled(hook, delivery, Answer(error="no"), now, 0.5, claimed=delivery)
         waits.append(delivery.next_at - now)
         now = delivery.next_at or now
 
@@ -137,5 +162,6 @@ def test_waits_grow_and_end() -> None:
     assert 3600.0 == max(waits)
     assert (DeliveryState.FAILED, True) == (delivery.state, hook.enabled)
     again = dataclasses.replace(delivery, state=DeliveryState.PENDING, tried_until=1e9)
-    hook, _ = rules.settled(dataclasses.replace(hook, failing_since=1.0), again, Answer(error="no"), 4 * 86400.0, 0.5)
+    hook = dataclasses.replace(hook, failing_since=1.0)
+    hook, _ = rules.settled(hook, again, Answer(error="no"), 4 * 86400.0, 0.5, claimed=again)
     assert (False, True) == (hook.enabled, "every request has failed" in hook.message)
