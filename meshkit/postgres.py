@@ -207,7 +207,10 @@ class Database:
             return None
 
     async def _transaction(self, lane: Lane, batch: list[Item]) -> list[Any]:
-        """Run works in one transaction.  Raises `_Unknown` if the connection is lost while it is committed."""
+        """Run works in one transaction.
+
+        Raises `_Unknown` if the connection is lost while it is committed, and tells who waits if we are to end then.
+        """
         connection = await lane.connected()
         try:
             await connection.execute("BEGIN")
@@ -219,6 +222,10 @@ class Database:
             said = await connection.execute("COMMIT")
         except BaseException as error:
             await _undo(lane, connection)
+            if not isinstance(error, Exception):
+                for item in batch:
+                    fail(item, _Unknown(error).refusal(self._place.address))
+                raise
             if not isinstance(error, asyncpg.PostgresError) or postgres_errors.kind(error) is Kind.LOST:
                 raise _Unknown(error) from error
             raise  # the server refused it: a deferred constraint, a full disk

@@ -226,6 +226,34 @@ async def test_what_waits_is_written_before_it_closes(postgres: str) -> None:
         assert 50 == len(await texts(database))
 
 
+async def test_a_lane_that_is_cancelled_while_it_commits_ends(postgres: str) -> None:
+    """Who waits hears that nobody knows; what stands behind is not carried out."""
+    slow = """
+        CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(15); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION slow();
+    """
+    commits = "SELECT count(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'PgSleep'"
+    async with opened(postgres, TABLE, slow) as database:
+        committing = asyncio.ensure_future(database.write(insert("a"), key="k"))
+        behind = asyncio.ensure_future(database.write(insert("b"), key="k"))
+        async with asyncio.timeout(30):
+            while True:
+                if await database.fetchval(commits):
+                    break
+                await asyncio.sleep(0.01)
+        lanes = [task for task in asyncio.all_tasks() if task.get_name() == "postgres-lane"]
+        for lane in lanes:
+            lane.cancel()
+        await asyncio.wait(lanes, timeout=30)
+
+        assert all(lane.cancelled() for lane in lanes)
+        with pytest.raises(Unavailable, match="may have written it"):
+            await committing
+    with pytest.raises(asyncpg.InterfaceError):
+        await behind
+
+
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[Postgres]:
     """A server that tests may stop."""

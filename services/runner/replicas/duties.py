@@ -1,11 +1,11 @@
 """What one replica does for all: whoever has the duty keeps it for as long as they say so.
 
 A duty is a row that counts up.  Who does not have it looks; when the number has stood still for a lease, by the own
-clock of who looks, they take it.  Who cannot say for as long that they have it gives it up by themselves.
+clock of who looks, they take it.  Who cannot say that they have it gives it up by themselves before that: they count
+their lease from before they asked, and wait for no answer beyond it.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -17,6 +17,8 @@ from services.runner.ports.replicas import ReplicaStore
 log = structlog.get_logger()
 _STEPS = 5
 """Looks in the time of a lease."""
+_KEPT = 0.9
+"""Of a lease: so long a duty is kept that cannot be said to be ours.  What we do for it must have ended by its end."""
 
 
 class Duty:
@@ -39,23 +41,25 @@ class Duty:
         """Do the work whenever the duty is ours, until cancelled; work that ends by itself is begun anew."""
         working: asyncio.Task[None] | None = None
         known: tuple[str, int] | None = None
-        kept_at = since = time.monotonic()
+        since = time.monotonic()
+        kept_until = 0.0
         try:
             while True:
                 now = time.monotonic()
+                stands = known if now - since > self._lease_s else None
                 try:
-                    stands = known if now - since > self._lease_s else None
-                    found = await self._store.take_duty(self._name, self._runner_id, stands)
-                except Unavailable as error:
+                    async with asyncio.timeout(_left_s(kept_until, now) or self._lease_s / 2):
+                        found = await self._store.take_duty(self._name, self._runner_id, stands)
+                except (Unavailable, TimeoutError) as error:
                     log.debug("a duty cannot be kept now", duty=self._name, why=str(error))
                     since = time.monotonic()  # nobody could say anything: their lease begins anew
                 else:
-                    kept_at = time.monotonic()
                     if found != known:
-                        known, since = found, kept_at
+                        known, since = found, time.monotonic()
                     self.holder = found[0]
+                    kept_until = now + self._lease_s * _KEPT if self.ours else 0.0
                 # Who cannot say that they have it may have lost it.
-                ours = self.holder == self._runner_id and time.monotonic() - kept_at < self._lease_s
+                ours = _left_s(kept_until, time.monotonic()) is not None
                 if ours and (working is None or working.done()):
                     log.info("takes on a duty", duty=self._name)
                     working = asyncio.create_task(self._do(work), name=f"duty-{self._name}")
@@ -63,7 +67,8 @@ class Duty:
                     log.warning("has lost a duty to another replica", duty=self._name, holder=self.holder)
                     await _end(working)
                     working = None
-                await asyncio.sleep(self._lease_s / _STEPS)
+                step_s = self._lease_s / _STEPS
+                await asyncio.sleep(min(step_s, _left_s(kept_until, time.monotonic()) or step_s))
         finally:
             if working is not None:
                 await _end(working)
@@ -77,7 +82,11 @@ class Duty:
             log.exception("what a duty is about has failed", duty=self._name)
 
 
+def _left_s(until: float, now: float) -> float | None:
+    """Return how long it is until then; `None` if that is over."""
+    return until - now if until > now else None
+
+
 async def _end(task: "asyncio.Task[None]") -> None:
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait([task])
+    await asyncio.wait([task])  # raises nothing of the task's, and what cancels us meanwhile is ours
