@@ -19,7 +19,7 @@ from services.runner.births.births import Births, Order
 from services.runner.births.launches import allowance_of, given_to, isolation_of
 from services.runner.callers.masking import Masks, sent_in
 from services.runner.callers.requests import Requests
-from services.runner.hosts.links import Talk
+from services.runner.hosts.talks import Talk
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 _FIELDS_MAX = 10_000
@@ -115,6 +115,7 @@ class Calls:
                             work = self._bear(heard.launches, request.call, expose, owner, None)
                             await self._tasks.complete(work, "bear-jobs")
                         yield heard.part
+                talk.check()
             except TimeoutError:
                 raise DeadlineExceeded(f"the app of {expose} did not answer within {self._timeout_s:g} s") from None
             finally:
@@ -170,7 +171,7 @@ async def _pass_on(said: AsyncIterator[app_pb2.AppPart], talk: Talk) -> None:
     """Tell the app what its client says, and that it has gone when it says no more."""
     try:
         async for part in said:
-            talk.say(part)
+            await talk.pass_on(part)
     finally:
         talk.hang_up()
 

@@ -5,21 +5,21 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from mesh.runner.v1 import app_pb2, host_pb2
+from mesh.runner.v1 import host_pb2
 
 from meshkit.errors import DeadlineExceeded, Unavailable
 from services.runner.domain import Isolation, Job
 from services.runner.hosts.slots import Capacity, Slots
+from services.runner.hosts.talks import Talk
 
 _ANSWER_MARGIN_S = 3.0
 # Questions one host may have in flight; its handler is one process.
 _QUESTIONS_MAX = 256
 # Answers that come in parts may take their time; each may have a quarter of a MiB on its way.
 _TALKS_MAX = 256
-_GOING_AWAY = 1001  # of a WebSocket's close
 _STANDING = ("drain", "cancel", "lock_end", "pause", "resume")
 """What a host is told on whatever stream."""
 
@@ -34,44 +34,6 @@ class NotPlaced(HostLost):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason)
         self.detail = detail
-
-
-class Talk:
-    """A call whose answer comes in parts, from the runner's end."""
-
-    def __init__(self, call_id: int, post: Callable[[host_pb2.RunnerMessage], None]) -> None:
-        self._call_id = call_id
-        self._post = post
-        self._heard: asyncio.Queue[host_pb2.CallPart | Unavailable | None] = asyncio.Queue()
-        self.is_over = False
-        """Whether either side has said its last word."""
-
-    def say(self, part: app_pb2.AppPart) -> None:
-        """Tell the app what its client says."""
-        if self.is_over:
-            return
-        self._post(host_pb2.RunnerMessage(call_part=host_pb2.CallPart(call_id=self._call_id, part=part)))
-        if part.HasField("close"):
-            self.is_over = True
-            self._heard.put_nowait(None)
-
-    def hang_up(self) -> None:
-        """Tell the app that its client has gone, unless all is said."""
-        self.say(app_pb2.AppPart(close=app_pb2.AppClose(code=_GOING_AWAY)))
-
-    def take(self, said: host_pb2.CallPart | Unavailable) -> None:
-        """Take what the host says, or that it is gone."""
-        self._heard.put_nowait(said)
-
-    async def hear(self) -> host_pb2.CallPart | None:
-        """Return the next part, None if nobody wants it.  Raises `Unavailable` if the host is gone."""
-        said = await self._heard.get()
-        if said is None:
-            return None
-        self.is_over = self.is_over or isinstance(said, Unavailable) or said.part.HasField("close")
-        if isinstance(said, Unavailable):
-            raise said
-        return said
 
 
 class Far(Protocol):
@@ -169,13 +131,20 @@ class Link:
         if generation != self.generation:
             raise Unavailable("a newer stream of this host has taken the place of this one")
         messages, self._outbox = self._outbox, []
+        self._note_sent(messages)
         return messages
+
+    def _note_sent(self, messages: Iterable[host_pb2.RunnerMessage]) -> None:
+        for message in messages if self._talks else ():
+            if message.HasField("call_part") and (talk := self._talks.get(message.call_part.call_id)) is not None:
+                talk.sent(message.call_part.part)
 
     def attach(self) -> int:
         """Begin a new stream and return its number; the one before ends.
 
         Runs and questions that were not sent are forgotten: a new stream is told again what it shall do.
         """
+        self._note_sent(self._outbox)
         self._outbox = [m for m in self._outbox if m.WhichOneof("message") in _STANDING]
         self.generation += 1
         self._wake.set()

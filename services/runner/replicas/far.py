@@ -12,7 +12,7 @@ from mesh.runner.v1 import app_pb2_grpc, host_pb2, replica_pb2, replica_pb2_grpc
 from meshkit import client, identity
 from meshkit.errors import MeshError, NotFound, Unavailable, from_rpc
 from meshkit.tasks import Tasks
-from services.runner.hosts.links import Talk
+from services.runner.hosts.talks import Talk
 from services.runner.ports.replicas import ReplicaStore
 
 log = structlog.get_logger()
@@ -113,6 +113,7 @@ class FarHosts:
             yield replica_pb2.TalkToHostRequest(host_id=host_id, call=call)
             while True:
                 part = (await said.get()).part
+                talk.sent(part)
                 yield replica_pb2.TalkToHostRequest(part=part)
                 if part.HasField("close"):
                     return

@@ -56,7 +56,7 @@ class ReplicaServicer(replica_pb2_grpc.ReplicaServiceServicer):
             async def listen() -> None:
                 try:
                     async for request in requests:
-                        talk.say(request.part)
+                        await talk.pass_on(request.part)
                 finally:
                     talk.hang_up()
 
