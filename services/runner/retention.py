@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ import structlog
 from meshkit.bus import Bus
 from meshkit.errors import Denied, Exhausted, NotFound
 from meshkit.principal import Principal
+from meshkit.tasks import Apart
 from services.runner.callers.requests import Requests
 from services.runner.domain import retention
 from services.runner.domain.retention import Policy
@@ -46,6 +48,7 @@ class Retention:
         self._requests = requests
         self._bus = bus
         self._now = now
+        self._apart = Apart("retention")
 
     async def create(self, policy: Policy, caller: Principal, request_id: str = "") -> Policy:
         """Keep a new policy.  Raises `Invalid`, `Denied`, and `Exhausted` if there are too many of its owner."""
@@ -72,11 +75,12 @@ class Retention:
         async with self._bus.subscribe(RETENTION) as waker:
             while not waker.closed:
                 for policy in await self._store.find(None, "", _POLICIES_MAX):
-                    await self.apply(policy)
+                    with self._apart(policy.policy_id):
+                        await self.apply(policy)
                 await waker.wait(_LOOK_AGAIN_S)
 
     async def apply(self, policy: Policy) -> int:
-        """Forget what a policy does not keep; return how many jobs and conversations that were."""
+        """Forget what a policy does not keep, until it is deleted; return how many jobs and conversations that were."""
         total = 0
         while count := await self._forget_some(policy):
             total += count
@@ -92,13 +96,25 @@ class Retention:
     async def _forget_some(self, policy: Policy) -> int:
         count = 0
         for job_id in await self._store.forgettable_jobs(policy, self._now(), _BATCH):
-            with contextlib.suppress(NotFound):  # by its owner, or by another runner
+            if not await self._stands(policy):
+                return count
+            with self._apart(f"jobs/{job_id}"), contextlib.suppress(NotFound):  # by its owner, or by another runner
                 await self._journal.delete(job_id, self._now())
                 count += 1
             await asyncio.sleep(_PAUSE_S)
         for conversation_id in await self._store.silent_conversations(policy, self._now(), _BATCH):
-            with contextlib.suppress(NotFound):
+            if not await self._stands(policy):
+                return count
+            with self._apart(f"conversations/{conversation_id}"), contextlib.suppress(NotFound):
                 await self._conversations.delete(conversation_id)
                 count += 1
             await asyncio.sleep(_PAUSE_S)
         return count
+
+    async def _stands(self, policy: Policy) -> bool:
+        """Return whether somebody still wants a policy: what is forgotten does not come back."""
+        try:
+            now = await self._store.get(policy.policy_id)
+        except NotFound:
+            return False
+        return dataclasses.replace(now, forgotten_count=policy.forgotten_count) == policy

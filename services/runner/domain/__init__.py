@@ -51,11 +51,22 @@ from services.runner.domain.records import (
     Step,
     Terms,
 )
-from services.runner.domain.states import ALLOWED, HELD, TERMINAL, Isolation, LockState, PaymentStep, Reason, State
+from services.runner.domain.states import (
+    ALLOWED,
+    HELD,
+    SELLING,
+    TERMINAL,
+    Isolation,
+    LockState,
+    PaymentStep,
+    Reason,
+    State,
+)
 
 __all__ = [
     "ALLOWED",
     "HELD",
+    "SELLING",
     "SHUT_DOWN",
     "TERMINAL",
     "Birth",

@@ -61,6 +61,11 @@ def note_funds(job: Job, due_at: float, now: float) -> Change:
     return Change(job=paid)
 
 
+def note_over(job: Job) -> Change:
+    """The sale has ended: the job need not be kept for it any more."""
+    return Change(job=dataclasses.replace(job, payment_step=PaymentStep.OVER) if job.payment_json else job)
+
+
 def told(job: Job, todo: str) -> Change:
     """The payments service has heard `todo`."""
     if job.payment_todo != todo:

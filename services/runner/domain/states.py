@@ -46,6 +46,12 @@ class PaymentStep(enum.StrEnum):
     """The purchaser has been asked to pay."""
     LOCKED = "locked"
     """The money is in escrow."""
+    OVER = "over"
+    """The sale has ended: whoever is to have the money has it, or it was never paid."""
+
+
+SELLING = frozenset({PaymentStep.INITIALIZED, PaymentStep.LOCKED})
+"""Steps of a sale that may need its job still: a buyer compares its result, a dispute is about it."""
 
 
 class Isolation(enum.StrEnum):

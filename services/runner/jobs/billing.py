@@ -19,14 +19,16 @@ from meshkit.bus import Bus
 from meshkit.clock import seconds_of
 from meshkit.errors import (
     AlreadyExists,
+    DeadlineExceeded,
     Denied,
     FailedPrecondition,
     Invalid,
     MeshError,
     NotFound,
+    Unavailable,
     from_rpc,
 )
-from meshkit.tasks import Tasks
+from meshkit.tasks import Apart, Tasks
 from services.runner import domain
 from services.runner.domain import End, Job, PaymentStep, Reason, State
 from services.runner.jobs.dispatcher import Dispatcher
@@ -78,6 +80,7 @@ class Billing:
         self._tasks = tasks
         self._now = now
         self._settling: set[str] = set()
+        self._apart = Apart("payments")
 
     async def tell(self) -> None:
         """Tell the payments service what jobs' rows say it must hear, until cancelled."""
@@ -108,18 +111,40 @@ class Billing:
         async for message in stream:
             for payment in message.payments:
                 seen.add(payment.job)
-                await self._heard(payment)
+                with self._apart(payment.job):
+                    await self._heard(payment)
             if not message.payments and not caught_up:
                 caught_up = True
                 await self._look_up(seen)
+                await self._look_up_sold(seen)
 
     async def _look_up(self, seen: set[str]) -> None:
         """Ask for the payments of waiting jobs that are not open: they have ended while we did not listen."""
         for job in await self._store.open_jobs():
             waits = job.state == State.AWAITING_PAYMENT and job.payment_step != PaymentStep.NONE
             if waits and f"jobs/{job.job_id}" not in seen:
-                request = payments_pb2.GetPaymentRequest(name=f"payments/{job.job_id}")
-                await self._heard(await self._payments.GetPayment(request, timeout=30))
+                with self._apart(f"jobs/{job.job_id}"):
+                    await self._heard(await self._payment(job.job_id))
+
+    async def _look_up_sold(self, seen: set[str]) -> None:
+        """As `_look_up`, for jobs that have ended; one of which no payment is known was not sold."""
+        for job_id in await self._store.sold_jobs():
+            if f"jobs/{job_id}" not in seen:
+                with self._apart(f"jobs/{job_id}"):
+                    try:
+                        payment = await self._payment(job_id)
+                    except NotFound:
+                        payment = payments_pb2.Payment(job=f"jobs/{job_id}", state=payments_pb2.PAYMENT_STATE_FAILED)
+                    await self._heard(payment)
+
+    async def _payment(self, job_id: str) -> payments_pb2.Payment:
+        request = payments_pb2.GetPaymentRequest(name=f"payments/{job_id}")
+        try:
+            with from_rpc():
+                found: payments_pb2.Payment = await self._payments.GetPayment(request, timeout=30)
+        except DeadlineExceeded as error:
+            raise Unavailable(str(error)) from error
+        return found
 
     # -- telling -------------------------------------------------------------------------------------------------
 
@@ -176,6 +201,8 @@ class Billing:
         with contextlib.suppress(NotFound):
             job = await self._store.get(job_id)
             if job.state != State.AWAITING_PAYMENT:
+                if payment.state in _OVER and job.payment_step != PaymentStep.OVER:
+                    await self._journal.change(job_id, domain.payments.note_over)
                 return
             if payment.blockchain_identifier:
                 said = _said(payment)
@@ -190,6 +217,7 @@ class Billing:
                     await self._dispatcher.enqueue(job)
             elif payment.state in _OVER:
                 await self._fail(job, payment.error or "the payment ended before the job could run")
+                await self._journal.change(job_id, domain.payments.note_over)
 
     async def _fail(self, job: Job, why: str) -> None:
         end = End(state=State.FAILED, reason=Reason.PAYMENT_TIMEOUT, error=why)

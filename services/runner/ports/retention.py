@@ -34,7 +34,7 @@ class RetentionStore(Protocol):
     async def forgettable_jobs(self, policy: Policy, now: float, limit: int) -> list[str]:
         """Return ids of jobs that a policy does not keep, the oldest first.
 
-        Never one that has not ended, nor one of which the payments service must still be told.
+        Never one that has not ended, one of which the payments service must still be told, nor one whose sale is open.
         """
 
     async def silent_conversations(self, policy: Policy, now: float, limit: int) -> list[str]:

@@ -160,6 +160,9 @@ class JobStore(Protocol):
     async def todo_jobs(self) -> list[Job]:
         """Return every job of which the payments service must still be told something, oldest first."""
 
+    async def sold_jobs(self) -> list[str]:
+        """Return the ids of jobs that have ended and whose sale has not, as far as is known, oldest first."""
+
     async def get_lock(self, lock_id: str) -> Lock:
         """Return a lock, or raise `NotFound`."""
 

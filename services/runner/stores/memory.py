@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Lock, LockState, PlacedApp, State, cuts, pages
+from services.runner.domain import SELLING, Birth, Change, Event, Job, Lock, LockState, PlacedApp, State, cuts, pages
 from services.runner.ports.store import (
     ANY,
     DELETED_KEPT_S,
@@ -183,6 +183,10 @@ class MemoryStore:
     async def todo_jobs(self) -> list[Job]:
         """As `JobStore.todo_jobs`."""
         return [job for _, job in sorted(self._jobs.items()) if job.payment_todo or job.unasked]
+
+    async def sold_jobs(self) -> list[str]:
+        """As `JobStore.sold_jobs`."""
+        return [job_id for job_id, job in sorted(self._jobs.items()) if job.ended and job.payment_step in SELLING]
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""

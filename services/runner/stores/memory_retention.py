@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
-from services.runner.domain import Job
+from services.runner.domain import SELLING, Job
 from services.runner.domain.conversations import Conversation
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
@@ -70,7 +70,7 @@ class MemoryRetention:
         found = []
         for job in sorted(self._jobs(), key=lambda job: job.job_id, reverse=True):
             is_mine = policy.owner in ("", job.owner) and policy.target in ("", job.target)
-            if not (is_mine and job.ended and not job.payment_todo):
+            if not (is_mine and job.ended and not job.payment_todo and job.payment_step not in SELLING):
                 continue
             places[job.owner] += 1
             bytes_[job.owner] += job.stored_bytes

@@ -160,6 +160,11 @@ class PostgresStore:
         """As `JobStore.todo_jobs`."""
         return await self._jobs("payment_todo <> '' OR (state = 'awaiting_payment' AND payment_step = '')")
 
+    async def sold_jobs(self) -> list[str]:
+        """As `JobStore.sold_jobs`."""
+        ended, selling = "state IN ('succeeded', 'failed', 'cancelled')", "payment_step IN ('initialized', 'locked')"
+        return [each[0] for each in await self._rows(f"SELECT job_id FROM jobs WHERE {ended} AND {selling} ORDER BY 1")]
+
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
         found = await self._row(f"SELECT {LOCK_COLUMNS} FROM locks WHERE lock_id = %s", lock_id)

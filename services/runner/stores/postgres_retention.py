@@ -12,7 +12,10 @@ from services.runner.stores.postgres_rows import places, row, rows
 
 _FIELDS = [field.name for field in dataclasses.fields(Policy)]
 _COLUMNS = ", ".join(_FIELDS)
-_ENDED = "state IN ('succeeded', 'failed', 'cancelled') AND payment_todo = ''"
+_ENDED = (
+    "state IN ('succeeded', 'failed', 'cancelled') AND payment_todo = '' "
+    "AND payment_step NOT IN ('initialized', 'locked')"
+)
 _MINE = "($1::text = '' OR owner = $1) AND ($2::text = '' OR target = $2)"
 _NEWEST = "OVER (PARTITION BY owner ORDER BY job_id DESC)"
 _FORGETTABLE = f"""

@@ -12,7 +12,10 @@ from services.runner.stores.requests import insert_request
 
 _FIELDS = [field.name for field in dataclasses.fields(Policy)]
 _COLUMNS = ", ".join(_FIELDS)
-_ENDED = "state IN ('succeeded', 'failed', 'cancelled') AND payment_todo = ''"
+_ENDED = (
+    "state IN ('succeeded', 'failed', 'cancelled') AND payment_todo = '' "
+    "AND payment_step NOT IN ('initialized', 'locked')"
+)
 
 
 class SqliteRetention:

@@ -271,4 +271,7 @@ MIGRATIONS = [
     ) WITHOUT ROWID;
     CREATE INDEX retention_by_owner ON retention (owner, policy_id);
     """,
+    """
+    CREATE INDEX jobs_sold ON jobs (job_id) WHERE payment_step IN ('initialized', 'locked');
+    """,
 ]

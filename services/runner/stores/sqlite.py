@@ -238,6 +238,12 @@ class SqliteStore:
         statement = f"{SELECT} WHERE payment_todo <> '' UNION ALL {SELECT} WHERE {unasked} ORDER BY job_id"
         return await self._database.read(lambda connection: [job_of(row) for row in connection.execute(statement)])
 
+    async def sold_jobs(self) -> list[str]:
+        """As `JobStore.sold_jobs`."""
+        ended, selling = "state IN ('succeeded', 'failed', 'cancelled')", "payment_step IN ('initialized', 'locked')"
+        statement = f"SELECT job_id FROM jobs WHERE {ended} AND {selling} ORDER BY job_id"
+        return await self._database.query(lambda connection: [row[0] for row in connection.execute(statement)])
+
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
         statement = f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
