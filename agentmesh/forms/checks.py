@@ -43,9 +43,9 @@ def length(title: str, value: str, min_length: Any, max_length: Any) -> str | No
     """Within a number of characters; a line break counts as one."""
     size = len(value.replace("\r\n", "\n"))
     if (low := number_of(min_length)) is not None and size < low:
-        return f"{title} must be at least {_shown(low)} characters long"
+        return f"{title} must be at least {_shown(low)} character{'' if low == 1 else 's'} long"
     if (high := number_of(max_length)) is not None and size > high:
-        return f"{title} must be at most {_shown(high)} characters long"
+        return f"{title} must be at most {_shown(high)} character{'' if high == 1 else 's'} long"
     return None
 
 

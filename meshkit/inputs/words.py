@@ -84,17 +84,17 @@ def _words(kind: Any) -> str:
         case _KIND.MultipleOf(multiple_of=step):
             return f"must be a multiple of {step}"
         case _KIND.MinLength(limit=limit):
-            return f"must be at least {limit} characters long"
+            return f"must be at least {_counted(limit, 'character')} long"
         case _KIND.MaxLength(limit=limit):
-            return f"must be at most {limit} characters long"
+            return f"must be at most {_counted(limit, 'character')} long"
         case _KIND.MinItems(limit=limit):
-            return f"must have at least {limit} items"
+            return f"must have at least {_counted(limit, 'item')}"
         case _KIND.MaxItems(limit=limit):
-            return f"must have at most {limit} items"
+            return f"must have at most {_counted(limit, 'item')}"
         case _KIND.MinProperties(limit=limit):
-            return f"must have at least {limit} entries"
+            return f"must have at least {_counted(limit, 'entry', 'entries')}"
         case _KIND.MaxProperties(limit=limit):
-            return f"must have at most {limit} entries"
+            return f"must have at most {_counted(limit, 'entry', 'entries')}"
         case _KIND.Enum(options=options):
             return f"must be one of {_options(options)}"
         case _KIND.Constant(expected_value=value):
@@ -121,3 +121,7 @@ def _options(options: Iterable[Any]) -> str:
 def _shown(value: Any) -> str:
     text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
     return text if len(text) <= _OPTION_CHARS_MAX else text[: _OPTION_CHARS_MAX - 1] + "…"
+
+
+def _counted(limit: int, one: str, several: str = "") -> str:
+    return f"{limit} {one if limit == 1 else several or f'{one}s'}"

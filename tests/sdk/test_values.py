@@ -111,6 +111,7 @@ def test_parsing_leaves_the_form_alone() -> None:
         (F.InputPassword("a", "A", min_length=8), "short", "A must be at least 8 characters long"),
         (F.InputPassword("a", "A", max_length=3), "long", "A must be at most 3 characters long"),
         (F.InputArea("a", "A", max_length=3), "long", "A must be at most 3 characters long"),
+        (F.InputArea("a", "A", max_length=1), "long", "A must be at most 1 character long"),
         (F.InputEmail("a", "A"), "nobody", "A must be an email address such as name@example.com"),
         (F.InputUrl("a", "A"), "example.com", "A must be a full address such as https://example.com"),
         (F.InputUrl("a", "A"), "javascript:alert(1)", "A must be a full address such as https://example.com"),
