@@ -66,11 +66,11 @@ class Broken:
 
 
 async def check_ends(client: AsyncClient, submissions: Sequence[Submission], broken: Broken) -> dict[str, Job]:
-    """Wait until every acknowledged job has ended; return them by name."""
+    """Wait until every acknowledged job has ended, as long as one does now and then; return them by name."""
     jobs: dict[str, Job] = {}
     open_names = {submission.job for submission in submissions if submission.job}
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(ENDED_S):
+        async with asyncio.timeout(ENDED_S) as patience:
             while open_names:
                 for name in sorted(open_names):
                     try:
@@ -84,6 +84,7 @@ async def check_ends(client: AsyncClient, submissions: Sequence[Submission], bro
                     jobs[name] = job
                     if job.ended:
                         open_names.discard(name)
+                        patience.reschedule(asyncio.get_running_loop().time() + ENDED_S)
                 await asyncio.sleep(0.5)
     for name in open_names:
         state = f"{jobs[name].state} {jobs[name].reason}" if name in jobs else "cannot be read"
