@@ -137,8 +137,10 @@ class Otel:
             self._logs.force_flush()
 
     def _tell_counts(self, exporter: OTLPMetricExporter) -> None:
-        """Send what is counted, again and again."""
-        while not self._closing.wait(_METRICS_EVERY_S):
+        """Send what is counted, again and again, and once more at the end."""
+        is_over = False
+        while not is_over:
+            is_over = self._closing.wait(_METRICS_EVERY_S)
             try:
                 exporter.export(self._counts.data(self._resource, _SCOPE))
             except Exception:  # of one gauge, perhaps: the next time it may be well

@@ -48,8 +48,9 @@ class _Gauge:
     def read(self) -> list[tuple[float, Mapping[str, str]]]:
         found: list[tuple[float, Mapping[str, str]]] = []
         for observe in self.observes:
-            # We are on another thread: what it looks at may have changed under it, and is looked at again soon.
-            with contextlib.suppress(RuntimeError, OSError):
+            # We are on another thread: what it looks at may have changed under it, and is looked at again soon.  And
+            # whatever is wrong with one is no reason to hear of none.
+            with contextlib.suppress(Exception):
                 found.extend(observe())
         return found
 

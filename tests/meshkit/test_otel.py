@@ -14,12 +14,14 @@ PLACE = Place("1" * 32, "2" * 16)
 
 
 def test_a_span_that_is_no_unicode_takes_nobody_with_it() -> None:
-    """A flow may name its steps as it likes, and count beyond what OTLP has as a number."""
+    """A flow may name its steps as it likes, count beyond what OTLP has as a number, and say times that are none."""
     attributes = {"text": "caf\u00e9 \udc80", "yes": True, "one": 1, "half": 0.5, "huge": 1 << 64}
     odd = Span(name="\ud800", place=PLACE, parent="3" * 16, start=1, end=2, error="\ud800", attributes=attributes)
     plain = Span(name="plain", place=PLACE.inner("4" * 16), parent="", start=1, end=2, kind=INTERNAL)
+    late = Span(name="late", place=PLACE.inner("5" * 16), parent="", start=1, end=1 << 64, kind=INTERNAL)
     with collecting() as collector:
         otel = Otel("bakery", Wanted(endpoint=collector.url))
+        otel.span(late)
         otel.span(odd)
         otel.span(plain)
         otel.close()
@@ -40,6 +42,7 @@ def test_calls_are_counted_alike_for_prometheus_and_a_collector() -> None:
     counts.gauge("bakery.ovens", "Ovens", lambda: [(2.0, {"of": "clay"})])
     counts.gauge("bakery.ovens", "Ovens", lambda: [(1.0, {"of": "steel"})])
     counts.gauge("bakery.loaves", "Loaves", lambda: [(7.0, {})], total=True)
+    counts.gauge("bakery.broken", "Broken", lambda: [(float("none"), {})])
 
     families = text_string_to_metric_families(counts.exposition())
     samples = {

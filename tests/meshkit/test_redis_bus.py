@@ -225,13 +225,14 @@ async def test_by_tls_it_is_known_who_answers(tmp_path: pathlib.Path) -> None:
             assert other.linked
             await one.publish("jobs/1")
             assert await waker.wait(SOON_S)
+        logs.clear()  # whatever became of the two before
         async with tls_bus("localhost", port, theirs) as bus:
             assert not bus.linked
         async with tls_bus("127.0.0.1", port, ours) as bus:
             assert not bus.linked
 
     lost = [line["why"] for line in logs if line["event"].startswith("redis is lost")]
-    assert ["SSLCertVerificationError"] * 2 == lost
+    assert {"SSLCertVerificationError"} == set(lost)
 
 
 def tls_bus(host: str, port: int, authority: Authority) -> contextlib.AbstractAsyncContextManager[RedisBus]:

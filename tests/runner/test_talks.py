@@ -99,3 +99,42 @@ async def test_a_client_that_sends_on_though_the_app_does_not_take_it_is_cut_off
             await it.talk.hear()
         assert [True] == [part.HasField("close") for part in await it.told()]
     assert 2 * WINDOW == sum(len(part.data) for part in told)
+
+
+@pytest.mark.parametrize("size", [1, 5, 4 * 1024 * 1024])
+async def test_a_last_word_is_heard_behind_a_window_that_is_full(size: int) -> None:
+    """Of pieces of a few bytes, as an app has them that writes word by word, and of one message beyond the window."""
+    pieces = max(WINDOW // size, 1)
+    with called() as it:
+        for _ in range(pieces):
+            it.says(data=bytes(size))
+        it.says(close=app_pb2.AppClose(code=1000))
+
+        for _ in range(pieces):
+            assert (heard := await it.talk.hear()) is not None
+            assert size == len(heard.part.data)
+        assert (last := await it.talk.hear()) is not None
+        assert 1000 == last.part.close.code
+
+
+async def test_a_client_that_reads_nothing_is_told_what_is_taken_in_one_part() -> None:
+    """However many small messages it has sent."""
+    with called() as it:
+        for _ in range(100_000):
+            it.says(taken_bytes=1)
+        it.says(data=PIECE)
+        it.says(taken_bytes=2)
+
+        heard = [await it.talk.hear() for _ in range(3)]
+    assert [100_000, 0, 2] == [each.part.taken_bytes for each in heard if each is not None]
+
+
+async def test_a_client_ends_its_call_behind_a_message_beyond_the_window() -> None:
+    """Only who goes on sending is cut off."""
+    with called() as it:
+        await it.talk.pass_on(app_pb2.AppPart(data=bytes(1024 * 1024)))
+        assert [1024 * 1024] == [len(part.data) for part in await it.told()]
+        await it.talk.pass_on(app_pb2.AppPart(close=app_pb2.AppClose(code=1000)))
+
+        assert [1000] == [part.close.code for part in await it.told()]
+        it.talk.check()

@@ -166,8 +166,8 @@ async def test_another_waits_to_take_the_place_of_a_forkserver(tmp_path: pathlib
 
 def _beside(server: Forkserver) -> list[int]:
     """Return the forkservers that run, but for the one that forks."""
-    found = [each for each in psutil.Process().children() if FORKSERVER in each.cmdline()]
-    return [each.pid for each in found if each.pid != server.pid and each.status() != psutil.STATUS_ZOMBIE]
+    commands = asked(psutil.Process().children(), psutil.Process.cmdline)
+    return [each.pid for each, command in commands if FORKSERVER in command and each.pid != server.pid]
 
 
 @pytest.mark.usefixtures("adopting")

@@ -13,8 +13,8 @@ _WINDOW_BYTES = 256 * 1024
 _PART_BYTES = 16
 """What a part counts beside what is in it."""
 _UNTAKEN_BYTES_MAX = 2 * _WINDOW_BYTES
-_UNHEARD_BYTES_MAX = 4 * _WINDOW_BYTES
-"""Who keeps to the window stays below, also with pieces of a few bytes."""
+_UNHEARD_BYTES_MAX = _WINDOW_BYTES * (1 + _PART_BYTES)
+"""Who keeps to the window stays below, also with pieces of a byte each; or has one message on its way, and no more."""
 
 
 class Talk:
@@ -29,6 +29,8 @@ class Talk:
         self._post = post
         self._heard: asyncio.Queue[host_pb2.CallPart | Unavailable | None] = asyncio.Queue()
         self._unheard_bytes = self._unsent_bytes = self._untaken_bytes = 0
+        self._last: host_pb2.CallPart | None = None
+        """Of what waits to be heard, what came last, if that only tells what is taken."""
         self._room = asyncio.Event()
         """Set while the client may say more."""
         self._room.set()
@@ -39,7 +41,7 @@ class Talk:
     async def pass_on(self, part: app_pb2.AppPart) -> None:
         """Tell the app what its client says, as soon as there is room for it."""
         await self._room.wait()
-        if not self.is_over and self._untaken_bytes >= _UNTAKEN_BYTES_MAX:
+        if not self.is_over and _says(part) and self._untaken_bytes >= _UNTAKEN_BYTES_MAX:
             self._break_off("the client sends more than the app takes")
         self._untaken_bytes += _size(part) - _PART_BYTES
         self._say(part)
@@ -70,11 +72,15 @@ class Talk:
         if self._broken is not None:
             return
         if isinstance(said, host_pb2.CallPart):
-            if self._unheard_bytes >= _UNHEARD_BYTES_MAX:
+            self._untaken_bytes -= said.part.taken_bytes
+            if _says(said.part) and self._unheard_bytes >= _UNHEARD_BYTES_MAX:
                 self._break_off("the app sends more than its client takes")
                 return
+            if self._last is not None and said.part.HasField("taken_bytes"):
+                self._last.part.taken_bytes += said.part.taken_bytes
+                return
             self._unheard_bytes += _size(said.part)
-            self._untaken_bytes -= said.part.taken_bytes
+            self._last = said if said.part.HasField("taken_bytes") else None
         self._heard.put_nowait(said)
 
     def _break_off(self, why: str) -> None:
@@ -95,12 +101,19 @@ class Talk:
         self.check()
         if said is None:
             return None
+        if said is self._last:
+            self._last = None
         if isinstance(said, host_pb2.CallPart):
             self._unheard_bytes -= _size(said.part)
         self.is_over = self.is_over or isinstance(said, Unavailable) or said.part.HasField("close")
         if isinstance(said, Unavailable):
             raise said
         return said
+
+
+def _says(part: app_pb2.AppPart) -> bool:
+    """Whether a part counts for the window, or is none at all; others are few by their nature."""
+    return part.WhichOneof("part") in ("data", "text", None)
 
 
 def _size(part: app_pb2.AppPart) -> int:
