@@ -91,3 +91,7 @@ async def test_a_job_is_being_sold_until_its_payment_has_ended() -> None:
         await until(selling, [0, 1, 4])
         payments.ends.set()
         await until(selling, [0, 4])
+    steps = [(await runner.store.get(job(number).job_id)).payment_step for number in range(5)]
+
+    locked, withdrawn = PaymentStep.LOCKED, PaymentStep.WITHDRAWN
+    assert [locked, withdrawn, withdrawn, PaymentStep.OVER, locked] == steps

@@ -28,6 +28,7 @@ class Asked:
         return Asked(agent_identifier=self.agent_identifier, network=self.network)
 
 
+_ENDS = frozenset({PaymentStep.WITHDRAWN, PaymentStep.REFUNDED, PaymentStep.DISPUTE_SETTLED, PaymentStep.OVER})
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{14,26}")
 
 
@@ -61,9 +62,11 @@ def note_funds(job: Job, due_at: float, now: float) -> Change:
     return Change(job=paid)
 
 
-def note_over(job: Job) -> Change:
-    """The sale has ended: the job need not be kept for it any more."""
-    return Change(job=dataclasses.replace(job, payment_step=PaymentStep.OVER) if job.payment_json else job)
+def note_over(job: Job, step: PaymentStep, now: float) -> Change:
+    """The sale has ended, as `step` says: the job need not be kept for it any more.  Only the first is believed."""
+    if not job.payment_json or job.payment_step in _ENDS:
+        return Change(job=job)
+    return Change(job=dataclasses.replace(job, payment_step=step, updated_at=max(now, job.updated_at)))
 
 
 def told(job: Job, todo: str) -> Change:

@@ -46,8 +46,14 @@ class PaymentStep(enum.StrEnum):
     """The purchaser has been asked to pay."""
     LOCKED = "locked"
     """The money is in escrow."""
+    WITHDRAWN = "withdrawn"
+    """The sale has ended: the seller has the money."""
+    REFUNDED = "refunded"
+    """The sale has ended: the purchaser has the money back."""
+    DISPUTE_SETTLED = "dispute_settled"
+    """The sale has ended by a dispute that was settled."""
     OVER = "over"
-    """The sale has ended: whoever is to have the money has it, or it was never paid."""
+    """The sale has ended: it was never paid, or nobody knows of it any more."""
 
 
 SELLING = frozenset({PaymentStep.INITIALIZED, PaymentStep.LOCKED})

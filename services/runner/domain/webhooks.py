@@ -24,6 +24,13 @@ _OF_LOCKS = {
     LockState.EXPIRED: "lock.expired",
     LockState.CLOSED: "lock.closed",
 }
+_OF_STEPS = {
+    PaymentStep.INITIALIZED: "payment.requested",
+    PaymentStep.LOCKED: "payment.locked",
+    PaymentStep.WITHDRAWN: "payment.withdrawn",
+    PaymentStep.REFUNDED: "payment.refunded",
+    PaymentStep.DISPUTE_SETTLED: "payment.dispute_settled",
+}
 TEST = "webhook.test"
 KINDS = frozenset(
     (
@@ -32,8 +39,7 @@ KINDS = frozenset(
         *_OF_STATES.values(),
         "lock.created",
         *_OF_LOCKS.values(),
-        "payment.requested",
-        "payment.locked",
+        *_OF_STEPS.values(),
         "payment.failed",
     )
 )
@@ -169,10 +175,8 @@ def notices(before: Job | None, job: Job, change: Change) -> Iterator[Notice]:
         yield _of_job("job.started", job, at)
     if (kind := _OF_STATES.get(job.state)) is not None and (before is None or before.state != job.state):
         yield _of_job(kind, job, at)
-    is_over = job.payment_step == PaymentStep.OVER  # of which nobody is told
-    if before is not None and before.payment_step != job.payment_step and not is_over:
-        asked = job.payment_step == PaymentStep.INITIALIZED
-        yield _of_job("payment.requested" if asked else "payment.locked", job, at)
+    if before is not None and before.payment_step != job.payment_step and job.payment_step in _OF_STEPS:
+        yield _of_job(_OF_STEPS[job.payment_step], job, at)
     if job.ended and job.reason == Reason.PAYMENT_TIMEOUT and before is not None and not before.ended:
         yield _of_job("payment.failed", job, at)
     for lock in change.opened:

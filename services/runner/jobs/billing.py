@@ -32,7 +32,7 @@ from meshkit.tasks import Apart, Tasks
 from services.runner import domain
 from services.runner.domain import End, Job, PaymentStep, Reason, State
 from services.runner.jobs.dispatcher import Dispatcher
-from services.runner.jobs.journal import PAYMENTS, Journal
+from services.runner.jobs.journal import PAYMENTS, WEBHOOKS, Journal
 from services.runner.ports.store import JobStore
 
 log = structlog.get_logger()
@@ -57,6 +57,11 @@ _OVER = frozenset(
         payments_pb2.PAYMENT_STATE_DISPUTE_SETTLED,
     }
 )
+_ENDS = {
+    payments_pb2.PAYMENT_STATE_WITHDRAWN: PaymentStep.WITHDRAWN,
+    payments_pb2.PAYMENT_STATE_REFUNDED: PaymentStep.REFUNDED,
+    payments_pb2.PAYMENT_STATE_DISPUTE_SETTLED: PaymentStep.DISPUTE_SETTLED,
+}
 
 
 class Billing:
@@ -201,8 +206,7 @@ class Billing:
         with contextlib.suppress(NotFound):
             job = await self._store.get(job_id)
             if job.state != State.AWAITING_PAYMENT:
-                if payment.state in _OVER and job.payment_step != PaymentStep.OVER:
-                    await self._journal.change(job_id, domain.payments.note_over)
+                await self._note_over(job, payment)
                 return
             if payment.blockchain_identifier:
                 said = _said(payment)
@@ -217,7 +221,15 @@ class Billing:
                     await self._dispatcher.enqueue(job)
             elif payment.state in _OVER:
                 await self._fail(job, payment.error or "the payment ended before the job could run")
-                await self._journal.change(job_id, domain.payments.note_over)
+                over = PaymentStep.OVER
+                await self._journal.change(job_id, lambda job: domain.payments.note_over(job, over, self._now()))
+
+    async def _note_over(self, job: Job, payment: payments_pb2.Payment) -> None:
+        """Note that a sale has ended, and how, which webhooks are told."""
+        if payment.state in _OVER and job.payment_step in (PaymentStep.NONE, *domain.SELLING):
+            end = _ENDS.get(payment.state, PaymentStep.OVER)
+            await self._journal.change(job.job_id, lambda job: domain.payments.note_over(job, end, self._now()))
+            await self._bus.publish(WEBHOOKS)
 
     async def _fail(self, job: Job, why: str) -> None:
         end = End(state=State.FAILED, reason=Reason.PAYMENT_TIMEOUT, error=why)

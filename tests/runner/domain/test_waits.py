@@ -7,7 +7,20 @@ import pytest
 
 from meshkit.errors import FailedPrecondition
 from services.runner import domain
-from services.runner.domain import Change, End, Job, Lease, Lock, LockState, OpenLock, PaymentStep, Reason, State, Terms
+from services.runner.domain import (
+    Change,
+    End,
+    Job,
+    Lease,
+    Lock,
+    LockState,
+    OpenLock,
+    PaymentStep,
+    Reason,
+    State,
+    Terms,
+    webhooks,
+)
 
 TERMS = Terms(
     agent_identifier="a" * 60, network="Preprod", purchaser_identifier="aabbaabb11221122aabb", input_hash="0" * 64
@@ -105,6 +118,19 @@ def test_a_job_runs_only_on_locked_funds() -> None:
     assert () == again.events
     assert (State.QUEUED, PaymentStep.LOCKED, 99.0) == (paid.job.state, paid.job.payment_step, paid.job.due_at)
     assert Change(job=paid.job) == twice
+
+
+@pytest.mark.parametrize("end", ["withdrawn", "refunded", "dispute_settled"])
+def test_how_a_sale_has_ended_is_told_once(end: str) -> None:
+    """Of a job that has ended before; what is heard behind the end changes nothing."""
+    paid = domain.payments.note_funds(PAID, 99.0, 4.0).job
+    ended = domain.finish(paid, End(state=State.FAILED, error="x"), 5.0).job
+    over = domain.payments.note_over(ended, PaymentStep(end), 9.0)
+    again = domain.payments.note_over(over.job, PaymentStep.OVER, 10.0)
+
+    assert [(f"payment.{end}", 9.0)] == [(each.kind, each.at) for each in webhooks.notices(ended, over.job, over)]
+    assert [] == list(webhooks.notices(over.job, again.job, again))
+    assert f"payment.{end}" in webhooks.KINDS
 
 
 def test_what_payments_must_hear_is_written_with_the_end() -> None:

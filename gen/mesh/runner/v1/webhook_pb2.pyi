@@ -95,7 +95,7 @@ class Webhook(_message.Message):
 
         job.created, job.started, job.awaiting_input, job.awaiting_payment, job.retrying, job.succeeded, job.failed,
         job.cancelled; lock.created, lock.answered, lock.expired, lock.closed; payment.requested, payment.locked,
-        payment.failed.
+        payment.failed, payment.withdrawn, payment.refunded, payment.dispute_settled.
         """
 
     @_builtins.property
