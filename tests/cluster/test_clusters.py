@@ -13,7 +13,7 @@ from tests.cluster.raylets import Cluster, cluster
 READY_S = 90.0
 PLACED = "tests.runner.placed:app"
 
-pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ async def run(inputs: Inputs) -> dict:
     return {"text": pathlib.Path("here.txt").read_text(), "word": len(os.environ["WORD"])}
 """
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
