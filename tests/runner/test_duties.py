@@ -32,7 +32,7 @@ async def test_a_server_that_hangs_does_not_keep_a_duty() -> None:
         finally:
             ended.set()
 
-    running = asyncio.create_task(Duty("placing", "r1", Silent(), lease_s=0.5).run(work))
+    running = asyncio.create_task(Duty("placing", "r1", Silent(), lease_s=3.0).run(work))
     try:
         async with asyncio.timeout(DEADLINE_S):
             await begun.wait()
