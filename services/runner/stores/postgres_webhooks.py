@@ -31,6 +31,10 @@ _SETTLED = (
     "attempted_at",
     "next_at",
 )
+_TO_CHANGE = "FOR NO KEY UPDATE"
+"""Locks a webhook against other changes, and lets `tell` pass."""
+_TO_END = "FOR UPDATE"
+"""Locks a webhook that is deleted or disabled: `tell` waits for it, and it waits for whoever tells."""
 _INSERT = f"INSERT INTO deliveries ({_DELIVERY_COLUMNS}) VALUES ({places(len(_DELIVERY_FIELDS))})"
 
 
@@ -73,7 +77,7 @@ class PostgresWebhooks:
         """As `WebhookStore.change`."""
 
         async def work(connection: Connection) -> Webhook:
-            changed = rule(await _get(connection, webhook_id, locked=True))
+            changed = rule(await _get(connection, webhook_id, _TO_CHANGE))
             await _change(connection, changed)
             return changed
 
@@ -83,7 +87,7 @@ class PostgresWebhooks:
         """As `WebhookStore.delete`."""
 
         async def work(connection: Connection) -> None:
-            await _get(connection, webhook_id, locked=True)
+            await _get(connection, webhook_id, _TO_END)
             await rows(connection, "DELETE FROM deliveries WHERE webhook_id = %s", webhook_id)
             await rows(connection, "DELETE FROM webhooks WHERE webhook_id = %s", webhook_id)
 
@@ -93,7 +97,7 @@ class PostgresWebhooks:
         """As `WebhookStore.put`."""
 
         async def work(connection: Connection) -> None:
-            await _get(connection, delivery.webhook_id, locked=True)
+            await _get(connection, delivery.webhook_id, _TO_CHANGE)
             await rows(connection, "DELETE FROM deliveries WHERE delivery_id = %s", delivery.delivery_id)
             await rows(connection, _INSERT, *_delivery_values(delivery))
 
@@ -142,7 +146,7 @@ class PostgresWebhooks:
         """As `WebhookStore.settle`."""
 
         async def work(connection: Connection) -> Delivery:
-            before = await _get(connection, claimed.webhook_id, locked=True)
+            before = await _get(connection, claimed.webhook_id, _TO_CHANGE)
             known = await _delivery(connection, claimed.webhook_id, claimed.delivery_id, locked=True)
             webhook, delivery = rule(before, known)
             changed = ", ".join(f"{name} = %s" for name in _SETTLED)
@@ -171,8 +175,8 @@ async def tell(connection: Connection, before: Job | None, job: Job, change: Cha
     told = list(rules.notices(before, job, change))
     if not told:
         return
-    # Locked: one that is being deleted or disabled is waited for, and then told nothing.
-    statement = f"SELECT {_COLUMNS} FROM webhooks WHERE owner = %s AND enabled ORDER BY webhook_id FOR SHARE"
+    # Locked: one that is being deleted or disabled is waited for, and then told nothing; no other change is.
+    statement = f"SELECT {_COLUMNS} FROM webhooks WHERE owner = %s AND enabled ORDER BY webhook_id FOR KEY SHARE"
     found = await rows(connection, statement, job.owner)
     for delivery in rules.deliveries(list(map(webhook_of, found)), told, new_ids()) if found else ():
         await rows(connection, _INSERT, *_delivery_values(delivery))
@@ -187,6 +191,9 @@ def _delivery_values(delivery: Delivery) -> list[Any]:
 
 
 async def _change(connection: Connection, webhook: Webhook) -> None:
+    if not webhook.enabled:
+        # `_TO_CHANGE` lets whoever tells it something pass: what they put must be here before it fails below.
+        await _get(connection, webhook.webhook_id, _TO_END)
     assigned = ", ".join(f"{name} = %s" for name in _FIELDS)
     statement = f"UPDATE webhooks SET {assigned} WHERE webhook_id = %s"
     await rows(connection, statement, *_values(webhook), webhook.webhook_id)
@@ -199,9 +206,8 @@ async def _change(connection: Connection, webhook: Webhook) -> None:
         )
 
 
-async def _get(connection: Connection, webhook_id: str, *, locked: bool = False) -> Webhook:
-    statement = f"SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = %s"
-    found = await row(connection, statement + " FOR UPDATE" if locked else statement, webhook_id)
+async def _get(connection: Connection, webhook_id: str, lock: str = "") -> Webhook:
+    found = await row(connection, f"SELECT {_COLUMNS} FROM webhooks WHERE webhook_id = %s {lock}", webhook_id)
     if found is None:
         raise NotFound("webhook not found", resource=f"webhooks/{webhook_id}")
     return webhook_of(found)

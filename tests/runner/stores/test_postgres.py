@@ -17,10 +17,12 @@ from services.runner import domain
 from services.runner.domain import Birth, Change, Event, Isolation, Job, State
 from services.runner.ports.replicas import Replica
 from services.runner.ports.store import TooManyOpen
+from services.runner.stores import postgres_webhooks
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.postgres import PostgresStore
 from services.runner.stores.postgres_replicas import PostgresReplicas
 from services.runner.stores.postgres_schema import MIGRATIONS
+from tests.runner.stack import DEADLINE_S
 from tests.runner.stores.test_search import asked, collections, keep, runner
 from tests.runner.stores.test_stores import job
 from tests.runner.stores.test_webhooks import webhook
@@ -75,7 +77,7 @@ async def test_a_search_finds_words_by_an_index(both: list[Database]) -> None:
     assert "gin_trgm_ops" in said
 
 
-@pytest.mark.parametrize("end", ["DELETE FROM webhooks", "UPDATE webhooks SET enabled = false"])
+@pytest.mark.parametrize("end", ["DELETE FROM webhooks", "SELECT FROM webhooks FOR UPDATE"])
 async def test_a_webhook_that_is_ending_is_told_nothing(both: list[Database], end: str) -> None:
     """A job of its owner that begins meanwhile waits for that to be decided."""
     stores = [PostgresStore(each) for each in both]
@@ -84,6 +86,7 @@ async def test_a_webhook_that_is_ending_is_told_nothing(both: list[Database], en
 
     async def ending(connection: Connection) -> asyncio.Task[object]:
         await connection.execute(end)
+        await connection.execute("UPDATE webhooks SET enabled = false")
         telling: asyncio.Task[object] = asyncio.create_task(stores[1].create([Birth(job=job(1))], None))
         while not telling.done():
             await asyncio.sleep(0.01)
@@ -94,6 +97,30 @@ async def test_a_webhook_that_is_ending_is_told_nothing(both: list[Database], en
     await (await both[0].write(ending))
 
     assert 0 == await both[0].fetchval("SELECT count(*) FROM deliveries")
+
+
+async def test_whoever_tells_a_webhook_holds_up_only_its_end(both: list[Database]) -> None:
+    """Another change goes on beside it; what was told fails with the webhook that is disabled."""
+    stores = [PostgresStore(each) for each in both]
+    await stores[0].webhooks.add(webhook(), None)
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    async def telling(connection: Connection) -> asyncio.Task[object]:
+        await postgres_webhooks.tell(connection, None, job(1), Change(job=job(1)))
+        async with asyncio.timeout(DEADLINE_S):
+            await stores[1].webhooks.change("w1", lambda before: before)
+        ending: asyncio.Task[object] = asyncio.create_task(
+            stores[1].webhooks.change("w1", lambda before: domain.webhooks.disabled(before, "why", 9.0))
+        )
+        while not ending.done():
+            await asyncio.sleep(0.01)
+            if await connection.fetchval(waits):
+                break
+        return ending
+
+    await (await both[0].write(telling))
+
+    assert ["failed"] == [each.state for each in await stores[0].webhooks.deliveries("w1", "", 9)]
 
 
 async def test_a_share_holds_for_both(both: list[Database]) -> None:
