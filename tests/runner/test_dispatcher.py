@@ -16,7 +16,7 @@ from services.runner.hosts.links import Hosts, Link
 from services.runner.hosts.slots import Capacity
 from services.runner.jobs.briefs import Briefs
 from services.runner.jobs.dispatcher import Dispatcher
-from services.runner.jobs.journal import Journal
+from services.runner.jobs.journal import QUEUE, Journal
 from services.runner.jobs.tails import Tails
 from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryDefinitions
@@ -32,6 +32,15 @@ class Troubled(MemoryStore):
         self.refusals = 0
         """How many questions it will not answer."""
         self.has_refused = asyncio.Event()
+        self.broken: set[str] = set()
+        """Jobs that cannot be read the next time."""
+
+    async def get(self, job_id: str) -> Job:
+        """As `JobStore.get`."""
+        if job_id in self.broken:
+            self.broken.remove(job_id)
+            raise RuntimeError("its row is damaged")
+        return await super().get(job_id)
 
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
         """As `JobStore.events_of`."""
@@ -40,6 +49,19 @@ class Troubled(MemoryStore):
             self.has_refused.set()
             raise Unavailable("no descriptors are left")
         return await super().events_of(job_id, kinds)
+
+
+class Stumbling(Dispatcher):
+    """A dispatcher that sometimes cannot enqueue a job."""
+
+    refusals = 0
+
+    async def enqueue(self, job: Job) -> None:
+        """As `Dispatcher.enqueue`."""
+        if self.refusals:
+            self.refusals -= 1
+            raise RuntimeError("its row is damaged")
+        await super().enqueue(job)
 
 
 class Runner:
@@ -53,7 +75,7 @@ class Runner:
         turns = Turns()
         briefs = Briefs(self.store, self.store.conversations, self.store.memories, MemoryDefinitions())
         self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, turns, bus, masks())
-        self.dispatcher = Dispatcher(self.journal, self.hosts, turns, briefs, bus, self.tasks, time.time)
+        self.dispatcher = Stumbling(self.journal, self.hosts, turns, briefs, bus, self.tasks, time.time)
 
     def serve(self, host_id: str, capacity: Capacity) -> Link:
         """Attach a host of the app."""
@@ -288,6 +310,27 @@ async def test_flows_of_an_app_take_turns(runner: Runner) -> None:
     await runner.paid(5)
 
     assert {f"{1:024x}", other.job_id} == link.jobs
+
+
+async def test_a_job_that_cannot_be_enqueued_when_its_turn_comes_waits_for_the_next(runner: Runner) -> None:
+    """Neither it nor the place of its target is lost."""
+    first, second = (new(number, concurrency_limit=1) for number in (1, 2))
+    for each in (first, second):
+        await runner.store.create([Birth(job=each)], None)
+        await runner.dispatcher.enqueue(each)
+    link = runner.serve("h1", Capacity(processes=2))
+    await runner.journal.insist(first.job_id, lambda job: domain.end(job, domain.SHUT_DOWN, 2.0))
+    runner.dispatcher.refusals = 1
+    running = asyncio.create_task(runner.dispatcher.run())
+    try:
+        async with asyncio.timeout(30):
+            while second.job_id not in link.jobs:
+                await runner.bus.publish(QUEUE)
+                await asyncio.sleep(0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert 0 == runner.dispatcher.refusals
 
 
 async def test_turns_are_taken_after_a_restart(runner: Runner) -> None:

@@ -102,13 +102,24 @@ class Dispatcher:
         async with self._bus.subscribe(QUEUE) as waker:
             while not waker.closed:
                 await waker.wait(_LOOK_AGAIN_S)
-                for job in self._turns.ready():
-                    with apart(job.job_id):
-                        await self.enqueue(job)
+                await self._enqueue_ready(apart)
                 for expose, lines in self._lines.items():
                     for isolation, line in lines.items():
                         if line:
                             self._feed(expose, isolation, line)
+
+    async def _enqueue_ready(self, apart: Apart) -> None:
+        """Enqueue the jobs whose turn it is.  One that cannot be gives its place up, and waits for another."""
+        left = {job.job_id: job for job in self._turns.ready()}
+        try:
+            for job in list(left.values()):
+                with apart(job.job_id):
+                    await self.enqueue(job)
+                    del left[job.job_id]
+        finally:
+            for job in left.values():
+                self._turns.free(job)
+                self._turns.wait(job)
 
     # -- jobs ----------------------------------------------------------------------------------------------------
 
