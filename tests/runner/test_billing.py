@@ -36,7 +36,9 @@ class Payments(payments_pb2_grpc.PaymentServiceServicer):
         await asyncio.Event().wait()
 
     async def GetPayment(self, request: Any, context: Any) -> payments_pb2.Payment:
-        """Tell of those that have ended; of the third nothing good."""
+        """Tell of those that have ended; of the third nothing good, of the last nothing at all."""
+        if request.name == f"payments/{job(4).job_id}":
+            await asyncio.Event().wait()
         if request.name == f"payments/{job(2).job_id}":
             return payments_pb2.Payment(job=name(2), state=WITHDRAWN)
         code = grpc.StatusCode.NOT_FOUND if request.name == f"payments/{job(3).job_id}" else grpc.StatusCode.INTERNAL
@@ -78,7 +80,10 @@ async def until(look: Callable[[], Awaitable[Any]], expected: Any) -> None:
 
 
 async def test_a_job_is_being_sold_until_its_payment_has_ended() -> None:
-    """It ends while we listen, has ended before, or is not known any more; one that is not told of harms no other."""
+    """It ends while we listen, has ended before, or is not known any more; one that is not told of harms no other.
+
+    One that cannot be worked on is heard of again.
+    """
     runner, payments = Runner(), Payments()  # type: ignore[abstract]  # the rest is not called
     sold = {"payment_json": "{}", "payment_step": PaymentStep.LOCKED, "state": State.SUCCEEDED}
     for number in range(5):
@@ -89,6 +94,7 @@ async def test_a_job_is_being_sold_until_its_payment_has_ended() -> None:
 
     async with following(runner, payments):
         await until(selling, [0, 1, 4])
+        runner.store.broken.add(job(1).job_id)
         payments.ends.set()
         await until(selling, [0, 4])
     steps = [(await runner.store.get(job(number).job_id)).payment_step for number in range(5)]

@@ -39,6 +39,7 @@ log = structlog.get_logger()
 _RETRY_S = 0.2
 _RETRY_MAX_S = 30.0
 _LOOK_AGAIN_S = 30.0
+_FOLLOW_AGAIN_S = 1.0
 # No trying again helps with these: the terms are wrong, not the moment.
 _FINAL = (Invalid, AlreadyExists, FailedPrecondition, NotFound, Denied)
 _PAID = frozenset(
@@ -86,6 +87,11 @@ class Billing:
         self._now = now
         self._settling: set[str] = set()
         self._apart = Apart("payments")
+        self._apart_sold = Apart("sold jobs")
+        self._follow_again_s = _FOLLOW_AGAIN_S
+        self._seen: set[str] | None = None
+        """What the last stream began with, until the sold jobs that are not among it are looked up."""
+        self._looking: asyncio.Task[None] | None = None
 
     async def tell(self) -> None:
         """Tell the payments service what jobs' rows say it must hear, until cancelled."""
@@ -103,25 +109,48 @@ class Billing:
 
     async def run(self) -> None:
         """Follow every payment until cancelled."""
-        while True:
-            with contextlib.suppress(grpc.aio.AioRpcError):
-                await self._follow()
-            await asyncio.sleep(_RETRY_S)  # it restarts; the next stream begins with what we missed
+        try:
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await self._follow()
+                await asyncio.sleep(_RETRY_S)  # it restarts; the next stream begins with what we missed
+        finally:
+            if self._looking is not None:
+                self._looking.cancel()
 
     async def _follow(self) -> None:
-        """Hear one stream to its end: the payments that are open, an empty message, then changes."""
+        """Hear one stream to its end: the payments that are open, an empty message, then changes.
+
+        It is left early if a payment could not be worked on: the next stream begins with it.
+        """
         stream = self._payments.WatchPayments(payments_pb2.WatchPaymentsRequest(), wait_for_ready=True)
         caught_up = False
         seen: set[str] = set()
-        async for message in stream:
-            for payment in message.payments:
-                seen.add(payment.job)
-                with self._apart(payment.job):
-                    await self._heard(payment)
-            if not message.payments and not caught_up:
-                caught_up = True
-                await self._look_up(seen)
-                await self._look_up_sold(seen)
+        leaving = asyncio.timeout(None)
+        try:
+            async with leaving:
+                async for message in stream:
+                    for payment in message.payments:
+                        if not caught_up:
+                            seen.add(payment.job)
+                        with self._apart(payment.job):
+                            await self._heard(payment)
+                    if not message.payments and not caught_up:
+                        caught_up = True
+                        await self._look_up(seen)
+                        self._begin_look_up_sold(seen)
+                    # Not before we have caught up: the others would never be heard.
+                    if caught_up and leaving.when() is None:
+                        if self._apart.pause_s():
+                            leaving.reschedule(asyncio.get_running_loop().time() + self._follow_again_s)
+                            self._follow_again_s = min(_RETRY_MAX_S, self._follow_again_s * 2)
+                        elif not message.payments:
+                            self._follow_again_s = _FOLLOW_AGAIN_S
+        except TimeoutError:
+            if not leaving.expired():
+                raise
+        finally:
+            stream.cancel()
 
     async def _look_up(self, seen: set[str]) -> None:
         """Ask for the payments of waiting jobs that are not open: they have ended while we did not listen."""
@@ -131,16 +160,30 @@ class Billing:
                 with self._apart(f"jobs/{job.job_id}"):
                     await self._heard(await self._payment(job.job_id))
 
-    async def _look_up_sold(self, seen: set[str]) -> None:
+    def _begin_look_up_sold(self, seen: set[str]) -> None:
+        """Look up sold jobs beside the stream: there may be tens of thousands, and new payments must not wait."""
+        self._seen = seen
+        if self._looking is None or self._looking.done():
+            self._looking = self._tasks.spawn(self._look_up_sold(), "look-up-sold")
+
+    async def _look_up_sold(self) -> None:
         """As `_look_up`, for jobs that have ended; one of which no payment is known was not sold."""
-        for job_id in await self._store.sold_jobs():
-            if f"jobs/{job_id}" not in seen:
-                with self._apart(f"jobs/{job_id}"):
-                    try:
-                        payment = await self._payment(job_id)
-                    except NotFound:
-                        payment = payments_pb2.Payment(job=f"jobs/{job_id}", state=payments_pb2.PAYMENT_STATE_FAILED)
-                    await self._heard(payment)
+        try:
+            while self._seen is not None:
+                seen, self._seen = self._seen, None
+                for job_id in await self._store.sold_jobs():
+                    if f"jobs/{job_id}" not in seen:
+                        with self._apart_sold(f"jobs/{job_id}"):
+                            await self._heard(await self._payment_or_none(job_id))
+        except Unavailable as error:
+            log.debug("sold jobs cannot be looked up now: the next stream does", why=str(error))
+
+    async def _payment_or_none(self, job_id: str) -> payments_pb2.Payment:
+        """Return the payment of a job, or one that has failed if none is known."""
+        try:
+            return await self._payment(job_id)
+        except NotFound:
+            return payments_pb2.Payment(job=f"jobs/{job_id}", state=payments_pb2.PAYMENT_STATE_FAILED)
 
     async def _payment(self, job_id: str) -> payments_pb2.Payment:
         request = payments_pb2.GetPaymentRequest(name=f"payments/{job_id}")
