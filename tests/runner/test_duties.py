@@ -32,11 +32,13 @@ async def test_a_server_that_hangs_does_not_keep_a_duty() -> None:
         finally:
             ended.set()
 
-    running = asyncio.create_task(Duty("placing", "r1", Silent(), lease_s=3.0).run(work))
+    duty = Duty("placing", "r1", Silent(), lease_s=3.0)
+    running = asyncio.create_task(duty.run(work))
     try:
         async with asyncio.timeout(DEADLINE_S):
             await begun.wait()
             await ended.wait()
+        assert not duty.ours
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -30,11 +30,11 @@ class Duty:
         self._store = store
         self._lease_s = lease_s
         self.holder = ""
-        """The replica that had it when we looked last."""
+        """The replica that had it when we looked last; empty if we gave it up, or never heard."""
 
     @property
     def ours(self) -> bool:
-        """Whether it was ours when we looked last."""
+        """Whether it was ours when we looked last, and has not been given up since."""
         return self.holder == self._runner_id
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -60,11 +60,13 @@ class Duty:
                     kept_until = now + self._lease_s * _KEPT if self.ours else 0.0
                 # Who cannot say that they have it may have lost it.
                 ours = _left_s(kept_until, time.monotonic()) is not None
+                if self.ours and not ours:
+                    self.holder = ""  # given up for want of an answer: the next one says who has it
                 if ours and (working is None or working.done()):
                     log.info("takes on a duty", duty=self._name)
                     working = asyncio.create_task(self._do(work), name=f"duty-{self._name}")
                 elif not ours and working is not None:
-                    log.warning("has lost a duty to another replica", duty=self._name, holder=self.holder)
+                    log.warning("has lost a duty", duty=self._name, holder=self.holder)
                     await _end(working)
                     working = None
                 step_s = self._lease_s / _STEPS
