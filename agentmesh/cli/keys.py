@@ -1,9 +1,12 @@
 """`agentmesh keys`: API keys of yours, and the keys by which a mesh signs them and seals secrets."""
 
+import base64
+import contextlib
 import datetime
 import json
 import os
 import pathlib
+import pwd
 import secrets
 import time
 from typing import Annotated
@@ -124,7 +127,7 @@ def _rotate(
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _put(path, pem)
+    _put(path, pem, found[-1][1])
     print(f"{path} signs in {lead_s:g} s; the {len(found)} before go on verifying")
 
 
@@ -141,26 +144,60 @@ def _rotate_sealing(data_dir: DataDir = DATA_DIR) -> None:
             "each can open what another will seal; then NEW,OLD, and restart them again"
         )
     try:
-        known = path.read_text(encoding="ascii").split()
+        known = path.read_text(encoding="ascii").replace(",", " ").split()
     except FileNotFoundError:
         raise ValueError(f"{path} is not there: say where the mesh is with --data-dir") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {getattr(error, 'strerror', '') or 'it holds no key'}") from None
-    _put(path, "".join(f"{key}\n" for key in (secrets.token_hex(_SEALING_BYTES), *known)).encode())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        known = []
+    if not known or not all(map(_seals, known)):
+        raise ValueError(f"{path} is damaged: put the right one back; each line is a key of {_SEALING_BYTES} bytes")
+    _put(path, "".join(f"{key}\n" for key in (secrets.token_hex(_SEALING_BYTES), *known)).encode(), path)
     print(f"{path}: another key seals once the services are restarted; the {len(known)} before go on opening")
 
 
-def _put(path: pathlib.Path, content: bytes) -> None:
-    """Write a file of our own user's.  The mesh looks there at any moment: it finds a whole one, or that before."""
+def _seals(key: str) -> bool:
+    """Return whether it is a key as services take it: in hexadecimal or base64."""
+    padded = key + "=" * (-len(key) % 4)
+    for decode, text in ((bytes.fromhex, key), (base64.urlsafe_b64decode, padded)):
+        with contextlib.suppress(ValueError):
+            if len(decode(text)) == _SEALING_BYTES:
+                return True
+    return False
+
+
+def _put(path: pathlib.Path, content: bytes, before: pathlib.Path) -> None:
+    """Write a file that only the mesh's user can read: whoever has the one `before` it.
+
+    The mesh looks there at any moment: it finds a whole one, or that before.
+    """
     draft = path.with_name(f".{path.name}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
+        owner = before.stat()
+        if os.geteuid() not in (0, owner.st_uid):
+            raise ValueError(f"{before} is of the user {_user(owner.st_uid)}: be them, or root, to write another")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                if os.geteuid() != owner.st_uid:
+                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            draft.rename(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _found(data_dir: pathlib.Path) -> list[tuple[float, pathlib.Path]]:

@@ -1,6 +1,7 @@
 """`agentmesh keys`: a mesh goes on while the key that signs is another."""
 
 import json
+import os
 import pathlib
 import stat
 import time
@@ -95,6 +96,28 @@ def test_another_key_seals_and_those_before_still_open(
     assert 0o600 == stat.S_IMODE(path.stat().st_mode)
     assert 2 == refused
     assert "NEW,OLD" in capsys.readouterr().err
+
+
+def test_the_mesh_can_read_a_new_key_whoever_made_it(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root leaves the file to its owner; another user, and a file that holds no key, are refused by name."""
+    path = tmp_path / "encryption.key"
+    Vault.load(path)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12346)
+        assert 0 == app.run(["keys", "rotate-sealing", "--data-dir", str(tmp_path)])
+        assert (12345, 12346) == (path.stat().st_uid, path.stat().st_gid)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    kept = path.read_bytes()
+    assert 2 == app.run(["keys", "rotate-sealing", "--data-dir", str(tmp_path)])
+    assert "or root, to write another" in capsys.readouterr().err
+    assert kept == path.read_bytes()
+    for damaged in ("", "00" * 31):
+        path.write_text(damaged)
+        assert 2 == app.run(["keys", "rotate-sealing", "--data-dir", str(tmp_path)])
+        assert "encryption.key is damaged" in capsys.readouterr().err
+    assert [path] == list(tmp_path.iterdir())
 
 
 def test_a_folder_without_keys_is_no_meshs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
