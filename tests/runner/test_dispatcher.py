@@ -4,8 +4,10 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
+from mesh.runner.v1 import host_pb2
 
 from meshkit.bus import MemoryBus
 from meshkit.errors import Unavailable
@@ -20,6 +22,7 @@ from services.runner.jobs.journal import QUEUE, Journal
 from services.runner.jobs.tails import Tails
 from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryDefinitions
+from services.runner.ports.store import Written
 from services.runner.stores.memory import MemoryStore
 from tests.runner.sealing import masks
 
@@ -34,6 +37,25 @@ class Troubled(MemoryStore):
         self.has_refused = asyncio.Event()
         self.broken: set[str] = set()
         """Jobs that cannot be read the next time."""
+        self.writing = asyncio.Event()
+        """Set while something is being written; that goes on as soon as `may_write`."""
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+
+    async def create(self, *arguments: Any, **limits: Any) -> list[Written]:
+        """As `JobStore.create`."""
+        await self._pause()
+        return await super().create(*arguments, **limits)
+
+    async def update(self, *arguments: Any) -> Written:
+        """As `JobStore.update`."""
+        await self._pause()
+        return await super().update(*arguments)
+
+    async def _pause(self) -> None:
+        self.writing.set()
+        await self.may_write.wait()
+        self.writing.clear()
 
     async def get(self, job_id: str) -> Job:
         """As `JobStore.get`."""
@@ -166,6 +188,30 @@ async def test_a_job_goes_where_most_room_is(runner: Runner) -> None:
     await runner.dispatcher.admit([new(number) for number in range(1, 4)])
 
     assert [1, 2] == [len(link.jobs) for link in links]
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_host_ends_behind_the_job_that_is_being_leased_to_it(runner: Runner, is_new: bool) -> None:
+    """A host that holds nothing ends as soon as it is told that it may: the job would be lost with it."""
+    waiting = new(1)
+    if not is_new:
+        await runner.store.create([Birth(job=waiting)], None)
+    runner.store.may_write.clear()
+    link = runner.serve("h1", Capacity(processes=1))
+    launch = runner.dispatcher.admit([waiting]) if is_new else runner.dispatcher.enqueue(waiting)
+    launching = asyncio.create_task(launch)
+    await runner.store.writing.wait()
+    runner.hosts.retire(link)
+    link.post(host_pb2.RunnerMessage(drain=host_pb2.Drain()))
+    taken = link.slots.taken
+
+    runner.store.may_write.set()
+    await launching
+    await runner.tasks.settle()
+    told = [message.WhichOneof("message") for message in await link.outgoing(link.generation)]
+
+    assert 1 == taken == link.slots.taken
+    assert ["run", "drain"] == told
 
 
 async def test_shared_jobs_have_room_of_their_own(runner: Runner) -> None:

@@ -62,7 +62,7 @@ class Scaler:
         """Return how many jobs of an app wait or run; who asks it something, or has just done so, counts as one."""
         links = list(self._hosts.of(app.expose))
         is_asked = self._now() - app.asked_at < _ASKED_S or any(link.questions for link in links)
-        return self._dispatcher.waiting(app.expose) + sum(len(link.jobs) for link in links) + is_asked
+        return self._dispatcher.waiting(app.expose) + sum(link.slots.taken for link in links) + is_asked
 
     def _pressure(self, app: App) -> Pressure:
         return self._pressures.setdefault(app.expose, Pressure())

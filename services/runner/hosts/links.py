@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Iterable, Iterator
@@ -116,7 +117,17 @@ class Link:
             self.detach()
 
     def post(self, message: host_pb2.RunnerMessage) -> None:
-        """Tell the host something."""
+        """Tell the host something.
+
+        That it may end once it has finished what it runs, it is told behind what it is about to run: else it ends, and
+        what was leased to it is lost with it.
+        """
+        if message.HasField("drain"):
+            self.slots.when_settled(functools.partial(self._post, message))
+        else:
+            self._post(message)
+
+    def _post(self, message: host_pb2.RunnerMessage) -> None:
         if self.is_elsewhere and self._far is not None:
             self._far.tell(self.host_id, message)
             return

@@ -7,6 +7,7 @@ whatever one of them starts, there is room for the next one.
 
 import collections
 import dataclasses
+from collections.abc import Callable
 
 from services.runner.domain import Isolation, Job, State
 from services.runner.hosts.lines import Waiting
@@ -51,6 +52,7 @@ class Slots:
         self._capacity = capacity
         self._jobs: dict[str, _Kind] = {}
         self._reserved: dict[str, _Kind] = {}
+        self._then: list[Callable[[], None]] = []
         self._by_owner: collections.Counter[_Kind] = collections.Counter()
         self._all: collections.Counter[tuple[Isolation, bool]] = collections.Counter()
 
@@ -61,6 +63,11 @@ class Slots:
     def jobs(self) -> set[str]:
         """Ids of jobs that it has been told to run."""
         return set(self._jobs)
+
+    @property
+    def taken(self) -> int:
+        """How many jobs it holds, or is about to: those whose lease to it is being written."""
+        return len(self._jobs.keys() | self._reserved.keys())
 
     def owner_of(self, job_id: str) -> str:
         """Return whose a job is that it holds; empty if it does not."""
@@ -77,10 +84,21 @@ class Slots:
         self._count(kind, 1)
 
     def unreserve(self, job_id: str) -> None:
-        """Give back what `reserve` kept."""
+        """Give back what `reserve` kept: it has been told to run the job, or is not to."""
         kind = self._reserved.pop(job_id, None)
         if kind is not None:
             self._count(kind, -1)
+        if not self._reserved:
+            then, self._then = self._then, []
+            for call in then:
+                call()
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call that once no lease to it is being written: at once, if none is."""
+        if self._reserved:
+            self._then.append(call)
+        else:
+            call()
 
     def hold(self, job: Job) -> None:
         """Know that it has been told to run a job."""

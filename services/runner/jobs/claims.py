@@ -3,6 +3,7 @@
 A job that need not wait is leased in the write that creates it, as in the queue of one process (`dispatcher`).
 """
 
+import contextlib
 from collections.abc import Sequence
 
 from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
@@ -109,14 +110,13 @@ class Claims(Dispatcher):
 
         try:
             leased = await self._journal.claim(self._replicas, expose, isolation, wanted, rule)
+            for job in leased:
+                with contextlib.suppress(MeshError):  # it is looked after: what a host never hears of is told again
+                    await self._hand_over_again(job)
+                reserved.pop(job.job_id).slots.unreserve(job.job_id)
         finally:
             for job_id, link in reserved.items():
                 link.slots.unreserve(job_id)
-        for job in leased:
-            try:
-                await self._hand_over_again(job)
-            except MeshError:  # it is looked after: what a host never hears of is told again
-                continue
         if has_refused or len(leased) >= wanted:
             self._backed_up.add((expose, isolation))
         else:

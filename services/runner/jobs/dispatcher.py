@@ -18,7 +18,7 @@ from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from meshkit.tasks import Apart, Tasks
 from services.runner import domain
-from services.runner.domain import Change, End, Isolation, Job, Lock, LockState, Reason, State, Step
+from services.runner.domain import Birth, Change, End, Isolation, Job, Lock, LockState, Reason, State, Step
 from services.runner.hosts.lines import Line, Waiting
 from services.runner.hosts.links import Hosts, Link
 from services.runner.jobs import spans
@@ -136,32 +136,37 @@ class Dispatcher:
 
         They are on disk when this returns; `brief` is kept with each (`Birth.brief`).  Raises as `JobStore.create`.
         """
-        reserved: list[tuple[Link, str]] = []
+        reserved: dict[str, Link] = {}
         births = []
         for job in jobs:
             birth = dataclasses.replace(domain.born(job), brief=brief)
             link = self._room_now(job)
             if link is not None:
                 link.slots.reserve(Waiting.of(job), job.isolation)
-                reserved.append((link, job.job_id))
+                reserved[job.job_id] = link
                 # Leased in the same write that creates it: a job that need not wait costs one commit, not two.
                 birth = dataclasses.replace(birth, job=domain.lease(job, link.host_id, job.created_at).job)
             births.append(birth)
         try:
-            kept = await self._journal.create(births, request, open_max=open_max, stored_max=stored_max)
-        except BaseException:
-            for job in jobs:
-                self._turns.free(job)
-            raise
+            kept = await self._kept(births, request, open_max=open_max, stored_max=stored_max)
+            for job in kept:
+                if job.host_id:
+                    self._hand_over(job)
         finally:
-            for link, job_id in reserved:
+            for job_id, link in reserved.items():
                 link.slots.unreserve(job_id)
         for job in kept:
-            if job.host_id:
-                self._hand_over(job)
-            elif job.state == State.QUEUED:
+            if not job.host_id and job.state == State.QUEUED:
                 await self.enqueue(job)
         return kept
+
+    async def _kept(self, births: Sequence[Birth], request: Request | None, **limits: int | None) -> list[Job]:
+        try:
+            return await self._journal.create(births, request, **limits)
+        except BaseException:
+            for birth in births:
+                self._turns.free(birth.job)
+            raise
 
     def _room_now(self, job: Job) -> Link | None:
         lines = self._lines.get(job.expose)
