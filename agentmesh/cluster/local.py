@@ -87,6 +87,8 @@ def _environment(token: str) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(path),
         "RAY_USAGE_STATS_ENABLED": "0",
         TRIES: "1",
+        # Else what Ray starts yields to all others (nice 15), and so would hosts and jobs, which are its children.
+        "RAY_worker_niceness": "0",
         HOOK_VARIABLE: HOOK,
     }
 
