@@ -18,7 +18,7 @@ from gateway.dialects import DIALECTS
 from gateway.edge import contract, envoy
 from gateway.edge.bootstrap import render
 from gateway.http.dialect import Dialect
-from meshkit import whence
+from meshkit import client, whence
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.ledger import app as ledger_app
@@ -148,6 +148,17 @@ async def _started(stderr: asyncio.StreamReader) -> None:
         log += line
 
 
+async def _reach(config: EdgeConfig) -> None:
+    """Wait for connections to every service.
+
+    All who talk from this process share them, and the first who wanted one may have done so before there was anybody:
+    who writes within the second until it is tried again is told that nobody is there.
+    """
+    for name in ("auth", "ledger", "payments", "registry", "runner"):
+        async with client.channel(config.peer(name), client.options()) as opened, asyncio.timeout(DEADLINE_S):
+            await opened.channel_ready()
+
+
 @contextlib.asynccontextmanager
 async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
     """Run everything in this process, but Envoy and the hosts."""
@@ -164,6 +175,7 @@ async def edge(data_dir: pathlib.Path, **overrides: Any) -> AsyncIterator[Edge]:
         await run(registry_app.running(RegistryConfig(**common)))
         config = EdgeConfig(port=free_port(), **common, **overrides)
         await run(gateway_app.running(config))
+        await _reach(config)
         jwks_json = await envoy.fetch_jwks(config.peer("auth"), DEADLINE_S)
         http = await run(enveloped(config, jwks_json, data_dir))
         yield Edge(config, jwks_json, http, await sign_in(http, "admin", "admin"))
