@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from agentmesh.testing import Mesh, running_mesh
-from tests.readme.snippets import ROOT, Snippet, run, run_python, run_shell, snippets
+from tests.readme.snippets import ROOT, Snippet, lay_out, run, run_python, run_shell, snippets
 
 pytestmark = pytest.mark.xdist_group("readme")
 
@@ -22,10 +22,7 @@ PYTHON = [snippet for snippet in SNIPPETS if snippet.language == "python" and no
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return a folder with the files that the README shows."""
-    path = tmp_path_factory.mktemp("readme")
-    for snippet in FILES:
-        (path / snippet.title).write_text(snippet.text, encoding="utf-8")
-    return path
+    return lay_out(FILES, tmp_path_factory.mktemp("readme"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What the tutorials show, and the pages for those who come from elsewhere, runs as it stands there."""
 
+import itertools
 import pathlib
 import re
 import sys
@@ -7,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from agentmesh.testing import Mesh, running_mesh
+from agentmesh.testing import Mesh
 from gateway.dialects import DIALECTS
 from services.runner.domain.states import ALLOWED, Reason
-from tests.readme.snippets import ADDRESS, ROOT, Snippet, run, run_python, run_shell, snippets
+from tests.readme.snippets import ADDRESS, ROOT, lay_out, of, quick_mesh, run, run_python, run_shell, snippets
 
 PAGES = (
     "coming-from/kodosumi.md",
@@ -41,27 +42,16 @@ asyncio.run(kernel(%r))
 pytestmark = pytest.mark.xdist_group("readme")
 
 
-def of(page: str, language: str) -> list[Snippet]:
-    """Return the snippets of a page in one language that are no files."""
-    return [snippet for snippet in ALL[page] if snippet.language == language and not snippet.title]
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return a folder with the files that the pages show."""
-    path = tmp_path_factory.mktemp("tutorials")
-    for found in ALL.values():
-        for snippet in found:
-            if snippet.title:
-                (path / snippet.title).write_text(snippet.text, encoding="utf-8")
-    return path
+    return lay_out(itertools.chain(*ALL.values()), tmp_path_factory.mktemp("tutorials"))
 
 
 @pytest.fixture(scope="module")
 def mesh(folder: pathlib.Path) -> Iterator[Mesh]:
     """Return a mesh, started in that folder, whose ledger is quick."""
-    env = {"AGENTMESH_LEDGER_WORKER_DELAY_S": "0.05", "AGENTMESH_LEDGER_CONFIRM_DELAY_S": "0.1"}
-    with running_mesh(cwd=folder, env=env) as mesh:
+    with quick_mesh(folder) as mesh:
         yield mesh
 
 
