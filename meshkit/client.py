@@ -5,6 +5,7 @@ user's token still holds.  Beside it stands from which address we were called ou
 than the caller of the call that is being served waits (`meshkit.deadlines`).
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -29,6 +30,10 @@ STREAM_BYTES_MAX = 64 * 1024
 """How much of a stream is taken in ahead of who reads it."""
 DEADLINE_S = 30.0
 """How long a unary call may take that is given no timeout."""
+_REACHED_S = 1.5
+"""How long a call waits for a connection.  gRPC tries again each second at most, and fails whatever comes in between:
+who writes just after a peer has come back would be told that nobody is there."""
+_SETTLED = (grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.SHUTDOWN)
 
 _RETRY = {
     "maxAttempts": 5,
@@ -109,14 +114,32 @@ class _Identify:
 
 
 class _UnaryUnary(_Identify, grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, identity: ServiceIdentity, callee: str, channel: Callable[[], grpc.aio.Channel]) -> None:
+        super().__init__(identity, callee)
+        self._channel = channel
+
     async def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
-        timeout_s = cut(DEADLINE_S if details.timeout is None else details.timeout)
+        now = asyncio.get_running_loop().time
+        until = now() + cut(DEADLINE_S if details.timeout is None else details.timeout)
+        await self._reach(min(until, now() + _REACHED_S))
+        timeout_s = until - now()
         if timeout_s <= 0:
             raise _too_late(details.method)
         parent = telemetry.here()
         place = parent and parent.inner()
         call = continuation(self._dress(details, place)._replace(timeout=timeout_s), request)
         return await (call if place is None else tracing.told(call, details.method, place))
+
+    async def _reach(self, until: float) -> None:
+        """Wait until there is a connection, or that time of the loop."""
+        channel = self._channel()
+        if (state := channel.get_state(try_to_connect=True)) in _SETTLED:
+            return
+        with contextlib.suppress(TimeoutError):  # whoever calls hears what is wrong
+            async with asyncio.timeout_at(until):
+                while state not in _SETTLED:
+                    await channel.wait_for_state_change(state)
+                    state = channel.get_state(try_to_connect=True)
 
 
 def _too_late(method: Any) -> grpc.aio.AioRpcError:
@@ -175,7 +198,8 @@ async def connect(
     `interceptors` see each call before it gets identity and deadline.  Raises `OSError` as `channel` does.
     """
     who = (identity, peer.service)
-    around = (*interceptors, _UnaryUnary(*who), _UnaryStream(*who), _StreamStream(*who))
+    unary = _UnaryUnary(*who, channel=lambda: opened)
+    around = (*interceptors, unary, _UnaryStream(*who), _StreamStream(*who))
     spread = endpoints.several(endpoints.parse_all(peer.address))
     async with channel(peer, options(spread=spread), *around) as opened:
         yield opened

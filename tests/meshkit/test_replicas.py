@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
 from mesh.auth.v1 import auth_pb2 as pb
 from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
@@ -31,6 +32,11 @@ class Replica(pb_grpc.AuthServiceServicer):
         """Count."""
         self.calls += 1
         return pb.Jwks(jwks_json="{}")
+
+    async def Login(self, request: pb.LoginRequest, context: Any) -> pb.Tokens:
+        """Count."""
+        self.calls += 1
+        return pb.Tokens()
 
 
 @pytest.fixture
@@ -69,6 +75,21 @@ async def test_replicas_take_turns_and_one_that_goes_takes_no_call_with_it(addre
         async with served(three, addresses[2]):
             while not three.calls:
                 await stub.GetJwks(ASKED)
+
+
+async def test_who_writes_as_soon_as_a_peer_is_back_reaches_it(addresses: list[str]) -> None:
+    """A write is sent once, and is not lost to the pause that gRPC makes between its attempts to connect."""
+    peer = client.Peer(service="auth", address=addresses[0])
+    replica = Replica()  # type: ignore[abstract]  # as above
+    async with client.connect(peer, ServiceIdentity(SECRET, "near")) as channel:
+        stub = pb_grpc.AuthServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Login(pb.LoginRequest())
+        async with served(replica, addresses[0]):
+            await stub.Login(pb.LoginRequest())
+
+    assert grpc.StatusCode.UNAVAILABLE == caught.value.code()
+    assert 1 == replica.calls
 
 
 def test_each_replica_listens_at_its_own_address() -> None:
