@@ -17,8 +17,10 @@ a deadlock, a restart of the server or a neighbour in its group has undone it: i
 - After an error of SQL a transaction is over: no `except UniqueViolationError`, but `ON CONFLICT DO NOTHING RETURNING`.
 - `key` keeps the order of a replica's writes with the same key, and saves them from waiting for each other's locks on
   several connections.  Writes without one go wherever a connection is free.
-- `grouped` lets writes that wait share one commit, as SQLite's do.  Only for works that lock nothing but the rows of
-  their key: a group holds all its locks to the end.  If one of a group fails, all are undone and run each alone.
+- `join` lets what waits be written together, as SQLite's group commit does, by few statements for all of it, on a
+  connection of its own.  It locks rows in the order of their keys, and nothing but the rows of its keys: a group holds
+  all its locks to the end.  What is refused by its rule is left out; if a statement fails, or a lock is not to be had
+  at once, all are undone and carried out each alone on the other connections: nobody waits for a lock of others.
 - A caller that is cancelled while waiting does not undo the write, and costs no connection.
 - Each service has a schema, and the search path leads there only.  Texts sort by the database's language unless a
   column says `COLLATE "C"`: say it wherever `ORDER BY` or `<` is to mean what it means in Python.
@@ -44,10 +46,13 @@ from meshkit import postgres_errors, postgres_texts
 from meshkit.databases import PostgresDatabase
 from meshkit.errors import Unavailable
 from meshkit.postgres_errors import Kind, Trouble
+from meshkit.postgres_lanes import Alone as Alone
 from meshkit.postgres_lanes import Connection as Connection
-from meshkit.postgres_lanes import Item, Lane, Lanes, fail
+from meshkit.postgres_lanes import Item, Joint, Lane, Lanes, fail
+from meshkit.postgres_lanes import Together as Together
 from meshkit.postgres_lanes import Work as Work
 
+A = TypeVar("A")
 T = TypeVar("T")
 _WRITERS = 4
 _READERS = 3
@@ -58,6 +63,8 @@ _COMMAND_S = 30.0
 """However long the server may take, a network that swallows what we say must not hold us longer."""
 _CLOSE_S = 5.0
 _MIGRATION_S = 600.0
+_JOINT_LOCK = "250ms"
+"""What waits for a lock longer than that is undone, and carried out elsewhere: nobody else is to wait for it."""
 _LIMITS = {
     "application_name": "agentmesh",
     "jit": "off",
@@ -82,14 +89,16 @@ class Database:
     ) -> None:
         """`migrations` are SQL scripts, each applied once, by whichever replica comes first; shipped ones never change.
 
-        `writers` and `readers` are how many connections there are at most; they are made when they are needed.
+        `writers` and `readers` are how many connections there are at most, but for one that writes what is joined; they
+        are made when they are needed.
         """
         self._place = place
         self._schema = place.schema(service)
         self._migrations = migrations
         self._patience_s = patience_s
         self._trouble = Trouble(place.address)
-        self._writers = Lanes(writers, self._connect, self._carry_out_writes)
+        joint = Joint(self._connect_joint, self._together)
+        self._writers = Lanes(writers, self._connect, self._carry_out_write, joint)
         self._readers = Lanes(readers, self._connect_reader, self._carry_out_read)
         self._is_open = False
 
@@ -115,13 +124,23 @@ class Database:
             self._is_open = False
             await asyncio.gather(self._writers.close(), self._readers.close())
 
-    async def write(self, work: Work[T], *, key: str = "", grouped: bool = False) -> T:
+    async def write(self, work: Work[T], *, key: str = "") -> T:
         """Run `work` in a transaction and return its value once that is on disk.
 
         If it raises, its changes are undone and the exception comes out here.  Raises `Unavailable` if the database
         cannot be written now, or it is not known whether it was.
         """
-        return await self._put(self._writers, work, key=key, grouped=grouped)
+        return await self._put(self._writers, work, key=key)
+
+    async def join(self, together: Together[A, T], asked: A, *, key: str) -> T:
+        """As `write`, in one transaction with whatever else waits for the same `together`.
+
+        That gets what was asked for, in order, and returns for each its value, or the exception for who has asked, if
+        it has written nothing of it, or `Alone.ALONE` for what it would have to write by itself: it is called again
+        with that alone.
+        """
+        work = functools.partial(_alone, together, asked)
+        return await self._put(self._writers, work, key=key, together=together, asked=asked)
 
     async def read(self, work: Work[T], *, snapshot: bool = False) -> T:
         """Run queries; with `snapshot` they see one moment.  Raises `Unavailable` if there is no server to ask."""
@@ -140,51 +159,60 @@ class Database:
         return await self.read(lambda connection: connection.fetchval(sql, *values))
 
     async def _put(
-        self, lanes: Lanes, work: Work[T], *, key: str = "", grouped: bool = False, snapshot: bool = False
+        self,
+        lanes: Lanes,
+        work: Work[T],
+        *,
+        key: str = "",
+        snapshot: bool = False,
+        together: Together[Any, T] | None = None,
+        asked: Any = None,
     ) -> T:
         if not self._is_open:
             raise asyncpg.InterfaceError("database is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         until = loop.time() + self._patience_s
-        lanes.put(Item(work, future, until, grouped, snapshot), key)
+        lanes.put(Item(work, future, until, snapshot, key, together, asked))
         return await future
 
     # -- carrying out, in a lane's task --------------------------------------------------------------------------------
 
-    async def _carry_out_writes(self, lane: Lane, batch: list[Item]) -> None:
-        if len(batch) > 1 and await self._together(lane, batch):
-            return
-        for item in batch:
-            await self._settle(item, functools.partial(self._transaction, lane, [item]))
+    async def _carry_out_write(self, lane: Lane, item: Item) -> None:
+        await self._settle(item, functools.partial(self._transaction, lane, item.work, [item]))
 
-    async def _carry_out_read(self, lane: Lane, batch: list[Item]) -> None:
-        for item in batch:
-            await self._settle(item, functools.partial(self._reading, lane, item))
+    async def _carry_out_read(self, lane: Lane, item: Item) -> None:
+        await self._settle(item, functools.partial(self._reading, lane, item))
 
-    async def _together(self, lane: Lane, batch: list[Item]) -> bool:
-        """Run several in one transaction; return whether they stand, or nobody can know."""
+    async def _together(self, lane: Lane, batch: list[Item]) -> list[Item]:
+        """Carry out what waits in one transaction; return what is left to be carried out alone."""
+        together = batch[0].together
+        assert together is not None, "nothing else is in this lane"
+        asked = [item.asked for item in batch]
         try:
-            values = await self._transaction(lane, batch)
+            outcomes = await self._transaction(lane, lambda connection: together(connection, asked), batch)
         except _Unknown as unknown:
+            self._trouble.begins(unknown.error)
             for item in batch:
                 fail(item, unknown.refusal(self._place.address))
-            return True
+            return []
         except Exception:  # whoever has failed hears of it when it fails alone
-            return False
-        for item, value in zip(batch, values, strict=True):
-            if not item.future.done():
-                item.future.set_result(value)
+            return batch
         self._trouble.ends()
-        return True
+        for item, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                fail(item, outcome)
+            elif outcome is not Alone.ALONE and not item.future.done():
+                item.future.set_result(outcome)
+        return [item for item, outcome in zip(batch, outcomes, strict=True) if outcome is Alone.ALONE]
 
-    async def _settle(self, item: Item, attempt: Callable[[], Awaitable[list[Any]]]) -> None:
+    async def _settle(self, item: Item, attempt: Callable[[], Awaitable[Any]]) -> None:
         """Try until it works, fails for good, or patience is over; tell who waits."""
         loop = asyncio.get_running_loop()
         number = 0
         while True:
             try:
-                [value] = await attempt()
+                value = await attempt()
             except _Unknown as unknown:
                 self._trouble.begins(unknown.error)
                 return fail(item, unknown.refusal(self._place.address))
@@ -206,15 +234,15 @@ class Database:
                 item.future.set_result(value)
             return None
 
-    async def _transaction(self, lane: Lane, batch: list[Item]) -> list[Any]:
-        """Run works in one transaction.
+    async def _transaction(self, lane: Lane, work: Work[T], items: Sequence[Item]) -> T:
+        """Run a work in a transaction, for those who wait for `items`.
 
         Raises `_Unknown` if the connection is lost while it is committed, and tells who waits if we are to end then.
         """
         connection = await lane.connected()
         try:
             await connection.execute("BEGIN")
-            values = [await item.work(connection) for item in batch]
+            value = await work(connection)
         except BaseException as error:
             await _undo(lane, connection, error)
             raise
@@ -223,7 +251,7 @@ class Database:
         except BaseException as error:
             await _undo(lane, connection)
             if not isinstance(error, Exception):
-                for item in batch:
+                for item in items:
                     fail(item, _Unknown(error).refusal(self._place.address))
                 raise
             if not isinstance(error, asyncpg.PostgresError) or postgres_errors.kind(error) is Kind.LOST:
@@ -231,13 +259,13 @@ class Database:
             raise  # the server refused it: a deferred constraint, a full disk
         if said != "COMMIT":
             raise RuntimeError("a work went on after an error of SQL, which had ended its transaction")
-        return values
+        return value
 
-    async def _reading(self, lane: Lane, item: Item) -> list[Any]:
+    async def _reading(self, lane: Lane, item: Item) -> Any:
         connection = await lane.connected()
         try:
             if not item.snapshot:
-                return [await item.work(connection)]
+                return await item.work(connection)
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             value = await item.work(connection)
             await connection.execute("COMMIT")
@@ -246,14 +274,12 @@ class Database:
             if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                 raise RuntimeError("a read wrote: that is what `write` is for") from error
             raise
-        return [value]
+        return value
 
     # -- connecting ----------------------------------------------------------------------------------------------------
 
-    async def _connect(self, *, read_only: bool = False) -> Connection:
-        settings = {**_LIMITS, "search_path": f'"{self._schema}"'}
-        if read_only:
-            settings["default_transaction_read_only"] = "on"
+    async def _connect(self, **more: str) -> Connection:
+        settings = {**_LIMITS, "search_path": f'"{self._schema}"', **more}
         connection: Connection = await asyncpg.connect(
             self._place.url, timeout=_CONNECT_S, command_timeout=_COMMAND_S, server_settings=settings
         )
@@ -269,7 +295,10 @@ class Database:
         return connection
 
     async def _connect_reader(self) -> Connection:
-        return await self._connect(read_only=True)
+        return await self._connect(default_transaction_read_only="on")
+
+    async def _connect_joint(self) -> Connection:
+        return await self._connect(lock_timeout=_JOINT_LOCK)
 
     async def _patiently(self, connect: Callable[[], Awaitable[Connection]], until: float) -> Connection:
         loop = asyncio.get_running_loop()
@@ -328,6 +357,16 @@ class _Unknown(Exception):
         """Return what the caller is told."""
         why = postgres_errors.why(self.error)
         return Unavailable(f"PostgreSQL at {address} was lost while it wrote, and may have written it: {why}")
+
+
+async def _alone(together: Together[A, T], asked: A, connection: Connection) -> T:
+    """Have one thing carried out by what could carry out several."""
+    [outcome] = await together(connection, [asked])
+    if isinstance(outcome, Exception):
+        raise outcome
+    if isinstance(outcome, Alone):
+        raise RuntimeError("what is alone wants to be apart")
+    return outcome
 
 
 async def _undo(lane: Lane, connection: Connection, error: BaseException | None = None) -> None:

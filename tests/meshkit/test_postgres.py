@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import asyncpg
 import pytest
@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from meshkit.databases import PostgresDatabase
 from meshkit.errors import NotFound, Unavailable
-from meshkit.postgres import Connection, Database, Work
+from meshkit.postgres import Alone, Connection, Database, Work
 from meshkit.postgres_texts import stored
 from tests.servers.postgresql import Postgres, running_postgres
 
@@ -58,6 +58,11 @@ def count(name: str) -> Work[int]:
     return work
 
 
+async def add(connection: Connection, asked: Sequence[str]) -> list[int | Exception | Alone]:
+    """Add one to each of some counters, together."""
+    return [await count(name)(connection) for name in asked]
+
+
 async def texts(database: Database) -> list[str]:
     """Return all notes, in order."""
     return [row[0] for row in await database.fetch("SELECT text FROM notes ORDER BY number")]
@@ -76,17 +81,32 @@ async def test_an_answer_is_seen_by_another_replica(database: Database, postgres
         assert ["a"] == await texts(other)
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-async def test_writes_of_one_key_keep_their_order(database: Database, *, grouped: bool) -> None:
+async def put(connection: Connection, asked: Sequence[str | None]) -> list[int | Exception | Alone]:
+    """Write notes together; what begins with a `!` is refused, what begins with a `?` wants to be alone."""
+    outcomes: list[int | Exception | Alone] = []
+    for text in asked:
+        if text is not None and text.startswith("!"):
+            outcomes.append(NotFound("no such thing"))
+        elif text is not None and text.startswith("?") and len(asked) > 1:
+            outcomes.append(Alone.ALONE)
+        else:
+            outcomes.append(await insert(text)(connection))
+    return outcomes
+
+
+@pytest.mark.parametrize("joined", [False, True])
+async def test_writes_of_one_key_keep_their_order(database: Database, *, joined: bool) -> None:
     """A thousand at once come out in the order they were asked for, each key on its own."""
-    writes = [database.write(insert(f"{n}"), key="one", grouped=grouped) for n in range(1000)]
+    if joined:
+        writes = [database.join(put, f"{n}", key="one") for n in range(1000)]
+    else:
+        writes = [database.write(insert(f"{n}"), key="one") for n in range(1000)]
     await asyncio.gather(*writes)
 
     assert [f"{n}" for n in range(1000)] == await texts(database)
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-async def test_a_failed_write_is_undone_alone(database: Database, *, grouped: bool) -> None:
+async def test_a_failed_write_is_undone_alone(database: Database) -> None:
     """Of those that wait together only the one that raised is missing, with all that it did before."""
 
     async def half(connection: Connection) -> int:
@@ -94,13 +114,44 @@ async def test_a_failed_write_is_undone_alone(database: Database, *, grouped: bo
         raise NotFound("no such thing")
 
     works = [insert("a"), half, insert(None), insert("b"), insert("a")]
-    outcomes = await asyncio.gather(
-        *(database.write(work, key="one", grouped=grouped) for work in works), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(database.write(work, key="one") for work in works), return_exceptions=True)
 
     kinds = [int, NotFound, asyncpg.NotNullViolationError, int, asyncpg.UniqueViolationError]
     assert kinds == [type(outcome) for outcome in outcomes]
     assert ["a", "b"] == await texts(database)
+
+
+@pytest.mark.parametrize(
+    "texts_put", [["a", "!", "?b", "c"], ["a", "!", None, "b", "a", "?c"]], ids=["alone", "undone"]
+)
+async def test_of_what_is_joined_each_has_its_own_outcome(database: Database, texts_put: list[str | None]) -> None:
+    """What is refused is left out, what wants to be alone is, and an error of SQL is that of who has made it."""
+    outcomes = await asyncio.gather(
+        *(database.join(put, text, key="one") for text in texts_put), return_exceptions=True
+    )
+
+    failed = {"!": NotFound, None: asyncpg.NotNullViolationError}
+    seen: list[str] = []
+    for text, outcome in zip(texts_put, outcomes, strict=True):
+        expected = asyncpg.UniqueViolationError if text in seen else failed.get(text, int)
+        assert expected is type(outcome), text
+        if text is not None and isinstance(outcome, int):
+            seen.append(text)
+    assert sorted(seen) == sorted(await texts(database))
+
+
+async def test_what_is_joined_overtakes_nothing_of_its_key(database: Database) -> None:
+    """What waits behind another write of the same key stays behind it, in whatever lane."""
+    await database.write(insert("0"))
+    await asyncio.gather(
+        database.join(put, "1", key="one"),
+        database.write(insert("2"), key="one"),
+        database.join(put, "3", key="one"),
+        database.join(put, "4", key="one"),
+        database.write(insert("5"), key="one"),
+    )
+
+    assert ["0", "1", "2", "3", "4", "5"] == await texts(database)
 
 
 async def test_a_work_that_goes_on_after_an_error_of_sql_is_not_believed(database: Database) -> None:
@@ -130,18 +181,40 @@ async def test_a_cancelled_caller_does_not_undo_the_write(database: Database) ->
 
 
 async def test_rules_of_several_replicas_are_applied_one_after_the_other(database: Database, postgres: str) -> None:
-    """Under the row's lock nobody's change is lost, whoever groups."""
+    """Under the row's lock nobody's change is lost, whoever writes together what waits."""
     async with opened(postgres, patience_s=30.0) as other:
         counts = [
-            each.write(count(name), key=name, grouped=grouped)
+            writing
             for _ in range(25)
             for each in (database, other)
             for name in ("a", "b")
-            for grouped in (False, True)
+            for writing in (each.write(count(name), key=name), each.join(add, name, key=name))
         ]
         await asyncio.gather(*counts)
 
     assert {"a": 100, "b": 100} == await counters(database)
+
+
+async def test_what_waits_for_a_lock_of_others_holds_up_nothing_else(database: Database, postgres: str) -> None:
+    """It was to be written together with that, and is carried out elsewhere."""
+    await database.join(add, "a", key="a")
+    held, free = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Connection) -> None:
+        await count("a")(connection)
+        held.set()
+        await free.wait()
+
+    async with opened(postgres, patience_s=30.0) as other:
+        holding = asyncio.create_task(other.write(hold))
+        await held.wait()
+        waiting = [asyncio.create_task(database.join(add, name, key=name)) for name in ("a", "b", "a")]
+        await waiting[1]
+        await database.join(add, "b", key="b")
+        free.set()
+        await asyncio.gather(holding, *waiting)
+
+    assert {"a": 4, "b": 2} == await counters(database)
 
 
 async def test_of_two_that_lock_each_other_out_both_succeed(database: Database, postgres: str) -> None:

@@ -6,16 +6,17 @@ from typing import Any
 from meshkit import paging, postgres_requests
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
+from meshkit.postgres import Database
 from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, PlacedApp, State, pages
 from services.runner.ports.store import ANY, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
-from services.runner.stores import postgres_jobs, postgres_search
+from services.runner.stores import postgres_jobs, postgres_search, postgres_writes
 from services.runner.stores.postgres_jobs import EVENT_COLUMNS, LOCK_COLUMNS, SEALED_COLUMNS, event_from, lock_from
 from services.runner.stores.postgres_records import PostgresConversations, PostgresMemories
 from services.runner.stores.postgres_retention import PostgresRetention
 from services.runner.stores.postgres_rows import octets, page, places, row, rows
 from services.runner.stores.postgres_schedules import PostgresSchedules
 from services.runner.stores.postgres_webhooks import PostgresWebhooks
+from services.runner.stores.postgres_writes import Creation, Update
 from services.runner.stores.rows import OPEN, SELECT, job_of
 from services.runner.stores.texts import folded
 
@@ -56,15 +57,8 @@ class PostgresStore:
     ) -> list[Written]:
         """As `JobStore.create`."""
 
-        async def work(connection: Connection) -> list[Written]:
-            if open_max is not None or stored_max is not None:
-                owner = births[0].job.owner
-                await postgres_jobs.check_share(connection, owner, len(births), open_max, stored_max)
-            written = [await postgres_jobs.insert(connection, birth) for birth in births]
-            await postgres_requests.keep(connection, request, births[0].job.created_at)
-            return written
-
-        return await self._database.write(work, key=births[0].job.owner, grouped=True)
+        creation = Creation(births=births, request=request, open_max=open_max, stored_max=stored_max)
+        return await self._database.join(postgres_writes.create, creation, key=births[0].job.owner)
 
     async def stored_bytes(self, owner: str) -> int:
         """As `JobStore.stored_bytes`."""
@@ -81,13 +75,8 @@ class PostgresStore:
     async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
         """As `JobStore.update`."""
 
-        async def work(connection: Connection) -> Written:
-            job = await postgres_jobs.get(connection, job_id, locked=True)
-            change = rule(job)
-            await postgres_requests.keep(connection, request, change.job.updated_at)
-            return await postgres_jobs.apply(connection, job, change)
-
-        return await self._database.write(work, key=job_id, grouped=True)
+        asked = Update(job_id=job_id, rule=rule, request=request)
+        return await self._database.join(postgres_writes.update, asked, key=job_id)
 
     async def get(self, job_id: str) -> Job:
         """As `JobStore.get`."""

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from meshkit import paging, postgres_texts
@@ -19,6 +19,14 @@ def _numbered(statement: str) -> str:
 async def rows(connection: Connection, statement: str, *values: Any) -> list[Any]:
     """Carry out a statement with a `%s` for each value; return the rows that it has."""
     found: list[Any] = await connection.fetch(_numbered(statement), *map(_stored, values))
+    return found
+
+
+async def each(connection: Connection, statement: str, values: Sequence[Sequence[Any]]) -> list[Any]:
+    """Carry out a statement for each of some values, in one round trip; return the rows that there are, in order."""
+    if not values:
+        return []
+    found: list[Any] = await connection.fetchmany(_numbered(statement), [list(map(_stored, one)) for one in values])
     return found
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from meshkit import paging, postgres_requests
@@ -13,11 +13,12 @@ from services.runner.domain import Change, Job
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Delivery, Webhook
 from services.runner.ports.webhooks import TooManyWebhooks
-from services.runner.stores.postgres_rows import octets, page, places, row, rows
+from services.runner.stores.postgres_rows import each, octets, page, places, row, rows
 from services.runner.stores.webhooks import delivery_of, new_ids, webhook_of
 
 _FIELDS = [field.name for field in dataclasses.fields(Webhook)]
 _COLUMNS = ", ".join(_FIELDS)
+SELECT = f"SELECT {_COLUMNS} FROM webhooks"
 _DELIVERY_FIELDS = [field.name for field in dataclasses.fields(Delivery)]
 _DELIVERY_COLUMNS = ", ".join(_DELIVERY_FIELDS)
 _LISTS = ("kinds", "targets")
@@ -170,16 +171,23 @@ class PostgresWebhooks:
         return len(await self._database.write(lambda connection: rows(connection, statement, before, limit)))
 
 
-async def tell(connection: Connection, before: Job | None, job: Job, change: Change) -> None:
-    """Write down what webhooks are to be told of a change of a job: a part of the write that makes it."""
-    told = list(rules.notices(before, job, change))
-    if not told:
-        return
-    # Locked: one that is being deleted or disabled is waited for, and then told nothing; no other change is.
-    statement = f"SELECT {_COLUMNS} FROM webhooks WHERE owner = %s AND enabled ORDER BY webhook_id FOR KEY SHARE"
-    found = await rows(connection, statement, job.owner)
-    for delivery in rules.deliveries(list(map(webhook_of, found)), told, new_ids()) if found else ():
-        await rows(connection, _INSERT, *_delivery_values(delivery))
+async def tell(connection: Connection, found: Sequence[Any], changes: Iterable[tuple[Job | None, Job, Change]]) -> None:
+    """Write down what webhooks are to be told of changes of jobs: a part of the write that makes them.
+
+    `found` are the locked rows of `SELECT` of those of the jobs' owners that are enabled; of each change there are the job
+    before it, the job behind it, and what was decided.
+    """
+    told = list(map(webhook_of, found))
+    deliveries = [
+        delivery
+        for before, job, change in changes
+        for delivery in rules.deliveries(
+            [webhook for webhook in told if webhook.owner == job.owner],
+            list(rules.notices(before, job, change)),
+            new_ids(),
+        )
+    ]
+    await each(connection, _INSERT, list(map(_delivery_values, deliveries)))
 
 
 def _values(webhook: Webhook) -> list[Any]:

@@ -172,6 +172,27 @@ async def test_updates_of_both_leave_no_gap(both: list[Database]) -> None:
     assert 40 == (await stores[1].get(job(1).job_id)).epoch
 
 
+async def test_what_waits_shares_a_commit(both: list[Database]) -> None:
+    """Fifty births and fifty changes are a few transactions each, and one that is refused is not in them."""
+    store = PostgresStore(both[0])
+    event = Event(kind="debug", payload="", time=2.0)
+
+    def rule(found: Job) -> Change:
+        if found.job_id == job(7).job_id:
+            raise LookupError
+        return Change(job=found, events=(event,))
+
+    await asyncio.gather(*(store.create([Birth(job=job(number))], None, open_max=100) for number in range(50)))
+    outcomes = await asyncio.gather(
+        *(store.update(job(number).job_id, rule) for number in range(50)), return_exceptions=True
+    )
+
+    assert [7] == [number for number, outcome in enumerate(outcomes) if isinstance(outcome, LookupError)]
+    assert 49 == await both[0].fetchval("SELECT count(*) FROM events")
+    assert 10 > await both[0].fetchval("SELECT count(DISTINCT xmin::text) FROM events")
+    assert 20 > await both[0].fetchval("SELECT count(DISTINCT xmin::text) FROM jobs")
+
+
 async def _claim(replicas: PostgresReplicas, host: str, limit: int) -> list[Job]:
     def rule(found: Job) -> Change:
         return domain.lease(found, host, 3.0)
