@@ -14,7 +14,7 @@ from services.runner.apps.appstates import App, AppState
 from services.runner.domain.scaling import Pressure
 from services.runner.hosts.links import Hosts
 from services.runner.jobs.dispatcher import Dispatcher
-from services.runner.jobs.journal import APPS, QUEUE
+from services.runner.jobs.journal import APPS, QUEUE, ROOM
 
 log = structlog.get_logger()
 _LOOK_S = 1.0
@@ -40,7 +40,7 @@ class Scaler:
     async def run(self) -> None:
         """Look whenever a job waits or an app changes, and once a second, until cancelled."""
         await self._apps.until_resumed()
-        async with self._bus.subscribe(QUEUE, APPS) as waker:
+        async with self._bus.subscribe(QUEUE, ROOM, APPS) as waker:
             while not waker.closed:
                 await waker.wait(_LOOK_S)
                 for app in self._apps.list():

@@ -3,6 +3,7 @@
 A job that need not wait is leased in the write that creates it, as in the queue of one process (`dispatcher`).
 """
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from services.runner.domain import Change, End, Isolation, Job, Lock, State, Ste
 from services.runner.hosts.lines import Waiting
 from services.runner.hosts.links import Link
 from services.runner.jobs.dispatcher import Dispatcher
-from services.runner.jobs.journal import QUEUE
+from services.runner.jobs.journal import QUEUE, ROOM
 from services.runner.ports.replicas import ReplicaStore
 
 _CLAIMED_MAX = 64
@@ -32,6 +33,9 @@ class Claims(Dispatcher):
         """How many jobs wait or run, by expose, for who places hosts."""
         self._backed_up: set[_Line] = set()
         """Lines in which others have waited longer than who comes now."""
+        self._has_waiting = True
+        """Whether jobs waited when the table was last looked at: else nobody needs the room that there is."""
+        self._looking = asyncio.Lock()
 
     def open(self, expose: str) -> None:
         """As `Dispatcher.open`; what only one replica knows is for that one to `sweep`."""
@@ -69,18 +73,28 @@ class Claims(Dispatcher):
     async def run(self) -> None:
         """Claim jobs as they come and as hosts get room, until cancelled."""
         apart = Apart("queue")
-        async with self._bus.subscribe(QUEUE) as waker:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_at(QUEUE, apart), name="claims-queue")
+            group.create_task(self._look_at(ROOM, apart), name="claims-room")
+
+    async def _look_at(self, topic: str, apart: Apart) -> None:
+        """Claim jobs whenever there is something on a topic; whoever has jobs wait says so on QUEUE."""
+        async with self._bus.subscribe(topic) as waker:
             while not waker.closed:
-                await waker.wait(_LOOK_AGAIN_S)
-                try:
-                    await self._claim_all(apart)
-                except Unavailable:
+                await waker.wait(_LOOK_AGAIN_S if topic == QUEUE else None)
+                if topic == ROOM and not self._has_waiting:
                     continue
+                async with self._looking:
+                    with contextlib.suppress(Unavailable):
+                        await self._claim_all(apart)
 
     async def _claim_all(self, apart: Apart) -> None:
+        self._has_waiting = True  # as far as we know, until we have looked
         if not any(link.attached for link in self._hosts.links.values()):
             return
-        waiting = [line for line in await self._replicas.queues() if self._hosts.roomiest(*line) is not None]
+        lines = await self._replicas.queues()
+        self._has_waiting = bool(lines)
+        waiting = [line for line in lines if self._hosts.roomiest(*line) is not None]
         self._backed_up &= set(waiting)
         for expose, isolation in waiting:
             with apart(f"{expose} {isolation}"):  # a line: which of its jobs it is, is not known

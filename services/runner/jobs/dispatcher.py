@@ -23,7 +23,7 @@ from services.runner.hosts.lines import Line, Waiting
 from services.runner.hosts.links import Hosts, Link
 from services.runner.jobs import spans
 from services.runner.jobs.briefs import Briefs
-from services.runner.jobs.journal import QUEUE, Journal
+from services.runner.jobs.journal import QUEUE, ROOM, Journal
 from services.runner.jobs.turns import Turns
 
 log = structlog.get_logger()
@@ -99,7 +99,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Hand out jobs as hosts get room, until cancelled."""
         apart = Apart("queue")
-        async with self._bus.subscribe(QUEUE) as waker:
+        async with self._bus.subscribe(QUEUE, ROOM) as waker:
             while not waker.closed:
                 await waker.wait(_LOOK_AGAIN_S)
                 await self._enqueue_ready(apart)

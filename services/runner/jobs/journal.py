@@ -24,7 +24,9 @@ from services.runner.ports.store import JobStore
 
 _AGAIN_S = 0.5
 QUEUE = "queue"
-"""A host has room, or jobs wait: the dispatcher looks."""
+"""Jobs wait, or hosts have come: the dispatcher looks."""
+ROOM = "room"
+"""A host has room again: the dispatcher looks, if it knows of jobs that wait."""
 APPS = "apps"
 """An app has come or gone, stands elsewhere than before, or can be asked now."""
 LOCKS = "locks"
@@ -144,9 +146,9 @@ class Journal:
         if job.ended or job.state == State.RETRYING or job.parked:
             self._hosts.release(job)
             self._turns.free(job)
-            await self._bus.publish(QUEUE)
+            await self._bus.publish(ROOM)
         elif self._hosts.follow(job):
-            await self._bus.publish(QUEUE)
+            await self._bus.publish(ROOM)
         if job.state == State.RETRYING:
             await self._bus.publish(RETRIES)
         if job.payment_todo or job.unasked:

@@ -174,8 +174,8 @@ class PostgresWebhooks:
 async def tell(connection: Connection, found: Sequence[Any], changes: Iterable[tuple[Job | None, Job, Change]]) -> None:
     """Write down what webhooks are to be told of changes of jobs: a part of the write that makes them.
 
-    `found` are the locked rows of `SELECT` of those of the jobs' owners that are enabled; of each change there are the job
-    before it, the job behind it, and what was decided.
+    `found` are the rows of `SELECT` of those of the jobs' owners that are enabled, locked; of each change there are the
+    job before it, the job behind it, and what was decided.
     """
     told = list(map(webhook_of, found))
     deliveries = [

@@ -39,7 +39,8 @@ _LOG = f"""
         %s::text[], %s::bigint[], %s::text[], %s::double precision[], %s::text[], %s::text[], %s::bytea[])
     )
     SELECT found.* FROM unnest(%s::text[]) AS owners (name) CROSS JOIN LATERAL (
-      {postgres_webhooks.SELECT} WHERE webhooks.owner = owners.name AND enabled ORDER BY webhook_id OFFSET 0 FOR KEY SHARE
+      {postgres_webhooks.SELECT} WHERE webhooks.owner = owners.name AND enabled
+      ORDER BY webhook_id OFFSET 0 FOR KEY SHARE
     ) AS found
 """
 
