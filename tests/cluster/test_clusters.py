@@ -1,7 +1,9 @@
 """A mesh whose hosts are on a cluster that others run: one cluster for all of this."""
 
+import contextlib
 import os
 import pathlib
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,7 @@ from tests.cluster.raylets import Cluster, cluster
 
 READY_S = 90.0
 PLACED = "tests.runner.placed:app"
+OPEN = ("queued", "running", "retrying")
 
 pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(600)]
 
@@ -43,14 +46,24 @@ def boot(mesh: Mesh, name: str, bootstrap: str) -> list[str]:
     return wrong
 
 
-def waiting(mesh: Mesh, name: str, gate: pathlib.Path) -> Job:
+def waiting(mesh: Mesh, name: str, gate: pathlib.Path, retries: int | None = None) -> Job:
     """Start a job that waits at a gate, and wait until it runs."""
     os.mkfifo(gate)
-    job = mesh.client.create_job(name, {"gate": str(gate)})
+    job = mesh.client.create_job(name, {"gate": str(gate)}, retries=retries)
     for event in mesh.client.watch(job.name):
         if event.kind == "status" and event.payload == "running":
             return job
     raise AssertionError("its log has ended")
+
+
+def let_through(mesh: Mesh, job: Job, gate: pathlib.Path) -> Job:
+    """Open a gate until a job has ended, whichever attempt of it is there; return it."""
+    until = time.monotonic() + READY_S
+    while (job := mesh.client.job(job.name)).state in OPEN and time.monotonic() < until:
+        with contextlib.suppress(OSError):  # nobody is there yet
+            os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
+        time.sleep(0.05)
+    return job
 
 
 def test_hosts_are_found_again_after_the_mesh_was_killed(rays: Cluster, tmp_path: pathlib.Path) -> None:
@@ -100,13 +113,16 @@ def test_a_boot_has_rays_words_for_an_environment_that_cannot_be_made(mesh: Mesh
 def test_a_lost_node_ends_its_jobs_and_its_hosts_are_placed_elsewhere(
     rays: Cluster, mesh: Mesh, tmp_path: pathlib.Path
 ) -> None:
-    """The job ends within its lease, and the app serves again."""
+    """A job ends within its lease, or is tried again where it may be; and the app serves again."""
     node = rays.add(side=1)
     deployments = "deployments:\n- name: a\n  ray_actor_options:\n    resources: {side: 1}\n"
     assert [] == boot(mesh, "side", f"import_path: {PLACED}\npaths: {{read: [{tmp_path}]}}\n{deployments}")
-    job = waiting(mesh, "side", tmp_path / "gate")
+    job, gate = waiting(mesh, "side", tmp_path / "gate"), tmp_path / "another"
+    another = waiting(mesh, "side", gate, retries=2)
     rays.kill(node)
     rays.add(side=1)
 
     assert "failed" == mesh.client.wait(job.name).state
+    another = let_through(mesh, another, gate)
+    assert ("succeeded", 2) == (another.state, another.attempt)
     assert mesh.client.run("side", {}).succeeded
