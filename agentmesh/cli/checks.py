@@ -19,7 +19,9 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+from agentmesh.cluster import standing
 from agentmesh.host.confine import Measure
 
 _WITHIN_S = 5.0
@@ -45,7 +47,9 @@ def all_of(environ: Mapping[str, str], data_dir: pathlib.Path) -> Iterator[Measu
         "telemetry": ("AGENTMESH_OTLP_ENDPOINT", _reached),
     }
     for name, (setting, ask) in asked.items():
-        if where := environ.get(setting, ""):
+        if name == "ray" and runs and (said := standing.read(data_dir)) is not None:
+            yield _hosts_on_ray(said)
+        elif where := environ.get(setting, ""):
             yield _answered(name, where, setting, ask)
         else:
             yield Measure(name, True, f"none is used ({setting} is not set)", needed=False)
@@ -145,6 +149,13 @@ def _redis(url: str) -> str:
 
     with redis.Redis.from_url(url, socket_connect_timeout=_WITHIN_S, socket_timeout=_WITHIN_S) as client:
         return f"Redis {client.info('server')['redis_version']} answers"
+
+
+def _hosts_on_ray(said: Mapping[str, Any]) -> Measure:
+    """Say what the mesh that runs has on its cluster, and what waits there."""
+    note = f"{len(said['hosts'])} hosts on {said['address']}, {said['ready']} ready for further ones"
+    waiting = [f"{host_id} waits: {reason}" for host_id, reason in said["pending"].items()]
+    return Measure("ray", not waiting, "; ".join([note, *waiting]), needed=False)
 
 
 def _reached(address: str) -> str:

@@ -30,6 +30,7 @@ async def _serve(settings: Settings) -> None:
     from agentmesh.cluster import connection
     from agentmesh.cluster.bridge import Bridge
     from agentmesh.cluster.hosts import ActorHosts, Terms
+    from agentmesh.cluster.standing import Standing
 
     stopping = asyncio.Event()
     await connection.connect(settings)
@@ -37,11 +38,17 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # Ray sets its own
         loop.add_signal_handler(number, stopping.set)
     hosts = ActorHosts(
-        Terms(settings=settings.of_nurseries, environment=settings.for_hosts(), place_s=settings.place_s)
+        Terms(
+            settings=settings.of_nurseries,
+            environment=settings.for_hosts(),
+            place_s=settings.place_s,
+            spares=settings.spares,
+        ),
+        Standing(settings.data_dir, settings.address),
     )
     await Bridge(hosts).serve(pathlib.Path(settings.nursery), stopping)
     if not settings.own:  # one that is ours ends with us
-        hosts.end_all()
+        await hosts.end_all()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ class Bridge:
             self._known[host_id] = self._spawn(self._follow(host_id), host_id)
         listener = _listen(path)
         accepting = asyncio.create_task(self._accept(listener), name="accept")
+        self._spawn(self._hosts.keep_spares(), "spares")
         try:
             await stopping.wait()
         finally:

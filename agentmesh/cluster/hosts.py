@@ -1,7 +1,7 @@
 """Hosts as actors of a Ray cluster: started, found again by name, followed to their end.
 
-An actor is detached, so it outlives us and the mesh, and named for its host in a namespace of the mesh's own.  Who
-begins anew finds them all there, and makes none twice.
+An actor is detached, so it outlives us and the mesh, and has a name in a namespace of the mesh's own.  Who begins anew
+finds them all there, asks each for its host, and makes none twice.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from typing import Any
@@ -21,11 +22,19 @@ from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 from agentmesh.cluster import local, reasons, settings
 from agentmesh.cluster.actor import HostActor
 from agentmesh.cluster.sealing import seal
+from agentmesh.cluster.spares import Spare, Spares, Unmade, nodes
+from agentmesh.cluster.standing import Standing
 
 _ASK_S = 10.0
+_SPARE_S = 30.0
+"""How long an actor that is ready may take to start a host; else another is made for it."""
 _STOP_S = 5.0
 _LOOK_S = 0.5
-_METHODS_AT_ONCE = 16
+_METHODS_AT_ONCE = 64
+_HOSTS_MAX = 16
+"""How many hosts share a nursery at most."""
+_NOTHING = {"num_cpus": 0}
+"""What an actor is made with for a host that asks for nothing.  It takes nothing: most apps wait for others."""
 _OPTIONS = ("num_cpus", "num_gpus", "memory", "resources", "accelerator_type", "label_selector")
 """What of `ray_actor_options` an actor is made with; its `runtime_env` is the bootstrap's."""
 
@@ -48,45 +57,61 @@ class Terms:
     """Variables for it, which are handed over sealed."""
     place_s: float
     """How long it may take until Ray has made an actor."""
+    spares: int = 0
+    """How many are ready for hosts that are not known yet."""
 
 
 class ActorHosts:
     """The hosts of one mesh; Ray is initialised in its namespace."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: Terms, standing: Standing) -> None:
         self._terms = terms
+        self._standing = standing
         self._actors: dict[str, Any] = {}
+        self._shared: set[Any] = set()
+        """Actors of which a host may end without them."""
+        self._spares = Spares(terms.spares, self._make_spare, self._kill, standing.are_ready)
+
+    async def keep_spares(self) -> None:
+        """Have actors ready for further hosts, until cancelled."""
+        await self._spares.keep()
 
     async def find(self) -> set[str]:
         """Look for hosts that live; return their ids.  An actor of ours that has none, or does not answer, is ended."""
         names = await asyncio.to_thread(ray.util.list_named_actors)
-        return {name for name in await asyncio.gather(*map(self._find, names)) if name}
+        await asyncio.gather(*map(self._find, names))
+        return set(self._actors)
 
-    async def _find(self, name: str) -> str:
+    async def _find(self, name: str) -> None:
         try:
             actor = await asyncio.to_thread(ray.get_actor, name)
         except ValueError:  # it has ended meanwhile
-            return ""
-        try:
+            return
+        host_ids: list[str] = []
+        room = 1
+        with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
             async with asyncio.timeout(_ASK_S):
-                host_id: str = await actor.host.remote()
-        except (ray.exceptions.RayError, TimeoutError):
-            host_id = ""
-        if host_id != name:
+                host_ids, room = await actor.hosts.remote()
+        if not host_ids:
             self._kill(actor)
-            return ""
-        self._actors[host_id] = actor
-        return host_id
+        elif room > 1:
+            self._shared.add(actor)
+        for host_id in host_ids:
+            self._actors[host_id] = actor
+            self._standing.lives(host_id)
 
     async def start(self, spec: HostSpec, badge: str) -> None:
-        """Make an actor for a host and have it start that.  Raises `Unplaced`, in Ray's words."""
+        """Have an actor start a host: one that is ready, or one that is made.  Raises `Unplaced`, in Ray's words."""
         options = _options(spec)
+        start = HostStart(spec=spec, badge=badge, environment=self._terms.environment)
+        if options == _NOTHING and await self._start_in_spare(start):
+            return
         try:
             actor = self._actors[spec.host_id] = await asyncio.to_thread(self._make, spec.host_id, options)
-            public = await self._placed(actor.key.remote(), options)
-            start = HostStart(spec=spec, badge=badge, environment=self._terms.environment)
+            public = await self._placed(actor.key.remote(), options, spec.host_id)
             async with asyncio.timeout(self._terms.place_s):
                 await actor.start.remote(seal(start.SerializeToString(), public))
+            self._standing.lives(spec.host_id)
         except TimeoutError:
             self.forget(spec.host_id)
             raise Unplaced(f"the host's actor did not start it within {self._terms.place_s:g} s") from None
@@ -96,6 +121,46 @@ class ActorHosts:
         except BaseException:
             self.forget(spec.host_id)
             raise
+
+    async def _start_in_spare(self, start: HostStart) -> bool:
+        """Start a host in an actor that is ready; return False if there is none, or it is no more."""
+        host_id = start.spec.host_id
+        spare = await self._spares.take()
+        if spare is None:
+            return False
+        actor = self._actors[host_id] = spare.actor
+        try:
+            async with asyncio.timeout(_SPARE_S):
+                await actor.start.remote(seal(start.SerializeToString(), await actor.key.remote()))
+        except (ray.exceptions.RayError, TimeoutError, ValueError):
+            self._spares.drop(spare)
+            self.forget(host_id)
+            return False
+        except BaseException:
+            self.forget(host_id)
+            raise
+        self._standing.lives(host_id)
+        return True
+
+    async def _make_spare(self) -> Spare:
+        """Make an actor, and its nursery.  Raises `Unmade`."""
+        actor = None
+        try:
+            room = _HOSTS_MAX if len(await asyncio.to_thread(nodes)) == 1 else 1
+            actor = await asyncio.to_thread(self._make, f"spare-{secrets.token_hex(4)}", dict(_NOTHING))
+            public = await self._placed(actor.key.remote(), _NOTHING)
+            start = HostStart(environment=self._terms.environment)
+            async with asyncio.timeout(self._terms.place_s):
+                room = await actor.prepare.remote(seal(start.SerializeToString(), public), room)
+        except BaseException as error:
+            if actor is not None:
+                self._kill(actor)
+            if isinstance(error, ray.exceptions.RayError | Unplaced | TimeoutError | OSError | RuntimeError):
+                raise Unmade(str(error) or type(error).__name__) from error
+            raise
+        if room > 1:
+            self._shared.add(actor)
+        return Spare(actor, room, is_shared=room > 1)
 
     def _make(self, name: str, options: dict[str, Any]) -> Any:
         if "runtime_env" in options:
@@ -109,8 +174,11 @@ class ActorHosts:
         )
         return remote.remote(dict(self._terms.settings))
 
-    async def _placed(self, answer: Any, options: Mapping[str, Any]) -> bytes:
-        """Wait for an actor's first answer.  Raises `Unplaced` if no node has room for it in time."""
+    async def _placed(self, answer: Any, options: Mapping[str, Any], host_id: str = "") -> bytes:
+        """Wait for an actor's first answer, and say what a host waits for meanwhile.
+
+        Raises `Unplaced` if no node has room for it in time.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + self._terms.place_s
         future = asyncio.ensure_future(_answer(answer))
@@ -120,6 +188,8 @@ class ActorHosts:
                 if loop.time() >= until:
                     raise Unplaced(lacking or _late(options, self._terms.place_s))
                 await asyncio.wait({future}, timeout=min(_LOOK_S, until - loop.time()))
+                if host_id and not future.done():
+                    self._standing.waits(host_id, lacking or _making(options))
             public: bytes = future.result()
             return public
         finally:
@@ -130,7 +200,7 @@ class ActorHosts:
         actor = self._actors[host_id]
         while True:
             try:
-                how: str = await actor.ended.remote()
+                how: str = await actor.ended.remote(host_id)
                 return how
             except ray.exceptions.ActorUnavailableError:  # it cannot be reached now; Ray says when it has died
                 await asyncio.sleep(_LOOK_S)
@@ -143,27 +213,43 @@ class ActorHosts:
         if actor is not None:
             with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
                 async with asyncio.timeout(_STOP_S):
-                    await actor.stop.remote()
+                    await actor.stop.remote(host_id)
             self.forget(host_id)
 
     def forget(self, host_id: str) -> None:
-        """End a host's actor, and with it whatever of the host is left."""
+        """End whatever of a host is left: with its actor, unless that has other hosts."""
+        self._standing.is_gone(host_id)
         actor = self._actors.pop(host_id, None)
-        if actor is not None:
+        if actor in self._shared:
+            actor.stop.remote(host_id)
+            self._spares.give_back(actor)
+        elif actor is not None:
             self._kill(actor)
 
     def _kill(self, actor: Any) -> None:
+        self._shared.discard(actor)
         with contextlib.suppress(ray.exceptions.RayError, ValueError):
             ray.kill(actor, no_restart=True)
 
-    def end_all(self) -> None:
-        """End every actor of ours."""
-        for host_id in list(self._actors):
-            self.forget(host_id)
+    async def end_all(self) -> None:
+        """End every actor of ours, those that are being made, too: nobody makes any afterwards."""
+        self._end_named()
+        await asyncio.get_running_loop().shutdown_default_executor()  # threads that make some
+        self._end_named()
+
+    def _end_named(self) -> None:
+        with contextlib.suppress(ray.exceptions.RayError):
+            for name in ray.util.list_named_actors():
+                with contextlib.suppress(ValueError):  # it has ended meanwhile
+                    self._kill(ray.get_actor(name))
 
 
 async def _answer(ref: Any) -> Any:
     return await ref
+
+
+def _making(options: Mapping[str, Any]) -> str:
+    return f"Ray makes its {'environment' if 'runtime_env' in options else 'actor'}"
 
 
 def _late(options: Mapping[str, Any], place_s: float) -> str:
@@ -179,7 +265,7 @@ def _options(spec: HostSpec) -> dict[str, Any]:
     """Return what an actor is made with.  Variables are left out of its runtime environment: Ray shows them to all."""
     asked = json.loads(spec.resources_json or "{}")
     options = {name: asked[name] for name in _OPTIONS if asked.get(name) is not None}
-    options.setdefault("num_cpus", 0)  # an app that asks for nothing takes nothing: most wait for others
+    options = {**_NOTHING, **options}
     given = {**(asked.get("runtime_env") or {}), **json.loads(spec.runtime_env_json or "{}")}
     given.pop("env_vars", None)
     if working_dir := given.get("working_dir"):

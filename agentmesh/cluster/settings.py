@@ -16,7 +16,9 @@ OWN = "AGENTMESH_RAY_OWN"
 """Set where the cluster is a Ray of the mesh's own, which ends with it."""
 FLOWS = "AGENTMESH_RAY_FLOWS"
 PLACE_S = "AGENTMESH_RAY_PLACE_S"
+SPARES = "AGENTMESH_RAY_SPARES"
 _PLACE_S = 100.0
+_SPARES = 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class Settings:
     flows: bool = True
     """Whether flows may use the cluster themselves."""
     place_s: float = _PLACE_S
+    spares: int = _SPARES
     of_nurseries: Mapping[str, str] = dataclasses.field(default_factory=dict)
     passed: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     """What of our own environment goes to hosts: what an operator lets through, and where apps are imported from."""
@@ -53,6 +56,7 @@ class Settings:
             own=environ.get(OWN) == "1",
             flows=environ.get(FLOWS, "allow") == "allow",
             place_s=float(environ.get(PLACE_S) or _PLACE_S),
+            spares=int(environ.get(SPARES) or _SPARES),
             of_nurseries={
                 "cwd": os.getcwd(),
                 "own": environ.get(OWN, ""),

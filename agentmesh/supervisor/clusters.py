@@ -8,7 +8,7 @@ import secrets as random
 import socket
 from collections.abc import Mapping
 
-from agentmesh.cluster import local, settings
+from agentmesh.cluster import local, settings, standing
 from agentmesh.host.own import environment
 from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import plan, ports
@@ -16,7 +16,7 @@ from agentmesh.supervisor.handing import RAY_TOKEN
 from agentmesh.supervisor.services import CLUSTER, RAY, SERVICES, Service
 
 HOSTS_ADDRESS = "AGENTMESH_HOSTS_ADDRESS"
-_TOLD = (settings.FLOWS, settings.PLACE_S)
+_TOLD = (settings.FLOWS, settings.PLACE_S, settings.SPARES)
 _TOLD_TO_RAY = (local.CPUS, local.MEMORY)
 _PATIENCE_S = "600"
 """As long as a badge lives: who is away for longer finds no host that could come back."""
@@ -37,6 +37,7 @@ def on_cluster(
 
     A Ray of the mesh's own has its folder in `jobs`.  Raises `UsageError` and `PortsExhausted`.
     """
+    pathlib.Path(settled.env["AGENTMESH_DATA_DIR"], standing.FILE).unlink(missing_ok=True)  # of a mesh before this
     address = os.environ.get(settings.ADDRESS, "") or (_running() if asked else "")
     if not address and not asked:
         return settled, secrets

@@ -1,4 +1,4 @@
-"""Whether every service of the mesh serves, and hears its other replicas, and how apps are confined.
+"""Whether every service serves and hears its other replicas, how apps are confined, and what hosts wait for.
 
 Services are asked by the standard gRPC health protocol.
 """
@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import json
+import pathlib
 import platform
 import time
 from collections.abc import AsyncIterator
@@ -32,6 +33,7 @@ class Health:
         services = ("auth", "registry", "runner", "payments", "ledger")
         self._peers = {service: config.peer(service).replicas for service in services}
         self._found = config.sockets_dir / "nursery.json"
+        self._cluster = config.data_dir / "cluster.json"
         self._stubs: dict[str, list[health_pb2_grpc.HealthStub]] = {}
         self._states: dict[str, list[str]] = {}
         self._buses: dict[str, list[str]] = {}
@@ -60,6 +62,7 @@ class Health:
             "replicas": {service: found for service, found in replicas.items() if len(found) > 1},
             "bus": buses,
             "isolation": await self.isolation(),
+            "cluster": await self.cluster(),
         }
 
     async def states(self) -> dict[str, str]:
@@ -97,10 +100,21 @@ class Health:
 
     async def isolation(self) -> dict[str, Any] | None:
         """Return what the nursery of this machine has found to confine apps with; None if there is no word of one."""
-        try:
-            return dict(json.loads(await asyncio.to_thread(self._found.read_bytes)))
-        except (OSError, ValueError):
+        return await asyncio.to_thread(_said, self._found)
+
+    async def cluster(self) -> dict[str, Any] | None:
+        """Return how many hosts are on a cluster, and why others are not yet; None if hosts are on no cluster.
+
+        No names: whoever asks need not be signed in.
+        """
+        said = await asyncio.to_thread(_said, self._cluster)
+        if said is None:
             return None
+        return {
+            "hosts": len(said["hosts"]),
+            "ready": said["ready"],
+            "pending": sorted(said["pending"].values()),
+        }
 
     async def _ask(self, stub: health_pb2_grpc.HealthStub, name: str) -> str:
         try:
@@ -108,3 +122,10 @@ class Health:
         except grpc.aio.AioRpcError as error:
             return str(error.code().name)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+
+def _said(path: pathlib.Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return None

@@ -37,8 +37,8 @@ class Cluster:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What a mesh is told of it."""
-        return {"AGENTMESH_RAY_ADDRESS": self.address, "AGENTMESH_RAY_TOKEN": self.token}
+        """What a mesh is told of it: to have no actors ready, as most tests need none."""
+        return {"AGENTMESH_RAY_ADDRESS": self.address, "AGENTMESH_RAY_TOKEN": self.token, "AGENTMESH_RAY_SPARES": "0"}
 
     def add(self, **resources: float) -> str:
         """Add a node with so much of each resource; return its name."""

@@ -1,12 +1,19 @@
 """`agentmesh up --ray`, as a person uses it: one mesh on a Ray of its own for all of this."""
 
+import contextlib
+import json
+import os
 import pathlib
 import signal
+import time
 from collections.abc import Iterator
 
+import httpx
 import psutil
 import pytest
 
+from agentmesh.cli import app
+from agentmesh.cluster import standing
 from agentmesh.testing import Mesh, running_mesh
 from tests.ending import wait_procs
 from tests.families import asked, family
@@ -17,6 +24,7 @@ END_S = 60.0
 ELSEWHERE = pathlib.Path(__file__).with_name("elsewhere")
 RAY = {"AGENTMESH_RAY_CPUS": "4", "AGENTMESH_RAY_MEMORY": str(80 * 1024 * 1024)}
 
+SCALING = "{min_replicas: 0, max_replicas: 2, target_ongoing_requests: 1, upscale_delay_s: 0, downscale_delay_s: 0}"
 CARRIED = """
 import os, pathlib
 import pydantic
@@ -52,6 +60,51 @@ def test_a_job_runs_on_ray(mesh: Mesh) -> None:
 
     assert job.succeeded
     assert any("HostActor" in " ".join(command) for _, command in asked(_everybody(mesh), psutil.Process.cmdline))
+
+
+def test_further_hosts_are_forked_from_a_nursery_that_is_there(mesh: Mesh) -> None:
+    """Ray makes no actor for them, and no nursery imports anything."""
+    before = _actors(mesh)
+    mesh.deploy("further", "examples.noop.app:fast_app")
+
+    assert 1 == len(before)
+    assert before == _actors(mesh)
+    assert mesh.client.run("further", {}).succeeded
+    assert mesh.client.run("noop", {}).succeeded
+
+
+def test_health_and_doctor_say_what_is_on_ray(mesh: Mesh, capsys: pytest.CaptureFixture[str]) -> None:
+    """How many hosts to everybody; which, and where, to who has the data."""
+    said = httpx.get(f"{mesh.url}/health").json()["cluster"]
+    app.run(["doctor", "--json", "--data-dir", str(mesh.data_dir)])
+    (ray,) = [each for each in map(json.loads, capsys.readouterr().out.splitlines()) if each["name"] == "ray"]
+
+    assert {"hosts", "ready", "pending"} == said.keys()
+    assert said["hosts"] >= 2
+    assert [] == said["pending"]
+    assert ray["given"]
+    assert " hosts on 127.0.0.1:" in ray["note"]
+
+
+def test_hosts_follow_the_jobs_of_an_app_to_none_and_back(mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """As without Ray: more while there is much to do, none when there is nothing."""
+    bootstrap = (
+        f"import_path: gated:app\npaths: {{read: [{tmp_path}]}}\ndeployments:\n- autoscaling_config: {SCALING}\n"
+    )
+    mesh.client.save_expose("scaled", bootstrap)
+    assert [] == [step.message for step in mesh.client.boot() if step.kind in ("error", "warning")]
+    for round in range(2):
+        until_hosts(mesh, "scaled", 0)
+        gates = [tmp_path / f"{round}-{number}" for number in range(2)]
+        for gate in gates:
+            os.mkfifo(gate)
+        jobs = [mesh.client.create_job("scaled", {"gate": str(gate)}) for gate in gates]
+        until_hosts(mesh, "scaled", 2)
+        for gate in gates:
+            gate.write_text("open")  # once the job is there
+
+        assert ["succeeded"] * 2 == [mesh.client.wait(job.name).state for job in jobs]
+    until_hosts(mesh, "scaled", 0)
 
 
 def test_a_strangers_app_computes_on_ray(mesh: Mesh) -> None:
@@ -99,3 +152,20 @@ def test_the_end_leaves_no_process(mesh: Mesh) -> None:
 
 def _everybody(mesh: Mesh) -> list[psutil.Process]:
     return family(mesh.process.pid)[1:]
+
+
+def _actors(mesh: Mesh) -> set[int]:
+    """Return the processes of Ray that have hosts."""
+    commands = asked(_everybody(mesh), psutil.Process.cmdline)
+    return {each.pid for each, command in commands if "HostActor" in " ".join(command)}
+
+
+def until_hosts(mesh: Mesh, expose: str, count: int) -> None:
+    """Wait until so many hosts of an expose are on Ray."""
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
+        said = standing.read(mesh.data_dir)
+        if said is not None and count == sum(host_id.startswith(f"{expose}-") for host_id in said["hosts"]):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not {count} hosts: {standing.read(mesh.data_dir)}")
