@@ -155,7 +155,8 @@ def _hosts_on_ray(said: Mapping[str, Any]) -> Measure:
     """Say what the mesh that runs has on its cluster, and what waits there."""
     note = f"{len(said['hosts'])} hosts on {said['address']}, {said['ready']} ready for further ones"
     waiting = [f"{host_id} waits: {reason}" for host_id, reason in said["pending"].items()]
-    return Measure("ray", not waiting, "; ".join([note, *waiting]), needed=False)
+    away = [f"the cluster {said['away']}"] if said["away"] else []
+    return Measure("ray", not (away or waiting), "; ".join([*away, note, *waiting]), needed=False)
 
 
 def _reached(address: str) -> str:

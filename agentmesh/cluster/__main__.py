@@ -32,8 +32,8 @@ async def _serve(settings: Settings) -> None:
     from agentmesh.cluster.hosts import ActorHosts, Terms
     from agentmesh.cluster.standing import Standing
 
-    stopping = asyncio.Event()
-    await connection.connect(settings)
+    stopping, standing = asyncio.Event(), Standing(settings.data_dir, settings.address)
+    await connection.connect(settings, standing)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # Ray sets its own
         loop.add_signal_handler(number, stopping.set)
@@ -44,9 +44,16 @@ async def _serve(settings: Settings) -> None:
             place_s=settings.place_s,
             spares=settings.spares,
         ),
-        Standing(settings.data_dir, settings.address),
+        standing,
     )
-    await Bridge(hosts).serve(pathlib.Path(settings.nursery), stopping)
+    serving = asyncio.create_task(Bridge(hosts).serve(pathlib.Path(settings.nursery), stopping), name="serve")
+    watching = asyncio.create_task(connection.watch(standing), name="watch")
+    await asyncio.wait({serving, watching}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.done():
+        print(f"cluster: {settings.address} does not answer any more: connecting anew", file=sys.stderr)
+        os._exit(1)  # threads of ours wait for it, and Ray's would first say good-bye; hosts are found again
+    watching.cancel()
+    await serving
     if not settings.own:  # one that is ours ends with us
         await hosts.end_all()
 

@@ -31,6 +31,9 @@ from agentmesh.host.own import environment
 _START_S = 60.0
 _LINGER_S = 60.0
 """How long an actor whose host has ended waits to be asked how."""
+_WAIT_S = 60.0
+"""How long one question waits for a host's end.  One of somebody who was killed must not wait for ever: so many wait at
+once, and no more are heard."""
 _UNWANTED_S = 120.0
 """How long an actor that has no host yet waits to be asked for anything: whoever made it may have been killed."""
 
@@ -93,27 +96,34 @@ class HostActor:
             self._hosts.pop(host_id)
             if not self._living():
                 self._give_up()
+            self._be_wanted()
             raise
 
     def _living(self) -> list[str]:
-        return [host_id for host_id, ended in self._hosts.items() if not ended.done()]
+        return [host_id for host_id, ended in list(self._hosts.items()) if not ended.done()]  # a thread asks, too
 
     async def hosts(self) -> tuple[list[str], int]:
         """Return the ids of the hosts that were started here and live, and how many may."""
         return self._living(), self._room
 
     async def ended(self, host_id: str) -> str:
-        """Wait until a host has ended; return how."""
+        """Wait until a host has ended; return how, or nothing if that takes long: then ask again."""
         if host_id not in self._hosts:
             return "was not started"
-        return await asyncio.shield(self._hosts[host_id])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_S):
+                return await asyncio.shield(self._hosts[host_id])
+        return ""
 
     async def stop(self, host_id: str) -> None:
         """End a host, and all it runs; nobody asks for it any more."""
-        if self._nursery is not None and host_id in self._living():
-            async with self._turn:
-                await self._nursery.send(NurseryOrder(stop=host_id))
-            await asyncio.shield(self._hosts[host_id])
+        ended = self._hosts.get(host_id)
+        if ended is not None and not ended.done():
+            async with self._turn:  # after its start, if that is under way
+                if self._nursery is not None and host_id in self._hosts:
+                    await self._nursery.send(NurseryOrder(stop=host_id))
+            if host_id in self._hosts:
+                await asyncio.shield(ended)
         self._hosts.pop(host_id, None)
 
     async def _start_nursery(self, start: HostStart) -> None:

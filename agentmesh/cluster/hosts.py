@@ -29,6 +29,8 @@ _ASK_S = 10.0
 _SPARE_S = 30.0
 """How long an actor that is ready may take to start a host; else another is made for it."""
 _STOP_S = 5.0
+_STOP_SHARED_S = 20.0
+"""A nursery takes as long until what a host has left behind is gone, too; one that others share cannot be killed."""
 _LOOK_S = 0.5
 _METHODS_AT_ONCE = 64
 _HOSTS_MAX = 16
@@ -200,8 +202,8 @@ class ActorHosts:
         actor = self._actors[host_id]
         while True:
             try:
-                how: str = await actor.ended.remote(host_id)
-                return how
+                if how := str(await actor.ended.remote(host_id)):
+                    return how
             except ray.exceptions.ActorUnavailableError:  # it cannot be reached now; Ray says when it has died
                 await asyncio.sleep(_LOOK_S)
             except ray.exceptions.RayError as error:
@@ -212,7 +214,7 @@ class ActorHosts:
         actor = self._actors.get(host_id)
         if actor is not None:
             with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
-                async with asyncio.timeout(_STOP_S):
+                async with asyncio.timeout(_STOP_SHARED_S if actor in self._shared else _STOP_S):
                     await actor.stop.remote(host_id)
             self.forget(host_id)
 

@@ -71,10 +71,10 @@ class Spares:
             self._taken.clear()
 
     async def _look_at(self, spare: Spare) -> None:
-        if spare.is_shared and len(await asyncio.to_thread(nodes)) > 1:
-            self.drop(spare)  # its hosts go on; it ends when they have
-            return
         try:
+            if spare.is_shared and len(await asyncio.to_thread(nodes)) > 1:
+                self.drop(spare)  # its hosts go on; it ends when they have
+                return
             async with asyncio.timeout(_ASK_S):
                 await spare.actor.keep.remote()
         except (ray.exceptions.RayError, TimeoutError):

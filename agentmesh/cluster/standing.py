@@ -14,15 +14,27 @@ FILE = "cluster.json"
 
 
 class Standing:
-    """`{"address": …, "hosts": [id, …], "ready": number, "pending": {id: reason, …}}`."""
+    """`{"address": …, "away": reason, "hosts": [id, …], "ready": number, "pending": {id: reason, …}}`."""
 
     def __init__(self, data_dir: pathlib.Path, address: str) -> None:
         self._path = data_dir / FILE
         self._said: dict[str, Any] = {}
         self._address = address
+        self._away = "nobody has connected to it yet"
         self._hosts: set[str] = set()
         self._pending: dict[str, str] = {}
         self._ready = 0
+        self._say()
+
+    def is_away(self, reason: str) -> None:
+        """The cluster does not answer; hosts that are there may work all the same."""
+        self._away = reason
+        self._say()
+
+    def is_there(self) -> None:
+        """The cluster answers."""
+        self._away = ""
+        self._say()
 
     def waits(self, host_id: str, reason: str) -> None:
         """A host has no place yet."""
@@ -49,6 +61,7 @@ class Standing:
     def _say(self) -> None:
         said = {
             "address": self._address,
+            "away": self._away,
             "hosts": sorted(self._hosts),
             "ready": self._ready,
             "pending": dict(sorted(self._pending.items())),

@@ -45,9 +45,8 @@ def on_cluster(
     told = {settings.ADDRESS: address, "AGENTMESH_DATA_DIR": env["AGENTMESH_DATA_DIR"], **_from_environ(_TOLD)}
     before: tuple[plan.ChildSpec, ...] = ()
     if address:
-        if len([spec for spec in settled.children if spec.service is SERVICES["runner"]]) > 1:
-            raise plan.UsageError("hosts of a cluster dial one runner: leave out --replicas, or AGENTMESH_RAY_ADDRESS")
-        env[HOSTS_ADDRESS] = _door(address, pathlib.Path(env["AGENTMESH_DATA_DIR"]), stack)
+        runners = len([spec for spec in settled.children if spec.service is SERVICES["runner"]])
+        env[HOSTS_ADDRESS] = _doors(address, runners, pathlib.Path(env["AGENTMESH_DATA_DIR"]), stack)
         env.setdefault("AGENTMESH_HOST_PATIENCE_S", _PATIENCE_S)
     else:
         (port, client_port), holds = ports.reserve(2)
@@ -76,12 +75,17 @@ def _running() -> str:
     return address
 
 
-def _door(address: str, data_dir: pathlib.Path, stack: contextlib.ExitStack) -> str:
-    """Return where the runner listens for hosts of a cluster: at the same port after each start, that they come back.
+def _doors(address: str, runners: int, data_dir: pathlib.Path, stack: contextlib.ExitStack) -> str:
+    """Return where runners listen for hosts of a cluster: at the same ports after each start, that they come back.
 
-    Raises `UsageError` if nobody has said where other machines reach it.
+    Raises `UsageError` if nobody has said where other machines reach them.
     """
     if said := os.environ.get(HOSTS_ADDRESS, ""):
+        if runners > 1 and len(said.split(",")) != runners:
+            raise plan.UsageError(
+                f"hosts on the cluster {address} must reach each of {runners} runners: {HOSTS_ADDRESS} must have as "
+                "many addresses, with commas between them, or leave out --replicas"
+            )
         return said
     host = address.rpartition("://")[2].rpartition(":")[0].strip("[]")
     if not (is_loopback(host) or _is_ours(host)):
@@ -91,16 +95,18 @@ def _door(address: str, data_dir: pathlib.Path, stack: contextlib.ExitStack) -> 
             "AGENTMESH_ADVERTISED_ADDRESS if they reach it by another name"
         )
     path = data_dir / "hosts.port"
+    before: list[int] = []
     with contextlib.suppress(OSError, ValueError):
-        port = int(path.read_text("utf-8"))
-        claim = ports.claim("127.0.0.1", port)
-        if claim is not None and ports.is_free("127.0.0.1", port):
-            stack.callback(claim.close)
-            return f"127.0.0.1:{port}"
-    (port,), (hold,) = ports.reserve(1)
-    stack.callback(hold.close)
-    path.write_text(f"{port}\n", "utf-8")
-    return f"127.0.0.1:{port}"
+        before = [int(port) for port in path.read_text("utf-8").split()]
+    claims = [ports.claim("127.0.0.1", port) for port in before]
+    for claim in filter(None, claims):
+        stack.callback(claim.close)
+    if len(before) != runners or not all(claims) or not all(ports.is_free("127.0.0.1", port) for port in before):
+        before, holds = ports.reserve(runners)
+        for hold in holds:
+            stack.callback(hold.close)
+        path.write_text("".join(f"{port}\n" for port in before), "utf-8")
+    return ",".join(f"127.0.0.1:{port}" for port in before)
 
 
 def _is_ours(host: str) -> bool:

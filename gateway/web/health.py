@@ -54,15 +54,17 @@ class Health:
         """Return whether every service serves, and what `GET /health` says."""
         states, buses, replicas = await self.states(), await self.buses(), await self.replicas()
         everybody = [*buses.values(), *(state for found in replicas.values() for state in found)]
+        cluster = await self.cluster()
+        well = all(state == _SERVING for state in everybody) and (cluster is None or cluster["reached"])
         return all(state == _SERVING for state in states.values()), {
-            "status": "ok" if all(state == _SERVING for state in everybody) else "degraded",
+            "status": "ok" if well else "degraded",
             "version": importlib.metadata.version("agentmesh"),
             "python_version": platform.python_version(),
             "services": states,
             "replicas": {service: found for service, found in replicas.items() if len(found) > 1},
             "bus": buses,
             "isolation": await self.isolation(),
-            "cluster": await self.cluster(),
+            "cluster": cluster,
         }
 
     async def states(self) -> dict[str, str]:
@@ -103,7 +105,7 @@ class Health:
         return await asyncio.to_thread(_said, self._found)
 
     async def cluster(self) -> dict[str, Any] | None:
-        """Return how many hosts are on a cluster, and why others are not yet; None if hosts are on no cluster.
+        """Return whether a cluster answers, how many hosts are there, and why others are not; None if there is none.
 
         No names: whoever asks need not be signed in.
         """
@@ -111,6 +113,7 @@ class Health:
         if said is None:
             return None
         return {
+            "reached": not said["away"],
             "hosts": len(said["hosts"]),
             "ready": said["ready"],
             "pending": sorted(said["pending"].values()),

@@ -1,20 +1,16 @@
 """A mesh whose hosts are on a cluster that others run: one cluster for all of this."""
 
-import contextlib
-import os
 import pathlib
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from agentmesh.client import Job
 from agentmesh.testing import Mesh, running_mesh
+from tests.cluster.gates import let_through, waiting
 from tests.cluster.raylets import Cluster, cluster
 
 READY_S = 90.0
 PLACED = "tests.runner.placed:app"
-OPEN = ("queued", "running", "retrying")
 
 pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(600)]
 
@@ -44,26 +40,6 @@ def boot(mesh: Mesh, name: str, bootstrap: str) -> list[str]:
     if wrong:
         mesh.client.delete_expose(name)
     return wrong
-
-
-def waiting(mesh: Mesh, name: str, gate: pathlib.Path, retries: int | None = None) -> Job:
-    """Start a job that waits at a gate, and wait until it runs."""
-    os.mkfifo(gate)
-    job = mesh.client.create_job(name, {"gate": str(gate)}, retries=retries)
-    for event in mesh.client.watch(job.name):
-        if event.kind == "status" and event.payload == "running":
-            return job
-    raise AssertionError("its log has ended")
-
-
-def let_through(mesh: Mesh, job: Job, gate: pathlib.Path) -> Job:
-    """Open a gate until a job has ended, whichever attempt of it is there; return it."""
-    until = time.monotonic() + READY_S
-    while (job := mesh.client.job(job.name)).state in OPEN and time.monotonic() < until:
-        with contextlib.suppress(OSError):  # nobody is there yet
-            os.close(os.open(gate, os.O_WRONLY | os.O_NONBLOCK))
-        time.sleep(0.05)
-    return job
 
 
 def test_hosts_are_found_again_after_the_mesh_was_killed(rays: Cluster, tmp_path: pathlib.Path) -> None:

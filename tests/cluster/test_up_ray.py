@@ -1,11 +1,8 @@
 """`agentmesh up --ray`, as a person uses it: one mesh on a Ray of its own for all of this."""
 
-import contextlib
 import json
-import os
 import pathlib
 import signal
-import time
 from collections.abc import Iterator
 
 import httpx
@@ -13,8 +10,8 @@ import psutil
 import pytest
 
 from agentmesh.cli import app
-from agentmesh.cluster import standing
 from agentmesh.testing import Mesh, running_mesh
+from tests.cluster.gates import let_through, waiting
 from tests.ending import wait_procs
 from tests.families import asked, family
 
@@ -24,7 +21,6 @@ END_S = 60.0
 ELSEWHERE = pathlib.Path(__file__).with_name("elsewhere")
 RAY = {"AGENTMESH_RAY_CPUS": "4", "AGENTMESH_RAY_MEMORY": str(80 * 1024 * 1024)}
 
-SCALING = "{min_replicas: 0, max_replicas: 2, target_ongoing_requests: 1, upscale_delay_s: 0, downscale_delay_s: 0}"
 CARRIED = """
 import os, pathlib
 import pydantic
@@ -55,11 +51,11 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 
 def test_a_job_runs_on_ray(mesh: Mesh) -> None:
-    """From the front door to a host that an actor has started, and back."""
+    """From the front door to a host that an actor has started, which yields to nobody more than the mesh does."""
     job = mesh.client.run("noop", {})
 
     assert job.succeeded
-    assert any("HostActor" in " ".join(command) for _, command in asked(_everybody(mesh), psutil.Process.cmdline))
+    assert {psutil.Process(mesh.process.pid).nice()} == {psutil.Process(pid).nice() for pid in _actors(mesh)}
 
 
 def test_further_hosts_are_forked_from_a_nursery_that_is_there(mesh: Mesh) -> None:
@@ -79,32 +75,12 @@ def test_health_and_doctor_say_what_is_on_ray(mesh: Mesh, capsys: pytest.Capture
     app.run(["doctor", "--json", "--data-dir", str(mesh.data_dir)])
     (ray,) = [each for each in map(json.loads, capsys.readouterr().out.splitlines()) if each["name"] == "ray"]
 
-    assert {"hosts", "ready", "pending"} == said.keys()
+    assert {"reached", "hosts", "ready", "pending"} == said.keys()
+    assert said["reached"]
     assert said["hosts"] >= 2
     assert [] == said["pending"]
     assert ray["given"]
     assert " hosts on 127.0.0.1:" in ray["note"]
-
-
-def test_hosts_follow_the_jobs_of_an_app_to_none_and_back(mesh: Mesh, tmp_path: pathlib.Path) -> None:
-    """As without Ray: more while there is much to do, none when there is nothing."""
-    bootstrap = (
-        f"import_path: gated:app\npaths: {{read: [{tmp_path}]}}\ndeployments:\n- autoscaling_config: {SCALING}\n"
-    )
-    mesh.client.save_expose("scaled", bootstrap)
-    assert [] == [step.message for step in mesh.client.boot() if step.kind in ("error", "warning")]
-    for round in range(2):
-        until_hosts(mesh, "scaled", 0)
-        gates = [tmp_path / f"{round}-{number}" for number in range(2)]
-        for gate in gates:
-            os.mkfifo(gate)
-        jobs = [mesh.client.create_job("scaled", {"gate": str(gate)}) for gate in gates]
-        until_hosts(mesh, "scaled", 2)
-        for gate in gates:
-            gate.write_text("open")  # once the job is there
-
-        assert ["succeeded"] * 2 == [mesh.client.wait(job.name).state for job in jobs]
-    until_hosts(mesh, "scaled", 0)
 
 
 def test_a_strangers_app_computes_on_ray(mesh: Mesh) -> None:
@@ -120,7 +96,8 @@ def test_a_strangers_app_computes_on_ray(mesh: Mesh) -> None:
 
 
 def test_a_folder_of_this_machine_is_the_working_directory_of_a_host(mesh: Mesh, tmp_path: pathlib.Path) -> None:
-    """Ray takes it to the node; variables come past Ray."""
+    """Ray takes it to the node, to an actor made for it, which forks no other host; variables come past Ray."""
+    before = _actors(mesh)
     (tmp_path / "carried.py").write_text(CARRIED)
     (tmp_path / "here.txt").write_text("brought along")
     env = f"runtime_env:\n  working_dir: {tmp_path}\n  env_vars: {{WORD: said apart}}\n"
@@ -128,7 +105,23 @@ def test_a_folder_of_this_machine_is_the_working_directory_of_a_host(mesh: Mesh,
     wrong = [step.message for step in mesh.client.boot() if step.kind in ("error", "warning")]
 
     assert [] == wrong
+    assert before < _actors(mesh)
     assert {"text": "brought along", "word": 10} == mesh.client.run("carried", {}).result["dict"]
+
+
+def test_jobs_outlive_a_ray_that_is_lost_where_they_may_be_tried_again(mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """Another Ray is started in its place, and hosts on that; whoever may not be tried again ends at once."""
+    mesh.client.save_expose("gated", f"import_path: gated:app\npaths: {{read: [{tmp_path}]}}\n")
+    assert [] == [step.message for step in mesh.client.boot() if step.kind in ("error", "warning")]
+    ends, lasts = (waiting(mesh, "gated", tmp_path / f"{retries}", retries=retries) for retries in (None, 2))
+    (head,) = _of(mesh, "/gcs_server ")
+    head.kill()
+
+    assert "failed" == mesh.client.wait(ends.name).state
+    lasts = let_through(mesh, lasts, tmp_path / "2")
+    assert ("succeeded", 2) == (lasts.state, lasts.attempt)
+    assert mesh.client.run("noop", {}).succeeded
+    assert httpx.get(f"{mesh.url}/health").json()["cluster"]["reached"]
 
 
 def test_a_boot_has_the_installers_words_for_packages_that_cannot_be_had(mesh: Mesh, tmp_path: pathlib.Path) -> None:
@@ -156,16 +149,9 @@ def _everybody(mesh: Mesh) -> list[psutil.Process]:
 
 def _actors(mesh: Mesh) -> set[int]:
     """Return the processes of Ray that have hosts."""
-    commands = asked(_everybody(mesh), psutil.Process.cmdline)
-    return {each.pid for each, command in commands if "HostActor" in " ".join(command)}
+    return {each.pid for each in _of(mesh, "HostActor")}
 
 
-def until_hosts(mesh: Mesh, expose: str, count: int) -> None:
-    """Wait until so many hosts of an expose are on Ray."""
-    until = time.monotonic() + READY_S
-    while time.monotonic() < until:
-        said = standing.read(mesh.data_dir)
-        if said is not None and count == sum(host_id.startswith(f"{expose}-") for host_id in said["hosts"]):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"not {count} hosts: {standing.read(mesh.data_dir)}")
+def _of(mesh: Mesh, word: str) -> list[psutil.Process]:
+    """Return the processes of a mesh that have a word in their command line."""
+    return [each for each, command in asked(_everybody(mesh), psutil.Process.cmdline) if word in " ".join(command)]

@@ -40,6 +40,23 @@ def test_there_are_several_of_each_service_and_one_front_door(
         assert "word" not in str(envs)
 
 
+def test_hosts_of_a_cluster_have_a_door_to_each_runner(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same ports after each start; who names other doors names as many."""
+    monkeypatch.setenv("AGENTMESH_RAY_ADDRESS", "127.0.0.1:6379")
+    secrets = {handing.DATABASE_URL: "postgresql://db/mesh"}
+    options = plan.Options(port=0, data_dir=tmp_path, replicas=2)
+    found = []
+    for _ in range(2):
+        with plan.settled(options, secrets) as settled:
+            found.append(settled.env["AGENTMESH_HOSTS_ADDRESS"])
+    monkeypatch.setenv("AGENTMESH_HOSTS_ADDRESS", "127.0.0.1:3371")
+
+    assert 2 == len(set(found[0].split(",")))
+    assert found[0] == found[1]
+    with pytest.raises(plan.UsageError, match="each of 2 runners"), plan.settled(options, secrets):
+        pass
+
+
 def settings(env: dict[str, str]) -> dict[str, str]:
     """Return the settings in an environment, by the names of fields."""
     found = {name.removeprefix("AGENTMESH_").lower(): value for name, value in env.items()}
