@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from agentmesh.allowance import Budget
 from agentmesh.retries import Retries

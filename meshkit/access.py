@@ -9,7 +9,7 @@ import copy
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
 
 from meshkit import whence
 from meshkit.errors import Denied, Unauthenticated

@@ -61,7 +61,7 @@ def _reads(modules: frozenset[str]) -> list[dict[str, str]]:
     ]
 
 
-def _imported(package: str = "mesh") -> Iterator[str]:
+def _imported(package: str = "agentmesh_protos") -> Iterator[str]:
     """Yield the generated modules that are imported.
 
     To look through `sys.modules` would touch every module, and so copy megabytes into each service that is forked.

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import structlog
-from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
+from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from meshkit.tasks import background
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mesh.telemetry.v1 import telemetry_pb2, telemetry_pb2_grpc
+from agentmesh_protos.telemetry.v1 import telemetry_pb2, telemetry_pb2_grpc
 
 from meshkit import telemetry
 from meshkit.interceptors import Context

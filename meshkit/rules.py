@@ -1,7 +1,7 @@
 """The policy of methods, read from the contract: `option (mesh.gateway.v1.rule) = {access: OPERATOR}`."""
 
+from agentmesh_protos.gateway.v1 import options_pb2
 from google.protobuf import descriptor_pool
-from mesh.gateway.v1 import options_pb2
 
 Access = options_pb2.Access
 

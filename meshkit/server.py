@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
+from agentmesh_protos.telemetry.v1 import telemetry_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from mesh.telemetry.v1 import telemetry_pb2_grpc
 
 from meshkit import endpoints, metrics, reflection, telemetry
 from meshkit.access import Auth

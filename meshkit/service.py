@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import grpc
 import pydantic
 import structlog
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from meshkit import client, databases, endpoints, handed, identity, redis_link, secrets, telemetry, tls

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from google.protobuf import field_mask_pb2
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from agentmesh._client.collections import Collection
 from agentmesh._client.connection import Connection

@@ -5,10 +5,10 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any, Self
 
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_pb2, payments_pb2_grpc
-from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_pb2, payments_pb2_grpc
+from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
 from agentmesh._client import forms
 from agentmesh._client.access import Keys, Users

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from agentmesh._client.records import word
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Unpack
 
 import grpc
+from agentmesh_protos.registry.v1 import agent_pb2, agent_pb2_grpc, crew_pb2, crew_pb2_grpc, tool_pb2, tool_pb2_grpc
 from google.protobuf import field_mask_pb2
-from mesh.registry.v1 import agent_pb2, agent_pb2_grpc, crew_pb2, crew_pb2_grpc, tool_pb2, tool_pb2_grpc
 
 from agentmesh._client.connection import Connection
 from agentmesh._client.definitions import (

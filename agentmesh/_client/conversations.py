@@ -5,7 +5,7 @@ import datetime
 import uuid
 from collections.abc import AsyncGenerator
 
-from mesh.runner.v1 import conversation_pb2, conversation_pb2_grpc
+from agentmesh_protos.runner.v1 import conversation_pb2, conversation_pb2_grpc
 
 from agentmesh._client.collections import Collection
 from agentmesh._client.connection import Connection

@@ -5,9 +5,9 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, tool_pb2
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
-from mesh.registry.v1 import agent_pb2, crew_pb2, tool_pb2
 
 from agentmesh._client.errors import InvalidInputs
 

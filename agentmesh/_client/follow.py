@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import grpc
-from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
-from mesh.runner.v1 import job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
+from agentmesh_protos.payments.v1 import payments_pb2, payments_pb2_grpc
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
 from agentmesh._client import errors
 from agentmesh._client.connection import Connection

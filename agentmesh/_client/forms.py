@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from agentmesh._client.errors import MeshError
 

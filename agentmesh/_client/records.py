@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf import duration_pb2, timestamp_pb2
 from google.protobuf.message import Message
-from mesh.auth.v1 import auth_pb2
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import job_pb2
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 """The states a job does not leave."""

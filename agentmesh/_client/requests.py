@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf import json_format, struct_pb2
-from mesh.runner.v1 import job_pb2
 
 from agentmesh._client.errors import InvalidInputs
 

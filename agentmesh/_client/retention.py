@@ -5,7 +5,7 @@ import datetime
 import uuid
 from collections.abc import AsyncGenerator
 
-from mesh.runner.v1 import retention_pb2, retention_pb2_grpc
+from agentmesh_protos.runner.v1 import retention_pb2, retention_pb2_grpc
 
 from agentmesh._client.collections import Collection
 from agentmesh._client.connection import Connection

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypedDict, Unpack
 
+from agentmesh_protos.runner.v1 import schedule_pb2, schedule_pb2_grpc
 from google.protobuf import field_mask_pb2, json_format
-from mesh.runner.v1 import schedule_pb2, schedule_pb2_grpc
 
 from agentmesh._client.collections import Collection
 from agentmesh._client.connection import Connection

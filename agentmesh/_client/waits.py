@@ -5,8 +5,8 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from mesh.payments.v1 import payments_pb2
-from mesh.runner.v1 import lock_pb2
+from agentmesh_protos.payments.v1 import payments_pb2
+from agentmesh_protos.runner.v1 import lock_pb2
 
 from agentmesh._client.records import moment, parsed, word
 

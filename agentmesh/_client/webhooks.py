@@ -6,8 +6,8 @@ import uuid
 from collections.abc import AsyncGenerator, Sequence
 from typing import TypedDict, Unpack
 
+from agentmesh_protos.runner.v1 import webhook_pb2, webhook_pb2_grpc
 from google.protobuf import field_mask_pb2
-from mesh.runner.v1 import webhook_pb2, webhook_pb2_grpc
 
 from agentmesh._client.collections import Collection
 from agentmesh._client.connection import Connection

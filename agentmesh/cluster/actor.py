@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
-from mesh.runner.v1 import placement_pb2
-from mesh.runner.v1.placement_pb2 import HostStart, NurseryOrder
+from agentmesh_protos.runner.v1 import placement_pb2
+from agentmesh_protos.runner.v1.placement_pb2 import HostStart, NurseryOrder
 
 from agentmesh.cluster import places, sessions
 from agentmesh.cluster.names import HOOK, HOOK_VARIABLE

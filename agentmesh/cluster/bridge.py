@@ -13,8 +13,8 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from mesh.runner.v1 import placement_pb2
-from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
+from agentmesh_protos.runner.v1 import placement_pb2
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from agentmesh.cluster.hosts import ActorHosts, Unplaced
 from agentmesh.cluster.orders import Client

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
-from mesh.runner.v1.placement_pb2 import HostSpec, HostStart
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, HostStart
 from ray._private.runtime_env.py_modules import upload_py_modules_if_needed
 from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 

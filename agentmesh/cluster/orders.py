@@ -10,8 +10,8 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Self
 
+from agentmesh_protos.runner.v1.placement_pb2 import NurseryEvent, NurseryOrder
 from google.protobuf.message import DecodeError
-from mesh.runner.v1.placement_pb2 import NurseryEvent, NurseryOrder
 
 from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
 

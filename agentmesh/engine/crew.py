@@ -4,8 +4,8 @@ import asyncio
 from typing import Any, Literal
 
 import pydantic
-from mesh.registry.v1 import agent_pb2, crew_pb2
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh.engine import turn
 from agentmesh.engine.place import Place

@@ -4,7 +4,7 @@ import asyncio
 import importlib
 from typing import Any
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh.errors import KodosumiError
 from agentmesh.tracer import Tracer

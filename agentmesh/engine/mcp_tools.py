@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mesh.registry.v1 import tool_pb2
+from agentmesh_protos.registry.v1 import tool_pb2
 
 from agentmesh.engine import guard
 from agentmesh.engine.usable import BYTES_MAX, SHOWN_CHARS, ToolError, Usable, credentials

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 import httpx2
-from mesh.registry.v1 import agent_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
 from pydantic_ai.models import Model
 
 from agentmesh.engine import guard, offline

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mesh.registry.v1 import agent_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

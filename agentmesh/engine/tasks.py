@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.registry.v1 import crew_pb2, definition_pb2
+from agentmesh_protos.registry.v1 import crew_pb2, definition_pb2
 
 from agentmesh.errors import KodosumiError
 

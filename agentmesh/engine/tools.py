@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import httpx2
-from mesh.registry.v1 import tool_pb2
+from agentmesh_protos.registry.v1 import tool_pb2
 
 from agentmesh.engine import calculator, guard, mcp_tools
 from agentmesh.engine.usable import BYTES_MAX, SHOWN_CHARS, ToolError, Usable, credentials

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.registry.v1 import agent_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
 
 from agentmesh.redaction import Redactor
 from agentmesh.tracer import Tracer

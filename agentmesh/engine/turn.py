@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from mesh.registry.v1 import agent_pb2, tool_pb2
-from mesh.runner.v1 import conversation_pb2, memory_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import conversation_pb2, memory_pb2
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import AgentRunError, UnexpectedModelBehavior
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart

@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mesh.registry.v1 import tool_pb2
+from agentmesh_protos.registry.v1 import tool_pb2
 
 BYTES_MAX = 1024 * 1024
 """Of what a tool may answer."""

@@ -4,8 +4,8 @@ import dataclasses
 import json
 from typing import Any
 
-from mesh.registry.v1 import tool_pb2
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.registry.v1 import tool_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.engine.trace import Trace
 from agentmesh.errors import BudgetExceeded

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from agentmesh import locks
 from agentmesh.errors import GLOBAL

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from agentmesh_protos.runner.v1 import host_pb2
 from google.protobuf.message import Message
-from mesh.runner.v1 import host_pb2
 
 from agentmesh.host.frames import Kind
 

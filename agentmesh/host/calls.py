@@ -7,8 +7,8 @@ import signal
 import time
 from collections.abc import Callable
 
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 from google.protobuf.message import DecodeError, Message
-from mesh.runner.v1 import app_pb2, host_pb2
 
 from agentmesh.host.asked import SORT_OF_ANSWER, SORTS, Sort, no_answer_within
 from agentmesh.host.children import Child, Zygote

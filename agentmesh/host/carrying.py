@@ -6,7 +6,7 @@ import time
 import traceback
 from typing import Any
 
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.errors import BudgetExceeded, InputsError, StepsDiffer, describe
 from agentmesh.host import limits

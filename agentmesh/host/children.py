@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh.host.frames import Kind, Splitter, pack
 from agentmesh.host.own import descendants

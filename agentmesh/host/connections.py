@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from agentmesh.errors import describe
 from agentmesh.loading import Asgi

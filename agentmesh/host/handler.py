@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 from google.protobuf.message import Message
-from mesh.runner.v1 import app_pb2, host_pb2
 
 from agentmesh.allowed import budget_to_pb, retries_to_pb
 from agentmesh.errors import describe

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import grpc
 import uvloop
-from mesh.runner.v1 import app_pb2, host_pb2, host_pb2_grpc
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2, host_pb2_grpc
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.host import environment, zygote
 from agentmesh.host.calls import Handler

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.execution import execute
 from agentmesh.forked import Pool, part_loop

@@ -26,9 +26,9 @@ import sys
 import time
 from typing import Any, NamedTuple
 
+from agentmesh_protos.runner.v1 import placement_pb2
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import placement_pb2
-from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from agentmesh.host import host, job, peers, rehearsal
 from agentmesh.host.confine import Confinement, Settings, missing, survey

@@ -6,8 +6,8 @@ import functools
 import os
 import signal
 
+from agentmesh_protos.runner.v1 import host_pb2
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import host_pb2
 
 from agentmesh.host import limits
 from agentmesh.host.capture import Bytes, LineWriter

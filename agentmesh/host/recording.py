@@ -9,7 +9,7 @@ import json
 import threading
 from collections.abc import Callable
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh.host import limits
 from agentmesh.redaction import NOTHING_SECRET, REDACTED, Redactor

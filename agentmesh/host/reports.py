@@ -6,7 +6,7 @@ talks slowly makes a report of each event at once; no timer is involved.
 A host may hold many thousands of jobs that say nothing for hours: one such has two empty lists here.
 """
 
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 _EVENTS_MAX = 2000
 _BYTES_MAX = 1024 * 1024

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.host import carrying
 from agentmesh.host.frames import Kind

@@ -9,8 +9,8 @@ import asyncio
 import collections
 import contextlib
 
+from agentmesh_protos.runner.v1 import host_pb2
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import host_pb2
 
 from agentmesh.host.running import RunningJob
 

@@ -28,7 +28,7 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh import scope
 from agentmesh.errors import hide_paths

@@ -9,8 +9,8 @@ import contextlib
 import itertools
 import signal
 
+from agentmesh_protos.runner.v1 import host_pb2
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import host_pb2
 
 from agentmesh.host import limits
 from agentmesh.host.children import Child, Zygote

@@ -21,8 +21,8 @@ import sys
 import time
 from typing import Any, NamedTuple, NoReturn
 
-from mesh.runner.v1 import host_pb2
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.errors import describe
 from agentmesh.host import carrying, ending, handler, job, limits, streams, worker

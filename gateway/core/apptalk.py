@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from meshkit.errors import DeadlineExceeded, Internal, Unavailable, from_rpc

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from mesh.registry.v1 import registry_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
 
 from gateway.core.peers import Peers
 from meshkit import paging

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mesh.registry.v1 import registry_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
 
 from gateway.core import jobs, render
 from gateway.core.renderer import Asked

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
-from mesh.runner.v1 import job_pb2, job_pb2_grpc
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc
 
 from gateway.core.states import TERMINAL, from_name
 from meshkit.errors import Invalid

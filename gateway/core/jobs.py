@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core import states
 from gateway.http.answers import dumps

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import app_pb2, job_pb2, payment_terms_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2, payment_terms_pb2
 
 from gateway.core.peers import Peers
 from meshkit.errors import Internal, Invalid, MeshError, from_rpc

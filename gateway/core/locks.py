@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mesh.runner.v1 import job_pb2, lock_pb2, lock_pb2_grpc
+from agentmesh_protos.runner.v1 import job_pb2, lock_pb2, lock_pb2_grpc
 
 from gateway.core import jobs, values
 from gateway.core.peers import Peers

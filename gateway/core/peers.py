@@ -4,10 +4,10 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
 
-from mesh.auth.v1 import auth_pb2_grpc
-from mesh.payments.v1 import ledger_pb2_grpc, payments_pb2_grpc
-from mesh.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, registry_pb2_grpc, tool_pb2_grpc
-from mesh.runner.v1 import (
+from agentmesh_protos.auth.v1 import auth_pb2_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc, payments_pb2_grpc
+from agentmesh_protos.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, registry_pb2_grpc, tool_pb2_grpc
+from agentmesh_protos.runner.v1 import (
     app_pb2_grpc,
     conversation_pb2_grpc,
     job_pb2_grpc,

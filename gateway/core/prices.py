@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from mesh.payments.v1 import payments_pb2
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.payments.v1 import payments_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core.peers import Peers
 from meshkit.errors import DeadlineExceeded, NotFound, Unavailable, from_rpc

@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from mesh.registry.v1 import registry_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 RESERVED = frozenset(("availability", "input_schema", "start_job", "provide_input", "status", "demo"))

@@ -7,8 +7,8 @@ it twice.  `Words` takes no column that leaves a state out, or has one that ther
 
 from collections.abc import Mapping
 
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from meshkit.errors import Invalid
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Any, TypeVar
 
 import grpc
-from mesh.runner.v1 import job_pb2, job_pb2_grpc
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc
 
 from gateway.core import joblog, states
 from meshkit.errors import Denied, Unauthenticated, Unavailable

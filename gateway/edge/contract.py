@@ -10,9 +10,9 @@ import importlib.resources
 import re
 from collections.abc import Iterable
 
+from agentmesh_protos.gateway.v1 import options_pb2
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
-from mesh.gateway.v1 import options_pb2
 
 _DIALECTS = "mesh.dialects."
 TYPED = "mesh"
@@ -78,7 +78,7 @@ class Service:
 @functools.cache
 def descriptors() -> bytes:
     """Return the serialised `FileDescriptorSet` of the mesh, with everything it imports."""
-    return importlib.resources.files("mesh").joinpath("descriptors.binpb").read_bytes()
+    return importlib.resources.files("agentmesh_protos").joinpath("descriptors.binpb").read_bytes()
 
 
 def without_comments(data: bytes) -> bytes:

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 import envoy as envoy_wheel
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from gateway.config import EdgeConfig
 from meshkit import client

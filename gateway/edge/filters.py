@@ -5,7 +5,7 @@ import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
 from gateway.edge import cases, clusters, contract, limits, origins, ratelimit

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
 
 from gateway.config import Config, EdgeConfig
 from gateway.edge import contract, prefixes

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 import grpc
 import httpx
 import structlog
-from mesh.gateway.v1 import options_pb2
-from mesh.telemetry.v1 import telemetry_pb2, telemetry_pb2_grpc
+from agentmesh_protos.gateway.v1 import options_pb2
+from agentmesh_protos.telemetry.v1 import telemetry_pb2, telemetry_pb2_grpc
 
 from gateway.config import Config
 from meshkit import client, telemetry

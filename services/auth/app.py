@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 
-from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
+from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import buses, observability
 from meshkit.access import Auth

@@ -1,6 +1,6 @@
 """Between the auth service's records and the messages of `mesh.auth.v1`."""
 
-from mesh.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
 
 from meshkit.clock import stamp_at
 from meshkit.errors import Invalid

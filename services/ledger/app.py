@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit import buses, observability
 from meshkit.bus import Bus, MemoryBus

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agentmesh_protos.payments.v1 import ledger_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2
 from google.protobuf import json_format, struct_pb2
-from mesh.payments.v1 import ledger_pb2 as pb
-from mesh.payments.v1 import payments_pb2
 
 from meshkit.clock import millis_of, stamp_ms
 from meshkit.errors import Invalid

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 
-from mesh.payments.v1 import ledger_pb2_grpc
-from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc
+from agentmesh_protos.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from meshkit import buses, client, observability
 from meshkit.databases import Memory, PostgresDatabase, SqliteFolder

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.payments.v1 import payments_pb2 as pb
 
 from meshkit.clock import millis_of, stamp_ms
 from meshkit.errors import Invalid

@@ -6,9 +6,9 @@ import datetime
 from collections.abc import AsyncIterator, Callable
 
 import grpc
-from mesh.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, definition_pb2_grpc, tool_pb2_grpc
-from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
-from mesh.runner.v1 import app_pb2_grpc
+from agentmesh_protos.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, definition_pb2_grpc, tool_pb2_grpc
+from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import app_pb2_grpc
 
 from meshkit import buses, client, observability, server
 from meshkit.clock import utc_now

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from mesh.registry.v1 import agent_pb2, crew_pb2, definition_pb2, tool_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, definition_pb2, tool_pb2
 
 from meshkit import masks, names
 from meshkit.clock import stamp_at

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 from google.protobuf import duration_pb2
-from mesh.registry.v1 import registry_pb2 as pb
 
 from meshkit import names
 from meshkit.clock import stamp_at

@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from mesh.payments.v1 import payments_pb2_grpc
-from mesh.runner.v1 import (
+from agentmesh_protos.payments.v1 import payments_pb2_grpc
+from agentmesh_protos.runner.v1 import (
     app_pb2_grpc,
     conversation_pb2_grpc,
     host_pb2_grpc,

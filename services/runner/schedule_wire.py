@@ -4,8 +4,8 @@ import dataclasses
 import json
 from typing import Any
 
+from agentmesh_protos.runner.v1 import schedule_pb2
 from google.protobuf import struct_pb2
-from mesh.runner.v1 import schedule_pb2
 
 from meshkit.clock import seconds_of, stamp
 from meshkit.errors import Invalid

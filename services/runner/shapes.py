@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2, memory_pb2, trace_pb2
 from google.protobuf import struct_pb2
-from mesh.runner.v1 import conversation_pb2, job_pb2, memory_pb2, trace_pb2
 
 from meshkit.clock import stamp
 from services.runner.domain import Layer, Memory, Role

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mesh.runner.v1 import webhook_pb2
+from agentmesh_protos.runner.v1 import webhook_pb2
 
 from meshkit.clock import stamp
 from services.runner.domain.webhooks import Delivery, DeliveryState, Webhook

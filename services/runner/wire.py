@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2, job_pb2, lock_pb2
 from google.protobuf import json_format, struct_pb2
-from mesh.runner.v1 import app_pb2, host_pb2, job_pb2, lock_pb2
 
 from meshkit import names
 from meshkit.clock import stamp

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import jwt
 import pytest
-from mesh.auth.v1 import auth_pb2 as pb
-from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import errors, identity
 from meshkit.identity import SERVICE_HEADER

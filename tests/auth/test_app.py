@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from mesh.auth.v1 import auth_pb2 as pb
-from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit.errors import Unauthenticated
 from tests.auth.helpers import auth_mesh, bearer, refused

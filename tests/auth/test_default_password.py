@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from mesh.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
 
 from tests.auth.helpers import auth_mesh, bearer
 

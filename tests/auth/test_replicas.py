@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
-from mesh.auth.v1 import auth_pb2 as pb
 
 from meshkit.errors import AlreadyExists, FailedPrecondition, Unauthenticated
 from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer, claims, refused

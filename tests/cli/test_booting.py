@@ -1,7 +1,7 @@
 """What `agentmesh boot` prints: a line an app, and a line for what is in trouble."""
 
 import pytest
-from mesh.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 
 from agentmesh._client.records import to_boot_step
 from agentmesh.cli import booting

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh import Tracer
 from agentmesh.cli import app

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mesh.registry.v1 import agent_pb2, crew_pb2, definition_pb2, tool_pb2
-from mesh.runner.v1 import job_pb2, trace_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, definition_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 
 from services.runner.peers.memory import MemoryDefinitions
 from tests.runner.stack import DEADLINE_S, Stack

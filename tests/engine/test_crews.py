@@ -2,8 +2,8 @@
 
 import json
 
-from mesh.registry.v1 import crew_pb2, tool_pb2
-from mesh.runner.v1 import job_pb2, memory_pb2, trace_pb2
+from agentmesh_protos.registry.v1 import crew_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import job_pb2, memory_pb2, trace_pb2
 
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import CALCULATOR, agent, define, define_crew, ended, spans, start, task, text_of

@@ -7,8 +7,8 @@ import os
 import signal
 
 import psutil
-from mesh.registry.v1 import agent_pb2, tool_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import agent, define_crew, ended, spans, start, task

@@ -4,8 +4,8 @@ import asyncio
 
 import grpc
 import pytest
-from mesh.registry.v1 import tool_pb2
-from mesh.runner.v1 import app_pb2, conversation_pb2, job_pb2, memory_pb2, trace_pb2
+from agentmesh_protos.registry.v1 import tool_pb2
+from agentmesh_protos.runner.v1 import app_pb2, conversation_pb2, job_pb2, memory_pb2, trace_pb2
 
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import CALCULATOR, agent, define, ended, start, text_of

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from mesh.auth.v1 import auth_pb2
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import CALCULATOR, agent, define, ended, spans, start, text_of

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from mesh.registry.v1 import tool_pb2
-from mesh.runner.v1 import job_pb2, trace_pb2
+from agentmesh_protos.registry.v1 import tool_pb2
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 
 from services.runner.peers.memory import MemoryDefinitions
 from tests.engine.defined import CALCULATOR, agent, define, ended, spans, start, text_of

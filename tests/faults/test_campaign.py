@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from agentmesh._client.records import to_job
 from agentmesh.client import Event

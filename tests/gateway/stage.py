@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
+from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
 from google.protobuf import empty_pb2, timestamp_pb2
-from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc
 
 from gateway import app as gateway_app
 from gateway.config import EdgeConfig

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 
 def event(seq: int, kind: str, payload: str, time: float = 1765350222.652195, detail: str = "") -> job_pb2.Event:

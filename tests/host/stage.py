@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
-from mesh.runner.v1 import app_pb2, host_pb2, host_pb2_grpc, job_pb2
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2, host_pb2_grpc, job_pb2
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
 DEADLINE_S = 90.0
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -26,7 +26,7 @@ if limit := int(os.environ.get("AM_TEST_NOFILE", "0")):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 from agentmesh.host import host
 from agentmesh.host.confine import Settings, identity
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 if first := os.environ.pop("AM_TEST_FIRST", ""):
     pkgutil.resolve_name(first)()
 if user := int(os.environ.pop("AM_TEST_USER", "0")):

@@ -6,7 +6,7 @@ from typing import Any
 import fastapi
 import pydantic
 import pytest
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh import InputsError, Launch, ServeAPI
 from agentmesh import forms as F  # noqa: N812

@@ -2,7 +2,7 @@
 
 import json
 
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from agentmesh.host.handler import flow_infos
 from agentmesh.loading import LoadedApp, flows_of

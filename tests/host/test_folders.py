@@ -7,7 +7,7 @@ import pathlib
 import signal
 
 import pytest
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from tests.host.stage import Stage, stage, until
 

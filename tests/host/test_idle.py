@@ -5,7 +5,7 @@ import os
 import pathlib
 
 import psutil
-from mesh.runner.v1 import app_pb2, host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2, job_pb2
 
 from tests.ending import wait_procs
 from tests.host.flows import __name__ as FLOWS  # noqa: N812

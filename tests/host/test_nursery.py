@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from mesh.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
 from agentmesh.host.frames import LENGTH, Pieces
 from tests.host.stage import DEADLINE_S, until

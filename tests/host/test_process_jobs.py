@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from tests.host.stage import DEADLINE_S, Stage, stage
 

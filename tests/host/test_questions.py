@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh.host.questions import Questions
 from agentmesh.locks import LockExpired, Question

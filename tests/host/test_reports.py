@@ -1,7 +1,7 @@
 """What a job says is reported in order, each thing once, in few pieces."""
 
 import pytest
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.host import reports
 from agentmesh.host.reports import Reports

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest_asyncio
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from agentmesh.host.carrying import event
 from agentmesh.host.frames import Kind

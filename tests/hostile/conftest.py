@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from tests.host.stage import stage
 from tests.hostile.neighbourhood import APP, Neighbourhood

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from tests.host.stage import DEADLINE_S, Stage
 

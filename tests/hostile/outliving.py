@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import pydantic
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from agentmesh import ServeAPI, Tracer
 from agentmesh.host.frames import Kind, pack

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 
 from agentmesh.host.confine import Settings, survey
 from tests.host.stage import Stage, stage

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from tests.host.stage import DEADLINE_S
 from tests.hostile.neighbourhood import SUCCEEDED, Neighbourhood

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from tests.host.stage import stage
 from tests.hostile.neighbourhood import APP, CANCELLED, FAILED, SUCCEEDED, Neighbourhood

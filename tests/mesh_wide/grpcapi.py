@@ -1,8 +1,8 @@
 """Our typed API at the front door, as a gRPC client of any language sees it."""
 
 import grpc
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.runner.v1 import job_pb2, job_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc
 
 DEADLINE_S = 60
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import grpc
 import psutil
 import pytest
-from mesh.registry.v1 import agent_pb2, agent_pb2_grpc, crew_pb2, crew_pb2_grpc, tool_pb2, tool_pb2_grpc
-from mesh.runner.v1 import job_pb2, job_pb2_grpc, trace_pb2, trace_pb2_grpc
+from agentmesh_protos.registry.v1 import agent_pb2, agent_pb2_grpc, crew_pb2, crew_pb2_grpc, tool_pb2, tool_pb2_grpc
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc, trace_pb2, trace_pb2_grpc
 
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs

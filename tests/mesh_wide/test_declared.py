@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from agentmesh.client import InvalidInputs
 from agentmesh.testing import Mesh

@@ -14,7 +14,7 @@ import grpc
 import httpx
 import psutil
 import pytest
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs

@@ -16,7 +16,7 @@ import grpc
 import httpx
 import psutil
 import pytest
-from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2, ledger_pb2_grpc
 
 from agentmesh.client import Job, MeshError, Payment
 from agentmesh.testing import Mesh, running_mesh

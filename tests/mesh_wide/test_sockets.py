@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import grpc
 import psutil
 import pytest
-from mesh.runner.v1 import host_pb2_grpc, job_pb2, job_pb2_grpc, replica_pb2, replica_pb2_grpc
+from agentmesh_protos.runner.v1 import host_pb2_grpc, job_pb2, job_pb2_grpc, replica_pb2, replica_pb2_grpc
 
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
 
 from gateway.edge import contract
 from meshkit.access import check_access

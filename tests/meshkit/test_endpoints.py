@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from mesh.gateway.v1 import options_pb2  # noqa: F401 # the rules of methods
+from agentmesh_protos.gateway.v1 import options_pb2  # noqa: F401 # the rules of methods
 
 from meshkit import endpoints
 from meshkit.endpoints import Tcp, Unix

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import lock_pb2
+from agentmesh_protos.runner.v1 import lock_pb2
 
 from meshkit import sqlite_requests
 from meshkit.errors import AlreadyExists, FailedPrecondition, Invalid, Unavailable

@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import pytest
 import structlog
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from mesh.auth.v1 import auth_pb2 as pb
-from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import identity
 from meshkit.access import Auth

@@ -1,8 +1,8 @@
 """Updates: which fields a mask names, and what comes of them."""
 
 import pytest
+from agentmesh_protos.registry.v1 import agent_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
-from mesh.registry.v1 import agent_pb2 as pb
 
 from meshkit import masks
 from meshkit.errors import Invalid

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
-from mesh.auth.v1 import auth_pb2 as pb
 
 from meshkit import paging
 from meshkit.errors import Invalid, Unavailable

@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 import pytest
-from mesh.auth.v1 import auth_pb2 as pb
-from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import client
 from meshkit.access import Auth

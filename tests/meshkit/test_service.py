@@ -5,7 +5,7 @@ import contextlib
 import pathlib
 
 import pytest
-from mesh.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
 
 from meshkit.errors import Unauthenticated, Unavailable
 from meshkit.principal import Principal

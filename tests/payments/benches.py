@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import grpc
 import httpx
 import pydantic
-from mesh.payments.v1 import ledger_pb2 as pb
-from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2 as pb
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit import client
 from meshkit.clock import stamp_ms

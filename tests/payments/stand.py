@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
-from mesh.payments.v1 import payments_pb2 as pb
-from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from meshkit import identity
 from meshkit.principal import Principal

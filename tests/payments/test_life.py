@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from mesh.payments.v1 import payments_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
 
 from meshkit.errors import (
     Conflict,

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from mesh.payments.v1 import payments_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
 
 from meshkit.errors import FailedPrecondition
 from services.payments import app

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from mesh.payments.v1 import payments_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
 
 from meshkit.errors import Invalid
 from tests.auth.helpers import refused

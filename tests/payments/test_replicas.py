@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from mesh.payments.v1 import payments_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
 
 from meshkit.databases import PostgresDatabase
 from meshkit.postgres import Connection, Database

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from mesh.payments.v1 import payments_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
 
 from meshkit.errors import (
     Conflict,

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import grpc
 import pytest
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from services.registry import app
 from services.registry.config import Config

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 
 import grpc
 import jwt
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 from google.protobuf import empty_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit.bus import MemoryBus
 from meshkit.interceptors import Context

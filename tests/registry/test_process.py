@@ -7,8 +7,8 @@ import signal
 import sys
 
 import grpc
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from mesh.registry.v1 import registry_pb2 as pb
 
 from tests.ports import free_port
 from tests.registry.conftest import Mesh, Peers

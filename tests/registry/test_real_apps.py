@@ -1,7 +1,7 @@
 """A boot over the real runner, with real hosts that load real code."""
 
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.runner.v1 import app_pb2
 
 from services.registry.domain.standings import State
 from services.registry.peers.runner import state_of

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from mesh.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 
 from tests.registry.conftest import Mesh, Peers
 from tests.registry.watching import watching

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 
 import pytest
-from mesh.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 
 from services.registry import wire
 from services.registry.boot.runs import Event

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
-from mesh.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 
 from tests.registry.conftest import Mesh
 

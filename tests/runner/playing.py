@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
-from mesh.runner.v1 import app_pb2, host_pb2, host_pb2_grpc, job_pb2, placement_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2, host_pb2_grpc, job_pb2, placement_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack
 

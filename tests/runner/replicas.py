@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.runner.v1 import (
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.runner.v1 import (
     app_pb2_grpc,
     conversation_pb2_grpc,
     job_pb2_grpc,

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
-from google.protobuf import struct_pb2
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.runner.v1 import (
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.runner.v1 import (
     app_pb2,
     app_pb2_grpc,
     conversation_pb2_grpc,
@@ -25,6 +24,7 @@ from mesh.runner.v1 import (
     trace_pb2_grpc,
     webhook_pb2_grpc,
 )
+from google.protobuf import struct_pb2
 
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig

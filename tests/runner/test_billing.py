@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
+from agentmesh_protos.payments.v1 import payments_pb2, payments_pb2_grpc
 
 from services.runner.domain import Birth, PaymentStep, State
 from services.runner.jobs.billing import Billing

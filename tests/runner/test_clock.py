@@ -5,7 +5,7 @@ import pathlib
 import time
 
 import pytest
-from mesh.runner.v1 import job_pb2, lock_pb2
+from agentmesh_protos.runner.v1 import job_pb2, lock_pb2
 
 from tests.runner.stack import stack
 

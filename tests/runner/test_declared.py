@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from mesh.runner.v1 import app_pb2, job_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_jobs import kinds

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest_asyncio
-from mesh.runner.v1 import app_pb2, app_pb2_grpc
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 
 from agentmesh.cli import certs
 from meshkit import client

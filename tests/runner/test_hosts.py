@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import app_pb2, host_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2, job_pb2
 
 from meshkit import clock, identity
 from services.runner.hosts.hostbadges import HostBadges

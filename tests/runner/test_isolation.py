@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_jobs import kinds

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+from agentmesh_protos.runner.v1 import job_pb2, lock_pb2
 from google.protobuf import struct_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from mesh.runner.v1 import job_pb2, lock_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_jobs import kinds

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import app_pb2, job_pb2, lock_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2, lock_pb2
 
 from services.runner.stores.schema import MIGRATIONS
 from tests.runner.secretive import digest

@@ -6,7 +6,7 @@ import pathlib
 import time
 
 import pytest
-from mesh.runner.v1 import app_pb2, job_pb2, lock_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2, lock_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_jobs import kinds

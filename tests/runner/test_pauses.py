@@ -9,7 +9,7 @@ import grpc
 import psutil
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack, stack
 from tests.runner.test_steps import APP, PROCESS, SHARED, lines, start

@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from tests.runner.remembering import PLANTED
 from tests.runner.stack import DEADLINE_S, stack

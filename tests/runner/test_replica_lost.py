@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 
-from mesh.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 
 from tests.runner.replicas import Replicas, replicas
 from tests.runner.stack import DEADLINE_S

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from agentmesh_protos.runner.v1 import job_pb2, schedule_pb2, webhook_pb2
 from google.protobuf import struct_pb2, timestamp_pb2
-from mesh.runner.v1 import job_pb2, schedule_pb2, webhook_pb2
 
 from tests.runner.receiving import receiving
 from tests.runner.replicas import Replicas, replicas

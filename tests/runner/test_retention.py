@@ -4,8 +4,8 @@ import pathlib
 
 import grpc
 import pytest
-from mesh.auth.v1 import auth_pb2
-from mesh.runner.v1 import job_pb2, retention_pb2
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.runner.v1 import job_pb2, retention_pb2
 
 from meshkit.clock import stamp
 from tests.runner.stack import DEADLINE_S, Stack, stack

@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.runner.v1 import job_pb2, schedule_pb2
 from google.protobuf import field_mask_pb2, struct_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.runner.v1 import job_pb2, schedule_pb2
 
 from meshkit.clock import seconds_of
 from services.runner.domain import schedules

@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
+from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2, lock_pb2
 from google.protobuf import empty_pb2
-from mesh.runner.v1 import conversation_pb2, job_pb2, lock_pb2
 
 from tests.runner.stack import DEADLINE_S, Stack, stack
 

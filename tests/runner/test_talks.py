@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import Unavailable
 from services.runner.hosts.links import Link

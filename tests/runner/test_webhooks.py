@@ -11,9 +11,9 @@ import httpx
 import pytest
 import pytest_asyncio
 import standardwebhooks
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.runner.v1 import job_pb2, webhook_pb2
 from google.protobuf import field_mask_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.runner.v1 import job_pb2, webhook_pb2
 
 from meshkit import outgoing
 from meshkit.addresses import Refused

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 import httpx
 import pytest
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from websockets.sync.client import connect
 
 from agentmesh.cli import app

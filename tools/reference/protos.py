@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from agentmesh_protos.gateway.v1 import options_pb2
 from google.protobuf import descriptor_pb2
-from mesh.gateway.v1 import options_pb2
 
 from gateway.edge import contract
 from gateway.http.openapi import comments

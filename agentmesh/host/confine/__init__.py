@@ -12,8 +12,8 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from mesh.runner.v1.app_pb2 import Bounds
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1.app_pb2 import Bounds
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
 from agentmesh.host.confine import identity, landlock, limits, places, seccomp
 from agentmesh.host.confine.identity import Users

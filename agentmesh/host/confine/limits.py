@@ -4,7 +4,7 @@ import contextlib
 import os
 import resource
 
-from mesh.runner.v1.app_pb2 import Bounds
+from agentmesh_protos.runner.v1.app_pb2 import Bounds
 
 _GIB = 1024**3
 PROCESSES = 1024

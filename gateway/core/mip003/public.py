@@ -6,7 +6,7 @@ Whether a flow is public is the registry's word (`Flow.public`); that everything
 
 from urllib.parse import quote
 
-from mesh.registry.v1 import registry_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
 
 from gateway.core.peers import Peers
 from meshkit.errors import NotFound

@@ -12,9 +12,9 @@ from typing import Any
 
 import grpc
 import structlog
-from mesh.payments.v1 import payments_pb2
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import job_pb2, payment_terms_pb2
+from agentmesh_protos.payments.v1 import payments_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import job_pb2, payment_terms_pb2
 
 from gateway.core import jobs
 from gateway.core.hashes import input_hash

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agentmesh_protos.registry.v1 import agent_pb2
 from google.protobuf import field_mask_pb2
-from mesh.registry.v1 import agent_pb2
 
 from gateway.dialects.codex import words
 from gateway.dialects.codex.shapes import AgentChange, NewAgent

@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
+from agentmesh_protos.dialects.codex.v1 import codex_pb2 as pb
+from agentmesh_protos.dialects.codex.v1 import codex_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.codex.v1 import codex_pb2 as pb
-from mesh.dialects.codex.v1 import codex_pb2_grpc as pb_grpc
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import conversation_pb2, job_pb2
 
 from gateway.core.peers import Peers
 from gateway.core.states import CANCELLED, FAILED, SUCCEEDED, TERMINAL

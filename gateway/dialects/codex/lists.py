@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from agentmesh_protos.dialects.codex.v1 import codex_pb2 as pb
+from agentmesh_protos.dialects.codex.v1 import codex_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import job_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.codex.v1 import codex_pb2 as pb
-from mesh.dialects.codex.v1 import codex_pb2_grpc as pb_grpc
-from mesh.runner.v1 import job_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.codex import views, words

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from agentmesh_protos.dialects.codex.v1 import codex_pb2 as pb
+from agentmesh_protos.dialects.codex.v1 import codex_pb2_grpc as pb_grpc
 from google.api import httpbody_pb2
-from mesh.dialects.codex.v1 import codex_pb2 as pb
-from mesh.dialects.codex.v1 import codex_pb2_grpc as pb_grpc
 
 from gateway.core.peers import Peers
 from gateway.dialects.codex import shapes, views

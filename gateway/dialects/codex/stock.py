@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import conversation_pb2, job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2
 
 from gateway.core import lists
 from gateway.core.peers import Peers

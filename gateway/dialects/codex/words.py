@@ -1,6 +1,6 @@
 """Codex's enums: integers on the wire, with names that are taken too."""
 
-from mesh.registry.v1 import agent_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
 
 from gateway.core.states import Words
 from meshkit.errors import Invalid

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any
 
+from agentmesh_protos.dialects.kasal.v1 import agent_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import agent_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import agent_pb2, agent_pb2_grpc
 from google.protobuf import empty_pb2, field_mask_pb2
-from mesh.dialects.kasal.v1 import agent_pb2 as pb
-from mesh.dialects.kasal.v1 import agent_pb2_grpc as pb_grpc
-from mesh.registry.v1 import agent_pb2, agent_pb2_grpc
 
 from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids, views

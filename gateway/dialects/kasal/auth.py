@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import pydantic
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.dialects.kasal.v1 import auth_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import auth_pb2_grpc as pb_grpc
 from google.protobuf import empty_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.dialects.kasal.v1 import auth_pb2 as pb
-from mesh.dialects.kasal.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core.peers import Peers
 from gateway.http import bodies

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
+from agentmesh_protos.dialects.kasal.v1 import crew_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import crew_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf import empty_pb2, field_mask_pb2
-from mesh.dialects.kasal.v1 import crew_pb2 as pb
-from mesh.dialects.kasal.v1 import crew_pb2_grpc as pb_grpc
-from mesh.registry.v1 import agent_pb2, crew_pb2
-from mesh.runner.v1 import job_pb2
 
 from gateway.core.peers import Peers
 from gateway.core.states import STATES, TERMINAL

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pydantic
-from mesh.registry.v1 import agent_pb2, crew_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
 
 from gateway.dialects.kasal import models
 from gateway.dialects.kasal.views import PROCESSES

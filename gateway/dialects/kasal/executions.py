@@ -5,9 +5,9 @@ import statistics
 from typing import Any
 
 import pydantic
-from mesh.dialects.kasal.v1 import execution_pb2 as pb
-from mesh.dialects.kasal.v1 import execution_pb2_grpc as pb_grpc
-from mesh.runner.v1 import job_pb2, trace_pb2
+from agentmesh_protos.dialects.kasal.v1 import execution_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import execution_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 
 from gateway.core import lists, states
 from gateway.core.peers import Peers

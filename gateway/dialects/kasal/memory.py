@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from agentmesh_protos.dialects.kasal.v1 import crew_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import crew_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import memory_pb2
 from google.protobuf import empty_pb2
-from mesh.dialects.kasal.v1 import crew_pb2 as pb
-from mesh.dialects.kasal.v1 import crew_pb2_grpc as pb_grpc
-from mesh.runner.v1 import memory_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids

@@ -1,6 +1,6 @@
 """Models by Kasal's one name for them (`gpt-4`), where the mesh has a provider and a model."""
 
-from mesh.registry.v1 import agent_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
 
 _PROVIDERS = {
     "gpt": "openai",

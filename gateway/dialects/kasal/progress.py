@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
-from mesh.registry.v1 import crew_pb2
-from mesh.runner.v1 import job_pb2, trace_pb2, trace_pb2_grpc
+from agentmesh_protos.registry.v1 import crew_pb2
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2, trace_pb2_grpc
 
 from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking

@@ -1,6 +1,6 @@
 """What came of an execution, as a text."""
 
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core import jobs, states
 from gateway.http.answers import dumps

@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.gateway.v1 import options_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from starlette.websockets import WebSocketDisconnect
 
 from gateway.core.peers import Peers

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from agentmesh_protos.dialects.kasal.v1 import task_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import task_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import crew_pb2
 from google.protobuf import empty_pb2, field_mask_pb2
-from mesh.dialects.kasal.v1 import task_pb2 as pb
-from mesh.dialects.kasal.v1 import task_pb2_grpc as pb_grpc
-from mesh.registry.v1 import crew_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids, views

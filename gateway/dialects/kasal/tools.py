@@ -3,9 +3,9 @@
 from typing import Any, Literal
 
 import pydantic
-from mesh.dialects.kasal.v1 import tool_pb2 as pb
-from mesh.dialects.kasal.v1 import tool_pb2_grpc as pb_grpc
-from mesh.registry.v1 import tool_pb2
+from agentmesh_protos.dialects.kasal.v1 import tool_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import tool_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import tool_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.kasal import asking, ids

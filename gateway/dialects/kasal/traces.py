@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from agentmesh_protos.dialects.kasal.v1 import execution_pb2 as pb
+from agentmesh_protos.runner.v1 import trace_pb2
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.dialects.kasal.v1 import execution_pb2 as pb
-from mesh.runner.v1 import trace_pb2
 
 from gateway.dialects.kasal import ids
 from gateway.dialects.kasal.asking import time_of

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from mesh.dialects.kasal.v1 import agent_pb2 as agent_pb
-from mesh.dialects.kasal.v1 import crew_pb2 as pb
-from mesh.dialects.kasal.v1 import task_pb2 as task_pb
-from mesh.registry.v1 import agent_pb2, crew_pb2
+from agentmesh_protos.dialects.kasal.v1 import agent_pb2 as agent_pb
+from agentmesh_protos.dialects.kasal.v1 import crew_pb2 as pb
+from agentmesh_protos.dialects.kasal.v1 import task_pb2 as task_pb
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
 
 from gateway.dialects.kasal import ids, models
 from gateway.dialects.kasal.asking import time_of

@@ -4,11 +4,11 @@ import asyncio
 import re
 from typing import Any
 
+from agentmesh_protos.dialects.koda.v1 import runtime_pb2 as pb
+from agentmesh_protos.dialects.koda.v1 import runtime_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import agent_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.koda.v1 import runtime_pb2 as pb
-from mesh.dialects.koda.v1 import runtime_pb2_grpc as pb_grpc
-from mesh.registry.v1 import agent_pb2, tool_pb2
-from mesh.runner.v1 import job_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.koda import views

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
-from mesh.auth.v1 import auth_pb2
+from agentmesh_protos.auth.v1 import auth_pb2
 
 from gateway.config import Config
 from gateway.core.peers import Peers

@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.dialects.koda.v1 import runtime_pb2 as pb
+from agentmesh_protos.dialects.koda.v1 import runtime_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 from google.api import httpbody_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.dialects.koda.v1 import runtime_pb2 as pb
-from mesh.dialects.koda.v1 import runtime_pb2_grpc as pb_grpc
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import app_pb2
 
 from gateway.core.peers import Peers
 from gateway.http.answers import json_answer

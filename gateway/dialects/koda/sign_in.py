@@ -3,10 +3,10 @@
 from typing import Any
 
 import pydantic
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.dialects.koda.v1 import sign_in_pb2 as pb
+from agentmesh_protos.dialects.koda.v1 import sign_in_pb2_grpc as pb_grpc
 from google.api import httpbody_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.dialects.koda.v1 import sign_in_pb2 as pb
-from mesh.dialects.koda.v1 import sign_in_pb2_grpc as pb_grpc
 
 from gateway.core.peers import Peers
 from gateway.dialects.koda.errors import CODE

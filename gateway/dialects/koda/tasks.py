@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from agentmesh_protos.dialects.koda.v1 import task_pb2 as pb
+from agentmesh_protos.dialects.koda.v1 import task_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.koda.v1 import task_pb2 as pb
-from mesh.dialects.koda.v1 import task_pb2_grpc as pb_grpc
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import job_pb2, trace_pb2
 
 from gateway.core import jobs, lists, states, values
 from gateway.core.peers import Peers

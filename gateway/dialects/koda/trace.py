@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 from google.protobuf import json_format
-from mesh.runner.v1 import job_pb2, trace_pb2
 
 from gateway.dialects.koda import views
 from gateway.dialects.koda.words import WORDS

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from agentmesh_protos.registry.v1 import agent_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.registry.v1 import agent_pb2, tool_pb2
-from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs, states
 from gateway.dialects.koda.words import AGENT_WORDS, WORDS

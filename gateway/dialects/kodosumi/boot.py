@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pydantic
+from agentmesh_protos.dialects.kodosumi.v1 import boot_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import boot_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.kodosumi.v1 import boot_pb2 as pb
-from mesh.dialects.kodosumi.v1 import boot_pb2_grpc as pb_grpc
-from mesh.registry.v1 import registry_pb2
 
 from gateway.core import times, values
 from gateway.core.peers import Peers

@@ -10,9 +10,9 @@ import http
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.registry.v1 import registry_pb2 as pb
 
 from meshkit.clock import moment_of
 

@@ -7,9 +7,9 @@ gives: the job and the form, or what is wrong by field and the form.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 from google.api import httpbody_pb2
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import app_pb2
 
 from gateway.core import jobs
 from gateway.core.launch import Launcher, Refused

@@ -8,11 +8,11 @@ from typing import Any
 
 import pydantic
 import yaml
+from agentmesh_protos.dialects.kodosumi.v1 import expose_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import expose_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.dialects.kodosumi.v1 import expose_pb2 as pb
-from mesh.dialects.kodosumi.v1 import expose_pb2_grpc as pb_grpc
-from mesh.registry.v1 import registry_pb2
 
 from gateway.core import times, values
 from gateway.core.peers import Peers

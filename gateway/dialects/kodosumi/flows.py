@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import pydantic
+from agentmesh_protos.dialects.kodosumi.v1 import flow_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import flow_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2
 from google.protobuf import struct_pb2
-from mesh.dialects.kodosumi.v1 import flow_pb2 as pb
-from mesh.dialects.kodosumi.v1 import flow_pb2_grpc as pb_grpc
-from mesh.registry.v1 import registry_pb2
 
 from gateway.core import values
 from gateway.core.catalogue import Catalogue

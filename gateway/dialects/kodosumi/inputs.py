@@ -7,9 +7,9 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentmesh_protos.dialects.kodosumi.v1 import outputs_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 from google.api import httpbody_pb2
-from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
-from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
 
 from gateway.core import forms, jobs, locks, prices
 from gateway.core.catalogue import Catalogue

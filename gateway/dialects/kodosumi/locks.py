@@ -5,9 +5,9 @@ Source: the lock routes of the kodosumi panel (`/lock/{fid}/{lid}`).
 
 from typing import Any
 
+from agentmesh_protos.dialects.kodosumi.v1 import lock_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import lock_pb2_grpc as pb_grpc
 from google.api import httpbody_pb2
-from mesh.dialects.kodosumi.v1 import lock_pb2 as pb
-from mesh.dialects.kodosumi.v1 import lock_pb2_grpc as pb_grpc
 
 from gateway.core import jobs, locks
 from gateway.core.peers import Peers

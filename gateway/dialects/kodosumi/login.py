@@ -4,10 +4,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pydantic
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 from google.protobuf import empty_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.dialects.kodosumi.v1 import auth_pb2 as pb
-from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core.peers import Peers
 from gateway.http import answers, bodies, cookies

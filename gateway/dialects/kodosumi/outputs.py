@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pydantic
+from agentmesh_protos.dialects.kodosumi.v1 import outputs_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import job_pb2
 from google.api import httpbody_pb2
 from google.protobuf import empty_pb2
-from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
-from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
-from mesh.runner.v1 import job_pb2
 
 from gateway.core import joblog, jobs, locks, render, times
 from gateway.core.peers import Peers

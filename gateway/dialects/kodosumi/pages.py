@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.dialects.kodosumi.v1 import page_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import page_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import job_pb2, lock_pb2
 from google.api import httpbody_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.dialects.kodosumi.v1 import page_pb2 as pb
-from mesh.dialects.kodosumi.v1 import page_pb2_grpc as pb_grpc
-from mesh.runner.v1 import job_pb2, lock_pb2
 
 from gateway.core.catalogue import Catalogue
 from gateway.core.peers import Peers

@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from agentmesh_protos.dialects.kodosumi.v1 import flow_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import flow_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.kodosumi.v1 import flow_pb2 as pb
-from mesh.dialects.kodosumi.v1 import flow_pb2_grpc as pb_grpc
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import app_pb2
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pydantic
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 from google.protobuf import empty_pb2, struct_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.dialects.kodosumi.v1 import auth_pb2 as pb
-from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as pb_grpc
 
 from gateway.core import values
 from gateway.core.peers import Peers

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import pydantic
-from mesh.dialects.kodosumi.v1 import auth_pb2, expose_pb2, flow_pb2
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2, expose_pb2, flow_pb2
 
 from gateway.dialects.kodosumi.expose import SavedExpose
 from gateway.dialects.kodosumi.flows import Sources

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Callable
 
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core import render
 from gateway.core.joblog import Events

@@ -7,10 +7,10 @@ import math
 import time
 from typing import Any
 
+from agentmesh_protos.dialects.kodosumi.v1 import outputs_pb2 as pb
+from agentmesh_protos.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import job_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.kodosumi.v1 import outputs_pb2 as pb
-from mesh.dialects.kodosumi.v1 import outputs_pb2_grpc as pb_grpc
-from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs, lists, locks, times
 from gateway.core.peers import Peers

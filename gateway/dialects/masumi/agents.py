@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from agentmesh_protos.payments.v1 import ledger_pb2
 from google.api import httpbody_pb2
 from google.protobuf import struct_pb2
-from mesh.payments.v1 import ledger_pb2
 
 from gateway.core.mip003 import public
 from gateway.core.peers import Peers

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from agentmesh_protos.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_pb2
 from google.api import httpbody_pb2
-from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.masumi.schema import Schema

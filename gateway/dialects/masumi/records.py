@@ -2,9 +2,9 @@
 
 from typing import Any, TypeAlias
 
+from agentmesh_protos.payments.v1 import ledger_pb2
 from google.api import httpbody_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.payments.v1 import ledger_pb2
 
 from gateway.dialects.masumi import views
 from gateway.dialects.masumi.errors import ObjectExists

@@ -6,10 +6,10 @@ always has 200, also for what was created.
 
 from typing import Any
 
+from agentmesh_protos.dialects.masumi.v1 import masumi_pb2 as pb
+from agentmesh_protos.dialects.masumi.v1 import masumi_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.masumi.v1 import masumi_pb2 as pb
-from mesh.dialects.masumi.v1 import masumi_pb2_grpc as pb_grpc
-from mesh.payments.v1 import ledger_pb2
 
 from gateway.core.peers import Peers
 from gateway.dialects.masumi import views

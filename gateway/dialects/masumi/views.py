@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from agentmesh_protos.payments.v1 import ledger_pb2, payments_pb2
 from google.protobuf import json_format, timestamp_pb2
-from mesh.payments.v1 import ledger_pb2, payments_pb2
 
 from meshkit.clock import millis_of, moment_of
 

@@ -2,8 +2,8 @@
 
 import contextlib
 
+from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf import json_format
-from mesh.runner.v1 import job_pb2
 
 from gateway.core import joblog
 from gateway.core.peers import Peers

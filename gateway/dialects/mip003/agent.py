@@ -7,11 +7,11 @@ guests, whoever calls.  A job is found by its id, and only below the base URL of
 from typing import Any
 
 import pydantic
+from agentmesh_protos.dialects.mip003.v1 import mip003_pb2 as pb
+from agentmesh_protos.dialects.mip003.v1 import mip003_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import job_pb2, lock_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.mip003.v1 import mip003_pb2 as pb
-from mesh.dialects.mip003.v1 import mip003_pb2_grpc as pb_grpc
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import job_pb2, lock_pb2
 
 from gateway.core import jobs, launch, locks
 from gateway.core.catalogue import Catalogue, meta_of

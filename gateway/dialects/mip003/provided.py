@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pydantic
-from mesh.runner.v1 import job_pb2, lock_pb2
+from agentmesh_protos.runner.v1 import job_pb2, lock_pb2
 
 from gateway.core import locks
 from gateway.core.mip003.schema import by_name

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mesh.runner.v1 import job_pb2, lock_pb2
+from agentmesh_protos.runner.v1 import job_pb2, lock_pb2
 
 from gateway.core import jobs, locks
 from gateway.core.mip003.schema import Element, input_schema

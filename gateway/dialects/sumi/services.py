@@ -8,11 +8,11 @@ import re
 from typing import Any
 
 import pydantic
+from agentmesh_protos.dialects.sumi.v1 import sumi_pb2 as pb
+from agentmesh_protos.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from google.api import httpbody_pb2
-from mesh.dialects.sumi.v1 import sumi_pb2 as pb
-from mesh.dialects.sumi.v1 import sumi_pb2_grpc as pb_grpc
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import job_pb2
 
 from gateway.core import jobs, launch, locks, service_names, times
 from gateway.core.catalogue import Catalogue

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core import jobs
 from gateway.core.catalogue import meta_of

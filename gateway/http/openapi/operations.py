@@ -5,9 +5,9 @@ import http
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from agentmesh_protos.gateway.v1 import options_pb2
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2
-from mesh.gateway.v1 import options_pb2
 
 from gateway.http.answers import JSON
 from gateway.http.openapi import models, paths

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
+from agentmesh_protos.auth.v1 import auth_pb2
 from google.protobuf import field_mask_pb2
-from mesh.auth.v1 import auth_pb2
 from starlette.responses import Response
 
 from gateway.core.peers import Peers

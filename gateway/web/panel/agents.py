@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2, memory_pb2
 from google.protobuf import field_mask_pb2
-from mesh.registry.v1 import agent_pb2, crew_pb2, tool_pb2
-from mesh.runner.v1 import conversation_pb2, job_pb2, memory_pb2
 from starlette.responses import Response
 
 from gateway.core.peers import Peers

@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.runner.v1 import app_pb2
 from starlette.responses import HTMLResponse, Response
 
 from gateway.core.peers import Peers

@@ -4,7 +4,7 @@ import datetime
 import http
 from typing import Any
 
-from mesh.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 
 from gateway.web.panel import shown
 from meshkit.clock import seconds_of

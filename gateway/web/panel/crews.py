@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from mesh.registry.v1 import agent_pb2, crew_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from starlette.responses import Response
 
 from gateway.core import jobs

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import urlencode
 
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from starlette.responses import Response
 
 from gateway.core import forms, jobs, states

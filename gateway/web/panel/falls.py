@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from mesh.runner.v1 import job_pb2, trace_pb2
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 
 from gateway.core import states
 from gateway.web.panel import shown

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from mesh.registry.v1 import registry_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from starlette.responses import HTMLResponse, Response
 
 from gateway.core import forms, jobs, prices

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from mesh.runner.v1 import lock_pb2
+from agentmesh_protos.runner.v1 import lock_pb2
 from starlette.responses import Response
 
 from gateway.core.peers import Peers

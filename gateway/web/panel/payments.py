@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
+from agentmesh_protos.payments.v1 import ledger_pb2, payments_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.payments.v1 import ledger_pb2, payments_pb2
 from starlette.responses import Response
 
 from gateway.core import jobs, prices

@@ -4,10 +4,10 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
+from agentmesh_protos.runner.v1 import lock_pb2
 from google.api import httpbody_pb2
-from mesh.auth.v1 import auth_pb2
-from mesh.gateway.v1 import options_pb2
-from mesh.runner.v1 import lock_pb2
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route

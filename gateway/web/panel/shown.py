@@ -4,8 +4,8 @@ import datetime
 import re
 
 import markupsafe
+from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.runner.v1 import job_pb2
 
 from gateway.core import render, states
 from meshkit import clock

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
-from mesh.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 from starlette.responses import Response
 
 from gateway.core.catalogue import Catalogue

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-from mesh.runner.v1 import job_pb2, trace_pb2
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 
 from gateway.core import jobs, render, states
 from gateway.core.peers import Peers

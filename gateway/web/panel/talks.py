@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import markupsafe
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import conversation_pb2, job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2
 from starlette.responses import Response
 
 from gateway.core import jobs, states

@@ -1,8 +1,8 @@
 """`mesh.auth.v1.UserService`: the people who may sign in."""
 
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
+from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 from google.protobuf import empty_pb2
-from mesh.auth.v1 import auth_pb2 as pb
-from mesh.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import names, paging
 from meshkit.idempotency import ask

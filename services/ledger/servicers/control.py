@@ -3,8 +3,8 @@
 Keys can be made always; clock, faults and balances answer in development mode only.
 """
 
-from mesh.payments.v1 import ledger_pb2 as pb
-from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2 as pb
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit.clock import millis_of
 from meshkit.errors import Invalid, NotFound

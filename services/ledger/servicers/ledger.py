@@ -3,8 +3,8 @@
 Each names itself by the token of an API key; the payments service of the mesh needs none.
 """
 
-from mesh.payments.v1 import ledger_pb2 as pb
-from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2 as pb
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit.clock import millis_of
 from meshkit.errors import Invalid

@@ -7,9 +7,9 @@ to the moment asks (`time`).
 import contextlib
 from collections.abc import Iterable, Iterator
 
-from mesh.payments.v1 import ledger_pb2 as pb
-from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
-from mesh.payments.v1 import payments_pb2
+from agentmesh_protos.payments.v1 import ledger_pb2 as pb
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import payments_pb2
 
 from meshkit import clock
 from meshkit.clock import millis_of, stamp_ms

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from mesh.payments.v1 import payments_pb2 as pb
-from mesh.payments.v1 import payments_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import payments_pb2 as pb
+from agentmesh_protos.payments.v1 import payments_pb2_grpc as pb_grpc
 
 from meshkit import names, paging
 from meshkit.idempotency import ask

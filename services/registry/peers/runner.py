@@ -6,7 +6,7 @@ import datetime
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import grpc
-from mesh.runner.v1 import app_pb2, app_pb2_grpc
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit.clock import moment_of
 from meshkit.errors import DeadlineExceeded, MeshError, NotFound, Unavailable, from_rpc

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from meshkit.interceptors import Context
 from services.registry import wire

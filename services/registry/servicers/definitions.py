@@ -1,7 +1,7 @@
 """Targets over gRPC, for services."""
 
-from mesh.registry.v1 import definition_pb2 as pb
-from mesh.registry.v1 import definition_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import definition_pb2 as pb
+from agentmesh_protos.registry.v1 import definition_pb2_grpc as pb_grpc
 
 from meshkit.errors import Invalid
 from meshkit.interceptors import Context

@@ -1,8 +1,8 @@
 """Exposes over gRPC."""
 
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
 from google.protobuf import empty_pb2
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from meshkit import paging
 from meshkit.idempotency import ask

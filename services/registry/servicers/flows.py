@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from meshkit import names
 from meshkit.interceptors import Context

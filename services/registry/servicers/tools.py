@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from mesh.registry.v1 import tool_pb2 as pb
-from mesh.registry.v1 import tool_pb2_grpc as pb_grpc
+from agentmesh_protos.registry.v1 import tool_pb2 as pb
+from agentmesh_protos.registry.v1 import tool_pb2_grpc as pb_grpc
 
 from meshkit import masks
 from meshkit.idempotency import ask

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable

@@ -4,7 +4,7 @@ import dataclasses
 import enum
 import math
 
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from services.runner.domain import PlacedApp
 from services.runner.domain.scaling import Scaling

@@ -5,8 +5,8 @@ import contextlib
 import dataclasses
 import time
 
-from mesh.runner.v1 import app_pb2, host_pb2
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
 from meshkit.errors import Unavailable
 from services.runner.domain import PlacedApp

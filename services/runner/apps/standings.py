@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Collection, Mapping
 
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import FailedPrecondition
 from services.runner.apps.appstates import App, AppState

@@ -7,7 +7,7 @@ one holds.
 import dataclasses
 import math
 
-from mesh.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 
 from meshkit.errors import Internal, Invalid
 from services.runner.domain.budgets import Budget

@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import rfc8785
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit import telemetry
 from meshkit.errors import Denied, Internal, Invalid, NotFound

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import AlreadyExists, DeadlineExceeded, Internal, Invalid
 from meshkit.idempotency import Request

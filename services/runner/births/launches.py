@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit import inputs
 from meshkit.errors import AlreadyExists, Internal, Invalid, MeshError, NotFound

@@ -9,8 +9,8 @@ import json
 import re
 from typing import Any
 
-from mesh.registry.v1 import agent_pb2, definition_pb2, tool_pb2
-from mesh.runner.v1 import host_pb2, job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, definition_pb2, tool_pb2
+from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from meshkit import names
 from meshkit.errors import FailedPrecondition, Invalid

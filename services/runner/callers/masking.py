@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import FailedPrecondition
 from meshkit.hiding import NOTHING, Redactor, fields_of, values_of, without

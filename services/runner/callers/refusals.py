@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit.errors import Invalid
 

@@ -7,7 +7,7 @@ so the runner may be away for minutes before a host that comes back is not let i
 import math
 from collections.abc import Callable
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit import clock, identity
 

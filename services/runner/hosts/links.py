@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit.errors import DeadlineExceeded, Unavailable
 from services.runner.domain import Isolation, Job

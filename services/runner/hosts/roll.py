@@ -10,7 +10,7 @@ import collections
 import time
 
 import structlog
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit import endpoints
 from meshkit.bus import Bus

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import Unavailable
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import grpc
 import structlog
-from mesh.payments.v1 import payments_pb2, payments_pb2_grpc
+from agentmesh_protos.payments.v1 import payments_pb2, payments_pb2_grpc
 
 from meshkit.bus import Bus
 from meshkit.clock import seconds_of

@@ -6,9 +6,9 @@ Secrets are asked for here, each time, and go nowhere but into the frame for the
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TypeVar
 
+from agentmesh_protos.registry.v1 import definition_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 from google.protobuf.message import Message
-from mesh.registry.v1 import definition_pb2
-from mesh.runner.v1 import host_pb2
 
 from services.runner.domain import Job, talk
 from services.runner.ports.definitions import Definitions

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import structlog
-from mesh.runner.v1 import app_pb2, host_pb2
+from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable

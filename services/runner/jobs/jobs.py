@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable

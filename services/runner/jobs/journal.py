@@ -7,7 +7,7 @@ looks after something by itself is woken on a topic: it reads the store, which i
 import asyncio
 from collections.abc import Callable, Sequence
 
-from mesh.runner.v1 import host_pb2
+from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit.bus import Bus
 from meshkit.errors import Unavailable

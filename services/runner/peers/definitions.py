@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import grpc
-from mesh.registry.v1 import definition_pb2, definition_pb2_grpc
+from agentmesh_protos.registry.v1 import definition_pb2, definition_pb2_grpc
 
 from meshkit.errors import from_rpc
 from meshkit.principal import on_own_behalf

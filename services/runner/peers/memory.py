@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mesh.registry.v1 import definition_pb2
+from agentmesh_protos.registry.v1 import definition_pb2
 
 from meshkit.errors import NotFound
 from services.runner.ports.catalogue import Offer

@@ -1,7 +1,7 @@
 """The auth service's users, asked for when something is to be done in the name of one who does not call."""
 
 import grpc
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from meshkit.errors import NotFound, from_rpc
 from meshkit.principal import on_own_behalf

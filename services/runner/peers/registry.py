@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
-from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
+from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from meshkit.errors import NotFound, from_rpc
 from meshkit.flows import FollowedFlows

@@ -9,9 +9,9 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 
+from agentmesh_protos.runner.v1 import placement_pb2
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import placement_pb2
-from mesh.runner.v1.placement_pb2 import HostSpec
 
 from meshkit.errors import Unavailable
 from services.runner.ports.placement import Event, Exited, Present, Unplaced

@@ -6,7 +6,7 @@ client has threads and blocks, and a service's event loop is to do neither.
 
 import pathlib
 
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
 from meshkit.tls import Tls
 from services.runner.placements.local import LocalPlacement

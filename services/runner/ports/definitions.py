@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from mesh.registry.v1 import definition_pb2
+from agentmesh_protos.registry.v1 import definition_pb2
 
 
 class Definitions(Protocol):

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from mesh.runner.v1.placement_pb2 import HostSpec
+from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import structlog
-from mesh.runner.v1 import app_pb2_grpc, host_pb2, replica_pb2, replica_pb2_grpc
+from agentmesh_protos.runner.v1 import app_pb2_grpc, host_pb2, replica_pb2, replica_pb2_grpc
 
 from meshkit import client, identity
 from meshkit.errors import MeshError, NotFound, Unavailable, from_rpc

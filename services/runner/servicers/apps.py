@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 from google.protobuf import empty_pb2
-from mesh.runner.v1 import app_pb2, app_pb2_grpc
 
 from meshkit import names, paging
 from meshkit.errors import Denied, Invalid, from_rpc

@@ -5,8 +5,8 @@ import json
 import uuid
 from collections.abc import Callable
 
+from agentmesh_protos.runner.v1 import conversation_pb2, conversation_pb2_grpc
 from google.protobuf import empty_pb2
-from mesh.runner.v1 import conversation_pb2, conversation_pb2_grpc
 
 from meshkit import idempotency, names, paging
 from meshkit.errors import Denied, Invalid

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import structlog
+from agentmesh_protos.runner.v1 import host_pb2, host_pb2_grpc
 from google.protobuf.message import DecodeError
-from mesh.runner.v1 import host_pb2, host_pb2_grpc
 
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavailable
 from meshkit.interceptors import Context

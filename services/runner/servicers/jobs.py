@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator
 
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc
 from google.protobuf import empty_pb2
-from mesh.runner.v1 import job_pb2, job_pb2_grpc
 
 from meshkit import names, paging
 from meshkit.clock import seconds_of

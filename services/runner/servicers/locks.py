@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from mesh.runner.v1 import lock_pb2, lock_pb2_grpc
+from agentmesh_protos.runner.v1 import lock_pb2, lock_pb2_grpc
 
 from meshkit import names, paging
 from meshkit.errors import Denied, Invalid, NotFound

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from mesh.runner.v1 import memory_pb2, memory_pb2_grpc
+from agentmesh_protos.runner.v1 import memory_pb2, memory_pb2_grpc
 
 from meshkit import idempotency, paging
 from meshkit.errors import Denied, Invalid, NotFound

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from mesh.runner.v1 import host_pb2, replica_pb2, replica_pb2_grpc
+from agentmesh_protos.runner.v1 import host_pb2, replica_pb2, replica_pb2_grpc
 
 from meshkit.errors import Denied, Invalid, NotFound, Unavailable
 from meshkit.interceptors import Context

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from agentmesh_protos.runner.v1 import retention_pb2, retention_pb2_grpc
 from google.protobuf import empty_pb2
-from mesh.runner.v1 import retention_pb2, retention_pb2_grpc
 
 from meshkit import names, paging, uuids
 from meshkit.clock import stamp

@@ -1,6 +1,6 @@
 """The runner's service of traces.  Unpack, call, pack."""
 
-from mesh.runner.v1 import trace_pb2, trace_pb2_grpc
+from agentmesh_protos.runner.v1 import trace_pb2, trace_pb2_grpc
 
 from meshkit import names, paging
 from meshkit.interceptors import Context

@@ -9,8 +9,8 @@ import grpc
 import pytest
 import pytest_asyncio
 import structlog
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
 from google.protobuf import field_mask_pb2
-from mesh.auth.v1 import auth_pb2 as pb
 
 from meshkit.errors import Denied, Exhausted, Invalid, NotFound, Unauthenticated
 from meshkit.whence import ADDRESS_HEADER, EDGE_HEADER

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from agentmesh_protos.auth.v1 import auth_pb2 as pb
 from google.protobuf import field_mask_pb2
-from mesh.auth.v1 import auth_pb2 as pb
 
 from meshkit.errors import AlreadyExists, Denied, FailedPrecondition, Invalid, NotFound, Unauthenticated
 from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer, refused

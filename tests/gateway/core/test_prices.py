@@ -1,8 +1,8 @@
 """Prices as people read them."""
 
 import pytest
-from mesh.payments.v1 import payments_pb2
-from mesh.registry.v1 import registry_pb2
+from agentmesh_protos.payments.v1 import payments_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
 
 from gateway.core import prices
 

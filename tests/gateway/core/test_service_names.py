@@ -1,9 +1,9 @@
 """What flows are called as services."""
 
 import pytest
+from agentmesh_protos.registry.v1 import registry_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from mesh.registry.v1 import registry_pb2
 
 from gateway.core import service_names
 

@@ -1,8 +1,8 @@
 """The words of every dialect for the states of a job, forth and back."""
 
 import pytest
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core import states
 from gateway.core.states import Words

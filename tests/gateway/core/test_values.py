@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2
+from agentmesh_protos.runner.v1 import lock_pb2
 from google.protobuf import json_format, struct_pb2
-from mesh.dialects.kodosumi.v1 import auth_pb2
-from mesh.runner.v1 import lock_pb2
 
 from gateway.core import values
 from meshkit import errors as mesh

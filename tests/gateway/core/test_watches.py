@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core.watches import RECENT_BYTES_MAX, Batch, Watches
 from meshkit.principal import Principal, acting

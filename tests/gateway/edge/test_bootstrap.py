@@ -7,9 +7,9 @@ import subprocess
 from typing import Any
 
 import pytest
+from agentmesh_protos.gateway.v1 import options_pb2
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
-from mesh.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS

@@ -1,7 +1,7 @@
 """The contract as data."""
 
 import pytest
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
 
 from gateway.edge import contract
 

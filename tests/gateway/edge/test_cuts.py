@@ -14,8 +14,8 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc
 from google.protobuf import json_format
-from mesh.runner.v1 import job_pb2, job_pb2_grpc
 from websockets.asyncio.client import connect
 
 from tests.gateway.dialects.kasal.kasal import Kasal, client

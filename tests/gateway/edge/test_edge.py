@@ -9,11 +9,11 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2_grpc as kodosumi_pb2_grpc
 from google.protobuf import descriptor_pb2, empty_pb2
 from grpc_reflection.v1alpha import reflection_pb2
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
-from mesh.dialects.kodosumi.v1 import auth_pb2_grpc as kodosumi_pb2_grpc
 
 from gateway.edge import limits
 from tests.gateway.stack import DEADLINE_S, Edge, enveloped

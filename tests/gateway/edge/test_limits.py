@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.gateway.v1 import options_pb2
 
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS

@@ -14,8 +14,8 @@ import grpc
 import httpx
 import pytest
 import pytest_asyncio
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.gateway.v1 import options_pb2
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 

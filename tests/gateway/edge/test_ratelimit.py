@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from gateway.config import RATES, EdgeConfig
 from gateway.dialects import DIALECTS, kodosumi, masumi

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 import pytest_asyncio
-from mesh.runner.v1 import job_pb2, job_pb2_grpc
+from agentmesh_protos.runner.v1 import job_pb2, job_pb2_grpc
 
 from tests.families import asked
 from tests.gateway import stack

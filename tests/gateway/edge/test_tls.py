@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from mesh.auth.v1 import auth_pb2, auth_pb2_grpc
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 
 from agentmesh.cli import certs
 from gateway import app as gateway_app

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from tests.gateway.asking import Asking
 from tests.gateway.stack import DEADLINE_S, Edge, enveloped

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from mesh.gateway.v1 import options_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

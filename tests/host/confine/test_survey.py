@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from agentmesh.host.confine import Settings, missing, survey
 from agentmesh.host.confine.settings import OFF

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import grpc
 import pytest
+from agentmesh_protos.gateway.v1 import options_pb2
 from google.protobuf import descriptor, descriptor_pool, message_factory
 from google.protobuf.message import Message
-from mesh.gateway.v1 import options_pb2
 
 from agentmesh.testing import Mesh
 from gateway.edge import contract

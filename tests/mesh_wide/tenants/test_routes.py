@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from mesh.gateway.v1 import options_pb2
+from agentmesh_protos.gateway.v1 import options_pb2
 
 from gateway import openapi
 from tests.conformance.routes import Route, example, routes

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from mesh.payments.v1 import ledger_pb2 as pb
-from mesh.payments.v1 import ledger_pb2_grpc as pb_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2 as pb
+from agentmesh_protos.payments.v1 import ledger_pb2_grpc as pb_grpc
 
 from meshkit import client
 from meshkit.errors import FailedPrecondition, Invalid, Unauthenticated, Unavailable, from_rpc

@@ -6,9 +6,9 @@ import json
 
 import grpc
 import pytest
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import app_pb2
 
 from tests.registry.conftest import Mesh, Peers, said
 from tests.registry.peers import Module

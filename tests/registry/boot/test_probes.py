@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 import pytest
-from mesh.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 
 from tests.registry.conftest import Mesh, Peers, said
 

@@ -5,9 +5,9 @@ import contextlib
 
 import grpc
 import pytest
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.registry.v1 import registry_pb2_grpc as pb_grpc
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
+from agentmesh_protos.runner.v1 import app_pb2
 
 from services.registry.servicers.flows import PIECE_BYTES_MAX
 from tests.registry.conftest import Mesh, Peers

@@ -5,10 +5,10 @@ import datetime
 
 import grpc
 import pytest
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.runner.v1 import app_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.runner.v1 import app_pb2
 
 from meshkit import identity
 from tests.registry.conftest import Mesh, Peers

@@ -2,8 +2,8 @@
 
 import grpc
 import pytest
-from mesh.registry.v1 import registry_pb2 as pb
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from agentmesh_protos.runner.v1 import app_pb2
 
 from meshkit import paging
 from tests.registry.conftest import Mesh

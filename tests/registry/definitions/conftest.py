@@ -6,9 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
-from mesh.registry.v1 import (
+from agentmesh_protos.registry.v1 import (
     agent_pb2,
     agent_pb2_grpc,
     crew_pb2,
@@ -17,6 +15,8 @@ from mesh.registry.v1 import (
     tool_pb2,
     tool_pb2_grpc,
 )
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 from meshkit import identity
 from tests.registry.conftest import Mesh, Metadata, Peers

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from agentmesh_protos.registry.v1 import agent_pb2 as pb
 from google.protobuf import field_mask_pb2
-from mesh.registry.v1 import agent_pb2 as pb
 
 from tests.registry.definitions.conftest import OFFLINE, People, refusal
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, definition_pb2, tool_pb2
 from google.protobuf.message import Message
-from mesh.registry.v1 import agent_pb2, crew_pb2, definition_pb2, tool_pb2
 
 from tests.registry.definitions.conftest import People, refusal
 

@@ -4,8 +4,8 @@ import pathlib
 
 import grpc
 import pytest
-from mesh.registry.v1 import agent_pb2, crew_pb2, tool_pb2
-from mesh.registry.v1 import definition_pb2 as pb
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, tool_pb2
+from agentmesh_protos.registry.v1 import definition_pb2 as pb
 
 from services.registry import app
 from tests.registry.conftest import Mesh, Peers

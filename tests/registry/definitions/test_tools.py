@@ -5,8 +5,8 @@ from typing import Any
 
 import grpc
 import pytest
+from agentmesh_protos.registry.v1 import tool_pb2 as pb
 from google.protobuf import field_mask_pb2
-from mesh.registry.v1 import tool_pb2 as pb
 
 from services.registry import app
 from tests.registry.conftest import Mesh, Peers

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from mesh.registry.v1 import registry_pb2, registry_pb2_grpc
+from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from meshkit.errors import Unavailable
 from services.runner.peers.memory import MemoryCatalogue

@@ -1,8 +1,8 @@
 """Codex's enums, in both directions."""
 
 import pytest
-from mesh.registry.v1 import agent_pb2
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.registry.v1 import agent_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.dialects.codex import words
 from meshkit.errors import Invalid

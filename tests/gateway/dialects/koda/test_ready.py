@@ -4,7 +4,7 @@ import asyncio
 import pathlib
 
 import pytest
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from tests.gateway import stack
 from tests.gateway.dialects.koda.people import Koda

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 from google.protobuf import json_format, struct_pb2
-from mesh.runner.v1 import job_pb2, trace_pb2
 
 from gateway.dialects.koda import trace, views
 from tests.gateway import stage

@@ -4,9 +4,9 @@ import datetime
 from typing import Any
 
 import pytest
+from agentmesh_protos.registry.v1 import registry_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from mesh.registry.v1 import registry_pb2 as pb
 
 from gateway.dialects.kodosumi.boot_lines import lines_of
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from meshkit.errors import Unavailable
 from tests.gateway.stage import UNKNOWN, Stage, answer

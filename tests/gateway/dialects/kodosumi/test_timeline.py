@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import job_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 
 from tests.gateway.stage import Stage, at, job
 

@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from mesh.payments.v1 import ledger_pb2, ledger_pb2_grpc
+from agentmesh_protos.payments.v1 import ledger_pb2, ledger_pb2_grpc
 
 from tests.gateway.dialects.masumi.escrows import (
     AGENT,

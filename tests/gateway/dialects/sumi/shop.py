@@ -2,7 +2,7 @@
 
 import json
 
-from mesh.runner.v1 import app_pb2
+from agentmesh_protos.runner.v1 import app_pb2
 
 from meshkit.errors import Unavailable
 from tests.gateway.stage import Stage, answer, at, job

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from mesh.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 
 from gateway.core.hashes import input_hash
 from tests.gateway.dialects.sumi.shop import ELEMENTS, TextInputs, failing, offer

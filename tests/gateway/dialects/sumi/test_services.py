@@ -1,7 +1,7 @@
 """Services of the Sumi API, as the notebook's client sees them."""
 
 import pytest
-from mesh.registry.v1 import registry_pb2
+from agentmesh_protos.registry.v1 import registry_pb2
 
 from gateway.core import service_names
 from tests.gateway.dialects.sumi.shop import failing, offer

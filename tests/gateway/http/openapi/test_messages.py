@@ -5,9 +5,9 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf import descriptor_pb2, json_format
-from mesh.auth.v1 import auth_pb2
-from mesh.runner.v1 import job_pb2
 
 from gateway.edge import contract
 from gateway.http.openapi.messages import Contract, Messages

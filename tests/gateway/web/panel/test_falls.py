@@ -1,6 +1,6 @@
 """The waterfall of an execution."""
 
-from mesh.runner.v1 import job_pb2, trace_pb2
+from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 
 from gateway.web.panel import falls
 from meshkit import clock
