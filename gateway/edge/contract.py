@@ -15,6 +15,8 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 
 _DIALECTS = "mesh.dialects."
+_GENERATED = "agentmesh_protos"
+"""The Python package of all files under `mesh/`."""
 TYPED = "mesh"
 """The name of our own API among the dialects."""
 GRPC = r"application/grpc(\+.*|-web(-text)?(\+proto)?)?"
@@ -78,7 +80,7 @@ class Service:
 @functools.cache
 def descriptors() -> bytes:
     """Return the serialised `FileDescriptorSet` of the mesh, with everything it imports."""
-    return importlib.resources.files("agentmesh_protos").joinpath("descriptors.binpb").read_bytes()
+    return importlib.resources.files(_GENERATED).joinpath("descriptors.binpb").read_bytes()
 
 
 def without_comments(data: bytes) -> bytes:
@@ -132,7 +134,8 @@ def import_all(data: bytes) -> None:
     """Import the generated module of every file of the mesh, so that reflection knows it."""
     for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
         if file.package.startswith("mesh."):
-            importlib.import_module(file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
+            module = file.name.removeprefix("mesh/").removesuffix(".proto").replace("/", ".")
+            importlib.import_module(f"{_GENERATED}.{module}_pb2")
 
 
 def learn() -> None:
