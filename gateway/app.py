@@ -20,6 +20,7 @@ from gateway.http.local import callers
 from gateway.http.sockets import Door
 from gateway.http.traced import Traced
 from gateway.web import serving
+from gateway.web.health import Health
 from gateway.web.panel import Panel
 from meshkit import observability, telemetry
 from meshkit.server import serve, until_signal
@@ -78,6 +79,8 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
             for service in services:
                 service.add(service.servicer(stubs), server)
 
+        standing = Health(config, mesh)
+        await stack.enter_async_context(standing.connected())
         # Reflection shows what any service of the mesh answers at the edge.
         contract.import_all(contract.descriptors())
         grpc_port = await stack.enter_async_context(
@@ -89,6 +92,7 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
                 grace_s=config.grace_s,
                 wires=config.wires,
                 reflect=[service.name for service in mesh],
+                elsewhere=standing,
                 interceptors=[DialectCalls(speakers)],
             )
         )

@@ -18,6 +18,7 @@ from meshkit.access import Auth
 from meshkit.bus import Bus
 from meshkit.deadlines import Deadlines
 from meshkit.errors import Unavailable
+from meshkit.health import Elsewhere, Health
 from meshkit.held import Held
 from meshkit.interceptors import Errors, Keyed, Logging, Readable
 from meshkit.rules import check_rules
@@ -25,8 +26,6 @@ from meshkit.streams import Streams
 from meshkit.tls import NOTHING_ELSE, Wires
 from meshkit.tracing import Told
 
-BUS = "agentmesh.bus"
-"""What health calls the wake-ups between replicas: without them a service serves, and looks at its store more often."""
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 METADATA_BYTES_MAX = 192 * 1024
 OPTIONS = [
@@ -54,6 +53,7 @@ async def serve(
     auth: Auth,
     *,
     bus: Bus | None = None,
+    elsewhere: Elsewhere | None = None,
     grace_s: float = 2.0,
     reflect: Sequence[str] = (),
     interceptors: Sequence[Any] = (),
@@ -66,7 +66,7 @@ async def serve(
     although another process serves them.  `interceptors` stand between Deadlines and Auth.  Raises `OSError` if `wires`
     do not allow it, or the address cannot be taken.
 
-    Health has one name beside those of the services: `BUS`, which serves as long as `bus` hears the other replicas.
+    Health (`meshkit.health`) answers for them, for `bus`, and for what `elsewhere` knows of other processes.
     """
     for service in (*services, metrics.SERVICE):
         check_rules(service)
@@ -82,7 +82,7 @@ async def serve(
     by_name = _ByName(server)
     register(by_name)
     telemetry_pb2_grpc.add_TelemetryServiceServicer_to_server(metrics.TelemetryServicer(), by_name)
-    healthy = _Health(bus)
+    healthy = Health(bus, elsewhere)
     health_pb2_grpc.add_HealthServicer_to_server(healthy, by_name)
     server.add_generic_rpc_handlers(reflection.handlers((*services, *reflect, health.SERVICE_NAME)))
     endpoint = endpoints.parse(address)
@@ -101,20 +101,6 @@ async def serve(
     finally:
         await healthy.enter_graceful_shutdown()
         await server.stop(grace_s)
-
-
-class _Health(health.aio.HealthServicer):
-    """Health, that of the bus included."""
-
-    def __init__(self, bus: Bus | None) -> None:
-        super().__init__()
-        self._bus = bus
-
-    async def Check(self, request: Any, context: Any) -> Any:
-        if request.service != BUS or self._bus is None:
-            return await super().Check(request, context)
-        states = health_pb2.HealthCheckResponse
-        return states(status=states.SERVING if self._bus.linked else states.NOT_SERVING)
 
 
 class _ByName:

@@ -29,6 +29,11 @@ _CONNECTION_BYTES_MAX = 2**31 - 1
 service shares: with the usual few megabytes a handful of clients that do not read would stop everybody."""
 
 
+def process_of(service: str) -> str:
+    """Return which process serves a gRPC service of our own API; empty if none of these does."""
+    return next((process for prefix, process in PREFIXES.items() if f"/{service}".startswith(prefix)), "")
+
+
 def clusters(config: EdgeConfig) -> Iterator[dict[str, Any]]:
     """Yield every cluster.  Raises `OSError` if a service is not to be talked to like that."""
     for name in (*PREFIXES.values(), GATEWAY):

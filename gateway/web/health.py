@@ -10,15 +10,16 @@ import json
 import pathlib
 import platform
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from gateway.config import Config
+from gateway.edge import clusters, contract
 from meshkit import client
-from meshkit.server import BUS
+from meshkit.health import BUS
 
 _DEADLINE_S = 2.0
 _FRESH_S = 0.5
@@ -29,9 +30,11 @@ _SERVING = "SERVING"
 class Health:
     """Asks the services.  Use `connected` around other calls."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, mesh: Iterable[contract.Service] = ()) -> None:
+        """`mesh` are the services of the contract."""
         services = ("auth", "registry", "runner", "payments", "ledger")
         self._peers = {service: config.peer(service).replicas for service in services}
+        self._processes = {each.name: of for each in mesh if (of := clusters.process_of(each.name))}
         self._found = config.sockets_dir / "nursery.json"
         self._cluster = config.data_dir / "cluster.json"
         self._stubs: dict[str, list[health_pb2_grpc.HealthStub]] = {}
@@ -70,6 +73,17 @@ class Health:
     async def states(self) -> dict[str, str]:
         """Return each service's state: `SERVING` if a replica does, or why not, such as `UNAVAILABLE`."""
         return {service: min(states, key=_SERVING.__ne__) for service, states in (await self.replicas()).items()}
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the gRPC services that other processes serve (`meshkit.health.Elsewhere`)."""
+        return tuple(self._processes)
+
+    async def serves(self, name: str) -> bool:
+        """Return whether the process of one of `names` serves; for an empty name, whether every process does."""
+        states = await self.states()
+        asked = [self._processes[name]] if name else list(states)
+        return all(states[process] == _SERVING for process in asked)
 
     async def replicas(self) -> dict[str, list[str]]:
         """Return the state of each replica of each service, in the order of their addresses."""
