@@ -1,7 +1,7 @@
 """The reference: the OpenAPI document of each dialect at `/openapi/{name}.json`, and as pages under `/docs`.
 
 `make openapi` writes the documents into `gateway/web/openapi`, and CI refuses stale ones.  Pages are made of them when
-they are first asked for, and need no script and nothing from elsewhere.
+they are first asked for, and need no script and nothing from elsewhere; with a script one may call an operation there.
 """
 
 import functools
@@ -21,11 +21,14 @@ from starlette.routing import Route
 from gateway.http.browsers import policy
 from gateway.http.dialect import Dialects
 from gateway.http.refusals import refuse
+from gateway.web.panel import assets
 from meshkit.errors import NotFound
 
 CSP = policy(
     importlib.resources.files("gateway.web").joinpath("templates", "page.html").read_text("utf-8"),
     "form-action 'none'",
+    "script-src 'self'",
+    "connect-src 'self'",
     framed_by="'self'",
 )
 PATHS = r"/docs(/[a-z0-9]+)?|/openapi/[a-z0-9-]+\.json"
@@ -112,6 +115,9 @@ def page(name: str) -> bytes | None:
         "groups": list(_groups(document)),
         "schemas": document["components"]["schemas"],
         "answers": functools.partial(_answers, document),
+        "bodies": _bodies,
+        "key_header": functools.partial(_key_header, document),
+        "script": assets.url("reference.js"),
     }
     return _pages.get_template("reference.html").render(prose=_prose, kind=kind_of, dumps=_dumps, **values).encode()
 
@@ -133,6 +139,26 @@ def _answers(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Itera
     for status, answer in operation["responses"].items():
         name = answer.get("$ref", "").rpartition("/")[2]
         yield status, document["components"]["responses"][name] if name else answer
+
+
+def _bodies(operation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the body that one may type, if there is one: the first of those that are text."""
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        if media != "multipart/form-data":
+            yield media, content
+            return
+
+
+def _key_header(document: Mapping[str, Any], operation: Mapping[str, Any]) -> str:
+    """Return the header that a key is sent in; empty where none is asked for."""
+    for wanted in operation["security"]:
+        for name in wanted:
+            scheme = document["components"]["securitySchemes"][name]
+            if scheme["type"] == "http":
+                return "authorization"
+            if scheme["in"] == "header":
+                return str(scheme["name"]).lower()
+    return ""
 
 
 def _prose(text: str) -> Markup:

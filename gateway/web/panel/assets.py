@@ -12,9 +12,11 @@ from meshkit.errors import NotFound
 _TYPES = {
     "panel.css": "text/css; charset=utf-8",
     "panel.js": "text/javascript; charset=utf-8",
+    "reference.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "hx-sse.min.js": "text/javascript; charset=utf-8",
 }
+_OURS = ("panel.css", "panel.js", "reference.js")
 _KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 PREFIX = "/panel/static"
 
@@ -42,5 +44,5 @@ def _content(name: str) -> bytes:
     folder = importlib.resources.files("gateway.web.panel")
     if name not in _TYPES:
         raise KeyError(name)
-    ours = name.startswith("panel.")
+    ours = name in _OURS
     return (folder.joinpath("static") if ours else folder.joinpath("vendor", "htmx.org")).joinpath(name).read_bytes()
