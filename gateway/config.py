@@ -1,6 +1,7 @@
 """What the gateway and its Envoy read from the environment; the prefix is `AGENTMESH_`."""
 
 import ipaddress
+import re
 from typing import Annotated, Literal, Self
 
 import pydantic
@@ -14,6 +15,14 @@ Tier = Literal["enterprise", "pro", "free", "sandbox", "nobody"]
 """What a user pays for, as the token's claim `tier` says; `nobody` are callers without a token that holds."""
 RATES: dict[Tier, int] = {"enterprise": 5_000, "pro": 2_000, "free": 1_000, "sandbox": 200, "nobody": 1_000}
 """Requests a second, by tier: of a user, or of an address without a token."""
+
+EVERY_DIALECT = "*"
+"""In the place of a dialect's name: all of them, our own API included."""
+_LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+_ORIGIN = re.compile(
+    rf"(https?://({_LABEL}(\.{_LABEL})*|\[[0-9a-f:.]+\])|https://\*(\.{_LABEL}){{2,}})(:[0-9]{{1,5}})?", re.ASCII
+)
+"""As browsers send it (RFC 6454); a wildcard is all names below one that somebody can own."""
 
 
 class Config(Settings):
@@ -44,7 +53,8 @@ class Config(Settings):
     loopback; from elsewhere, and with `refuse`, they do."""
 
     origins: dict[str, list[str]] = Field(default_factory=dict)
-    """Pages of other sites that may call a dialect, by its name; JSON, such as `{"codex": ["https://app.example.com"]}`."""
+    """Pages of other sites that may call the mesh without cookies (CORS): JSON, a list such as
+    `["https://app.example.com", "https://*.example.org"]`, or lists by dialect, `{"codex": ["https://app.example.com"]}`."""
 
     app_pages: Literal["sandbox", "trust"] = "sandbox"
     """What pages that apps serve may do in a browser: `trust` lets them act as whoever looks at them, as pages of the
@@ -53,6 +63,23 @@ class Config(Settings):
     live_pages_per_owner: int = Field(default=32, ge=0)
     """Pages of the panel that change by themselves which one user may have open at each gateway: each asks the services
     once a second.  More are refused, and 0 takes any number."""
+
+    @pydantic.field_validator("origins", mode="before")
+    @classmethod
+    def _of_every_dialect(cls, origins: object) -> object:
+        return {EVERY_DIALECT: origins} if isinstance(origins, list) else origins
+
+    @pydantic.field_validator("origins")
+    @classmethod
+    def _origins_only(cls, origins: dict[str, list[str]]) -> dict[str, list[str]]:
+        found = {name: [origin.lower() for origin in each] for name, each in origins.items()}
+        for origin in (origin for each in found.values() for origin in each):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: write it as https://app.example.com, with its port if it has one and"
+                    " nothing behind, or https://*.example.org for every name below; there is none for all pages"
+                )
+        return found
 
     @property
     def is_open(self) -> bool:

@@ -7,7 +7,7 @@ import sys
 
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
-from gateway.edge import contract, downstream
+from gateway.edge import contract, downstream, origins
 from gateway.edge.bootstrap import render
 from gateway.edge.envoy import command, write_private
 from meshkit import endpoints, tls, whence
@@ -18,6 +18,7 @@ def main() -> None:
     """Do so."""
     config = from_environment(EdgeConfig)
     try:
+        origins.check(config, DIALECTS)
         if config.wires.tls is not None:
             config.wires.tls.check("edge")
         if config.edge_tls_cert:
@@ -29,7 +30,7 @@ def main() -> None:
         path = config.data_dir / "envoy" / "bootstrap.json"
         descriptors = contract.without_comments(contract.descriptors())
         write_private(path, json.dumps(render(config, "", descriptors, DIALECTS, whence.mark(config.secret))))
-    except OSError as error:  # a socket, a certificate or a file is not as it must be
+    except (OSError, ValueError) as error:  # a socket, a certificate, a file or a name is not as it must be
         print(f"agentmesh: cannot start: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     argv = command(config, path)

@@ -87,7 +87,7 @@ def _listener(
             "initial_connection_window_size": 1024 * 1024,
         },
         "local_reply_config": local_reply_config(dialects, theirs),
-        "route_config": route_config(config, services, dialects, theirs, mark),
+        "route_config": route_config(config, services, dialects, mark),
         "http_filters": list(filters(config, jwks_json, descriptors, services, dialects, theirs)),
     }
     if config.access_log:

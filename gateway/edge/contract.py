@@ -21,6 +21,12 @@ TYPED = "mesh"
 """The name of our own API among the dialects."""
 GRPC = r"application/grpc(\+.*|-web(-text)?(\+proto)?)?"
 """A regular expression for the content type of gRPC and gRPC-Web, as Envoy knows them."""
+METHOD = r"/[^/]+\.[^/]+/[^/]+"
+"""A regular expression for the path of a method; no REST path is like it."""
+CONNECT_UNARY = "application/proto"
+"""The content type of Connect's unary calls that become gRPC at the edge; those in JSON are transcoded."""
+CONNECT_STREAM = "application/connect+proto"
+"""The same of its streams."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +94,23 @@ def without_comments(data: bytes) -> bytes:
     found = descriptor_pb2.FileDescriptorSet.FromString(data)
     for file in found.file:
         file.ClearField("source_code_info")
+    return found.SerializeToString()
+
+
+def with_calls(data: bytes) -> bytes:
+    """Return a serialised `FileDescriptorSet` in which the names of our unary methods that REST reaches are paths, too.
+
+    Unary calls of Connect in JSON (https://connectrpc.com/docs/protocol) are transcoded as REST is.
+    """
+    found = descriptor_pb2.FileDescriptorSet.FromString(data)
+    for file in found.file:
+        if file.package.startswith("mesh.") and not file.package.startswith(_DIALECTS):
+            for service in file.service:
+                for method in service.method:
+                    rule = method.options.Extensions[annotations_pb2.http]
+                    if rule.WhichOneof("pattern") and not method.server_streaming:
+                        path = f"/{file.package}.{service.name}/{method.name}"
+                        rule.additional_bindings.add(post=path, body="*")
     return found.SerializeToString()
 
 

@@ -13,7 +13,7 @@
 
 local OURS = {
   "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier", "x-mesh-head",
-  "x-mesh-edge", "x-mesh-address", "x-mesh-foreign",
+  "x-mesh-edge", "x-mesh-address", "x-mesh-foreign", "x-mesh-connect",
   "x-http-code", "x-http-body", "x-http-type", "x-envoy-original-path", "x-envoy-original-method",
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }
@@ -135,6 +135,11 @@ function envoy_on_request(handle)
   local target = headers:get(":path")
   headers:replace("x-mesh-path", target)
   local grpc = is_grpc(headers)
+  local call = connect_call(headers, target)
+  if call then
+    tell_call(headers, call)
+    handle:streamInfo():dynamicMetadata():set("edge", "connect", call)
+  end
   if refuse_name(handle, headers, grpc) then
     return
   end
@@ -144,14 +149,14 @@ function envoy_on_request(handle)
     return
   end
   if grpc then
-    refuse_page(handle, headers, target, grpc)
+    if not share(handle, headers, target) then
+      refuse_page(handle, headers, target, grpc)
+    end
     return
   end
   remove_grpc(headers)
-  local length = tonumber(headers:get("content-length") or "0")
-  if length and length > BODY_BYTES_MAX then
-    handle:respond({ [":status"] = "413" }, "")
-    return
+  if call == "json" then
+    pass_deadline(headers)
   end
   local path, query = string.match(target, "^([^?]*)(.*)$")
   if #path > 1 and string.sub(path, -1) == "/" then
@@ -164,16 +169,33 @@ function envoy_on_request(handle)
     headers:replace(":path", path .. query)
     headers:replace("x-mesh-path", path .. query)
   end
-  if refuse_page(handle, headers, path, grpc) then
+  if share(handle, headers, path) or refuse_page(handle, headers, path, grpc) then
     return
   end
-  local typed = string.sub(path, 1, #TYPED) == TYPED
+  local binary = call and call ~= "json"
+  if not binary and string.sub(path, 1, #APPS) ~= APPS then
+    headers:remove("connect-protocol-version")  -- the bridge takes what has it for a call
+  end
+  if not call and is_method(headers, target) then  -- the transcoder would take whatever comes
+    handle:respond({ [":status"] = "415" }, "a method is called in application/json, application/proto or gRPC")
+    return
+  end
+  local length = tonumber(headers:get("content-length") or "0")
+  if length and length > BODY_BYTES_MAX then
+    handle:respond({ [":status"] = "413" }, "")
+    return
+  end
+  local typed = call ~= nil or string.sub(path, 1, #TYPED) == TYPED
   local encoded = encoding(headers)
   if encoded ~= "" and (typed or not contains(ENCODINGS, encoded)) then
     local known = typed and "identity" or table.concat(ENCODINGS, ", ")
     local remedy = typed and "" or " or encoded as " .. table.concat(ENCODINGS, " or ")
     local text = "content-encoding " .. encoded .. " is not decoded here: send the body as it is" .. remedy
     handle:respond({ [":status"] = "415", ["accept-encoding"] = known }, text)
+    return
+  end
+  if binary then
+    begin_connect(handle, headers, call)
     return
   end
   if headers:get(":method") == "HEAD" then
@@ -203,6 +225,9 @@ function envoy_on_response(handle)
     headers:replace("retry-after", seconds)
   end
   local seen = handle:streamInfo():dynamicMetadata():get("edge") or {}
+  if seen["shared"] then
+    show_to_page(headers, seen["shared"])
+  end
   if is_grpc(headers) or seen["grpc"] then
     return
   end
@@ -229,6 +254,15 @@ function envoy_on_response(handle)
     if value then
       headers:replace(name, value)
     end
+  end
+  local call = seen["connect"]
+  if call and body then
+    answer_connect_error(handle, headers, call, body)
+    return
+  end
+  if call and call ~= "stream" and headers:get(":status") ~= "200" then
+    mend_connect_error(handle, headers:get(":status"))
+    return
   end
   if code then
     headers:remove("x-http-code")

@@ -1,7 +1,11 @@
-"""The HTTP filters, outermost first: Lua (`edge.lua`), CORS, JWT, rate limit, gRPC-Web, transcoders, router."""
+"""The HTTP filters, outermost first.
+
+Lua (`edge.lua`), the bridge of Connect, JWT, rate limit, gRPC-Web, transcoders, Lua (`connect_errors.lua`), router.
+"""
 
 import base64
 import importlib.resources
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +20,13 @@ CLAIM_HEADERS = (ratelimit.USER_HEADER, ratelimit.TIER_HEADER)
 """What a verified token says, for the rate limiter only: services read the token themselves."""
 TRANSCODERS = {False: "transcoder_snake", True: "transcoder_camel"}
 """The transcoder's name, by whether its JSON is camel case."""
+BRIDGE = "connect_grpc_bridge"
+"""Makes gRPC of the binary calls of Connect."""
 SINGLE = ("idempotency-key", "last-event-id", "token")
 """Headers of which a request may have one line, beside those of dialects' credentials: two would contradict each other.
 Envoy itself joins the lines of some (`authorization`, `content-type`, `origin`), and then they say nothing that holds.
 """
+_SCRIPTS = ("origins.lua", "connect.lua", "edge.lua")
 _WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 JWKS_PATH = "/.well-known/jwks.json"
 """Where the gateway shows the keys that verify tokens (RFC 7517)."""
@@ -27,6 +34,8 @@ _KEYS_AGAIN_S = 15
 """A new key is there a minute before it signs (`agentmesh keys`)."""
 _KEYS_WITHIN_S = 30
 """How long the gateway may take to start."""
+CALL_HEADER = "x-mesh-connect"
+"""Says of a call of Connect which one it is, and whether its message is large (`connect.lua`)."""
 _RESPONSE_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -40,17 +49,19 @@ def filters(
 ) -> Iterator[dict[str, Any]]:
     """Yield them in order."""
     yield _filter("lua.v3.Lua", default_source_code={"inline_string": _script(config, services, dialects, prefixes)})
-    yield _filter("cors.v3.Cors")
+    yield _filter(f"{BRIDGE}.v3.FilterConfig")
     yield _jwt(config, jwks_json, services, dialects)
     if config.rate_limit_rps:
         policy = ratelimit.policy(config, services, dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
-    bare = contract.without_comments(descriptors)
+    bare = contract.with_calls(contract.without_comments(descriptors))
     for camel, name in TRANSCODERS.items():
         names = [service.name for service in services if service.has_paths and service.camel == camel]
         if names:
             yield {**_transcoder(bare, names, camel=camel), "name": name}
+    script = importlib.resources.files("gateway.edge").joinpath("connect_errors.lua").read_text("utf-8")
+    yield {**_filter("lua.v3.Lua", default_source_code={"inline_string": script}), "name": "connect_errors"}
     yield _filter("router.v3.Router")
 
 
@@ -65,7 +76,7 @@ def _script(
     dialects: Sequence[Front],
     prefixes: Mapping[str, Sequence[str]],
 ) -> str:
-    """Return `origins.lua` and `edge.lua` with what they are told in front."""
+    """Return the scripts of the edge with what they are told in front."""
     single = (*SINGLE, *(name for dialect in dialects for name in dialect.credentials.headers))
     caseless = [path for dialect in dialects for path in cases.patterns(dialect, services, prefixes)]
     told = {
@@ -76,7 +87,7 @@ def _script(
         **origins.told(config, services, dialects, prefixes),
     }
     files = importlib.resources.files("gateway.edge")
-    scripts = [files.joinpath(name).read_text("utf-8") for name in ("origins.lua", "edge.lua")]
+    scripts = [files.joinpath(name).read_text("utf-8") for name in _SCRIPTS]
     return "\n".join((*(f"local {name} = {origins.lua(value)}" for name, value in told.items()), *scripts))
 
 
@@ -157,6 +168,14 @@ def _refusals(
     nothing = [_no(name, present_match=True) for name in (*headers, "authorization", "cookie")]
     some = _no("content-length", string_match={"exact": "0"})
     much = _no("content-length", string_match={"safe_regex": {"regex": "[0-9]{1,4}"}})
+    names = [method.name for service in services for method in service.methods if method.access not in free]
+    yield {  # the bridge holds a whole message, as a transcoder does
+        "match": {
+            "safe_regex": {"regex": "|".join(map(re.escape, names))},
+            "headers": [{"name": CALL_HEADER, "string_match": {"suffix": "large"}}],
+        },
+        "requires": {"provider_name": "mesh"},
+    }
     for verb in [verb for verb in _WITH_BODY if verb in needed]:
         path = {"safe_regex": {"regex": f"({'|'.join(needed[verb])})/*"}}
         asked = {"name": ":method", "string_match": {"exact": verb}}

@@ -4,10 +4,12 @@
 -- browser, takes the mesh for its own.  An address that is typed cannot be rebound, so one of a wildcard is let in.
 -- Pages: a browser says where a request comes from (`Sec-Fetch-Site`, else `Origin`), and no page can forge it.  Who says
 -- neither is no browser of today, so a program, whose cookies are its own.
+-- CORS: pages that the operator names may call what they were named for, with a token and never with cookies; to them alone
+-- preflights are answered, and answers shown, errors of all kinds too.
 --
 -- `origins.py` puts these in front: HOSTS, names that are ours; ANY_ADDRESS, whether every address is; PUBLIC, the origin
 -- people use, and PUBLIC_HOST, its name; TOKENS, headers that hold a token; COOKIES, those that do; SHARED, paths that pages
--- of other sites may call, with those pages; ACTS, whose GET does what a POST does.
+-- of other sites may call, with those pages; MAY_SEND and MAY_READ, their headers; ACTS, whose GET does what a POST does.
 
 local SAFE = { GET = true, HEAD = true, OPTIONS = true, TRACE = true }
 local MISDIRECTED = "421"  -- RFC 9110 15.5.20: asked of who does not answer for it
@@ -86,16 +88,66 @@ local function is_local_page(origin)
   return host == "localhost" or host == "127.0.0.1" or host == "[::1]"
 end
 
--- Returns whether a page of another site may call a path (CORS): without our cookies.
-local function is_shared(path, origin)
-  origin = string.lower(origin or "")
-  for _, each in ipairs(SHARED) do
-    local below = path == each.prefix or string.sub(path, 1, #each.prefix + 1) == each.prefix .. "/"
-    if below and (each.origins[origin] or (each.near and is_local_page(origin))) then
+local function is_named(origin, pages)
+  if pages.origins[origin] or (pages.near and is_local_page(origin)) then
+    return true
+  end
+  for _, each in ipairs(pages.below) do
+    local rest = string.sub(origin, 1, #each.scheme) == each.scheme and string.sub(origin, #each.scheme + 1) or ""
+    if string.sub(rest, -#each.suffix) == each.suffix and string.match(string.sub(rest, 1, -#each.suffix - 1), "^[%w%-%.]+$") then
       return true
     end
   end
   return false
+end
+
+-- Returns whether a page of another site may call a path (CORS): without our cookies.
+local function is_shared(path, origin)
+  origin = string.lower(origin or "")
+  if origin == "" then
+    return false
+  end
+  path = string.match(path, "^[^?]*")
+  for _, each in ipairs(SHARED) do
+    if is_named(origin, each) then
+      for _, prefix in ipairs(each.prefixes) do
+        if path == prefix or string.sub(path, 1, #prefix + 1) == prefix .. "/" then
+          return true
+        end
+      end
+    end
+  end
+  return false
+end
+
+-- Remembers of a request that its page is to see the answer; answers a preflight (Fetch 4.8).  Returns whether it did.
+local function share(handle, headers, path)
+  local origin = headers:get("origin")
+  if not is_shared(path, origin) then
+    return false
+  end
+  handle:streamInfo():dynamicMetadata():set("edge", "shared", origin)
+  local asked = headers:get(":method") == "OPTIONS" and headers:get("access-control-request-method")
+  if not asked then
+    return false
+  end
+  handle:respond({
+    [":status"] = "200",
+    ["access-control-allow-methods"] = "GET, HEAD, POST, PUT, PATCH, DELETE",
+    ["access-control-allow-headers"] = MAY_SEND,
+    ["access-control-max-age"] = "600",
+    ["x-http-body"] = "",
+  }, "")
+  return true
+end
+
+-- Lets the page that asked see the answer.  It sets no cookie there: nobody is to be signed in from elsewhere.
+local function show_to_page(headers, origin)
+  headers:replace("access-control-allow-origin", origin)
+  headers:replace("access-control-expose-headers", MAY_READ)
+  headers:add("vary", "origin")
+  headers:remove("access-control-allow-credentials")
+  headers:remove("set-cookie")
 end
 
 local function matches(segments, pattern)

@@ -8,11 +8,31 @@ from urllib.parse import urlsplit
 
 from agentmesh_protos.gateway.v1 import options_pb2
 
-from gateway.config import EdgeConfig
+from gateway.config import EVERY_DIALECT, EdgeConfig
 from gateway.edge import contract
+from gateway.edge import prefixes as paths
 from gateway.edge.front import Front
 
 _SAFE = ("GET", "HEAD")
+_FOR_ALL = (
+    *("/health", "/openapi"),
+    *(f"/grpc.{name}" for name in ("health.v1.Health", "reflection.v1.ServerReflection")),
+    "/grpc.reflection.v1alpha.ServerReflection",
+)
+"""What is no dialect's, and needs no token: shared with pages that all dialects are shared with."""
+_SENT = (
+    *("accept", "authorization", "content-type", "idempotency-key", "last-event-id", "prefer", "x-request-id"),
+    *("traceparent", "tracestate", "x-grpc-web", "x-user-agent", "grpc-timeout"),
+    *("connect-protocol-version", "connect-timeout-ms", "connect-content-encoding", "connect-accept-encoding"),
+)
+"""Headers that scripts of other sites may send, beside those of tokens."""
+_READ = (
+    *("content-disposition", "etag", "grpc-message", "grpc-status", "grpc-status-details-bin", "location"),
+    *("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "www-authenticate", "x-agent-id"),
+    *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-request-id"),
+    *("connect-content-encoding",),
+)
+"""Headers of answers that they may read."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
@@ -33,7 +53,9 @@ def told(
         "PUBLIC_HOST": _name(public.netloc) if public.scheme == "https" else "",
         "TOKENS": list(tokens),
         "COOKIES": dict.fromkeys(cookies, True),
-        "SHARED": list(_shared(config, dialects, prefixes)),
+        "SHARED": list(_shared(config, services, dialects, prefixes)),
+        "MAY_SEND": ", ".join(dict.fromkeys((*_SENT, *(name.lower() for name in tokens)))),
+        "MAY_READ": ", ".join(_READ),
         "ACTS": list(_acts(services)),
     }
 
@@ -83,15 +105,44 @@ def _spellings(name: str) -> Iterator[str]:
         yield f"[::ffff:{address.ipv4_mapped}]"
 
 
+def check(config: EdgeConfig, dialects: Sequence[Front]) -> None:
+    """Raise `ValueError` if the setting of shared paths names a dialect that there is not."""
+    known = [dialect.name for dialect in dialects]
+    for name in config.origins:
+        if name not in (EVERY_DIALECT, *known):
+            raise ValueError(f"AGENTMESH_ORIGINS: there is no API {name!r} here, but {', '.join(known)}")
+
+
 def _shared(
-    config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]
+    config: EdgeConfig,
+    services: Sequence[contract.Service],
+    dialects: Sequence[Front],
+    prefixes: Mapping[str, Sequence[str]],
 ) -> Iterator[Mapping[str, Any]]:
+    """Yield what is shared with whom: the REST paths of a dialect and its gRPC services, which browsers reach, too.
+
+    Not what apps serve themselves, whose answers say so or not.
+    """
     for dialect in dialects:
-        origins = dict.fromkeys((origin.lower() for origin in config.origins.get(dialect.name, ())), True)
+        named = [*config.origins.get(EVERY_DIALECT, ()), *config.origins.get(dialect.name, ())]
         near = dialect.local_pages and config.loopback
-        if origins or near:
-            for prefix in prefixes[dialect.name]:
-                yield {"prefix": prefix, "origins": origins, "near": near}
+        if named or near:
+            apps = {prefix.rstrip("/") for prefix in dialect.passage_prefixes}
+            rest = prefixes[dialect.name] or paths.literal(dialect, services)
+            grpc = [f"/{service.name}" for service in services if service.dialect == dialect.name]
+            own = [*(prefix for prefix in rest if prefix not in apps), *grpc]
+            yield {"prefixes": own, "near": near, **_pages(named)}
+    if everywhere := config.origins.get(EVERY_DIALECT):
+        yield {"prefixes": _FOR_ALL, "near": False, **_pages(everywhere)}
+
+
+def _pages(named: Sequence[str]) -> Mapping[str, Any]:
+    """Return origins as `origins.lua` looks at them: by name, and by what is around a wildcard."""
+    below = [origin.split("*") for origin in named if "*" in origin]
+    return {
+        "origins": dict.fromkeys((origin for origin in named if "*" not in origin), True),
+        "below": [{"scheme": scheme, "suffix": suffix} for scheme, suffix in below],
+    }
 
 
 def _acts(services: Sequence[contract.Service]) -> Iterator[Mapping[str, Any]]:

@@ -32,6 +32,13 @@ def of_dialects(dialects: Sequence[Front], services: Iterable[contract.Service])
     return {dialect.name: found[dialect.name] if number else () for number, dialect in enumerate(dialects)}
 
 
+def literal(dialect: Front, services: Iterable[contract.Service]) -> tuple[str, ...]:
+    """Return what is in front of the variables of a dialect's paths, sorted: of one that has no prefix of its own."""
+    templates = [*contract.templates(services, dialect.name), *dialect.socket_paths]
+    found = {"/".join(("", *_literal(template))) for template in templates}
+    return tuple(sorted(found - {""}))
+
+
 def exclusive(templates: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
     """Return, by owner, the shortest paths under which no template of another owner is; sorted."""
     paths = {owner: {_literal(template) for template in each} for owner, each in templates.items()}

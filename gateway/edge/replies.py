@@ -5,10 +5,31 @@ from typing import Any
 
 from gateway.edge import contract
 from gateway.edge import prefixes as paths
+from gateway.edge.filters import CALL_HEADER
 from gateway.edge.front import Front
 
 _STATUSES = (400, 401, 403, 404, 405, 408, 413, 415, 421, 426, 429, 431, 500, 501, 502, 503, 504)
 _TRANSCODED = "x-envoy-original-method"
+_CONNECT_CODES = {
+    400: "invalid_argument",
+    401: "unauthenticated",
+    403: "permission_denied",
+    404: "unimplemented",
+    405: "unimplemented",
+    408: "deadline_exceeded",
+    413: "resource_exhausted",
+    415: "unimplemented",
+    421: "permission_denied",
+    426: "failed_precondition",
+    429: "resource_exhausted",
+    431: "resource_exhausted",
+    500: "internal",
+    501: "unimplemented",
+    502: "unavailable",
+    503: "unavailable",
+    504: "deadline_exceeded",
+}
+"""What Envoy says itself, in the words of Connect."""
 
 
 def local_reply_config(dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -20,7 +41,17 @@ def local_reply_config(dialects: Sequence[Front], prefixes: Mapping[str, Sequenc
 
 
 def _mappers(dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Any]]:
-    """The first dialect's is for every path that is nobody else's.  gRPC clients keep Envoy's plain text."""
+    """The first dialect's is for every path that is nobody else's.  gRPC clients keep Envoy's plain text.
+
+    A call of Connect is none of gRPC to Envoy here, even when the bridge has made it one.
+    """
+    is_call = {"header_filter": {"header": {"name": CALL_HEADER, "present_match": True}}}
+    for status in _STATUSES:
+        body = {"code": _CONNECT_CODES.get(status, "unknown"), "message": "%LOCAL_REPLY_BODY%"}
+        yield {
+            "filter": {"and_filter": {"filters": [is_call, _is(status)]}},
+            "body_format_override": json_format(body),
+        }
     yield {
         "filter": {
             "and_filter": {

@@ -10,9 +10,9 @@ from typing import Any
 
 from gateway.config import EdgeConfig
 from gateway.edge import clusters, contract, filters
-from gateway.edge import prefixes as paths
 from gateway.edge.front import Front
 from meshkit import whence
+from meshkit.server import MESSAGE_BYTES_MAX
 
 _UNARY_TIMEOUT_S = 660
 """Longer than the longest wait a dialect offers (`/outputs/status?extended=true`: 600 s)."""
@@ -25,10 +25,6 @@ _WEB_IDLE_S = 60
 this, and never stands still for so long."""
 _LIVE = "/panel/live/"
 """Parts of the panel's pages that come as they change: as long as somebody looks."""
-_LOCAL_PAGE = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?"
-_SENT = ("authorization", "content-type", "idempotency-key", "prefer")
-_SHOWN = "location, x-agent-id, retry-after, ratelimit-limit, ratelimit-remaining, ratelimit-reset"
-"""Headers of answers that scripts of other sites may read."""
 _ANOTHER = {
     "name": "another",
     "typed_config": {
@@ -44,26 +40,31 @@ _LOST = f"{_UNSENT},reset"
 _TRIES, _READ_TRIES = 4, 16
 """How often.  Each waits a second at most, half of that as a rule: who reads has seven seconds or so of patience, in
 which a service is restarted on a busy machine, too; who writes is told within two that there is none."""
-# gRPC-Web too: its filter comes behind the choice of a route.
-_GRPC = {"headers": [{"name": "content-type", "string_match": {"safe_regex": {"regex": contract.GRPC}}}]}
+
+
+def _sent_as(**kind: Any) -> dict[str, Any]:
+    return {"headers": [{"name": "content-type", "string_match": kind}]}
+
+
+# gRPC-Web and Connect too: their filters come behind the choice of a route.
+_GRPC = _sent_as(safe_regex={"regex": f"{contract.GRPC}|{re.escape(contract.CONNECT_STREAM)}"})
+_GRPC_ONLY = _sent_as(safe_regex={"regex": contract.GRPC})
+_STREAM = {"safe_regex": {"regex": contract.METHOD}, **_sent_as(exact=contract.CONNECT_STREAM)}
+_UNARY = {"safe_regex": {"regex": contract.METHOD}, **_sent_as(exact=contract.CONNECT_UNARY)}
 _UPGRADE = {"headers": [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}]}
 
 
 def route_config(
-    config: EdgeConfig,
-    services: Sequence[contract.Service],
-    dialects: Sequence[Front],
-    prefixes: Mapping[str, Sequence[str]],
-    mark: str,
+    config: EdgeConfig, services: Sequence[contract.Service], dialects: Sequence[Front], mark: str
 ) -> dict[str, Any]:
-    """Return the one virtual host; `prefixes` are a dialect's paths by its name, `mark` is as in `render`."""
+    """Return the one virtual host; `mark` is as in `render`."""
     base_url = config.public_url or "%REQ(X-FORWARDED-PROTO)%://%REQ(:AUTHORITY)%"
     return {
         "virtual_hosts": [
             {
                 "name": "mesh",
                 "domains": ["*"],
-                "routes": [*_routes(services, dialects), *_shared(config, dialects, prefixes), _rest()],
+                "routes": [*_routes(services, dialects), _rest()],
                 "request_headers_to_remove": list(filters.CLAIM_HEADERS),
                 "request_headers_to_add": [
                     {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
@@ -76,6 +77,9 @@ def route_config(
 
 
 def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> Iterator[dict[str, Any]]:
+    for prefix, cluster in clusters.PREFIXES.items():
+        yield _held({"prefix": prefix, **_sent_as(exact=contract.CONNECT_UNARY)}, cluster)
+    yield _held(_UNARY, clusters.GATEWAY)
     for service in services:
         if not service.is_dialect:
             continue
@@ -95,10 +99,17 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
             yield _untouched({"prefix": prefix})
     yield _untouched({"prefix": _LIVE}, _STALLED_S)
     # Reflection and health; and an unknown service gets gRPC's own UNIMPLEMENTED.
-    yield _route({"prefix": "/", **_GRPC}, clusters.GATEWAY, timeout_s=0)
+    yield _route({"prefix": "/", **_GRPC_ONLY}, clusters.GATEWAY, timeout_s=0)
+    yield _route(_STREAM, clusters.GATEWAY, timeout_s=0)
     for dialect in dialects:
         for template in dialect.socket_paths:
             yield _socket(template)
+
+
+def _held(match: Mapping[str, Any], cluster: str) -> dict[str, Any]:
+    """Return the route of a unary call of Connect: the bridge holds a whole message, of an answer, too."""
+    route = _route(match, cluster, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
+    return {**route, "request_body_buffer_limit": MESSAGE_BYTES_MAX}
 
 
 def _rest() -> dict[str, Any]:
@@ -113,31 +124,6 @@ def _reads(
     if names:
         match = {"safe_regex": {"regex": "|".join(names)}, **_GRPC}
         yield _route(match, cluster, timeout_s, idle_s, retry_on=_LOST, tries=_READ_TRIES)
-
-
-def _shared(
-    config: EdgeConfig, dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]
-) -> Iterator[dict[str, Any]]:
-    """Yield the paths that pages of other sites may call: a request is on these routes before its transcoding."""
-    for dialect in dialects:
-        origins: list[dict[str, Any]] = [{"exact": origin} for origin in config.origins.get(dialect.name, ())]
-        if dialect.local_pages and config.loopback:
-            origins.append({"safe_regex": {"regex": _LOCAL_PAGE}})
-        if origins and prefixes[dialect.name]:
-            own = "|".join(paths.regex(prefix) for prefix in prefixes[dialect.name])
-            route = _route({"safe_regex": {"regex": own}}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
-            yield {**route, "typed_per_filter_config": {"cors": _cors(origins, dialect.credentials.headers)}}
-
-
-def _cors(origins: Sequence[Mapping[str, Any]], credentials: Sequence[str]) -> dict[str, Any]:
-    return {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
-        "allow_origin_string_match": [dict(origin) for origin in origins],
-        "allow_methods": "GET, HEAD, POST",
-        "allow_headers": ", ".join((*_SENT, *credentials)),
-        "expose_headers": _SHOWN,
-        "max_age": "600",
-    }
 
 
 def _streams(service: contract.Service, cluster: str) -> Iterator[dict[str, Any]]:
@@ -166,7 +152,7 @@ def _untouched(match: Mapping[str, Any], idle_s: int = _IDLE_TIMEOUT_S) -> dict[
     disabled = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
     return {
         **_route(match, clusters.WEB, timeout_s=0, idle_s=idle_s),
-        "typed_per_filter_config": dict.fromkeys(filters.TRANSCODERS.values(), disabled),
+        "typed_per_filter_config": dict.fromkeys((*filters.TRANSCODERS.values(), filters.BRIDGE), disabled),
     }
 
 

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import grpc
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from gateway.config import Config
 from gateway.edge import contract
@@ -112,7 +113,9 @@ class Fallback:
 
     def __init__(self, dialects: Dialects, services: Iterable[contract.Service]) -> None:
         self._dialects = dialects
+        services = list(services)
         self._paths = contract.Paths(services)
+        self._calls = {method.name for service in services for method in service.methods}
         self._documents = {path for dialect in dialects.all for path in dialect.document_paths}
         self._sockets = [
             re.compile(contract.pattern(path)) for dialect in dialects.all for path in dialect.socket_paths
@@ -121,7 +124,7 @@ class Fallback:
     async def refuse(self, request: Request, error: Exception) -> Response:
         """Read the request to its end if that is near, and say that there is no such page, or no such method of it."""
         await _drain(request)
-        return self._explain(request)
+        return self._explain(request, error)
 
     async def fail(self, request: Request, error: Exception) -> Response:
         """Say that it is ours to mend; Starlette has logged what."""
@@ -133,18 +136,36 @@ class Fallback:
             return panel.error_page(request, error)
         return refuse(request, error, self._dialects)
 
-    def _explain(self, request: Request) -> Response:
+    def _explain(self, request: Request, error: Exception) -> Response:
         path = request.url.path
+        if path in self._calls and request.method != "POST":
+            return self._wrong_method(request, ["POST"])
         is_page = path in self._documents or _PAGES.fullmatch(path) is not None
         allowed = ["GET"] if is_page else self._paths.allowed(path)
+        if not allowed and isinstance(error, HTTPException) and error.status_code == 405:
+            allowed = sorted(_methods(request) - {"HEAD"})
         if not allowed and any(pattern.fullmatch(path) for pattern in self._sockets):
             return refuse(request, HttpError(426, "Upgrade Required: open a WebSocket here"), self._dialects)
         if not allowed:
             return self._say(request, NotFound("Not Found"))
+        return self._wrong_method(request, allowed)
+
+    def _wrong_method(self, request: Request, allowed: Sequence[str]) -> Response:
         error = HttpError(405, f"Method Not Allowed: use {' or '.join(allowed)}")
         response = self._say(request, error)
-        response.headers["allow"] = ", ".join(allowed)
+        heads = ["HEAD"] if "GET" in allowed else []  # `edge.lua` answers it wherever GET is answered
+        response.headers["allow"] = ", ".join(sorted({*allowed, *heads}))
         return response
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of all routes that a request's path has."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 async def _drain(request: Request) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.http import sse
+from gateway.http.exchange import HEAD_HEADER
 from gateway.web.panel import shell
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import Exhausted, MeshError
@@ -22,6 +23,7 @@ _LOOK_S = 1.0
 """How often a list is asked for anew while somebody looks at it."""
 PAUSE_S = 0.15
 """Between two parts of a page that is watched: what happens meanwhile comes with the next."""
+_HEADERS = (("content-type", sse.CONTENT_TYPE), *sse.HEADERS)
 T = TypeVar("T")
 ENDED = b"event: end\ndata: end\n\n"
 """Tells htmx that nothing more will come (`hx-sse:close`)."""
@@ -39,6 +41,10 @@ class Live(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, with 429 if its reader has as many of them open as they may."""
         assert self._visitor.live is not None
+        if HEAD_HEADER in self._visitor.request.headers:  # or the edge would swallow it for as long as it comes
+            await self._parts.aclose()
+            await Response(headers=dict(_HEADERS))(scope, receive, send)
+            return
         with contextlib.ExitStack() as place:
             try:
                 place.enter_context(self._visitor.live.of(self._visitor.principal.user))
@@ -67,8 +73,7 @@ class Live(Response):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send(self, send: Send) -> None:
-        headers = [("content-type", sse.CONTENT_TYPE), *sse.HEADERS]
-        raw = [(name.encode(), value.encode()) for name, value in headers]
+        raw = [(name.encode(), value.encode()) for name, value in _HEADERS]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         chunks = sse.stream(self._parts, _event, alive=lambda _: b": alive\n\n", end=ENDED)
         async with contextlib.aclosing(chunks):

@@ -138,7 +138,7 @@ def test_a_websocket_has_a_route_of_its_own() -> None:
     assert {contract.pattern(path) for path in paths} == set(sockets)
     for route in sockets.values():
         assert ("web", "0s") == (route["route"]["cluster"], route["route"]["timeout"])
-        assert {"transcoder_snake", "transcoder_camel"} == set(route["typed_per_filter_config"])
+        assert {"transcoder_snake", "transcoder_camel", "connect_grpc_bridge"} == set(route["typed_per_filter_config"])
         assert [{"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}] == route["match"][
             "headers"
         ]

@@ -84,11 +84,13 @@ async def test_an_unknown_path_is_not_found(edge: Edge, method: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/flow", "GET"),
+        ("PUT", "/flow", "GET, HEAD"),
         ("GET", "/boot/refresh/x", "POST"),
-        ("PATCH", "/login", "GET, POST"),
-        ("POST", "/health", "GET"),
-        ("TRACE", "/flow", "GET"),
+        ("PATCH", "/login", "GET, HEAD, POST"),
+        ("POST", "/health", "GET, HEAD"),
+        ("TRACE", "/flow", "GET, HEAD"),
+        ("GET", "/mesh.runner.v1.JobService/GetJob", "POST"),
+        ("OPTIONS", "/panel/executions", "GET, HEAD, POST"),
     ],
 )
 async def test_a_wrong_method_names_the_right_one(edge: Edge, method: str, path: str, allowed: str) -> None:

@@ -428,12 +428,12 @@ async def test_cookies_of_a_mesh_with_https_are_sent_by_https_only(edge: Edge, t
     ],
 )
 async def test_what_is_grpc(edge: Edge, kind: str, is_grpc: bool) -> None:
-    """What only begins like it is REST, with REST's checks: its path is nobody's."""
+    """What only begins like it is REST, with REST's checks, and no way to call a method."""
     path = "/mesh.auth.v1.AuthService/GetJwks"
     content = b"AAAAAAA=" if "text" in kind else b"\0\0\0\0\0"
     answer: httpx.Response = await edge.http.post(path, content=content, headers={"content-type": kind})
     assert is_grpc == answer.headers["content-type"].startswith("application/grpc"), answer.text
-    assert (200 if is_grpc else 404) == answer.status_code
+    assert (200 if is_grpc else 415) == answer.status_code
     if not is_grpc:
         headers = {"content-type": kind, "grpc-timeout": "soon"}
         as_rest = await edge.http.post("/api/login/", content=b'{"name": "admin"}', headers=headers)

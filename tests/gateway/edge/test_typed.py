@@ -187,9 +187,9 @@ async def test_a_wrong_method_names_the_right_ones(typed: Typed) -> None:
     cancel = await typed.call("GET", "jobs/a:cancel")
     one = await typed.call("POST", "jobs/a")
 
-    assert "GET, POST" == jobs.headers["allow"]
+    assert "GET, HEAD, POST" == jobs.headers["allow"]
     assert "POST" == cancel.headers["allow"]
-    assert "DELETE, GET" == one.headers["allow"]
+    assert "DELETE, GET, HEAD" == one.headers["allow"]
 
 
 async def test_head_is_get_without_its_body(typed: Typed) -> None:

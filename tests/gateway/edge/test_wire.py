@@ -133,6 +133,7 @@ async def test_lines_that_belong_together_are_joined(edge: Edge, panel: Panel) -
         "/timeline/list", "/admin/flow", "/outputs/status/0123", "/sumi", "/sumi/raw", "/sumi/nope",
         "/sumi/raw/availability", "/api/v1/health", "/api/v1/payment", "/mesh/v1/self", "/mesh/v1/jobs",
         "/mesh/v1/jobs/0123:watch", "/-/raw/binary", "/inputs/-/localhost/8005/raw/-/", "/nope", "/login",
+        "/v1/crews", "/api/agents", "/api/runtime/live", "/mip003/none/availability", "/panel/flows", "/health",
     ],
 )  # fmt: skip
 async def test_head_is_get_without_the_body(edge: Edge, panel: Panel, path: str) -> None:
@@ -158,6 +159,8 @@ async def test_the_head_of_a_stream_comes_at_once(edge: Edge, panel: Panel) -> N
     kinds = {
         f"/outputs/stream/{job}": "text/event-stream; charset=utf-8",
         f"/mesh/v1/jobs/{job}:watch": "application/x-ndjson",
+        f"/panel/live/executions/{job}/result": "text/event-stream; charset=utf-8",
+        "/panel/live/inbox": "text/event-stream; charset=utf-8",
     }
     for path, kind in kinds.items():
         status, headers, rest = await raw(edge, f"HEAD {path} HTTP/1.1\nhost: localhost\nKODOSUMI_API_KEY: {key}")

@@ -44,7 +44,7 @@ async def test_a_wrong_method_names_the_right_ones(http: httpx.AsyncClient) -> N
     async with http:
         response = await http.delete("/flow")
 
-    assert (405, "GET") == (response.status_code, response.headers["allow"])
+    assert (405, "GET, HEAD") == (response.status_code, response.headers["allow"])
 
 
 async def test_somebody_who_is_signed_in_starts_at_the_flows(http: httpx.AsyncClient) -> None:

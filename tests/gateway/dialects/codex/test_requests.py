@@ -152,8 +152,8 @@ async def test_a_wrong_method(codex: Codex) -> None:
 
     document = await codex.edge.http.post("/Swagger/v1/swagger.json", json={})
 
-    assert [(one.status_code, one.headers["allow"]) for one in (posted, got)] == [(405, "GET"), (405, "POST")]
-    assert (document.status_code, document.headers["allow"]) == (405, "GET")
+    assert [(one.status_code, one.headers["allow"]) for one in (posted, got)] == [(405, "GET, HEAD"), (405, "POST")]
+    assert (document.status_code, document.headers["allow"]) == (405, "GET, HEAD")
     assert posted.json()["status"] == 405
 
 
