@@ -16,6 +16,10 @@ def line(step: BootStep) -> tuple[str, str] | None:
             return f"- {step.expose}  no bootstrap yet", _QUIET
         case "expose_skipped":
             return f"✗ {step.expose}  {_one_line(step)}", _BAD
+        case "expose_noted":
+            return f"! {step.expose}  {_one_line(step)}", _WARNING
+        case "app_preparing":
+            return f"- {step.expose}  {_one_line(step)} …", _QUIET
         case "app_removed":
             return f"- {step.expose}  stopped", _QUIET
         case "app_remove_failed":

@@ -71,16 +71,18 @@ class Zygote:
         pid: int = 0,
         *,
         ended: Callable[[int], None] = lambda number: None,
+        prepares: Callable[[str], None] = lambda text: None,
         look_s: float = _LOOK_S,
     ) -> None:
         """`pid` is the process at the other end, a child of ours; 0 if it is not to be killed when it hangs.
 
         `ended` is told the number of a child when it and all that it has started are gone.  `look_s` is how often a
-        zygote that has been told something is looked at.
+        zygote that has been told something is looked at.  `prepares` is told what it does before it loads the app.
         """
         control.setblocking(False)
         self._pid = pid
         self._ended = ended
+        self._prepares = prepares
         self._look_s = look_s
         self._control = control
         self._loop = asyncio.get_running_loop()
@@ -289,6 +291,8 @@ class Zygote:
                 self._look = None
             elif kind == Kind.LOADED and not self.loaded.done():
                 self.loaded.set_result(host_pb2.Loaded.FromString(payload))
+            elif kind == Kind.PREPARING:
+                self._prepares(payload.decode())
             elif kind == Kind.STARTS:
                 self.starts = True
             elif kind == Kind.EXITED:

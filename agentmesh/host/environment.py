@@ -5,13 +5,16 @@ import pathlib
 import sys
 from typing import Any
 
+from agentmesh.host.packages.asked import hidden
+
 
 def apply(runtime_env: dict[str, Any]) -> frozenset[str]:
     """Set variables, the working directory and the import path of this process; return the variables' names.
 
     `env_vars` is a mapping of strings, `working_dir` a folder, `py_modules` a list of folders, wheels or zip files.
-    A `py_modules` entry that is a URL is left out: what it holds must be installed or on the import path, and
-    importing the app says so if it is not.  Raises `ValueError` for anything that is not there or not of that form.
+    A `py_modules` entry that is an address, and has not been fetched (`packages.needs`), is left out: what it holds
+    must be installed or on the import path, and importing the app says so if it is not.  Raises `ValueError` for
+    anything that is not there or not of that form.
     """
     if not isinstance(runtime_env, dict):
         raise ValueError("runtime_env must be a mapping")
@@ -31,7 +34,8 @@ def apply(runtime_env: dict[str, Any]) -> frozenset[str]:
         raise ValueError("runtime_env.py_modules must be a list")
     for module in modules:
         if "://" in str(module):
-            print(f"runtime_env.py_modules: {module} is not fetched; it must be importable already", file=sys.stderr)
+            address = hidden(str(module))
+            print(f"runtime_env.py_modules: {address} is not fetched; it must be importable already", file=sys.stderr)
             continue
         path = pathlib.Path(str(module))
         if not path.exists():

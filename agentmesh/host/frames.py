@@ -28,6 +28,7 @@ class Kind(enum.IntEnum):
     FORKED = 19  # 8 bytes of child id, 4 of process id, from the zygote
     UNFORKED = 17  # 8 bytes of child id, 4 of errno, from the zygote
     PONG = 41  # nothing: what was sent before the PING has been done
+    PREPARING = 43  # text in UTF-8, from what will be the zygote: what it does first, nothing when that is done
     STARTS = 42  # nothing, from the zygote ahead of LOADED: the app does something when it starts
     # From a worker.
     BACK = 20  # nothing: the job was not taken up, another worker may

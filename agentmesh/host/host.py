@@ -21,14 +21,15 @@ import uvloop
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2, host_pb2_grpc
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
-from agentmesh.host import environment, zygote
+from agentmesh.host.beginning import begin
 from agentmesh.host.calls import Handler
 from agentmesh.host.children import Zygote
-from agentmesh.host.confine import Confinement, Settings
-from agentmesh.host.frames import Channel, Kind
+from agentmesh.host.confine import Confinement, Settings, places
+from agentmesh.host.frames import Kind
 from agentmesh.host.limits import MESSAGE_BYTES_MAX
-from agentmesh.host.own import folders
+from agentmesh.host.own.environment import ENVIRONMENTS_DIR
 from agentmesh.host.own.folders import Cleaner, Folders
+from agentmesh.host.packages.needs import Needs, needs
 from agentmesh.host.process_job import ProcessJob
 from agentmesh.host.processes import die_with_parent, raise_descriptor_limit
 from agentmesh.host.running import RunningJob
@@ -54,7 +55,7 @@ def main(spec: HostSpec, folder: pathlib.Path, badge_fd: int, settings: Settings
     reading end of the pipe that the badge lies in which shows the runner that it started this host; -1 for none, and
     then no runner lets it in.  `place` is no other's among the hosts of this machine, counted from 0.
     """
-    confinement, refusal = _confined(spec, folder, settings, place)
+    confinement, needed, refusal = _confined(spec, folder, settings, place)
     ours, theirs = socket.socketpair()
     parent = os.getpid()
     child = os.fork()
@@ -64,7 +65,7 @@ def main(spec: HostSpec, folder: pathlib.Path, badge_fd: int, settings: Settings
             ours.close()
             if badge_fd >= 0:  # unread: what runs code of strangers must not have it in its memory
                 os.close(badge_fd)
-            _become_zygote(theirs, spec, confinement, refusal)
+            begin(theirs, spec, confinement, refusal, needed)
         finally:
             os._exit(1)
     theirs.close()
@@ -92,30 +93,32 @@ def _see_off(pid: int) -> None:
             time.sleep(_LOOK_S)
 
 
-def _confined(spec: HostSpec, folder: pathlib.Path, settings: Settings, place: int) -> tuple[Confinement | None, str]:
-    """Confine this process; return how, or None and why that cannot be."""
+def _confined(
+    spec: HostSpec, folder: pathlib.Path, settings: Settings, place: int
+) -> tuple[Confinement | None, Needs | None, str]:
+    """Confine this process; return how and what the app needs, or None and why that cannot be."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        confinement = Confinement.of(spec, folder, settings, place)
+        needed = _needed(spec, settings)
+        confinement = Confinement.of(spec, folder, settings, place, needed)
         confinement.enter_host()
     except (ValueError, OSError) as error:
-        return None, str(error) or type(error).__name__
-    return confinement, ""
+        return None, None, str(error) or type(error).__name__
+    return confinement, needed, ""
 
 
-def _become_zygote(control: socket.socket, spec: HostSpec, confinement: Confinement | None, refusal: str) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        if confinement is None:  # nothing of the app's runs then
-            raise ValueError(refusal)
-        given = environment.apply(json.loads(spec.runtime_env_json or "{}"))
-        folders.settle(confinement.folder / folders.OF_THE_APP, given)
-        confinement.enter_app()
-    except (ValueError, OSError) as error:
-        message = f"{type(error).__name__}: {error}"
-        Channel(control).send(Kind.LOADED, host_pb2.Loaded(error=message).SerializeToString())
-        os._exit(1)
-    zygote.main(control, spec, Folders(confinement.folder, given), confinement)
+def _needed(spec: HostSpec, settings: Settings) -> Needs | None:
+    """Return what the app needs beside its code, if such is made here.  Raises `ValueError`."""
+    runtime_env = json.loads(spec.runtime_env_json or "{}")
+    needed = needs(runtime_env, pathlib.Path.cwd(), lambda path: places.refuse([path], settings.private))
+    if needed is None:
+        return None
+    if settings.kept is not None:
+        settings.kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return needed
+    if needed.packages is not None:
+        raise ValueError(f"packages are asked for, and {ENVIRONMENTS_DIR} does not say where they are to be installed")
+    return None
 
 
 class Host:
@@ -137,13 +140,15 @@ class Host:
         self._heartbeat_s = 3.0
         self._draining = False
         self._loaded: host_pb2.Loaded | None = None
+        self._preparing: host_pb2.HostMessage | None = None
+        """The last word on what is done before the app is loaded."""
         self._heard_at = time.monotonic()
         """When a runner has last said something."""
 
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
         self._uplink = Uplink()
-        self._zygote = Zygote(self._control, self._zygote_pid, ended=self._cleaner.clear)
+        self._zygote = Zygote(self._control, self._zygote_pid, ended=self._cleaner.clear, prepares=self._tell_preparing)
         self._handler = Handler(self._zygote, self._uplink.post)
         self._workers = Workers(self._zygote)
         stopping = asyncio.Event()
@@ -165,6 +170,10 @@ class Host:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._zygote.close()
+
+    def _tell_preparing(self, text: str) -> None:
+        self._preparing = host_pb2.HostMessage(preparing=host_pb2.Preparing(message=text))
+        self._uplink.post(self._preparing)
 
     async def _load(self) -> None:
         """Wait for the app, then serve it."""
@@ -265,9 +274,11 @@ class Host:
         leases = [host_pb2.Lease(job=job.job, epoch=job.epoch) for job in jobs]
         spec = self._spec
         hello = host_pb2.Hello(host_id=spec.host_id, expose=spec.expose, leases=leases, protocol=1)
-        loaded = [] if self._loaded is None else [host_pb2.HostMessage(loaded=self._loaded)]
+        said = [] if self._preparing is None else [self._preparing]
+        if self._loaded is not None:
+            said = [host_pb2.HostMessage(loaded=self._loaded)]
         self._handler.forget()
-        self._uplink.begin(loaded, jobs)
+        self._uplink.begin(said, jobs)
         return [host_pb2.HostMessage(hello=hello)]
 
     async def _write(self, stream: grpc.aio.StreamStreamCall) -> None:

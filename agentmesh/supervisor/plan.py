@@ -174,6 +174,7 @@ def make(options: Options, host: str, port: int, places: Places, native: Mapping
         AGENTMESH_PORT=str(port),
         AGENTMESH_NURSERY=nursery,
         AGENTMESH_JOBS_DIR=str(places.jobs),
+        AGENTMESH_ENVIRONMENTS_DIR=str(options.data_dir.resolve() / "environments"),
         AGENTMESH_LOG_LEVEL=options.log_level,
         AGENTMESH_GRACE_S="1.5",
         # glibc raises this by itself after the first large block, and then keeps in its heap what argon2 needs for a

@@ -87,7 +87,7 @@ async def running(
         )
         records = Records(store, now)
         bootstraps = Bootstraps(config.vault)
-        booter = Booter(apps, records, runs, bootstraps, limits)
+        booter = Booter(apps, records, runs, bootstraps, limits, on_ray=config.placement == "ray")
         rounds = Rounds(records, apps, Probes(apps, timeout_s=config.look_timeout_s), every_s=config.look_s)
         await stack.enter_async_context(background(turns.run("flow-rounds", rounds.run), "flow-rounds", stopping))
         exposes, flows = Exposes(store, apps, bootstraps, now), Flows(store, apps)

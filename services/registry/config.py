@@ -1,5 +1,7 @@
 """What the registry can be told."""
 
+from typing import Literal
+
 from meshkit.service import Settings
 
 
@@ -11,6 +13,9 @@ class Config(Settings):
 
     boot_parallel: int = 4
     """How many apps load at once during a boot."""
+
+    placement: Literal["local", "ray"] = "local"
+    """Where the runner has hosts run: a boot says which keys of a bootstrap have no effect, and some have on Ray."""
 
     probe_timeout_s: float = 10.0
     """How long a flow may take to answer when a boot asks whether it is alive."""

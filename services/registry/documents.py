@@ -4,14 +4,15 @@ Texts are read with PyYAML's safe loader in pure Python, where one nested too de
 """
 
 import functools
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from meshkit.errors import Invalid
-from services.registry.domain import bounds, prices
+from services.registry.domain import bounds, keys, prices
 from services.registry.domain.deploying import Isolation, Plan
 from services.registry.domain.exposes import Definition, FoundFlow
 from services.registry.domain.flows import About
@@ -20,6 +21,7 @@ TEXT_MAX = 64 * 1024
 """Characters of one YAML text."""
 _ALL_TEXTS_MAX = 4 * 1024 * 1024
 """Characters of all meta texts of an expose."""
+_PROBLEMS_MAX = 10
 _NODES_MAX = 20_000
 """Values a text may stand for once its aliases are followed: ten short lines of YAML can stand for billions."""
 
@@ -34,15 +36,41 @@ class Loader(yaml.SafeLoader):
 
 
 def check(definition: Definition) -> None:
-    """Raise `Invalid`, with field, line and column, if a text of the definition is not YAML.
+    """Raise `Invalid`, with field, line and column, if a text of the definition is not YAML, or has unknown keys.
 
-    What the texts say is not checked: a bootstrap is judged by the boot.
+    What else a bootstrap says is not checked: it is judged by the boot.
     """
     if sum(len(entry.data) for entry in definition.meta or ()) > _ALL_TEXTS_MAX:
         raise Invalid("meta data are too long", {"expose.meta": [f"at most {_ALL_TEXTS_MAX} characters together"]})
-    _load(definition.bootstrap, "expose.bootstrap", "bootstrap")
+    _check_keys(definition.bootstrap, _load(definition.bootstrap, "expose.bootstrap", "bootstrap"))
     for index, entry in enumerate(definition.meta or ()):
         _load(entry.data, f"expose.meta[{index}].data", f"meta data of {entry.url}")
+
+
+def _check_keys(bootstrap: str, document: Any) -> None:
+    found = [f"{_where(bootstrap, key.path)}{key}" for key in itertools.islice(keys.unknown(document), _PROBLEMS_MAX)]
+    if found:
+        raise Invalid(f"bootstrap: {found[0]}", {"expose.bootstrap": found})
+
+
+def _where(text: str, path: Sequence[str | int]) -> str:
+    """Return where in a text a key stands, for people: `line 3, column 1: `; empty if it stands there by a merge."""
+    node, mark = yaml.compose(text, Loader), None
+    for part in path:
+        if isinstance(part, int):
+            node = node.value[part] if isinstance(node, yaml.SequenceNode) else None
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        key, node = next(((key, inner) for key, inner in pairs if key.value == part), (None, None))
+        mark = None if key is None else key.start_mark
+    return "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+
+
+def notes(bootstrap: str, *, on_ray: bool) -> list[str]:
+    """Return what of a bootstrap is without effect, for people to read: keys that are unknown, or not for this mesh."""
+    document = _load(bootstrap, "bootstrap", "bootstrap")
+    unknown = (f"{key} (it has no effect)" for key in keys.unknown(document))
+    return list(itertools.islice((*unknown, *keys.idle(document, on_ray=on_ray)), _PROBLEMS_MAX))
 
 
 def plan(bootstrap: str) -> Plan:

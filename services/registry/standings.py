@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+from collections.abc import AsyncIterator
 
 import structlog
 
@@ -78,6 +79,18 @@ class Standings:
             raise
         await self._until_told(expose, deployed.status)
         return deployed
+
+    async def activities(self, expose: str) -> AsyncIterator[str]:
+        """Yield what is done before an app can be loaded, as that changes, without an end."""
+        said = ""
+        async with self._bus.subscribe(APPS) as waker:
+            while not waker.closed:
+                status = self._snapshot.apps.get(expose)
+                activity = status.activity if status is not None else ""
+                if activity and activity != said:
+                    yield activity
+                said = activity
+                await waker.wait()
 
     async def remove(self, expose: str) -> None:
         """Stop an app; one that is not there is fine.  Raises a `MeshError` if it cannot be stopped."""

@@ -47,6 +47,9 @@ class Config(Settings):
     lease_s: float = 15.0
     """How long a host may be silent or gone before its jobs end as lost."""
 
+    install_timeout_s: float = 600.0
+    """How long more it may take if it asks for packages: their installation is given as long."""
+
     load_timeout_s: float = 120.0
     """How long an app may take to load."""
 

@@ -95,7 +95,12 @@ class Parts:
         self.locks = Locks(store, journal, dispatcher, hosts, requests, bus, **patience, now=now)
         self.billing = Billing(store, journal, dispatcher, near.payments, bus, tasks, now)
         self.badges = HostBadges(config.secret)
-        terms = Terms(badges=self.badges, load_timeout_s=config.load_timeout_s, capacity=capacity_of(config))
+        terms = Terms(
+            badges=self.badges,
+            load_timeout_s=config.load_timeout_s,
+            install_timeout_s=config.install_timeout_s,
+            capacity=capacity_of(config),
+        )
         hosting = Hosting(hosts, near.placement, terms, near.beside.roll, near.replicas)
         on = (hosts, hosting, bus, tasks, masks, near.replicas)
         self.apps = apps = Apps(store, store, jobs, dispatcher, *on, lease_s=config.lease_s, now=now)

@@ -231,6 +231,7 @@ def app_to_pb(app: App, ready_count: int) -> app_pb2.App:
         heartbeat_time=stamp(app.seen_at),
         replica_count=len(app.placed.host_ids),
         ready_count=ready_count,
+        activity=app.activity,
     )
 
 

@@ -41,6 +41,16 @@ def settled(state: "pb.ExposeState.ValueType", message: str = "", flow_count: in
             "✗ shop  no import_path",
             True,
         ),
+        (
+            pb.BootEvent(app_preparing=pb.AppPreparing(expose=SHOP, message="installing 2 packages")),
+            "- shop  installing 2 packages …",
+            False,
+        ),
+        (
+            pb.BootEvent(expose_noted=pb.ExposeNoted(expose=SHOP, message="args has no effect")),
+            "! shop  args has no effect",
+            False,
+        ),
         (pb.BootEvent(app_removed=pb.AppRemoved(expose=SHOP)), "- shop  stopped", False),
         (
             pb.BootEvent(app_remove_failed=pb.AppRemoveFailed(expose=SHOP, message="it clings")),

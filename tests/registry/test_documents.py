@@ -1,9 +1,13 @@
 """YAML in and out."""
 
+import ast
 import contextlib
 import dataclasses
 import datetime
+import importlib.util
 import json
+import pathlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,7 +33,7 @@ def test_a_template_says_what_the_author_said(summary: str, description: str, ta
     text = documents.template(flow)
     about = documents.about(text)
 
-    documents.check(Definition(name="x", bootstrap=text))
+    documents.check(Definition(name="x", meta=(FlowMeta(url="/x/", data=text, enabled=True),)))
     assert about.display == ((summary or "Unnamed Flow").strip() or None)
     assert about.description == ((description or "No description provided").strip() or None)
     assert about.tags == (tuple(sorted({tag.strip() for tag in tags if tag.strip()})) if tags else None)
@@ -140,3 +144,75 @@ def test_an_operator_says_what_is_public(text: str, public: bool) -> None:
     (flow,) = flows_of(expose, Snapshot(apps={}, seen_at=None), documents.about)
 
     assert flow.public is public
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "problems"),
+    [
+        (
+            "import_path: a:b\nruntime-env: {}\n",
+            ["line 2, column 1: runtime-env is not known: did you mean runtime_env?"],
+        ),
+        (
+            "import_path: a:b\nruntime_env:\n  pip_packages: [x]\n  env_var: {}\n",
+            [
+                "line 3, column 3: runtime_env.pip_packages is not known",
+                "line 4, column 3: runtime_env.env_var is not known: did you mean env_vars?",
+            ],
+        ),
+        (
+            "deployments:\n- name: a\n  autoscaling_config: {min_replica: 1}\n  ray_actor_options: {cpus: 1}\n",
+            [
+                "line 3, column 24: deployments[0].autoscaling_config.min_replica is not known: "
+                "did you mean min_replicas?",
+                "line 4, column 23: deployments[0].ray_actor_options.cpus is not known: did you mean num_cpus?",
+            ],
+        ),
+        ("limits: {ram: 1}\npaths: {reads: []}\n", ["limits.ram is not known", "did you mean read?"]),
+        ("x-own: &own {pipp: []}\nruntime_env:\n  <<: *own\n", ["runtime_env.pipp is not known: did you mean pip?"]),
+    ],
+)
+def test_a_key_that_nobody_knows_is_refused(bootstrap: str, problems: list[str]) -> None:
+    """Where it stands, and what was meant; a boot only says it, as there may be one that was saved before."""
+    with pytest.raises(Invalid, match="is not known") as caught:
+        documents.check(Definition(name="x", bootstrap=bootstrap))
+    found = caught.value.fields["expose.bootstrap"]
+    said = documents.notes(bootstrap, on_ray=True)
+
+    assert len(problems) == len(found) == len(said)
+    assert all(problem in each for problem, each in zip(problems, found, strict=True))
+    assert all(each.endswith("(it has no effect)") for each in said)
+
+
+def _fields_of(name: str) -> list[str]:
+    """Return the fields of a class of `ray.serve.schema`, read and not imported: that takes seconds, and warns."""
+    ray = importlib.util.find_spec("ray")
+    assert ray is not None
+    assert ray.origin is not None
+    tree = ast.parse((pathlib.Path(ray.origin).parent / "serve" / "schema.py").read_text(encoding="utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    lines = (line.target for line in found.body if isinstance(line, ast.AnnAssign))
+    return [target.id for target in lines if isinstance(target, ast.Name)]
+
+
+def test_what_ray_serve_knows_is_accepted() -> None:
+    """Kodosumi's bootstraps are such."""
+    application: dict[str, Any] = dict.fromkeys(_fields_of("ServeApplicationSchema"))
+    deployment: dict[str, Any] = dict.fromkeys(_fields_of("DeploymentSchema"))
+    deployment["ray_actor_options"] = dict.fromkeys(_fields_of("RayActorOptionsSchema"))
+    application["deployments"] = [deployment]
+    documents.check(Definition(name="x", bootstrap=json.dumps(application)))
+
+    assert "import_path" in application
+    assert "num_replicas" in deployment
+
+
+def test_a_boot_says_what_has_no_effect() -> None:
+    """And what has on Ray."""
+    text = "route_prefix: /x\nargs: {}\nruntime_env: {pip: [a], conda: x}\ndeployments: [{num_replicas: 2}]\n"
+
+    on_ray = documents.notes(text, on_ray=True)
+    here = documents.notes(text, on_ray=False)
+
+    assert ["args has no effect"] == on_ray
+    assert ["args has no effect", "runtime_env.conda has an effect on Ray only"] == here

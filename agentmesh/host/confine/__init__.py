@@ -21,6 +21,7 @@ from agentmesh.host.confine.places import Rules
 from agentmesh.host.confine.settings import REQUIRE, Settings
 from agentmesh.host.confine.survey import Measure, missing, survey
 from agentmesh.host.own import folders
+from agentmesh.host.packages.needs import Needs
 
 __all__ = ["Confinement", "Measure", "Settings", "missing", "survey"]
 
@@ -46,14 +47,24 @@ class Confinement:
     users: Users | None = None
     """None if all keep the mesh's user."""
     is_on: bool = True
+    kept: pathlib.Path | None = None
+    """Where what apps need is made; None if this one needs nothing."""
+    install_timeout_s: float = 0.0
+    """How long that may take."""
+    private_addresses: bool = False
+    """Whether it may be fetched from addresses that are not the Internet's."""
 
     @classmethod
-    def of(cls, spec: HostSpec, folder: pathlib.Path, settings: Settings, place: int) -> "Confinement":
+    def of(
+        cls, spec: HostSpec, folder: pathlib.Path, settings: Settings, place: int, needs: Needs | None = None
+    ) -> "Confinement":
         """Decide how the host of `spec`, whose processes write to `folder`, is confined.
 
-        `place` is its own among the hosts of this machine, counted from 0.  Raises `ValueError`, saying why it cannot
-        be, or what is wrong in the spec.
+        `place` is its own among the hosts of this machine, counted from 0.  `needs` is what it needs beside its code.
+        Raises `ValueError`, saying why it cannot be, or what is wrong in the spec.
         """
+        kept = None if needs is None else settings.kept
+        needed = [] if needs is None or kept is None else [str(path) for path in needs.places(kept)]
         measures = survey(settings)
         given = {measure.name for measure in measures if measure.given}
         if settings.isolation == REQUIRE and (lacking := missing(measures)):
@@ -63,7 +74,8 @@ class Confinement:
         rules: Rules = []
         if "files" in given:
             private = (*settings.private, str(folder))  # of which each job gets its own
-            rules += places.readable(_runtime_env(spec), private, os.environ)
+            rules += places.readable(_runtime_env(spec), private, os.environ, needed)
+            rules += places.named(needs.packages.paths if needs and needs.packages else (), landlock.READ, private)
             rules += places.named(spec.bounds.read_paths, landlock.READ, private)
             rules += places.named(spec.bounds.write_paths, landlock.WRITE, private)
         return cls(
@@ -75,6 +87,9 @@ class Confinement:
             program=seccomp.compile_program(users=among) if "calls" in given else b"",
             users=users,
             is_on="limits" in given,
+            kept=kept,
+            install_timeout_s=settings.install_timeout_s,
+            private_addresses=settings.private_addresses,
         )
 
     def enter_host(self) -> None:
@@ -85,7 +100,30 @@ class Confinement:
             identity.bound(identity.OF_HOST)
             identity.keep_only(identity.OF_HOST)
         of_processes = landlock.READ | landlock.WRITE_FILE  # the zygote has a word to say there
-        self._restrict(self.rules, {str(self.folder): landlock.WRITE, "/proc": of_processes})
+        writable = [self.folder, *([self.kept] if self.kept is not None else [])]
+        self._restrict(self.rules, {**{str(path): landlock.WRITE for path in writable}, "/proc": of_processes})
+
+    def enter_helper(self, folder: pathlib.Path) -> None:
+        """Confine what makes `folder` for the app: it may read what the app may, and write there."""
+        if self.users is not None:
+            identity.become(self.users.of_app, identity.OF_JOB, passed_on=identity.OF_JOB)
+        elif self._is_root:
+            identity.keep_only(identity.OF_JOB, passed_on=identity.OF_JOB)
+        if self.is_on:
+            limits.be_ended_first()
+        self._restrict(self.rules, {str(folder): landlock.WRITE})
+        if self.program:
+            landlock.keep_privileges()
+            seccomp.enter(self.program)
+
+    def give(self, folder: pathlib.Path, *, to_helper: bool) -> None:
+        """Give `folder`, and all that is in it, to whom `enter_helper` makes the helper; or take it back."""
+        if self.users is None:
+            return
+        user = self.users.of_app if to_helper else os.geteuid()
+        for top, below, files in os.walk(folder):
+            for path in (top, *(os.path.join(top, name) for name in (*below, *files))):
+                os.chown(path, user, user, follow_symlinks=False)
 
     def enter_app(self) -> None:
         """Confine the zygote, before it imports the app: from then on the host is out of its reach."""

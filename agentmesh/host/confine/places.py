@@ -41,30 +41,42 @@ _NAMING = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDL
 _SEARCHED = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH")
 
 
-def readable(runtime_env: Mapping[str, Any], private: Iterable[str], environ: Mapping[str, str]) -> Rules:
+def readable(
+    runtime_env: Mapping[str, Any],
+    private: Iterable[str],
+    environ: Mapping[str, str],
+    own: Iterable[str] = (),
+) -> Rules:
     """Return what an app and each of its jobs may read, and the devices that they may write to.
 
-    `private` are absolute paths that nothing here may open: what is allowed around them goes around them.
+    `private` are absolute paths that nothing here may open: what is allowed around them goes around them.  `own` are
+    the app's, and may lie in one that is private.
     """
     hidden = frozenset(os.path.realpath(path) for path in private)
     rules: Rules = [(path, READ) for path in (*_PROGRAMS, *_FACTS, *public("/etc"))]
     rules += [(path, DEVICE) for path in (*_DEVICES, *(each for sort in _ACCELERATORS for each in glob.glob(sort)))]
     rules.append(("/dev/shm", NAMED))
-    named = [*_python(), *_named_by(environ), *_folders_of(runtime_env)]
+    named = [*_python(), *_named_by(environ), *_folders_of(runtime_env), *own]
     for path in dict.fromkeys(os.path.abspath(path) for path in named):
         rules += _around(path, hidden)
     return rules
 
 
 def named(paths: Iterable[str], allowed: int, private: Iterable[str]) -> Rules:
-    """Return rules for paths that an expose names.  None of them may hold what is private: raises `ValueError`."""
+    """Return rules for paths that an expose names.  Raises as `refuse`."""
+    found = list(paths)
+    refuse(found, private)
+    return [(path, allowed) for path in found]
+
+
+def refuse(paths: Iterable[str], private: Iterable[str]) -> None:
+    """Raise `ValueError` if one of `paths` lies in what is private, or holds it."""
     hidden = [os.path.realpath(path) for path in private]
     for path in paths:
         real = os.path.realpath(path)
         for each in hidden:
             if real == each or _is_below(real, each) or _is_below(each, real):
                 raise ValueError(f"paths: {path} reaches into the mesh's own folders")
-    return [(path, allowed) for path in paths]
 
 
 def beside(folder: str, readable: Rules) -> Rules:

@@ -61,6 +61,8 @@ class Words:
             "step_ended": self._step_ended,
             "expose_prepared": self._expose_prepared,
             "expose_skipped": self._expose_skipped,
+            "expose_noted": self._expose_noted,
+            "app_preparing": self._app_preparing,
             "app_removed": self._app_removed,
             "app_remove_failed": self._app_remove_failed,
             "app_deploying": self._app_deploying,
@@ -203,6 +205,12 @@ class Words:
     def _expose_skipped(self, fact: pb.ExposeSkipped, event: pb.BootEvent) -> Iterator[str]:
         draft = fact.reason == pb.ExposeSkipped.REASON_DRAFT
         yield self._warning(_id(fact.expose), "No bootstrap yet: skipped" if draft else fact.message)
+
+    def _expose_noted(self, fact: pb.ExposeNoted, event: pb.BootEvent) -> Iterator[str]:
+        yield self._warning(_id(fact.expose), fact.message)
+
+    def _app_preparing(self, fact: pb.AppPreparing, event: pb.BootEvent) -> Iterator[str]:
+        yield self._activity(_id(fact.expose), _line(fact.message))
 
     def _app_removed(self, fact: pb.AppRemoved, event: pb.BootEvent) -> Iterator[str]:
         if not self._stopping:  # the seed's shutdown names states only

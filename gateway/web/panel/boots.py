@@ -72,6 +72,10 @@ def _said(field: str, fact: Any) -> tuple[str, str] | None:
             return "", "There is no bootstrap yet"
         case "expose_skipped":
             return _BAD, fact.message
+        case "expose_noted":
+            return _WARN, fact.message
+        case "app_preparing":
+            return "", f"{fact.message[:1].upper()}{fact.message[1:]}"
         case "app_removed":
             return "", "Stopped"
         case "app_remove_failed":

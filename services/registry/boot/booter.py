@@ -34,7 +34,18 @@ class Limits:
 class Booter:
     """Starts and stops apps, so that what runs is what is defined."""
 
-    def __init__(self, apps: Standings, records: Records, runs: Runs, bootstraps: Bootstraps, limits: Limits) -> None:
+    def __init__(
+        self,
+        apps: Standings,
+        records: Records,
+        runs: Runs,
+        bootstraps: Bootstraps,
+        limits: Limits,
+        *,
+        on_ray: bool = False,
+    ) -> None:
+        """`on_ray` says where hosts are placed: what a bootstrap says for Ray has no effect elsewhere."""
+        self._on_ray = on_ray
         self._bootstraps = bootstraps
         self._apps = apps
         self._records = records
@@ -70,7 +81,7 @@ class Booter:
         started = time.monotonic()
         run.say(facts.BootStarted())
         placed = (await self._apps.fetch(patient=True)).apps
-        fleet = prepare(run, exposes, self._bootstraps)
+        fleet = prepare(run, exposes, self._bootstraps, on_ray=self._on_ray)
         scope = fleet.exposes.keys() if keep_others else placed.keys()
         doomed = sorted(placed.keys() & scope - fleet.plans.keys())
         prepared = facts.StepEnded(step=Step.PREPARE, counts=Counts(app_count=len(fleet.plans)))

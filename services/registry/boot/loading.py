@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from meshkit.errors import FailedPrecondition, Invalid, MeshError
+from meshkit.tasks import background
 from services.registry import documents
 from services.registry.boot.records import Found, Records
 from services.registry.boot.runs import Run
@@ -44,7 +45,7 @@ class Fleet:
         )
 
 
-def prepare(run: Run, exposes: Iterable[Expose], bootstraps: Bootstraps) -> Fleet:
+def prepare(run: Run, exposes: Iterable[Expose], bootstraps: Bootstraps, *, on_ray: bool) -> Fleet:
     """PREPARE: read the bootstraps of enabled exposes."""
     fleet = Fleet({expose.name: expose for expose in exposes})
     run.say(facts.StepStarted(step=Step.PREPARE))
@@ -61,6 +62,8 @@ def prepare(run: Run, exposes: Iterable[Expose], bootstraps: Bootstraps) -> Flee
             run.say(facts.ExposeSkipped(expose=name, reason=facts.Reason.INVALID, message=str(error)))
         else:
             run.say(facts.ExposePrepared(expose=name))
+            if found := documents.notes(bootstraps.opened(expose), on_ray=on_ray):
+                run.say(facts.ExposeNoted(expose=name, message="; ".join(found)))
     return fleet
 
 
@@ -99,13 +102,18 @@ class Loader:
         failed = len(fleet.plans) - len(fleet.found)  # of what was loaded; others had no plan
         run.say(facts.StepEnded(step=Step.LOAD, counts=dataclasses.replace(counts, failed_count=failed)))
 
+    async def _tell(self, run: Run, name: str) -> None:
+        async for activity in self._apps.activities(name):
+            run.say(facts.AppPreparing(expose=name, message=activity))
+
     async def _load(self, run: Run, fleet: Fleet, name: str, slots: asyncio.Semaphore) -> None:
         async with slots:
             run.say(facts.AppDeploying(expose=name))
             started = time.monotonic()
             state, message, count = State.RUNNING, "", 0
             try:
-                deployed = await self._apps.deploy(name, fleet.plans[name], self._timeout_s)
+                async with background(self._tell(run, name), f"activity-{name}"):
+                    deployed = await self._apps.deploy(name, fleet.plans[name], self._timeout_s)
             except DeployFailed as error:
                 state, message = State.DEPLOY_FAILED, str(error)
                 fleet.failures[name] = message

@@ -168,6 +168,14 @@ class ExposeSkipped(Fact):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ExposeNoted(Fact):
+    """Something of a bootstrap has no effect."""
+
+    expose: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AppRemoved(Fact):
     """An app was stopped; its expose may be deleted."""
 
@@ -187,6 +195,14 @@ class AppDeploying(Fact):
     """An app is being loaded."""
 
     expose: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AppPreparing(Fact):
+    """Something is done before an app can be loaded."""
+
+    expose: str
+    message: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,9 +286,11 @@ _KINDS: dict[type[Fact], Kind] = {
     StepEnded: Kind.STEP_END,
     ExposePrepared: Kind.ACTIVITY,
     ExposeSkipped: Kind.WARNING,
+    ExposeNoted: Kind.WARNING,
     AppRemoved: Kind.ACTIVITY,
     AppRemoveFailed: Kind.WARNING,
     AppDeploying: Kind.ACTIVITY,
+    AppPreparing: Kind.ACTIVITY,
     FlowsFound: Kind.ACTIVITY,
     FlowsProbed: Kind.ACTIVITY,
     FlowChecked: Kind.RESULT,

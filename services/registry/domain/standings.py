@@ -32,6 +32,8 @@ class AppStatus:
     state: State
     message: str = ""
     heartbeat_at: datetime.datetime | None = None
+    activity: str = ""
+    """What is done before it can be loaded."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

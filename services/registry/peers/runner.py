@@ -141,6 +141,7 @@ def _status(app: app_pb2.App) -> AppStatus:
     return AppStatus(
         state=state_of(app.state),
         message=app.message,
+        activity=app.activity,
         heartbeat_at=moment_of(app.heartbeat_time) if app.HasField("heartbeat_time") else None,
     )
 

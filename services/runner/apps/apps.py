@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import secrets
 import time
@@ -127,11 +128,20 @@ class Apps(KnownApps):
         return await self.deploy(placed)
 
     async def _load(self, app: App, placed: PlacedApp, replica: int) -> tuple[Link, host_pb2.Loaded]:
-        link, loaded = await self._hosting.start(placed, replica, self._address, app.resources_json)
+        prepares = functools.partial(self._note_activity, app.expose)
+        link, loaded = await self._hosting.start(placed, replica, self._address, app.resources_json, prepares)
+        self._note_activity(app.expose, "")
         redactor = self._masks.of_app(app.expose)
         if redactor and (loaded.error or loaded.detail):
             loaded.error, loaded.detail = redactor.text(loaded.error), redactor.text(loaded.detail)
         return link, loaded
+
+    def _note_activity(self, expose: str, text: str) -> None:
+        """Have everybody know what is done before an app can be loaded."""
+        known = self._apps.get(expose)
+        if known is not None and known.activity != text:
+            known.activity = text
+            self._tasks.spawn(self._changed(), f"activity-{expose}")
 
     async def _replace(self, app: App, loaded: Sequence[tuple[Link, host_pb2.Loaded]]) -> None:
         """Let new hosts serve, and those before them finish what they run."""

@@ -29,6 +29,8 @@ class App:
     state: AppState = AppState.STARTING
     message: str = ""
     detail: str = ""
+    activity: str = ""
+    """What a host does before it can load it."""
     flows: dict[str, app_pb2.FlowInfo] = dataclasses.field(default_factory=dict)
     """By path."""
     seen_at: float = 0.0

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
 import time
+from collections.abc import Callable
 
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
@@ -18,6 +20,8 @@ from services.runner.jobs.dispatcher import ISOLATIONS
 from services.runner.ports.placement import Placement
 from services.runner.ports.replicas import ReplicaStore
 
+_PACKAGES = {"pip", "uv", "requirements", "py_modules", "working_dir"}
+"""Of a `runtime_env`: what may have to be fetched or installed."""
 _AGAIN_S = 0.2
 _AGAIN_MAX_S = 5.0
 
@@ -29,7 +33,14 @@ class Terms:
     badges: HostBadges
     load_timeout_s: float
     """How long an app may take to load."""
+    install_timeout_s: float
+    """How long it may take more if it asks for packages, which may have to be installed."""
     capacity: Capacity
+
+    def patience_s(self, runtime_env_json: str) -> float:
+        """Return how long an app may take to load, with what is done before."""
+        asked = json.loads(runtime_env_json or "{}")
+        return self.load_timeout_s + (self.install_timeout_s if not _PACKAGES.isdisjoint(asked) else 0.0)
 
 
 class Hosting:
@@ -60,18 +71,26 @@ class Hosting:
         return self._hosts.add(Link(host_id, expose, self._terms.capacity, self._hosts.far))
 
     async def start(
-        self, placed: PlacedApp, replica: int, address: str, resources_json: str
+        self,
+        placed: PlacedApp,
+        replica: int,
+        address: str,
+        resources_json: str,
+        prepares: Callable[[str], None] = lambda text: None,
     ) -> tuple[Link, host_pb2.Loaded]:
         """Start one of an app's hosts; return it with what came of loading the app.
 
-        It dials `address`.  A host or a placement that is lost meanwhile is no word about the app: it is tried again
-        until the app's time to load is over.  An app that could not be loaded has `Loaded.error`, and no host any more.
+        It dials `address`, and what it does before it loads the app is told to `prepares`.  A host or a placement that
+        is lost meanwhile is no word about the app: it is tried again until the app's time to load is over.  An app that
+        could not be loaded has `Loaded.error`, and no host any more.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._terms.load_timeout_s
+        patience_s = self._terms.patience_s(placed.runtime_env_json)
+        until = loop.time() + patience_s
         pause_s = _AGAIN_S
         while True:
             link = self._add(placed.host_ids[replica], placed.expose)
+            link.prepares = prepares
             try:
                 if self._roll is not None:
                     await self._roll.add(link.host_id, link.expose)
@@ -81,7 +100,7 @@ class Hosting:
                 async with asyncio.timeout_at(until):
                     loaded = await asyncio.shield(link.loaded)
             except TimeoutError:
-                loaded = host_pb2.Loaded(error=f"the app did not load within {self._terms.load_timeout_s:g} s")
+                loaded = host_pb2.Loaded(error=f"the app did not load within {patience_s:g} s")
             except NotPlaced as error:
                 loaded = host_pb2.Loaded(error=f"no host for it could be placed: {error}", detail=error.detail)
                 link.unplaced = True

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from agentmesh_protos.runner.v1 import host_pb2
@@ -75,6 +75,8 @@ class Link:
         """Whether its placement has said that it cannot be placed."""
         self.loaded: asyncio.Future[host_pb2.Loaded] = asyncio.get_running_loop().create_future()
         """What came of loading the app; `HostLost` if the host ended before it could say."""
+        self.prepares: Callable[[str], None] = lambda text: None
+        """Is told what the host does before it loads the app."""
         self.generation = 0
         """Counts streams; a stream that is not the newest has been replaced."""
         self._outbox: list[host_pb2.RunnerMessage] = []

@@ -133,7 +133,12 @@ async def own_nursery(module: str = "agentmesh.host") -> AsyncIterator[str]:
     with tempfile.TemporaryDirectory(prefix="agentmesh-") as folder:
         path = f"{folder}/nursery"
         private = os.environ.get("AGENTMESH_DATA_DIR", "data")
-        environment = {**os.environ, "AGENTMESH_NURSERY": path, "AGENTMESH_PRIVATE_DIRS": f"{private}:{folder}"}
+        environment = {
+            **os.environ,
+            "AGENTMESH_NURSERY": path,
+            "AGENTMESH_PRIVATE_DIRS": f"{private}:{folder}",
+            "AGENTMESH_ENVIRONMENTS_DIR": f"{private}/environments",
+        }
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=environment)
         try:
             yield path

@@ -202,6 +202,8 @@ class _Stream:
                 self._link.answer(message.ask_result.ask_id, message.ask_result)
             case "lock_check":
                 self._link.answer(message.lock_check.check_id, message.lock_check)
+            case "preparing":
+                self._link.prepares(message.preparing.message)
             case "loaded":
                 if not self._link.loaded.done():
                     self._link.loaded.set_result(message.loaded)

@@ -551,6 +551,8 @@ class BootEvent(_message.Message):
     EXPOSE_GONE_FIELD_NUMBER: _builtins.int
     FLOWS_WITHDRAWN_FIELD_NUMBER: _builtins.int
     EXPOSE_STOPPED_FIELD_NUMBER: _builtins.int
+    EXPOSE_NOTED_FIELD_NUMBER: _builtins.int
+    APP_PREPARING_FIELD_NUMBER: _builtins.int
     kind: Global___BootEvent.Kind.ValueType
     """What sort of fact it is."""
     @_builtins.property
@@ -645,6 +647,14 @@ class BootEvent(_message.Message):
     def expose_stopped(self) -> Global___ExposeStopped:
         """An expose is written down as stopped."""
 
+    @_builtins.property
+    def expose_noted(self) -> Global___ExposeNoted:
+        """Something of a bootstrap has no effect."""
+
+    @_builtins.property
+    def app_preparing(self) -> Global___AppPreparing:
+        """Something is done before an app can be loaded."""
+
     def __init__(
         self,
         *,
@@ -672,12 +682,14 @@ class BootEvent(_message.Message):
         expose_gone: Global___ExposeGone | None = ...,
         flows_withdrawn: Global___FlowsWithdrawn | None = ...,
         expose_stopped: Global___ExposeStopped | None = ...,
+        expose_noted: Global___ExposeNoted | None = ...,
+        app_preparing: Global___AppPreparing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_preparing", b"app_preparing", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_noted", b"expose_noted", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "kind", b"kind", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app_deploying", b"app_deploying", "app_preparing", b"app_preparing", "app_remove_failed", b"app_remove_failed", "app_removed", b"app_removed", "app_settled", b"app_settled", "boot_completed", b"boot_completed", "boot_failed", b"boot_failed", "boot_started", b"boot_started", "expose_gone", b"expose_gone", "expose_noted", b"expose_noted", "expose_prepared", b"expose_prepared", "expose_skipped", b"expose_skipped", "expose_stopped", b"expose_stopped", "fact", b"fact", "flow_checked", b"flow_checked", "flows_found", b"flows_found", "flows_probed", b"flows_probed", "flows_withdrawn", b"flows_withdrawn", "kind", b"kind", "meta_merged", b"meta_merged", "refresh_completed", b"refresh_completed", "refresh_started", b"refresh_started", "step_ended", b"step_ended", "step_started", b"step_started", "stop_completed", b"stop_completed", "stop_started", b"stop_started", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["boot_started", "boot_completed", "refresh_started", "refresh_completed", "stop_started", "stop_completed", "boot_failed", "step_started", "step_ended", "expose_prepared", "expose_skipped", "app_removed", "app_remove_failed", "app_deploying", "app_settled", "flows_found", "flows_probed", "flow_checked", "meta_merged", "expose_gone", "flows_withdrawn", "expose_stopped"]  # noqa: Y015
+    _WhichOneofReturnType_fact: _TypeAlias = _typing.Literal["boot_started", "boot_completed", "refresh_started", "refresh_completed", "stop_started", "stop_completed", "boot_failed", "step_started", "step_ended", "expose_prepared", "expose_skipped", "app_removed", "app_remove_failed", "app_deploying", "app_settled", "flows_found", "flows_probed", "flow_checked", "meta_merged", "expose_gone", "flows_withdrawn", "expose_stopped", "expose_noted", "app_preparing"]  # noqa: Y015
     _WhichOneofArgType_fact: _TypeAlias = _typing.Literal["fact", b"fact"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_fact) -> _WhichOneofReturnType_fact | None: ...
 
@@ -1101,6 +1113,58 @@ class AppRemoveFailed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppRemoveFailed: _TypeAlias = AppRemoveFailed  # noqa: Y015
+
+@_typing.final
+class AppPreparing(_message.Message):
+    """Something is done before an app can be loaded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    message: _builtins.str
+    """What, for people to read: `installing 3 packages`."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppPreparing: _TypeAlias = AppPreparing  # noqa: Y015
+
+@_typing.final
+class ExposeNoted(_message.Message):
+    """Something of a bootstrap has no effect."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPOSE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    expose: _builtins.str
+    """`exposes/{expose}`."""
+    message: _builtins.str
+    """What, for people to read."""
+    def __init__(
+        self,
+        *,
+        expose: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expose", b"expose", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExposeNoted: _TypeAlias = ExposeNoted  # noqa: Y015
 
 @_typing.final
 class AppDeploying(_message.Message):

@@ -30,7 +30,7 @@ from agentmesh_protos.runner.v1 import job_pb2 as mesh_dot_runner_dot_v1_dot_job
 from agentmesh_protos.runner.v1 import payment_terms_pb2 as mesh_dot_runner_dot_v1_dot_payment__terms__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mesh/runner/v1/app.proto\x12\x0emesh.runner.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\x1a\x18mesh/runner/v1/job.proto\x1a\"mesh/runner/v1/payment_terms.proto\"\xfd\x03\n\x08\x46lowInfo\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x13\n\x06\x61uthor\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0corganization\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07version\x18\x08 \x01(\tH\x02\x88\x01\x01\x12\x17\n\ndeprecated\x18\t \x01(\x08H\x03\x88\x01\x01\x12*\n\x08launcher\x18\n \x01(\x0e\x32\x18.mesh.runner.v1.Launcher\x12\x15\n\relements_json\x18\x0b \x01(\t\x12\x19\n\x11input_schema_json\x18\x0c \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\r \x01(\t\x12,\n\tisolation\x18\x0e \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12,\n\x07retries\x18\x0f \x01(\x0b\x32\x1b.mesh.runner.v1.RetryPolicy\x12\x12\n\ndeadline_s\x18\x10 \x01(\x01\x12&\n\x06\x62udget\x18\x11 \x01(\x0b\x32\x16.mesh.runner.v1.BudgetB\t\n\x07_authorB\x0f\n\r_organizationB\n\n\x08_versionB\r\n\x0b_deprecated\"\xfb\x01\n\x03\x41pp\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.mesh.runner.v1.AppState\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\'\n\x05\x66lows\x18\x05 \x03(\x0b\x32\x18.mesh.runner.v1.FlowInfo\x12\x13\n\x0bimport_path\x18\x06 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rreplica_count\x18\x08 \x01(\x05\x12\x13\n\x0bready_count\x18\t \x01(\x05\"\xdb\x01\n\x10\x44\x65ployAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bimport_path\x18\x02 \x01(\t\x12\x18\n\x10runtime_env_json\x18\x03 \x01(\t\x12\x18\n\x10\x64\x65ployments_json\x18\x04 \x01(\t\x12\x11\n\x04\x66ork\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12,\n\tisolation\x18\x06 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12&\n\x06\x62ounds\x18\x07 \x01(\x0b\x32\x16.mesh.runner.v1.BoundsB\x07\n\x05_fork\"\x8b\x01\n\x06\x42ounds\x12\x14\n\x0cmemory_bytes\x18\x01 \x01(\x03\x12\x15\n\rprocess_count\x18\x02 \x01(\x05\x12\x17\n\x0fopen_file_count\x18\x03 \x01(\x05\x12\x12\n\nfile_bytes\x18\x04 \x01(\x03\x12\x12\n\nread_paths\x18\x05 \x03(\t\x12\x13\n\x0bwrite_paths\x18\x06 \x03(\t\" \n\x10RemoveAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"&\n\x0fListAppsRequest\x12\x13\n\x0bshow_engine\x18\x01 \x01(\x08\"5\n\x10ListAppsResponse\x12!\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x13.mesh.runner.v1.App\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x12\n\x10WatchAppsRequest\"Y\n\x11WatchAppsResponse\x12!\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x13.mesh.runner.v1.App\x12\x0f\n\x07removed\x18\x02 \x03(\t\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\xfb\x01\n\x0e\x43\x61llAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\'\n\x07headers\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x12\n\nextra_json\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\t \x01(\t\x12-\n\x07payment\x18\n \x01(\x0b\x32\x1c.mesh.runner.v1.PaymentTerms\x12\x0e\n\x06\x63lient\x18\x0b \x01(\t\"f\n\x0f\x43\x61llAppResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\'\n\x07headers\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0c\n\x04jobs\x18\x04 \x03(\t\"\x86\x01\n\x10StreamAppRequest\x12.\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.mesh.runner.v1.CallAppRequestH\x00\x12\'\n\x04part\x18\x02 \x01(\x0b\x32\x17.mesh.runner.v1.AppPartH\x00\x12\x0e\n\x06socket\x18\x03 \x01(\x08\x42\t\n\x07message\":\n\x11StreamAppResponse\x12%\n\x04part\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.AppPart\"\x9c\x01\n\x07\x41ppPart\x12\'\n\x04head\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.AppHeadH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12)\n\x05\x63lose\x18\x04 \x01(\x0b\x32\x18.mesh.runner.v1.AppCloseH\x00\x12\x15\n\x0btaken_bytes\x18\x05 \x01(\x03H\x00\x42\x06\n\x04part\"B\n\x07\x41ppHead\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\'\n\x07headers\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Header\"J\n\x08\x41ppClose\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x11\n\ttimed_out\x18\x04 \x01(\x08*\x9b\x01\n\x08\x41ppState\x12\x19\n\x15\x41PP_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PP_STATE_STARTING\x10\x01\x12\x15\n\x11\x41PP_STATE_RUNNING\x10\x02\x12\x14\n\x10\x41PP_STATE_FAILED\x10\x03\x12\x17\n\x13\x41PP_STATE_UNHEALTHY\x10\x04\x12\x16\n\x12\x41PP_STATE_OUTDATED\x10\x05*O\n\x08Launcher\x12\x18\n\x14LAUNCHER_UNSPECIFIED\x10\x00\x12\x14\n\x10LAUNCHER_HANDLER\x10\x01\x12\x13\n\x0fLAUNCHER_SCHEMA\x10\x02*S\n\tIsolation\x12\x19\n\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x15\n\x11ISOLATION_PROCESS\x10\x01\x12\x14\n\x10ISOLATION_SHARED\x10\x02\x32\xad\x05\n\nAppService\x12r\n\tDeployApp\x12 .mesh.runner.v1.DeployAppRequest\x1a\x13.mesh.runner.v1.App\".\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\"\"\x1d/mesh/v1/{name=apps/*}:deploy:\x01*\x12k\n\tRemoveApp\x12 .mesh.runner.v1.RemoveAppRequest\x1a\x16.google.protobuf.Empty\"$\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x18*\x16/mesh/v1/{name=apps/*}\x12m\n\x08ListApps\x12\x1f.mesh.runner.v1.ListAppsRequest\x1a .mesh.runner.v1.ListAppsResponse\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/apps\x12u\n\tWatchApps\x12 .mesh.runner.v1.WatchAppsRequest\x1a!.mesh.runner.v1.WatchAppsResponse\"!\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x15\x12\x13/mesh/v1/apps:watch0\x01\x12z\n\x07\x43\x61llApp\x12\x1e.mesh.runner.v1.CallAppRequest\x1a\x1f.mesh.runner.v1.CallAppResponse\".\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02 \"\x1b/mesh/v1/{name=apps/*}:call:\x01*\x12\\\n\tStreamApp\x12 .mesh.runner.v1.StreamAppRequest\x1a!.mesh.runner.v1.StreamAppResponse\"\x06\xea\xe0\x18\x02\x08\x04(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mesh/runner/v1/app.proto\x12\x0emesh.runner.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\x1a\x18mesh/runner/v1/job.proto\x1a\"mesh/runner/v1/payment_terms.proto\"\xfd\x03\n\x08\x46lowInfo\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x13\n\x06\x61uthor\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x0corganization\x18\x07 \x01(\tH\x01\x88\x01\x01\x12\x14\n\x07version\x18\x08 \x01(\tH\x02\x88\x01\x01\x12\x17\n\ndeprecated\x18\t \x01(\x08H\x03\x88\x01\x01\x12*\n\x08launcher\x18\n \x01(\x0e\x32\x18.mesh.runner.v1.Launcher\x12\x15\n\relements_json\x18\x0b \x01(\t\x12\x19\n\x11input_schema_json\x18\x0c \x01(\t\x12\x13\n\x0b\x65ntry_point\x18\r \x01(\t\x12,\n\tisolation\x18\x0e \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12,\n\x07retries\x18\x0f \x01(\x0b\x32\x1b.mesh.runner.v1.RetryPolicy\x12\x12\n\ndeadline_s\x18\x10 \x01(\x01\x12&\n\x06\x62udget\x18\x11 \x01(\x0b\x32\x16.mesh.runner.v1.BudgetB\t\n\x07_authorB\x0f\n\r_organizationB\n\n\x08_versionB\r\n\x0b_deprecated\"\x8d\x02\n\x03\x41pp\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.mesh.runner.v1.AppState\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\'\n\x05\x66lows\x18\x05 \x03(\x0b\x32\x18.mesh.runner.v1.FlowInfo\x12\x13\n\x0bimport_path\x18\x06 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rreplica_count\x18\x08 \x01(\x05\x12\x13\n\x0bready_count\x18\t \x01(\x05\x12\x10\n\x08\x61\x63tivity\x18\n \x01(\t\"\xdb\x01\n\x10\x44\x65ployAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bimport_path\x18\x02 \x01(\t\x12\x18\n\x10runtime_env_json\x18\x03 \x01(\t\x12\x18\n\x10\x64\x65ployments_json\x18\x04 \x01(\t\x12\x11\n\x04\x66ork\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12,\n\tisolation\x18\x06 \x01(\x0e\x32\x19.mesh.runner.v1.Isolation\x12&\n\x06\x62ounds\x18\x07 \x01(\x0b\x32\x16.mesh.runner.v1.BoundsB\x07\n\x05_fork\"\x8b\x01\n\x06\x42ounds\x12\x14\n\x0cmemory_bytes\x18\x01 \x01(\x03\x12\x15\n\rprocess_count\x18\x02 \x01(\x05\x12\x17\n\x0fopen_file_count\x18\x03 \x01(\x05\x12\x12\n\nfile_bytes\x18\x04 \x01(\x03\x12\x12\n\nread_paths\x18\x05 \x03(\t\x12\x13\n\x0bwrite_paths\x18\x06 \x03(\t\" \n\x10RemoveAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"&\n\x0fListAppsRequest\x12\x13\n\x0bshow_engine\x18\x01 \x01(\x08\"5\n\x10ListAppsResponse\x12!\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x13.mesh.runner.v1.App\"%\n\x06Header\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x12\n\x10WatchAppsRequest\"Y\n\x11WatchAppsResponse\x12!\n\x04\x61pps\x18\x01 \x03(\x0b\x32\x13.mesh.runner.v1.App\x12\x0f\n\x07removed\x18\x02 \x03(\t\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\xfb\x01\n\x0e\x43\x61llAppRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\x12\'\n\x07headers\x18\x05 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\x12\x12\n\nextra_json\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\t \x01(\t\x12-\n\x07payment\x18\n \x01(\x0b\x32\x1c.mesh.runner.v1.PaymentTerms\x12\x0e\n\x06\x63lient\x18\x0b \x01(\t\"f\n\x0f\x43\x61llAppResponse\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\'\n\x07headers\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Header\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0c\n\x04jobs\x18\x04 \x03(\t\"\x86\x01\n\x10StreamAppRequest\x12.\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.mesh.runner.v1.CallAppRequestH\x00\x12\'\n\x04part\x18\x02 \x01(\x0b\x32\x17.mesh.runner.v1.AppPartH\x00\x12\x0e\n\x06socket\x18\x03 \x01(\x08\x42\t\n\x07message\":\n\x11StreamAppResponse\x12%\n\x04part\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.AppPart\"\x9c\x01\n\x07\x41ppPart\x12\'\n\x04head\x18\x01 \x01(\x0b\x32\x17.mesh.runner.v1.AppHeadH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12)\n\x05\x63lose\x18\x04 \x01(\x0b\x32\x18.mesh.runner.v1.AppCloseH\x00\x12\x15\n\x0btaken_bytes\x18\x05 \x01(\x03H\x00\x42\x06\n\x04part\"B\n\x07\x41ppHead\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\'\n\x07headers\x18\x02 \x03(\x0b\x32\x16.mesh.runner.v1.Header\"J\n\x08\x41ppClose\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x11\n\ttimed_out\x18\x04 \x01(\x08*\x9b\x01\n\x08\x41ppState\x12\x19\n\x15\x41PP_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PP_STATE_STARTING\x10\x01\x12\x15\n\x11\x41PP_STATE_RUNNING\x10\x02\x12\x14\n\x10\x41PP_STATE_FAILED\x10\x03\x12\x17\n\x13\x41PP_STATE_UNHEALTHY\x10\x04\x12\x16\n\x12\x41PP_STATE_OUTDATED\x10\x05*O\n\x08Launcher\x12\x18\n\x14LAUNCHER_UNSPECIFIED\x10\x00\x12\x14\n\x10LAUNCHER_HANDLER\x10\x01\x12\x13\n\x0fLAUNCHER_SCHEMA\x10\x02*S\n\tIsolation\x12\x19\n\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x15\n\x11ISOLATION_PROCESS\x10\x01\x12\x14\n\x10ISOLATION_SHARED\x10\x02\x32\xad\x05\n\nAppService\x12r\n\tDeployApp\x12 .mesh.runner.v1.DeployAppRequest\x1a\x13.mesh.runner.v1.App\".\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\"\"\x1d/mesh/v1/{name=apps/*}:deploy:\x01*\x12k\n\tRemoveApp\x12 .mesh.runner.v1.RemoveAppRequest\x1a\x16.google.protobuf.Empty\"$\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x18*\x16/mesh/v1/{name=apps/*}\x12m\n\x08ListApps\x12\x1f.mesh.runner.v1.ListAppsRequest\x1a .mesh.runner.v1.ListAppsResponse\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/apps\x12u\n\tWatchApps\x12 .mesh.runner.v1.WatchAppsRequest\x1a!.mesh.runner.v1.WatchAppsResponse\"!\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x15\x12\x13/mesh/v1/apps:watch0\x01\x12z\n\x07\x43\x61llApp\x12\x1e.mesh.runner.v1.CallAppRequest\x1a\x1f.mesh.runner.v1.CallAppResponse\".\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02 \"\x1b/mesh/v1/{name=apps/*}:call:\x01*\x12\\\n\tStreamApp\x12 .mesh.runner.v1.StreamAppRequest\x1a!.mesh.runner.v1.StreamAppResponse\"\x06\xea\xe0\x18\x02\x08\x04(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,46 +49,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPSERVICE'].methods_by_name['CallApp']._serialized_options = b'\352\340\030\004\010\002 \001\202\323\344\223\002 \"\033/mesh/v1/{name=apps/*}:call:\001*'
   _globals['_APPSERVICE'].methods_by_name['StreamApp']._loaded_options = None
   _globals['_APPSERVICE'].methods_by_name['StreamApp']._serialized_options = b'\352\340\030\002\010\004'
-  _globals['_APPSTATE']._serialized_start=2497
-  _globals['_APPSTATE']._serialized_end=2652
-  _globals['_LAUNCHER']._serialized_start=2654
-  _globals['_LAUNCHER']._serialized_end=2733
-  _globals['_ISOLATION']._serialized_start=2735
-  _globals['_ISOLATION']._serialized_end=2818
+  _globals['_APPSTATE']._serialized_start=2515
+  _globals['_APPSTATE']._serialized_end=2670
+  _globals['_LAUNCHER']._serialized_start=2672
+  _globals['_LAUNCHER']._serialized_end=2751
+  _globals['_ISOLATION']._serialized_start=2753
+  _globals['_ISOLATION']._serialized_end=2836
   _globals['_FLOWINFO']._serialized_start=230
   _globals['_FLOWINFO']._serialized_end=739
   _globals['_APP']._serialized_start=742
-  _globals['_APP']._serialized_end=993
-  _globals['_DEPLOYAPPREQUEST']._serialized_start=996
-  _globals['_DEPLOYAPPREQUEST']._serialized_end=1215
-  _globals['_BOUNDS']._serialized_start=1218
-  _globals['_BOUNDS']._serialized_end=1357
-  _globals['_REMOVEAPPREQUEST']._serialized_start=1359
-  _globals['_REMOVEAPPREQUEST']._serialized_end=1391
-  _globals['_LISTAPPSREQUEST']._serialized_start=1393
-  _globals['_LISTAPPSREQUEST']._serialized_end=1431
-  _globals['_LISTAPPSRESPONSE']._serialized_start=1433
-  _globals['_LISTAPPSRESPONSE']._serialized_end=1486
-  _globals['_HEADER']._serialized_start=1488
-  _globals['_HEADER']._serialized_end=1525
-  _globals['_WATCHAPPSREQUEST']._serialized_start=1527
-  _globals['_WATCHAPPSREQUEST']._serialized_end=1545
-  _globals['_WATCHAPPSRESPONSE']._serialized_start=1547
-  _globals['_WATCHAPPSRESPONSE']._serialized_end=1636
-  _globals['_CALLAPPREQUEST']._serialized_start=1639
-  _globals['_CALLAPPREQUEST']._serialized_end=1890
-  _globals['_CALLAPPRESPONSE']._serialized_start=1892
-  _globals['_CALLAPPRESPONSE']._serialized_end=1994
-  _globals['_STREAMAPPREQUEST']._serialized_start=1997
-  _globals['_STREAMAPPREQUEST']._serialized_end=2131
-  _globals['_STREAMAPPRESPONSE']._serialized_start=2133
-  _globals['_STREAMAPPRESPONSE']._serialized_end=2191
-  _globals['_APPPART']._serialized_start=2194
-  _globals['_APPPART']._serialized_end=2350
-  _globals['_APPHEAD']._serialized_start=2352
-  _globals['_APPHEAD']._serialized_end=2418
-  _globals['_APPCLOSE']._serialized_start=2420
-  _globals['_APPCLOSE']._serialized_end=2494
-  _globals['_APPSERVICE']._serialized_start=2821
-  _globals['_APPSERVICE']._serialized_end=3506
+  _globals['_APP']._serialized_end=1011
+  _globals['_DEPLOYAPPREQUEST']._serialized_start=1014
+  _globals['_DEPLOYAPPREQUEST']._serialized_end=1233
+  _globals['_BOUNDS']._serialized_start=1236
+  _globals['_BOUNDS']._serialized_end=1375
+  _globals['_REMOVEAPPREQUEST']._serialized_start=1377
+  _globals['_REMOVEAPPREQUEST']._serialized_end=1409
+  _globals['_LISTAPPSREQUEST']._serialized_start=1411
+  _globals['_LISTAPPSREQUEST']._serialized_end=1449
+  _globals['_LISTAPPSRESPONSE']._serialized_start=1451
+  _globals['_LISTAPPSRESPONSE']._serialized_end=1504
+  _globals['_HEADER']._serialized_start=1506
+  _globals['_HEADER']._serialized_end=1543
+  _globals['_WATCHAPPSREQUEST']._serialized_start=1545
+  _globals['_WATCHAPPSREQUEST']._serialized_end=1563
+  _globals['_WATCHAPPSRESPONSE']._serialized_start=1565
+  _globals['_WATCHAPPSRESPONSE']._serialized_end=1654
+  _globals['_CALLAPPREQUEST']._serialized_start=1657
+  _globals['_CALLAPPREQUEST']._serialized_end=1908
+  _globals['_CALLAPPRESPONSE']._serialized_start=1910
+  _globals['_CALLAPPRESPONSE']._serialized_end=2012
+  _globals['_STREAMAPPREQUEST']._serialized_start=2015
+  _globals['_STREAMAPPREQUEST']._serialized_end=2149
+  _globals['_STREAMAPPRESPONSE']._serialized_start=2151
+  _globals['_STREAMAPPRESPONSE']._serialized_end=2209
+  _globals['_APPPART']._serialized_start=2212
+  _globals['_APPPART']._serialized_end=2368
+  _globals['_APPHEAD']._serialized_start=2370
+  _globals['_APPHEAD']._serialized_end=2436
+  _globals['_APPCLOSE']._serialized_start=2438
+  _globals['_APPCLOSE']._serialized_end=2512
+  _globals['_APPSERVICE']._serialized_start=2839
+  _globals['_APPSERVICE']._serialized_end=3524
 # @@protoc_insertion_point(module_scope)

@@ -228,6 +228,7 @@ class App(_message.Message):
     HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
     REPLICA_COUNT_FIELD_NUMBER: _builtins.int
     READY_COUNT_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`apps/{expose}`."""
     state: Global___AppState.ValueType
@@ -242,6 +243,8 @@ class App(_message.Message):
     """How many hosts it shall have."""
     ready_count: _builtins.int
     """How many of them serve."""
+    activity: _builtins.str
+    """What a host does before it can load the app, for people to read: `installing 3 packages`; empty otherwise."""
     @_builtins.property
     def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowInfo]:
         """What it offers, by path."""
@@ -262,10 +265,11 @@ class App(_message.Message):
         heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
         replica_count: _builtins.int = ...,
         ready_count: _builtins.int = ...,
+        activity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "flows", b"flows", "heartbeat_time", b"heartbeat_time", "import_path", b"import_path", "message", b"message", "name", b"name", "ready_count", b"ready_count", "replica_count", b"replica_count", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "detail", b"detail", "flows", b"flows", "heartbeat_time", b"heartbeat_time", "import_path", b"import_path", "message", b"message", "name", b"name", "ready_count", b"ready_count", "replica_count", b"replica_count", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

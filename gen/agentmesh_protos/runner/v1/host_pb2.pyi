@@ -68,6 +68,7 @@ class HostMessage(_message.Message):
     ASK_RESULT_FIELD_NUMBER: _builtins.int
     LOCK_CHECK_FIELD_NUMBER: _builtins.int
     CALL_PART_FIELD_NUMBER: _builtins.int
+    PREPARING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First on every stream."""
@@ -100,6 +101,10 @@ class HostMessage(_message.Message):
     def call_part(self) -> Global___CallPart:
         """A part of the answer to a Call that streams."""
 
+    @_builtins.property
+    def preparing(self) -> Global___Preparing:
+        """What is done before the app can be loaded."""
+
     def __init__(
         self,
         *,
@@ -111,16 +116,39 @@ class HostMessage(_message.Message):
         ask_result: Global___AskResult | None = ...,
         lock_check: Global___LockCheck | None = ...,
         call_part: Global___CallPart | None = ...,
+        preparing: Global___Preparing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "preparing", b"preparing", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "preparing", b"preparing", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check", "call_part"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check", "call_part", "preparing"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___HostMessage: _TypeAlias = HostMessage  # noqa: Y015
+
+@_typing.final
+class Preparing(_message.Message):
+    """What a host does before it can load its app."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """For people to read: `installing 3 packages`; empty when it is done."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preparing: _TypeAlias = Preparing  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):

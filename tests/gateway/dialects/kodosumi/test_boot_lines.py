@@ -201,6 +201,11 @@ def test_a_boot_of_nothing() -> None:
     ("fact", "lines"),
     [
         (
+            {"app_preparing": pb.AppPreparing(expose=SHOP, message="installing 2 packages")},
+            ["  • [shop] installing 2 packages"],
+        ),
+        ({"expose_noted": pb.ExposeNoted(expose=SHOP, message="args has no effect")}, ["⚠ [shop] args has no effect"]),
+        (
             {"app_settled": pb.AppSettled(expose=SHOP, state=pb.EXPOSE_STATE_DEPLOY_FAILED, message="No\nmodule")},
             ["  [shop] Reached final state → DEPLOY_FAILED", "⚠ [shop] No module"],
         ),

@@ -1,0 +1,49 @@
+"""What is unpacked stays where it belongs."""
+
+import pathlib
+import stat
+import zipfile
+
+import pytest
+
+from agentmesh.host.packages import fetching
+from tests.host.packages import wheels
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["lib-main/a.py", "lib-main/b/c.py"], ["a.py", "b/c.py"]),
+        (["lib-main/a.py", "d.py"], ["d.py", "lib-main/a.py"]),
+        (["a.py"], ["a.py"]),
+    ],
+)
+def test_a_folder_around_all_is_left_out(tmp_path: pathlib.Path, names: list[str], found: list[str]) -> None:
+    """As Ray does; what lies beside others stays where it is."""
+    wheels.packed(tmp_path / "a.zip", dict.fromkeys(names, "x"))
+    fetching.unpack(tmp_path / "a.zip", tmp_path / "into", is_wheel=False)
+
+    files = [path for path in (tmp_path / "into").rglob("*") if path.is_file()]
+    assert found == sorted(str(path.relative_to(tmp_path / "into")) for path in files)
+
+
+@pytest.mark.parametrize("name", ["../a.py", "/a.py", "b/../../a.py", "..\\a.py"])
+def test_nothing_leads_elsewhere(tmp_path: pathlib.Path, name: str) -> None:
+    """Nor is anything unpacked before that is noticed."""
+    wheels.packed(tmp_path / "a.zip", {"fine.py": "", name: "x"})
+
+    with pytest.raises(fetching.Unusable, match="leads elsewhere"):
+        fetching.unpack(tmp_path / "a.zip", tmp_path / "into", is_wheel=False)
+
+    assert ["a.zip"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_a_link_is_refused(tmp_path: pathlib.Path) -> None:
+    """It could lead anywhere."""
+    link = zipfile.ZipInfo("link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc")
+
+    with pytest.raises(fetching.Unusable, match="is a link"):
+        fetching.unpack(tmp_path / "a.zip", tmp_path / "into", is_wheel=False)

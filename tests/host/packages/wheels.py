@@ -1,0 +1,57 @@
+"""Tiny wheels, and an app that says which version of one it has."""
+
+import pathlib
+import zipfile
+
+NAME = "agentmesh-demo-package"
+_APP = """
+import sys
+import agentmesh_demo_package
+import pydantic
+from agentmesh import Launch, ServeAPI, Tracer
+from agentmesh import forms as F
+
+app = ServeAPI()
+VERSION = agentmesh_demo_package.VERSION
+
+
+@app.enter("/", model=F.Model(F.Submit("Go")), summary=f"Demo {VERSION}")
+async def demo(inputs: dict, request: object) -> Launch:
+    return Launch(request, versions, inputs=inputs)
+
+
+async def versions(inputs: dict, tracer: Tracer) -> dict:
+    import agentmesh_fetched_module
+
+    return {"demo": VERSION, "pydantic": pydantic.VERSION, "fetched": agentmesh_fetched_module.VALUE, "in": sys.prefix}
+"""
+
+
+def wheel(folder: pathlib.Path, version: str) -> pathlib.Path:
+    """Write a wheel of `NAME` in `folder`; return where it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    module = NAME.replace("-", "_")
+    facts = f"{module}-{version}.dist-info"
+    path = folder / f"{module}-{version}-py3-none-any.whl"
+    files = {
+        f"{module}.py": f"VERSION = {version!r}\n",
+        f"{facts}/METADATA": f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n",
+        f"{facts}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    files[f"{facts}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{facts}/RECORD"))
+    packed(path, files)
+    return path
+
+
+def packed(path: pathlib.Path, files: dict[str, str]) -> None:
+    """Write a zip file."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+
+
+def app(folder: pathlib.Path) -> pathlib.Path:
+    """Write the app `demo_app:app` in `folder`; return that, a `working_dir`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "demo_app.py").write_text(_APP, encoding="utf-8")
+    return folder
