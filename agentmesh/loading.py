@@ -13,7 +13,7 @@ import types
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Literal
 
-from agentmesh import compat
+from agentmesh import _rooms, compat
 from agentmesh.allowance import Allowance
 from agentmesh.serialize import to_json
 
@@ -75,6 +75,7 @@ def load(import_path: str) -> LoadedApp:
         )
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # the directory the mesh is started in is on the apps' import path
+    _rooms.find_example(compat.real_name(module_name))
     try:
         module = importlib.import_module(module_name)
         compat.settle()

@@ -34,6 +34,11 @@ def install() -> None:
     importlib.invalidate_caches()
 
 
+def real_name(name: str) -> str:
+    """Return what a module is that may be named by an alias.  Raises `ValueError` for malformed aliases."""
+    return _parse(os.environ.get(ALIASES_VARIABLE, "")).get(name, name)
+
+
 def _parse(text: str) -> dict[str, str]:
     aliases = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):

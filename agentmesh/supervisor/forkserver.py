@@ -28,6 +28,7 @@ import socket
 import sys
 from typing import Any
 
+from agentmesh import _rooms
 from agentmesh.supervisor.leash import die_with
 
 MODULE = "agentmesh.supervisor.forkserver"
@@ -37,6 +38,7 @@ ORDER_BYTES_MAX = 128 * 1024
 def main() -> None:
     """Import, then fork on demand until the socket ends; in a fork, run its program."""
     supervisor = os.getppid()
+    _rooms.enter()
     with socket.socket(fileno=os.dup(0)) as orders:
         for name in sys.argv[1:]:
             with contextlib.suppress(Exception):  # the program that needs it fails by the same error, in its own log

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
+from agentmesh import _rooms
 from agentmesh.host.own import environment
 
 SECRETS_FD = "AGENTMESH_SECRETS_FD"
@@ -107,7 +108,7 @@ def handed() -> dict[str, str]:
 
 
 def become(module: str, *arguments: str, secrets_of: tuple[str, ...] = tuple(SECRETS)) -> NoReturn:
-    """Go on as `python -P -m MODULE` in this process, which is handed those secrets.  Raises `TooLong`."""
+    """Go on as the program of a module in this process, which is handed those secrets.  Raises `TooLong`."""
     passes, found = split(os.environ)
     secrets = chosen(found, secrets_of)
     passes.pop(SECRETS_FD, None)  # nobody has handed us any: it would be told there
@@ -116,7 +117,7 @@ def become(module: str, *arguments: str, secrets_of: tuple[str, ...] = tuple(SEC
         os.set_inheritable(reader, True)
         passes[SECRETS_FD] = str(reader)
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], passes)
+    os.execve(sys.executable, [sys.executable, *_rooms.program(module), *arguments], passes)
 
 
 def is_clean() -> bool:

@@ -8,7 +8,6 @@ A process of its own that ends when the mesh is ready: it needs gRPC, and the su
 import argparse
 import asyncio
 import dataclasses
-import importlib.resources
 import os
 import pathlib
 import ssl
@@ -20,6 +19,7 @@ import grpc
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from agentmesh import _rooms
 from agentmesh.client import AsyncClient, CrewPlan, MeshError
 from agentmesh.supervisor import handing
 
@@ -129,7 +129,7 @@ async def define_examples(mesh: AsyncClient) -> None:
 
 
 def _example(name: str) -> str:
-    return importlib.resources.files("examples.agents").joinpath(name).read_text("utf-8")
+    return (_rooms.EXAMPLES / "examples" / "agents" / name).read_text("utf-8")
 
 
 async def boot_examples(url: str, password: str, door: Door | None = None) -> None:

@@ -13,6 +13,7 @@ import types
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from agentmesh import _rooms
 from agentmesh.host.own import environment, folders
 from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import clusters, handing, ports, replicas, sockets
@@ -199,12 +200,8 @@ def make(options: Options, host: str, port: int, places: Places, native: Mapping
 
 
 def command(spec: ChildSpec) -> list[str]:
-    """Return the command line of a child.
-
-    `-P` keeps the directory we were started in off the import path: a folder there that happens to be called
-    `gateway` is not ours.
-    """
-    return [sys.executable, "-P", "-m", spec.service.module]
+    """Return the command line of a child."""
+    return [sys.executable, *_rooms.program(spec.service.module)]
 
 
 def preloads(plan: Plan) -> list[str]:

@@ -17,7 +17,7 @@ from agentmesh.supervisor.handing import (
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One program, started as `python -m MODULE`."""
+    """One program: a module that Python runs, as `_rooms.program` has it."""
 
     module: str
     probe: str = "grpc"

@@ -139,7 +139,7 @@ async def own_nursery(module: str = "agentmesh.host") -> AsyncIterator[str]:
             "AGENTMESH_PRIVATE_DIRS": f"{private}:{folder}",
             "AGENTMESH_ENVIRONMENTS_DIR": f"{private}/environments",
         }
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, env=environment)
+        process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", module, env=environment)
         try:
             yield path
         finally:
