@@ -70,7 +70,7 @@ class Forkserver:
         self._orders: socket.socket | None = None
         self._spare: tuple[Forked, socket.socket] | None = None
         self._leaving: list[Process] = []
-        """Spares that are to end, or have ended."""
+        """Those that are to end, or have ended."""
         self._is_over = False
 
     @property
@@ -87,6 +87,20 @@ class Forkserver:
         """
         with handing.handing(secrets, env) as (stdin, env):
             return await self._fork(name, module, env, stdin)
+
+    async def renew(self) -> None:
+        """Have another that imports everything as it is on the disk now, if there ever was one; it is ready then.
+
+        What was forked before runs on.  Raises `CannotStart` or `OSError`; the next order tries again.
+        """
+        async with self._turn:
+            if self._process is None:
+                return
+            self._let_go_spare()
+            self._kill()
+            self._hang_up()
+            self._leaving.append(self._process)
+            await self._be_ready()
 
     async def _fork(self, name: str, module: str, env: Mapping[str, str], stdin: int) -> Forked:
         changes: dict[str, str | None] = dict.fromkeys(self._env.keys() - env.keys())

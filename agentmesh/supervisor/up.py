@@ -62,7 +62,8 @@ async def _run(settled: plan.Plan, options: plan.Options) -> int:
     async def healthy(child: Child) -> bool:
         return await _open(settled, [child.spec], logs, family) == 0
 
-    services = rolling.Rolling(children, healthy, pathlib.Path(settled.env["AGENTMESH_DATA_DIR"]), logs)
+    folder = pathlib.Path(settled.env["AGENTMESH_DATA_DIR"])
+    services = rolling.Rolling(children, healthy, forkserver.renew, folder, logs)
     with _signals(stopping, children, services):
         try:
             return await _supervise(settled, options, children, services, forkserver, logs, stopping, family)

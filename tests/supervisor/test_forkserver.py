@@ -164,6 +164,22 @@ async def test_another_waits_to_take_the_place_of_a_forkserver(tmp_path: pathlib
         assert another not in (spare, killed.pid)
 
 
+@pytest.mark.usefixtures("adopting")
+async def test_one_that_is_renewed_imports_what_is_there_now(tmp_path: pathlib.Path) -> None:
+    """As after `pip install --upgrade`; what was forked before runs on."""
+    async with staged(tmp_path) as stage:
+        first, before = await stage.fork("first", stage.env)
+        old = stage.server.pid
+        (tmp_path / "shared.py").write_text('imported_by_all = {"version": "the next"}\n')
+
+        await asyncio.wait_for(stage.server.renew(), DEADLINE_S)
+        second, after = await stage.fork("second", stage.env)
+
+        assert ({}, {"version": "the next"}) == (before["found"], after["found"])
+        assert (None, None) == (first.returncode, second.returncode)
+        assert old != stage.server.pid
+
+
 def _beside(server: Forkserver) -> list[int]:
     """Return the forkservers that run, but for the one that forks."""
     commands = asked(psutil.Process().children(), psutil.Process.cmdline)
