@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 SERVERS := sh tools/servers.sh
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests tools
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi reference bench bench-peers docs faults soak fuzz lock audit clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi reference wheel wheel-check stopwatch bench bench-peers docs faults soak fuzz lock audit clean
 
 setup: $(STAMP)
 
@@ -57,6 +57,15 @@ checkopenapi: setup
 
 reference: setup  ## the pages of docs/reference that are made from the code
 	$(BIN)/python -m tools.reference docs/reference
+
+wheel: setup  ## what is released, in dist/
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+wheel-check: setup  ## the quickstart from the wheel, with each of Python 3.11, 3.12 and 3.13 that is found
+	$(BIN)/python -m tools.quickstart --all
+
+stopwatch: setup  ## from `pip install` in an empty folder to the first result, step by step: a minute at most
+	$(BIN)/python -m tools.quickstart --within 60
 
 bench: setup  ## figures of a real mesh beside their targets
 	$(SERVERS)
