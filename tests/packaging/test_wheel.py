@@ -94,11 +94,12 @@ def test_the_quickstart_runs_beside_modules_of_the_same_names(installed: Install
 
 
 def test_a_flow_passes_mypy_against_what_is_installed(installed: Installed, folder: pathlib.Path) -> None:
-    """`mypy --strict` finds the types of the SDK, and nothing to complain about in an app as it is begun."""
+    """`mypy --strict` finds the types of the SDK: nothing to say of an app as it is begun, but of what is wrong."""
+    (folder / "hello" / "wrong.py").write_text("from agentmesh.client import Client\n\nClient(5)\n", encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed.python)]
-    command += ["--cache-dir", str(folder / "cache"), "app.py"]
+    command += ["--cache-dir", str(folder / "cache"), "app.py", "wrong.py"]
 
     done = subprocess.run(command, cwd=folder / "hello", env=installed.env(), capture_output=True, text=True)
 
-    assert 0 == done.returncode, done.stdout + done.stderr
-    assert 'Revealed type is "builtins.str"' not in done.stdout
+    assert done.stdout.startswith('wrong.py:3: error: Argument 1 to "Client" has incompatible type "int"'), done.stderr
+    assert "Found 1 error in 1 file (checked 2 source files)" in done.stdout
