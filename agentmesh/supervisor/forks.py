@@ -151,7 +151,7 @@ class Forkserver:
             if self._is_over:  # since it was begun
                 self._kill()
             self._check_wanted()
-        if self._spare is None or self._spare[0].returncode is not None:
+        if not self._has_spare():
             self._let_go_spare()
             try:
                 await self._fork_spare()
@@ -167,8 +167,11 @@ class Forkserver:
             self._process = await spawn("forks", command, self._env, self._logs, stdin=theirs.fileno())
             self._family.add(self._process.pid)
 
+    def _has_spare(self) -> bool:
+        return self._spare is not None and self._spare[0].returncode is None
+
     def _take_spare(self) -> bool:
-        if self._spare is None or self._spare[0].returncode is not None:
+        if self._spare is None or not self._has_spare():
             return False
         (self._process, self._orders), self._spare = self._spare, None
         return True

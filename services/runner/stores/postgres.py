@@ -17,7 +17,7 @@ from services.runner.stores.postgres_rows import octets, page, places, row, rows
 from services.runner.stores.postgres_schedules import PostgresSchedules
 from services.runner.stores.postgres_webhooks import PostgresWebhooks
 from services.runner.stores.postgres_writes import Creation, Update
-from services.runner.stores.rows import OPEN, SELECT, job_of
+from services.runner.stores.rows import ENDED, OPEN, SELECT, SOLD, job_of
 from services.runner.stores.texts import folded
 
 _APP_FIELDS = (
@@ -151,8 +151,7 @@ class PostgresStore:
 
     async def sold_jobs(self) -> list[str]:
         """As `JobStore.sold_jobs`."""
-        ended, selling = "state IN ('succeeded', 'failed', 'cancelled')", "payment_step IN ('initialized', 'locked')"
-        return [each[0] for each in await self._rows(f"SELECT job_id FROM jobs WHERE {ended} AND {selling} ORDER BY 1")]
+        return [each[0] for each in await self._rows(f"SELECT job_id FROM jobs WHERE {ENDED} AND {SOLD} ORDER BY 1")]
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""

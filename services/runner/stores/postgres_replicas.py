@@ -9,8 +9,7 @@ from services.runner.ports.replicas import HostRow, Moved, Replica, Rule, Standi
 from services.runner.ports.store import Written
 from services.runner.stores import postgres_writes
 from services.runner.stores.postgres_rows import row, rows
-from services.runner.stores.postgres_schema import ENDED
-from services.runner.stores.rows import COLUMNS, OPEN, SELECT, job_of
+from services.runner.stores.rows import COLUMNS, ENDED, OPEN, SELECT, job_of
 
 _HOST = (
     "h.host_id, h.expose, h.runner_id, coalesce(r.address, '') AS address, h.stage, h.loaded, h.beats "

@@ -9,21 +9,18 @@ from meshkit.postgres import Connection, Database
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
 from services.runner.stores.postgres_rows import places, row, rows
+from services.runner.stores.rows import FORGETTABLE
 
 _FIELDS = [field.name for field in dataclasses.fields(Policy)]
 _COLUMNS = ", ".join(_FIELDS)
-_ENDED = (
-    "state IN ('succeeded', 'failed', 'cancelled') AND payment_todo = '' "
-    "AND payment_step NOT IN ('initialized', 'locked')"
-)
 _MINE = "($1::text = '' OR owner = $1) AND ($2::text = '' OR target = $2)"
 _NEWEST = "OVER (PARTITION BY owner ORDER BY job_id DESC)"
 _FORGETTABLE = f"""
-SELECT job_id FROM jobs WHERE {_ENDED} AND {_MINE} AND $3::float8 > 0 AND finished_at < $6::float8 - $3
+SELECT job_id FROM jobs WHERE {FORGETTABLE} AND {_MINE} AND $3::float8 > 0 AND finished_at < $6::float8 - $3
 UNION
 SELECT job_id FROM (
   SELECT job_id, row_number() {_NEWEST} AS place, sum(stored_bytes) {_NEWEST} AS bytes
-  FROM jobs WHERE {_ENDED} AND {_MINE} AND ($4::bigint > 0 OR $5::bigint > 0)
+  FROM jobs WHERE {FORGETTABLE} AND {_MINE} AND ($4::bigint > 0 OR $5::bigint > 0)
 ) AS ranked WHERE ($4 > 0 AND place > $4) OR ($5 > 0 AND bytes > $5)
 ORDER BY job_id LIMIT $7
 """

@@ -1,7 +1,7 @@
 """The tables of the runner in PostgreSQL: numbered scripts; those that have shipped are not edited."""
 
 from meshkit import postgres_requests
-from services.runner.stores.rows import OPEN
+from services.runner.stores.rows import ENDED, OPEN
 
 CHARS_MAX = 16_000
 """As `texts.CHARS_MAX`, of which the index of a shipped script must not depend."""
@@ -18,7 +18,6 @@ TEXT = (
     + ') COLLATE "C")'
 )
 """`texts.text_of` as an expression over a row of `jobs`, word by word as the index `jobs_by_text` has it."""
-ENDED = "state IN ('succeeded', 'failed', 'cancelled')"
 
 
 def _counted(table: str, when: str, row: str, values: str, condition: str = "") -> str:

@@ -11,8 +11,8 @@ from meshkit.postgres import Connection, Database
 from services.runner.domain import Job, cuts, pages
 from services.runner.ports.store import ANY, JobFilter
 from services.runner.stores.postgres_rows import octets, page, rows
-from services.runner.stores.postgres_schema import ENDED, TEXT
-from services.runner.stores.rows import COLUMNS, OPEN, job_of
+from services.runner.stores.postgres_schema import TEXT
+from services.runner.stores.rows import COLUMNS, ENDED, OPEN, job_of
 
 _GRAM = 3
 _SIZE = octets(("inputs_json", "result_json", "meta_json", "extra_json", "error", "inputs_blob", "sealed"))

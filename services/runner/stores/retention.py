@@ -9,13 +9,10 @@ from meshkit.sqlite import Database
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
 from services.runner.stores.requests import insert_request
+from services.runner.stores.rows import FORGETTABLE
 
 _FIELDS = [field.name for field in dataclasses.fields(Policy)]
 _COLUMNS = ", ".join(_FIELDS)
-_ENDED = (
-    "state IN ('succeeded', 'failed', 'cancelled') AND payment_todo = '' "
-    "AND payment_step NOT IN ('initialized', 'locked')"
-)
 
 
 class SqliteRetention:
@@ -73,11 +70,11 @@ class SqliteRetention:
     async def forgettable_jobs(self, policy: Policy, now: float, limit: int) -> list[str]:
         """As `RetentionStore.forgettable_jobs`."""
         mine = "AND (:owner = '' OR owner = :owner) AND (:target = '' OR target = :target)"
-        old = f"SELECT job_id FROM jobs WHERE {_ENDED} {mine} AND :age_s > 0 AND finished_at < :now - :age_s"
+        old = f"SELECT job_id FROM jobs WHERE {FORGETTABLE} {mine} AND :age_s > 0 AND finished_at < :now - :age_s"
         newest = "OVER (PARTITION BY owner ORDER BY job_id DESC)"
         ranked = (
             f"SELECT job_id, row_number() {newest} AS place, sum(stored_bytes) {newest} AS bytes FROM jobs "
-            f"WHERE {_ENDED} {mine} AND (:job_count > 0 OR :stored_bytes > 0)"
+            f"WHERE {FORGETTABLE} {mine} AND (:job_count > 0 OR :stored_bytes > 0)"
         )
         beyond = (
             f"SELECT job_id FROM ({ranked}) WHERE (:job_count > 0 AND place > :job_count) "

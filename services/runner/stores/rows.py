@@ -45,6 +45,12 @@ UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _MOVING)} WHERE 
 SELECT = f"SELECT {COLUMNS} FROM jobs"
 # As the index `jobs_open` has it, word by word: it is not used for another order of the same states.
 OPEN = "state NOT IN ('succeeded', 'failed', 'cancelled')"
+ENDED = "state IN ('succeeded', 'failed', 'cancelled')"
+# As the index `jobs_sold` has it.
+SOLD = "payment_step IN ('initialized', 'locked')"
+"""Whose sale is not settled yet."""
+FORGETTABLE = f"{ENDED} AND payment_todo = '' AND NOT {SOLD}"
+"""Of which nobody is to hear anything more."""
 
 
 def inserted(job: Job) -> list[Any]:

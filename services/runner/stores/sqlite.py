@@ -37,7 +37,7 @@ from services.runner.stores.indexer import Indexer
 from services.runner.stores.memories import SqliteMemories
 from services.runner.stores.requests import insert_request
 from services.runner.stores.retention import SqliteRetention
-from services.runner.stores.rows import INSERT, OPEN, SELECT, inserted, job_of
+from services.runner.stores.rows import ENDED, INSERT, OPEN, SELECT, SOLD, inserted, job_of
 from services.runner.stores.schedules import SqliteSchedules
 from services.runner.stores.texts import folded
 from services.runner.stores.webhooks import SqliteWebhooks
@@ -240,8 +240,7 @@ class SqliteStore:
 
     async def sold_jobs(self) -> list[str]:
         """As `JobStore.sold_jobs`."""
-        ended, selling = "state IN ('succeeded', 'failed', 'cancelled')", "payment_step IN ('initialized', 'locked')"
-        statement = f"SELECT job_id FROM jobs WHERE {ended} AND {selling} ORDER BY job_id"
+        statement = f"SELECT job_id FROM jobs WHERE {ENDED} AND {SOLD} ORDER BY job_id"
         return await self._database.query(lambda connection: [row[0] for row in connection.execute(statement)])
 
     async def get_lock(self, lock_id: str) -> Lock:
