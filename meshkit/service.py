@@ -14,7 +14,8 @@ import grpc
 import pydantic
 import structlog
 from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from meshkit import client, databases, endpoints, handed, identity, redis_link, secrets, telemetry, tls
 from meshkit.access import Auth, Finder
@@ -56,10 +57,26 @@ def _folder(data: dict[str, Any], name: str) -> pathlib.Path:
     return pathlib.Path(data.get(name, ""))  # it is not there if it could not be read
 
 
+class _Environment(EnvSettingsSource):
+    """The environment; what should be JSON and is not goes on as it is, and is refused by the name of its setting."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        with contextlib.suppress(ValueError):
+            return super().decode_complex_value(field_name, field, value)
+        return value
+
+
 class Settings(BaseSettings):
     """What all services share.  Every field has a default that works on a laptop; the prefix is `AGENTMESH_`."""
 
     model_config = SettingsConfigDict(env_prefix="AGENTMESH_", frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments count first, then the environment; there is nothing else."""
+        return init_settings, _Environment(settings_cls)
 
     data_dir: pathlib.Path = pathlib.Path("data")
     """Where keys and files are kept, and state unless `database_url` says otherwise."""

@@ -10,6 +10,7 @@ import pytest_asyncio
 from gateway.config import EdgeConfig
 from gateway.dialects import DIALECTS
 from gateway.edge import origins
+from meshkit.service import from_environment
 from tests.gateway.stack import Edge, enveloped
 from tests.ports import free_port
 
@@ -161,6 +162,19 @@ async def test_what_is_no_origin_is_said_at_start(origin: str) -> None:
         EdgeConfig(origins={"codex": [origin]})
 
     assert ("origins",) == caught.value.errors()[0]["loc"]
+
+
+@pytest.mark.parametrize("text", ["https://app.example.com", '["*"]', '{"codex": "https://app.example.com"}', "[1]"])
+async def test_a_setting_that_cannot_be_read_is_named(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In one line, also what is no JSON."""
+    monkeypatch.setenv("AGENTMESH_ORIGINS", text)
+    with pytest.raises(SystemExit) as caught:
+        from_environment(EdgeConfig)
+
+    assert 2 == caught.value.code
+    assert capsys.readouterr().err.startswith("agentmesh: AGENTMESH_ORIGINS")
 
 
 async def test_a_list_is_for_every_dialect() -> None:
