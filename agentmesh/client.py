@@ -18,6 +18,7 @@ from agentmesh._client.apps import App
 from agentmesh._client.conversations import Conversation, Message
 from agentmesh._client.definitions import Agent, Crew, Model, TaskDef, Tool
 from agentmesh._client.errors import InvalidInputs, MeshError, NotAllowed, NotFound, NotSignedIn, Unreachable
+from agentmesh._client.files import File
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import ENDED, BootStep, Event, Expose, Flow, Job, Tokens, Usage, readable
 from agentmesh._client.requests import JOB_STATES
@@ -45,6 +46,7 @@ __all__ = [
     "Delivery",
     "Event",
     "Expose",
+    "File",
     "Firing",
     "Flow",
     "InvalidInputs",

@@ -5,6 +5,7 @@ holds a *ticket*, the socket's address and a key; it connects on first use, prov
 for each event to be taken, so that order and back-pressure are as in the job itself.
 """
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import hmac
@@ -27,6 +28,8 @@ CONNECTIONS_MAX = 256
 
 EVENT_BYTES_MAX = 64 * 1024 * 1024
 _HANDSHAKE_S = 5.0
+# In front of what is no event, which is a JSON array.
+_FILE = b"F"
 # Longer than the runner may take to accept an event when it is behind.
 _TAKEN_S = 120.0
 
@@ -39,8 +42,15 @@ class Ticket:
     key: bytes = dataclasses.field(repr=False)
 
 
+File = Callable[[bytes], "concurrent.futures.Future[bytes]"]
+"""Sends what a job wants of its files (`agentmesh.files`)."""
+
+
 class Sender(Protocol):
-    """Sends one event; can tell other processes how to do the same."""
+    """Sends one event, or what is wanted of files; can tell other processes how to do the same."""
+
+    def file(self, call: bytes) -> "concurrent.futures.Future[bytes]":
+        """Send a call about files; the future has what came of it."""
 
     def __call__(self, kind: str, payload: str) -> None:
         """Send; return once it is taken."""
@@ -52,8 +62,9 @@ class Sender(Protocol):
 class Local:
     """Sends within the job's process; in a fork of it, through the listener."""
 
-    def __init__(self, emit: Callable[[str, str], None]) -> None:
+    def __init__(self, emit: Callable[[str, str], None], file: File | None = None) -> None:
         self._emit = emit
+        self._file = file
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._ticket: Ticket | None = None
@@ -68,6 +79,14 @@ class Local:
         else:
             redeem(self.ticket())(kind, payload)
 
+    def file(self, call: bytes) -> "concurrent.futures.Future[bytes]":
+        """See `Sender.file`.  Raises `KodosumiError` where there is no mesh that has files."""
+        if self._file is None:
+            raise KodosumiError("tracer: a job has files where a mesh runs it")
+        if os.getpid() == self._pid:
+            return self._file(call)
+        return redeem(self.ticket()).file(call)
+
     @property
     def is_at_home(self) -> bool:
         """Whether this is the job's process, no fork of it."""
@@ -81,7 +100,7 @@ class Local:
             return self._ticket
         with self._lock:
             if self._ticket is None:
-                self._ticket = _listen(self._emit)
+                self._ticket = _listen(self._emit, self._file)
             return self._ticket
 
 
@@ -95,21 +114,38 @@ class Remote:
 
     def __call__(self, kind: str, payload: str) -> None:
         """Send; return once it is taken.  Raises `KodosumiError` if the job has ended."""
-        message = json.dumps([kind, payload]).encode()
+        problem = self._say(json.dumps([kind, payload]).encode()).decode()
+        if problem:
+            raise KodosumiError(f"tracer: the job's process did not take the event: {problem}")
+
+    def file(self, call: bytes) -> "concurrent.futures.Future[bytes]":
+        """See `Sender.file`.  Raises `KodosumiError` if the job has ended."""
+        future: concurrent.futures.Future[bytes] = concurrent.futures.Future()
+        threading.Thread(target=self._say_file, args=(call, future), name="tracer-file", daemon=True).start()
+        return future
+
+    def _say_file(self, call: bytes, future: "concurrent.futures.Future[bytes]") -> None:
+        try:
+            answer = self._say(_FILE + call)
+            if not answer.startswith(_FILE):
+                raise KodosumiError(f"tracer: files of the job: {answer.decode()}")
+            future.set_result(answer[1:])
+        except Exception as error:  # for whoever waits
+            future.set_exception(error)
+
+    def _say(self, message: bytes) -> bytes:
         with self._lock:
             try:
                 connection = self._connection = self._connection or _connect(self._ticket)
                 connection.send_bytes(message)
                 if not connection.poll(_TAKEN_S):
                     raise TimeoutError(f"not taken within {_TAKEN_S:.0f} s")
-                problem = connection.recv_bytes().decode()
+                return connection.recv_bytes()
             except (OSError, EOFError) as error:
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
                 raise KodosumiError(f"tracer: the job's process cannot be reached, has it ended? ({error})") from error
-        if problem:
-            raise KodosumiError(f"tracer: the job's process did not take the event: {problem}")
 
     def ticket(self) -> Ticket:
         """Return the ticket this was made from."""
@@ -150,17 +186,17 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
-def _listen(emit: Callable[[str, str], None]) -> Ticket:
+def _listen(emit: Callable[[str, str], None], file: File | None) -> Ticket:
     name = f"agentmesh-{secrets.token_hex(16)}"
     # Linux has addresses without a file, which vanish with the process however it ends.
     address = f"\0{name}" if sys.platform == "linux" else os.path.join(tempfile.mkdtemp(prefix="am-"), "trace")
     ticket = Ticket(address, secrets.token_bytes(32))
     listener = Listener(address, family="AF_UNIX", backlog=64)
-    threading.Thread(target=_accept, args=(listener, ticket, emit), name="tracer-accept", daemon=True).start()
+    threading.Thread(target=_accept, args=(listener, ticket, emit, file), name="tracer-accept", daemon=True).start()
     return ticket
 
 
-def _accept(listener: Listener, ticket: Ticket, emit: Callable[[str, str], None]) -> None:
+def _accept(listener: Listener, ticket: Ticket, emit: Callable[[str, str], None], file: File | None) -> None:
     places = threading.BoundedSemaphore(CONNECTIONS_MAX)
     while True:
         places.acquire()
@@ -170,7 +206,7 @@ def _accept(listener: Listener, ticket: Ticket, emit: Callable[[str, str], None]
             places.release()
             continue
         threading.Thread(
-            target=_receive, args=(connection, ticket, emit, places), name="tracer-receive", daemon=True
+            target=_receive, args=(connection, ticket, emit, file, places), name="tracer-receive", daemon=True
         ).start()
 
 
@@ -178,6 +214,7 @@ def _receive(
     connection: "Connection[bytes, bytes]",
     ticket: Ticket,
     emit: Callable[[str, str], None],
+    file: File | None,
     places: threading.BoundedSemaphore,
 ) -> None:
     try:
@@ -189,17 +226,25 @@ def _receive(
             if not hmac.compare_digest(connection.recv_bytes(64), _proof(ticket.key, nonce)):
                 return
             while True:
-                kind, payload = json.loads(connection.recv_bytes(EVENT_BYTES_MAX))
+                message = connection.recv_bytes(EVENT_BYTES_MAX)
                 try:
-                    emit(str(kind), str(payload))
+                    answer = _taken(message, emit, file)
                 except Exception as error:  # told to the sender, who can do something about it
-                    connection.send_bytes((str(error) or type(error).__name__).encode("utf-8", "replace"))
-                else:
-                    connection.send_bytes(b"")
+                    answer = (str(error) or type(error).__name__).encode("utf-8", "replace")
+                connection.send_bytes(answer)
     except (OSError, EOFError, ValueError):
         pass  # the peer has ended, or does not speak this
     finally:
         places.release()
+
+
+def _taken(message: bytes, emit: Callable[[str, str], None], file: File | None) -> bytes:
+    """Take an event, or what is wanted of files; return what to say to that."""
+    if message.startswith(_FILE) and file is not None:
+        return _FILE + file(message[1:]).result()
+    kind, payload = json.loads(message)
+    emit(str(kind), str(payload))
+    return b""
 
 
 def _connect(ticket: Ticket) -> "Connection[bytes, bytes]":

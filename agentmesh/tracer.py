@@ -11,7 +11,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any
 
 from agentmesh import locks, progress, relay, spans, steps
 from agentmesh.errors import KodosumiError, hide_paths
@@ -44,10 +44,15 @@ class Tracer:
         later: progress.Later = progress.in_a_thread,
         finished: Steps | None = None,
         record: steps.Record = steps.unrecorded,
+        file: relay.File | None = None,
+        waits_on_loop: Callable[[], bool] = bool,
         traceparent: str = "",
         inside: str = spans.ROOT,
     ) -> None:
         """`settle` is awaited after each event; `later` calls something after some seconds.
+
+        `file` sends what is wanted of the job's files; `waits_on_loop` says whether this is the thread in which the
+        answers come.
 
         `finished` is what earlier attempts of the job have finished; `record` writes down what this one finishes.
         `traceparent` is the span that this attempt is, if somebody traces it, and `inside` the one in it that the first
@@ -58,7 +63,8 @@ class Tracer:
         self.jwt = jwt
         self._app = app
         self._ask = ask
-        self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit)
+        self._emit = emit if isinstance(emit, relay.Remote) else relay.Local(emit, file)
+        self._waits_on_loop = waits_on_loop
         self._progress = progress.Throttle(lambda payload: self._emit("progress", payload), later=later)
         self._steps = finished or Steps()
         self._record = record
@@ -227,8 +233,10 @@ class Tracer:
         return self._ask(question)
 
     async def fs(self) -> Any:
-        """Open the files of the job.  Not in this release: raises `KodosumiError`."""
-        _not_yet("tracer.fs", "the files of a job")
+        """Open the files of the job: an `agentmesh.files.AsyncFileSystem`."""
+        from agentmesh.files import AsyncFileSystem  # for who has files
+
+        return AsyncFileSystem(self._emit.file)
 
     def debug_sync(self, *message: str) -> None:
         """See `debug`."""
@@ -309,8 +317,15 @@ class Tracer:
         return asyncio.run(self._asked(name, data, timeout, park)).result()
 
     def fs_sync(self) -> Any:
-        """See `fs`."""
-        _not_yet("tracer.fs_sync", "the files of a job")
+        """See `fs`: an `agentmesh.files.SyncFileSystem`.
+
+        Where jobs share a process, an `async` flow awaits `fs`, or `KodosumiError` tells it to.
+        """
+        from agentmesh.files import SyncFileSystem  # for who has files
+
+        if self._waits_on_loop():
+            raise KodosumiError("files: an async flow would block itself here, use `await tracer.fs()`")
+        return SyncFileSystem(self._emit.file)
 
 
 class TracerMock(Tracer):
@@ -395,7 +410,3 @@ def _warning(message: tuple[Any, ...], exc_info: bool) -> str:
     if exc_info and sys.exc_info()[0] is not None:
         text += "\n" + hide_paths(traceback.format_exc().rstrip())
     return text
-
-
-def _not_yet(call: str, what: str) -> NoReturn:
-    raise KodosumiError(f"{call}: {what} cannot be opened, this release of agentmesh does not have it yet")

@@ -17,6 +17,7 @@ from agentmesh._client.apps import App, to_app
 from agentmesh._client.collections import Agents, Crews, Tasks, Tools
 from agentmesh._client.connection import Connection
 from agentmesh._client.conversations import Conversations
+from agentmesh._client.files import Files
 from agentmesh._client.follow import follow, follow_locks, follow_payment
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import (
@@ -88,6 +89,7 @@ class AsyncClient:
         self.tasks = Tasks(self._connection)
         self.tools = Tools(self._connection)
         self.conversations = Conversations(self._connection)
+        self.files = Files(self._connection)
         self.schedules = Schedules(self._connection)
         self.webhooks = Webhooks(self._connection)
         self.retention = Retention(self._connection)

@@ -13,6 +13,7 @@ from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
 from agentmesh._client.sync_access import SyncKeys, SyncUsers
 from agentmesh._client.sync_collections import SyncAgents, SyncConversations, SyncCrews, SyncTasks, SyncTools
+from agentmesh._client.sync_files import SyncFiles
 from agentmesh._client.sync_timed import SyncRetention, SyncSchedules, SyncWebhooks
 from agentmesh._client.tokens import TokenStore
 from agentmesh._client.waits import Lock, Payment
@@ -52,6 +53,7 @@ class Client:
         self.tasks = SyncTasks(runner, self._client.tasks)
         self.tools = SyncTools(runner, self._client.tools)
         self.conversations = SyncConversations(runner, self._client.conversations)
+        self.files = SyncFiles(runner, self._client.files)
         self.schedules = SyncSchedules(runner, self._client.schedules)
         self.webhooks = SyncWebhooks(runner, self._client.webhooks)
         self.retention = SyncRetention(runner, self._client.retention)

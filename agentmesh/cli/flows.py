@@ -12,6 +12,7 @@ import typer
 
 from agentmesh.cli import completing, late, output
 from agentmesh.cli.asking import ask
+from agentmesh.cli.files import sent
 from agentmesh.cli.jobs import follow
 from agentmesh.cli.payments import PayToken, paying
 from agentmesh.cli.session import URL, AsJson, Url, call
@@ -105,6 +106,7 @@ def run(
 
     Options of this command come before FLOW; what follows FLOW are its inputs, which `agentmesh run FLOW --help` lists.
     --json, --url, --detach, --watch, --free and --pay may stand there, too, unless the flow has an input of that name.
+    A file of this machine is given as @PATH: --report @report.pdf.
     What a flow needs and is not given is asked for on a terminal.  Agents and crews are run by their names: agentmesh
     run agents/atlas --prompt "Review this".
     """
@@ -128,6 +130,7 @@ def run(
                 return 0
             _check_names(flow, elements, given)
             given |= _prompted(elements, given, everything=asking) if sys.stdin.isatty() and not as_json else {}
+            given = await sent(client, elements, given)
             if found.price and not free and not pay:
                 output.note(f"{_short(flow)} costs {found.price}: the job waits for the money")
         job = await client.create_job(flow, given, free=free, retries=retries or None, deadline_s=deadline_s)

@@ -1,6 +1,6 @@
 """What apps import of kodosumi that has no other place with us: constants, data types, and parts of its machinery.
 
-The machinery (its spooler, its own file systems) is the mesh's affair here: it can be imported, for annotations and
+The machinery (its spooler) is the mesh's affair here: it can be imported, for annotations and
 `isinstance`, and says so when it is used.
 """
 
@@ -105,26 +105,6 @@ class Spooler(_Unused):
 
 class SpoolerLock(Spooler):
     """Tells that a spooler runs."""
-
-
-class AsyncFileSystem(_Unused):
-    """The files of a job: what `await tracer.fs()` gives."""
-
-    instead = "a job's files are opened with `await tracer.fs()`"
-
-
-class SyncFileSystem(_Unused):
-    """The files of a job: what `tracer.fs_sync()` gives."""
-
-    instead = "a job's files are opened with `tracer.fs_sync()`"
-
-
-class AsyncFileStream(AsyncFileSystem):
-    """A file that is open."""
-
-
-class SyncFileStream(SyncFileSystem):
-    """A file that is open."""
 
 
 def spool(*args: Any, **kwargs: Any) -> NoReturn:

@@ -41,7 +41,9 @@ MODULES: dict[str, dict[str, str]] = {
     "kodosumi.spooler": _parts("Spooler", "SpoolerLock"),
     "kodosumi.runner": {},
     "kodosumi.runner.const": {},
-    "kodosumi.runner.files": _parts("AsyncFileSystem", "SyncFileSystem", "AsyncFileStream", "SyncFileStream"),
+    "kodosumi.runner.files": dict.fromkeys(
+        ("AsyncFileSystem", "SyncFileSystem", "AsyncFileStream", "SyncFileStream"), "agentmesh.files"
+    ),
     "kodosumi.runner.main": _LAUNCH,
     "kodosumi.runner.tracer": _TRACER,
     "kodosumi.service": {},

@@ -113,5 +113,5 @@ def is_empty(value: Any) -> bool:
     return (
         value is None
         or (isinstance(value, str) and not value.strip())
-        or (isinstance(value, list | dict) and not value)
+        or (isinstance(value, list | dict | set) and not value)
     )

@@ -269,7 +269,10 @@ class InputHidden(Field):
 
 @dataclasses.dataclass(eq=False)
 class InputFiles(Field):
-    """Files.  In this release they are given by address: one http(s) address, or a list of them."""
+    """Files that are sent along, or given by address: one http(s) address, or a list of them.
+
+    Of files that were sent the handler gets the set of their names; the job has them below `in` (`Tracer.fs`).
+    """
 
     type: ClassVar[str] = "file"
 
@@ -277,7 +280,7 @@ class InputFiles(Field):
     directory: bool = False
 
     def parse_value(self, value: Any) -> Any:
-        """Return addresses as they are, and a batch of uploads as an object; an empty batch is None."""
+        """Return addresses as they are, and the names of a batch of uploads as a set; an empty batch is None."""
         if isinstance(value, str) and value.strip().startswith(("{", "[", "null")):
             try:
                 value = json.loads(value)
@@ -285,16 +288,21 @@ class InputFiles(Field):
                 return value
         if isinstance(value, dict) and not value.get("items"):
             return None
+        if isinstance(value, dict) and isinstance(value.get("batchId"), str) and isinstance(value["items"], dict):
+            named = [item.get("filename") for item in value["items"].values() if isinstance(item, dict)]
+            return {name for name in named if isinstance(name, str)} or None
         if isinstance(value, list):
             value = [item for item in value if not is_empty(item)]
         return None if is_empty(value) else value
 
     def problems(self, value: Any) -> list[str]:
-        """Check that there are addresses only, and not more than one unless `multiple`."""
+        """Check that there are files or addresses only, and not more than one unless `multiple`."""
         if isinstance(value, dict):
-            return [f"{self.title}: this release takes no uploads; give http(s) addresses of the files"]
-        addresses = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str) and item.startswith(("http://", "https://")) for item in addresses):
+            return [f"{self.title}: send files ahead, as a batch of uploads, or give http(s) addresses of them"]
+        addresses = list(value) if isinstance(value, list | set) else [value]
+        if not isinstance(value, set) and not all(
+            isinstance(item, str) and item.startswith(("http://", "https://")) for item in addresses
+        ):
             return [f"{self.title} must be an http(s) address of a file"]
         if len(addresses) > 1 and not (self.multiple or self.directory):
             return [f"{self.title} takes one file"]

@@ -42,6 +42,7 @@ class Kind(enum.IntEnum):
     CALL_RESULT = 6  # CallResult, from the handler
     LOCK = 7  # OpenLock, from a job
     STEP = 25  # StepResult, from a job
+    FILE_CALL = 26  # FileCall, from a job
     ASK_RESULT = 8  # AskResult, from the handler
     LOCK_CHECK = 9  # LockCheck, from the handler
     CALL_PART = 18  # CallPart, from the handler and to it
@@ -59,6 +60,7 @@ class Kind(enum.IntEnum):
     HOLD = 31  # nothing, to a worker: send no more of the job's for now
     PAUSE = 34  # nothing, to a worker: the job waits with its next step, lock or event
     RESUME = 35  # nothing, to a worker: it goes on
+    FILE_RESULT = 36  # FileResult, to a job
     GO_ON = 32  # nothing, to a worker: send again
 
 

@@ -25,6 +25,7 @@ from agentmesh.host.beginning import begin
 from agentmesh.host.calls import Handler
 from agentmesh.host.children import Zygote
 from agentmesh.host.confine import Confinement, Settings, places
+from agentmesh.host.filing import FileCalls
 from agentmesh.host.frames import Kind
 from agentmesh.host.limits import MESSAGE_BYTES_MAX
 from agentmesh.host.own.environment import ENVIRONMENTS_DIR
@@ -148,6 +149,7 @@ class Host:
     async def serve(self) -> None:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
         self._uplink = Uplink()
+        self._file_calls = FileCalls(self._uplink.post)
         self._zygote = Zygote(self._control, self._zygote_pid, ended=self._cleaner.clear, prepares=self._tell_preparing)
         self._handler = Handler(self._zygote, self._uplink.post)
         self._workers = Workers(self._zygote)
@@ -278,7 +280,7 @@ class Host:
         if self._loaded is not None:
             said = [host_pb2.HostMessage(loaded=self._loaded)]
         self._handler.forget()
-        self._uplink.begin(said, jobs)
+        self._uplink.begin([*said, *self._file_calls.again()], jobs)
         return [host_pb2.HostMessage(hello=hello)]
 
     async def _write(self, stream: grpc.aio.StreamStreamCall) -> None:
@@ -316,6 +318,10 @@ class Host:
             case "lock_end":
                 if (job := self._held(message.lock_end.job, message.lock_end.epoch)) is not None:
                     job.end_lock(message.lock_end)
+            case "file_result":
+                result = message.file_result
+                if self._file_calls.take(result) and (job := self._held(result.job, result.epoch)) is not None:
+                    job.file_result(result)
             case "welcome":
                 self._heartbeat_s = message.welcome.heartbeat_s or self._heartbeat_s
                 if message.welcome.runner_address:
@@ -335,7 +341,7 @@ class Host:
             return  # sent again after a reconnect
         if known is not None:
             known.drop()
-        job = self._jobs[run.job] = RunningJob(run, self._uplink.talk)
+        job = self._jobs[run.job] = RunningJob(run, self._uplink.talk, self._file_calls.ask)
         try:
             if run.isolation == app_pb2.ISOLATION_SHARED:
                 self._workers.run(job, run)
@@ -354,6 +360,7 @@ class Host:
             job.acknowledge(ack.source_seq)
         if job.done:
             del self._jobs[ack.job]
+            self._file_calls.forget(ack.job)
 
 
 def _turned(address: str) -> str:

@@ -25,6 +25,7 @@ from agentmesh.forked import Pool, part_loop
 from agentmesh.host import carrying, ending
 from agentmesh.host.capture import LineWriter, text_stream
 from agentmesh.host.confine.limits import relieve
+from agentmesh.host.filing import Filing
 from agentmesh.host.frames import COUNT, Channel, Kind
 from agentmesh.host.questions import Questions
 from agentmesh.host.recording import Recording
@@ -59,7 +60,8 @@ def main(channel: Channel, app: LoadedApp) -> NoReturn:
     recording = listener.recording = Recording(
         lambda step: channel.send(Kind.STEP, step), listener.start, redactor=redactor
     )
-    job = _Job(loop, run, app, channel.send, questions, recording, redactor)
+    filing = listener.filing = Filing(lambda call: channel.send(Kind.FILE_CALL, call), listener.start)
+    job = _Job(loop, run, app, channel.send, questions, recording, filing, redactor)
     sys.stdout, sys.stderr = job.out, job.err
     outcome = job.carry_out(stop.take, relieve)
     if os.getpid() != pid:
@@ -133,6 +135,7 @@ class _Listener:
 
     questions: Questions
     recording: Recording
+    filing: Filing
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -147,12 +150,14 @@ class _Listener:
             threading.Thread(target=self._listen, name="answers", daemon=True).start()
 
     def _listen(self) -> None:
-        """Take in answers to locks, and which steps are on disk, until the host has gone."""
+        """Take in answers to locks, which steps are on disk, and what came of files, until the host has gone."""
         while (frame := self._channel.receive()) is not None:
             if frame[0] == Kind.LOCK_END:
                 self.questions.end(host_pb2.LockEnd.FromString(frame[1]))
             elif frame[0] == Kind.KEPT:
                 self.recording.kept(*COUNT.unpack(frame[1]))
+            elif frame[0] == Kind.FILE_RESULT:
+                self.filing.end(frame[1])
 
 
 class _Job:
@@ -164,6 +169,7 @@ class _Job:
         send: Send,
         questions: Questions,
         recording: Recording,
+        filing: Filing,
         redactor: Redactor = NOTHING_SECRET,
     ) -> None:
         self._loop = loop
@@ -172,6 +178,7 @@ class _Job:
         self._send = send
         self._questions = questions
         self._recording = recording
+        self._filing = filing
         self._pid = os.getpid()
         self._redactor = redactor
         drawn = Throttle(lambda payload: self.emit("progress", payload))
@@ -225,6 +232,7 @@ class _Job:
             ask=self._questions.ask,
             finished=carrying.finished_of(run, self._redactor),
             record=self._recording.record,
+            file=self._filing.ask,
             traceparent=run.traceparent,
         )
         flow = execute(run.entry_point, inputs, tracer, carrying.assignment_of(run))
@@ -241,7 +249,8 @@ def rehearse(loop: asyncio.AbstractEventLoop) -> None:
     run = host_pb2.Run(job="jobs/rehearsal", entry_point=f"{__name__}:rehearsal", inputs_json='{"nobody": "hears"}')
     run = host_pb2.Run.FromString(run.SerializeToString())
     nothing = LoadedApp(_no_app, [])
-    job = _Job(loop, run, nothing, _drop, Questions(lambda opening: None), Recording(lambda step: None))
+    idle = (Questions(lambda opening: None), Recording(lambda step: None), Filing(lambda call: None))
+    job = _Job(loop, run, nothing, _drop, *idle)
     job.carry_out(lambda task: None, lambda: None).SerializeToString()
 
 

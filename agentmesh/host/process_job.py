@@ -59,6 +59,10 @@ class ProcessJob:
         """Tell the process what became of a lock."""
         self._send(pack(Kind.LOCK_END, end.SerializeToString()))
 
+    def file_result(self, result: host_pb2.FileResult) -> None:
+        """Tell the process what came of what it wanted of its files."""
+        self._send(pack(Kind.FILE_RESULT, result.SerializeToString()))
+
     def keep(self, count: int) -> None:
         """Tell the process that so many more of its steps are on disk."""
         self._send(pack(Kind.KEPT, COUNT.pack(count)))

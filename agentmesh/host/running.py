@@ -24,6 +24,9 @@ class Way(Protocol):
     def keep(self, count: int) -> None:
         """Tell the job that so many more of its steps are on disk."""
 
+    def file_result(self, result: host_pb2.FileResult) -> None:
+        """Tell the job what came of what it wanted of its files."""
+
     def pause(self) -> None:
         """Halt the job, at once or at its next step."""
 
@@ -44,11 +47,20 @@ class Way(Protocol):
 
 
 class RunningJob:
-    """Turns what a job says into reports; `ready` is called when there is something to take from them."""
+    """Turns what a job says into reports; `ready` is called when there is something to take from them.
 
-    __slots__ = ("_held", "_paused", "_ready", "cancelling", "epoch", "job", "reported", "reports", "way")
+    `ask_file` is called with what it wants of its files, and says whether it may.
+    """
 
-    def __init__(self, run: host_pb2.Run, ready: Callable[["RunningJob"], None]) -> None:
+    __slots__ = ("_ask_file", "_held", "_paused", "_ready", "cancelling", "epoch", "job", "reported", "reports", "way")
+
+    def __init__(
+        self,
+        run: host_pb2.Run,
+        ready: Callable[["RunningJob"], None],
+        ask_file: "Callable[[RunningJob, host_pb2.FileCall], bool]",
+    ) -> None:
+        self._ask_file = ask_file
         self.job = run.job
         """`jobs/{id}`."""
         self.epoch = run.epoch
@@ -65,7 +77,7 @@ class RunningJob:
     # -- what the job says ---------------------------------------------------------------------------------------
 
     def take(self, kind: int, payload: bytes) -> None:
-        """Take a frame of the job's: RUNNING, EVENT, LOCK or STEP."""
+        """Take a frame of the job's: RUNNING, EVENT, LOCK, STEP or FILE_CALL."""
         if self.reported:
             return
         match kind:
@@ -83,6 +95,14 @@ class RunningJob:
                     self.reports.add(host_pb2.StepResult.FromString(payload))
                 except DecodeError:
                     self.break_off("finished a step that is none")
+            case Kind.FILE_CALL:
+                try:
+                    call = host_pb2.FileCall.FromString(payload)
+                except DecodeError:
+                    self.break_off("wants something of its files that is nothing")
+                    return
+                if not self._ask_file(self, call):
+                    self.break_off("wants too much of its files at once")
             case _:
                 self.break_off(f"sent a frame of kind {kind}")
 
@@ -150,6 +170,11 @@ class RunningJob:
         """Hand over what became of a lock."""
         if not self.reported:
             self.way.end_lock(end)
+
+    def file_result(self, result: host_pb2.FileResult) -> None:
+        """Hand over what came of what the job wanted of its files."""
+        if not self.reported:
+            self.way.file_result(result)
 
     def drop(self) -> None:
         """End the job and report nothing: the lease is lost."""

@@ -15,6 +15,7 @@ from agentmesh.errors import KodosumiError
 from agentmesh.execution import execute
 from agentmesh.host import carrying
 from agentmesh.host.capture import LineWriter, text_stream
+from agentmesh.host.filing import Filing
 from agentmesh.host.frames import Kind, pack_for
 from agentmesh.host.outgoing import Outgoing, Talk
 from agentmesh.host.own.started import Started
@@ -62,6 +63,7 @@ class SharedJob:
 
     __slots__ = (
         "_cancelled",
+        "_filing",
         "_gate",
         "_has_left",
         "_lines",
@@ -97,6 +99,7 @@ class SharedJob:
         # What became of a lock that was open before may come ahead of the question.
         self._questions = self._questions_of(run.asked) if run.asked else None
         self._recording = Recording(self._send_step, redactor=self._redactor)
+        self._filing: Filing | None = None
         self._streams: dict[str, TextIO] | None = None
         self._lines: list[LineWriter] = []
         """Below the streams."""
@@ -128,6 +131,8 @@ class SharedJob:
             if self._questions is not None:
                 self._questions.abandon()
             self._recording.abandon()
+            if self._filing is not None:
+                self._filing.abandon()
             self.resume()
             self._worker.loop.call_later(grace_s, self._cancel_again)
 
@@ -145,6 +150,11 @@ class SharedJob:
         """Hand over what became of a lock."""
         if self._questions is not None:
             self._questions.end(end)
+
+    def file_result(self, result: bytes) -> None:
+        """Hand over what came of what it wanted of its files."""
+        if self._filing is not None:
+            self._filing.end(result)
 
     def keep(self, count: int) -> None:
         """Know that so many more of its steps are on disk."""
@@ -212,6 +222,14 @@ class SharedJob:
     def _questions_of(self, asked: Iterable[host_pb2.AskedLock]) -> Questions:
         return Questions(self._open_lock, asked=asked, redactor=self._redactor, later=self._worker.later)
 
+    def _ask_file(self, call: bytes) -> "concurrent.futures.Future[bytes]":
+        if self._filing is None:
+            self._filing = Filing(self._send_file_call)
+        return self._filing.ask(call)
+
+    def _send_file_call(self, call: bytes) -> None:
+        self._worker.outgoing.say(self._talk, pack_for(self.number, Kind.FILE_CALL, call))
+
     def _send_step(self, step: bytes) -> None:
         self._worker.outgoing.say(self._talk, pack_for(self.number, Kind.STEP, step))
 
@@ -236,6 +254,8 @@ class SharedJob:
                 later=self._worker.later,
                 finished=carrying.finished_of(run, self._redactor),
                 record=self._recording.record,
+                file=self._ask_file,
+                waits_on_loop=self._worker.is_here,
                 traceparent=run.traceparent,
             )
             inputs = carrying.inputs_of(run)

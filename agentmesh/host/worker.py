@@ -152,6 +152,8 @@ class _Worker:
                 known.pause()
             case Kind.RESUME:
                 known.resume()
+            case Kind.FILE_RESULT:
+                known.file_result(body)
             case Kind.KEPT:
                 known.keep(*COUNT.unpack(body))
             case Kind.HOLD:

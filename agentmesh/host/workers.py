@@ -53,6 +53,10 @@ class SharedWay:
         """Tell the job what became of a lock."""
         self._worker.tell(self.number, Kind.LOCK_END, end.SerializeToString())
 
+    def file_result(self, result: host_pb2.FileResult) -> None:
+        """Tell the job what came of what it wanted of its files."""
+        self._worker.tell(self.number, Kind.FILE_RESULT, result.SerializeToString())
+
     def keep(self, count: int) -> None:
         """Tell the job that so many more of its steps are on disk."""
         self._worker.tell(self.number, Kind.KEPT, COUNT.pack(count))
@@ -180,7 +184,7 @@ class Worker:
                 if len(payload) < NUMBER.size:
                     raise BrokenFrame("a frame without a number")
                 (number,) = NUMBER.unpack_from(payload)
-                if kind in (Kind.EVENT, Kind.RUNNING, Kind.LOCK, Kind.STEP):
+                if kind in (Kind.EVENT, Kind.RUNNING, Kind.LOCK, Kind.STEP, Kind.FILE_CALL):
                     self._runs.pop(number, None)
                     if (job := self.jobs.get(number)) is not None:
                         job.take(kind, payload[NUMBER.size :])

@@ -14,6 +14,7 @@ from gateway.core import jobs, render
 from gateway.core.renderer import Asked
 
 CANCEL = "__cancel__"
+_BATCH = "batches/"
 
 _Element = Mapping[str, Any]
 
@@ -119,7 +120,7 @@ def inputs(elements: Iterable[_Element], sent: Mapping[str, str]) -> dict[str, A
             continue
         if kind == "boolean":
             values[name] = "on" if sent.get(name) == "on" else False
-        elif name in sent and kind != "file":
+        elif name in sent and (kind != "file" or sent[name].startswith(_BATCH)):  # a browser without files says nothing
             values[name] = sent[name]
     return values
 
@@ -155,7 +156,10 @@ def _field(
         case "select" | "radio":
             options = _options(element, None if sent is None else sent.get(name))
             return dataclasses.replace(field, kind="choice" if kind == "select" else "radio", options=options)
-        case "textarea" | "file":
+        case "file":
+            flags = {"multiple": element.get("multiple"), "webkitdirectory": element.get("directory")}
+            return dataclasses.replace(field, kind=kind, attributes={flag: flag for flag, on in flags.items() if on})
+        case "textarea":
             return dataclasses.replace(field, kind=kind, attributes=attributes)
         case "password" if sent is not None:
             field = dataclasses.replace(field, value="")

@@ -10,6 +10,7 @@ from agentmesh_protos.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, registry
 from agentmesh_protos.runner.v1 import (
     app_pb2_grpc,
     conversation_pb2_grpc,
+    file_pb2_grpc,
     job_pb2_grpc,
     lock_pb2_grpc,
     memory_pb2_grpc,
@@ -39,6 +40,7 @@ class Peers:
     task_defs: crew_pb2_grpc.TaskDefServiceStub
     tools: tool_pb2_grpc.ToolServiceStub
     jobs: job_pb2_grpc.JobServiceStub
+    files: file_pb2_grpc.FileServiceStub
     traces: trace_pb2_grpc.TraceServiceStub
     conversations: conversation_pb2_grpc.ConversationServiceStub
     memory: memory_pb2_grpc.MemoryServiceStub
@@ -79,6 +81,7 @@ async def connect(config: Config) -> AsyncIterator[Peers]:
             task_defs=crew_pb2_grpc.TaskDefServiceStub(registry),
             tools=tool_pb2_grpc.ToolServiceStub(registry),
             jobs=jobs,
+            files=file_pb2_grpc.FileServiceStub(runner),
             traces=trace_pb2_grpc.TraceServiceStub(runner),
             conversations=conversation_pb2_grpc.ConversationServiceStub(runner),
             memory=memory_pb2_grpc.MemoryServiceStub(runner),

@@ -44,13 +44,18 @@ def parse_json(body: httpbody_pb2.HttpBody) -> Any:
             "body is not JSON",
             {"content-type": [f"send the body as application/json, not {kind[:80]}"]},
         )
+    return json_of(body.data)
+
+
+def json_of(data: bytes) -> Any:
+    """Return the JSON value in a body, whatever that calls itself.  Raises `Invalid` if it is none."""
     try:
-        value = json.loads(body.data, parse_constant=_refuse_constant)
-        if b"\\ud" in body.data or b"\\uD" in body.data:  # half a surrogate pair is text that nobody can write down
+        value = json.loads(data, parse_constant=_refuse_constant)
+        if b"\\ud" in data or b"\\uD" in data:  # half a surrogate pair is text that nobody can write down
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
-        reason = str(error)[:200] if body.data else "it is empty"
+        reason = str(error)[:200] if data else "it is empty"
         raise Invalid("body is not JSON", {"body": [f"send a JSON document: {reason}"]}) from None
 
 

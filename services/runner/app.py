@@ -11,6 +11,7 @@ from agentmesh_protos.payments.v1 import payments_pb2_grpc
 from agentmesh_protos.runner.v1 import (
     app_pb2_grpc,
     conversation_pb2_grpc,
+    file_pb2_grpc,
     host_pb2_grpc,
     job_pb2_grpc,
     lock_pb2_grpc,
@@ -36,7 +37,7 @@ from services.runner.config import Config
 from services.runner.jobs.billing import Billing
 from services.runner.jobs.deadlines import Deadlines
 from services.runner.jobs.locks import Locks
-from services.runner.kept import opened
+from services.runner.kept import opened, opened_files
 from services.runner.parts import Near, Parts
 from services.runner.peers.definitions import RegistryDefinitions
 from services.runner.peers.owners import AuthOwners
@@ -49,6 +50,7 @@ from services.runner.ports.placement import Placement
 from services.runner.replicas.beside import Beside
 from services.runner.servicers.apps import AppServicer
 from services.runner.servicers.conversations import ConversationServicer
+from services.runner.servicers.files import FileServicer
 from services.runner.servicers.hosts import HostServicer
 from services.runner.servicers.jobs import JobServicer
 from services.runner.servicers.locks import LockServicer
@@ -72,6 +74,7 @@ SERVICES = (
     "mesh.runner.v1.WebhookService",
     "mesh.runner.v1.RetentionService",
     "mesh.runner.v1.TraceService",
+    "mesh.runner.v1.FileService",
     "mesh.runner.v1.ReplicaService",
 )
 
@@ -105,7 +108,7 @@ async def running(
         counters = await stack.enter_async_context(buses.counters(config))
         pace = Pace(config.events_per_owner, link=counters)
         on = (parts.jobs, near.beside.hosts, parts.badges, pace, near.beside.roll)
-        hosted = HostServicer(*on, heartbeat_s=config.heartbeat_s, stopping=stopping)
+        hosted = HostServicer(*on, filing=parts.filing, heartbeat_s=config.heartbeat_s, stopping=stopping)
 
         def register(server: object) -> None:
             host_pb2_grpc.add_HostServiceServicer_to_server(hosted, server)
@@ -148,6 +151,7 @@ async def _near(
     http = await stack.enter_async_context(Sender.client(private=config.webhooks_private_endpoints == "allow"))
     return Near(
         store=kept.store,
+        files=await opened_files(config),
         replicas=kept.replicas,
         bus=bus,
         tasks=tasks,
@@ -175,6 +179,7 @@ def _works(config: Config, near: Near, parts: Parts, bound: tuple[int, str]) -> 
         "locks": _expire(parts.locks, parts.apps),
         "schedules": lasting(parts.firings.run),
         "retention": lasting(parts.retention.run),
+        "uploads": lasting(parts.uploads.run),
         "webhooks": lasting(parts.sender.run),
         "deliveries": lasting(parts.sender.forget),
         **({"spans": spans.run()} if spans is not None else {}),
@@ -276,3 +281,5 @@ def _register_records(server: object, near: Near, parts: Parts) -> None:
     memories = MemoryServicer(store.memories, parts.requests, parts.shares, now)
     memory_pb2_grpc.add_MemoryServiceServicer_to_server(memories, server)
     trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(store), server)
+    files = FileServicer(store, parts.files, parts.uploads, near.tasks)
+    file_pb2_grpc.add_FileServiceServicer_to_server(files, server)

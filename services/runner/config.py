@@ -87,6 +87,20 @@ class Config(Settings):
     takes any number.
     """
 
+    files_url: str = pydantic.Field(default="", repr=False)  # it may hold a password
+    """Where files of jobs are kept, as fsspec names it: `s3://BUCKET/FOLDER`, `sftp://…`, `file:///FOLDER`; empty means
+    `files` in `data_dir`, which then only one runner, or several that share that folder, may have."""
+
+    file_bytes_max: int = pydantic.Field(default=1024**3, ge=0)
+    """What a file of a job may have, in bytes.  0 takes any number, up to 4 GiB."""
+
+    file_bytes_per_job: int = pydantic.Field(default=4 * 1024**3, ge=0)
+    """What the files of a job may have together, in bytes.  0 takes any number."""
+
+    file_bytes_per_owner: int = pydantic.Field(default=8 * 1024**3, ge=0)
+    """What the files of one owner may have together, in bytes, with those on their way; more are refused.  0 takes any
+    number."""
+
     app_patience_s: float = 5.0
     """How long a launch waits for an app that is being restarted."""
 

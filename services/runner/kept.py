@@ -11,8 +11,11 @@ from meshkit.sqlite import Database
 from meshkit.tasks import background
 from services.runner.callers.masking import sealing
 from services.runner.config import Config
+from services.runner.ports.files import FileStore
 from services.runner.ports.replicas import ReplicaStore
+from services.runner.stores.local_files import LocalFiles
 from services.runner.stores.memory import MemoryStore
+from services.runner.stores.memory_files import MemoryFiles
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
 
@@ -48,6 +51,19 @@ async def opened(config: Config, stopping: asyncio.Event) -> AsyncIterator[Kept]
                 yield Kept(store)
         finally:
             await database.close()
+
+
+async def opened_files(config: Config) -> FileStore:
+    """Open where files are kept.  Raises `Unavailable`, and `FailedPrecondition` for an extra that is not installed."""
+    if config.files_url:
+        from services.runner.stores.fsspec_files import FsspecFiles  # for who has such a URL
+
+        return FsspecFiles(config.files_url)
+    if isinstance(config.database, Memory):
+        return MemoryFiles()
+    local = LocalFiles(config.data_dir / "files")
+    await local.open()
+    return local
 
 
 @contextlib.asynccontextmanager

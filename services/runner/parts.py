@@ -23,9 +23,13 @@ from services.runner.callers.requests import Requests
 from services.runner.callers.shares import Shares
 from services.runner.callers.standing import Standing
 from services.runner.config import Config
+from services.runner.domain.files import Limits
+from services.runner.files.files import Files
+from services.runner.files.uploads import Uploads
 from services.runner.hosts.hostbadges import HostBadges
 from services.runner.jobs.billing import Billing
 from services.runner.jobs.briefs import Briefs
+from services.runner.jobs.filing import Filing
 from services.runner.jobs.jobs import Jobs
 from services.runner.jobs.journal import Journal
 from services.runner.jobs.locks import Locks
@@ -37,6 +41,7 @@ from services.runner.kept import Store
 from services.runner.peers.owners import AuthOwners
 from services.runner.ports.catalogue import Catalogue
 from services.runner.ports.definitions import Definitions
+from services.runner.ports.files import FileStore
 from services.runner.ports.placement import Placement
 from services.runner.ports.replicas import ReplicaStore
 from services.runner.replicas.beside import Beside, capacity_of
@@ -52,6 +57,7 @@ class Near:
     """What must be opened before there are any parts."""
 
     store: Store
+    files: FileStore
     replicas: ReplicaStore | None
     bus: Bus
     tasks: Tasks
@@ -77,7 +83,10 @@ class Parts:
         self.tails, turns = Tails(store, bus, near.replicas), Turns()
         masks = Masks(config.vault)
         self.spans = Spans(store, told) if told is not None else None
-        journal = Journal(store, self.tails, hosts, turns, bus, masks, self.spans)
+        self.files = files = Files(near.files, _limits(config))
+        self.uploads = uploads = Uploads(files, now)
+        self.filing = Filing(store, files, uploads, tasks)
+        journal = Journal(store, self.tails, hosts, turns, bus, masks, files, self.spans)
         briefs = _briefs(config, store, near.definitions)
         self.dispatcher = dispatcher = near.beside.dispatcher(journal, hosts, turns, briefs, bus, tasks, now)
         if told is not None:
@@ -104,9 +113,13 @@ class Parts:
         hosting = Hosting(hosts, near.placement, terms, near.beside.roll, near.replicas)
         on = (hosts, hosting, bus, tasks, masks, near.replicas)
         self.apps = apps = Apps(store, store, jobs, dispatcher, *on, lease_s=config.lease_s, now=now)
-        births = Births(dispatcher, near.catalogue, hashes=config.hashes, shares=shares, masks=masks, now=now)
-        self.launches = Launches(store, apps, births, targets, requests, **patience, masks=masks, now=now)
-        self.calls = Calls(apps, births, requests, tasks, **patience, masks=masks)
+        births = Births(
+            dispatcher, near.catalogue, hashes=config.hashes, shares=shares, masks=masks, uploads=uploads, now=now
+        )
+        self.launches = Launches(
+            store, apps, births, targets, requests, **patience, masks=masks, uploads=uploads, now=now
+        )
+        self.calls = Calls(apps, births, requests, tasks, **patience, masks=masks, uploads=uploads)
         standing = Standing(near.owners, near.auth.verifier.revocations, now)
         looks = (store.schedules, store, self.launches, jobs, standing, requests, masks, bus, tasks)
         self.firings = Firings(*looks, now=now)
@@ -117,6 +130,12 @@ class Parts:
         private = config.webhooks_private_endpoints == "allow"
         self.webhooks = Webhooks(*hooks, private=private, count_max=config.webhooks_per_owner, now=now)
         self.retention = Retention(store.retention, store.conversations, journal, requests, bus, now)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        file_max=config.file_bytes_max, job_max=config.file_bytes_per_job, owner_max=config.file_bytes_per_owner
+    )
 
 
 def _briefs(config: Config, store: Store, definitions: Definitions) -> Briefs:

@@ -43,6 +43,9 @@ class Idle:
         """Note it."""
         self.is_killed = True
 
+    def file_result(self, result: host_pb2.FileResult) -> None:
+        """Hear it."""
+
     def hold(self) -> None:
         """Hear it."""
 
@@ -58,7 +61,7 @@ async def uplink() -> Uplink:
 
 def running(uplink: Uplink, name: str = "jobs/1") -> RunningJob:
     """Return a job that has been taken up and has said so."""
-    job = RunningJob(host_pb2.Run(job=name, epoch=1), uplink.talk)
+    job = RunningJob(host_pb2.Run(job=name, epoch=1), uplink.talk, lambda job, call: True)
     job.way = Idle()
     job.take(Kind.RUNNING, b"")
     job.tell()

@@ -12,7 +12,7 @@ import pytest
 from agentmesh.testing import Mesh
 from tests.readme.snippets import ROOT, lay_out, of, quick_mesh, run, run_python, run_shell, snippets
 
-PAGES = ("agents.md", "flows.md", "kasal.md", "locks.md", "payments.md")
+PAGES = ("agents.md", "files.md", "flows.md", "kasal.md", "locks.md", "payments.md")
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
@@ -62,6 +62,16 @@ def test_the_test_of_a_flow_passes(folder: pathlib.Path) -> None:
     shown = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_words.py"], folder)
 
     assert "2 passed" in shown
+
+
+def test_files_are_sent_and_fetched(mesh: Mesh, folder: pathlib.Path) -> None:
+    """By the command line, then by the Python client."""
+    shown = run_shell(of("files.md", "sh"), folder, mesh)
+
+    assert "out/counts.csv\t" in shown
+    assert "hamlet.txt,6" in shown
+    (program,) = of("files.md", "python")
+    assert "['in/hamlet.txt', 'out/counts.csv']\nhamlet.txt,6\n\n" == run_python(program, folder, mesh)
 
 
 def test_agents_and_crews_run(mesh: Mesh, folder: pathlib.Path) -> None:

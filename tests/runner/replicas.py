@@ -16,6 +16,7 @@ from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from agentmesh_protos.runner.v1 import (
     app_pb2_grpc,
     conversation_pb2_grpc,
+    file_pb2_grpc,
     job_pb2_grpc,
     lock_pb2_grpc,
     memory_pb2_grpc,
@@ -162,6 +163,7 @@ def _stack(folder: pathlib.Path, channel: Any, auth: Any, operator: Any, users: 
         retention=retention_pb2_grpc.RetentionServiceStub(channel),
         schedules=schedule_pb2_grpc.ScheduleServiceStub(channel),
         memory=memory_pb2_grpc.MemoryServiceStub(channel),
+        files=file_pb2_grpc.FileServiceStub(channel),
         traces=trace_pb2_grpc.TraceServiceStub(channel),
         users=users,
         auth=auth,

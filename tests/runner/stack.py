@@ -14,6 +14,7 @@ from agentmesh_protos.runner.v1 import (
     app_pb2,
     app_pb2_grpc,
     conversation_pb2_grpc,
+    file_pb2_grpc,
     job_pb2,
     job_pb2_grpc,
     lock_pb2,
@@ -51,6 +52,7 @@ class Stack:
     schedules: Any
     webhooks: Any
     retention: Any
+    files: Any
     users: Any
     auth: Any
     operator: Sequence[tuple[str, str]]
@@ -190,6 +192,7 @@ async def stack(
             schedules=schedule_pb2_grpc.ScheduleServiceStub(channel),
             webhooks=webhook_pb2_grpc.WebhookServiceStub(channel),
             retention=retention_pb2_grpc.RetentionServiceStub(channel),
+            files=file_pb2_grpc.FileServiceStub(channel),
             users=auth_pb2_grpc.UserServiceStub(auth_channel),
             auth=auth,
             operator=(("authorization", f"Bearer {tokens.access_token}"),),

@@ -15,6 +15,7 @@ from meshkit.tasks import Tasks
 from services.runner.births.births import Births, Order, input_hash
 from services.runner.callers.shares import Shares
 from services.runner.domain import Isolation, Job, PaymentStep, State, payments
+from services.runner.files.uploads import Uploads
 from services.runner.hosts.links import Hosts
 from services.runner.jobs.briefs import Briefs
 from services.runner.jobs.dispatcher import Dispatcher
@@ -24,6 +25,7 @@ from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
 from services.runner.stores.memory import MemoryStore
+from tests.runner.filing import kept_files
 from tests.runner.sealing import masks
 
 PRICED = Offer(agent_identifier="agent-1", network="Preprod")
@@ -36,12 +38,20 @@ class Nursery:
         self.store, self.catalogue = MemoryStore(), MemoryCatalogue()
         hosts, bus, turns = Hosts(), MemoryBus(), Turns()
         briefs = Briefs(self.store, self.store.conversations, self.store.memories, MemoryDefinitions())
-        journal = Journal(self.store, Tails(self.store, bus), hosts, turns, bus, masks())
+        journal = Journal(self.store, Tails(self.store, bus), hosts, turns, bus, masks(), kept_files())
         dispatcher = Dispatcher(journal, hosts, turns, briefs, bus, Tasks(), time.time)
         dispatcher.open("demo")
         dispatcher.settle()
         shares = Shares(self.store, open_max=3, stored_max=100_000)
-        self.births = Births(dispatcher, self.catalogue, hashes="", shares=shares, masks=masks(), now=lambda: 100.0)
+        self.births = Births(
+            dispatcher,
+            self.catalogue,
+            hashes="",
+            shares=shares,
+            masks=masks(),
+            uploads=Uploads(kept_files()),
+            now=lambda: 100.0,
+        )
 
     async def bear(self, *launches: host_pb2.Launch, listed: Container[str] = (), **order: Any) -> list[Job]:
         """Bear jobs of one launch, of an app that lists flows at these paths."""

@@ -24,6 +24,7 @@ from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryDefinitions
 from services.runner.ports.store import Written
 from services.runner.stores.memory import MemoryStore
+from tests.runner.filing import kept_files
 from tests.runner.sealing import masks
 
 
@@ -96,7 +97,7 @@ class Runner:
         self.bus = bus = MemoryBus()
         turns = Turns()
         briefs = Briefs(self.store, self.store.conversations, self.store.memories, MemoryDefinitions())
-        self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, turns, bus, masks())
+        self.journal = Journal(self.store, Tails(self.store, bus), self.hosts, turns, bus, masks(), kept_files())
         self.dispatcher = Stumbling(self.journal, self.hosts, turns, briefs, bus, self.tasks, time.time)
 
     def serve(self, host_id: str, capacity: Capacity) -> Link:

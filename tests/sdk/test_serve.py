@@ -395,7 +395,7 @@ async def test_a_form_may_come_in_parts() -> None:
 
     assert "result" in empty.json()
     assert [json.loads(spec.inputs_json) for spec in launches] == [{"name": "Ada", "file": None}]
-    assert "takes no uploads" in full.json()["errors"]["file"][0]
+    assert "send files ahead" in full.json()["errors"]["file"][0]
 
 
 def test_an_app_says_whether_it_starts_something() -> None:

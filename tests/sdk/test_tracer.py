@@ -98,14 +98,14 @@ def test_half_a_surrogate_pair_does_not_stop_a_flow() -> None:
     assert [("debug", "a?b")] == log.events
 
 
-async def test_files_say_that_they_are_not_there_yet() -> None:
-    """Clearly, and in a way that the user of the flow sees."""
+async def test_files_are_where_a_mesh_runs_the_job() -> None:
+    """A tracer that cannot ask says so, in a way that the user of the flow sees."""
     tracer = Tracer("f1", Log())
 
-    with pytest.raises(KodosumiError, match="files of a job"):
-        await tracer.fs()
-    with pytest.raises(KodosumiError, match="files of a job"):
-        tracer.fs_sync()
+    with pytest.raises(KodosumiError, match="a job has files where a mesh runs it"):
+        await (await tracer.fs()).ls()
+    with pytest.raises(KodosumiError, match="a job has files where a mesh runs it"):
+        tracer.fs_sync().ls()
 
 
 async def test_a_lock_belongs_into_the_jobs_own_process() -> None:

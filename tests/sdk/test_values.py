@@ -183,13 +183,17 @@ def test_what_is_right_passes(element: F.Element, value: Any) -> None:
     assert [] == check(element, value)
 
 
-def test_uploads_are_refused_by_name() -> None:
-    """This release has no uploads: a batch must not vanish silently."""
-    batch = json.dumps({"batchId": "1", "items": {"u": {"filename": "a.txt", "totalChunks": 1}}})
+def test_a_batch_of_uploads_is_the_set_of_its_names() -> None:
+    """As kodosumi's forms send it, as its text or as an object; what has come with the form itself is refused."""
+    items = {"u": {"filename": "a.txt", "totalChunks": 1}, "v": {"filename": "b/c.txt", "totalChunks": 2}}
+    batch = {"batchId": "1", "items": items}
+    one, many = F.InputFiles("a", "Report"), F.InputFiles("a", "Report", multiple=True)
 
-    (message,) = check(F.InputFiles("a", "Report"), batch)
-
-    assert "Report: this release takes no uploads" in message
+    assert {"a.txt", "b/c.txt"} == many.parse_value(json.dumps(batch)) == many.parse_value(batch)
+    assert [] == check(many, batch)
+    assert ["Report takes one file"] == check(one, batch)
+    (message,) = check(one, {"items": items})
+    assert "Report: send files ahead" in message
 
 
 def test_a_pathological_pattern_does_not_hang() -> None:

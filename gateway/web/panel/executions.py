@@ -14,6 +14,7 @@ from gateway.core.locks import Locks, Refused, elements_of, id_of
 from gateway.core.peers import Peers
 from gateway.core.prices import Prices
 from gateway.web.panel import downloads, shell, shown
+from gateway.web.panel.files import PanelFiles
 from gateway.web.panel.flows import fields_of, problems, run_url
 from gateway.web.panel.live import PAUSE_S, Follower, Live, changes
 from gateway.web.panel.tabs import TABS, Tabs
@@ -53,7 +54,8 @@ class Executions:
         self._locks = Locks(peers)
         self._prices = Prices(peers)
         self._renderer = peers.renderer
-        self._tabs = Tabs(peers)
+        self._files = PanelFiles(peers)
+        self._tabs = Tabs(peers, self._files)
 
     # -- the list ------------------------------------------------------------------------------------------------
 
@@ -161,6 +163,10 @@ class Executions:
         """GET …/download/{what}: the result, the inputs, or all events as a line of JSON each."""
         job, what = await self._get(visitor.path("fid")), visitor.path("what")
         return downloads.answer(visitor, self._jobs, job, what)
+
+    async def file(self, visitor: Visitor) -> Response:
+        """GET …/files/{in or out}/{path}[?show]."""
+        return await self._files.give(visitor, await self._get(visitor.path("fid")))
 
     async def _cancel(self, fid: str) -> None:
         job = await self._get(fid)

@@ -17,6 +17,7 @@ from gateway.core.catalogue import Catalogue
 from gateway.core.launch import Answer, Launcher, Place, Refused
 from gateway.core.peers import Peers
 from gateway.web.panel import shell, shown
+from gateway.web.panel.files import PanelFiles
 from gateway.web.panel.visitor import Visitor
 from meshkit import inputs
 from meshkit.errors import Invalid, MeshError, NotFound, Unavailable, from_rpc
@@ -33,6 +34,7 @@ class Flows:
     def __init__(self, peers: Peers) -> None:
         self._catalogue = Catalogue(peers)
         self._launcher = Launcher(peers)
+        self._files = PanelFiles(peers)
         self._renderer = peers.renderer
         self._jobs = peers.jobs
 
@@ -58,11 +60,11 @@ class Flows:
         if forms.CANCEL in visitor.form:
             return shell.see_other(shell.HOME)
         answer = await self._form(visitor, flow)
-        sent = forms.inputs(answer.elements or (), visitor.form)
+        said = await self._files.sent(visitor, answer.elements or ())
         try:
-            job = await self._launcher.start(flow.name, visitor.base_url, sent)
+            job = await self._launcher.start(flow.name, visitor.base_url, forms.inputs(answer.elements or (), said))
         except Refused as error:
-            return await self._page(visitor, flow, answer, sent=visitor.form, errors=error.fields)
+            return await self._page(visitor, flow, answer, sent=said, errors=error.fields)
         return shell.see_other(f"/panel/executions/{jobs.id_of(job)}")
 
     async def check(self, visitor: Visitor) -> Response:
@@ -140,9 +142,17 @@ class Flows:
             filled=filled,
             last=last,
             last_fid=jobs.id_of(last) if last is not None else "",
-            checks=f"/panel/check/{quote(flow.name.removeprefix('flows/'))}" if flow.input_schema_json else "",
+            checks=_checks(flow, fields),
+            sends=any(field.kind == "file" for field in fields),
             ways=_ways(visitor.base_url, flow.name, _example(elements)),
         )
+
+
+def _checks(flow: registry_pb2.Flow, fields: Sequence[forms.Field]) -> str:
+    """Return where a form is checked as somebody types; empty for nowhere, as where each time files would be sent."""
+    if not flow.input_schema_json or any(field.kind == "file" for field in fields):
+        return ""
+    return f"/panel/check/{quote(flow.name.removeprefix('flows/'))}"
 
 
 async def fields_of(

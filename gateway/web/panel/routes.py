@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.core.peers import Peers
-from gateway.http import bodies
+from gateway.http import bodies, multipart
 from gateway.http.cookies import check_redirect
 from gateway.http.passages import read
 from gateway.web.health import Health
@@ -76,6 +76,7 @@ class Panel:
             ("POST", f"{one}/cancel", executions.cancel),
             ("POST", f"{one}/delete", executions.delete),
             ("GET", f"{one}/download/{{what}}", executions.download),
+            ("GET", f"{one}/files/{{path:path}}", executions.file),
             ("POST", f"{one}/locks/{{lid}}", executions.answer),
             ("GET", one, executions.show_one),
             ("GET", f"{one}/{{tab}}", executions.show_one),
@@ -161,11 +162,9 @@ class Panel:
     async def _welcome(self, request: Request) -> Visitor:
         """Return who has come, with what every page says to them."""
         if request.method == "POST":
-            sent = await read(request)
-            kind = request.headers.get("content-type", bodies.FORM)
-            form = bodies.parse_form(httpbody_pb2.HttpBody(content_type=kind, data=sent)) if sent else {}
+            form, files = _sent(request.headers.get("content-type", bodies.FORM), await read(request))
         else:
-            form = {}
+            form, files = {}, []
         with from_rpc():
             user, locks = await asyncio.gather(
                 self._peers.users.GetSelf(auth_pb2.GetSelfRequest(), timeout=_ASK_S),
@@ -174,6 +173,7 @@ class Panel:
         return Visitor(
             request=request,
             form=form,
+            files=files,
             name=user.login,
             default_password=user.default_password,
             waiting=len(locks.locks),
@@ -187,6 +187,13 @@ class Panel:
         response = shell.see_other(check_redirect(visitor.form.get("back") or shell.HOME))
         response.set_cookie(shell.THEME_COOKIE, theme, max_age=_THEME_AGE_S, path="/", samesite="lax", httponly=True)
         return response
+
+
+def _sent(kind: str, body: bytes) -> tuple[dict[str, str], list[multipart.Sent]]:
+    """Return the texts and the files of a form.  Raises `Invalid`."""
+    if kind.lower().startswith("multipart/form-data"):
+        return multipart.parts(body, kind)
+    return bodies.parse_form(httpbody_pb2.HttpBody(content_type=kind, data=body)) if body else {}, []
 
 
 async def _unknown(visitor: Visitor) -> Response:

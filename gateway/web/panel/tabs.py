@@ -9,9 +9,17 @@ from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 from gateway.core import jobs, render, states
 from gateway.core.peers import Peers
 from gateway.web.panel import falls, shown
+from gateway.web.panel.files import PanelFiles
 from meshkit.errors import from_rpc
 
-TABS = {"result": "Result", "output": "Output", "events": "Events", "timeline": "Timeline", "inputs": "Inputs"}
+TABS = {
+    "result": "Result",
+    "output": "Output",
+    "events": "Events",
+    "timeline": "Timeline",
+    "files": "Files",
+    "inputs": "Inputs",
+}
 KINDS: dict[str, tuple[str, frozenset[str]]] = {
     "": ("All", frozenset()),
     "status": ("Status", frozenset({"status", "progress", "error", "final"})),
@@ -36,7 +44,8 @@ _PAYLOAD_CHARS_MAX = 4000
 class Tabs:
     """Reads logs on behalf of the caller."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, files: PanelFiles) -> None:
+        self._files = files
         self._jobs = peers.jobs
         self._traces = peers.traces
         self._renderer = peers.renderer
@@ -51,6 +60,8 @@ class Tabs:
             case "timeline":
                 (events, _), spans = await asyncio.gather(self._tail(job, falls.KINDS), self._spans(job))
                 return {"timeline": falls.of(job, events, time.time(), spans)}
+            case "files":
+                return await self._files.tab(job)
             case "inputs":
                 shown_inputs = await self._renderer.one("inputs", job.inputs_json or "{}")
                 return {"inputs": render.safe(shown_inputs), "meta": jobs.json_object(job.meta_json)}

@@ -1,13 +1,14 @@
 """Who looks at a page, and what they sent."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.http.exchange import BASE_URL_HEADER
+from gateway.http.multipart import Sent
 from gateway.web.panel import shell
 from meshkit.principal import NOBODY, Principal
 from meshkit.streams import Open
@@ -21,6 +22,8 @@ class Visitor:
     request: Request
     form: Mapping[str, str]
     """What was sent in a form."""
+    files: Sequence[Sent] = ()
+    """The files that came with it."""
     name: str
     default_password: bool
     waiting: int

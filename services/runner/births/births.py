@@ -9,19 +9,22 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import rfc8785
 from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit import telemetry
-from meshkit.errors import Denied, Internal, Invalid, NotFound
+from meshkit.errors import Denied, Internal, Invalid, MeshError, NotFound
 from meshkit.idempotency import Request
 from services.runner.births.allowances import Allowance, Wanted
 from services.runner.callers.masking import Given, Masks
 from services.runner.callers.shares import Shares
-from services.runner.domain import Isolation, Job, State, Terms, ids, payments
+from services.runner.domain import Isolation, Job, State, Terms, files, ids, payments
+from services.runner.files.sent import NOTHING, Sent
+from services.runner.files.uploads import Uploads
 from services.runner.jobs.dispatcher import Dispatcher
 from services.runner.ports.catalogue import Catalogue, Offer
 from services.runner.ports.store import TooManyOpen, TooMuchStored
@@ -81,9 +84,11 @@ class Births:
         hashes: str,
         shares: Shares,
         masks: Masks,
+        uploads: Uploads,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._shares = shares
+        self._uploads = uploads
         self._masks = masks
         self._dispatcher = dispatcher
         self._catalogue = catalogue
@@ -114,12 +119,15 @@ class Births:
         listed: Container[str] = (),
         given: Callable[[str], Given] = lambda path: Given(),
         allowed: Callable[[str], Allowance] = lambda path: Allowance(),
+        sent: Sent = NOTHING,
     ) -> list[Job]:
         """Keep the jobs of a launch and hand them out; they are on disk when this returns, all or none.
 
         `isolation` says of a flow's path what separates its jobs, `given` what is secret in what was sent for it, and
         `allowed` what a job may take; `request` is kept with what it made; `listed` has the paths of the flows that the
-        app lists.  Raises `Internal` if a host does not keep to the protocol, `NotFound` if a flow may not run,
+        app lists; the first job gets the files that were `sent`.
+
+        Raises `Internal` if a host does not keep to the protocol, `NotFound` if a flow may not run,
         `Invalid` for a payment that cannot be asked for, `Denied` if the caller may not run it free of charge,
         `Exhausted` if the owner's share is used up, and `AlreadyExists` if `request` was made before.
         """
@@ -133,12 +141,31 @@ class Births:
             terms = self._terms(offer, order, asked, launch.inputs_json)
             job = self._job(launch, flow, order, isolation(launch.path), terms, allowed(launch.path))
             jobs.append(self._masks.concealed(job, given(launch.path)))
-        brief = order.plan.brief if order.plan is not None else b""
+        if not sent.fields:
+            return await self._admit(jobs, order, request)
+        first = jobs[0].job_id
+        delivered = await self._uploads.deliver(order.owner, sent.uploads, first)
         try:
-            shares = self._shares
-            return await self._dispatcher.admit(
-                jobs, request, brief, open_max=shares.open_max, stored_max=shares.stored_max
+            born = await self._admit(
+                jobs, order, request, {first: f'{{"Upload":{{"files":{files.listed(delivered)}}}}}'}
             )
+        except MeshError:
+            await self._uploads.recall(order.owner, first)
+            raise
+        await self._uploads.settle(order.owner, sent.uploads)
+        return born
+
+    async def _admit(
+        self,
+        jobs: Sequence[Job],
+        order: Order,
+        request: Request | None,
+        uploads: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[Job]:
+        brief = order.plan.brief if order.plan is not None else b""
+        limits = {"open_max": self._shares.open_max, "stored_max": self._shares.stored_max}
+        try:
+            return await self._dispatcher.admit(jobs, request, brief, uploads=uploads, **limits)
         except TooManyOpen:
             raise self._shares.too_many_open() from None
         except TooMuchStored:

@@ -19,6 +19,8 @@ from services.runner.births.births import Births, Order
 from services.runner.births.launches import allowance_of, given_to, isolation_of
 from services.runner.callers.masking import Masks, sent_in
 from services.runner.callers.requests import Requests
+from services.runner.files.sent import NOTHING, file_fields, sent
+from services.runner.files.uploads import Uploads
 from services.runner.hosts.talks import Talk
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -40,8 +42,10 @@ class Calls:
         timeout_s: float,
         patience_s: float,
         masks: Masks,
+        uploads: Uploads,
     ) -> None:
         self._masks = masks
+        self._uploads = uploads
         self._apps = apps
         self._births = births
         self._requests = requests
@@ -150,10 +154,15 @@ class Calls:
     ) -> None:
         app = await self._apps.get(expose, self._patience_s)
         order = Order(owner=owner, expose=expose, base_url=request.base_url)
-        given = functools.partial(given_to, self._masks, app, _sent(request.body))
+        values = _sent(request.body)
+        given = functools.partial(given_to, self._masks, app, values)
         isolation = functools.partial(isolation_of, app)
         allowed = functools.partial(allowance_of, app, order)
-        await self._births.bear(launches, order, isolation, once, listed=app.flows, given=given, allowed=allowed)
+        info = app.flows.get(f"/{request.path.strip('/')}")
+        files = NOTHING if info is None else await sent(self._uploads, owner, values, file_fields(info.elements_json))
+        await self._births.bear(
+            launches, order, isolation, once, listed=app.flows, given=given, allowed=allowed, sent=files
+        )
 
 
 def _sent(body: bytes) -> Any:

@@ -25,6 +25,9 @@ from services.runner.callers.masking import Given, Masks, sent_in
 from services.runner.callers.refusals import BY_FORM, refused
 from services.runner.callers.requests import Requests
 from services.runner.domain import Isolation, Job, ids
+from services.runner.files import sent as sent_files
+from services.runner.files.sent import NOTHING, Sent
+from services.runner.files.uploads import Uploads
 from services.runner.ports.store import JobStore
 
 INPUTS_BYTES_MAX = 4 * 1024 * 1024
@@ -64,6 +67,7 @@ class Launches:
         timeout_s: float,
         patience_s: float,
         masks: Masks,
+        uploads: Uploads,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`timeout_s` is a form handler's; `patience_s` is how long a launch waits for an app that is restarting."""
@@ -75,6 +79,7 @@ class Launches:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._masks = masks
+        self._uploads = uploads
         self._now = now
         self._ids = ids.JobIds(secrets.randbits)
 
@@ -99,8 +104,9 @@ class Launches:
                 listed: Container[str] = ()
                 given: Callable[[str], Given] = _nothing_secret
                 allowance: Callable[[str], Allowance] = functools.partial(_allowance_of_planned, order)
+                files = NOTHING
             else:
-                app, asked = await self._launch_flow(launch)
+                app, asked, files = await self._launch_flow(launch)
                 isolation, listed = functools.partial(isolation_of, app), app.flows
                 given = functools.partial(given_to, self._masks, app, sent_in(launch.inputs_json))
                 allowance = functools.partial(allowance_of, app, order)
@@ -108,7 +114,7 @@ class Launches:
                 request = request.answered(asked[0].job_id.encode())
             try:
                 jobs = await self._births.bear(
-                    asked, order, isolation, request, listed=listed, given=given, allowed=allowance
+                    asked, order, isolation, request, listed=listed, given=given, allowed=allowance, sent=files
                 )
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or (known := await self._requests.known(request)) is None:
@@ -126,29 +132,44 @@ class Launches:
         if launch.order.target.startswith(KINDS):
             await self._targets.plan(launch.order, launch.wish, _decode(launch.inputs_json))
             return Given()
-        app, _ = await self._launch_flow(launch)
+        app, *_ = await self._launch_flow(launch)
         return given_to(self._masks, app, sent_in(launch.inputs_json), launch.path)
 
-    async def _launch_flow(self, launch: Launch) -> tuple[App, Sequence[host_pb2.Launch]]:
-        """Return the app of a flow, and the jobs that it wants to start for checked inputs."""
+    async def _launch_flow(self, launch: Launch) -> tuple[App, Sequence[host_pb2.Launch], Sent]:
+        """Return the app of a flow, the jobs that it wants to start for checked inputs, and the files of the first."""
         await self._births.offer(launch.flow)
         app = await self._apps.get(launch.order.expose, self._patience_s)
         info = app.flows.get(launch.path)
         try:
+            files = await self._files(launch, info)
             if info is not None and info.launcher == app_pb2.LAUNCHER_SCHEMA:
-                return app, [self._check(info, launch.inputs_json)]
-            return app, await self._ask(launch)
+                return app, [self._check(info, launch.inputs_json, files)], files
+            if files.fields:
+                values = sent_files.as_kodosumi(_decode(launch.inputs_json), files)
+                launch = dataclasses.replace(launch, inputs_json=json.dumps(values, ensure_ascii=False))
+            return app, await self._ask(launch), files
         except MeshError as error:
             given = self._masks.given(info, sent_in(launch.inputs_json))
             raise self._masks.of_app(app.expose).error(given.redactor.error(error)) from None
 
-    def _check(self, info: app_pb2.FlowInfo, inputs_json: str) -> host_pb2.Launch:
+    async def _files(self, launch: Launch, info: app_pb2.FlowInfo | None) -> Sent:
+        """Return the files that were sent for a launch.  Raises `Invalid` as a form's refusal."""
+        fields = None if info is None else sent_files.file_fields(info.elements_json)
+        if fields is not None and not fields:
+            return NOTHING
+        try:
+            return await sent_files.sent(self._uploads, launch.order.owner, sent_in(launch.inputs_json), fields)
+        except Invalid as error:
+            raise Invalid(str(error), error.fields, **BY_FORM) from error
+
+    def _check(self, info: app_pb2.FlowInfo, inputs_json: str, files: Sent) -> host_pb2.Launch:
         """Check inputs by a flow's schema and return the job to start."""
         try:
             schema = _compiled(info.input_schema_json)
         except Invalid as error:
             raise Internal(f"the app declares inputs that cannot be checked: {error}") from error
-        checked = checked_inputs(schema, _decode(inputs_json))
+        addressed, names = sent_files.as_addresses(_decode(inputs_json), files)
+        checked = sent_files.as_names(checked_inputs(schema, addressed), files, names)
         return host_pb2.Launch(
             job_id=self._ids.new(self._now()),
             path=info.path,

@@ -28,8 +28,11 @@ class Gap(Exception):
     """A report that leaves out what should have come before it: refuse it, the host still has that."""
 
 
-def born(job: Job) -> Birth:
-    """Return a new job with the head of its log: its status, inputs and meta; one to be paid for says that it waits."""
+def born(job: Job, upload: str = "") -> Birth:
+    """Return a new job with the head of its log: its status, inputs and meta, and an `upload` that tells of its files.
+
+    One to be paid for says that it waits.
+    """
     at = job.created_at
     head: tuple[Event, ...] = (
         Event(kind="status", payload=State.PENDING if job.state == State.PENDING else State.QUEUED, time=at),
@@ -37,6 +40,8 @@ def born(job: Job) -> Birth:
         Event(kind="inputs", payload=f'{{"dict":{job.inputs_json}}}', time=at),
         Event(kind="meta", payload=f'{{"dict":{job.meta_json}}}', time=at),
     )
+    if upload:
+        head = (*head, Event(kind="upload", payload=upload, time=at))
     if job.state == State.AWAITING_PAYMENT:
         head = (*head, Event(kind="status", payload=State.AWAITING_PAYMENT, time=at))
     return Birth(job=job, events=head, said=talk.asked(job))

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import structlog
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
@@ -131,15 +132,18 @@ class Dispatcher:
         *,
         open_max: int | None = None,
         stored_max: int | None = None,
+        uploads: Mapping[str, str] = MappingProxyType({}),
     ) -> list[Job]:
         """Keep new jobs of one owner and hand them out; one that must be paid for first is only kept.
+
+        `uploads` is the payload of the event that tells of a job's files, by its id.
 
         They are on disk when this returns; `brief` is kept with each (`Birth.brief`).  Raises as `JobStore.create`.
         """
         reserved: dict[str, Link] = {}
         births = []
         for job in jobs:
-            birth = dataclasses.replace(domain.born(job), brief=brief)
+            birth = dataclasses.replace(domain.born(job, uploads.get(job.job_id, "")), brief=brief)
             link = self._room_now(job)
             if link is not None:
                 link.slots.reserve(Waiting.of(job), job.isolation)

@@ -15,6 +15,7 @@ from meshkit.idempotency import Request
 from services.runner.callers.masking import Masks
 from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, LockState, State, Step
 from services.runner.domain.steps import finished
+from services.runner.files.files import Files
 from services.runner.hosts.links import Hosts
 from services.runner.jobs.spans import Spans
 from services.runner.jobs.tails import Tails
@@ -53,9 +54,11 @@ class Journal:
         turns: Turns,
         bus: Bus,
         masks: Masks,
+        files: Files,
         spans: Spans | None = None,
     ) -> None:
         """`spans` hear of what is written."""
+        self._files = files
         self.masks = masks
         """What is secret in jobs, and not to be seen in what is written."""
         self._store = store
@@ -126,7 +129,9 @@ class Journal:
         return finished(await self._store.events_of(job.job_id, ("step",))) if job.attempt else []
 
     async def delete(self, job_id: str, at: float) -> None:
-        """Forget a job that has ended.  Raises `NotFound`."""
+        """Forget a job that has ended, with its files.  Raises `NotFound`, and `Unavailable`: try again."""
+        job = await self._store.get(job_id)
+        await self._files.forget(job.owner, job_id)  # first: nobody would look for them without their job
         await self._store.delete(job_id, at)
         await self._tails.forget(job_id)
 

@@ -19,11 +19,14 @@ from services.runner.domain import Lease
 from services.runner.hosts.hostbadges import HostBadges, Renew
 from services.runner.hosts.links import Hosts, Link
 from services.runner.hosts.roll import Roll
+from services.runner.jobs.filing import Filing
 from services.runner.jobs.jobs import Jobs
 from services.runner.wire import report_from_pb
 
 log = structlog.get_logger()
 _HELLO_S = 10.0
+# Calls about files that one host may have under way; a host of ours has fewer.
+_FILE_CALLS_MAX = 64
 # Reports of one host that may wait for the disk at once; beyond, its stream is not read (backpressure).
 _REPORTS_MAX = 256
 
@@ -39,9 +42,11 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         pace: Pace,
         roll: Roll | None = None,
         *,
+        filing: Filing,
         heartbeat_s: float,
         stopping: asyncio.Event,
     ) -> None:
+        self._filing = filing
         self._jobs = jobs
         self._roll = roll
         self._said_s = None if roll is None else heartbeat_s
@@ -72,7 +77,7 @@ class HostServicer(host_pb2_grpc.HostServiceServicer):
         expected = link.jobs
         # What it holds, it says; what it was told and does not hold, it never heard.
         renewal = self._badges.renewals(link.host_id)
-        stream = _Stream(self._jobs, self._pace, link, link.attach(), renewal, self._roll)
+        stream = _Stream(self._jobs, self._pace, self._filing, link, link.attach(), renewal, self._roll)
         doors = "" if self._roll is None else self._roll.doors()
         welcome = host_pb2.Welcome(heartbeat_s=self._heartbeat_s, runner_address=doors)
         link.post(host_pb2.RunnerMessage(welcome=welcome))
@@ -135,8 +140,17 @@ class _Stream:
     """One stream of one host."""
 
     def __init__(
-        self, jobs: Jobs, pace: Pace, link: Link, generation: int, renewal: Renew, roll: Roll | None = None
+        self,
+        jobs: Jobs,
+        pace: Pace,
+        filing: Filing,
+        link: Link,
+        generation: int,
+        renewal: Renew,
+        roll: Roll | None = None,
     ) -> None:
+        self._filing = filing
+        self._file_calls = 0
         self._roll = roll
         self._jobs = jobs
         self._pace = pace
@@ -200,6 +214,8 @@ class _Stream:
                 self._link.hear(message.call_part)
             case "ask_result":
                 self._link.answer(message.ask_result.ask_id, message.ask_result)
+            case "file_call":
+                self._file(message.file_call)
             case "lock_check":
                 self._link.answer(message.lock_check.check_id, message.lock_check)
             case "preparing":
@@ -209,6 +225,24 @@ class _Stream:
                     self._link.loaded.set_result(message.loaded)
                 if self._roll is not None:  # said on every stream: it may not have been written down before
                     await self._roll.loaded(self._link, message.loaded)
+
+    def _file(self, call: host_pb2.FileCall) -> None:
+        """Do what a job wants of its files, beside what the host says next."""
+        if self._file_calls >= _FILE_CALLS_MAX:
+            busy = host_pb2.FileResult(job=call.job, epoch=call.epoch, call_id=call.call_id, error="too much at once")
+            busy.trouble = host_pb2.FILE_TROUBLE_UNAVAILABLE
+            self._link.post(host_pb2.RunnerMessage(file_result=busy))
+            return
+        self._file_calls += 1
+        self._filing.tasks.spawn(self._answer_file(call), "file-call")
+
+    async def _answer_file(self, call: host_pb2.FileCall) -> None:
+        try:
+            result = await self._filing.answer(self._link.host_id, call)
+        finally:
+            self._file_calls -= 1
+        if not self._is_over():  # else the host asks again on its newer stream
+            self._link.post(host_pb2.RunnerMessage(file_result=result))
 
     async def _keep(self, report: host_pb2.Report) -> None:
         if self.failed.done():

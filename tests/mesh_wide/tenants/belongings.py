@@ -39,7 +39,9 @@ class Belongings:
         """
         _, _, pattern = variable.partition("=")
         if pattern:
-            inner = next((each for each in ("locks", "deliveries") if each in pattern), "")
+            if pattern == "batches/*":
+                return self.names["uploads"].partition("/uploads/")[0]
+            inner = next((each for each in ("locks", "deliveries", "files", "uploads") if each in pattern), "")
             return self.names.get(inner or pattern.partition("/")[0])
         return self.ids(dialect).get(variable)
 
@@ -124,6 +126,10 @@ def _names(panel: Panel, canary: str) -> dict[str, str]:
     names["webhooks"] = add("webhooks", {"webhook": hook})
     names["deliveries"] = add(f"{names['webhooks']}:test", {})
     add("memory", {"record": {"scope": agent, "layer": "MEMORY_LAYER_LONG", "content": canary}})
+    sent = http.post(f"/mesh/v1/files/{names['jobs'][5:]}/in", files={"file": ("secret.txt", canary)})
+    assert sent.status_code == 200, sent.text
+    names["files"] = str(sent.json()["files"][0]["name"])
+    names["uploads"] = add("batches/-/uploads", {"path": canary, "partCount": 1})
     names["locks"] = _lock(http, names["jobs"])
     return names
 

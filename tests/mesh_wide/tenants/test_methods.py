@@ -29,6 +29,7 @@ NOUNS |= {
     "Payment": "payments",
     "Schedule": "schedules",
     "Webhook": "webhooks",
+    "File": "files",
 }
 SERVICES = {service.name: service for service in contract.services(contract.descriptors())}
 """Of the contract, by name."""

@@ -22,6 +22,7 @@ from services.runner.ports.retention import TooManyPolicies
 from services.runner.retention import Retention
 from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
+from tests.runner.filing import kept_files
 from tests.runner.sealing import SEALING, masks
 from tests.runner.stores.conftest import Store
 from tests.runner.stores.test_stores import job
@@ -155,7 +156,7 @@ def test_a_policy_that_says_nothing_is_refused(field: str, limits: dict[str, int
 async def test_a_policy_that_is_deleted_forgets_nothing_more(store: Store) -> None:
     """However much it has found already."""
     bus = MemoryBus()
-    journal = Journal(store, Tails(store, bus), Hosts(), Turns(), bus, masks())
+    journal = Journal(store, Tails(store, bus), Hosts(), Turns(), bus, masks(), kept_files())
     retention = Retention(store.retention, store.conversations, journal, Requests(store), bus, lambda: 1e6)
     await store.retention.add(policy(age_s=1), None)
     for number in range(1, 61):

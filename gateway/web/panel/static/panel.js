@@ -54,6 +54,63 @@ function judge() {
     else field.removeAttribute("aria-invalid");
   }
 }
+// Files go ahead of their form, in pieces, so that they may be large and one sees how far they are; without this the
+// browser sends them with it.
+const PIECE_BYTES = 1024 * 1024;
+
+async function asked(path, body) {
+  const kind = body instanceof FormData ? {} : { "content-type": "application/json" };
+  const answer = await fetch(path, { method: "POST", headers: kind, body });
+  const said = await answer.json();
+  if (!answer.ok) throw new Error(said.detail || answer.statusText);
+  return said;
+}
+
+async function sendFiles(input) {
+  const bar = input.parentElement.querySelector("progress");
+  const { batch_id } = await asked("/files/init_batch", "{}");
+  let sent = 0;
+  bar.max = Math.max(1, [...input.files].reduce((sum, file) => sum + file.size, 0));
+  bar.hidden = false;
+  for (const file of input.files) {
+    const total_chunks = Math.ceil(file.size / PIECE_BYTES);
+    const filename = file.webkitRelativePath || file.name;
+    const { upload_id } = await asked("/files/init", JSON.stringify({ filename, total_chunks, batch_id }));
+    for (let number = 0; number < total_chunks; number++) {
+      const piece = file.slice(number * PIECE_BYTES, (number + 1) * PIECE_BYTES);
+      const body = new FormData();
+      body.append("upload_id", upload_id);
+      body.append("chunk_number", number);
+      body.append("chunk", piece, "chunk");
+      await asked("/files/chunk", body);
+      bar.value = sent += piece.size;
+    }
+  }
+  const told = document.createElement("input");
+  Object.assign(told, { type: "hidden", name: input.name, value: `batches/${batch_id}` });
+  input.form.append(told);
+  input.disabled = true;
+}
+
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  const inputs = [...form.querySelectorAll("input[type=file]:enabled")].filter((input) => input.files.length);
+  if (!("sends" in form.dataset) || !inputs.length) return;
+  event.preventDefault();
+  const button = form.querySelector("button.main");
+  if (button.disabled) return;
+  button.disabled = true;
+  for (const input of inputs) {
+    try {
+      await sendFiles(input);
+    } catch (error) {
+      document.getElementById(`${input.id}-wrong`).textContent = `The files could not be sent: ${error.message}`;
+      button.disabled = false;
+      return;
+    }
+  }
+  form.submit();
+});
 document.addEventListener("change", () => {
   const told = document.querySelector("[data-chosen]");
   if (told) told.textContent = `${document.querySelectorAll(".tick input:checked").length} chosen:`;

@@ -14,6 +14,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from agentmesh_protos.registry.v1 import definition_pb2 as _definition_pb2
 from agentmesh_protos.runner.v1 import app_pb2 as _app_pb2
 from agentmesh_protos.runner.v1 import conversation_pb2 as _conversation_pb2
@@ -29,6 +30,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _FileTrouble:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FileTroubleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileTrouble.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILE_TROUBLE_UNSPECIFIED: _FileTrouble.ValueType  # 0
+    """It could."""
+    FILE_TROUBLE_NOT_FOUND: _FileTrouble.ValueType  # 1
+    """There is no such file."""
+    FILE_TROUBLE_INVALID: _FileTrouble.ValueType  # 2
+    """What is wanted is wrong, such as a path."""
+    FILE_TROUBLE_EXHAUSTED: _FileTrouble.ValueType  # 3
+    """Too much is kept already."""
+    FILE_TROUBLE_UNAVAILABLE: _FileTrouble.ValueType  # 4
+    """Not now."""
+
+class FileTrouble(_FileTrouble, metaclass=_FileTroubleEnumTypeWrapper):
+    """Why a FileCall could not be done."""
+
+FILE_TROUBLE_UNSPECIFIED: FileTrouble.ValueType  # 0
+"""It could."""
+FILE_TROUBLE_NOT_FOUND: FileTrouble.ValueType  # 1
+"""There is no such file."""
+FILE_TROUBLE_INVALID: FileTrouble.ValueType  # 2
+"""What is wanted is wrong, such as a path."""
+FILE_TROUBLE_EXHAUSTED: FileTrouble.ValueType  # 3
+"""Too much is kept already."""
+FILE_TROUBLE_UNAVAILABLE: FileTrouble.ValueType  # 4
+"""Not now."""
+Global___FileTrouble: _TypeAlias = FileTrouble  # noqa: Y015
 
 @_typing.final
 class AttachRequest(_message.Message):
@@ -69,6 +102,7 @@ class HostMessage(_message.Message):
     LOCK_CHECK_FIELD_NUMBER: _builtins.int
     CALL_PART_FIELD_NUMBER: _builtins.int
     PREPARING_FIELD_NUMBER: _builtins.int
+    FILE_CALL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First on every stream."""
@@ -105,6 +139,10 @@ class HostMessage(_message.Message):
     def preparing(self) -> Global___Preparing:
         """What is done before the app can be loaded."""
 
+    @_builtins.property
+    def file_call(self) -> Global___FileCall:
+        """What a job wants of its files."""
+
     def __init__(
         self,
         *,
@@ -117,12 +155,13 @@ class HostMessage(_message.Message):
         lock_check: Global___LockCheck | None = ...,
         call_part: Global___CallPart | None = ...,
         preparing: Global___Preparing | None = ...,
+        file_call: Global___FileCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "preparing", b"preparing", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "file_call", b"file_call", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "preparing", b"preparing", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "preparing", b"preparing", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_result", b"ask_result", "call_part", b"call_part", "call_result", b"call_result", "file_call", b"file_call", "heartbeat", b"heartbeat", "hello", b"hello", "loaded", b"loaded", "lock_check", b"lock_check", "message", b"message", "preparing", b"preparing", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check", "call_part", "preparing"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "loaded", "report", "call_result", "heartbeat", "ask_result", "lock_check", "call_part", "preparing", "file_call"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -605,6 +644,252 @@ class Launch(_message.Message):
 Global___Launch: _TypeAlias = Launch  # noqa: Y015
 
 @_typing.final
+class FileCall(_message.Message):
+    """What a job wants of its files.  Sent again after a reconnect, until it is answered: each may be done twice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    LIST_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    WRITE_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
+    REMOVE_FIELD_NUMBER: _builtins.int
+    job: _builtins.str
+    """`jobs/{id}`."""
+    epoch: _builtins.int
+    """Of the lease."""
+    call_id: _builtins.int
+    """Chosen by the job."""
+    @_builtins.property
+    def list(self) -> Global___FileList:
+        """Say which files there are."""
+
+    @_builtins.property
+    def read(self) -> Global___FileRead:
+        """Say a piece of one."""
+
+    @_builtins.property
+    def write(self) -> Global___FileWrite:
+        """Take a part of one."""
+
+    @_builtins.property
+    def finish(self) -> Global___FileFinish:
+        """Make a file of the parts that were taken."""
+
+    @_builtins.property
+    def remove(self) -> Global___FileRemove:
+        """Delete one."""
+
+    def __init__(
+        self,
+        *,
+        job: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        call_id: _builtins.int = ...,
+        list: Global___FileList | None = ...,
+        read: Global___FileRead | None = ...,
+        write: Global___FileWrite | None = ...,
+        finish: Global___FileFinish | None = ...,
+        remove: Global___FileRemove | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "finish", b"finish", "list", b"list", "read", b"read", "remove", b"remove", "write", b"write"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "call_id", b"call_id", "epoch", b"epoch", "finish", b"finish", "job", b"job", "list", b"list", "read", b"read", "remove", b"remove", "write", b"write"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["list", "read", "write", "finish", "remove"]  # noqa: Y015
+    _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
+
+Global___FileCall: _TypeAlias = FileCall  # noqa: Y015
+
+@_typing.final
+class FileList(_message.Message):
+    """The files of a job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROOT_FIELD_NUMBER: _builtins.int
+    root: _builtins.str
+    """`in` or `out`."""
+    def __init__(
+        self,
+        *,
+        root: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["root", b"root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileList: _TypeAlias = FileList  # noqa: Y015
+
+@_typing.final
+class FileRead(_message.Message):
+    """A piece of a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """With its root: `in/notes.txt`."""
+    offset: _builtins.int
+    """Where it begins, in bytes."""
+    length: _builtins.int
+    """How many bytes at most, up to 256 KiB."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length", b"length", "offset", b"offset", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileRead: _TypeAlias = FileRead  # noqa: Y015
+
+@_typing.final
+class FileWrite(_message.Message):
+    """A part of a file that is written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    upload: _builtins.str
+    """Of the file: 32 hex digits that the job chose."""
+    path: _builtins.str
+    """With its root: `out/report.pdf`."""
+    number: _builtins.int
+    """Which part, counted from 0."""
+    data: _builtins.bytes
+    """At most 256 KiB."""
+    def __init__(
+        self,
+        *,
+        upload: _builtins.str = ...,
+        path: _builtins.str = ...,
+        number: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "number", b"number", "path", b"path", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileWrite: _TypeAlias = FileWrite  # noqa: Y015
+
+@_typing.final
+class FileFinish(_message.Message):
+    """The end of a file that is written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    PART_COUNT_FIELD_NUMBER: _builtins.int
+    upload: _builtins.str
+    """As in FileWrite."""
+    path: _builtins.str
+    """As in FileWrite."""
+    part_count: _builtins.int
+    """How many parts it has."""
+    def __init__(
+        self,
+        *,
+        upload: _builtins.str = ...,
+        path: _builtins.str = ...,
+        part_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part_count", b"part_count", "path", b"path", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileFinish: _TypeAlias = FileFinish  # noqa: Y015
+
+@_typing.final
+class FileRemove(_message.Message):
+    """A file, or a folder with all that is in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """With its root."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileRemove: _TypeAlias = FileRemove  # noqa: Y015
+
+@_typing.final
+class FileResult(_message.Message):
+    """What came of a FileCall."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    FILES_JSON_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    job: _builtins.str
+    """`jobs/{id}`."""
+    epoch: _builtins.int
+    """Of the lease."""
+    call_id: _builtins.int
+    """Of the FileCall."""
+    files_json: _builtins.str
+    """Of a FileList: `{"path", "size", "last_modified"}` of each, as JSON."""
+    data: _builtins.bytes
+    """Of a FileRead; empty behind the end."""
+    trouble: Global___FileTrouble.ValueType
+    """Why there is nothing."""
+    error: _builtins.str
+    """The same for people."""
+    def __init__(
+        self,
+        *,
+        job: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        call_id: _builtins.int = ...,
+        files_json: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+        trouble: Global___FileTrouble.ValueType = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "data", b"data", "epoch", b"epoch", "error", b"error", "files_json", b"files_json", "job", b"job", "trouble", b"trouble"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileResult: _TypeAlias = FileResult  # noqa: Y015
+
+@_typing.final
 class Heartbeat(_message.Message):
     """Still here."""
 
@@ -664,6 +949,7 @@ class RunnerMessage(_message.Message):
     RENEWAL_FIELD_NUMBER: _builtins.int
     PAUSE_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
+    FILE_RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers the Hello."""
@@ -716,6 +1002,10 @@ class RunnerMessage(_message.Message):
     def resume(self) -> Global___Resume:
         """Let a job go on that was halted."""
 
+    @_builtins.property
+    def file_result(self) -> Global___FileResult:
+        """The answer to a FileCall."""
+
     def __init__(
         self,
         *,
@@ -732,12 +1022,13 @@ class RunnerMessage(_message.Message):
         renewal: Global___Renewal | None = ...,
         pause: Global___Pause | None = ...,
         resume: Global___Resume | None = ...,
+        file_result: Global___FileResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "pause", b"pause", "renewal", b"renewal", "resume", b"resume", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "file_result", b"file_result", "lock_end", b"lock_end", "message", b"message", "pause", b"pause", "renewal", b"renewal", "resume", b"resume", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "lock_end", b"lock_end", "message", b"message", "pause", b"pause", "renewal", b"renewal", "resume", b"resume", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "ask", b"ask", "call", b"call", "call_part", b"call_part", "cancel", b"cancel", "check_lock", b"check_lock", "drain", b"drain", "file_result", b"file_result", "lock_end", b"lock_end", "message", b"message", "pause", b"pause", "renewal", b"renewal", "resume", b"resume", "run", b"run", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part", "renewal", "pause", "resume"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "run", "cancel", "call", "ack", "drain", "lock_end", "ask", "check_lock", "call_part", "renewal", "pause", "resume", "file_result"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -1,0 +1,1 @@
+"""Files of jobs, and those that wait for one."""

@@ -1,0 +1,173 @@
+"""Files on their way: sent in parts, each on disk when it is acknowledged, put together when all are here.
+
+Nothing of that is kept in memory, so any replica takes any part.  Those for a launch to come are in a batch; the job
+that it starts gets them before it is born, and they are forgotten when it is on disk.
+"""
+
+import asyncio
+import dataclasses
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import structlog
+
+from meshkit.errors import Invalid, NotFound
+from services.runner.domain import files
+from services.runner.domain.files import Kept, Upload
+from services.runner.files.files import Files
+
+log = structlog.get_logger()
+_ABOUT = "about"
+_KEPT_S = 24 * 3600.0
+"""How long an upload waits for its next part, or for its launch."""
+_SWEEP_S = 3600.0
+
+
+class Uploads:
+    """Takes parts, and makes files of them."""
+
+    def __init__(self, kept: Files, now: Callable[[], float] = time.time) -> None:
+        self._files = kept
+        self._store = kept.store
+        self._now = now
+
+    async def begin(self, owner: str, batch: str, path: str, part_count: int, upload_id: str = "") -> Upload:
+        """Begin an upload; without a batch in a new one.  Raises `Invalid`, `Exhausted`.
+
+        A batch has one of each path: to begin one again, as who has not heard the answer does, forgets what has come.
+        """
+        files.checked_path(path)
+        if not 0 <= part_count <= files.PARTS_MAX:
+            said = f"must be 0 to {files.PARTS_MAX}"
+            raise Invalid(f"part_count {said}", {"part_count": [said]})
+        upload = Upload(
+            batch=batch or secrets.token_hex(16),
+            upload_id=upload_id or hashlib.sha256(path.encode()).hexdigest()[:32],
+            path=path,
+            part_count=part_count,
+        )
+        key = files.upload_key(owner, upload.batch, upload.upload_id)
+        if not upload_id and batch and len(await self._store.names(files.uploads_of(owner, batch))) >= files.FILES_MAX:
+            raise Invalid(f"a batch may have {files.FILES_MAX} files", {"parent": ["is full"]})
+        await self._files.usage.take(owner, files.FILE_BYTES_MIN)
+        await self._store.remove_all(key)
+        about = json.dumps({"path": path, "part_count": part_count}).encode()
+        await self._store.write(f"{key}/{_ABOUT}", _once(about))
+        return upload
+
+    async def get(self, owner: str, batch: str, upload_id: str) -> Upload:
+        """Return an upload.  Raises `NotFound`."""
+        key = files.upload_key(owner, batch, upload_id)
+        about = json.loads(b"".join([piece async for piece in self._store.read(f"{key}/{_ABOUT}")]))
+        parts = await self._store.find(key, files.PARTS_MAX + 1)
+        received = {int(part.path): part.size for part in parts if part.path.isdecimal()}
+        return Upload(batch=batch, upload_id=upload_id, received=received, **about)
+
+    async def find(self, owner: str, batch: str) -> list[Upload]:
+        """Return the uploads of a batch, by path; none if there is no such batch."""
+        found = [
+            await self.get(owner, batch, name)
+            for name in await self._store.names(files.uploads_of(owner, batch))
+            if files.is_id(name)
+        ]
+        return sorted(found, key=lambda upload: upload.path)
+
+    async def put(self, owner: str, batch: str, upload_id: str, number: int, data: bytes) -> Upload:
+        """Take a part.  Raises `NotFound` if there is no such upload, `Invalid`, and `Exhausted` if it is too much."""
+        upload = await self.get(owner, batch, upload_id)
+        if not 0 <= number < upload.part_count:
+            said = f"must be 0 to {upload.part_count - 1}"
+            raise Invalid(f"number {said}: the upload has {upload.part_count} parts", {"number": [said]})
+        if len(data) > files.PART_BYTES_MAX:
+            said = f"a part may have {files.PART_BYTES_MAX:,} bytes"
+            raise Invalid(said, {"data": [said]})
+        received = {**upload.received, number: len(data)}
+        upload = dataclasses.replace(upload, received=received)
+        files.check_size(upload.size, self._files.limits)
+        await self._files.usage.take(owner, max(files.FILE_BYTES_MIN, len(data)))
+        await self._store.write(f"{files.upload_key(owner, batch, upload_id)}/{number:06d}", _once(data))
+        return upload
+
+    async def complete(self, owner: str, upload: Upload, path: str, job_owner: str, job_id: str) -> Kept:
+        """Make a file of a job of an upload whose parts are all here; `path` is with its root.
+
+        Raises `Invalid` if some are not, or it may not be there.
+        """
+        if upload.missing is not None:
+            text = f"part {upload.missing} of {upload.part_count} of {upload.path} is not here"
+            raise Invalid(text, {"name": [text]})
+        return await self._files.write(job_owner, job_id, path, upload.size, self._joined(owner, upload))
+
+    async def _joined(self, owner: str, upload: Upload) -> AsyncIterator[bytes]:
+        key = files.upload_key(owner, upload.batch, upload.upload_id)
+        for number in range(upload.part_count):
+            async for piece in self._store.read(f"{key}/{number:06d}"):
+                yield piece
+
+    async def cancel(self, owner: str, batch: str, upload_id: str) -> None:
+        """Forget an upload.  Raises `NotFound`."""
+        await self.get(owner, batch, upload_id)
+        await self.drop(owner, batch, upload_id)
+
+    async def drop(self, owner: str, batch: str, upload_id: str) -> None:
+        """Forget an upload, if it is there."""
+        await self._store.remove_all(files.upload_key(owner, batch, upload_id))
+        self._files.usage.forget(owner)
+
+    # -- launches ------------------------------------------------------------------------------------------------
+
+    async def deliver(self, owner: str, wanted: Sequence[tuple[str, str]], job_id: str) -> list[Kept]:
+        """Make files of a job that is about to be born of uploads, named by batch and id; return them, by path.
+
+        Raises `Invalid` if one is not there, or not whole: nothing is there then.
+        """
+        try:
+            delivered = [await self._deliver(owner, *each, job_id) for each in wanted]
+        except BaseException:
+            await self._files.forget(owner, job_id)
+            raise
+        return sorted(delivered, key=lambda file: file.path)
+
+    async def _deliver(self, owner: str, batch: str, upload_id: str, job_id: str) -> Kept:
+        try:
+            upload = await self.get(owner, batch, upload_id)
+        except NotFound:
+            text = "there is no such upload (any more)"
+            raise Invalid(text, {"files": [text]}) from None
+        return await self.complete(owner, upload, f"in/{upload.path}", owner, job_id)
+
+    async def recall(self, owner: str, job_id: str) -> None:
+        """Take back what was delivered to a job that is not born after all; its uploads may be launched with again."""
+        await self._files.forget(owner, job_id)
+
+    async def settle(self, owner: str, wanted: Sequence[tuple[str, str]]) -> None:
+        """Forget uploads whose job is on disk."""
+        for batch, upload_id in wanted:
+            await self.drop(owner, batch, upload_id)
+
+    async def run(self) -> None:
+        """Sweep now and then, until cancelled.  Raises `Unavailable`."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(_SWEEP_S)
+
+    async def sweep(self) -> int:
+        """Forget batches in which nothing has come for a day; return how many."""
+        count = 0
+        for owner in await self._store.names(files.UPLOADS):
+            for batch in await self._store.names(f"{files.UPLOADS}/{owner}"):
+                folder = f"{files.UPLOADS}/{owner}/{batch}"
+                found = await self._store.find(folder, files.PARTS_MAX)
+                if all(part.modified_at < self._now() - _KEPT_S for part in found):
+                    await self._store.remove_all(folder)
+                    count += 1
+        if count:
+            log.info("uploads that nobody wanted are forgotten", batches=count)
+        return count
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data

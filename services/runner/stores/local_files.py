@@ -1,0 +1,179 @@
+"""Files in a folder of this machine: a file for each key, written beside and renamed when it is whole."""
+
+import contextlib
+import io
+import os
+import pathlib
+import secrets
+import shutil
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
+from services.runner.stores.file_threads import FileThreads
+
+_UNDER_WAY = "under-way"
+"""Beside the folders of owners: what is not whole."""
+_TRIES = 3
+
+
+class LocalFiles:
+    """See `FileStore`."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self._threads = FileThreads()
+        self._root = root
+        self._under_way = root / _UNDER_WAY
+
+    async def open(self) -> None:
+        """Make the folder, which nobody else may read.  Raises `Unavailable`."""
+        await self._threads.run(self._open)
+
+    def _open(self) -> None:
+        for folder in (self._root, self._under_way):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def write(self, key: str, pieces: AsyncIterator[bytes]) -> Kept:
+        """See `FileStore.write`."""
+        temporary = self._under_way / secrets.token_hex(16)
+        file = await self._threads.run(_create, temporary)
+        try:
+            async for piece in pieces:
+                await self._threads.run(_write_all, file, piece)
+            await self._threads.run(_settle, file, temporary, self._path(key))
+        finally:
+            # Not awaited: whoever is cancelled here leaves nothing behind either.
+            file.close()
+            temporary.unlink(missing_ok=True)
+        return await self.stat(key)
+
+    async def read(self, key: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        """See `FileStore.read`."""
+        file = await self._threads.run(_reading, self._path(key), offset)
+        with file:
+            while piece := await self._threads.run(file.read, PIECE_BYTES):
+                yield piece
+
+    async def stat(self, key: str) -> Kept:
+        """See `FileStore.stat`."""
+        return await self._threads.run(lambda: _kept(_regular(self._path(key)), key))
+
+    async def find(self, folder: str, limit: int) -> list[Kept]:
+        """See `FileStore.find`."""
+
+        def look() -> list[Kept]:
+            found = [_kept(entry.stat(follow_symlinks=False), path) for path, entry in _walk(self._path(folder))]
+            return sorted(found, key=lambda file: file.path)[:limit]
+
+        return await self._threads.run(look)
+
+    async def names(self, folder: str) -> list[str]:
+        """See `FileStore.names`."""
+
+        def look() -> list[str]:
+            with contextlib.suppress(FileNotFoundError):
+                return sorted(os.listdir(self._path(folder)))
+            return []
+
+        return await self._threads.run(look)
+
+    async def size(self, folder: str) -> int:
+        """See `FileStore.size`."""
+
+        def look() -> int:
+            found = _walk(self._path(folder))
+            return sum(max(FILE_BYTES_MIN, entry.stat(follow_symlinks=False).st_size) for _, entry in found)
+
+        return await self._threads.run(look)
+
+    async def remove(self, key: str) -> None:
+        """See `FileStore.remove`."""
+        await self._threads.run(self._remove, self._path(key))
+
+    async def remove_all(self, folder: str) -> None:
+        """See `FileStore.remove_all`."""
+
+        def remove() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self._path(folder))
+            self._prune(self._path(folder).parent)
+
+        await self._threads.run(remove)
+
+    def _remove(self, path: pathlib.Path) -> None:
+        _regular(path)
+        path.unlink()
+        self._prune(path.parent)
+
+    def _prune(self, folder: pathlib.Path) -> None:
+        """Remove folders that are empty, from one upward."""
+        with contextlib.suppress(OSError):
+            while folder != self._root and self._root in folder.parents:
+                folder.rmdir()
+                folder = folder.parent
+
+    def _path(self, key: str) -> pathlib.Path:
+        """Return where a key is kept; a key that led elsewhere would be a fault of ours."""
+        words = key.split("/")
+        if not all(word.strip(".") for word in words):
+            raise ValueError(f"no key of a file: {key!r}")
+        return self._root.joinpath(*words)
+
+
+def _create(path: pathlib.Path) -> io.FileIO:
+    return io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _write_all(file: io.FileIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _settle(file: io.FileIO, temporary: pathlib.Path, path: pathlib.Path) -> None:
+    """Put a file that is whole where it belongs."""
+    os.fsync(file.fileno())
+    for tried in range(_TRIES):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            os.replace(temporary, path)
+            break
+        except FileNotFoundError:  # its folder was empty until now, and somebody removed it
+            if tried == _TRIES - 1:
+                raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _reading(path: pathlib.Path, offset: int) -> io.BufferedReader:
+    file = open(path, "rb")  # noqa: SIM115  # whoever reads closes it
+    file.seek(offset)
+    return file
+
+
+def _walk(folder: pathlib.Path, within: str = "") -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield the files below a folder with their paths; what vanishes meanwhile is not there."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(folder / entry.name, f"{within}{entry.name}/")
+        elif entry.is_file(follow_symlinks=False):
+            yield f"{within}{entry.name}", entry
+
+
+def _regular(path: pathlib.Path) -> os.stat_result:
+    """Return what is known of a file.  Raises `FileNotFoundError` for a folder, too."""
+    found = os.lstat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(path)
+    return found
+
+
+def _kept(found: os.stat_result, path: str) -> Kept:
+    return Kept(path=path, size=found.st_size, modified_at=found.st_mtime)

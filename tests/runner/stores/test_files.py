@@ -1,0 +1,116 @@
+"""What every store of files promises."""
+
+import pathlib
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from meshkit.errors import FailedPrecondition, NotFound
+from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
+from services.runner.ports.files import FileStore
+from services.runner.stores.fsspec_files import FsspecFiles
+from services.runner.stores.local_files import LocalFiles
+from services.runner.stores.memory_files import MemoryFiles
+
+
+@pytest_asyncio.fixture(params=["memory", "local", "fsspec", "fsspec-file"])
+async def files(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FileStore:
+    """Return each store, empty."""
+    match request.param:
+        case "memory":
+            return MemoryFiles()
+        case "fsspec":
+            return FsspecFiles(f"memory://{secrets.token_hex(8)}/files")
+        case "fsspec-file":
+            return FsspecFiles(f"file://{tmp_path}/far")
+    local = LocalFiles(tmp_path / "files")
+    await local.open()
+    return local
+
+
+async def some(*pieces: bytes) -> AsyncIterator[bytes]:
+    """Yield what is to be written."""
+    for piece in pieces:
+        yield piece
+
+
+async def text(files: FileStore, key: str, offset: int = 0) -> bytes:
+    """Return what is in a file."""
+    return b"".join([piece async for piece in files.read(key, offset)])
+
+
+async def test_what_is_written_is_there(files: FileStore) -> None:
+    """Whole, in pieces of a bounded size, from any byte on; a second one takes the place of the first."""
+    large = secrets.token_bytes(PIECE_BYTES + 7)
+
+    kept = await files.write("o/j/in/ä b/one.bin", some(b"", large[:5], large[5:]))
+    await files.write("o/j/in/empty", some())
+
+    assert len(large) == kept.size
+    assert kept.modified_at > 1_700_000_000
+    assert [PIECE_BYTES, 7] == [len(piece) async for piece in files.read("o/j/in/ä b/one.bin")]
+    assert large[PIECE_BYTES - 1 :] == await text(files, "o/j/in/ä b/one.bin", PIECE_BYTES - 1)
+    assert b"" == await text(files, "o/j/in/ä b/one.bin", len(large) + 5)
+    assert b"" == await text(files, "o/j/in/empty")
+    await files.write("o/j/in/ä b/one.bin", some(b"new"))
+    assert b"new" == await text(files, "o/j/in/ä b/one.bin")
+    assert 3 == (await files.stat("o/j/in/ä b/one.bin")).size
+
+
+async def test_files_are_found_below_a_folder(files: FileStore) -> None:
+    """By path, as many as are asked for; one whose name begins alike is another folder's."""
+    for key in ("o/j/out/b", "o/j/in/z/y", "o/j/in/a", "o/jj/in/other"):
+        await files.write(key, some(key.encode()))
+
+    def paths(found: list[Kept]) -> list[str]:
+        return [file.path for file in found]
+
+    assert ["in/a", "in/z/y", "out/b"] == paths(await files.find("o/j", 10))
+    assert ["in/a", "in/z/y"] == paths(await files.find("o/j", 2))
+    assert [] == await files.find("o/none", 10)
+    assert ["j", "jj"] == await files.names("o")
+    assert [] == await files.names("o/none")
+    assert 3 * FILE_BYTES_MIN == await files.size("o/j")
+    assert 0 == await files.size("nobody")
+
+
+async def test_what_is_removed_is_gone(files: FileStore) -> None:
+    """A file, or all below a folder; what is not there is not found."""
+    for key in ("o/j/in/a", "o/j/in/b/c", "o/k/in/a"):
+        await files.write(key, some(b"x"))
+
+    await files.remove("o/j/in/a")
+    for work in (files.stat, files.remove, lambda key: text(files, key)):
+        for key in ("o/j/in/a", "o/j/in/b", "o/none"):
+            with pytest.raises(NotFound):
+                await work(key)
+    await files.remove_all("o/j")
+    await files.remove_all("o/none")
+
+    assert ["k"] == await files.names("o")
+    await files.write("o/j/in/a", some(b"again"))
+    assert b"again" == await text(files, "o/j/in/a")
+
+
+async def test_a_file_is_whole_or_not_there(files: FileStore) -> None:
+    """One whose writer gives up is as it was before."""
+    await files.write("o/j/in/a", some(b"before"))
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise RuntimeError("given up")
+
+    for key in ("o/j/in/a", "o/j/in/new"):
+        with pytest.raises(RuntimeError, match="given up"):
+            await files.write(key, broken())
+
+    assert b"before" == await text(files, "o/j/in/a")
+    assert ["in/a"] == [file.path for file in await files.find("o/j", 10)]
+
+
+def test_a_url_that_nobody_knows_says_so() -> None:
+    """When the mesh starts, and not when somebody uploads."""
+    with pytest.raises(FailedPrecondition, match="AGENTMESH_FILES_URL"):
+        FsspecFiles("nowhere://bucket/folder")
