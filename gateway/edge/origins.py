@@ -99,9 +99,12 @@ def _spellings(name: str) -> Iterator[str]:
         yield str(address)
         return
     yield f"[{address.compressed}]"
-    yield f"[{address.exploded}]"
-    yield f"[{':'.join(f'{int(part, 16):x}' for part in address.exploded.split(':'))}]"
+    # From its numbers, since Python 3.13 on `exploded` ends with a dotted address if there is one in it.
+    parts = [int.from_bytes(address.packed[at : at + 2]) for at in range(0, len(address.packed), 2)]
+    yield f"[{':'.join(f'{part:04x}' for part in parts)}]"
+    yield f"[{':'.join(f'{part:x}' for part in parts)}]"
     if address.ipv4_mapped:
+        yield f"[::ffff:{parts[-2]:x}:{parts[-1]:x}]"
         yield f"[::ffff:{address.ipv4_mapped}]"
 
 

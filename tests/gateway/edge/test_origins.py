@@ -186,6 +186,8 @@ async def test_names_by_setting() -> None:
 
     assert {"mesh.example.com", "10.0.0.5", "a.lan", "[fd00::1]", "localhost", "127.0.0.1"} <= set(origins.names(url))
     assert told["ANY_ADDRESS"] is True
+    assert {"[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"} <= set(origins.names(url))
+    assert "[0000:0000:0000:0000:0000:ffff:7f00:0001]" in origins.names(url)
     assert "0.0.0.0" not in told["HOSTS"]
     assert not origins.told(url, SERVICES, DIALECTS, prefixes.of_dialects(DIALECTS, SERVICES))["ANY_ADDRESS"]
 
