@@ -11,7 +11,7 @@
 `AsyncClient` has the same methods for asyncio.  Both speak gRPC with the mesh's one port.
 """
 
-from agentmesh._client.access import TIERS, ApiKey, User
+from agentmesh._client.access import TIERS, ApiKey, Session, User
 from agentmesh._client.aio import DEFAULT_URL, AsyncClient
 from agentmesh._client.applying import Step
 from agentmesh._client.apps import App
@@ -62,6 +62,7 @@ __all__ = [
     "Payment",
     "RetentionPolicy",
     "Schedule",
+    "Session",
     "Step",
     "TaskDef",
     "TokenStore",

@@ -1,4 +1,4 @@
-"""`AsyncClient.users` and `.keys`: who may sign in, and with what programs do."""
+"""`AsyncClient.users`, `.keys` and `.sessions`: who may sign in, with what programs do, and who is signed in."""
 
 import dataclasses
 import datetime
@@ -46,6 +46,27 @@ class ApiKey:
     expire_time: datetime.datetime | None
     token: str = ""
     """Shown once, by `create`."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What one sign-in started."""
+
+    name: str
+    """`sessions/{id}`."""
+    user: str
+    """`users/{uuid}`."""
+    create_time: datetime.datetime | None
+    use_time: datetime.datetime | None
+    """When it was last seen, to within five minutes."""
+    expire_time: datetime.datetime | None
+    """When it ends, unless it is refreshed before."""
+    client: str
+    """What signed in, as it calls itself; empty if that is not known."""
+    address: str
+    """From where; empty if that is not known."""
+    current: bool
+    """Whether it is this client's own."""
 
 
 class Users(Collection):
@@ -127,6 +148,36 @@ class Keys(Collection):
         await self._connection.unary(self._stub.DeleteApiKey, request)
 
 
+class Sessions(Collection):
+    """What one is signed in with.  One may be named `sessions/{id}` or by its id; a user by login, by id, or by
+    `users/{id}`, which is for operators.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._stub = auth_pb2_grpc.AuthServiceStub(self._channel)
+        self._users = Users(connection)
+
+    async def list(self, user: str = "") -> AsyncGenerator[Session, None]:
+        """Yield the live sessions of the caller, or of `user`, newest first."""
+        request = auth_pb2.ListSessionsRequest(user=await self._whose(user))
+        async for message in self._items(self._stub.ListSessions, request, "sessions"):
+            yield _to_session(message)
+
+    async def end(self, name: str) -> None:
+        """End a session: its tokens are refused from now on.  Operators may end anybody's."""
+        request = auth_pb2.DeleteSessionRequest(name=full_name(name, "sessions"))
+        await self._connection.unary(self._stub.DeleteSession, request)
+
+    async def end_others(self, user: str = "") -> int:
+        """End all sessions of the caller, or of `user`, but the one that calls; return how many.  API keys stay."""
+        request = auth_pb2.EndSessionsRequest(user=await self._whose(user))
+        return int((await self._connection.unary(self._stub.EndSessions, request)).ended)
+
+    async def _whose(self, user: str) -> str:
+        return (await self._users.get(user)).name if user else ""
+
+
 def _tier(text: str) -> "auth_pb2.Tier.ValueType":
     try:
         return auth_pb2.Tier.Value(f"TIER_{(text or 'unspecified').upper()}")
@@ -144,6 +195,19 @@ def _to_user(message: auth_pb2.User) -> User:
         operator=message.operator,
         tier=word(auth_pb2.Tier, message.tier, "TIER_"),
         create_time=moment(message, "create_time"),
+    )
+
+
+def _to_session(message: auth_pb2.Session) -> Session:
+    return Session(
+        name=message.name,
+        user=message.user,
+        create_time=moment(message, "create_time"),
+        use_time=moment(message, "use_time"),
+        expire_time=moment(message, "expire_time"),
+        client=message.client,
+        address=message.address,
+        current=message.current,
     )
 
 

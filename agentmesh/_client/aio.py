@@ -11,7 +11,7 @@ from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
 from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
 from agentmesh._client import forms
-from agentmesh._client.access import Keys, Users
+from agentmesh._client.access import Keys, Sessions, Users
 from agentmesh._client.applying import Applying, Step
 from agentmesh._client.apps import App, to_app
 from agentmesh._client.collections import Agents, Crews, Tasks, Tools
@@ -95,6 +95,7 @@ class AsyncClient:
         self.retention = Retention(self._connection)
         self.users = Users(self._connection)
         self.keys = Keys(self._connection)
+        self.sessions = Sessions(self._connection)
 
     async def __aenter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ _RENEW_BEFORE_S = 30.0
 _MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 Metadata = tuple[tuple[str, str], ...]
 _OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.primary_user_agent", "agentmesh"),  # as sessions are listed
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", _MESSAGE_BYTES_MAX),
     ("grpc.initial_reconnect_backoff_ms", 50),

@@ -11,7 +11,7 @@ from agentmesh._client.applying import Step
 from agentmesh._client.apps import App
 from agentmesh._client.plans import CrewPlan
 from agentmesh._client.records import BootStep, Event, Expose, Flow, Job, Tokens
-from agentmesh._client.sync_access import SyncKeys, SyncUsers
+from agentmesh._client.sync_access import SyncKeys, SyncSessions, SyncUsers
 from agentmesh._client.sync_collections import SyncAgents, SyncConversations, SyncCrews, SyncTasks, SyncTools
 from agentmesh._client.sync_files import SyncFiles
 from agentmesh._client.sync_timed import SyncRetention, SyncSchedules, SyncWebhooks
@@ -59,6 +59,7 @@ class Client:
         self.retention = SyncRetention(runner, self._client.retention)
         self.users = SyncUsers(runner, self._client.users)
         self.keys = SyncKeys(runner, self._client.keys)
+        self.sessions = SyncSessions(runner, self._client.sessions)
 
     def __enter__(self) -> Self:
         return self

@@ -1,9 +1,9 @@
-"""`Client.users` and `.keys`: as those of `AsyncClient`, without asyncio."""
+"""`Client.users`, `.keys` and `.sessions`: as those of `AsyncClient`, without asyncio."""
 
 from collections.abc import Iterator
 
 from agentmesh._client import access
-from agentmesh._client.access import ApiKey, User
+from agentmesh._client.access import ApiKey, Session, User
 from agentmesh._client.sync_collections import Runner
 
 
@@ -71,3 +71,23 @@ class SyncKeys:
     def delete(self, name: str) -> None:
         """Revoke a key: it is refused from now on."""
         self._runner.call(self._keys.delete(name))
+
+
+class SyncSessions:
+    """What one is signed in with; see `AsyncClient.sessions`."""
+
+    def __init__(self, runner: Runner, sessions: access.Sessions) -> None:
+        self._runner = runner
+        self._sessions = sessions
+
+    def list(self, user: str = "") -> Iterator[Session]:
+        """Yield sessions, newest first."""
+        return self._runner.iterate(self._sessions.list(user))
+
+    def end(self, name: str) -> None:
+        """End a session: its tokens are refused from now on."""
+        self._runner.call(self._sessions.end(name))
+
+    def end_others(self, user: str = "") -> int:
+        """End all sessions but the one that calls; return how many."""
+        return self._runner.call(self._sessions.end_others(user))

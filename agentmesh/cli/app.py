@@ -46,6 +46,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             payments,
             retention,
             schedules,
+            sessions,
             status,
             tools,
             users,
@@ -76,6 +77,7 @@ def build(*, whole: bool = True) -> typer.Typer:
             logs,
             backup,
             keys,
+            sessions,
             users,
         ):
             module.add_to(app)

@@ -18,6 +18,7 @@ from meshkit.verifier import TokenVerifier
 from services.auth.clock import StrictClock
 from services.auth.config import Config, ConfigError
 from services.auth.keys import Keys
+from services.auth.live_sessions import LiveSessions
 from services.auth.passwords import Passwords
 from services.auth.ports.store import AuthStore
 from services.auth.revocations import Feed
@@ -66,13 +67,14 @@ async def running(
         shared = SharedThrottle(throttle or Throttle(), await stack.enter_async_context(buses.counters(config)))
         sessions = Sessions(store, signer, passwords, shared, feed, tasks, exposed=bool(config.opening))
         keys = Keys(store, signer, feed, tasks)
+        live = LiveSessions(store, feed, tasks)
 
         async def fetch_jwks() -> str:
             return signer.jwks_json
 
         def register(server: object) -> None:
-            pb_grpc.add_AuthServiceServicer_to_server(AuthServicer(sessions, keys, feed, fetch_jwks), server)
-            pb_grpc.add_UserServiceServicer_to_server(UserServicer(users, config.secret), server)
+            pb_grpc.add_AuthServiceServicer_to_server(AuthServicer(sessions, live, keys, feed, fetch_jwks), server)
+            pb_grpc.add_UserServiceServicer_to_server(UserServicer(users, live, config.secret), server)
 
         verifier = TokenVerifier(fetch_jwks, feed.revoked)
         named = config.wires.tls is not None

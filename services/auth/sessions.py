@@ -58,24 +58,34 @@ class Sessions:
         self._feed = feed
         self._tasks = tasks
 
-    async def login(self, login: str, password: str, access_ttl_s: int, address: str = "") -> Grant:
+    async def login(
+        self, login: str, password: str, access_ttl_s: int, address: str = "", *, refresh: bool = True, client: str = ""
+    ) -> Grant:
         """Start a session of the user with this login or, if there is none, this e-mail address.
 
-        `address` is from where they sign in, if it is known.
+        `address` is from where they sign in and `client` with what, if it is known.  Without `refresh` there is no
+        refresh token, and the session ends with its access token.
 
         Raises `Invalid` if a field is missing, `Unauthenticated` (in the same words and the same time for a wrong
         name, a wrong password and an inactive user) and `Exhausted` after too many failures.
         """
         _check_present(login, password)
         ttl_s = domain.access_ttl_s(access_ttl_s)
-        return await self._start(
-            await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password, address), ttl_s
-        )
+        user = await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password, address)
+        return await self._start(user, ttl_s, address, refresh=refresh, client=client)
 
     async def change_password(
-        self, user_id: str, old_password: str, new_password: str, access_ttl_s: int, address: str = ""
+        self,
+        user_id: str,
+        old_password: str,
+        new_password: str,
+        access_ttl_s: int,
+        address: str = "",
+        *,
+        refresh: bool = True,
+        client: str = "",
     ) -> Grant:
-        """Give a user who knows their password another one; all that they hold ends but the session that this starts.
+        """Give a user who knows their password another one, and start a session as `login` does: all else ends.
 
         Raises `Invalid`, for an `old_password` that is not right too, and `Exhausted` after too many of those.
         """
@@ -92,30 +102,37 @@ class Sessions:
             if revocation is not None:
                 await self._feed.announce([revocation])
             audit.info("password changed", user=f"users/{user_id}")
-            return await self._start(changed, ttl_s)
+            return await self._start(changed, ttl_s, address, refresh=refresh, client=client)
 
         return await self._tasks.complete(step(), "change-password")
 
     async def vouch(self, login: str, service: str, access_ttl_s: int) -> Grant:
-        """Start a session on the word of a service.  Raises `Unauthenticated` for a user who may not sign in."""
+        """Start a session on the word of a service, which cannot be refreshed.
+
+        Raises `Unauthenticated` for a user who may not sign in.
+        """
         ttl_s = domain.access_ttl_s(access_ttl_s)
         user = await self._known(login)
         if user is None or not user.active:
             raise Unauthenticated(f"{service} vouches for a user who may not sign in: {login[:80]}")
         audit.info("sign-in", outcome="vouched for", by=service, user=f"users/{user.user_id}")
-        return await self._start(user, ttl_s)
+        return await self._start(user, ttl_s, refresh=False, client=service)
 
-    async def _start(self, user: User, ttl_s: int) -> Grant:
+    async def _start(self, user: User, ttl_s: int, address: str = "", *, refresh: bool, client: str) -> Grant:
         session_id = tokens.new_id()
-        refresh_token = tokens.new_refresh_token(session_id)
+        refresh_token = tokens.new_refresh_token(session_id) if refresh else ""
         now = utc_now()
         session = Session(
             session_id=session_id,
             user_id=user.user_id,
-            token_hash=tokens.digest(refresh_token),
+            token_hash=tokens.digest(refresh_token) if refresh_token else "",
             access_ttl_s=ttl_s,
+            created_at=now,
             issued_at=now,
+            used_at=now,
             expires_at=now,
+            client=client[: domain.CLIENT_CHARS_MAX],
+            address=address,
         )
         return self._grant(await self._store.add_session(session, user, tokens.new_id()), refresh_token)
 

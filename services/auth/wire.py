@@ -4,7 +4,7 @@ from agentmesh_protos.auth.v1 import auth_pb2 as pb
 
 from meshkit.clock import stamp_at
 from meshkit.errors import Invalid
-from services.auth.domain import ApiKey, Revocation, Tier, User, UserChange
+from services.auth.domain import ApiKey, Revocation, Session, Tier, User, UserChange
 from services.auth.sessions import Grant
 
 _TIERS = {
@@ -17,7 +17,7 @@ _TIER_OF = {number: tier for tier, number in _TIERS.items()}
 _MUTABLE = ("login", "email", "active", "operator", "tier", "password")
 
 
-def user_pb(user: User, *, default_password: bool = False) -> pb.User:
+def user_pb(user: User, *, default_password: bool = False, sessions: int = 0) -> pb.User:
     """Return the user as others may see them: without the password, but whether it is the one that everybody knows."""
     return pb.User(
         name=f"users/{user.user_id}",
@@ -28,6 +28,7 @@ def user_pb(user: User, *, default_password: bool = False) -> pb.User:
         tier=_TIERS[user.tier],
         create_time=stamp_at(user.created_at),
         default_password=default_password,
+        session_count=sessions,
     )
 
 
@@ -77,6 +78,20 @@ def api_key_pb(key: ApiKey) -> pb.ApiKey:
         display_name=key.display_name,
         create_time=stamp_at(key.created_at),
         expire_time=stamp_at(key.expires_at),
+    )
+
+
+def session_pb(session: Session, current: str) -> pb.Session:
+    """Return a session, without what it is refreshed with; `current` is the id of the one that asks."""
+    return pb.Session(
+        name=f"sessions/{session.session_id}",
+        user=f"users/{session.user_id}",
+        create_time=stamp_at(session.created_at),
+        use_time=stamp_at(session.used_at),
+        expire_time=stamp_at(session.expires_at),
+        client=session.client,
+        address=session.address,
+        current=session.session_id == current,
     )
 
 

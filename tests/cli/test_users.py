@@ -7,6 +7,9 @@ import subprocess
 import sys
 import uuid
 
+import pytest
+
+from agentmesh.client import Client, MeshError
 from agentmesh.supervisor import kept
 from agentmesh.testing import Mesh
 from tests.cli.conftest import Cli
@@ -41,6 +44,31 @@ def test_a_key_signs_in_until_it_is_revoked(cli: Cli) -> None:
     assert any(line.startswith(f"{key}\tfor tests\t") for line in cli("keys", "list").out.splitlines())
     assert f"{key} deleted\n" == cli("keys", "delete", key).out
     assert key not in cli("keys", "list").out
+
+
+def test_sessions_are_listed_and_ended(cli_mesh: Mesh, typed: Cli) -> None:
+    """Of oneself and of others: what has ended is refused, and one is never signed out by ending the others."""
+    login, password = f"u{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+    cli_mesh.client.users.create(login, f"{login}@example.com", password)
+    with Client(cli_mesh.url) as one, Client(cli_mesh.url) as two:
+        one.login(login, password)
+        two.login(login, password)
+        newest, first = one.sessions.list()
+
+        assert (False, True) == (newest.current, first.current)
+        assert first.client.startswith("agentmesh ")
+        one.sessions.end(newest.name)
+        with pytest.raises(MeshError):
+            next(two.sessions.list())
+        two.login(login, password)
+        assert 1 == two.sessions.end_others()
+        rows = [row.split("\t") for row in typed("sessions", "list", "--user", login).out.splitlines()]
+        assert [each.name for each in two.sessions.list()] == [f"sessions/{row[0]}" for row in rows]
+    assert "1 ended\n" == typed("sessions", "end", "--others", "--user", login).out
+    own = next(row.split()[0] for row in typed("sessions", "list").out.splitlines() if " *" in row)
+    assert 2 == typed("sessions", "end", own, "--others").code
+    assert "not found" in typed("sessions", "end", "nothing").err
+    assert f"{own} ended\n" == typed("sessions", "end", own).out
 
 
 def test_json_and_url_stand_in_any_place(cli_mesh: Mesh, cli: Cli) -> None:

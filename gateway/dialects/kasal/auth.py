@@ -47,7 +47,12 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
     async def Login(self, request: pb.LoginRequest, context: Any) -> pb.SignedIn:
         """Return tokens for an e-mail address (or a login) and a password."""
         sent = bodies.parse_model(request.json_body, SignIn)
-        asked = auth_pb2.LoginRequest(login=sent.email, password=sent.password, access_ttl_s=ACCESS_TTL_S)
+        asked = auth_pb2.LoginRequest(
+            login=sent.email,
+            password=sent.password,
+            access_ttl_s=ACCESS_TTL_S,
+            client=exchange().headers.get("user-agent", ""),
+        )
         with from_rpc():
             tokens = await self._auth.Login(asked)
         _set_cookie(tokens)

@@ -40,13 +40,19 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
     async def Login(self, request: pb.LoginRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Start a session."""
         body = bodies.parse_model(request.json_body, LoginBody)
-        asked = auth_pb2.LoginRequest(login=body.identifier, password=body.password, access_ttl_s=_SESSION_S)
+        call = exchange()
+        asked = auth_pb2.LoginRequest(
+            login=body.identifier,
+            password=body.password,
+            access_ttl_s=_SESSION_S,
+            no_refresh=True,
+            client=call.headers.get("user-agent", ""),
+        )
         try:
             with from_rpc():
                 tokens = await self._auth.Login(asked)
         except Unauthenticated:
             raise Unauthenticated("identifier or password is not right", **{CODE: "auth.invalid_credentials"}) from None
-        call = exchange()
         secure = "; Secure" if call.base_url.startswith("https:") else ""
         call.add_header("set-cookie", f"{COOKIE}={tokens.access_token}; {_FLAGS}; Max-Age={_SESSION_S}{secure}")
         auth = {"kind": "session", "cookie": COOKIE, "expires_at": moment(tokens.expire_time)}

@@ -60,7 +60,13 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
     async def _sign_in(self, credentials: Credentials) -> pb.SignedIn:
         if credentials.redirect:
             cookies.check_redirect(credentials.redirect)
-        login = auth_pb2.LoginRequest(login=credentials.name, password=credentials.password, access_ttl_s=ACCESS_TTL_S)
+        login = auth_pb2.LoginRequest(
+            login=credentials.name,
+            password=credentials.password,
+            access_ttl_s=ACCESS_TTL_S,
+            no_refresh=True,
+            client=exchange().headers.get("user-agent", ""),
+        )
         with from_rpc():
             tokens = await self._auth.Login(login)
         if credentials.redirect:

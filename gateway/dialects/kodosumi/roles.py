@@ -13,6 +13,7 @@ from gateway.core.peers import Peers
 from gateway.dialects.kodosumi.login import ACCESS_TTL_S, signed_in
 from gateway.http import bodies
 from gateway.http.dialect import Service
+from gateway.http.exchange import exchange
 from meshkit import paging
 from meshkit.errors import from_rpc
 
@@ -82,7 +83,11 @@ class RoleServicer(pb_grpc.RoleServiceServicer):
         """POST /role/profile/password."""
         body = bodies.parse_model(request.json_body, PasswordChange)
         change = auth_pb2.ChangePasswordRequest(
-            old_password=body.password, new_password=body.new_password, access_ttl_s=ACCESS_TTL_S
+            old_password=body.password,
+            new_password=body.new_password,
+            access_ttl_s=ACCESS_TTL_S,
+            no_refresh=True,
+            client=exchange().headers.get("user-agent", ""),
         )
         with values.fields(old_password="password"), from_rpc():
             return signed_in(await self._auth.ChangePassword(change))

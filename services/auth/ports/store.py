@@ -8,7 +8,7 @@ this.
 
 import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from meshkit.idempotency import Request, RequestStore
@@ -78,6 +78,21 @@ class AuthStore(RequestStore, Protocol):
 
     async def revoke_all(self, user_id: str) -> Revocation:
         """End all that a user holds: sessions and API keys.  Raises `NotFound`."""
+
+    async def use_session(self, session_id: str) -> None:
+        """Note that a session is in use now; of one that has ended, nothing."""
+
+    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
+        """Return up to `limit` live sessions of the user begun before `before`, newest first."""
+
+    async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many live sessions each of the users has; who has none may be missing."""
+
+    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
+        """End a live session, of `user_id` if that is not empty, and return what fails by it.  Raises `NotFound`."""
+
+    async def end_sessions(self, user_id: str, but: str = "") -> tuple[int, list[Revocation]]:
+        """End a user's sessions but the one `but`; return how many of them were live, and all that fails now."""
 
     async def end_session(self, session_id: str, jti: str, expires_at: datetime.datetime) -> list[Revocation]:
         """End a session (if the id is not empty) and revoke `jti`, an API key perhaps; return all that fails now."""

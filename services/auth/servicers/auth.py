@@ -1,4 +1,4 @@
-"""`mesh.auth.v1.AuthService`: sign-in, API keys, and what other services trust."""
+"""`mesh.auth.v1.AuthService`: sign-in, sessions, API keys, and what other services trust."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
@@ -9,10 +9,11 @@ from google.protobuf import empty_pb2
 from meshkit import clock, names, paging
 from meshkit.idempotency import ask
 from meshkit.interceptors import Context
-from meshkit.principal import caller
+from meshkit.principal import caller, check_owner
 from services.auth import wire
-from services.auth.domain import ApiKey
+from services.auth.domain import ApiKey, Session
 from services.auth.keys import Keys
+from services.auth.live_sessions import LiveSessions
 from services.auth.revocations import Feed
 from services.auth.servicers.me import check_not_a_key, user_caller
 from services.auth.sessions import Sessions
@@ -21,17 +22,26 @@ from services.auth.sessions import Sessions
 class AuthServicer(pb_grpc.AuthServiceServicer):
     """Signs users in and out, and tells other services what to trust."""
 
-    def __init__(self, sessions: Sessions, keys: Keys, feed: Feed, jwks: Callable[[], Awaitable[str]]) -> None:
+    def __init__(
+        self, sessions: Sessions, live: LiveSessions, keys: Keys, feed: Feed, jwks: Callable[[], Awaitable[str]]
+    ) -> None:
         self._sessions = sessions
+        self._live = live
         self._keys = keys
         self._feed = feed
         self._jwks = jwks
 
     async def Login(self, request: pb.LoginRequest, context: Context) -> pb.Tokens:
         """Exchange a name and password for tokens."""
-        address = caller().address
         return wire.tokens_pb(
-            await self._sessions.login(request.login, request.password, request.access_ttl_s, address)
+            await self._sessions.login(
+                request.login,
+                request.password,
+                request.access_ttl_s,
+                caller().address,
+                refresh=not request.no_refresh,
+                client=_client(request, context),
+            )
         )
 
     async def ChangePassword(self, request: pb.ChangePasswordRequest, context: Context) -> pb.Tokens:
@@ -40,7 +50,13 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
         check_not_a_key("change a password")
         return wire.tokens_pb(
             await self._sessions.change_password(
-                user_id, request.old_password, request.new_password, request.access_ttl_s, me.address
+                user_id,
+                request.old_password,
+                request.new_password,
+                request.access_ttl_s,
+                me.address,
+                refresh=not request.no_refresh,
+                client=_client(request, context),
             )
         )
 
@@ -99,3 +115,43 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
         user_id, _ = user_caller()
         await self._keys.delete(user_id, names.parse(request.name, "apiKeys"))
         return empty_pb2.Empty()
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
+        """List what somebody is signed in with, newest first."""
+        user_id = _whose(request.user)
+
+        async def fetch(last: str, limit: int) -> Sequence[Session]:
+            before = clock.from_micros(paging.number(last)) if last else None
+            return await self._live.list(user_id, before, limit)
+
+        found = await paging.page(request, fetch, lambda each: str(clock.micros(each.created_at)), "sessions", user_id)
+        own = caller().session
+        return pb.ListSessionsResponse(
+            sessions=[wire.session_pb(each, own) for each in found.items], next_page_token=found.next_token
+        )
+
+    async def DeleteSession(self, request: pb.DeleteSessionRequest, context: Context) -> empty_pb2.Empty:
+        """End a session."""
+        user_id, me = user_caller()
+        await self._live.end(names.parse(request.name, "sessions"), "" if me.operator else user_id)
+        return empty_pb2.Empty()
+
+    async def EndSessions(self, request: pb.EndSessionsRequest, context: Context) -> pb.EndSessionsResponse:
+        """End somebody's sessions but the one that calls."""
+        return pb.EndSessionsResponse(ended=await self._live.end_all(_whose(request.user), caller().session))
+
+
+def _whose(user: str) -> str:
+    """Return the id of the user that a request is about, the caller if it names none.  Raises `NotFound`."""
+    own, _ = user_caller()
+    if not user:
+        return own
+    check_owner(user, user)
+    return names.parse(user, "users", "user")
+
+
+def _client(request: pb.LoginRequest | pb.ChangePasswordRequest, context: Context) -> str:
+    """Return what signs in, as it calls itself; a service does not call in its own name."""
+    if request.client or caller().service:
+        return request.client
+    return str(dict(context.invocation_metadata()).get("user-agent", ""))

@@ -8,6 +8,7 @@ from meshkit import names, paging
 from meshkit.idempotency import ask
 from meshkit.interceptors import Context
 from services.auth import wire
+from services.auth.live_sessions import LiveSessions
 from services.auth.servicers.me import check_not_a_key, user_caller
 from services.auth.users import ADMIN, Users
 
@@ -15,8 +16,9 @@ from services.auth.users import ADMIN, Users
 class UserServicer(pb_grpc.UserServiceServicer):
     """Keeps users.  `secret` seals the hashes of requests that carry a password."""
 
-    def __init__(self, users: Users, secret: bytes) -> None:
+    def __init__(self, users: Users, live: LiveSessions, secret: bytes) -> None:
         self._users = users
+        self._live = live
         self._secret = secret
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.User:
@@ -37,8 +39,9 @@ class UserServicer(pb_grpc.UserServiceServicer):
 
     async def GetSelf(self, request: pb.GetSelfRequest, context: Context) -> pb.User:
         """Return the caller."""
-        user_id, _ = user_caller()
+        user_id, me = user_caller()
         user = await self._users.get(user_id)
+        self._live.use(me.session)
         known = user.login == ADMIN and await self._users.has_default_password()
         return wire.user_pb(user, default_password=known)
 
@@ -49,9 +52,9 @@ class UserServicer(pb_grpc.UserServiceServicer):
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
         """List users by login."""
         found = await paging.page(request, self._users.list, lambda user: user.login, "users")
-        return pb.ListUsersResponse(
-            users=[wire.user_pb(user) for user in found.items], next_page_token=found.next_token
-        )
+        counts = await self._live.count([user.user_id for user in found.items])
+        users = [wire.user_pb(user, sessions=counts.get(user.user_id, 0)) for user in found.items]
+        return pb.ListUsersResponse(users=users, next_page_token=found.next_token)
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.User:
         """Change the fields named by the mask."""

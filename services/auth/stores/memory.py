@@ -1,7 +1,9 @@
 """The auth store in memory."""
 
+import collections
+import dataclasses
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from meshkit.idempotency import MemoryRequests, Request
 from services.auth import domain
@@ -83,7 +85,7 @@ class MemoryStore:
         """Start a session."""
         user = domain.check_unchanged(user, self._users.get(user.user_id))
         now = self._now()
-        session, revocations = session.issue(session.token_hash, jti, now)
+        session, revocations = session.start(jti, now)
         self._sessions = {key: value for key, value in self._sessions.items() if value.expires_at > now}
         self._sessions[session.session_id] = session
         mine = [value for value in self._sessions.values() if value.user_id == user.user_id]
@@ -106,6 +108,34 @@ class MemoryStore:
         for revocation in revocations:
             self._revoke(revocation)
         return Issued(user=user, session=session, revocations=revocations)
+
+    async def use_session(self, session_id: str) -> None:
+        """Note that a session is in use now."""
+        if (session := self._sessions.get(session_id)) is not None:
+            self._sessions[session_id] = dataclasses.replace(session, used_at=self._now())
+
+    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
+        """Return a page of live sessions, newest first."""
+        found = [session for session in self._live() if session.user_id == user_id]
+        found.sort(key=lambda session: session.created_at, reverse=True)
+        return [session for session in found if before is None or session.created_at < before][:limit]
+
+    async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many live sessions each user has."""
+        return collections.Counter(session.user_id for session in self._live() if session.user_id in user_ids)
+
+    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
+        """End a live session."""
+        session = next((session for session in self._live() if session.session_id == session_id), None)
+        if session is None or user_id not in ("", session.user_id):
+            raise domain.no_session(session_id)
+        return self._end(session_id, self._now())
+
+    async def end_sessions(self, user_id: str, but: str = "") -> tuple[int, list[Revocation]]:
+        """End a user's sessions but one."""
+        ending = [session for session in self._live() if session.user_id == user_id and session.session_id != but]
+        now = self._now()
+        return len(ending), [each for session in ending for each in self._end(session.session_id, now)]
 
     async def end_session(self, session_id: str, jti: str, expires_at: datetime.datetime) -> list[Revocation]:
         """End a session and revoke a token."""
@@ -196,6 +226,10 @@ class MemoryStore:
         self._keys = {key: value for key, value in self._keys.items() if value.user_id != user_id}
         self._sessions = {key: value for key, value in self._sessions.items() if value.user_id != user_id}
         return self._revoke(domain.user_revocation(user_id, self._now(), max(expiries, default=None)))
+
+    def _live(self) -> list[Session]:
+        now = self._now()
+        return [session for session in self._sessions.values() if session.expires_at > now]
 
     def _end(self, session_id: str, now: datetime.datetime) -> list[Revocation]:
         session = self._sessions.pop(session_id, None)

@@ -6,7 +6,7 @@ caught by a revocation or was issued after it, whichever replicas did the two an
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
 import asyncpg
@@ -20,7 +20,7 @@ from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
 from services.auth.ports.store import Clock, Issued, Reuse
 from services.auth.stores import postgres_rows, rows
 
-MIGRATIONS = [postgres_rows.MIGRATION, postgres_requests.MIGRATION]
+MIGRATIONS = [postgres_rows.MIGRATION, postgres_requests.MIGRATION, postgres_rows.SEEN]
 _FORGOTTEN_MAX = 100
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class PostgresStore:
         async def work(connection: Connection) -> Issued:
             current = domain.check_unchanged(user, await postgres_rows.locked_user(connection, user.user_id))
             now = await postgres_rows.stamp(connection, user.user_id, self._now)
-            started, revocations = session.issue(session.token_hash, jti, now)
+            started, revocations = session.start(jti, now)
             await postgres_rows.put_session(connection, started)
             await connection.execute(
                 "DELETE FROM sessions WHERE session_id IN"
@@ -165,6 +165,62 @@ class PostgresStore:
             for revocation in revocations:
                 await postgres_rows.put_revocation(connection, revocation)
             return Issued(user=user, session=following, revocations=revocations)
+
+        return await self._db.write(work)
+
+    async def use_session(self, session_id: str) -> None:
+        """Note that a session is in use now."""
+        used_at = clock.micros(self._now())
+
+        async def work(connection: Connection) -> None:
+            await connection.execute("UPDATE sessions SET used_at = $2 WHERE session_id = $1", session_id, used_at)
+
+        await self._db.write(work)
+
+    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
+        """Return a page of live sessions, newest first."""
+        sql = (
+            f"SELECT {rows.SESSION} FROM sessions WHERE user_id = $1 AND created_at < $2 AND expires_at > $3"
+            " ORDER BY created_at DESC LIMIT $4"
+        )
+        before_us = clock.micros(before) if before is not None else 2**62
+        found = await self._db.fetch(sql, user_id, before_us, clock.micros(self._now()), limit)
+        return [rows.to_session(tuple(row)) for row in found]
+
+    async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many live sessions each user has."""
+        sql = (
+            "SELECT user_id, count(*) FROM sessions WHERE expires_at > $1 AND user_id = ANY($2::text[])"
+            " GROUP BY user_id"
+        )
+        found = await self._db.fetch(sql, clock.micros(self._now()), list(user_ids))
+        return {row[0]: row[1] for row in found}
+
+    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
+        """End a live session."""
+
+        async def work(connection: Connection) -> list[Revocation]:
+            found = await postgres_rows.locked_session(connection, session_id)
+            if found is None or user_id not in ("", found[1].user_id):
+                raise domain.no_session(session_id)
+            now = await postgres_rows.stamp(connection, found[1].user_id, self._now)
+            if found[0].expires_at <= now:
+                raise domain.no_session(session_id)
+            return await postgres_rows.end_session(connection, found[0], now)
+
+        return await self._db.write(work)
+
+    async def end_sessions(self, user_id: str, but: str = "") -> tuple[int, list[Revocation]]:
+        """End a user's sessions but one."""
+
+        async def work(connection: Connection) -> tuple[int, list[Revocation]]:
+            await postgres_rows.locked_user(connection, user_id)
+            now = await postgres_rows.stamp(connection, user_id, self._now)
+            sql = f"DELETE FROM sessions WHERE user_id = $1 AND session_id <> $2 RETURNING {rows.SESSION}"
+            ended = [rows.to_session(tuple(row)) for row in await connection.fetch(sql, user_id, but)]
+            failing = [revocation for session in ended for revocation in session.end(now)]
+            live = sum(session.expires_at > now for session in ended)
+            return live, [await postgres_rows.put_revocation(connection, revocation) for revocation in failing]
 
         return await self._db.write(work)
 

@@ -4,7 +4,6 @@ Locks are taken in this order: the user's row, `operators`, `revocations`.
 """
 
 import datetime
-import json
 
 from meshkit import clock
 from meshkit.postgres import Connection, lock
@@ -54,6 +53,14 @@ MIGRATION = """
         UNIQUE (jti, user_id)
     );
     CREATE INDEX revocations_expiry ON revocations (expires_at);
+"""
+SEEN = """
+    ALTER TABLE sessions
+        ADD COLUMN created_at bigint NOT NULL DEFAULT 0,
+        ADD COLUMN used_at bigint NOT NULL DEFAULT 0,
+        ADD COLUMN client text NOT NULL DEFAULT '',
+        ADD COLUMN address text NOT NULL DEFAULT '';
+    UPDATE sessions SET created_at = issued_at, used_at = issued_at;
 """
 
 
@@ -107,16 +114,11 @@ async def locked_session(connection: Connection, session_id: str) -> tuple[Sessi
 async def put_session(connection: Connection, session: Session) -> None:
     """Keep a session as it is now."""
     await connection.execute(
-        f"INSERT INTO sessions ({rows.SESSION}) VALUES ($1,$2,$3,$4,$5,$6,$7) ON CONFLICT (session_id) DO UPDATE SET"
+        f"INSERT INTO sessions ({rows.SESSION}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)"
+        " ON CONFLICT (session_id) DO UPDATE SET"
         " token_hash = excluded.token_hash, access = excluded.access, issued_at = excluded.issued_at,"
-        " expires_at = excluded.expires_at",
-        session.session_id,
-        session.user_id,
-        session.token_hash,
-        session.access_ttl_s,
-        json.dumps([(jti, clock.micros(at)) for jti, at in session.access]),
-        clock.micros(session.issued_at),
-        clock.micros(session.expires_at),
+        " used_at = excluded.used_at, expires_at = excluded.expires_at",
+        *rows.session_values(session),
     )
 
 

@@ -13,7 +13,9 @@ from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, Tier, User
 
 USER = "user_id, login, email, password_hash, active, operator, tier, created_at"
-SESSION = "session_id, user_id, token_hash, access_ttl_s, access, issued_at, expires_at"
+SESSION = (
+    "session_id, user_id, token_hash, access_ttl_s, access, issued_at, expires_at, created_at, used_at, client, address"
+)
 KEY = "key_id, user_id, display_name, created_at, expires_at"
 Connection = sqlite3.Connection
 
@@ -86,7 +88,7 @@ def find_session(connection: Connection, session_id: str) -> Session | None:
 
 def to_session(row: tuple[Any, ...]) -> Session:
     """Return the session of a row of `SESSION`."""
-    session_id, user_id, token_hash, access_ttl_s, access, issued_at, expires_at = row
+    session_id, user_id, token_hash, access_ttl_s, access, issued_at, expires_at, created_at, used_at, *seen = row
     return Session(
         session_id=session_id,
         user_id=user_id,
@@ -95,22 +97,34 @@ def to_session(row: tuple[Any, ...]) -> Session:
         access=tuple((jti, clock.from_micros(us)) for jti, us in json.loads(access)),
         issued_at=clock.from_micros(issued_at),
         expires_at=clock.from_micros(expires_at),
+        created_at=clock.from_micros(created_at),
+        used_at=clock.from_micros(used_at),
+        client=seen[0],
+        address=seen[1],
+    )
+
+
+def session_values(session: Session) -> tuple[Any, ...]:
+    """Return the row of `SESSION` that keeps a session as it is now."""
+    return (
+        session.session_id,
+        session.user_id,
+        session.token_hash,
+        session.access_ttl_s,
+        json.dumps([(jti, clock.micros(at)) for jti, at in session.access]),
+        clock.micros(session.issued_at),
+        clock.micros(session.expires_at),
+        clock.micros(session.created_at),
+        clock.micros(session.used_at),
+        session.client,
+        session.address,
     )
 
 
 def put_session(connection: Connection, session: Session) -> None:
     """Keep a session as it is now."""
     connection.execute(
-        f"INSERT OR REPLACE INTO sessions ({SESSION}) VALUES (?,?,?,?,?,?,?)",
-        (
-            session.session_id,
-            session.user_id,
-            session.token_hash,
-            session.access_ttl_s,
-            json.dumps([(jti, clock.micros(at)) for jti, at in session.access]),
-            clock.micros(session.issued_at),
-            clock.micros(session.expires_at),
-        ),
+        f"INSERT OR REPLACE INTO sessions ({SESSION}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", session_values(session)
     )
 
 

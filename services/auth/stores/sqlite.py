@@ -1,7 +1,7 @@
 """The auth store in a SQLite file.  Times in it are integers: microseconds since 1970, UTC."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from meshkit import clock, sqlite_requests
 from meshkit.idempotency import Request
@@ -70,6 +70,13 @@ MIGRATIONS = [
     CREATE INDEX revocations_expiry ON revocations (expires_at);
     """,
     sqlite_requests.MIGRATION,
+    """
+    ALTER TABLE sessions ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE sessions ADD COLUMN client TEXT NOT NULL DEFAULT '';
+    ALTER TABLE sessions ADD COLUMN address TEXT NOT NULL DEFAULT '';
+    UPDATE sessions SET created_at = issued_at, used_at = issued_at;
+    """,
 ]
 
 
@@ -171,7 +178,7 @@ class SqliteStore:
             current = domain.check_unchanged(user, rows.find_user(connection, user.user_id))
             now = self._now()
             connection.execute("DELETE FROM sessions WHERE expires_at <= ?", (clock.micros(now),))
-            started, revocations = session.issue(session.token_hash, jti, now)
+            started, revocations = session.start(jti, now)
             rows.put_session(connection, started)
             connection.execute(
                 "DELETE FROM sessions WHERE session_id IN"
@@ -198,6 +205,61 @@ class SqliteStore:
             for revocation in revocations:
                 rows.put_revocation(connection, revocation)
             return Issued(user=user, session=following, revocations=revocations)
+
+        return await self._db.write(work)
+
+    async def use_session(self, session_id: str) -> None:
+        """Note that a session is in use now."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                "UPDATE sessions SET used_at = ? WHERE session_id = ?", (clock.micros(self._now()), session_id)
+            )
+
+        await self._db.write(work)
+
+    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
+        """Return a page of live sessions, newest first."""
+        before_us = clock.micros(before) if before is not None else 2**62
+        sql = (
+            f"SELECT {rows.SESSION} FROM sessions WHERE user_id = ? AND created_at < ? AND expires_at > ?"
+            " ORDER BY created_at DESC LIMIT ?"
+        )
+        values = (user_id, before_us, clock.micros(self._now()), limit)
+        found = await self._db.read(lambda connection: connection.execute(sql, values).fetchall())
+        return [rows.to_session(row) for row in found]
+
+    async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many live sessions each user has."""
+        sql = (
+            "SELECT user_id, count(*) FROM sessions"
+            f" WHERE expires_at > ? AND user_id IN ({','.join('?' * len(user_ids))}) GROUP BY user_id"
+        )
+        values = (clock.micros(self._now()), *user_ids)
+        return dict(await self._db.read(lambda connection: connection.execute(sql, values).fetchall()))
+
+    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
+        """End a live session."""
+
+        def work(connection: Connection) -> list[Revocation]:
+            now = self._now()
+            session = rows.find_session(connection, session_id)
+            if session is None or session.expires_at <= now or user_id not in ("", session.user_id):
+                raise domain.no_session(session_id)
+            return rows.end_session(connection, session_id, now)
+
+        return await self._db.write(work)
+
+    async def end_sessions(self, user_id: str, but: str = "") -> tuple[int, list[Revocation]]:
+        """End a user's sessions but one."""
+
+        def work(connection: Connection) -> tuple[int, list[Revocation]]:
+            now = self._now()
+            sql = f"DELETE FROM sessions WHERE user_id = ? AND session_id <> ? RETURNING {rows.SESSION}"
+            ended = [rows.to_session(row) for row in connection.execute(sql, (user_id, but)).fetchall()]
+            failing = [revocation for session in ended for revocation in session.end(now)]
+            live = sum(session.expires_at > now for session in ended)
+            return live, [rows.put_revocation(connection, revocation) for revocation in failing]
 
         return await self._db.write(work)
 

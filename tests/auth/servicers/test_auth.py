@@ -295,6 +295,65 @@ async def test_signing_out_ends_the_session(mesh: AuthMesh) -> None:
     await mesh.me(bearer(other))
 
 
+async def test_people_see_and_end_what_they_are_signed_in_with(mesh: AuthMesh) -> None:
+    """With what and from where, and which of them is asking; one is ended, then all others, and keys stay."""
+    await mesh.add_user("ada")
+    mine, lost, other = [await mesh.sign_in("ada", "a good one") for _ in range(3)]
+    asked = pb.LoginRequest(login="ada", password="a good one", access_ttl_s=60, no_refresh=True, client="Lynx" * 99)
+    by_service = (*mesh.badge, (ADDRESS_HEADER, "192.0.2.7"))
+    phone = await mesh.auth.Login(asked, metadata=by_service, timeout=30)
+    made = pb.CreateApiKeyRequest(display_name="laptop")
+    key = await mesh.auth.CreateApiKey(made, metadata=bearer(mine), timeout=30)
+    first = await mesh.auth.ListSessions(pb.ListSessionsRequest(page_size=1), metadata=bearer(mine), timeout=30)
+    rest = await mesh.auth.ListSessions(
+        pb.ListSessionsRequest(page_token=first.next_page_token), metadata=bearer(mine), timeout=30
+    )
+    (newest,), listed = first.sessions, rest.sessions
+
+    assert "" == phone.refresh_token
+    assert (("Lynx" * 99)[:300], "192.0.2.7") == (newest.client, newest.address)
+    assert newest.expire_time == phone.expire_time
+    assert [False, False, True] == [each.current for each in listed]
+    assert all(each.client.startswith("grpc-python") and not each.address for each in listed)
+
+    await mesh.auth.DeleteSession(pb.DeleteSessionRequest(name=listed[1].name), metadata=bearer(mine), timeout=30)
+    await refused(Unauthenticated, mesh.me(bearer(lost)))
+    await mesh.me(bearer(other))
+    ended = await mesh.auth.EndSessions(pb.EndSessionsRequest(), metadata=bearer(mine), timeout=30)
+
+    assert 2 == ended.ended
+    for gone in (other, phone):
+        await refused(Unauthenticated, mesh.me(bearer(gone)))
+    await mesh.me(bearer(mine))
+    await mesh.me(bearer(key.token))
+
+
+async def test_sessions_of_others_are_for_operators(mesh: AuthMesh) -> None:
+    """They count and end them; anybody else does not learn that there are any."""
+    ada = await mesh.add_user("ada")
+    await mesh.add_user("ben")
+    hers, his = await mesh.sign_in("ada", "a good one"), await mesh.sign_in("ben", "a good one")
+    admin = bearer(await mesh.sign_in())
+    (one,) = (await mesh.auth.ListSessions(pb.ListSessionsRequest(user=ada.name), metadata=admin, timeout=30)).sessions
+    for request, call in (
+        (pb.ListSessionsRequest(user=ada.name), mesh.auth.ListSessions),
+        (pb.EndSessionsRequest(user=ada.name), mesh.auth.EndSessions),
+        (pb.DeleteSessionRequest(name=one.name), mesh.auth.DeleteSession),
+    ):
+        await refused(NotFound, call(request, metadata=bearer(his), timeout=30))
+    users = (await mesh.users.ListUsers(pb.ListUsersRequest(), metadata=admin, timeout=30)).users
+
+    assert {"ada": 1, "ben": 1} == {user.login: user.session_count for user in users if user.login != "admin"}
+    await mesh.me(bearer(hers))
+    ended = await mesh.auth.EndSessions(pb.EndSessionsRequest(user=ada.name), metadata=admin, timeout=30)
+
+    assert 1 == ended.ended
+    await refused(Unauthenticated, mesh.me(bearer(hers)))
+    (one,) = (await mesh.auth.ListSessions(pb.ListSessionsRequest(), metadata=bearer(his), timeout=30)).sessions
+    await mesh.auth.DeleteSession(pb.DeleteSessionRequest(name=one.name), metadata=admin, timeout=30)
+    await refused(Unauthenticated, mesh.me(bearer(his)))
+
+
 async def test_an_api_key_works_until_it_is_deleted(mesh: AuthMesh) -> None:
     """It is an access token of its owner; its token is shown once."""
     ada = await mesh.add_user("ada", tier=pb.TIER_PRO)

@@ -1,6 +1,7 @@
 """Every auth store keeps the same promises."""
 
 import asyncio
+import dataclasses
 import datetime
 import itertools
 import pathlib
@@ -95,8 +96,12 @@ def session(who: User, session_id: str = "s1", ttl_s: int = 900) -> Session:
         user_id=who.user_id,
         token_hash=f"{session_id}-0",
         access_ttl_s=ttl_s,
+        created_at=NOON,
         issued_at=NOON,
+        used_at=NOON,
         expires_at=NOON,
+        client="curl/8",
+        address="192.0.2.7",
     )
 
 
@@ -358,6 +363,67 @@ async def test_signing_out_ends_one_session(store: AuthStore) -> None:
     with pytest.raises(Unauthenticated):
         await store.rotate("s1", "s1-1", "s1-2", "j4")
     assert isinstance(await store.rotate("s2", "s2-0", "s2-1", "j5"), Issued)
+
+
+async def test_sessions_are_listed_and_counted_while_they_live(store: AuthStore, wall: Wall) -> None:
+    """Newest first, with where they came from and when they were seen; one without a refresh token ends by itself."""
+    ada, ben = await added(store), await added(store, "ben")
+    for number in range(3):
+        await store.add_session(session(ada, f"s{number}"), ada, f"j{number}")
+    short = dataclasses.replace(session(ada, "short", ttl_s=60), token_hash="")
+    await store.add_session(short, ada, "j3")
+    first = await store.list_sessions(ada.user_id, None, 2)
+    rest = await store.list_sessions(ada.user_id, first[-1].created_at, 10)
+
+    assert ["short", "s2", "s1", "s0"] == [each.session_id for each in first + rest]
+    assert {("curl/8", "192.0.2.7")} == {(each.client, each.address) for each in first + rest}
+    assert {ada.user_id: 4} == dict(await store.count_sessions([ada.user_id, ben.user_id]))
+    wall.time += datetime.timedelta(seconds=100)
+    await store.use_session("s0")
+    await store.use_session("unknown")
+    await store.rotate("s1", "s1-0", "s1-1", "j4")
+    found = {each.session_id: each for each in await store.list_sessions(ada.user_id, None, 10)}
+
+    assert ["s2", "s1", "s0"] == list(found)
+    assert found["s2"].used_at == found["s2"].created_at < wall.time <= found["s0"].used_at < found["s1"].used_at
+    assert found["s0"].created_at < found["s1"].created_at < wall.time
+    assert {ada.user_id: 3} == dict(await store.count_sessions([ada.user_id]))
+    assert {} == dict(await store.count_sessions([]))
+
+
+async def test_a_session_is_ended_by_whose_it_is(store: AuthStore) -> None:
+    """Its access tokens fail and it is refreshed no more, the others go on; what has ended is not found."""
+    ada, ben = await added(store), await added(store, "ben")
+    for name in ("s1", "s2"):
+        await store.add_session(session(ada, name), ada, f"j-{name}")
+    for session_id, user_id in (("s1", ben.user_id), ("unknown", ""), ("", "")):
+        with pytest.raises(NotFound):
+            await store.delete_session(session_id, user_id)
+
+    assert ["j-s1"] == [each.jti for each in await store.delete_session("s1", ada.user_id)]
+    assert ["j-s2"] == [each.jti for each in await store.delete_session("s2")]
+    assert ["j-s1", "j-s2"] == [each.jti for each in await revoked_in(store)]
+    with pytest.raises(NotFound):
+        await store.delete_session("s1")
+    with pytest.raises(Unauthenticated):
+        await store.rotate("s1", "s1-0", "s1-1", "j")
+
+
+async def test_all_sessions_of_a_user_but_one_are_ended(store: AuthStore) -> None:
+    """Nobody else's, and no API key."""
+    ada, ben = await added(store), await added(store, "ben")
+    for name in ("s1", "s2", "s3"):
+        await store.add_session(session(ada, name), ada, f"j-{name}")
+    await store.add_session(session(ben, "bens"), ben, "j-bens")
+    await store.add_api_key(ada.user_id, "k1", "laptop", DAY, NOON)
+    ended, revocations = await store.end_sessions(ada.user_id, "s2")
+
+    assert (2, {"j-s1", "j-s3"}) == (ended, {each.jti for each in revocations})
+    assert ["s2"] == [each.session_id for each in await store.list_sessions(ada.user_id, None, 10)]
+    assert ["bens"] == [each.session_id for each in await store.list_sessions(ben.user_id, None, 10)]
+    assert ["k1"] == [each.key_id for each in await store.list_api_keys(ada.user_id, None, 10)]
+    assert 1 == (await store.end_sessions(ada.user_id))[0]
+    assert (0, []) == await store.end_sessions("nobody")
 
 
 async def test_signing_out_with_an_api_key_deletes_it(store: AuthStore) -> None:

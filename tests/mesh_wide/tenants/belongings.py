@@ -62,6 +62,7 @@ class Belongings:
                 return {"agent_id": agent, "task_id": job}
             case "mesh":
                 fields = {"job": "jobs", "agent": "agents", "crew": "crews", "conversation": "conversations"}
+                fields["user"] = "users"
                 return {field: self.names[collection] for field, collection in fields.items()}
             case _:
                 return {"fid": job, "job_id": job, "lid": lock, "role": self.id("users")}

@@ -71,6 +71,18 @@ class AuthServiceStub:
     """Lists the caller's API keys, newest first, without their tokens."""
     DeleteApiKey: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]
     """Revokes one of the caller's API keys.  NOT_FOUND if it is not the caller's."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]
+    """Lists the live sessions of the caller or, for operators, of any user, the newest first.  NOT_FOUND if they are not
+    the caller's to see.
+    """
+    DeleteSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteSessionRequest, _empty_pb2.Empty]
+    """Ends a session of the caller or, for operators, of anybody: its tokens fail within a second.  NOT_FOUND if it has
+    ended, or is not the caller's.
+    """
+    EndSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.EndSessionsRequest, _auth_pb2.EndSessionsResponse]
+    """Ends all sessions of the caller or, for operators, of any user, but for the one that calls.  API keys stay: `Logout`
+    ends them too.
+    """
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -108,6 +120,18 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """Lists the caller's API keys, newest first, without their tokens."""
     DeleteApiKey: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteApiKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Revokes one of the caller's API keys.  NOT_FOUND if it is not the caller's."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Lists the live sessions of the caller or, for operators, of any user, the newest first.  NOT_FOUND if they are not
+    the caller's to see.
+    """
+    DeleteSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteSessionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Ends a session of the caller or, for operators, of anybody: its tokens fail within a second.  NOT_FOUND if it has
+    ended, or is not the caller's.
+    """
+    EndSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.EndSessionsRequest, _auth_pb2.EndSessionsResponse]  # type: ignore[assignment]
+    """Ends all sessions of the caller or, for operators, of any user, but for the one that calls.  API keys stay: `Logout`
+    ends them too.
+    """
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     """Signs users in and out, and tells other services what to trust."""
@@ -202,6 +226,36 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Revokes one of the caller's API keys.  NOT_FOUND if it is not the caller's."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _auth_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.ListSessionsResponse, _abc.Awaitable[_auth_pb2.ListSessionsResponse]]:
+        """Lists the live sessions of the caller or, for operators, of any user, the newest first.  NOT_FOUND if they are not
+        the caller's to see.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSession(
+        self,
+        request: _auth_pb2.DeleteSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Ends a session of the caller or, for operators, of anybody: its tokens fail within a second.  NOT_FOUND if it has
+        ended, or is not the caller's.
+        """
+
+    @_abc_1.abstractmethod
+    def EndSessions(
+        self,
+        request: _auth_pb2.EndSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.EndSessionsResponse, _abc.Awaitable[_auth_pb2.EndSessionsResponse]]:
+        """Ends all sessions of the caller or, for operators, of any user, but for the one that calls.  API keys stay: `Logout`
+        ends them too.
+        """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
