@@ -25,6 +25,7 @@ from agentmesh._client.definitions import (
     to_task_def,
     to_tool,
 )
+from agentmesh._client.errors import NotFound
 
 _PAGE = 200
 
@@ -96,7 +97,7 @@ class Agents(Collection):
 
 
 class Crews(Collection):
-    """Crews.  One may be named `crews/{id}` or by its id."""
+    """Crews.  One may be named `crews/{id}`, by its id, or by what people call it, in which case does not matter."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -124,8 +125,8 @@ class Crews(Collection):
         return to_crew(await self._connection.unary(self._stub.CreateCrew, request))
 
     async def get(self, name: str) -> Crew:
-        """Return a crew."""
-        request = crew_pb2.GetCrewRequest(name=full_name(name, "crews"))
+        """Return a crew.  Raises `NotFound` if it is not there, or several are called like that."""
+        request = crew_pb2.GetCrewRequest(name=await self._named(name))
         return to_crew(await self._connection.unary(self._stub.GetCrew, request))
 
     async def list(self, *, all_owners: bool = False, deleted: bool = False) -> AsyncGenerator[Crew, None]:
@@ -136,15 +137,29 @@ class Crews(Collection):
 
     async def update(self, name: str, *, etag: str = "", **fields: Unpack[CrewFields]) -> Crew:
         """Change the fields that are given.  With an `etag` that is old: `MeshError` with code ABORTED."""
-        crew = crew_pb2.Crew(name=full_name(name, "crews"), etag=etag)
+        crew = crew_pb2.Crew(name=await self._named(name), etag=etag)
         mask = field_mask_pb2.FieldMask(paths=fill(crew, fields))
         request = crew_pb2.UpdateCrewRequest(crew=crew, update_mask=mask)
         return to_crew(await self._connection.unary(self._stub.UpdateCrew, request))
 
     async def delete(self, name: str) -> Crew:
         """Archive a crew with its task definitions; its agents stay."""
-        request = crew_pb2.DeleteCrewRequest(name=full_name(name, "crews"))
+        request = crew_pb2.DeleteCrewRequest(name=await self._named(name))
         return to_crew(await self._connection.unary(self._stub.DeleteCrew, request))
+
+    async def _named(self, name: str) -> str:
+        full = full_name(name, "crews")
+        called = full.removeprefix("crews/").strip().casefold()
+        try:
+            uuid.UUID(called)
+        except ValueError:
+            found = [crew.name async for crew in self.list() if crew.display_name.strip().casefold() == called]
+            if len(found) > 1:
+                raise NotFound(
+                    f"{len(found)} crews are called {name}, name one of them: {', '.join(found[:5])}", code="NOT_FOUND"
+                ) from None
+            return found[0] if found else full
+        return full
 
 
 class Tasks(Collection):

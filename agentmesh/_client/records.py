@@ -48,7 +48,7 @@ class Flow:
     path: str
     """Within the app: `/` or `/async`."""
     price: str = ""
-    """What a job costs, for people: `1.5 ADA on Preprod`; empty if it costs nothing."""
+    """What a job costs, for people: `1.5 ADA (Preprod)`; empty if it costs nothing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,15 +265,16 @@ def to_flow(message: registry_pb2.Flow) -> Flow:
 
 
 def _price(pricing: registry_pb2.Pricing) -> str:
-    """Return a price for people; lovelace are shown as the ADA that they are millionths of."""
+    """Return a price as the panel has it: `10 ADA (Preprod)`; lovelace are shown as the ADA they are millionths of."""
     amounts = [_amount(item.amount, item.unit) for item in pricing.amounts]
-    return f"{' and '.join(amounts) or 'what its agent is registered with'} on {pricing.network}"
+    return f"{' + '.join(amounts) or 'what its seller asks'} ({pricing.network})"
 
 
 def _amount(amount: str, unit: str) -> str:
     if unit in ("", "lovelace") and amount.isdecimal():
-        return f"{int(amount) / 1_000_000:g} ADA"
-    return f"{amount} of {unit}"
+        whole, rest = divmod(int(amount), 1_000_000)
+        return f"{whole}{f'.{rest:06}'.rstrip('0') if rest else ''} ADA"
+    return f"{amount} {unit}"
 
 
 def to_job(message: job_pb2.Job) -> Job:

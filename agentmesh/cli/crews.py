@@ -12,7 +12,7 @@ from agentmesh.client import AsyncClient, CrewPlan
 
 _crews = typer.Typer(help="Crews: agents that work on tasks together.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Id or crews/ID.")]
+Name = Annotated[str, typer.Argument(help="What people call it, its id, or crews/ID.")]
 
 
 def add_to(app: typer.Typer) -> None:

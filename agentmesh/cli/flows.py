@@ -108,7 +108,7 @@ def run(
     --json, --url, --detach, --watch, --free and --pay may stand there, too, unless the flow has an input of that name.
     A file of this machine is given as @PATH: --report @report.pdf.
     What a flow needs and is not given is asked for on a terminal.  Agents and crews are run by their names: agentmesh
-    run agents/atlas --prompt "Review this".
+    run agents/atlas --prompt "Review this", agentmesh run crews/lesson --topic time.
     """
 
     async def names(client: AsyncClient) -> set[str]:
@@ -122,8 +122,10 @@ def run(
     asking = not values and not as_json and sys.stdin.isatty()
 
     async def work(client: AsyncClient) -> int:
-        given = dict(values)
-        if not flow.startswith(_DEFINED):  # what these take the mesh says
+        given, target = dict(values), flow
+        if flow.startswith("crews/"):
+            target = (await client.crews.get(flow)).name
+        elif not flow.startswith(_DEFINED):  # what these take the mesh says
             found, elements = await _asked(client, flow)
             if given.get("help") is True and "help" not in _names(elements):
                 _show_form(elements)
@@ -133,7 +135,7 @@ def run(
             given = await sent(client, elements, given)
             if found.price and not free and not pay:
                 output.note(f"{_short(flow)} costs {found.price}: the job waits for the money")
-        job = await client.create_job(flow, given, free=free, retries=retries or None, deadline_s=deadline_s)
+        job = await client.create_job(target, given, free=free, retries=retries or None, deadline_s=deadline_s)
         if detach:
             output.as_json(job) if as_json else output.say(job.name)
         elif not as_json:

@@ -17,7 +17,6 @@ from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient, InvalidInputs, Lock, NotAllowed, NotFound
 
 _JOB_ID = re.compile(r"(jobs/)?[0-9a-f]{24}\Z")
-_ASKS_WITHIN_S = 5.0
 _FULL_NAME = re.compile(r"jobs/[^/]+/locks/[^/]+\Z")
 
 
@@ -62,6 +61,10 @@ def answer(
     context: typer.Context,
     lock: Annotated[str, typer.Argument(help="The lock's id, or the id of the job that waits on it.")],
     inputs: Annotated[str, typer.Option(help="Values as a JSON object, or @FILE.")] = "",
+    wait_s: Annotated[
+        float,
+        typer.Option("--wait", min=0.0, help="For how many seconds a job may not have asked; 0: while it goes on."),
+    ] = 0.0,
     url: Url = URL,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +75,7 @@ def answer(
     """
 
     async def names(client: AsyncClient) -> set[str]:
-        return {str(field["name"]) for field in output.fields((await find(client, lock)).elements)}
+        return {str(field["name"]) for field in output.fields((await find(client, lock, wait_s)).elements)}
 
     typed = parse_inputs(context.args)
     said, url = late.taken(typed, late.ALWAYS, names, url)
@@ -80,7 +83,7 @@ def answer(
     values = {**json_inputs(inputs), **typed}
 
     async def work(client: AsyncClient) -> None:
-        wanted = await find(client, lock)
+        wanted = await find(client, lock, wait_s)
         _check_names(wanted, typed)
         answered = await _answer(client, wanted, values, given=bool(inputs or typed))
         if as_json:
@@ -91,16 +94,17 @@ def answer(
     call(url, work)
 
 
-async def find(client: AsyncClient, wanted: str) -> Lock:
+async def find(client: AsyncClient, wanted: str, wait_s: float = 0.0) -> Lock:
     """Return the lock of a full name, an id, the beginning of one, or of a job that waits on one only.
 
-    Raises `NotFound` with the remedy if there is none, or more than one.
+    A job that goes on and has not asked is waited for, `wait_s` at most unless that is 0.  Raises `NotFound` with the
+    remedy if there is none, or more than one.
     """
     wanted = wanted.strip("/")
     if _FULL_NAME.fullmatch(wanted):
         return await client.lock(wanted)
     if _JOB_ID.fullmatch(wanted):
-        await _asked(client, wanted)
+        await _asked(client, wanted, wait_s)
         found = [lock async for lock in client.locks(wanted)]
     else:
         found = [lock async for lock in client.locks() if lock.id.startswith(wanted.lower())]
@@ -115,10 +119,13 @@ async def find(client: AsyncClient, wanted: str) -> Lock:
     raise NotFound(f"there is no open lock {wanted}; see `agentmesh locks`", code="NOT_FOUND")
 
 
-async def _asked(client: AsyncClient, job: str) -> None:
-    """Wait until a job that has only just begun asks, ends, or has had time enough."""
+async def _asked(client: AsyncClient, job: str, wait_s: float) -> None:
+    """Wait until a job asks, ends, or has had time enough."""
+    if [lock async for lock in client.locks(job)] or (await client.job(job)).ended:
+        return
+    output.note(f"{job.removeprefix('jobs/')} has asked nothing yet: this waits until it does, or ends")
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_ASKS_WITHIN_S), contextlib.aclosing(client.watch(job)) as events:
+        async with asyncio.timeout(wait_s or None), contextlib.aclosing(client.watch(job)) as events:
             async for event in events:
                 if event.kind == "lock" and [lock async for lock in client.locks(job)]:
                     return

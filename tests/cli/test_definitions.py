@@ -222,7 +222,7 @@ def test_agents_and_crews_are_run_by_their_names(cli: Cli, tmp_path: pathlib.Pat
     crew = lines(cli("crews", "apply", str(file), "--json").out)[0]["name"]
 
     counted = cli("run", "agents/counter", "--prompt", "use the calculator on 6*7")
-    together = cli("run", "--detach", crew)
+    together = cli("run", "--detach", "crews/TWO")
     watched = cli("watch", together.out.strip())
     listed = cli("jobs")
     unknown = cli("run", "agents/nobody", "--prompt", "x")

@@ -56,6 +56,17 @@ def test_a_lock_may_be_named_by_its_job_or_its_beginning(cli: Cli, cli_mesh: Mes
     assert 2 == cli("answer", first.job, "--reason", "x").code
 
 
+def test_a_job_that_asks_nothing_is_waited_for_as_long_as_one_says(cli_mesh: Mesh, typed: Cli) -> None:
+    """And that it is, is said."""
+    job = cli_mesh.client.create_job("greeter/slow", {"name": "Ada"})
+    done = typed("answer", "--wait", "0.1", job.name, "--reason", "x")
+    cli_mesh.client.cancel(job.name)
+
+    assert 2 == done.code
+    assert "has asked nothing yet" in done.err
+    assert "there is no open lock" in done.err
+
+
 def test_refused_values_end_with_2_and_name_the_field(cli: Cli, cli_mesh: Mesh) -> None:
     """Form and lease handler say what is wrong; the lock stays open for a better answer."""
     lock = waiting(cli_mesh)

@@ -94,7 +94,7 @@ def test_a_stranger_buys_a_run(mesh: Mesh, folder: pathlib.Path) -> None:
     """At the base URL, without a login; the hash of the result reaches the ledger."""
     shown = run_shell(of("tutorials/payment.md", "sh"), folder, mesh)
 
-    assert "costs what its agent is registered with on Preprod" in shown
+    assert "costs what its seller asks (Preprod)" in shown
     assert '"status":"available"' in shown
     assert '"status":"awaiting_payment"' in shown
     assert '"result":"*All good things, rain too, come to those who wait.*"' in shown
