@@ -14,6 +14,7 @@ from benchmarks import (
     growth,
     isolation,
     jobs,
+    panel,
     placements,
     recovery,
     replicas,
@@ -46,6 +47,7 @@ AFTERWARDS: dict[str, Callable[[], list[Figure]]] = {
     "isolation": isolation.measure,
     "replicas": replicas.measure,
     "telemetry": telemetry.measure,
+    "panel": panel.measure,
     "recovery": recovery.measure,
     "placements": placements.measure,
 }
