@@ -10,10 +10,10 @@ from starlette.responses import Response
 from gateway.core.peers import Peers
 from gateway.http.cookies import DELETED
 from gateway.web.panel import shell
+from gateway.web.panel.sessions import HOME, Sessions
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import AlreadyExists, Conflict, Denied, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
 
-HOME = "/panel/access"
 _LIST_MAX = 200
 _ASK_S = 10.0
 _DAYS = (("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("3650", "Ten years"))
@@ -27,6 +27,7 @@ class Access:
     def __init__(self, peers: Peers) -> None:
         self._auth = peers.auth
         self._users = peers.users
+        self._sessions = Sessions(peers)
 
     async def show(self, visitor: Visitor) -> Response:
         """GET /panel/access."""
@@ -113,7 +114,7 @@ class Access:
         sent: Any = None,
         **values: Any,
     ) -> Response:
-        keys, users = await asyncio.gather(self._keys(), self._everybody(visitor))
+        keys, users, sessions = await asyncio.gather(self._keys(), self._everybody(visitor), self._sessions.listed())
         return visitor.page(
             "access.html",
             status=422 if error else 200,
@@ -122,6 +123,7 @@ class Access:
             sent=sent or {},
             keys=keys,
             users=users,
+            sessions=sessions,
             days=_DAYS,
             **{"token": "", "key": None, **values},
         )

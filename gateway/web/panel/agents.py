@@ -1,7 +1,6 @@
 """Agents: what they are told to be, what they remember, what they did, and talks with them."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, tool_pb2
@@ -11,11 +10,12 @@ from starlette.responses import Response
 
 from gateway.core.peers import Peers
 from gateway.web.panel import shell
+from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, faults_of
 from gateway.web.panel.executions import row_of
 from gateway.web.panel.live import Live
 from gateway.web.panel.talks import Talks
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
+from meshkit.errors import Invalid, MeshError, NotFound, from_rpc
 
 HOME = "/panel/agents"
 TABS = {"chat": "Chat", "definition": "Definition", "memory": "Memory", "executions": "Executions"}
@@ -32,9 +32,6 @@ _CREW_STATES: dict[int, tuple[str, str]] = {
     crew_pb2.CREW_STATE_ACTIVE: ("Active", "good"),
     crew_pb2.CREW_STATE_CONFIGURING: ("Not ready", "warn"),
 }
-_TEXTS = ("display_name", "description", "role", "goal", "backstory", "system_prompt")
-_PATHS = (*_TEXTS, "model.provider", "model.model", "model.endpoint", "memory.enabled", "tools")
-_REFUSALS = (Invalid, AlreadyExists, Conflict, FailedPrecondition)
 LAYERS: dict[int, str] = {
     memory_pb2.MEMORY_LAYER_SHORT: "Short-term",
     memory_pb2.MEMORY_LAYER_LONG: "Long-term",
@@ -102,28 +99,26 @@ class Agents:
 
     async def create(self, visitor: Visitor) -> Response:
         """POST /panel/new-agent."""
-        wanted = _sent(visitor.form)
-        wanted.api_key = visitor.form.get("api_key", "")
+        wanted = agent_of(visitor.form)
         try:
             with from_rpc():
                 request = agent_pb2.CreateAgentRequest(agent=wanted)
                 agent = await self._agents.CreateAgent(request, timeout=ASK_S)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             return visitor.page("new_agent.html", status=422, **await self._form(wanted, error))
         return shell.see_other(f"/panel/{agent.name}")
 
     async def save(self, visitor: Visitor) -> Response:
         """POST /panel/agents/{id}/definition."""
         agent = await self._get(visitor)
-        wanted = _sent(visitor.form)
+        wanted = agent_of(visitor.form)
         wanted.name, wanted.etag = agent.name, visitor.form.get("etag", "")
-        wanted.api_key = visitor.form.get("api_key", "")
-        paths = [*_PATHS, "api_key"] if wanted.api_key else _PATHS
+        paths = [*AGENT_PATHS, "api_key"] if wanted.api_key else AGENT_PATHS
         request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=field_mask_pb2.FieldMask(paths=paths))
         try:
             with from_rpc():
                 await self._agents.UpdateAgent(request, timeout=ASK_S)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             wanted.has_api_key = agent.has_api_key
             return await self._definition(visitor, agent, wanted, error)
         return shell.see_other(f"/panel/{agent.name}/definition")
@@ -173,7 +168,7 @@ class Agents:
         with from_rpc():
             request = tool_pb2.ListToolsRequest(page_size=LIST_MAX)
             tools = (await self._tools.ListTools(request, timeout=ASK_S)).tools
-        return {"filled": filled, "all_tools": tools, "problems": said(error) if error else []}
+        return {"filled": filled, "all_tools": tools, **faults_of(error)}
 
 
 class Past:
@@ -208,19 +203,6 @@ def crew_state(crew: crew_pb2.Crew) -> tuple[str, str]:
     return _CREW_STATES.get(crew.state, ("Archived", ""))
 
 
-def said(error: MeshError) -> list[str]:
-    """Return what is wrong with a definition, with the field that it is about."""
-    if isinstance(error, Conflict):
-        return ["Somebody else has changed it meanwhile. Copy what you need, and open this page again."]
-    if not isinstance(error, Invalid) or not error.fields:
-        return [str(error)]
-    return [
-        f"{name.partition('.')[2].replace('_', ' ').replace('.', ' ').capitalize() or name}: {text}"
-        for name, texts in error.fields.items()
-        for text in texts
-    ]
-
-
 def _card(agent: agent_pb2.Agent) -> dict[str, Any]:
     word, badge = _STATES.get(agent.state, ("Archived", ""))
     model = "/".join(part for part in (agent.model.provider, agent.model.model) if part)
@@ -232,17 +214,3 @@ def _card(agent: agent_pb2.Agent) -> dict[str, Any]:
         "state": word,
         "badge_class": badge,
     }
-
-
-def _sent(form: Mapping[str, str]) -> agent_pb2.Agent:
-    """Return the agent that a form describes."""
-    agent = agent_pb2.Agent(
-        model=agent_pb2.Model(
-            provider=form.get("provider", ""), model=form.get("model", ""), endpoint=form.get("endpoint", "")
-        ),
-        memory=agent_pb2.AgentMemory(enabled="memory" in form),
-        tools=[name.removeprefix("use:") for name in form if name.startswith("use:")],
-    )
-    for name in _TEXTS:
-        setattr(agent, name, form.get(name, "").replace("\r\n", "\n"))
-    return agent

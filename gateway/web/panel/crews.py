@@ -17,7 +17,7 @@ from gateway.web.panel.agents import ASK_S, LAYERS, LIST_MAX, Past, crew_state
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import Invalid, NotFound, from_rpc
 
-TABS = {"tasks": "Tasks", "memory": "Memory", "executions": "Executions"}
+CREW_TABS = {"tasks": "Tasks", "definition": "Definition", "memory": "Memory", "executions": "Executions"}
 _INPUT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,62})\}")
 _INPUTS_MAX = 30
 _PREFIX = "input:"
@@ -35,7 +35,7 @@ class Crews:
 
     async def show_one(self, visitor: Visitor) -> Response:
         """GET /panel/crews/{id}[/{tab}]."""
-        crew, tab = await self._get(visitor), visitor.path("tab") or "tasks"
+        crew, tab = await crew_of(self._crews, visitor), visitor.path("tab") or "tasks"
         match tab:
             case "tasks":
                 members, tasks = await asyncio.gather(self._members(crew), self._work(crew))
@@ -48,11 +48,11 @@ class Crews:
             case _:
                 raise NotFound("A crew has no such tab.")
         state = crew_state(crew)
-        return visitor.page("crew.html", crew=crew, tab=tab, tabs=TABS, layers=LAYERS, state=state, **values)
+        return visitor.page("crew.html", crew=crew, tab=tab, tabs=CREW_TABS, layers=LAYERS, state=state, **values)
 
     async def run(self, visitor: Visitor) -> Response:
         """POST /panel/crews/{id}/run: with the inputs that its tasks name."""
-        crew = await self._get(visitor)
+        crew = await crew_of(self._crews, visitor)
         inputs = {name.removeprefix(_PREFIX): text for name, text in visitor.form.items() if name.startswith(_PREFIX)}
         request = job_pb2.CreateJobRequest(target=crew.name, inputs_json=json.dumps(inputs), base_url=visitor.base_url)
         with from_rpc():
@@ -65,15 +65,6 @@ class Crews:
         await self._past.forget(scope)
         return shell.see_other(f"/panel/{scope}/memory")
 
-    async def _get(self, visitor: Visitor) -> crew_pb2.Crew:
-        request = crew_pb2.GetCrewRequest(name=f"crews/{visitor.path('id')}")
-        try:
-            with from_rpc():
-                crew: crew_pb2.Crew = await self._crews.GetCrew(request, timeout=ASK_S)
-        except (NotFound, Invalid):
-            raise NotFound("There is no such crew: it may have been deleted, or be somebody else's.") from None
-        return crew
-
     async def _members(self, crew: crew_pb2.Crew) -> list[agent_pb2.Agent]:
         with from_rpc():
             request = agent_pb2.ListAgentsRequest(page_size=LIST_MAX)
@@ -84,6 +75,17 @@ class Crews:
         with from_rpc():
             request = crew_pb2.ListTaskDefsRequest(page_size=LIST_MAX, crew=crew.name)
             return list((await self._tasks.ListTaskDefs(request, timeout=ASK_S)).task_defs)
+
+
+async def crew_of(crews: Any, visitor: Visitor) -> crew_pb2.Crew:
+    """Return the crew that an address names, which `crews`, the stub, knows.  Raises `NotFound`."""
+    request = crew_pb2.GetCrewRequest(name=f"crews/{visitor.path('id')}")
+    try:
+        with from_rpc():
+            crew: crew_pb2.Crew = await crews.GetCrew(request, timeout=ASK_S)
+    except (NotFound, Invalid):
+        raise NotFound("There is no such crew: it may have been deleted, or be somebody else's.") from None
+    return crew
 
 
 def inputs_of(descriptions: Iterable[str]) -> list[str]:

@@ -21,7 +21,7 @@ from meshkit.principal import acting
 
 _LOOK_S = 1.0
 """How often a list is asked for anew while somebody looks at it."""
-PAUSE_S = 0.15
+PAUSE_S = 0.1
 """Between two parts of a page that is watched: what happens meanwhile comes with the next."""
 _HEADERS = (("content-type", sse.CONTENT_TYPE), *sse.HEADERS)
 T = TypeVar("T")

@@ -22,11 +22,13 @@ from gateway.web.panel import assets, shell
 from gateway.web.panel.access import Access
 from gateway.web.panel.agents import Agents
 from gateway.web.panel.apps import Apps
+from gateway.web.panel.crew_editor import CrewEditor
 from gateway.web.panel.crews import Crews
 from gateway.web.panel.executions import Executions
 from gateway.web.panel.flows import Flows
 from gateway.web.panel.inbox import Inbox
 from gateway.web.panel.payments import Payments
+from gateway.web.panel.sessions import Sessions
 from gateway.web.panel.system import System
 from gateway.web.panel.visitor import Visitor
 from meshkit.access import check_access, user_of
@@ -61,7 +63,8 @@ class Panel:
         """Return what answers below `PATHS`."""
         flows, executions, inbox = Flows(self._peers), Executions(self._peers), Inbox(self._peers)
         apps, payments, access = Apps(self._peers), Payments(self._peers), Access(self._peers)
-        agents, crews = Agents(self._peers), Crews(self._peers)
+        agents, crews, sessions = Agents(self._peers), Crews(self._peers), Sessions(self._peers)
+        editor = CrewEditor(self._peers)
         system = System(self._peers, self._health, self._metrics)
         one = "/panel/executions/{fid}"
         pages: list[tuple[str, str, _Page]] = [
@@ -107,6 +110,9 @@ class Panel:
             ("POST", "/panel/access/end", access.end_all),
             ("POST", "/panel/access/users", access.create_user),
             ("POST", "/panel/access/users/{user}", access.change_user),
+            ("GET", "/panel/access/users/{user}", sessions.show_user),
+            ("POST", "/panel/access/sessions/end", sessions.end_others),
+            ("POST", "/panel/access/sessions/{session}/end", sessions.end),
             ("GET", "/panel/agents", agents.show),
             ("GET", "/panel/new-agent", agents.form),
             ("POST", "/panel/new-agent", agents.create),
@@ -119,7 +125,14 @@ class Panel:
             ("POST", "/panel/agents/{id}/definition", agents.save),
             ("POST", "/panel/agents/{id}/delete", agents.delete),
             ("POST", "/panel/{whose}/{id}/forget", crews.forget),
+            ("GET", "/panel/new-crew", editor.form),
+            ("POST", "/panel/new-crew", editor.create),
             ("GET", "/panel/crews/{id}", crews.show_one),
+            ("GET", "/panel/crews/{id}/definition", editor.show),
+            ("POST", "/panel/crews/{id}/definition", editor.save),
+            ("POST", "/panel/crews/{id}/delete", editor.delete),
+            ("POST", "/panel/crews/{id}/tasks/{task}", editor.save_task),
+            ("POST", "/panel/crews/{id}/tasks/{task}/delete", editor.delete_task),
             ("GET", "/panel/crews/{id}/{tab}", crews.show_one),
             ("POST", "/panel/crews/{id}/run", crews.run),
             ("GET", "/panel/system", system.show),

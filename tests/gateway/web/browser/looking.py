@@ -32,6 +32,8 @@ class Jobs:
     agent: str
     """Where the page of an agent is, and of a crew."""
     crew: str
+    user: str
+    """Where the page of who has made them is."""
 
     @classmethod
     def made(cls, client: httpx.Client) -> Self:
@@ -47,8 +49,14 @@ class Jobs:
         wait_for(client, unpaid, "JOB_STATE_AWAITING_PAYMENT")
         (agent,) = (each for each in client.get("/mesh/v1/agents").json()["agents"] if each["slug"] == "atlas")
         crew = client.get("/mesh/v1/crews").json()["crews"][0]
+        me = client.get("/mesh/v1/self").json()["name"]
         return cls(
-            done=done, asking=asking, unpaid=unpaid, agent=f"/panel/{agent['name']}", crew=f"/panel/{crew['name']}"
+            done=done,
+            asking=asking,
+            unpaid=unpaid,
+            agent=f"/panel/{agent['name']}",
+            crew=f"/panel/{crew['name']}",
+            user=f"/panel/access/{me}",
         )
 
 

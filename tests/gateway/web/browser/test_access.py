@@ -23,6 +23,37 @@ def test_a_key_is_shown_once_and_revoked(chromium: Browser, site: Mesh) -> None:
         assert [] == look.complaints
 
 
+def test_one_sees_and_ends_ones_sessions(chromium: Browser, site: Mesh) -> None:
+    """What is open in another browser ends at once; an operator ends those of somebody else."""
+    with Look(chromium, site.url) as look, Look(chromium, site.url) as other, Look(chromium, site.url) as third:
+        look.sign_in("/panel/access")
+        look.page.get_by_text("Add somebody").click()
+        look.page.locator("#login").fill("hedy")
+        look.page.get_by_label("E-mail address").fill("hedy@example.com")
+        look.page.get_by_label("First password").fill("frequency-hopping-42")
+        look.page.get_by_role("button", name="Add", exact=True).click()
+        other.sign_in("/panel/access", "hedy", "frequency-hopping-42")
+        third.sign_in("/panel/executions", "hedy", "frequency-hopping-42")
+        other.page.reload()
+        sessions = other.page.get_by_role("region", name="Where you are signed in").locator("tbody tr")
+        expect(sessions).to_have_count(2)
+        expect(sessions.filter(has_text="This one")).to_contain_text("Chrome on Linux")
+        expect(sessions.filter(has_text="Unknown")).to_have_count(0)
+        assert [] == other.violations()
+        sessions.get_by_role("button", name="End").click()
+        expect(sessions).to_have_count(1)
+        expect(third.page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+        look.page.reload()
+        look.page.locator("#user-hedy").get_by_role("link", name="1 session of hedy").click()
+        assert [] == look.violations()
+        look.page.get_by_role("button", name="End").click()
+        expect(look.page.get_by_text("There are none.")).to_be_visible()
+        other.page.reload()
+        expect(other.page.get_by_role("heading", name="Sign in")).to_be_visible()
+        assert [] == look.complaints
+
+
 def test_somebody_is_added_changes_their_password_and_is_switched_off(chromium: Browser, site: Mesh) -> None:
     """They see no page of operators; what they have open ends when they are switched off."""
     with Look(chromium, site.url) as look, Look(chromium, site.url) as other:

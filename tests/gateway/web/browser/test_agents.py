@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from agentmesh.testing import Mesh
@@ -41,6 +42,60 @@ def test_an_agent_is_made_talked_with_and_deleted(chromium: Browser, site: Mesh)
         page.wait_for_url("**/panel/agents")
         expect(page.get_by_role("link", name="Abacus")).to_have_count(0)
         assert [] == look.complaints
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_crew_is_made_changed_and_deleted(chromium: Browser, site: Mesh, script: bool) -> None:
+    """With its tasks, also without script; what cannot be kept is said beside its field, and what was written stays."""
+    title = f"Survey {'with' if script else 'without'}"
+    with Look(chromium, site.url, script=script) as look:
+        page = look.page
+        look.sign_in("/panel/new-crew")
+        page.get_by_label("Name").fill(title)
+        page.get_by_label("Tasks at a time").fill("99999")
+        page.get_by_role("checkbox", name="Atlas").check()
+        page.get_by_role("button", name="Make it").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_label("Tasks at a time")).to_have_attribute("aria-invalid", "true")
+        expect(page.locator("#concurrency_limit-wrong")).to_contain_text("Must be")
+        expect(page.get_by_label("Name")).to_have_value(title)
+        assert not script or [] == look.violations()
+        page.get_by_label("Tasks at a time").fill("2")
+        page.get_by_role("button", name="Make it").click()
+        page.wait_for_url("**/definition#tasks")
+
+        add = page.locator("details", has=page.locator("button", has_text="Add it"))
+        for description, first in (("Look at {place}", ""), ("Draw a map of {place}", "Look at {place}")):
+            add.locator("summary").first.click()
+            if not first:  # of a sequential crew somebody does each
+                add.get_by_label("What to do").fill(description)
+                add.get_by_role("button", name="Add it").click()
+                expect(page.locator(".wrong", has_text="which agent")).to_be_visible()
+            else:
+                add.get_by_label("What to do").fill(description)
+                add.get_by_role("checkbox", name=first).check()
+            add.get_by_label("Who does it").select_option(label="Atlas")
+            add.get_by_role("button", name="Add it").click()
+            expect(page.locator("summary", has_text=description)).to_be_visible()
+        page.get_by_role("link", name="Tasks").click()
+        expect(page.get_by_text("After Look at {place}")).to_be_visible()
+        expect(page.get_by_label("Place")).to_be_visible()
+        page.get_by_role("link", name="Definition").click()
+        before = page.locator("details", has_text="1. Look at {place}").first
+        before.locator("summary").first.click()
+        before.get_by_role("button", name="Delete").click()
+        expect(before.get_by_role("alert")).to_contain_text("depends")
+        after = page.locator("details", has_text="2. Draw a map").first
+        after.locator("summary").first.click()
+        after.get_by_role("button", name="Delete").click()
+        expect(page.locator("summary", has_text="Draw a map")).to_have_count(0)
+        page.get_by_label("Description").first.fill("They know the ground.")
+        page.get_by_role("button", name="Save").first.click()
+        expect(page.get_by_label("Description").first).to_have_value("They know the ground.")
+        page.get_by_text("Delete this crew").click()
+        page.get_by_role("button", name=f"Delete {title}").click()
+        page.wait_for_url("**/panel/agents")
+        expect(page.get_by_role("link", name=title)).to_have_count(0)
 
 
 def test_a_crew_asks_for_what_its_tasks_name(chromium: Browser, site: Mesh, jobs: Jobs) -> None:

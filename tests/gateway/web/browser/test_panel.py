@@ -19,7 +19,7 @@ def pages(jobs: Jobs) -> list[str]:
     apps = ["/panel/apps", "/panel/deploy", *(f"/panel/apps/hymn{tab}" for tab in ("", "/log", "/edit"))]
     payments = ["/panel/payments", f"/panel/payments/{jobs.unpaid}"]
     agents = ["/panel/agents", "/panel/new-agent", *(f"{jobs.agent}{tab}" for tab in ("", "/definition", "/memory"))]
-    crews = [f"{jobs.crew}{tab}" for tab in ("", "/executions")]
+    crews = ["/panel/new-crew", *(f"{jobs.crew}{tab}" for tab in ("", "/definition", "/memory", "/executions"))]
     return [
         *lists,
         *apps,
@@ -27,6 +27,7 @@ def pages(jobs: Jobs) -> list[str]:
         *agents,
         *crews,
         "/panel/access",
+        jobs.user,
         "/panel/system",
         "/panel/run/hymn",
         "/panel/inbox",
@@ -117,6 +118,28 @@ def test_a_question_is_answered_where_it_is_asked(chromium: Browser, site: Mesh,
         expect(other.page.locator(".badge.good")).to_be_visible()
 
 
+def test_a_long_log_is_shown_a_page_at_a_time(chromium: Browser, site: Mesh) -> None:
+    """However many events there are, a page has some hundreds; every one of them can be reached."""
+    with Look(chromium, site.url) as look:
+        look.sign_in()
+        job = site.client.create_job("throughput", {"events": 1000, "rate": 0, "size": 0})
+        site.client.wait(job.name, timeout_s=WAIT_MS / 1000)
+        look.page.goto(f"/panel/executions/{job.id}/events")
+        numbers = []
+        while True:
+            rows = look.page.locator("#log li")
+            numbers += [int(row.split("-")[1]) for row in rows.evaluate_all("all => all.map((row) => row.id)")]
+            assert 0 < rows.count() <= 200
+            earlier = look.page.get_by_role("link", name="Earlier")
+            if not earlier.count():
+                break
+            look.page.goto(earlier.get_attribute("href") or "")
+        assert set(range(1, max(numbers) + 1)) == set(numbers)
+        assert max(numbers) > 1000
+        assert [] == look.violations()
+        assert [] == look.complaints
+
+
 def test_the_keyboard_is_enough(chromium: Browser, site: Mesh) -> None:
     """The first stop leads past the navigation, every stop can be seen, and Escape closes the menu."""
     with Look(chromium, site.url, width=390) as look:
@@ -141,6 +164,16 @@ def test_the_keyboard_is_enough(chromium: Browser, site: Mesh) -> None:
         expect(menu).to_have_attribute("open", "")
         look.page.keyboard.press("Escape")
         expect(menu).not_to_have_attribute("open", "")
+
+        look.page.goto("/panel/run/hymn")
+        topic = look.page.get_by_label("Topic")
+        while not topic.evaluate("field => field === document.activeElement"):
+            look.page.keyboard.press("Tab")
+        look.page.keyboard.type("the tide")
+        look.page.keyboard.press("Enter")
+        look.page.wait_for_url(re.compile(r"/panel/executions/[0-9a-f]{24}$"))
+        look.page.keyboard.press("Tab")
+        expect(look.page.get_by_role("link", name="Skip to the content")).to_be_focused()
 
 
 def test_who_is_not_signed_in_any_more_comes_back_to_where_they_were(chromium: Browser, site: Mesh) -> None:

@@ -1,0 +1,102 @@
+"""Definitions as forms have them: what was sent, and what is wrong with it, beside the field that it is about."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
+
+from meshkit.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, MeshError
+
+REFUSALS = (Invalid, AlreadyExists, Conflict, FailedPrecondition)
+_AGENT_TEXTS = ("display_name", "description", "role", "goal", "backstory", "system_prompt")
+AGENT_PATHS = (*_AGENT_TEXTS, "model.provider", "model.model", "model.endpoint", "memory.enabled", "tools")
+CREW_PATHS = ("display_name", "description", "process", "agents", "memory", "concurrency_limit")
+TASK_PATHS = ("display_name", "description", "expected_output", "agent", "depends_on", "tools")
+_SHOWN = {*AGENT_PATHS, "api_key", *CREW_PATHS, "manager.provider", "manager.model", "manager_api_key", *TASK_PATHS}
+_CHANGED = "Somebody else has changed it meanwhile. Copy what you need, and open this page again."
+_LOOK = "It cannot be kept like this: what is marked below says why."
+_INDEX = re.compile(r"\[\d+\].*")
+
+
+def faults_of(error: MeshError | None) -> dict[str, Any]:
+    """Return for a page what is wrong: `faults`, texts by the field they are about, and `problems` with the rest."""
+    if error is None:
+        return {"faults": {}, "problems": []}
+    if isinstance(error, Conflict):
+        return {"faults": {}, "problems": [_CHANGED]}
+    if not isinstance(error, Invalid) or not error.fields:
+        return {"faults": {}, "problems": [str(error)]}
+    faults: dict[str, list[str]] = {}
+    rest: list[str] = []
+    for name, texts in error.fields.items():
+        field = _INDEX.sub("", name.partition(".")[2])
+        said = [f"{text[:1].upper()}{text[1:]}." for text in texts]
+        if field in _SHOWN:
+            faults.setdefault(field, []).extend(said)
+        else:
+            rest += [f"{field.replace('_', ' ').replace('.', ' ').capitalize() or name}: {text}" for text in texts]
+    return {"faults": faults, "problems": [_LOOK, *rest] if faults else rest}
+
+
+def agent_of(form: Mapping[str, str]) -> agent_pb2.Agent:
+    """Return the agent that a form describes."""
+    agent = agent_pb2.Agent(
+        model=agent_pb2.Model(
+            provider=form.get("provider", ""), model=form.get("model", ""), endpoint=form.get("endpoint", "")
+        ),
+        memory=agent_pb2.AgentMemory(enabled="memory" in form),
+        tools=_chosen(form, "use:"),
+        api_key=form.get("api_key", ""),
+    )
+    for name in _AGENT_TEXTS:
+        setattr(agent, name, _text(form, name))
+    return agent
+
+
+def crew_of(form: Mapping[str, str]) -> tuple[crew_pb2.Crew, list[str]]:
+    """Return the crew that a form describes, and which of its fields the form has."""
+    limit = form.get("concurrency_limit", "").strip()
+    if limit and not (limit.isascii() and limit.isdigit() and len(limit) < 6):
+        raise Invalid("not a number", {"crew.concurrency_limit": ["must be a whole number"]})
+    crew = crew_pb2.Crew(
+        display_name=_text(form, "display_name"),
+        description=_text(form, "description"),
+        process=crew_pb2.PROCESS_HIERARCHICAL if form.get("process") == "hierarchical" else crew_pb2.PROCESS_SEQUENTIAL,
+        agents=_chosen(form, "member:"),
+        memory="memory" in form,
+        concurrency_limit=int(limit or 0),
+        manager_api_key=form.get("manager_api_key", ""),
+    )
+    paths = [*CREW_PATHS, *(["manager_api_key"] if crew.manager_api_key else [])]
+    provider, model = form.get("manager_provider", "").strip(), form.get("manager_model", "").strip()
+    if not provider and not model:
+        return crew, [*paths, "manager"]  # there is none: that of its first agent
+    crew.manager.CopyFrom(agent_pb2.Model(provider=provider, model=model))
+    return crew, [*paths, "manager.provider", "manager.model"]
+
+
+def task_of(form: Mapping[str, str]) -> crew_pb2.TaskDef:
+    """Return the task definition that a form describes."""
+    return crew_pb2.TaskDef(
+        display_name=_text(form, "display_name"),
+        description=_text(form, "description"),
+        expected_output=_text(form, "expected_output"),
+        agent=form.get("agent", ""),
+        depends_on=_chosen(form, "behind:"),
+        tools=_chosen(form, "use:"),
+    )
+
+
+def in_order(chosen: Collection[str], all_: Collection[Any]) -> list[Any]:
+    """Return definitions, those that are chosen first, in their order."""
+    ranks = {name: rank for rank, name in enumerate(chosen)}
+    return sorted(all_, key=lambda each: ranks.get(each.name, len(ranks)))
+
+
+def _text(form: Mapping[str, str], name: str) -> str:
+    return form.get(name, "").replace("\r\n", "\n")
+
+
+def _chosen(form: Mapping[str, str], prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in form if name.startswith(prefix)]
