@@ -10,6 +10,7 @@ import pytest
 from tests.packaging.installed import Installed
 from tests.terminal import DEADLINE_S, Terminal
 
+pytestmark = pytest.mark.xdist_group("wheel")  # one worker builds it once
 THEIRS = ("mesh", "services", "gateway", "examples", "tests")
 """Modules that people have, and that this tree has, too."""
 MINE = f"""
