@@ -22,7 +22,7 @@ async def boot(mesh: Mesh) -> list[str]:
 async def test_apps_have_packages_of_their_own(
     peers: Peers, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two versions at once; what cannot be installed fails one app, in pip's words; a second boot installs nothing."""
+    """Two versions at once; what cannot be installed fails one app, in its words; a second boot installs nothing."""
     monkeypatch.setenv("AGENTMESH_DATA_DIR", str(tmp_path / "data"))  # of the nursery, which the runner starts here
     folder, one = wheels.app(tmp_path / "app"), wheels.wheel(tmp_path / "one", "1.0")
     index = wheels.wheel(tmp_path / "index", "2.0").parent
@@ -48,8 +48,8 @@ async def test_apps_have_packages_of_their_own(
 
     assert {"flows/one": "Demo 1.0", "flows/two": "Demo 2.0"} == flows
     assert pb.EXPOSE_STATE_DEPLOY_FAILED == failed.state
-    assert failed.message.startswith("pip could not install its packages: ")
-    assert f"No matching distribution found for {wheels.NAME}==9" in failed.message
+    assert "could not install its packages: " in failed.message
+    assert f"{wheels.NAME}==9" in failed.message
     steps = [f"app_preparing expose={name} message=installing 1 package" for name in needs]
     assert {*steps} == {line for line in first if line.startswith("app_preparing")}
     assert {steps[-1]} == {line for line in second if line.startswith("app_preparing")}

@@ -92,7 +92,7 @@ def run(helper: Helper, folder: pathlib.Path, confined: Confined, until: float) 
             helper.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             bufsize=0,
             cwd=work,
             env=environment,
@@ -101,7 +101,7 @@ def run(helper: Helper, folder: pathlib.Path, confined: Confined, until: float) 
         )
         with process:
             try:
-                said, in_time = _heard(process, until)
+                heard = _hear(process, until)
             finally:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -110,10 +110,10 @@ def run(helper: Helper, folder: pathlib.Path, confined: Confined, until: float) 
     finally:
         _end_strays()  # before what they may write to is ours again
         confined.give(folder, to_helper=False)
-    if not in_time:
-        raise NotProvided(f"{helper.name} took too long to {helper.task}{_last(said)}", _tail(said))
+    if not heard.in_time:
+        raise NotProvided(f"{helper.name} took too long to {helper.task}{heard.words()}", heard.tail())
     if process.returncode != 0:
-        raise NotProvided(f"{helper.name} could not {helper.task}{_last(said)}", _tail(said))
+        raise NotProvided(f"{helper.name} could not {helper.task}{heard.words()}", heard.tail())
     folders.remove(work, _REMOVE_S)
 
 
@@ -127,34 +127,51 @@ def _end_strays() -> None:
         time.sleep(_STRAYS_LOOK_S)
 
 
-def _heard(process: "subprocess.Popen[bytes]", until: float) -> tuple[bytes, bool]:
-    """Return the last that a process says, and whether it has ended in time."""
-    assert process.stdout is not None, "a pipe"
-    said, is_open = b"", True
-    os.set_blocking(process.stdout.fileno(), False)
+@dataclasses.dataclass(slots=True)
+class _Heard:
+    """The last that a program says."""
+
+    all: bytes = b""
+    errors: bytes = b""
+    """Of it, on stderr: there is what went wrong, without advice."""
+    in_time: bool = False
+    """Whether it has ended in time."""
+
+    def words(self) -> str:
+        """Return a few words to go on with, behind what could not be done."""
+        lines = [line.strip() for line in _lines(self.errors) or _lines(self.all)]
+        return ": " + "\n".join(lines[-_LAST_MAX:]) if lines else ""
+
+    def tail(self) -> str:
+        """Return what operators are told."""
+        return "\n".join(_lines(self.all)[-_LINES_MAX:])
+
+
+def _hear(process: "subprocess.Popen[bytes]", until: float) -> _Heard:
+    """Listen to a process until it ends, or its time is over."""
+    heard, (out, err) = _Heard(), (process.stdout, process.stderr)
+    assert out is not None, "a pipe"
+    assert err is not None, "a pipe"
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
+        for pipe in (out, err):
+            os.set_blocking(pipe.fileno(), False)
+            selector.register(pipe, selectors.EVENT_READ)
         while True:
-            ended = process.poll() is not None  # what it has started may have the pipe, too, and outlive it
-            wait_s = 0.0 if ended else _LOOK_S
-            if not is_open:
+            heard.in_time = process.poll() is not None  # what it has started may have the pipes, too, and outlive it
+            wait_s = 0.0 if heard.in_time else _LOOK_S
+            if not selector.get_map():
                 time.sleep(wait_s)
-            data = process.stdout.read(65536) if is_open and selector.select(wait_s) else None
-            is_open = is_open and data != b""
-            said = (said + (data or b""))[-_OUTPUT_BYTES_MAX:]
-            if (ended and not data) or time.monotonic() > until:
-                return said, ended
+            pieces = [(key.fileobj, os.read(key.fd, 65536)) for key, _ in selector.select(wait_s)]
+            for source, data in pieces:
+                if not data:
+                    selector.unregister(source)
+                heard.all = (heard.all + data)[-_OUTPUT_BYTES_MAX:]
+                if source is err:
+                    heard.errors = (heard.errors + data)[-_OUTPUT_BYTES_MAX:]
+            if (heard.in_time and not any(data for _, data in pieces)) or time.monotonic() > until:
+                return heard
 
 
 def _lines(said: bytes) -> list[str]:
     text = hidden(_ANSI.sub("", said.decode(errors="replace")))
     return [line.rstrip()[:_LINE_MAX] for line in text.replace("\r", "\n").splitlines() if line.strip()]
-
-
-def _last(said: bytes) -> str:
-    lines = _lines(said)[-_LAST_MAX:]
-    return ": " + "\n".join(line.strip() for line in lines) if lines else ""
-
-
-def _tail(said: bytes) -> str:
-    return "\n".join(_lines(said)[-_LINES_MAX:])

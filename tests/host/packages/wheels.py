@@ -55,3 +55,26 @@ def app(folder: pathlib.Path) -> pathlib.Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "demo_app.py").write_text(_APP, encoding="utf-8")
     return folder
+
+
+def hanging(folder: pathlib.Path) -> pathlib.Path:
+    """Write a package that is never built: its builder starts a process in a session of its own, and waits for it.
+
+    `folder` is in that process's command.
+    """
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n', encoding="utf-8"
+    )
+    (folder / "backend.py").write_text(
+        f"""\
+import subprocess, sys
+
+def prepare_metadata_for_build_wheel(*args, **options):
+    command = [sys.executable, "-c", "import time; time.sleep(3600)", {str(folder)!r}]
+    print("I wait", flush=True)
+    subprocess.run(command, start_new_session=True)
+""",
+        encoding="utf-8",
+    )
+    return folder
