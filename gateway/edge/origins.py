@@ -14,6 +14,8 @@ from gateway.edge import prefixes as paths
 from gateway.edge.front import Front
 
 _SAFE = ("GET", "HEAD")
+_APPS = "/-"
+"""Below it is what apps serve."""
 _FOR_ALL = (
     *("/health", "/openapi"),
     *(f"/grpc.{name}" for name in ("health.v1.Health", "reflection.v1.ServerReflection")),
@@ -21,13 +23,14 @@ _FOR_ALL = (
 )
 """What is no dialect's, and needs no token: shared with pages that all dialects are shared with."""
 _SENT = (
-    *("accept", "authorization", "content-type", "idempotency-key", "last-event-id", "prefer", "x-request-id"),
+    *("accept", "authorization", "content-type", "idempotency-key", "last-event-id", "prefer", "range", "x-request-id"),
     *("traceparent", "tracestate", "x-grpc-web", "x-user-agent", "grpc-timeout"),
     *("connect-protocol-version", "connect-timeout-ms", "connect-content-encoding", "connect-accept-encoding"),
 )
 """Headers that scripts of other sites may send, beside those of tokens."""
 _READ = (
-    *("content-disposition", "etag", "grpc-message", "grpc-status", "grpc-status-details-bin", "location"),
+    *("accept-ranges", "content-disposition", "content-range", "etag", "location"),
+    *("grpc-message", "grpc-status", "grpc-status-details-bin"),
     *("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "www-authenticate", "x-agent-id"),
     *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "x-request-id"),
     *("connect-content-encoding",),
@@ -130,10 +133,10 @@ def _shared(
         named = [*config.origins.get(EVERY_DIALECT, ()), *config.origins.get(dialect.name, ())]
         near = dialect.local_pages and config.loopback
         if named or near:
-            apps = {prefix.rstrip("/") for prefix in dialect.passage_prefixes}
-            rest = prefixes[dialect.name] or paths.literal(dialect, services)
+            passages = (prefix.rstrip("/") for prefix in dialect.passage_prefixes)
+            rest = {*(prefixes[dialect.name] or paths.literal(dialect, services)), *passages}
             grpc = [f"/{service.name}" for service in services if service.dialect == dialect.name]
-            own = [*(prefix for prefix in rest if prefix not in apps), *grpc]
+            own = [*sorted(rest - {_APPS}), *grpc]
             yield {"prefixes": own, "near": near, **_pages(named)}
     if everywhere := config.origins.get(EVERY_DIALECT):
         yield {"prefixes": _FOR_ALL, "near": False, **_pages(everywhere)}

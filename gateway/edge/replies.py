@@ -67,7 +67,9 @@ def _mappers(dialects: Sequence[Front], prefixes: Mapping[str, Sequence[str]]) -
     default, *others = dialects
     for dialect in (*[other for other in others if prefixes[other.name]], default):
         either = "|".join(paths.regex(prefix) for prefix in prefixes[dialect.name])
-        where = [_header("x-mesh-path", safe_regex={"regex": either})] if either else []
+        # What is no HTTP has not been through `edge.lua`, which keeps the path as it was sent.
+        paths_of = [_header(name, safe_regex={"regex": either}) for name in ("x-mesh-path", ":path")]
+        where = [{"or_filter": {"filters": paths_of}}] if either else []
         for status in _STATUSES:
             filters = [*where, _is(status)]
             yield {

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
 from agentmesh_protos.runner.v1 import job_pb2
 from google.rpc import error_details_pb2
 
@@ -127,6 +128,17 @@ async def test_a_call_is_answered(asking: Asking, kind: str) -> None:
     assert (200, kind, "admin") == (answer.status_code, answer.headers["content-type"], login)
     assert {"x-request-id", "ratelimit-remaining", "x-content-type-options"} <= answer.headers.keys()
     assert not [name for name in answer.headers if name.startswith(("grpc-", "x-mesh-", "x-http-"))]
+
+
+async def test_a_dialect_is_called_too(edge: Edge) -> None:
+    """In binary: its answers and its errors are those of gRPC."""
+    service = "/mesh.dialects.kodosumi.v1.RoleService"
+    profile = await call(edge, f"{service}/GetProfile", PROTO, edge.operator)
+    nobody = kodosumi_pb2.DeleteRoleRequest(role="nobody").SerializeToString()
+    missing = await call(edge, f"{service}/DeleteRole", PROTO, edge.operator, nobody)
+
+    assert "admin" == kodosumi_pb2.Role.FromString(profile.content).name
+    assert (404, "not_found") == (missing.status_code, missing.json()["code"])
 
 
 @pytest.mark.parametrize("kind", [PROTO, JSON])

@@ -29,6 +29,8 @@ TOKEN_CALLS = [
     ("GET", "/api/runtime/live"),
     ("GET", "/mesh/v1/self"),
     ("GET", "/mesh/v1/jobs/none:watch"),
+    ("GET", "/mesh/v1/files/none/out/x"),
+    ("GET", "/files/none"),
     ("POST", "/mesh/v1/jobs/none:cancel"),
     ("DELETE", "/mesh/v1/jobs/none"),
     ("GET", "/health"),

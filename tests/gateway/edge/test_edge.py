@@ -158,6 +158,18 @@ async def test_strange_requests_get_json(edge: Edge, request_bytes: bytes, statu
     assert b'"status_code":' in answer
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/mesh/v1/jobs/%00", b'"code":3'), ("/v1/crews/%00", b'"VALIDATION_ERROR"'), ("/api/agents/%00", b'"title":')],
+)
+async def test_what_is_no_path_is_said_in_the_dialects_shape(edge: Edge, path: str, said: bytes) -> None:
+    """Envoy finds it before anything of ours has seen the request."""
+    answer = await raw(edge, f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+
+    assert b"HTTP/1.1 400 " == answer[:13]
+    assert said in answer
+
+
 @pytest.mark.parametrize("path", ["/flow?q=%ff", "/sumi/%ff", "/mesh/v1/jobs/%ff", "/api/v1/payment/count?network=%ff"])
 async def test_what_is_no_text_is_the_callers_to_mend(edge: Edge, path: str) -> None:
     """400 in the dialect's shape, for bytes that are no UTF-8."""
