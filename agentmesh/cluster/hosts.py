@@ -38,7 +38,7 @@ _HOSTS_MAX = 16
 _NOTHING = {"num_cpus": 0}
 """What an actor is made with for a host that asks for nothing.  It takes nothing: most apps wait for others."""
 _OPTIONS = ("num_cpus", "num_gpus", "memory", "resources", "accelerator_type", "label_selector")
-"""What of `ray_actor_options` an actor is made with; its `runtime_env` is the bootstrap's."""
+"""What of `ray_actor_options` an actor is made with; their `runtime_env` is in the bootstrap's already."""
 
 
 class Unplaced(Exception):
@@ -268,7 +268,7 @@ def _options(spec: HostSpec) -> dict[str, Any]:
     asked = json.loads(spec.resources_json or "{}")
     options = {name: asked[name] for name in _OPTIONS if asked.get(name) is not None}
     options = {**_NOTHING, **options}
-    given = {**(asked.get("runtime_env") or {}), **json.loads(spec.runtime_env_json or "{}")}
+    given = json.loads(spec.runtime_env_json or "{}")
     given.pop("env_vars", None)
     if working_dir := given.get("working_dir"):
         given["working_dir"] = _whole(str(working_dir))

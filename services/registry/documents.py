@@ -82,12 +82,12 @@ def plan(bootstrap: str) -> Plan:
     if not isinstance(import_path, str) or not import_path.strip():
         hint = " (give one application, not a list of `applications`)" if "applications" in document else ""
         raise Invalid(f"bootstrap has no import_path: add import_path: package.module:attribute{hint}")
-    runtime_env = document.get("runtime_env") or {}
-    if not isinstance(runtime_env, dict):
-        raise Invalid("runtime_env of the bootstrap must be a mapping, such as env_vars: {NAME: value}")
     deployments = document.get("deployments") or []
     if not isinstance(deployments, list):
         raise Invalid("deployments of the bootstrap must be a list")
+    runtime_env = _runtime_env(document.get("runtime_env"), "runtime_env")
+    for number in reversed(range(len(deployments))):  # a host stands for them all: the first has the last word
+        runtime_env, deployments[number] = _of_actor(deployments[number], runtime_env, number)
     fork = document.get("fork")
     if fork is not None and not isinstance(fork, bool):
         raise Invalid("fork of the bootstrap must be true or false")
@@ -99,6 +99,31 @@ def plan(bootstrap: str) -> Plan:
         isolation=_isolation(document.get("isolation")),
         bounds=bounds.read(document),
     )
+
+
+def _of_actor(deployment: Any, runtime_env: dict[str, Any], number: int) -> tuple[dict[str, Any], Any]:
+    """Return a `runtime_env` with that of a deployment's actor over it, as Ray has it, and the deployment without.
+
+    Variables are secret: they are in one place, which is sealed.
+    """
+    options = deployment.get("ray_actor_options") if isinstance(deployment, dict) else None
+    if not isinstance(options, dict) or "runtime_env" not in options:
+        return runtime_env, deployment
+    own = _runtime_env(options["runtime_env"], f"deployments[{number}].ray_actor_options.runtime_env")
+    merged = {**runtime_env, **own}
+    if variables := [env["env_vars"] for env in (runtime_env, own) if env.get("env_vars")]:
+        merged["env_vars"] = {name: value for each in variables for name, value in each.items()}
+    kept = {name: value for name, value in options.items() if name != "runtime_env"}
+    return merged, {**deployment, "ray_actor_options": kept}
+
+
+def _runtime_env(value: Any, name: str) -> dict[str, Any]:
+    runtime_env = value or {}
+    if not isinstance(runtime_env, dict):
+        raise Invalid(f"{name} of the bootstrap must be a mapping, such as env_vars: {{NAME: value}}")
+    if not isinstance(runtime_env.get("env_vars") or {}, dict):
+        raise Invalid(f"{name}.env_vars of the bootstrap must map names to values")
+    return runtime_env
 
 
 def _isolation(value: Any) -> Isolation | None:

@@ -66,7 +66,9 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("applications:\n  - import_path: a:b", "not a list of `applications`"),
         ("just text", "mapping"),
         ("import_path: a:b\nruntime_env: [x]", "runtime_env"),
+        ("import_path: a:b\nruntime_env: {env_vars: [x]}", "runtime_env.env_vars"),
         ("import_path: a:b\ndeployments: {x: 1}", "deployments"),
+        ("import_path: a:b\ndeployments: [{ray_actor_options: {runtime_env: x}}]", "deployments[0].ray_actor_options."),
         ("import_path: a:b\nfork: perhaps", "fork"),
         ("import_path: a:b\nisolation: none", "process (each job"),
         ("import_path: a:b\nisolation: [shared]", "shared (jobs"),
@@ -79,6 +81,19 @@ def test_a_bootstrap_that_cannot_be_deployed_says_why(bootstrap: str, remedy: st
         documents.plan(bootstrap)
 
     assert remedy in str(caught.value)
+
+
+def test_what_an_actor_is_given_is_given_to_the_app() -> None:
+    """As Ray Serve has it: over that of the application, variables beside each other; the first has the last word."""
+    plan = documents.plan(
+        "import_path: a:b\nruntime_env: {pip: [x], env_vars: {A: app, B: app, C: app}}\ndeployments:\n"
+        "- ray_actor_options: {num_cpus: 1, runtime_env: {working_dir: w, env_vars: {A: first, B: first}}}\n"
+        "- x\n- ray_actor_options: {runtime_env: {pip: [y], env_vars: {A: second, D: second}}}\n"
+    )
+
+    variables = {"A": "first", "B": "first", "C": "app", "D": "second"}
+    assert {"pip": ["y"], "working_dir": "w", "env_vars": variables} == json.loads(plan.runtime_env_json)
+    assert [{"ray_actor_options": {"num_cpus": 1}}, "x", {"ray_actor_options": {}}] == json.loads(plan.deployments_json)
 
 
 @pytest.mark.parametrize(

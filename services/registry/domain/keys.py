@@ -49,7 +49,7 @@ _RUNTIME_ENV = _Keys(
     ),
 )
 _ACTOR = _Keys(
-    {"runtime_env": dataclasses.replace(_RUNTIME_ENV, used=dict.fromkeys(_RUNTIME_ENV.used))},
+    {"runtime_env": _RUNTIME_ENV},
     on_ray=("num_cpus", "num_gpus", "memory", "resources", "accelerator_type", "label_selector"),
     unused=("object_store_memory", "fallback_strategy"),
 )
