@@ -220,8 +220,17 @@ async def _check_flow(client: AsyncClient, name: str) -> Flow:
         names = [_short(flow.name) async for flow in client.flows()]
         near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
         near += [other for other in names if other.startswith(f"{wanted}/") and other not in near]
+        near = [*await _defined(client, wanted), *near]
         hint = f"; did you mean {' or '.join(near[:3])}?" if near else "; see `agentmesh flows`"
         raise NotFound(f"there is no flow {wanted}{hint}", code=error.code) from error
+
+
+async def _defined(client: AsyncClient, called: str) -> list[str]:
+    """Return the agents and crews of the caller's that are called like this, as `run` takes them."""
+    called = called.casefold()
+    agents = [f"agents/{agent.slug}" async for agent in client.agents.list() if agent.slug == called]
+    crews = {f"crews/{called}" async for crew in client.crews.list() if crew.display_name.casefold() == called}
+    return [*agents, *crews]
 
 
 def _check_names(flow: str, elements: list[dict[str, Any]], values: dict[str, Any]) -> None:

@@ -227,10 +227,12 @@ def test_agents_and_crews_are_run_by_their_names(cli: Cli, tmp_path: pathlib.Pat
     listed = cli("jobs")
     unknown = cli("run", "agents/nobody", "--prompt", "x")
     empty = cli("run", "agents/counter")
+    short = cli("run", "two")
 
     assert (0, True) == (counted.code, "42" in counted.out), counted.err
     assert (0, 0) == (together.code, watched.code), watched.err
     assert {json.loads(made.out)["name"], crew} <= {line.split("\t")[1] for line in listed.out.splitlines()}
     assert (2, 2) == (unknown.code, empty.code)
     assert "agents/nobody" in unknown.err
+    assert "did you mean crews/two" in short.err
     assert "prompt" in empty.err
