@@ -19,6 +19,8 @@ import markupsafe
 import nh3
 import yaml
 
+from gateway.core import trees
+
 TEXT_BYTES_MAX = 1024 * 1024
 """Of what is shown; the rest is cut off, and said to be."""
 MARKDOWN_CHARS_MAX = 200_000
@@ -170,6 +172,17 @@ def from_typed(payload: str) -> str:
     return _typed(value, 0)
 
 
+def from_result(payload: str) -> str:
+    """Return typed JSON as `from_typed` does, but what is neither text nor picture as a tree that can be folded."""
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return from_typed(payload)
+    ((kind, content),) = value.items() if isinstance(value, dict) and len(value) == 1 else [("", value)]
+    tree = trees.tree_of(content) if kind not in _RENDERERS and kind != "__list__" else None
+    return tree if tree is not None else _typed(value, 0)
+
+
 def _typed(value: Any, depth: int) -> str:
     if depth > _DEPTH_MAX or not isinstance(value, dict) or len(value) != 1:
         return _preformatted(value)
@@ -273,6 +286,7 @@ WAYS: dict[str, Callable[[str], str]] = {
     "markdown": from_markdown,
     "html": sanitise,
     "typed": from_typed,
+    "result": from_result,
     "inputs": from_inputs,
     "ansi": from_ansi,
     "text": html.escape,
@@ -308,7 +322,7 @@ def plain(way: str, text: str) -> str:
     """Return the same as text, cut where it is too long: what there is to show when the way takes too long."""
     if way == "inert":
         return inert(text)
-    if way == "typed":
+    if way in ("typed", "result"):
         text = _body(text)
     elif way == "ansi":
         text = _ESCAPES.sub("", text)

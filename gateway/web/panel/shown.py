@@ -33,7 +33,10 @@ _HEADING = re.compile(r"<(/?)h([1-6])\b")
 
 
 def written(fragment: str) -> markupsafe.Markup:
-    """Return HTML of `gateway.core.render` for a page: its headings come below the page's own, and skip no level."""
+    """Return HTML of `gateway.core.render` for a page.
+
+    Its headings come below the page's own, and skip no level; a table that is too wide can be scrolled by keyboard.
+    """
     ranks = {level: 2 + rank for rank, level in enumerate(sorted({match[2] for match in _HEADING.finditer(fragment)}))}
     last = 1
 
@@ -43,7 +46,7 @@ def written(fragment: str) -> markupsafe.Markup:
             last = min(ranks[match[2]], last + 1, 6)
         return f"<{match[1]}h{last}"
 
-    return render.safe(_HEADING.sub(ranked, fragment))
+    return render.safe(_HEADING.sub(ranked, fragment).replace("<table>", '<table tabindex="0">'))
 
 
 def word(state: int) -> str:

@@ -70,7 +70,7 @@ class Tabs:
     async def _result(self, job: job_pb2.Job) -> dict[str, Any]:
         """Return the result, or what was said on the way to it."""
         if job.state == states.SUCCEEDED and job.result_json:
-            return {"result": shown.written(await self._renderer.one("typed", job.result_json)), "said": []}
+            return {"result": shown.written(await self._renderer.one("result", job.result_json)), "said": []}
         events, _ = await self._tail(job, _SAID)
         said = await self._renderer.all([("typed", event.payload) for event in events[-_SAID_MAX:]])
         return {"result": "", "said": [shown.written(text) for text in said]}

@@ -33,6 +33,7 @@ def test_every_state_has_a_word() -> None:
         ("<h4>A</h4><p>b</p>", "<h2>A</h2><p>b</p>"),
         ("<h1>A</h1><h3>B</h3><h1>C</h1>", "<h2>A</h2><h3>B</h3><h2>C</h2>"),
         ("<h6>A</h6><h2>B</h2><hr>", "<h2>A</h2><h2>B</h2><hr>"),
+        ("<table><tr></table>", '<table tabindex="0"><tr></table>'),
     ],
 )
 def test_headings_of_others_come_below_ours_and_skip_no_level(fragment: str, ours: str) -> None:
