@@ -32,7 +32,8 @@ def tree_of(value: Any) -> str | None:
             kind = "text" if isinstance(value, str) else "value"
             return f'<li>{name} <span class="{kind}">{html.escape(text)}</span></li>'
         unfolded = " open" if depth < _OPEN_DEPTH and len(value) <= _OPEN_ITEMS else ""
-        size = f'<span class="quiet">{len(value)} {"fields" if isinstance(value, dict) else "items"}</span>'
+        count = f"{len(value)} {'field' if isinstance(value, dict) else 'item'}{'' if len(value) == 1 else 's'}"
+        size = f'<span class="quiet">{count}</span>'
         return f"<li><details{unfolded}><summary>{name} {size}</summary>{branch(value, depth + 1)}</details></li>"
 
     def branch(value: Any, depth: int) -> str:
