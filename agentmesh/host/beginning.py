@@ -70,8 +70,15 @@ def _provide(
 
 def go_on(control: socket.socket, handed: bytes) -> NoReturn:
     """Be the zygote in an interpreter that was started for it; ends the process."""
-    spec, confinement = pickle.loads(handed)  # of our parent
-    _enter(control, HostSpec.FromString(spec), confinement)
+    packed, confinement = pickle.loads(handed)  # of our parent
+    spec = HostSpec.FromString(packed)
+    try:
+        confinement.go_on_as_app()
+        given = environment.apply(json.loads(spec.runtime_env_json or "{}"))
+        folders.be_at_home(confinement.folder / folders.OF_THE_APP, given)
+    except (ValueError, OSError) as error:
+        _fail(control, error)
+    zygote.main(control, spec, Folders(confinement.folder, given), confinement)
 
 
 def _enter(control: socket.socket, spec: HostSpec, confinement: Confinement) -> NoReturn:
@@ -97,14 +104,17 @@ def _fail(control: socket.socket, error: ValueError | OSError) -> NoReturn:
 
 
 def _become_fresh(found: pathlib.Path, control: socket.socket, spec: HostSpec, confinement: Confinement) -> NoReturn:
+    """Go on in the interpreter of an environment, confined: packages run code when it starts, by their `.pth` files."""
     python = str(found / "bin" / "python")
-    variables = {**os.environ, "VIRTUAL_ENV": str(found)}
-    variables["PATH"] = os.pathsep.join(filter(None, (str(found / "bin"), os.environ.get("PATH"))))
     with tempfile.TemporaryFile(dir=confinement.folder) as file:
         file.write(pickle.dumps((spec.SerializeToString(), confinement)))
         file.seek(0)
         for fd in (control.fileno(), file.fileno()):
             os.set_inheritable(fd, True)
+        folders.make(confinement.folder / folders.OF_THE_APP)
+        confinement.enter_app(passed_on=True)
+        variables = {**os.environ, "VIRTUAL_ENV": str(found)}
+        variables["PATH"] = os.pathsep.join(filter(None, (str(found / "bin"), os.environ.get("PATH"))))
         flags = ["-P"] if sys.flags.safe_path else []
         numbers = map(str, (control.fileno(), file.fileno(), os.getppid()))
         os.execve(python, [python, *flags, "-m", _FRESH, *numbers], variables)

@@ -125,12 +125,16 @@ class Confinement:
             for path in (top, *(os.path.join(top, name) for name in (*below, *files))):
                 os.chown(path, user, user, follow_symlinks=False)
 
-    def enter_app(self) -> None:
-        """Confine the zygote, before it imports the app: from then on the host is out of its reach."""
+    def enter_app(self, *, passed_on: bool = False) -> None:
+        """Confine the zygote, before it imports the app: from then on the host is out of its reach.
+
+        `passed_on` says that it goes on as another program, which calls `go_on_as_app`.
+        """
         if self.users is not None:
             for path in (self._of_the_app, *self._of_the_app.iterdir()):
                 os.chown(path, self.users.of_app, self.users.of_app)
-            identity.become(self.users.of_app, identity.OF_ZYGOTE)
+            kept = identity.OF_ZYGOTE if passed_on else ()
+            identity.become(self.users.of_app, identity.OF_ZYGOTE, passed_on=kept)
         elif self._is_root:  # with more of them the kernel would have it look into any process
             identity.keep_only(identity.OF_JOB, passed_on=identity.OF_JOB)
         if self.is_on:
@@ -139,6 +143,11 @@ class Confinement:
         if self.program:
             landlock.keep_privileges()
             seccomp.enter(self.program)
+
+    def go_on_as_app(self) -> None:
+        """Keep what only the zygote may from the programs that it runs."""
+        if self.users is not None:
+            identity.keep_only(identity.OF_ZYGOTE)
 
     def enter_handler(self) -> None:
         """Confine the app's handler, which is forked from the zygote, to the app's folder."""

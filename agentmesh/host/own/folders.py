@@ -89,6 +89,11 @@ def make(folder: pathlib.Path) -> None:
 def settle(folder: pathlib.Path, given: Collection[str] = ()) -> None:
     """Make `folder` and be at home there: HOME and TMPDIR are set, but for those whose names are `given`."""
     make(folder)
+    be_at_home(folder, given)
+
+
+def be_at_home(folder: pathlib.Path, given: Collection[str] = ()) -> None:
+    """Be at home in `folder`, which is there: HOME and TMPDIR are set, but for those whose names are `given`."""
     if HOME not in given:
         os.environ[HOME] = str(folder)
     if TMPDIR not in given:

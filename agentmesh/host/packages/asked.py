@@ -32,10 +32,29 @@ _VALUED = (
     *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-binary", "--only-binary"),
     *("--index-strategy", "--timeout", "--retries", "--use-feature"),
 )
-_BARE = ("--no-index", "--pre", "--prefer-binary", "--require-hashes", "--no-deps", "--no-build-isolation")
-_SHORT = {"-i": "--index-url", "-f": "--find-links", "-r": "--requirement", "-c": "--constraint", "-e": "--editable"}
+_BARE = (
+    *("--no-index", "--pre", "--prefer-binary", "--require-hashes", "--no-deps", "--no-build-isolation", "--upgrade"),
+)
+# Which of them no requirements file may have.
+_FLAGS = ("--no-deps", "--no-build-isolation", "--upgrade", "--index-strategy", "--timeout", "--retries")
+# What bootstraps say, as Ray's documents do, and what holds in any case or is about words and colours.
+_IDLE = (
+    *("--no-cache-dir", "--no-cache", "--disable-pip-version-check", "--no-input", "--no-warn-script-location"),
+    *("--root-user-action", "--progress-bar", "--no-progress", "--no-color", "--quiet", "--verbose"),
+)
+_SHORT = {
+    "-i": "--index-url",
+    "-f": "--find-links",
+    "-r": "--requirement",
+    "-c": "--constraint",
+    "-e": "--editable",
+    "-U": "--upgrade",
+    "-q": "--quiet",
+    "-v": "--verbose",
+}
 _COMMENT = re.compile(r"(^|\s+)#.*$")
-_SECRET = re.compile(r"(://)[^/\s@]+@")
+_SECRET = re.compile(r"(?<=://)[^/\s?#]+(?=@)|(?<=\?)[^\s?#'\"<>]+=[^\s#'\"<>]*")
+"""Of an address: the user, and a query, which signs addresses of stores of files."""
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -60,6 +79,16 @@ class Asked:
         return sum(not line.startswith("-") for line in self.lines)
 
     @property
+    def listed(self) -> tuple[str, ...]:
+        """The lines that a requirements file may have."""
+        return tuple(line for line in self.lines if _split(line)[0] not in _FLAGS)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The others, as arguments of the installer."""
+        return tuple(word for line in self.lines if _split(line)[0] in _FLAGS for word in line.split(" ", 1))
+
+    @property
     def key(self) -> str:
         """The name of the environment: the same for the same packages, in the same Python and mesh."""
         python = (sys.implementation.cache_tag, platform.machine(), sys.prefix, sys.base_prefix)
@@ -69,7 +98,7 @@ class Asked:
 
 def hidden(text: str) -> str:
     """Return a text without the credentials of addresses in it."""
-    return _SECRET.sub(r"\1[REDACTED]@", text)
+    return _SECRET.sub("[REDACTED]", text)
 
 
 def asked(
@@ -173,6 +202,8 @@ class _Reader:
             self.file(folder / value, self.constraints, depth)
         elif name == "--find-links" and value and "://" not in value:
             into.append(f"{name} {self._path(folder / value)}")
+        elif name in _IDLE:
+            return
         elif name in _BARE and not value:
             into.append(name)
         elif name in _VALUED and value:

@@ -44,7 +44,7 @@ class Builder:
             _make_environment(found)
             work = found / WORK
             folders.make(work)
-            _write(work / "requirements.txt", asked.lines)
+            _write(work / "requirements.txt", asked.listed)
             _write(work / "constraints.txt", asked.constraints)
             run(_installer(asked, found), found, self._confined, self._until)
 
@@ -95,7 +95,7 @@ def _user_site() -> Iterator[str]:
 
 def _installer(asked: Asked, found: pathlib.Path) -> Helper:
     python, work = str(found / "bin" / "python"), found / WORK
-    files = ["-r", str(work / "requirements.txt"), "-c", str(work / "constraints.txt")]
+    files = [*asked.flags, "-r", str(work / "requirements.txt"), "-c", str(work / "constraints.txt")]
     if uv := shutil.which("uv"):
         command = [uv, "pip", "install", "--python", python, "--no-cache", "--no-progress", *files]
         return Helper(name="uv", task="install its packages", command=command)

@@ -55,6 +55,16 @@ def test_the_same_packages_are_one_environment(tmp_path: pathlib.Path) -> None:
     assert 3 == len({*keys, other.key, after.key})
 
 
+def test_options_as_rays_documents_have_them(tmp_path: pathlib.Path) -> None:
+    """Some hold anyway; some are none of a requirements file's."""
+    options = ["--disable-pip-version-check", "--no-cache-dir", "-q", "--no-deps", "--retries", "9", "--pre"]
+    found = asked({"pip": {"packages": ["a"], "pip_install_options": options}}, tmp_path)
+
+    assert found is not None
+    assert ("a", "--pre") == found.listed
+    assert ("--no-deps", "--retries", "9") == found.flags
+
+
 @pytest.mark.parametrize(
     ("runtime_env", "why"),
     [
@@ -89,6 +99,15 @@ def test_nothing_is_asked_for_by_empty_lists(tmp_path: pathlib.Path) -> None:
     assert [None] * len(ways) == [asked(way, tmp_path) for way in ways]
 
 
-def test_an_index_says_its_credentials_to_nobody() -> None:
-    """In words for people."""
-    assert "at https://[REDACTED]@index.example/simple" == hidden("at https://ann:secret@index.example/simple")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at https://ann:secret@index.example/simple", "at https://[REDACTED]@index.example/simple"),
+        ("at https://ann:se@cret@index.example/a@1", "at https://[REDACTED]@index.example/a@1"),
+        ("fetching https://s3.example/a.zip?sig=secret&x=1: 403", "fetching https://s3.example/a.zip?[REDACTED] 403"),
+        ("is that so? a=b", "is that so? a=b"),
+    ],
+)
+def test_an_address_says_its_credentials_to_nobody(text: str, shown: str) -> None:
+    """In words for people; nor what it is signed by."""
+    assert shown == hidden(text)

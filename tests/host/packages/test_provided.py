@@ -14,6 +14,30 @@ import pydantic
 from tests.host.packages import wheels
 from tests.host.stage import Stage, stage
 
+_START = """
+import os, pathlib, sys
+
+def able():
+    try:
+        (pathlib.Path(sys.prefix).parent / "planted").touch()
+    except OSError:
+        return [os.geteuid(), False]
+    return [os.geteuid(), True]
+
+AT_START = able()
+"""
+_STARTED = """
+import agentmesh_demo_start
+from agentmesh import ServeAPI
+
+app = ServeAPI()
+FOUND = {"start": agentmesh_demo_start.AT_START, "app": agentmesh_demo_start.able()}
+
+
+async def told() -> dict:
+    return FOUND
+"""
+
 
 @contextlib.contextmanager
 def served(folder: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
@@ -55,7 +79,7 @@ async def test_an_app_has_what_it_asks_for(tmp_path: pathlib.Path) -> None:
     outcomes = []
     with served(site) as (address, asked):
         needed = {
-            "pip": {"packages": [str(wheel)]},
+            "pip": {"packages": [str(wheel)], "pip_install_options": ["--no-cache-dir", "--no-deps"]},
             "working_dir": str(wheels.app(tmp_path / "app")),
             "py_modules": [f"{address}/lib.zip"],
         }
@@ -70,6 +94,22 @@ async def test_an_app_has_what_it_asks_for(tmp_path: pathlib.Path) -> None:
     assert outcomes[0] == outcomes[1]
     assert tmp_path / "environments" == pathlib.Path(outcomes[0].pop("in")).parent
     assert {"demo": "1.0", "pydantic": pydantic.VERSION, "fetched": 7} == outcomes[0]
+
+
+async def test_a_package_does_no_more_when_its_interpreter_starts_than_the_app(tmp_path: pathlib.Path) -> None:
+    """Lines of a `.pth` file run before anything else does: as the app's user, with the rights of its import."""
+    module = "agentmesh_demo_start"
+    more = {f"{module}.pth": f"import {module}\n", f"{module}.py": _START}
+    wheel = wheels.wheel(tmp_path / "wheels", "1.0", more)
+    (tmp_path / "demo_start.py").write_text(_STARTED, encoding="utf-8")
+    needed = {"pip": [str(wheel)], "working_dir": str(tmp_path)}
+    async with making(tmp_path / "environments", "demo_start:app", needed) as host:
+        assert host.loaded is not None
+        assert ("", "") == (host.loaded.error, host.loaded.detail)
+        outcome = await host.end(host.run("demo_start:told"))
+        found = json.loads(outcome.result_json)["dict"]
+
+    assert found["app"] == found["start"]
 
 
 async def test_an_address_that_is_no_zip_file_fails_the_app(tmp_path: pathlib.Path) -> None:

@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+from collections.abc import Mapping
 
 NAME = "agentmesh-demo-package"
 _APP = """
@@ -27,8 +28,8 @@ async def versions(inputs: dict, tracer: Tracer) -> dict:
 """
 
 
-def wheel(folder: pathlib.Path, version: str) -> pathlib.Path:
-    """Write a wheel of `NAME` in `folder`; return where it is."""
+def wheel(folder: pathlib.Path, version: str, more: Mapping[str, str] | None = None) -> pathlib.Path:
+    """Write a wheel of `NAME` in `folder`, with `more` files in it; return where it is."""
     folder.mkdir(parents=True, exist_ok=True)
     module = NAME.replace("-", "_")
     facts = f"{module}-{version}.dist-info"
@@ -37,6 +38,7 @@ def wheel(folder: pathlib.Path, version: str) -> pathlib.Path:
         f"{module}.py": f"VERSION = {version!r}\n",
         f"{facts}/METADATA": f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n",
         f"{facts}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        **(more or {}),
     }
     files[f"{facts}/RECORD"] = "".join(f"{name},,\n" for name in (*files, f"{facts}/RECORD"))
     packed(path, files)
