@@ -80,6 +80,7 @@ _DEPLOYMENT = _Keys(
         *("health_check_timeout_s", "placement_group_bundles", "placement_group_strategy", "max_replicas_per_node"),
         *("placement_group_bundle_label_selector", "request_router_config", "gang_scheduling_config"),
         *("deployment_actors", "rolling_update_percentage", "max_surge_percent"),
+        *("route_prefix", "is_driver_deployment"),  # of before Ray 2.10, and what `serve build` wrote then
     ),
     listed=True,
 )
@@ -100,6 +101,7 @@ _BOOTSTRAP = _Keys(
         *("args", "host", "port", "logging_config", "autoscaling_policy", "external_scaler_enabled", "docs_path"),
         # Of the file that holds several such configs: the boot says what is to be given instead.
         *("applications", "http_options", "grpc_options", "proxy_location", "target_capacity"),
+        *("controller_options", "tracing_config"),
     ),
 )
 _OWN = "x-"
