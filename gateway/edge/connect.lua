@@ -4,7 +4,7 @@
 -- A call is "proto" or "json" (unary, with a codec), "stream" (binary; the bridge has no other), "" for what is Connect but
 -- not spoken here, nil for what is none.
 
-local METHOD = "^/[%w_]+%.[%w_%.]+/[%w_]+$"  -- no REST path of ours has this dot
+local METHOD = "^/[%w_]+%.[%w_%.]+/[%w_]+/*$"  -- no REST path of ours has this dot; a slash at the end is dropped
 local OURS_ONLY = "^/mesh%."
 
 -- Of an error, by its code: https://connectrpc.com/docs/protocol#error-codes

@@ -123,7 +123,8 @@ end
 -- Remembers of a request that its page is to see the answer; answers a preflight (Fetch 4.8).  Returns whether it did.
 local function share(handle, headers, path)
   local origin = headers:get("origin")
-  if not is_shared(path, origin) then
+  -- A wildcard may name our own pages, too: they ask nobody, and are signed in by the cookies that they are sent.
+  if page_of(headers) == "ours" or not is_shared(path, origin) then
     return false
   end
   handle:streamInfo():dynamicMetadata():set("edge", "shared", origin)

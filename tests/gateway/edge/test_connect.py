@@ -166,6 +166,19 @@ async def test_a_stranger_is_told_so(edge: Edge, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [PROTO, JSON])
+async def test_a_slash_at_the_end_changes_nothing(edge: Edge, kind: str) -> None:
+    """It is dropped, as everywhere: a call stays one, and a stranger's large message is not read."""
+    answer = await call(edge, f"{GET_SELF}/", kind, key_of(edge))
+    head = f"POST {GET_JOB}/ HTTP/1.1\nhost: {edge.address}\ncontent-type: {kind}\ncontent-length: {LARGE}"
+    refused, _, body = await raw(edge, head)
+    other, _, _ = await raw(edge, head.replace(kind, "text/plain"))
+
+    assert (200, kind) == (answer.status_code, answer.headers["content-type"])
+    assert (401, "unauthenticated") == (refused, json.loads(body)["code"])
+    assert 415 == other
+
+
+@pytest.mark.parametrize("kind", [PROTO, JSON])
 async def test_details_are_told(edge: Edge, kind: str) -> None:
     """As messages, of what names a field or a reason."""
     answer = await call(edge, GET_JOB, kind, key_of(edge))

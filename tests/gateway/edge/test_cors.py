@@ -44,8 +44,9 @@ GET_SELF = "/mesh.auth.v1.UserService/GetSelf"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def http(edge: Edge, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
     """A front door of the mesh that pages may call."""
-    named = {"*": [PAGE, BELOW], "koda": [KODA_PAGE]}
-    config = edge.config.model_copy(update={"port": free_port(), "origins": named})
+    port = free_port()
+    named = {"*": [PAGE, BELOW, f"http://127.0.0.1:{port}"], "koda": [KODA_PAGE]}  # its own, as a wildcard may have it
+    config = edge.config.model_copy(update={"port": port, "origins": named})
     async with enveloped(config, edge.jwks_json, tmp_path_factory.mktemp("cors")) as client:
         yield client
 
@@ -122,6 +123,18 @@ async def test_cookies_never_count(http: httpx.AsyncClient, edge: Edge) -> None:
     assert 200 == signed_in.status_code
     assert "set-cookie" not in signed_in.headers
     assert 403 == elsewhere.status_code
+
+
+@pytest.mark.parametrize("site", [{}, {"sec-fetch-site": "same-origin"}])
+async def test_the_meshs_own_pages_sign_in_although_they_are_named(
+    http: httpx.AsyncClient, site: dict[str, str]
+) -> None:
+    """A browser names their origin whenever they send something: they keep the cookie that they are given."""
+    own = {"origin": str(http.base_url).rstrip("/"), **site}
+    answer = await http.post("/api/login", json={"name": "admin", "password": "admin"}, headers=own)
+
+    assert 200 == answer.status_code
+    assert "set-cookie" in answer.headers
 
 
 @pytest.mark.parametrize(
