@@ -16,8 +16,8 @@ from meshkit.whence import EDGE_HEADER
 BUS = "agentmesh.bus"
 """What health calls the wake-ups between replicas: without them a service serves, and looks at its store more often."""
 _AGAIN_S = 1.0
-_WATCHES_MAX = 100
-"""Of what others serve, each of which looks once a second; nobody needs to be signed in."""
+WATCHES_MAX = 100
+"""At once: nobody needs to be signed in, and who watches what others serve has us look once a second."""
 _STATES = health_pb2.HealthCheckResponse
 
 
@@ -56,22 +56,25 @@ class Health(health.aio.HealthServicer):
 
     async def Watch(self, request: Any, context: Any) -> None:
         """Send how a service stands, and again when that changes."""
-        if not self._is_elsewhere(request.service, context):
-            await super().Watch(request, context)
-            return
-        if self._watches >= _WATCHES_MAX:
+        if self._watches >= WATCHES_MAX:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watch already: use Check")
         self._watches += 1
         try:
-            before = None
-            while not self._closed.is_set():
-                serves = await self._serves(request.service)
-                if serves != before:
-                    await context.write(_answer(serves))
-                before = serves
-                await _within(self._closed, _AGAIN_S)
+            if self._is_elsewhere(request.service, context):
+                await self._watch(request.service, context)
+            else:
+                await super().Watch(request, context)
         finally:
             self._watches -= 1
+
+    async def _watch(self, name: str, context: Any) -> None:
+        before = None
+        while not self._closed.is_set():
+            serves = await self._serves(name)
+            if serves != before:
+                await context.write(_answer(serves))
+            before = serves
+            await _within(self._closed, _AGAIN_S)
 
     async def List(self, request: Any, context: Any) -> Any:
         """Return how every service stands that Check knows."""
