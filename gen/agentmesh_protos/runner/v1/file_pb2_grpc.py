@@ -157,7 +157,7 @@ class FileServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadFile(self, request, context):
-        """Streams a file, or a part of it.  (Over REST its bytes are at `/mesh/v1/files/…`.)
+        """Streams a file, or a part of it.  (Over REST its bytes as they are are at `/mesh/v1/files/…`.)
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

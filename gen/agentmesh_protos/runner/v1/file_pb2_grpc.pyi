@@ -56,7 +56,7 @@ class FileServiceStub:
     ListFiles: _grpc.UnaryUnaryMultiCallable[_file_pb2.ListFilesRequest, _file_pb2.ListFilesResponse]
     """Lists the files of a job, by name: all of them, there are few thousands at most."""
     DownloadFile: _grpc.UnaryStreamMultiCallable[_file_pb2.DownloadFileRequest, _file_pb2.DownloadFileResponse]
-    """Streams a file, or a part of it.  (Over REST its bytes are at `/mesh/v1/files/…`.)"""
+    """Streams a file, or a part of it.  (Over REST its bytes as they are are at `/mesh/v1/files/…`.)"""
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_file_pb2.DeleteFileRequest, _empty_pb2.Empty]
     """Deletes a file of a job, or a folder with all that is in it."""
 
@@ -87,7 +87,7 @@ class FileServiceAsyncStub(FileServiceStub):
     ListFiles: _aio.UnaryUnaryMultiCallable[_file_pb2.ListFilesRequest, _file_pb2.ListFilesResponse]  # type: ignore[assignment]
     """Lists the files of a job, by name: all of them, there are few thousands at most."""
     DownloadFile: _aio.UnaryStreamMultiCallable[_file_pb2.DownloadFileRequest, _file_pb2.DownloadFileResponse]  # type: ignore[assignment]
-    """Streams a file, or a part of it.  (Over REST its bytes are at `/mesh/v1/files/…`.)"""
+    """Streams a file, or a part of it.  (Over REST its bytes as they are are at `/mesh/v1/files/…`.)"""
     DeleteFile: _aio.UnaryUnaryMultiCallable[_file_pb2.DeleteFileRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a file of a job, or a folder with all that is in it."""
 
@@ -169,7 +169,7 @@ class FileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _file_pb2.DownloadFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_file_pb2.DownloadFileResponse], _abc.AsyncIterator[_file_pb2.DownloadFileResponse]]:
-        """Streams a file, or a part of it.  (Over REST its bytes are at `/mesh/v1/files/…`.)"""
+        """Streams a file, or a part of it.  (Over REST its bytes as they are are at `/mesh/v1/files/…`.)"""
 
     @_abc_1.abstractmethod
     def DeleteFile(
