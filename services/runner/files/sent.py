@@ -28,8 +28,8 @@ class Sent:
 
     @property
     def uploads(self) -> list[tuple[str, str]]:
-        """All of them."""
-        return [each for found in self.fields.values() for each in found]
+        """All of them, each once."""
+        return [*dict.fromkeys(each for found in self.fields.values() for each in found)]
 
 
 NOTHING = Sent()
@@ -50,7 +50,8 @@ def file_fields(elements_json: str) -> frozenset[str] | None:
 async def sent(uploads: Uploads, owner: str, values: Any, fields: Iterable[str] | None) -> Sent:
     """Return the uploads that values mean: of these fields, or of all if the form is not known.
 
-    Raises `Invalid`, by field, for those that are not there.
+    An upload that is named several times is meant once: each would be copied again.  Raises `Invalid`, by field, for
+    those that are not there, and for two of one path.
     """
     if not isinstance(values, Mapping):
         return NOTHING
@@ -65,13 +66,25 @@ async def sent(uploads: Uploads, owner: str, values: Any, fields: Iterable[str] 
         if missing:
             text = "Failed to upload files: there is no such batch, or not all of it is there"
             raise Invalid(text, {name: [text]})
-        found[name] = [there[each] for each in (there if wanted is None else wanted)]
+        found[name] = [there[each] for each in dict.fromkeys(there if wanted is None else wanted)]
     if not found:
         return NOTHING
+    _check_apart(found)
     return Sent(
         {name: [(upload.batch, upload.upload_id) for upload in each] for name, each in found.items()},
         {name: [upload.path for upload in each] for name, each in found.items()},
     )
+
+
+def _check_apart(found: Mapping[str, Sequence[Upload]]) -> None:
+    """Raise `Invalid` where two uploads would be one file of the job: the later would take the place of the other."""
+    places: dict[str, tuple[str, str]] = {}
+    for name, uploads in found.items():
+        for upload in uploads:
+            place = upload.batch, upload.upload_id
+            if places.setdefault(upload.path, place) != place:
+                text = f"there is another file {upload.path!r}: give one of them another name"
+                raise Invalid(text, {name: [text]})
 
 
 def _meant(value: Any) -> tuple[str, list[str] | None]:

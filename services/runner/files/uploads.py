@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import structlog
 
-from meshkit.errors import Invalid, NotFound
+from meshkit.errors import Internal, Invalid, NotFound
 from services.runner.domain import files
 from services.runner.domain.files import Kept, Upload
 from services.runner.files.files import Files
@@ -111,19 +111,22 @@ class Uploads:
         """Forget an upload.  Raises `NotFound`."""
         await self.get(owner, batch, upload_id)
         await self.drop(owner, batch, upload_id)
+        self._files.usage.forget(owner)
 
     async def drop(self, owner: str, batch: str, upload_id: str) -> None:
-        """Forget an upload, if it is there."""
+        """Forget an upload, if it is there.  What it was counted as is the file's now: nothing is to be measured."""
         await self._store.remove_all(files.upload_key(owner, batch, upload_id))
-        self._files.usage.forget(owner)
 
     # -- launches ------------------------------------------------------------------------------------------------
 
     async def deliver(self, owner: str, wanted: Sequence[tuple[str, str]], job_id: str) -> list[Kept]:
         """Make files of a job that is about to be born of uploads, named by batch and id; return them, by path.
 
-        Raises `Invalid` if one is not there, or not whole: nothing is there then.
+        Raises `Invalid` if one is not there, or not whole: nothing is there then.  Raises `Internal` for a job that has
+        files: its id came from an app, and is another's, whose files would be replaced or taken back with these.
         """
+        if await self._files.find(owner, job_id):
+            raise Internal(f"the app gave a new job an id that is taken: {job_id}")
         try:
             delivered = [await self._deliver(owner, *each, job_id) for each in wanted]
         except BaseException:
