@@ -72,7 +72,8 @@ class Sessions:
         _check_present(login, password)
         ttl_s = domain.access_ttl_s(access_ttl_s)
         user = await self._authenticate(login[: domain.LOGIN_CHARS_MAX + 1], password, address)
-        return await self._start(user, ttl_s, address, refresh=refresh, client=client)
+        start = self._start(user, ttl_s, address, refresh=refresh, client=client)
+        return await self._tasks.complete(start, "sign-in")
 
     async def change_password(
         self,
@@ -116,7 +117,7 @@ class Sessions:
         if user is None or not user.active:
             raise Unauthenticated(f"{service} vouches for a user who may not sign in: {login[:80]}")
         audit.info("sign-in", outcome="vouched for", by=service, user=f"users/{user.user_id}")
-        return await self._start(user, ttl_s, refresh=False, client=service)
+        return await self._tasks.complete(self._start(user, ttl_s, refresh=False, client=service), "vouch")
 
     async def _start(self, user: User, ttl_s: int, address: str = "", *, refresh: bool, client: str) -> Grant:
         session_id = tokens.new_id()
@@ -134,7 +135,9 @@ class Sessions:
             client=client[: domain.CLIENT_CHARS_MAX],
             address=address,
         )
-        return self._grant(await self._store.add_session(session, user, tokens.new_id()), refresh_token)
+        issued = await self._store.add_session(session, user, tokens.new_id())
+        await self._feed.announce(issued.revocations)
+        return self._grant(issued, refresh_token)
 
     async def refresh(self, refresh_token: str) -> Grant:
         """Exchange a refresh token; one that has been used before ends its session.  Raises `Unauthenticated`."""

@@ -69,8 +69,9 @@ class AuthStore(RequestStore, Protocol):
     async def add_session(self, session: Session, user: User, jti: str) -> Issued:
         """Start a session of `user`, as they were when the password matched, and issue the access token `jti`.
 
-        The times of `session` are replaced.  If the user has too many sessions, the refresh tokens of the oldest stop
-        working.  Raises `Unauthenticated` if the user has become inactive or has got another password meanwhile.
+        The times of `session` are replaced.  If the user has too many sessions, the oldest end with their access
+        tokens: of what is not listed nothing may go on.  Raises `Unauthenticated` if the user has become inactive or
+        has got another password meanwhile.
         """
 
     async def rotate(self, session_id: str, old_hash: str, new_hash: str, jti: str) -> Issued | Reuse:

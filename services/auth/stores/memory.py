@@ -91,7 +91,7 @@ class MemoryStore:
         mine = [value for value in self._sessions.values() if value.user_id == user.user_id]
         mine.sort(key=lambda value: value.issued_at)
         for oldest in mine[: -domain.SESSIONS_PER_USER_MAX]:
-            del self._sessions[oldest.session_id]
+            revocations += self._end(oldest.session_id, now)
         return Issued(user=user, session=session, revocations=revocations)
 
     async def rotate(self, session_id: str, old_hash: str, new_hash: str, jti: str) -> Issued | Reuse:

@@ -129,12 +129,9 @@ class PostgresStore:
             now = await postgres_rows.stamp(connection, user.user_id, self._now)
             started, revocations = session.start(jti, now)
             await postgres_rows.put_session(connection, started)
-            await connection.execute(
-                "DELETE FROM sessions WHERE session_id IN"
-                " (SELECT session_id FROM sessions WHERE user_id = $1 ORDER BY issued_at DESC OFFSET $2)",
-                user.user_id,
-                domain.SESSIONS_PER_USER_MAX,
-            )
+            sql = f"SELECT {rows.SESSION} FROM sessions WHERE user_id = $1 ORDER BY issued_at DESC OFFSET $2"
+            for row in await connection.fetch(sql, user.user_id, domain.SESSIONS_PER_USER_MAX):
+                revocations += await postgres_rows.end_session(connection, rows.to_session(tuple(row)), now)
             # Of anybody's; those that somebody works on are left to the next sign-in.
             await connection.execute(
                 "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE expires_at <= $1"

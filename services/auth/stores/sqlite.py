@@ -180,11 +180,10 @@ class SqliteStore:
             connection.execute("DELETE FROM sessions WHERE expires_at <= ?", (clock.micros(now),))
             started, revocations = session.start(jti, now)
             rows.put_session(connection, started)
-            connection.execute(
-                "DELETE FROM sessions WHERE session_id IN"
-                " (SELECT session_id FROM sessions WHERE user_id = ? ORDER BY issued_at DESC LIMIT -1 OFFSET ?)",
-                (user.user_id, domain.SESSIONS_PER_USER_MAX),
-            )
+            sql = "SELECT session_id FROM sessions WHERE user_id = ? ORDER BY issued_at DESC LIMIT -1 OFFSET ?"
+            surplus = connection.execute(sql, (user.user_id, domain.SESSIONS_PER_USER_MAX)).fetchall()
+            for (session_id,) in surplus:
+                revocations += rows.end_session(connection, session_id, now)
             return Issued(user=current, session=started, revocations=revocations)
 
         return await self._db.write(work)

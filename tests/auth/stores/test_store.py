@@ -262,12 +262,13 @@ async def test_surplus_access_tokens_of_a_session_fail(store: AuthStore) -> None
 
 
 async def test_the_oldest_sessions_of_a_user_go(store: AuthStore) -> None:
-    """When there are too many; other users' stay."""
+    """When there are too many, with the access tokens that nobody could see and end any more; other users' stay."""
     ada, bob = await added(store), await added(store, "bob")
     await store.add_session(session(bob, "bobs"), bob, "b")
     for number in range(domain.SESSIONS_PER_USER_MAX + 1):
-        await store.add_session(session(ada, f"s{number}"), ada, f"j{number}")
+        outcome = await store.add_session(session(ada, f"s{number}"), ada, f"j{number}")
 
+    assert ["j0"] == [each.jti for each in outcome.revocations] == [each.jti for each in await revoked_in(store)]
     with pytest.raises(Unauthenticated):
         await store.rotate("s0", "s0-0", "x", "x")
     assert isinstance(await store.rotate("s1", "s1-0", "x", "x"), Issued)
