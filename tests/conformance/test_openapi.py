@@ -25,7 +25,8 @@ TRIES = 3
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 LEFT_OUT = (
     # They would end what the others need: the session, the apps.
-    *("Auth_Logout", "SignIn_Logout", "SignIn_SubmitLogout", "Boot_StartBoot", "Boot_StopApps", "Boot_RefreshExpose"),
+    *("Auth_Logout", "Auth_EndSessions", "SignIn_Logout", "SignIn_SubmitLogout"),
+    *("Boot_StartBoot", "Boot_StopApps", "Boot_RefreshExpose"),
     # They have no end.
     *("App_WatchApps", "Flow_WatchFlows", "Lock_WatchLocks"),
 )

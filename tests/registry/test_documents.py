@@ -223,8 +223,9 @@ def test_what_ray_serve_knows_is_accepted() -> None:
 
 
 def test_a_boot_says_what_has_no_effect() -> None:
-    """And what has on Ray."""
-    text = "route_prefix: /x\nargs: {}\nruntime_env: {pip: [a], conda: x}\ndeployments: [{num_replicas: 2}]\n"
+    """And what has on Ray; what only says where a host goes is no loss on one machine."""
+    deployments = "[{num_replicas: 2, ray_actor_options: {num_cpus: 0.1}}]"
+    text = f"route_prefix: /x\nargs: {{}}\nruntime_env: {{pip: [a], conda: x}}\ndeployments: {deployments}\n"
 
     on_ray = documents.notes(text, on_ray=True)
     here = documents.notes(text, on_ray=False)

@@ -48,9 +48,10 @@ _RUNTIME_ENV = _Keys(
         *("worker_process_setup_hook", "_nsight", "_rocprof_sys", "_ray_release", "_ray_commit", "_inject_current_ray"),
     ),
 )
+# What an actor needs has Ray place it.  One machine has nothing to choose from: nobody misses the effect.
+_PLACED = ("num_cpus", "num_gpus", "memory", "resources", "accelerator_type", "label_selector")
 _ACTOR = _Keys(
-    {"runtime_env": _RUNTIME_ENV},
-    on_ray=("num_cpus", "num_gpus", "memory", "resources", "accelerator_type", "label_selector"),
+    {"runtime_env": _RUNTIME_ENV, **dict.fromkeys(_PLACED)},
     unused=("object_store_memory", "fallback_strategy"),
 )
 _SCALING = _Keys(
