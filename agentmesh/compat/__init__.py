@@ -12,7 +12,7 @@ A real Ray is never hidden, but executed only when something of it is used (`lat
 would look for a Ray cluster and a spooler of its own.
 """
 
-from agentmesh.compat.finder import install, real_name
+from agentmesh.compat.finder import install, is_aliased, real_name
 from agentmesh.compat.late import settle
 
-__all__ = ["install", "real_name", "settle"]
+__all__ = ["install", "is_aliased", "real_name", "settle"]

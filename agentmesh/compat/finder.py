@@ -39,6 +39,13 @@ def real_name(name: str) -> str:
     return _parse(os.environ.get(ALIASES_VARIABLE, "")).get(name, name)
 
 
+def is_aliased(name: str) -> bool:
+    """Return whether a module, or a package that it is in, is here by another name.  Raises as `real_name`."""
+    parts = name.split(".")
+    names = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return not names.isdisjoint(_parse(os.environ.get(ALIASES_VARIABLE, "")))
+
+
 def _parse(text: str) -> dict[str, str]:
     aliases = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):

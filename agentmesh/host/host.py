@@ -21,6 +21,7 @@ import uvloop
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2, host_pb2_grpc
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
+from agentmesh import compat
 from agentmesh.host.beginning import begin
 from agentmesh.host.calls import Handler
 from agentmesh.host.children import Zygote
@@ -111,6 +112,8 @@ def _confined(
 def _needed(spec: HostSpec, settings: Settings) -> Needs | None:
     """Return what the app needs beside its code, if such is made here.  Raises `ValueError`."""
     runtime_env = json.loads(spec.runtime_env_json or "{}")
+    if compat.is_aliased(spec.import_path.partition(":")[0]):  # what lies at addresses is here, by another name
+        runtime_env = _without_addresses(runtime_env)
     needed = needs(runtime_env, pathlib.Path.cwd(), lambda path: places.refuse([path], settings.private))
     if needed is None:
         return None
@@ -120,6 +123,13 @@ def _needed(spec: HostSpec, settings: Settings) -> Needs | None:
     if needed.packages is not None:
         raise ValueError(f"packages are asked for, and {ENVIRONMENTS_DIR} does not say where they are to be installed")
     return None
+
+
+def _without_addresses(runtime_env: Any) -> Any:
+    modules = runtime_env.get("py_modules") if isinstance(runtime_env, dict) else None
+    if not isinstance(modules, list):
+        return runtime_env
+    return {**runtime_env, "py_modules": [each for each in modules if "://" not in str(each)]}
 
 
 class Host:

@@ -504,6 +504,12 @@ print(json.dumps([x.y is real_app, finders.count("_First"), finders.count("_Last
     assert [True, 1, 1] == run(code, folder=tmp_path)
 
 
+def test_what_is_here_by_another_name_is_known(tmp_path: pathlib.Path) -> None:
+    """So that nobody fetches it: the module itself, and what is in it."""
+    code = "print(json.dumps([compat.is_aliased(name) for name in ('x', 'x.y', 'x.y.z', 'x.yz', 'y')]))"
+    assert [False, True, True, False, False] == run(code, folder=tmp_path, aliases="x.y=real_app")
+
+
 @pytest.mark.parametrize("aliases", ["x", "x=", "x=y z", "x=y;z=a"])
 def test_malformed_aliases_are_refused(tmp_path: pathlib.Path, aliases: str) -> None:
     """The message names the variable and the part."""
