@@ -2,11 +2,12 @@
 
 A task that nobody owns may be collected half-way and dies unseen.  `background` owns one that must not end by itself;
 `Tasks` owns any number of those that do.  `Apart` keeps an error of one row of a table from ending work on the others.
+`OneAtATime` keeps two from working on the same thing.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterator
 from typing import Any, TypeVar
 
 import structlog
@@ -95,6 +96,29 @@ class Apart:
         """
         paused, self._is_paused = self._is_paused, False
         return _AGAIN_S if paused else 0.0
+
+
+class OneAtATime:
+    """Lets work on the same thing in once at a time, in this process: whoever waits finds what the first has done."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+        """Each with how many hold it or want to."""
+
+    @contextlib.asynccontextmanager
+    async def __call__(self, key: Hashable) -> AsyncIterator[None]:
+        """Have what `key` stands for to oneself for the length of the block."""
+        lock, count = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, count + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, count = self._locks[key]
+            if count == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, count - 1)
 
 
 class Tasks:

@@ -6,6 +6,7 @@ from meshkit.errors import Exhausted, Invalid, NotFound
 from services.runner.domain.files import FILE_BYTES_MIN, Limits
 from services.runner.files.files import Files
 from services.runner.files.uploads import Uploads
+from services.runner.files.usage import Usage
 from services.runner.stores.memory_files import MemoryFiles
 
 ME, JOB = "users/me", "a" * 24
@@ -61,13 +62,15 @@ async def test_a_delivery_is_whole_or_taken_back() -> None:
 
 async def test_a_share_is_measured_before_somebody_is_refused() -> None:
     """What another replica has deleted counts no more."""
-    store = MemoryFiles()
+    at, store = 0.0, MemoryFiles()
     here, there = (Files(store, Limits(owner_max=4 * FILE_BYTES_MIN)) for _ in range(2))
+    here.usage = Usage(store, 4 * FILE_BYTES_MIN, lambda: at)
     mine = await Uploads(here).begin(ME, "", "a", 1)
     await Uploads(here).put(ME, mine.batch, mine.upload_id, 0, b"x" * 3 * FILE_BYTES_MIN)
 
     with pytest.raises(Exhausted, match="AGENTMESH_FILE_BYTES_PER_OWNER"):
         await Uploads(here).begin(ME, "", "b", 1)
     await Uploads(there).cancel(ME, mine.batch, mine.upload_id)
+    at = 10.0
 
     await Uploads(here).begin(ME, "", "b", 1)

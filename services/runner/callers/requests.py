@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 from meshkit import idempotency
 from meshkit.idempotency import KEPT_S, Request
+from meshkit.tasks import OneAtATime
 from services.runner.ports.store import JobStore
 
 
@@ -18,8 +19,7 @@ class Requests:
         self._key = key
         self._store = store
         self._now = now
-        self._locks: dict[tuple[str, str], tuple[asyncio.Lock, int]] = {}
-        """By owner and id: one at a time, and how many want to."""
+        self._alone = OneAtATime()
 
     def made(self, owner: str, request_id: str, *body: str | bytes) -> Request | None:
         """Return a request to keep with what it does; `None` if it has no id.  Raises `Invalid` for a bad id."""
@@ -38,18 +38,8 @@ class Requests:
         if request is None:
             yield
             return
-        key = (request.owner, request.request_id)
-        lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
-        self._locks[key] = (lock, waiting + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, waiting = self._locks[key]
-            if waiting == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, waiting - 1)
+        async with self._alone((request.owner, request.request_id)):
+            yield
 
     async def forget(self) -> None:
         """Keep requests for as long as somebody may repeat them, not for ever; until cancelled."""

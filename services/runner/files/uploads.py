@@ -52,10 +52,10 @@ class Uploads:
         key = files.upload_key(owner, upload.batch, upload.upload_id)
         if not upload_id and batch and len(await self._store.names(files.uploads_of(owner, batch))) >= files.FILES_MAX:
             raise Invalid(f"a batch may have {files.FILES_MAX} files", {"parent": ["is full"]})
-        await self._files.usage.take(owner, files.FILE_BYTES_MIN)
-        await self._store.remove_all(key)
         about = json.dumps({"path": path, "part_count": part_count}).encode()
-        await self._store.write(f"{key}/{_ABOUT}", _once(about))
+        async with self._files.usage.taking(owner, files.FILE_BYTES_MIN):
+            await self._store.remove_all(key)
+            await self._store.write(f"{key}/{_ABOUT}", _once(about))
         return upload
 
     async def get(self, owner: str, batch: str, upload_id: str) -> Upload:
@@ -87,8 +87,8 @@ class Uploads:
         received = {**upload.received, number: len(data)}
         upload = dataclasses.replace(upload, received=received)
         files.check_size(upload.size, self._files.limits)
-        await self._files.usage.take(owner, max(files.FILE_BYTES_MIN, len(data)))
-        await self._store.write(f"{files.upload_key(owner, batch, upload_id)}/{number:06d}", _once(data))
+        async with self._files.usage.taking(owner, max(files.FILE_BYTES_MIN, len(data))):
+            await self._store.write(f"{files.upload_key(owner, batch, upload_id)}/{number:06d}", _once(data))
         return upload
 
     async def complete(self, owner: str, upload: Upload, path: str, job_owner: str, job_id: str) -> Kept:
