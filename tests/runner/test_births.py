@@ -1,9 +1,10 @@
 """What is decided at a birth: whether the flow may run, and what it costs.  Whoever launches, the same is decided."""
 
+import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Container
+from collections.abc import AsyncIterator, Container
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from meshkit.tasks import Tasks
 from services.runner.births.births import Births, Order, input_hash
 from services.runner.callers.shares import Shares
 from services.runner.domain import Isolation, Job, PaymentStep, State, payments
+from services.runner.domain.files import Kept, Limits
+from services.runner.files.files import Files
+from services.runner.files.sent import NOTHING, Sent
 from services.runner.files.uploads import Uploads
 from services.runner.hosts.links import Hosts
 from services.runner.jobs.briefs import Briefs
@@ -25,10 +29,21 @@ from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
 from services.runner.stores.memory import MemoryStore
+from services.runner.stores.memory_files import MemoryFiles
 from tests.runner.filing import kept_files
 from tests.runner.sealing import masks
 
+OWNER = "users/a"
 PRICED = Offer(agent_identifier="agent-1", network="Preprod")
+
+
+class Slow(MemoryFiles):
+    """Files in memory; while one is written, others go on."""
+
+    async def write(self, key: str, pieces: AsyncIterator[bytes]) -> Kept:
+        """See `FileStore.write`."""
+        await asyncio.sleep(0)
+        return await super().write(key, pieces)
 
 
 class Nursery:
@@ -43,20 +58,29 @@ class Nursery:
         dispatcher.open("demo")
         dispatcher.settle()
         shares = Shares(self.store, open_max=3, stored_max=100_000)
+        self.files = Files(Slow(), Limits())
+        self.uploads = Uploads(self.files)
         self.births = Births(
             dispatcher,
             self.catalogue,
             hashes="",
             shares=shares,
             masks=masks(),
-            uploads=Uploads(kept_files()),
+            uploads=self.uploads,
             now=lambda: 100.0,
         )
 
-    async def bear(self, *launches: host_pb2.Launch, listed: Container[str] = (), **order: Any) -> list[Job]:
+    async def bear(
+        self, *launches: host_pb2.Launch, listed: Container[str] = (), sent: Sent = NOTHING, **order: Any
+    ) -> list[Job]:
         """Bear jobs of one launch, of an app that lists flows at these paths."""
-        asked = Order(owner="users/a", expose="demo", **order)
-        return await self.births.bear(launches, asked, lambda path: Isolation.PROCESS, listed=listed)
+        asked = Order(owner=OWNER, expose="demo", **order)
+        return await self.births.bear(launches, asked, lambda path: Isolation.PROCESS, listed=listed, sent=sent)
+
+    async def send(self, path: str) -> Sent:
+        """Send an empty file for a launch."""
+        upload = await self.uploads.begin(OWNER, "", path, 0)
+        return Sent({"files": [(upload.batch, upload.upload_id)]}, {"files": [path]})
 
 
 def launch(number: int = 1, path: str = "/", **more: Any) -> host_pb2.Launch:
@@ -194,6 +218,18 @@ async def test_what_a_dialect_notes_wins_over_the_authors(nursery: Nursery) -> N
     (job,) = await nursery.bear(launch(extra_json='{"a": 1, "b": 1}'), extra={"b": 2})
 
     assert {"a": 1, "b": 2} == json.loads(job.extra_json)
+
+
+async def test_an_upload_is_one_launchs(nursery: Nursery) -> None:
+    """However many launch with it at the same time: each would have a copy that counts to no share yet."""
+    nursery.catalogue.offer("flows/demo", Offer())
+    sent = await nursery.send("a.txt")
+
+    answers = await asyncio.gather(*(nursery.bear(launch(n), sent=sent) for n in (1, 2, 3)), return_exceptions=True)
+
+    assert [True, False, False] == [not isinstance(answer, Invalid) for answer in answers]
+    assert 1 == len(await nursery.files.find(OWNER, launch(1).job_id))
+    assert [[], []] == [await nursery.files.find(OWNER, launch(n).job_id) for n in (2, 3)]
 
 
 def test_an_input_hash_is_the_buyers() -> None:

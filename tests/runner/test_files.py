@@ -1,5 +1,6 @@
 """Files of jobs on a real runner with real hosts: sent, read, written, and gone with their job."""
 
+import asyncio
 import json
 import pathlib
 from collections.abc import AsyncIterator
@@ -207,6 +208,19 @@ async def test_there_is_a_limit_to_everything(mesh: Stack) -> None:
     upload = await mesh.files.CreateUpload(half, metadata=mesh.operator, timeout=DEADLINE_S)
     assert "part 0 of 2" in await refused(me.complete(upload, job))
     assert "a part of its path is a file" in await refused(me.complete(await me.send("a/b", b"x"), job))
+
+
+async def test_an_upload_becomes_one_file(mesh: Stack) -> None:
+    """However often that is asked for at the same time: copies count to no share before the upload is forgotten."""
+    me = Caller(mesh, mesh.operator)
+    jobs = [(await me.start("files/pieces")).name for _ in range(5)]
+    upload = await me.send("once.bin", b"x" * KIB * KIB)
+
+    answers = await asyncio.gather(*(me.complete(upload, job) for job in jobs), return_exceptions=True)
+
+    refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert [grpc.StatusCode.NOT_FOUND] * 4 == [error.code() for error in refused]
+    assert 1 == sum(["in/once.bin" in await me.names(job) for job in jobs])
 
 
 async def test_an_owner_has_a_share(tmp_path: pathlib.Path) -> None:

@@ -143,12 +143,16 @@ class Births:
             jobs.append(self._masks.concealed(job, given(launch.path)))
         if not sent.fields:
             return await self._admit(jobs, order, request)
+        async with self._uploads.claimed(order.owner, sent.uploads):
+            return await self._admit_with(sent, jobs, order, request)
+
+    async def _admit_with(self, sent: Sent, jobs: Sequence[Job], order: Order, request: Request | None) -> list[Job]:
+        """Admit jobs, the first with files; if that is refused it has none, and its uploads may be launched with."""
         first = jobs[0].job_id
         delivered = await self._uploads.deliver(order.owner, sent.uploads, first)
+        told = {first: f'{{"Upload":{{"files":{files.listed(delivered)}}}}}'}
         try:
-            born = await self._admit(
-                jobs, order, request, {first: f'{{"Upload":{{"files":{files.listed(delivered)}}}}}'}
-            )
+            born = await self._admit(jobs, order, request, told)
         except MeshError:
             await self._uploads.recall(order.owner, first)
             raise

@@ -5,6 +5,7 @@ that it starts gets them before it is born, and they are forgotten when it is on
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import structlog
 
 from meshkit.errors import Internal, Invalid, NotFound
+from meshkit.tasks import OneAtATime
 from services.runner.domain import files
 from services.runner.domain.files import Kept, Upload
 from services.runner.files.files import Files
@@ -33,6 +35,7 @@ class Uploads:
         self._files = kept
         self._store = kept.store
         self._now = now
+        self._alone = OneAtATime()
 
     async def begin(self, owner: str, batch: str, path: str, part_count: int, upload_id: str = "") -> Upload:
         """Begin an upload; without a batch in a new one.  Raises `Invalid`, `Exhausted`.
@@ -90,6 +93,18 @@ class Uploads:
         async with self._files.usage.taking(owner, max(files.FILE_BYTES_MIN, len(data))):
             await self._store.write(f"{files.upload_key(owner, batch, upload_id)}/{number:06d}", _once(data))
         return upload
+
+    @contextlib.asynccontextmanager
+    async def claimed(self, owner: str, places: Sequence[tuple[str, str]]) -> AsyncIterator[None]:
+        """Have uploads, named by batch and id, to oneself for the length of the block.
+
+        A copy counts to no share before its upload is forgotten: whoever makes a file of one does it in here, so that
+        there is one copy too many at most, however often it is asked for.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            for place in sorted({*places}):  # in one order: two who want the same do not wait for each other
+                await stack.enter_async_context(self._alone((owner, *place)))
+            yield
 
     async def complete(self, owner: str, upload: Upload, path: str, job_owner: str, job_id: str) -> Kept:
         """Make a file of a job of an upload whose parts are all here; `path` is with its root.

@@ -74,13 +74,15 @@ class Filing:
 
     async def _finish(self, job: Job, finish: host_pb2.FileFinish) -> Kept:
         """Make a file of the parts.  Done a second time, it says what there is."""
-        try:
-            upload = await self._uploads.get(job.owner, job.job_id, finish.upload)
-        except NotFound:
-            if finish.part_count:
-                return await self._files.get(job.owner, job.job_id, finish.path)
-            upload = await self._uploads.begin(job.owner, job.job_id, files.split(finish.path)[1], 0, finish.upload)
-        upload = upload.of(finish.part_count)
-        kept = await self._uploads.complete(job.owner, upload, finish.path, job.owner, job.job_id)
-        await self._uploads.drop(job.owner, job.job_id, finish.upload)
+        place = job.job_id, finish.upload
+        async with self._uploads.claimed(job.owner, [place]):
+            try:
+                upload = await self._uploads.get(job.owner, *place)
+            except NotFound:
+                if finish.part_count:
+                    return await self._files.get(job.owner, job.job_id, finish.path)
+                upload = await self._uploads.begin(job.owner, job.job_id, files.split(finish.path)[1], 0, finish.upload)
+            upload = upload.of(finish.part_count)
+            kept = await self._uploads.complete(job.owner, upload, finish.path, job.owner, job.job_id)
+            await self._uploads.drop(job.owner, *place)
         return kept

@@ -54,13 +54,15 @@ class FileServicer(file_pb2_grpc.FileServiceServicer):
     async def CompleteUpload(self, request: file_pb2.CompleteUploadRequest, context: Context) -> file_pb2.File:
         """Make a file of a job of an upload.  Raises `NotFound`, `Invalid`."""
         job = await self._own(request.job)
-        place = _upload(request.name)
-        upload = await self._uploads.get(_user(), *place)
-        path = f"{files.checked_root(request.root)}/{upload.path}"
-        work = self._uploads.complete(_user(), upload, path, job.owner, job.job_id)
-        kept = await self._tasks.complete(work, "complete-upload")
-        await self._tasks.complete(self._uploads.drop(_user(), *place), "drop-upload")
-        return _file_to_pb(job, kept)
+        work = self._complete(_user(), _upload(request.name), job, files.checked_root(request.root))
+        return _file_to_pb(job, await self._tasks.complete(work, "complete-upload"))
+
+    async def _complete(self, user: str, place: tuple[str, str], job: Job, root: str) -> Kept:
+        async with self._uploads.claimed(user, [place]):
+            upload = await self._uploads.get(user, *place)
+            kept = await self._uploads.complete(user, upload, f"{root}/{upload.path}", job.owner, job.job_id)
+            await self._uploads.drop(user, *place)
+        return kept
 
     async def DeleteUpload(self, request: file_pb2.DeleteUploadRequest, context: Context) -> empty_pb2.Empty:
         """Forget an upload.  Raises `NotFound`, `Invalid`."""
