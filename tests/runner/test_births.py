@@ -11,7 +11,7 @@ import pytest
 from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit.bus import MemoryBus
-from meshkit.errors import Denied, Exhausted, Internal, Invalid, NotFound
+from meshkit.errors import Denied, Exhausted, Internal, Invalid, NotFound, Unavailable
 from meshkit.tasks import Tasks
 from services.runner.births.births import Births, Order, input_hash
 from services.runner.callers.shares import Shares
@@ -230,6 +230,29 @@ async def test_an_upload_is_one_launchs(nursery: Nursery) -> None:
     assert [True, False, False] == [not isinstance(answer, Invalid) for answer in answers]
     assert 1 == len(await nursery.files.find(OWNER, launch(1).job_id))
     assert [[], []] == [await nursery.files.find(OWNER, launch(n).job_id) for n in (2, 3)]
+
+
+@pytest.mark.parametrize("is_born", [False, True])
+@pytest.mark.parametrize("error", [asyncio.CancelledError, Unavailable, RuntimeError])
+async def test_files_go_with_a_job_that_is_not_born(
+    nursery: Nursery, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], is_born: bool
+) -> None:
+    """Whatever came in between; if it came behind the write, there is a job, and they are its own."""
+    nursery.catalogue.offer("flows/demo", Offer())
+    create = nursery.store.create
+
+    async def broken(*args: Any, **more: Any) -> Any:
+        if is_born:
+            await create(*args, **more)
+        raise error("in between")
+
+    monkeypatch.setattr(nursery.store, "create", broken)
+
+    with pytest.raises(error):
+        await nursery.bear(launch(), sent=await nursery.send("a.txt"))
+
+    found = await nursery.files.find(OWNER, launch().job_id)
+    assert (["in/a.txt"] if is_born else []) == [file.path for file in found]
 
 
 def test_an_input_hash_is_the_buyers() -> None:

@@ -3,13 +3,20 @@
 import pytest
 
 from meshkit.errors import Exhausted, Invalid, NotFound
+from services.runner.domain import Job, State
 from services.runner.domain.files import FILE_BYTES_MIN, Limits
 from services.runner.files.files import Files
 from services.runner.files.uploads import Uploads
 from services.runner.files.usage import Usage
+from services.runner.stores.memory import MemoryStore
 from services.runner.stores.memory_files import MemoryFiles
 
 ME, JOB = "users/me", "a" * 24
+
+
+def job() -> Job:
+    """Return a job."""
+    return Job(job_id=JOB, flow="flows/f", owner=ME, state=State.QUEUED, created_at=1.0, updated_at=1.0)
 
 
 async def test_what_nobody_launches_with_is_forgotten() -> None:
@@ -58,6 +65,18 @@ async def test_a_delivery_is_whole_or_taken_back() -> None:
 
     assert [] == await files.find(ME, JOB)
     assert ["in/a"] == [file.path for file in await uploads.deliver(ME, wanted[:1], JOB)]
+
+
+async def test_a_job_that_is_deleted_meanwhile_gets_no_files() -> None:
+    """Nobody would look for them without their job."""
+    files, jobs = Files(MemoryFiles(), Limits()), MemoryStore()
+    uploads = Uploads(files)
+    upload = await uploads.begin(ME, "", "a.txt", 0)
+
+    with pytest.raises(NotFound):
+        await uploads.finish(jobs, ME, upload, "in/a.txt", job())
+
+    assert [] == await files.find(ME, JOB)
 
 
 async def test_a_share_is_measured_before_somebody_is_refused() -> None:

@@ -17,7 +17,7 @@ import rfc8785
 from agentmesh_protos.runner.v1 import host_pb2
 
 from meshkit import telemetry
-from meshkit.errors import Denied, Internal, Invalid, MeshError, NotFound
+from meshkit.errors import Denied, Internal, Invalid, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from services.runner.births.allowances import Allowance, Wanted
 from services.runner.callers.masking import Given, Masks
@@ -153,11 +153,25 @@ class Births:
         told = {first: f'{{"Upload":{{"files":{files.listed(delivered)}}}}}'}
         try:
             born = await self._admit(jobs, order, request, told)
-        except MeshError:
-            await self._uploads.recall(order.owner, first)
+        except BaseException as error:
+            if await self._is_unborn(first, error):
+                await self._uploads.recall(order.owner, first)
             raise
         await self._uploads.settle(order.owner, sent.uploads)
         return born
+
+    async def _is_unborn(self, job_id: str, error: BaseException) -> bool:
+        """Return whether what `_admit` raised means that there is no such job: else its files are its own.
+
+        A refusal says so.  What came in between may have come behind the write: then the store is asked, and if it
+        cannot answer, they are left to the sweep.
+        """
+        if isinstance(error, MeshError) and not isinstance(error, Unavailable):
+            return True
+        try:
+            return not await self._dispatcher.knows(job_id)
+        except Unavailable:
+            return False
 
     async def _admit(
         self,

@@ -17,9 +17,10 @@ import structlog
 
 from meshkit.errors import Internal, Invalid, NotFound
 from meshkit.tasks import OneAtATime
-from services.runner.domain import files
+from services.runner.domain import Job, files
 from services.runner.domain.files import Kept, Upload
 from services.runner.files.files import Files
+from services.runner.ports.store import JobStore
 
 log = structlog.get_logger()
 _ABOUT = "about"
@@ -115,6 +116,20 @@ class Uploads:
             text = f"part {upload.missing} of {upload.part_count} of {upload.path} is not here"
             raise Invalid(text, {"name": [text]})
         return await self._files.write(job_owner, job_id, path, upload.size, self._joined(owner, upload))
+
+    async def finish(self, jobs: JobStore, owner: str, upload: Upload, path: str, job: Job) -> Kept:
+        """Make a file of a job that is there of an upload, which is `claimed`, and forget the upload.
+
+        Raises as `complete`, and `NotFound` if the job was deleted meanwhile: nobody would look for the file.
+        """
+        kept = await self.complete(owner, upload, path, job.owner, job.job_id)
+        try:
+            await jobs.get(job.job_id)
+        except NotFound:
+            await self._files.forget(job.owner, job.job_id)
+            raise
+        await self.drop(owner, upload.batch, upload.upload_id)
+        return kept
 
     async def _joined(self, owner: str, upload: Upload) -> AsyncIterator[bytes]:
         key = files.upload_key(owner, upload.batch, upload.upload_id)

@@ -172,6 +172,14 @@ class Dispatcher:
                 self._turns.free(birth.job)
             raise
 
+    async def knows(self, job_id: str) -> bool:
+        """Return whether there is a job.  Raises `Unavailable`."""
+        try:
+            await self._journal.look(job_id)
+        except NotFound:
+            return False
+        return True
+
     def _room_now(self, job: Job) -> Link | None:
         lines = self._lines.get(job.expose)
         if job.state != State.QUEUED or lines is None or lines[job.isolation]:

@@ -83,6 +83,4 @@ class Filing:
                     return await self._files.get(job.owner, job.job_id, finish.path)
                 upload = await self._uploads.begin(job.owner, job.job_id, files.split(finish.path)[1], 0, finish.upload)
             upload = upload.of(finish.part_count)
-            kept = await self._uploads.complete(job.owner, upload, finish.path, job.owner, job.job_id)
-            await self._uploads.drop(job.owner, *place)
-        return kept
+            return await self._uploads.finish(self._store, job.owner, upload, finish.path, job)

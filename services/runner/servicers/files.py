@@ -60,9 +60,7 @@ class FileServicer(file_pb2_grpc.FileServiceServicer):
     async def _complete(self, user: str, place: tuple[str, str], job: Job, root: str) -> Kept:
         async with self._uploads.claimed(user, [place]):
             upload = await self._uploads.get(user, *place)
-            kept = await self._uploads.complete(user, upload, f"{root}/{upload.path}", job.owner, job.job_id)
-            await self._uploads.drop(user, *place)
-        return kept
+            return await self._uploads.finish(self._store, user, upload, f"{root}/{upload.path}", job)
 
     async def DeleteUpload(self, request: file_pb2.DeleteUploadRequest, context: Context) -> empty_pb2.Empty:
         """Forget an upload.  Raises `NotFound`, `Invalid`."""
