@@ -179,7 +179,7 @@ def _works(config: Config, near: Near, parts: Parts, bound: tuple[int, str]) -> 
         "locks": _expire(parts.locks, parts.apps),
         "schedules": lasting(parts.firings.run),
         "retention": lasting(parts.retention.run),
-        "uploads": lasting(parts.uploads.run),
+        "files": parts.sweep.run(),
         "webhooks": lasting(parts.sender.run),
         "deliveries": lasting(parts.sender.forget),
         **({"spans": spans.run()} if spans is not None else {}),

@@ -25,6 +25,7 @@ from services.runner.callers.standing import Standing
 from services.runner.config import Config
 from services.runner.domain.files import Limits
 from services.runner.files.files import Files
+from services.runner.files.sweeping import Sweep
 from services.runner.files.uploads import Uploads
 from services.runner.hosts.hostbadges import HostBadges
 from services.runner.jobs.billing import Billing
@@ -84,7 +85,8 @@ class Parts:
         masks = Masks(config.vault)
         self.spans = Spans(store, told) if told is not None else None
         self.files = files = Files(near.files, _limits(config))
-        self.uploads = uploads = Uploads(files, now)
+        self.uploads = uploads = Uploads(files)
+        self.sweep = Sweep(files, store, now)
         self.filing = Filing(store, files, uploads, tasks)
         journal = Journal(store, self.tails, hosts, turns, bus, masks, files, self.spans)
         briefs = _briefs(config, store, near.definitions)

@@ -1,4 +1,4 @@
-"""Uploads without a mesh: what is forgotten by itself, what comes twice, and how an owner's share is counted."""
+"""Uploads without a mesh: what comes twice, and how an owner's share is counted."""
 
 import pytest
 
@@ -17,25 +17,6 @@ ME, JOB = "users/me", "a" * 24
 def job() -> Job:
     """Return a job."""
     return Job(job_id=JOB, flow="flows/f", owner=ME, state=State.QUEUED, created_at=1.0, updated_at=1.0)
-
-
-async def test_what_nobody_launches_with_is_forgotten() -> None:
-    """A day after its last part; what is sent still is kept, and so are the files of jobs."""
-    at = 0.0
-    uploads = Uploads(Files(MemoryFiles(lambda: at), Limits()), lambda: at)
-    old, slow = [await uploads.begin(ME, "", "a.txt", 2) for _ in range(2)]
-    done = await uploads.begin(ME, "", "b.txt", 0)
-    await uploads.complete(ME, done, "in/b.txt", ME, JOB)
-    at = 80_000.0
-    await uploads.put(ME, slow.batch, slow.upload_id, 1, b"x")
-    at = 100_000.0
-
-    assert 2 == await uploads.sweep()
-
-    with pytest.raises(NotFound):
-        await uploads.get(ME, old.batch, old.upload_id)
-    assert 1 == (await uploads.get(ME, slow.batch, slow.upload_id)).size
-    assert 0 == await uploads.sweep()
 
 
 async def test_what_comes_twice_is_there_once() -> None:

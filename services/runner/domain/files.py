@@ -26,6 +26,8 @@ FILES_MAX = 2000
 FILE_BYTES_MIN = 4096
 """What a file counts at least: an empty one costs something, too."""
 UPLOADS = "uploads"
+UNDER_WAY = "under-way"
+"""Where files are that are not whole, beside the folders of owners."""
 _OWNER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 _ID = re.compile(r"[0-9a-f]{24,32}")
 
@@ -147,6 +149,11 @@ def _owner(owner: str) -> str:
     if not _OWNER.fullmatch(name):
         raise Invalid("files are for who is signed in", {"owner": ["must be a user"]})
     return name
+
+
+def is_owner(text: str) -> bool:
+    """Return whether a text may be the folder of an owner."""
+    return _OWNER.fullmatch(text) is not None
 
 
 def is_id(text: str) -> bool:

@@ -4,16 +4,12 @@ Nothing of that is kept in memory, so any replica takes any part.  Those for a l
 that it starts gets them before it is born, and they are forgotten when it is on disk.
 """
 
-import asyncio
 import contextlib
 import dataclasses
 import hashlib
 import json
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-
-import structlog
+from collections.abc import AsyncIterator, Sequence
 
 from meshkit.errors import Internal, Invalid, NotFound
 from meshkit.tasks import OneAtATime
@@ -22,20 +18,15 @@ from services.runner.domain.files import Kept, Upload
 from services.runner.files.files import Files
 from services.runner.ports.store import JobStore
 
-log = structlog.get_logger()
 _ABOUT = "about"
-_KEPT_S = 24 * 3600.0
-"""How long an upload waits for its next part, or for its launch."""
-_SWEEP_S = 3600.0
 
 
 class Uploads:
     """Takes parts, and makes files of them."""
 
-    def __init__(self, kept: Files, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, kept: Files) -> None:
         self._files = kept
         self._store = kept.store
-        self._now = now
         self._alone = OneAtATime()
 
     async def begin(self, owner: str, batch: str, path: str, part_count: int, upload_id: str = "") -> Upload:
@@ -180,26 +171,6 @@ class Uploads:
         """Forget uploads whose job is on disk."""
         for batch, upload_id in wanted:
             await self.drop(owner, batch, upload_id)
-
-    async def run(self) -> None:
-        """Sweep now and then, until cancelled.  Raises `Unavailable`."""
-        while True:
-            await self.sweep()
-            await asyncio.sleep(_SWEEP_S)
-
-    async def sweep(self) -> int:
-        """Forget batches in which nothing has come for a day; return how many."""
-        count = 0
-        for owner in await self._store.names(files.UPLOADS):
-            for batch in await self._store.names(f"{files.UPLOADS}/{owner}"):
-                folder = f"{files.UPLOADS}/{owner}/{batch}"
-                found = await self._store.find(folder, files.PARTS_MAX)
-                if all(part.modified_at < self._now() - _KEPT_S for part in found):
-                    await self._store.remove_all(folder)
-                    count += 1
-        if count:
-            log.info("uploads that nobody wanted are forgotten", batches=count)
-        return count
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

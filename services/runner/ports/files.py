@@ -29,7 +29,10 @@ class FileStore(Protocol):
         """Return files below a key, by path: the first `limit`.  Their paths are within it."""
 
     async def names(self, folder: str) -> list[str]:
-        """Return what is directly below a key, sorted: the next word of the keys that begin with it."""
+        """Return what is directly below a key, sorted: the next word of the keys that begin with it.
+
+        Below the empty key is all there is.
+        """
 
     async def size(self, folder: str) -> int:
         """Return how many bytes are kept below a key; each file counts as `FILE_BYTES_MIN` at least."""

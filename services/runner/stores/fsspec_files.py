@@ -11,10 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from meshkit.errors import FailedPrecondition
-from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
+from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, UNDER_WAY, Kept
 from services.runner.stores.file_threads import FileThreads
 
-_UNDER_WAY = "under-way"
 _TIMES = ("mtime", "LastModified", "last_modified", "created", "updated")
 """What file systems call the time at which a file was written."""
 
@@ -38,7 +37,7 @@ class FsspecFiles:
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> Kept:
         """See `FileStore.write`."""
-        temporary = self._path(f"{_UNDER_WAY}/{secrets.token_hex(16)}")
+        temporary = self._path(f"{UNDER_WAY}/{secrets.token_hex(16)}")
         file = await self._threads.run(self._create, temporary)
         try:
             async for piece in pieces:
@@ -105,8 +104,9 @@ class FsspecFiles:
 
     async def names(self, folder: str) -> list[str]:
         """See `FileStore.names`."""
-        files = await self._threads.run(self._find, self._path(folder))
-        skipped = len(self._path(folder)) + 1
+        path = self._path(folder) if folder else self._root
+        files = await self._threads.run(self._find, path)
+        skipped = len(path) + 1
         return sorted({name[skipped:].partition("/")[0] for name in files})
 
     async def size(self, folder: str) -> int:

@@ -9,11 +9,9 @@ import shutil
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
+from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, UNDER_WAY, Kept
 from services.runner.stores.file_threads import FileThreads
 
-_UNDER_WAY = "under-way"
-"""Beside the folders of owners: what is not whole."""
 _TRIES = 3
 
 
@@ -23,7 +21,7 @@ class LocalFiles:
     def __init__(self, root: pathlib.Path) -> None:
         self._threads = FileThreads()
         self._root = root
-        self._under_way = root / _UNDER_WAY
+        self._under_way = root / UNDER_WAY
 
     async def open(self) -> None:
         """Make the folder, which nobody else may read.  Raises `Unavailable`."""
@@ -71,8 +69,8 @@ class LocalFiles:
         """See `FileStore.names`."""
 
         def look() -> list[str]:
-            with contextlib.suppress(FileNotFoundError):
-                return sorted(os.listdir(self._path(folder)))
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                return sorted(os.listdir(self._path(folder) if folder else self._root))
             return []
 
         return await self._threads.run(look)
@@ -108,7 +106,7 @@ class LocalFiles:
     def _prune(self, folder: pathlib.Path) -> None:
         """Remove folders that are empty, from one upward."""
         with contextlib.suppress(OSError):
-            while folder != self._root and self._root in folder.parents:
+            while folder not in (self._root, self._under_way) and self._root in folder.parents:
                 folder.rmdir()
                 folder = folder.parent
 

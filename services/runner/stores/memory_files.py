@@ -37,7 +37,8 @@ class MemoryFiles:
 
     async def names(self, folder: str) -> list[str]:
         """See `FileStore.names`."""
-        return sorted({key[len(folder) + 1 :].partition("/")[0] for key in self._below(folder)})
+        skipped = len(folder) + 1 if folder else 0
+        return sorted({key[skipped:].partition("/")[0] for key in self._below(folder)})
 
     async def size(self, folder: str) -> int:
         """See `FileStore.size`."""
@@ -54,7 +55,7 @@ class MemoryFiles:
             del self._files[key]
 
     def _below(self, folder: str) -> Iterator[str]:
-        return (key for key in self._files if key.startswith(f"{folder}/"))
+        return (key for key in self._files if not folder or key.startswith(f"{folder}/"))
 
     def _found(self, key: str) -> tuple[bytes, float]:
         if key not in self._files:

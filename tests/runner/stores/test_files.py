@@ -72,6 +72,7 @@ async def test_files_are_found_below_a_folder(files: FileStore) -> None:
     assert [] == await files.find("o/none", 10)
     assert ["j", "jj"] == await files.names("o")
     assert [] == await files.names("o/none")
+    assert "o" in await files.names("")
     assert 3 * FILE_BYTES_MIN == await files.size("o/j")
     assert 0 == await files.size("nobody")
 
