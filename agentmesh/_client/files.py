@@ -1,10 +1,14 @@
 """`AsyncClient.files`: what jobs were given, and what they have made."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import pathlib
+import secrets
+import shutil
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO
 
 from agentmesh_protos.runner.v1 import file_pb2, file_pb2_grpc
 
@@ -58,9 +62,12 @@ class Files(Collection):
                 yield message.data
 
     async def download(self, job: str, path: str, to: Local) -> pathlib.Path:
-        """Copy a file to this machine: to the file `to`, or into the folder of that name; return where it is."""
+        """Copy a file to this machine: to the file `to`, or into the folder of that name; return where it is.
+
+        What was there before is replaced when all has come, and stays if that fails.
+        """
         target = _target(pathlib.Path(to), path)
-        with target.open("wb") as file:
+        with _replacing(target) as file:
             async for piece in self.stream(job, path):
                 file.write(piece)
         return target
@@ -118,6 +125,25 @@ def _named(local: Local | Iterable[Local] | Mapping[str, Local]) -> Iterator[tup
 
 def _target(to: pathlib.Path, path: str) -> pathlib.Path:
     return to / path.rpartition("/")[2] if to.is_dir() else to
+
+
+@contextlib.contextmanager
+def _replacing(target: pathlib.Path) -> Iterator[BinaryIO]:
+    """Open what takes the place of a file if the block does not raise; what is none, such as a pipe, is written to."""
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            yield file
+        return
+    place = pathlib.Path(os.path.realpath(target))  # a link stays one
+    partial = place.with_name(f".agentmesh-{secrets.token_hex(8)}")
+    try:
+        with partial.open("xb") as file:
+            yield file
+        if place.exists():
+            shutil.copymode(place, partial)
+        os.replace(partial, place)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _name(job: str, path: str) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import pathlib
+import stat
 
 import pytest
 
@@ -32,6 +34,28 @@ def test_a_watch_goes_on_behind_what_was_seen(cli_mesh: Mesh) -> None:
 
     assert 4 == next(iter(cli_mesh.client.watch(job.name, after_seq=3))).seq
     assert [] == list(cli_mesh.client.watch(job.name, after_seq=job.last_seq))
+
+
+def test_a_download_that_fails_leaves_what_was_there(cli_mesh: Mesh, tmp_path: pathlib.Path) -> None:
+    """A file is replaced when all of the new one has come; its mode stays, and a link stays one."""
+    job = cli_mesh.client.run("greeter", {"name": "Ada"})
+    report, link = tmp_path / "report.txt", tmp_path / "link.txt"
+    report.write_text("before")
+    report.chmod(0o600)
+    link.symlink_to(report)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "report.txt").write_text("after")
+    cli_mesh.client.files.upload(job.name, tmp_path / "new" / "report.txt")
+
+    with pytest.raises(NotFound):
+        cli_mesh.client.files.download(job.name, "out/none.txt", report)
+    assert "before" == report.read_text()
+    cli_mesh.client.files.download(job.name, "in/report.txt", link)
+
+    assert "after" == report.read_text()
+    assert 0o600 == stat.S_IMODE(report.stat().st_mode)
+    assert link.is_symlink()
+    assert ["link.txt", "new", "report.txt"] == sorted(path.name for path in tmp_path.iterdir())
 
 
 async def test_a_watch_survives_a_killed_runner(cli_mesh: Mesh) -> None:
