@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from meshkit.errors import FailedPrecondition, NotFound
+from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
 from services.runner.ports.files import FileStore
 from services.runner.stores.fsspec_files import FsspecFiles
@@ -109,6 +109,23 @@ async def test_a_file_is_whole_or_not_there(files: FileStore) -> None:
 
     assert b"before" == await text(files, "o/j/in/a")
     assert ["in/a"] == [file.path for file in await files.find("o/j", 10)]
+
+
+async def test_whatever_a_library_raises_is_trouble_with_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of object storage are no errors of files: a caller may come again, and a sweep does."""
+    files = FsspecFiles(f"memory://{secrets.token_hex(8)}/files")
+    await files.write("o/j/in/a", some(b"x"))
+
+    def broken(*args: object, **more: object) -> object:
+        raise RuntimeError("endpoint of bucket secret-name cannot be reached")
+
+    for name in ("find", "info", "open", "exists"):
+        monkeypatch.setattr(f"fsspec.implementations.memory.MemoryFileSystem.{name}", broken)
+
+    for work in (files.find("o/j", 10), files.stat("o/j/in/a"), files.write("o/j/in/b", some()), files.remove_all("o")):
+        with pytest.raises(Unavailable) as caught:
+            await work
+        assert "secret-name" not in str(caught.value)
 
 
 def test_a_url_that_nobody_knows_says_so() -> None:
