@@ -7,6 +7,7 @@ import pathlib
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, UNDER_WAY, Kept
@@ -33,24 +34,23 @@ class LocalFiles:
 
     async def write(self, key: str, pieces: AsyncIterator[bytes]) -> Kept:
         """See `FileStore.write`."""
-        temporary = self._under_way / secrets.token_hex(16)
-        file = await self._threads.run(_create, temporary)
+        half = await self._threads.run(_Half, self._under_way / secrets.token_hex(16))
         try:
             async for piece in pieces:
-                await self._threads.run(_write_all, file, piece)
-            await self._threads.run(_settle, file, temporary, self._path(key))
+                await self._threads.run(half.write, piece)
+            await self._threads.run(half.settle, self._path(key))
         finally:
-            # Not awaited: whoever is cancelled here leaves nothing behind either.
-            file.close()
-            temporary.unlink(missing_ok=True)
+            await self._threads.run(half.end)  # begun at least, though we are cancelled here
         return await self.stat(key)
 
     async def read(self, key: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """See `FileStore.read`."""
         file = await self._threads.run(_reading, self._path(key), offset)
-        with file:
+        try:
             while piece := await self._threads.run(file.read, PIECE_BYTES):
                 yield piece
+        finally:
+            await self._threads.run(file.close)  # which waits for a thread that reads still
 
     async def stat(self, key: str) -> Kept:
         """See `FileStore.stat`."""
@@ -118,32 +118,47 @@ class LocalFiles:
         return self._root.joinpath(*words)
 
 
-def _create(path: pathlib.Path) -> io.FileIO:
-    return io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+class _Half:
+    """A file that is not whole.  Its methods block.
 
+    Who was cancelled while a thread writes goes on at once: so each waits until the one before is done.
+    """
 
-def _write_all(file: io.FileIO, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._file = io.FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._turn = threading.Lock()
 
+    def write(self, data: bytes) -> None:
+        """Write all of it."""
+        with self._turn:
+            left = memoryview(data)
+            while left:
+                left = left[self._file.write(left) :]
 
-def _settle(file: io.FileIO, temporary: pathlib.Path, path: pathlib.Path) -> None:
-    """Put a file that is whole where it belongs."""
-    os.fsync(file.fileno())
-    for tried in range(_TRIES):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            os.replace(temporary, path)
-            break
-        except FileNotFoundError:  # its folder was empty until now, and somebody removed it
-            if tried == _TRIES - 1:
-                raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    def settle(self, path: pathlib.Path) -> None:
+        """Put a file that is whole where it belongs."""
+        with self._turn:
+            os.fsync(self._file.fileno())
+            for tried in range(_TRIES):
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                try:
+                    os.replace(self._path, path)
+                    break
+                except FileNotFoundError:  # its folder was empty until now, and somebody removed it
+                    if tried == _TRIES - 1:
+                        raise
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def end(self) -> None:
+        """Close it, and leave nothing behind."""
+        with self._turn:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
 
 
 def _reading(path: pathlib.Path, offset: int) -> io.BufferedReader:

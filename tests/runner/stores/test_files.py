@@ -1,18 +1,23 @@
 """What every store of files promises."""
 
+import asyncio
+import os
 import pathlib
 import secrets
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
-from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
+from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, UNDER_WAY, Kept
 from services.runner.ports.files import FileStore
 from services.runner.stores.fsspec_files import FsspecFiles
 from services.runner.stores.local_files import LocalFiles
 from services.runner.stores.memory_files import MemoryFiles
+
+DEADLINE_S = 30
 
 
 @pytest_asyncio.fixture(params=["memory", "local", "fsspec", "fsspec-file"])
@@ -109,6 +114,33 @@ async def test_a_file_is_whole_or_not_there(files: FileStore) -> None:
 
     assert b"before" == await text(files, "o/j/in/a")
     assert ["in/a"] == [file.path for file in await files.find("o/j", 10)]
+
+
+async def test_a_file_is_not_closed_while_a_thread_writes_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is cancelled: the number of a file that is closed is another's at once, and that would be written to."""
+    files = LocalFiles(tmp_path)
+    await files.open()
+    fsync, entered, gate = os.fsync, threading.Event(), threading.Event()
+
+    def slow(number: int) -> None:
+        entered.set()
+        gate.wait(DEADLINE_S)
+        fsync(number)
+
+    monkeypatch.setattr("os.fsync", slow)
+    writing = asyncio.ensure_future(files.write("o/j/in/a", some(b"whole")))
+    assert await asyncio.to_thread(entered.wait, DEADLINE_S)
+    writing.cancel()
+    for _ in range(5):  # until it has heard of that
+        await asyncio.sleep(0)
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+
+    assert b"whole" == await text(files, "o/j/in/a")
+    assert [] == list((tmp_path / UNDER_WAY).iterdir())
 
 
 async def test_whatever_a_library_raises_is_trouble_with_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
