@@ -184,5 +184,5 @@ def span_of(asked: str, size: int) -> tuple[int, int] | None:
     if last and first and int(last) < int(first):
         return None
     if span[0] >= size:
-        raise HttpError(416, f"the file has {size} bytes")
+        raise HttpError(416, f"the file has {size} bytes", {"content-range": f"bytes */{size}"})  # RFC 9110, 15.5.17
     return span

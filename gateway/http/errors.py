@@ -1,6 +1,7 @@
 """The HTTP side of `meshkit.errors`: which status an error has, and what Envoy says in our place."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import grpc
 from google.rpc import status_pb2
@@ -50,9 +51,11 @@ class HttpError(MeshError):
 
     reason = "HTTP"
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`headers` belong to the status, whatever the dialect: they are sent where a passage answers."""
         super().__init__(message)
         self.status = status
+        self.headers = headers
 
     def to_status(self) -> status_pb2.Status:
         """As `MeshError`, with the code of the status: who calls a dialect over gRPC is told the same."""

@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from gateway.http.dialect import Dialects
+from gateway.http.errors import HttpError
 from gateway.http.exchange import PATH_HEADER
 from meshkit.errors import MeshError
 
@@ -32,9 +33,10 @@ def refuse(connection: HTTPConnection, error: MeshError, dialects: Dialects) -> 
     asked = _Asked(connection.scope.get("method", "GET"), target, connection.headers)
     dialect = dialects.of_path(asked.path)
     rendered = dialect.render(error, asked)
+    headers = error.headers if isinstance(error, HttpError) else {}
     return JSONResponse(
         dict(rendered.body),
         status_code=rendered.status,
-        headers=dict(rendered.headers),
+        headers={**headers, **dict(rendered.headers)},
         media_type=dialect.error_type,
     )

@@ -113,7 +113,8 @@ async def test_what_is_fetched_never_runs(panel: Panel, launched: dict[str, str]
         part = await panel.call("GET", address, headers={"range": "bytes=2-8"})
         assert (206, b"doctype") == (part.status_code, part.content)
         assert f"bytes 2-8/{len(PAGE)}" == part.headers["content-range"]
-        assert 416 == (await panel.call("GET", address, headers={"range": "bytes=900-"})).status_code
+        behind = await panel.call("GET", address, headers={"range": "bytes=900-"})
+        assert (416, f"bytes */{len(PAGE)}") == (behind.status_code, behind.headers["content-range"])
         head = await panel.call("HEAD", address)
         assert (200, b"") == (head.status_code, head.content)
     assert 204 == (await panel.call("DELETE", f"/files/{fid}/out/ö page.html")).status_code
