@@ -29,6 +29,8 @@ UPLOADS = "uploads"
 UNDER_WAY = "under-way"
 """Where files are that are not whole, beside the folders of owners."""
 _OWNER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""With them `gpj.exe` is shown as another kind of file than it is."""
 _ID = re.compile(r"[0-9a-f]{24,32}")
 
 
@@ -99,6 +101,8 @@ def _problem(path: str) -> str:
         return "it must have no backslash"
     if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in path):
         return "it must have no control characters"
+    if _TURNING.search(path):
+        return "it must have no characters that turn the direction of text"
     segments = path.split("/")
     if "" in segments:
         return "it must not begin or end with a slash, nor have two in a row"

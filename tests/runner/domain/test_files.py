@@ -17,7 +17,7 @@ def test_a_path_that_is_one_passes(path: str) -> None:
     "path",
     [
         *("", ".", "..", "../a", "a/../../b", "a/./b", "/etc/passwd", "a//b", "a/", "...", "a/ /b", ". ."),
-        *("a\\..\\b", "C:\\a", "a\0b", "a\nb", "a\u2028b", "a\ud800"),
+        *("a\\..\\b", "C:\\a", "a\0b", "a\nb", "a\u2028b", "a\ud800", "a\u202egpj.exe", "a\u2066b"),
         *("x" * 256, "ä" * 128, "/".join("a" * 33), "a/" * 600 + "a"),
     ],
 )
