@@ -18,6 +18,7 @@ import typer
 from agentmesh.backups import archive, files, postgres
 
 DATABASE_URL = "AGENTMESH_DATABASE_URL"
+FILES_URL = "AGENTMESH_FILES_URL"
 _DUMP = "postgresql.dump"
 _NEEDED = ("mesh.secret", "encryption.key", "auth/signing_key.pem")
 
@@ -38,7 +39,7 @@ def backup(
         bool, typer.Option("--keys/--no-keys", help="Whether the mesh's keys are in it.", show_default=True)
     ] = True,
 ) -> None:
-    """Copy everything that a mesh keeps into one file, whether it runs or not.
+    """Copy everything that a mesh keeps, but the files of jobs, into one file, whether it runs or not.
 
     It is of one moment, as a power cut would have left everything then.  AGENTMESH_DATABASE_URL says where the state
     is, as it does to the mesh.  With the keys whoever reads the file can act as any user and read what is sealed: only
@@ -64,6 +65,8 @@ def backup(
         raise ValueError(f"a database in {data_dir} cannot be read: {error}") from None
     size = sum(length for length, _ in made.files.values())
     print(f"{target}: {len(made.files)} files, {size} bytes, of {made.taken_at}")
+    where = f"what {FILES_URL} names" if os.environ.get(FILES_URL) else data_dir / "files"
+    print(f"files of jobs are not in it: save {where} beside it")
     if keys:
         print("the mesh's keys are in it: whoever reads it can act as any user")
 

@@ -41,6 +41,7 @@ def all_of(environ: Mapping[str, str], data_dir: pathlib.Path) -> Iterator[Measu
     yield _space(data_dir)
     yield _port(environ, runs=runs)
     yield _database(environ, data_dir)
+    yield _files(environ, data_dir)
     asked: dict[str, tuple[str, Callable[[str], str]]] = {
         "redis": ("AGENTMESH_REDIS_URL", _redis),
         "ray": ("AGENTMESH_RAY_ADDRESS", _reached),
@@ -118,6 +119,17 @@ def _database(environ: Mapping[str, str], data_dir: pathlib.Path) -> Measure:
             return Measure("database", False, f"{path} cannot be read ({error}): restore it from a backup")
         versions.append(f"{path.stem} {version}")
     return Measure("database", True, f"SQLite {sqlite3.sqlite_version}; migrations: {', '.join(versions)}")
+
+
+def _files(environ: Mapping[str, str], data_dir: pathlib.Path) -> Measure:
+    """Say where files of jobs are: several runners must find the same."""
+    if environ.get("AGENTMESH_FILES_URL"):
+        return Measure("job files", True, "where AGENTMESH_FILES_URL says; not in a backup", needed=False)
+    said = f"in {data_dir.absolute() / 'files'}; not in a backup"
+    if environ.get("AGENTMESH_DATABASE_URL", "").partition(":")[0] in ("postgresql", "postgres"):
+        note = f"{said}; runners of several machines must share that folder, or set AGENTMESH_FILES_URL"
+        return Measure("job files", False, note, needed=False)
+    return Measure("job files", True, said, needed=False)
 
 
 async def _postgres(url: str) -> str:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, TypeAlias, Union
 
+import structlog
+
 from meshkit.databases import Memory, PostgresDatabase
 from meshkit.sqlite import Database
 from meshkit.tasks import background
@@ -22,6 +24,7 @@ from services.runner.stores.sqlite import SqliteStore
 if TYPE_CHECKING:
     from services.runner.stores.postgres import PostgresStore
 
+log = structlog.get_logger()
 Store: TypeAlias = Union[MemoryStore, SqliteStore, "PostgresStore"]
 
 
@@ -61,7 +64,12 @@ async def opened_files(config: Config) -> FileStore:
         return FsspecFiles(config.files_url)
     if isinstance(config.database, Memory):
         return MemoryFiles()
-    local = LocalFiles(config.data_dir / "files")
+    folder = config.data_dir / "files"
+    if isinstance(config.database, PostgresDatabase):  # which several runners may have
+        log.warning(
+            "files of jobs are in this runner's folder: share it, or set AGENTMESH_FILES_URL", folder=str(folder)
+        )
+    local = LocalFiles(folder)
     await local.open()
     return local
 

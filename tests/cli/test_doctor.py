@@ -17,6 +17,7 @@ from tests.servers.postgresql import Postgres
 
 SETTINGS = (
     "DATABASE_URL",
+    "FILES_URL",
     "REDIS_URL",
     "RAY_ADDRESS",
     "OTLP_ENDPOINT",
@@ -46,7 +47,7 @@ def test_a_laptop_needs_nothing(tmp_path: pathlib.Path, capsys: pytest.CaptureFi
     _, said = asked(capsys, tmp_path / "not" / "yet")
 
     assert {"disk", "port", "database", "redis", "ray", "telemetry", "clock", "namespaces", "cgroup"} <= said.keys()
-    assert all(said[name]["given"] for name in ("port", "database", "redis", "ray", "telemetry"))
+    assert all(said[name]["given"] for name in ("port", "database", "job files", "redis", "ray", "telemetry"))
     assert "GiB free" in said["disk"]["note"]
 
 
@@ -72,6 +73,8 @@ async def test_what_answers_is_said_with_its_version(
 
     assert said["database"]["note"].startswith("PostgreSQL ")
     assert said["database"]["note"].endswith("migrations: auth 2")
+    assert not said["job files"]["given"]
+    assert "AGENTMESH_FILES_URL" in said["job files"]["note"]
     assert said["telemetry"]["given"]
     assert said["redis"]["note"].startswith("Redis ")
     assert said["redis"]["given"]
