@@ -9,7 +9,7 @@ from google.protobuf import field_mask_pb2
 from starlette.responses import Response
 
 from gateway.core.peers import Peers
-from gateway.web.panel import shell
+from gateway.web.panel import choices, shell
 from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, faults_of
 from gateway.web.panel.executions import row_of
 from gateway.web.panel.live import Live
@@ -95,7 +95,7 @@ class Agents:
     async def form(self, visitor: Visitor) -> Response:
         """GET /panel/new-agent."""
         blank = agent_pb2.Agent(model=agent_pb2.Model(provider="offline"))
-        return visitor.page("new_agent.html", **await self._form(blank))
+        return visitor.page("new_agent.html", **await self._form(visitor, blank))
 
     async def create(self, visitor: Visitor) -> Response:
         """POST /panel/new-agent."""
@@ -105,7 +105,7 @@ class Agents:
                 request = agent_pb2.CreateAgentRequest(agent=wanted)
                 agent = await self._agents.CreateAgent(request, timeout=ASK_S)
         except REFUSALS as error:
-            return visitor.page("new_agent.html", status=422, **await self._form(wanted, error))
+            return visitor.page("new_agent.html", status=422, **await self._form(visitor, wanted, error))
         return shell.see_other(f"/panel/{agent.name}")
 
     async def save(self, visitor: Visitor) -> Response:
@@ -155,7 +155,7 @@ class Agents:
         wanted: agent_pb2.Agent | None = None,
         error: MeshError | None = None,
     ) -> Response:
-        form = await self._form(wanted or agent, error)
+        form = await self._form(visitor, wanted or agent, error, owner=agent.owner)
         return self._page(visitor, agent, "definition", status=422 if error else 200, **form)
 
     def _page(
@@ -164,10 +164,10 @@ class Agents:
         values = {**_card(agent), "tab": tab, "tabs": TABS, "layers": LAYERS, **values}
         return visitor.page("agent.html", status=status, csp=shell.WRITTEN_CSP, **values)
 
-    async def _form(self, filled: agent_pb2.Agent, error: MeshError | None = None) -> dict[str, Any]:
-        with from_rpc():
-            request = tool_pb2.ListToolsRequest(page_size=LIST_MAX)
-            tools = (await self._tools.ListTools(request, timeout=ASK_S)).tools
+    async def _form(
+        self, visitor: Visitor, filled: agent_pb2.Agent, error: MeshError | None = None, *, owner: str = ""
+    ) -> dict[str, Any]:
+        tools = await choices.tools_of(self._tools, visitor, owner)
         return {"filled": filled, "all_tools": tools, **faults_of(error)}
 
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, tool_pb2
+from agentmesh_protos.registry.v1 import crew_pb2
 from google.protobuf import field_mask_pb2
 from starlette.responses import Response
 
 from gateway.core.peers import Peers
-from gateway.web.panel import definitions, shell
+from gateway.web.panel import choices, definitions, shell
 from gateway.web.panel.agents import ASK_S, HOME, LIST_MAX, crew_state
 from gateway.web.panel.crews import CREW_TABS, crew_of
 from gateway.web.panel.definitions import REFUSALS, faults_of
@@ -101,7 +101,7 @@ class CrewEditor:
 
     async def _new(self, visitor: Visitor, crew: crew_pb2.Crew, error: MeshError | None = None) -> Response:
         status = 422 if error else 200
-        agents = await self._all_agents(crew)
+        agents = await choices.agents_of(self._agents, visitor)
         return visitor.page("new_crew.html", status=status, filled=crew, all_agents=agents, **faults_of(error))
 
     async def _page(
@@ -116,11 +116,11 @@ class CrewEditor:
         """Answer with the page; `error` is about the `task`, if that is named, or else about the crew."""
         with from_rpc():
             agents, tasks, tools = await asyncio.gather(
-                self._all_agents(crew),
+                choices.agents_of(self._agents, visitor, crew.owner),
                 self._tasks.ListTaskDefs(
                     crew_pb2.ListTaskDefsRequest(crew=crew.name, page_size=LIST_MAX), timeout=ASK_S
                 ),
-                self._tools.ListTools(tool_pb2.ListToolsRequest(page_size=LIST_MAX), timeout=ASK_S),
+                choices.tools_of(self._tools, visitor, crew.owner),
             )
         which, sent = task
         nothing, found = faults_of(None), faults_of(error)
@@ -137,17 +137,11 @@ class CrewEditor:
             state=crew_state(crew),
             filled=filled or crew,
             all_agents=agents,
-            members=[agent for agent in agents if agent.name in crew.agents],
-            all_tools=tools.tools,
+            members=choices.chosen(crew.agents, agents),
+            all_tools=tools,
             forms=[*forms, {"id": _NEW, "task": blank, "open": which == _NEW, **(found if which == _NEW else nothing)}],
             **(nothing if which else found),
         )
-
-    async def _all_agents(self, crew: crew_pb2.Crew) -> list[agent_pb2.Agent]:
-        """Return the agents that one may choose from, those of the crew first."""
-        with from_rpc():
-            found = await self._agents.ListAgents(agent_pb2.ListAgentsRequest(page_size=LIST_MAX), timeout=ASK_S)
-        return definitions.in_order(crew.agents, found.agents)
 
 
 def _task_form(

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from gateway.core import jobs
 from gateway.core.peers import Peers
-from gateway.web.panel import shell
+from gateway.web.panel import choices, shell
 from gateway.web.panel.agents import ASK_S, LAYERS, LIST_MAX, Past, crew_state
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import Invalid, NotFound, from_rpc
@@ -38,7 +38,7 @@ class Crews:
         crew, tab = await crew_of(self._crews, visitor), visitor.path("tab") or "tasks"
         match tab:
             case "tasks":
-                members, tasks = await asyncio.gather(self._members(crew), self._work(crew))
+                members, tasks = await asyncio.gather(self._members(visitor, crew), self._work(crew))
                 values: dict[str, Any] = {"members": members, "tasks": _in_words(tasks, members)}
                 values["inputs"] = inputs_of(task.description for task in tasks)
             case "memory":
@@ -65,11 +65,8 @@ class Crews:
         await self._past.forget(scope)
         return shell.see_other(f"/panel/{scope}/memory")
 
-    async def _members(self, crew: crew_pb2.Crew) -> list[agent_pb2.Agent]:
-        with from_rpc():
-            request = agent_pb2.ListAgentsRequest(page_size=LIST_MAX)
-            found = {agent.name: agent for agent in (await self._agents.ListAgents(request, timeout=ASK_S)).agents}
-        return [found[name] for name in crew.agents if name in found]
+    async def _members(self, visitor: Visitor, crew: crew_pb2.Crew) -> list[agent_pb2.Agent]:
+        return choices.chosen(crew.agents, await choices.agents_of(self._agents, visitor, crew.owner))
 
     async def _work(self, crew: crew_pb2.Crew) -> list[crew_pb2.TaskDef]:
         with from_rpc():

@@ -1,7 +1,7 @@
 """Definitions as forms have them: what was sent, and what is wrong with it, beside the field that it is about."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
@@ -86,12 +86,6 @@ def task_of(form: Mapping[str, str]) -> crew_pb2.TaskDef:
         depends_on=_chosen(form, "behind:"),
         tools=_chosen(form, "use:"),
     )
-
-
-def in_order(chosen: Collection[str], all_: Collection[Any]) -> list[Any]:
-    """Return definitions, those that are chosen first, in their order."""
-    ranks = {name: rank for rank, name in enumerate(chosen)}
-    return sorted(all_, key=lambda each: ranks.get(each.name, len(ranks)))
 
 
 def _text(form: Mapping[str, str], name: str) -> str:
