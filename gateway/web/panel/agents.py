@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.core.peers import Peers
 from gateway.web.panel import choices, shell
-from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, faults_of
+from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, faults_of, keeping
 from gateway.web.panel.executions import row_of
 from gateway.web.panel.live import Live
 from gateway.web.panel.talks import Talks
@@ -101,7 +101,7 @@ class Agents:
         """POST /panel/new-agent."""
         wanted = agent_of(visitor.form)
         try:
-            with from_rpc():
+            with keeping():
                 request = agent_pb2.CreateAgentRequest(agent=wanted)
                 agent = await self._agents.CreateAgent(request, timeout=ASK_S)
         except REFUSALS as error:
@@ -116,7 +116,7 @@ class Agents:
         paths = [*AGENT_PATHS, "api_key"] if wanted.api_key else AGENT_PATHS
         request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=field_mask_pb2.FieldMask(paths=paths))
         try:
-            with from_rpc():
+            with keeping():
                 await self._agents.UpdateAgent(request, timeout=ASK_S)
         except REFUSALS as error:
             wanted.has_api_key = agent.has_api_key

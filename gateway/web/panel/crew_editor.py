@@ -12,7 +12,7 @@ from gateway.core.peers import Peers
 from gateway.web.panel import choices, definitions, shell
 from gateway.web.panel.agents import ASK_S, HOME, LIST_MAX, crew_state
 from gateway.web.panel.crews import CREW_TABS, crew_of
-from gateway.web.panel.definitions import REFUSALS, faults_of
+from gateway.web.panel.definitions import REFUSALS, faults_of, keeping
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import MeshError, from_rpc
 
@@ -38,7 +38,7 @@ class CrewEditor:
         crew = crew_pb2.Crew()
         try:
             crew, _ = definitions.crew_of(visitor.form)
-            with from_rpc():
+            with keeping():
                 made = await self._crews.CreateCrew(crew_pb2.CreateCrewRequest(crew=crew), timeout=ASK_S)
         except REFUSALS as error:
             return await self._new(visitor, crew, error)
@@ -56,7 +56,7 @@ class CrewEditor:
             wanted, paths = definitions.crew_of(visitor.form)
             wanted.name, wanted.etag = crew.name, visitor.form.get("etag", "")
             mask = field_mask_pb2.FieldMask(paths=paths)
-            with from_rpc():
+            with keeping():
                 await self._crews.UpdateCrew(crew_pb2.UpdateCrewRequest(crew=wanted, update_mask=mask), timeout=ASK_S)
         except REFUSALS as error:
             wanted.has_manager_api_key = crew.has_manager_api_key
@@ -76,7 +76,7 @@ class CrewEditor:
         task = definitions.task_of(visitor.form)
         task.crew = crew.name
         try:
-            with from_rpc():
+            with keeping():
                 if which == _NEW:
                     await self._tasks.CreateTaskDef(crew_pb2.CreateTaskDefRequest(task_def=task), timeout=ASK_S)
                 else:

@@ -1,12 +1,13 @@
 """Definitions as forms have them: what was sent, and what is wrong with it, beside the field that it is about."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
 
-from meshkit.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, MeshError
+from meshkit.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
 
 REFUSALS = (Invalid, AlreadyExists, Conflict, FailedPrecondition)
 _AGENT_TEXTS = ("display_name", "description", "role", "goal", "backstory", "system_prompt")
@@ -17,6 +18,21 @@ _SHOWN = {*AGENT_PATHS, "api_key", *CREW_PATHS, "manager.provider", "manager.mod
 _CHANGED = "Somebody else has changed it meanwhile. Copy what you need, and open this page again."
 _LOOK = "It cannot be kept like this: what is marked below says why."
 _INDEX = re.compile(r"\[\d+\].*")
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """As `from_rpc`, around a call that keeps a form: what one of its fields names and is no longer there is `Invalid`.
+
+    What the form itself is about stays `NotFound`.
+    """
+    try:
+        with from_rpc():
+            yield
+    except NotFound as error:
+        if "field" not in error.metadata:
+            raise
+        raise Invalid(str(error), {error.metadata["field"]: ["one of these has been deleted: leave it out"]}) from error
 
 
 def faults_of(error: MeshError | None) -> dict[str, Any]:

@@ -112,3 +112,20 @@ async def test_a_save_keeps_what_one_would_not_choose_oneself(edge: Edge) -> Non
     assert {"agent": gone, "tools": [tool], "dependsOn": [before]} == kept[2]
     assert kept == [await people.chosen(name) for name in (first, crew, task)]
     assert "First" in (await edge.http.get(f"/panel/{crew}", headers=edge.operator)).text
+
+
+async def test_what_has_been_deleted_meanwhile_is_said_beside_its_field(edge: Edge) -> None:
+    """And what was typed stays."""
+    people = _People(edge, await edge.new_user("dora"))
+    member, other = [await people.made("agents", displayName=name) for name in ("Member", "Other")]
+    crew = await people.made("crews", displayName="One", agents=[member])
+    definition = f"/panel/{crew}/definition"
+    form = (await people.forms(definition))[definition]
+    await people.delete(other)
+    status, page = await people.send(definition, {**form, "description": "Typed.", f"member:{other}": "on"})
+
+    assert 422 == status
+    assert '<p class="wrong" id="members-wrong">One of these has been deleted' in page
+    sent = _Forms(page).sent[definition]
+    assert ("Typed.", "on") == (sent["description"], sent[f"member:{other}"])
+    assert 404 == (await people.send("/panel/crews/nothing/definition", form))[0]
