@@ -173,14 +173,20 @@ def from_typed(payload: str) -> str:
 
 
 def from_result(payload: str) -> str:
-    """Return typed JSON as `from_typed` does, but what is neither text nor picture as a tree that can be folded."""
+    """Return typed JSON as `from_typed` does, but what is neither text nor picture as a tree that can be folded.
+
+    What is too long for a page is cut off there, as text.
+    """
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
         return from_typed(payload)
     ((kind, content),) = value.items() if isinstance(value, dict) and len(value) == 1 else [("", value)]
-    tree = trees.tree_of(content) if kind not in _RENDERERS and kind != "__list__" else None
-    return tree if tree is not None else _typed(value, 0)
+    if kind in _RENDERERS or kind == "__list__":
+        return _typed(value, 0)
+    if len(payload.encode("utf-8", "replace")) > TEXT_BYTES_MAX:
+        return plain("result", payload)
+    return trees.tree_of(content) or _typed(value, 0)
 
 
 def _typed(value: Any, depth: int) -> str:

@@ -33,3 +33,14 @@ def test_a_result_is_a_tree_unless_it_is_something_better() -> None:
     assert "tree" in render.from_result('{"a": 1, "b": 2}')
     for payload in ('{"Text": {"body": "x"}}', '{"str": "x"}', "{", '{"__list__": [{"Text": {"body": "x"}}]}'):
         assert render.from_typed(payload) == render.from_result(payload)
+
+
+def test_a_result_of_few_long_values_is_cut_off_as_text() -> None:
+    """A tree is bounded in bytes, too."""
+    fits = render.from_result(json.dumps({"dict": {"a": "x" * (render.TEXT_BYTES_MAX - 100)}}))
+    cut = render.from_result(json.dumps({"dict": {"a": "x" * render.TEXT_BYTES_MAX, "b": 1}}))
+
+    assert "tree" in fits
+    assert "tree" not in cut
+    assert "cut off here" in cut
+    assert len(cut) < render.TEXT_BYTES_MAX + 200
