@@ -65,7 +65,7 @@ async def running(
         users = Users(store, passwords, feed, tasks, now)
         await users.ensure_admin(admin_password, config.admin_email)
         shared = SharedThrottle(throttle or Throttle(), await stack.enter_async_context(buses.counters(config)))
-        sessions = Sessions(store, signer, passwords, shared, feed, tasks, exposed=bool(config.opening))
+        sessions = Sessions(store, signer, passwords, shared, feed, tasks, config.secret, exposed=bool(config.opening))
         keys = Keys(store, signer, feed, tasks)
         live = LiveSessions(store, feed, tasks)
 

@@ -47,9 +47,11 @@ class Sessions:
         throttle: SharedThrottle,
         feed: Feed,
         tasks: Tasks,
+        secret: bytes,
         *,
         exposed: bool = False,
     ) -> None:
+        """`secret` marks refresh tokens."""
         self._store = store
         self._signer = signer
         self._passwords = passwords
@@ -57,6 +59,7 @@ class Sessions:
         self._exposed = exposed
         self._feed = feed
         self._tasks = tasks
+        self._secret = secret
 
     async def login(
         self, login: str, password: str, access_ttl_s: int, address: str = "", *, refresh: bool = True, client: str = ""
@@ -121,7 +124,7 @@ class Sessions:
 
     async def _start(self, user: User, ttl_s: int, address: str = "", *, refresh: bool, client: str) -> Grant:
         session_id = tokens.new_id()
-        refresh_token = tokens.new_refresh_token(session_id) if refresh else ""
+        refresh_token = tokens.new_refresh_token(session_id, self._secret) if refresh else ""
         now = utc_now()
         session = Session(
             session_id=session_id,
@@ -147,9 +150,13 @@ class Sessions:
 
     async def _refresh(self, refresh_token: str) -> Grant:
         session_id = refresh_token.partition(".")[0]
-        following = tokens.new_refresh_token(session_id)
+        following = tokens.new_refresh_token(session_id, self._secret)
         outcome = await self._store.rotate(
-            session_id, tokens.digest(refresh_token), tokens.digest(following), tokens.new_id()
+            session_id,
+            tokens.digest(refresh_token),
+            tokens.digest(following),
+            tokens.new_id(),
+            was_issued=tokens.is_marked(refresh_token, self._secret),
         )
         await self._feed.announce(outcome.revocations)
         if isinstance(outcome, Reuse):

@@ -14,6 +14,7 @@ import base64
 import contextlib
 import datetime
 import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -117,9 +118,24 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-def new_refresh_token(session_id: str) -> str:
-    """Return a refresh token of a session: its id, to find the chain, and 256 random bits.  Opaque to callers."""
-    return f"{session_id}.{secrets.token_urlsafe(32)}"
+def new_refresh_token(session_id: str, secret: bytes) -> str:
+    """Return a refresh token of a session: its id, to find the chain, 256 random bits, and our mark on both.
+
+    Opaque to callers.
+    """
+    text = f"{session_id}.{secrets.token_urlsafe(32)}"
+    return f"{text}.{_mark(text, secret)}"
+
+
+def is_marked(refresh_token: str, secret: bytes) -> bool:
+    """Return whether a refresh token was issued by us: of those that work no more no store knows that."""
+    text, _, mark = refresh_token.rpartition(".")
+    return hmac.compare_digest(mark.encode(), _mark(text, secret).encode())
+
+
+def _mark(text: str, secret: bytes) -> str:
+    mac = hmac.digest(secret, b"refresh token\0" + text.encode(), "sha256")[:16]
+    return base64.urlsafe_b64encode(mac).decode().rstrip("=")
 
 
 def digest(refresh_token: str) -> str:

@@ -81,12 +81,22 @@ def test_a_token_verifies_with_the_public_keys(tmp_path: pathlib.Path) -> None:
 
 def test_refresh_tokens_are_long_and_different() -> None:
     """Two of the same session share nothing but its id."""
-    first, second = tokens.new_refresh_token("s"), tokens.new_refresh_token("s")
+    first, second = tokens.new_refresh_token("s", b"k"), tokens.new_refresh_token("s", b"k")
 
     assert first != second
     assert first.startswith("s.")
     assert len(first) >= 43
     assert tokens.digest(first) != tokens.digest(second)
+
+
+def test_a_refresh_token_of_ours_is_known() -> None:
+    """By its mark: nobody makes one up, nor one of another session."""
+    ours = tokens.new_refresh_token("s", b"k")
+
+    assert tokens.is_marked(ours, b"k")
+    assert not tokens.is_marked(ours, b"another")
+    for other in (ours[:-1], f"x{ours}", "", "s", "s.x", "s.x.", "s.x.ü", tokens.digest(ours)):
+        assert not tokens.is_marked(other, b"k")
 
 
 def test_the_same_token_is_signed_alike(tmp_path: pathlib.Path) -> None:

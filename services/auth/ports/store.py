@@ -74,8 +74,14 @@ class AuthStore(RequestStore, Protocol):
         has got another password meanwhile.
         """
 
-    async def rotate(self, session_id: str, old_hash: str, new_hash: str, jti: str) -> Issued | Reuse:
-        """Exchange a session's refresh token.  Raises `Unauthenticated` if the session is unknown or has expired."""
+    async def rotate(
+        self, session_id: str, old_hash: str, new_hash: str, jti: str, *, was_issued: bool
+    ) -> Issued | Reuse:
+        """Exchange a session's refresh token; `was_issued` says whether the old one was ever one of the session's.
+
+        Raises `Unauthenticated` if the session is unknown or has expired, and for a token that never was one of its:
+        whoever knows the name of a session must not be able to end it.
+        """
 
     async def revoke_all(self, user_id: str) -> Revocation:
         """End all that a user holds: sessions and API keys.  Raises `NotFound`."""

@@ -94,7 +94,9 @@ class MemoryStore:
             revocations += self._end(oldest.session_id, now)
         return Issued(user=user, session=session, revocations=revocations)
 
-    async def rotate(self, session_id: str, old_hash: str, new_hash: str, jti: str) -> Issued | Reuse:
+    async def rotate(
+        self, session_id: str, old_hash: str, new_hash: str, jti: str, *, was_issued: bool
+    ) -> Issued | Reuse:
         """Exchange a refresh token."""
         now = self._now()
         session = self._sessions.get(session_id)
@@ -102,6 +104,8 @@ class MemoryStore:
         if session is None or user is None or session.expires_at <= now:
             raise domain.bad_refresh_token()
         if session.token_hash != old_hash:
+            if not was_issued:
+                raise domain.bad_refresh_token()
             return Reuse(user_id=session.user_id, revocations=self._end(session_id, now))
         session, revocations = session.issue(new_hash, jti, now)
         self._sessions[session_id] = session

@@ -143,7 +143,9 @@ class PostgresStore:
 
         return await self._db.write(work)
 
-    async def rotate(self, session_id: str, old_hash: str, new_hash: str, jti: str) -> Issued | Reuse:
+    async def rotate(
+        self, session_id: str, old_hash: str, new_hash: str, jti: str, *, was_issued: bool
+    ) -> Issued | Reuse:
         """Exchange a refresh token."""
 
         async def work(connection: Connection) -> Issued | Reuse:
@@ -155,6 +157,8 @@ class PostgresStore:
             if session.expires_at <= now:
                 raise domain.bad_refresh_token()
             if session.token_hash != old_hash:
+                if not was_issued:
+                    raise domain.bad_refresh_token()
                 ended = await postgres_rows.end_session(connection, session, now)
                 return Reuse(user_id=session.user_id, revocations=ended)
             following, revocations = session.issue(new_hash, jti, now)

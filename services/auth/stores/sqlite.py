@@ -188,7 +188,9 @@ class SqliteStore:
 
         return await self._db.write(work)
 
-    async def rotate(self, session_id: str, old_hash: str, new_hash: str, jti: str) -> Issued | Reuse:
+    async def rotate(
+        self, session_id: str, old_hash: str, new_hash: str, jti: str, *, was_issued: bool
+    ) -> Issued | Reuse:
         """Exchange a refresh token."""
 
         def work(connection: Connection) -> Issued | Reuse:
@@ -198,6 +200,8 @@ class SqliteStore:
             if session is None or user is None or session.expires_at <= now:
                 raise domain.bad_refresh_token()
             if session.token_hash != old_hash:
+                if not was_issued:
+                    raise domain.bad_refresh_token()
                 return Reuse(user_id=session.user_id, revocations=rows.end_session(connection, session_id, now))
             following, revocations = session.issue(new_hash, jti, now)
             rows.put_session(connection, following)

@@ -284,6 +284,24 @@ async def test_a_refresh_token_that_is_not_ours(mesh: AuthMesh, token: str) -> N
     await refused(Unauthenticated, mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=token), timeout=30))
 
 
+async def test_who_knows_the_name_of_a_session_does_not_end_it(mesh: AuthMesh) -> None:
+    """Lists and logs have it: a made-up token is no second use, of a session that is not refreshed neither."""
+    mine = await mesh.sign_in()
+    asked = pb.LoginRequest(login="admin", password="admin", no_refresh=True)
+    browser = await mesh.auth.Login(asked, timeout=30)
+    listed = await mesh.auth.ListSessions(pb.ListSessionsRequest(), metadata=bearer(mine), timeout=30)
+    names = [each.name.removeprefix("sessions/") for each in listed.sessions]
+    mark = mine.refresh_token.rpartition(".")[2]
+    for name in names:
+        for token in (name, f"{name}.", f"{name}.made-up", f"{name}.made-up.{mark}"):
+            request = pb.RefreshTokensRequest(refresh_token=token)
+            await refused(Unauthenticated, mesh.auth.RefreshTokens(request, timeout=30))
+
+    assert 2 == len(names)
+    await mesh.me(bearer(browser))
+    await mesh.auth.RefreshTokens(pb.RefreshTokensRequest(refresh_token=mine.refresh_token), timeout=30)
+
+
 async def test_signing_out_ends_the_session(mesh: AuthMesh) -> None:
     """The access token and the refresh token fail; another session of the user goes on."""
     tokens, other = await mesh.sign_in(), await mesh.sign_in()

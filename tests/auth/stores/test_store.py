@@ -207,7 +207,7 @@ async def test_a_session_is_stamped_by_the_store(store: AuthStore, wall: Wall) -
     """Each issue is later than the one before, though the wall clock stands still."""
     ada = await added(store)
     first = await store.add_session(session(ada), ada, "j1")
-    second = await store.rotate("s1", "s1-0", "s1-1", "j2")
+    second = await store.rotate("s1", "s1-0", "s1-1", "j2", was_issued=True)
 
     assert isinstance(second, Issued)
     assert NOON <= first.session.issued_at < second.session.issued_at
@@ -220,22 +220,36 @@ async def test_a_refresh_token_works_once(store: AuthStore) -> None:
     """A second use ends the session and its access tokens; then no token of it works."""
     ada = await added(store)
     await store.add_session(session(ada), ada, "j1")
-    await store.rotate("s1", "s1-0", "s1-1", "j2")
-    reuse = await store.rotate("s1", "s1-0", "s1-x", "j3")
+    await store.rotate("s1", "s1-0", "s1-1", "j2", was_issued=True)
+    reuse = await store.rotate("s1", "s1-0", "s1-x", "j3", was_issued=True)
 
     assert isinstance(reuse, Reuse)
     assert reuse.user_id == ada.user_id
     assert {revocation.jti for revocation in reuse.revocations} == {"j1", "j2"}
     assert {revocation.jti for revocation in await revoked_in(store)} == {"j1", "j2"}
     with pytest.raises(Unauthenticated):
-        await store.rotate("s1", "s1-1", "s1-2", "j4")
+        await store.rotate("s1", "s1-1", "s1-2", "j4", was_issued=True)
+
+
+async def test_what_was_never_a_refresh_token_of_a_session_ends_nothing(store: AuthStore) -> None:
+    """Its name is known to many; nor is there one of a session that cannot be refreshed."""
+    ada = await added(store)
+    await store.add_session(session(ada), ada, "j1")
+    await store.add_session(dataclasses.replace(session(ada, "short"), token_hash=""), ada, "j2")
+    for session_id in ("s1", "short"):
+        with pytest.raises(Unauthenticated):
+            await store.rotate(session_id, "made up", "x", "j", was_issued=False)
+
+    assert [] == await revoked_in(store)
+    assert {ada.user_id: 2} == dict(await store.count_sessions([ada.user_id]))
+    assert isinstance(await store.rotate("s1", "s1-0", "s1-1", "j3", was_issued=False), Issued)
 
 
 async def test_of_two_refreshes_at_once_one_is_a_reuse(store: AuthStore) -> None:
     """A token in two hands is found out."""
     ada = await added(store)
     await store.add_session(session(ada), ada, "j1")
-    outcomes = await asyncio.gather(*(store.rotate("s1", "s1-0", f"s1-{n}", f"j{n}") for n in (1, 2)))
+    outcomes = await asyncio.gather(*(store.rotate("s1", "s1-0", f"s1-{n}", f"j{n}", was_issued=True) for n in (1, 2)))
 
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Issued", "Reuse"]
 
@@ -247,7 +261,7 @@ async def test_a_refresh_token_expires(store: AuthStore, wall: Wall) -> None:
     wall.time += domain.REFRESH_TTL + DAY
     for session_id in ("s1", "unknown"):
         with pytest.raises(Unauthenticated):
-            await store.rotate(session_id, "s1-0", "s1-1", "j2")
+            await store.rotate(session_id, "s1-0", "s1-1", "j2", was_issued=True)
 
 
 async def test_surplus_access_tokens_of_a_session_fail(store: AuthStore) -> None:
@@ -255,7 +269,7 @@ async def test_surplus_access_tokens_of_a_session_fail(store: AuthStore) -> None
     ada = await added(store)
     await store.add_session(session(ada), ada, "j0")
     for number in range(domain.ACCESS_PER_SESSION_MAX):
-        outcome = await store.rotate("s1", f"s1-{number}", f"s1-{number + 1}", f"j{number + 1}")
+        outcome = await store.rotate("s1", f"s1-{number}", f"s1-{number + 1}", f"j{number + 1}", was_issued=True)
 
     assert [revocation.jti for revocation in outcome.revocations] == ["j0"]
     assert [revocation.jti for revocation in await revoked_in(store)] == ["j0"]
@@ -270,9 +284,9 @@ async def test_the_oldest_sessions_of_a_user_go(store: AuthStore) -> None:
 
     assert ["j0"] == [each.jti for each in outcome.revocations] == [each.jti for each in await revoked_in(store)]
     with pytest.raises(Unauthenticated):
-        await store.rotate("s0", "s0-0", "x", "x")
-    assert isinstance(await store.rotate("s1", "s1-0", "x", "x"), Issued)
-    assert isinstance(await store.rotate("bobs", "bobs-0", "x", "x"), Issued)
+        await store.rotate("s0", "s0-0", "x", "x", was_issued=True)
+    assert isinstance(await store.rotate("s1", "s1-0", "x", "x", was_issued=True), Issued)
+    assert isinstance(await store.rotate("bobs", "bobs-0", "x", "x", was_issued=True), Issued)
 
 
 @pytest.mark.parametrize("change", [UserChange(active=False), UserChange(password_hash="new"), None])
@@ -308,7 +322,7 @@ async def test_revoking_a_user_ends_all_they_hold(store: AuthStore, change: User
     assert [revocation] == await revoked_in(store)
     assert await store.list_api_keys(ada.user_id, None, 10) == []
     with pytest.raises(Unauthenticated):
-        await store.rotate("s1", "s1-0", "s1-1", "j2")
+        await store.rotate("s1", "s1-0", "s1-1", "j2", was_issued=True)
 
 
 async def test_all_that_a_user_holds_ends_at_once(store: AuthStore) -> None:
@@ -324,8 +338,8 @@ async def test_all_that_a_user_holds_ends_at_once(store: AuthStore) -> None:
     assert ada.user_id == revocation.user_id
     assert [] == await store.list_api_keys(ada.user_id, None, 10)
     with pytest.raises(Unauthenticated):
-        await store.rotate("s1", "s1-0", "s1-1", "j3")
-    assert await store.rotate("s2", "s2-0", "s2-1", "j4")
+        await store.rotate("s1", "s1-0", "s1-1", "j3", was_issued=True)
+    assert await store.rotate("s2", "s2-0", "s2-1", "j4", was_issued=True)
     assert ada == await store.get_user(ada.user_id)
     with pytest.raises(NotFound):
         await store.revoke_all("nobody")
@@ -356,14 +370,14 @@ async def test_signing_out_ends_one_session(store: AuthStore) -> None:
     """With all its access tokens; the user's other sessions stay."""
     ada = await added(store)
     await store.add_session(session(ada, "s1"), ada, "j1")
-    await store.rotate("s1", "s1-0", "s1-1", "j2")
+    await store.rotate("s1", "s1-0", "s1-1", "j2", was_issued=True)
     await store.add_session(session(ada, "s2"), ada, "j3")
     revocations = await store.end_session("s1", "j2", NOON + DAY)
 
     assert sorted(revocation.jti for revocation in revocations) == ["j1", "j2"]
     with pytest.raises(Unauthenticated):
-        await store.rotate("s1", "s1-1", "s1-2", "j4")
-    assert isinstance(await store.rotate("s2", "s2-0", "s2-1", "j5"), Issued)
+        await store.rotate("s1", "s1-1", "s1-2", "j4", was_issued=True)
+    assert isinstance(await store.rotate("s2", "s2-0", "s2-1", "j5", was_issued=True), Issued)
 
 
 async def test_sessions_are_listed_and_counted_while_they_live(store: AuthStore, wall: Wall) -> None:
@@ -382,7 +396,7 @@ async def test_sessions_are_listed_and_counted_while_they_live(store: AuthStore,
     wall.time += datetime.timedelta(seconds=100)
     await store.use_session("s0")
     await store.use_session("unknown")
-    await store.rotate("s1", "s1-0", "s1-1", "j4")
+    await store.rotate("s1", "s1-0", "s1-1", "j4", was_issued=True)
     found = {each.session_id: each for each in await store.list_sessions(ada.user_id, None, 10)}
 
     assert ["s2", "s1", "s0"] == list(found)
@@ -407,7 +421,7 @@ async def test_a_session_is_ended_by_whose_it_is(store: AuthStore) -> None:
     with pytest.raises(NotFound):
         await store.delete_session("s1")
     with pytest.raises(Unauthenticated):
-        await store.rotate("s1", "s1-0", "s1-1", "j")
+        await store.rotate("s1", "s1-0", "s1-1", "j", was_issued=True)
 
 
 async def test_all_sessions_of_a_user_but_one_are_ended(store: AuthStore) -> None:
@@ -600,7 +614,7 @@ async def test_a_sqlite_store_survives_a_restart(tmp_path: pathlib.Path) -> None
             await store.end_session("", "jx", NOON + DAY)
         keys = await store.list_api_keys(ada.user_id, None, 9)
         found.append((await store.find_user("ada"), keys, await revoked_in(store)))
-        outcome = await store.rotate("s1", f"s1-{turn}", f"s1-{turn + 1}", f"j{turn}")
+        outcome = await store.rotate("s1", f"s1-{turn}", f"s1-{turn + 1}", f"j{turn}", was_issued=True)
         await database.close()
 
         assert isinstance(outcome, Issued)
