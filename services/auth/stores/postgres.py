@@ -163,8 +163,7 @@ class PostgresStore:
                 return Reuse(user_id=session.user_id, revocations=ended)
             following, revocations = session.issue(new_hash, jti, now)
             await postgres_rows.put_session(connection, following)
-            for revocation in revocations:
-                await postgres_rows.put_revocation(connection, revocation)
+            await postgres_rows.put_revocations(connection, revocations)
             return Issued(user=user, session=following, revocations=revocations)
 
         return await self._db.write(work)
@@ -221,7 +220,7 @@ class PostgresStore:
             ended = [rows.to_session(tuple(row)) for row in await connection.fetch(sql, user_id, but)]
             failing = [revocation for session in ended for revocation in session.end(now)]
             live = sum(session.expires_at > now for session in ended)
-            return live, [await postgres_rows.put_revocation(connection, revocation) for revocation in failing]
+            return live, await postgres_rows.put_revocations(connection, failing)
 
         return await self._db.write(work)
 

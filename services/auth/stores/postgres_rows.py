@@ -4,6 +4,7 @@ Locks are taken in this order: the user's row, `operators`, `revocations`.
 """
 
 import datetime
+from collections.abc import Sequence
 
 from meshkit import clock
 from meshkit.postgres import Connection, lock
@@ -125,7 +126,7 @@ async def put_session(connection: Connection, session: Session) -> None:
 async def end_session(connection: Connection, session: Session, now: datetime.datetime) -> list[Revocation]:
     """Delete a session; return what fails by it."""
     await connection.execute("DELETE FROM sessions WHERE session_id = $1", session.session_id)
-    return [await put_revocation(connection, revocation) for revocation in session.end(now)]
+    return await put_revocations(connection, session.end(now))
 
 
 async def find_revocation(connection: Connection, jti: str, user_id: str) -> Revocation | None:
@@ -136,18 +137,41 @@ async def find_revocation(connection: Connection, jti: str, user_id: str) -> Rev
 
 
 async def put_revocation(connection: Connection, revocation: Revocation) -> Revocation:
-    """Keep a revocation under a new number, merged with an older one of its target; forget what has expired by it."""
+    """As `put_revocations`, of one."""
+    (merged,) = await put_revocations(connection, [revocation])
+    return merged
+
+
+async def put_revocations(connection: Connection, revocations: Sequence[Revocation]) -> list[Revocation]:
+    """Keep revocations under new numbers, merged with older ones of their targets; return them.
+
+    Forgets what has expired by them.  However many there are, others wait for a few statements only.
+    """
+    if not revocations:
+        return []
     await lock(connection, "revocations")  # or a higher number would be seen before a lower one, which is then missed
-    await connection.execute("DELETE FROM revocations WHERE expires_at <= $1", clock.micros(revocation.issued_at))
-    merged = domain.merge(await find_revocation(connection, revocation.jti, revocation.user_id), revocation)
+    over = clock.micros(min(each.issued_at for each in revocations))
+    await connection.execute("DELETE FROM revocations WHERE expires_at <= $1", over)
+    # Ids of ours: an array knows nothing of NUL (`meshkit.postgres`).
+    found = await connection.fetch(
+        "SELECT jti, user_id, issued_at, expires_at FROM revocations"
+        " WHERE (jti, user_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+        [each.jti for each in revocations],
+        [each.user_id for each in revocations],
+    )
+    kept = {(each.jti, each.user_id): each for each in (rows.to_revocation(tuple(row)) for row in found)}
+    for each in revocations:
+        kept[each.jti, each.user_id] = domain.merge(kept.get((each.jti, each.user_id)), each)
+    merged = list(kept.values())
     await connection.execute(
-        "INSERT INTO revocations (jti, user_id, issued_at, expires_at) VALUES ($1,$2,$3,$4)"
+        "INSERT INTO revocations (jti, user_id, issued_at, expires_at)"
+        " SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])"
         " ON CONFLICT (jti, user_id) DO UPDATE SET"
         " number = excluded.number, issued_at = excluded.issued_at, expires_at = excluded.expires_at",
-        merged.jti,
-        merged.user_id,
-        clock.micros(merged.issued_at),
-        clock.micros(merged.expires_at),
+        [each.jti for each in merged],
+        [each.user_id for each in merged],
+        [clock.micros(each.issued_at) for each in merged],
+        [clock.micros(each.expires_at) for each in merged],
     )
     return merged
 

@@ -6,6 +6,7 @@ Times in it are whole microseconds since 1970, UTC.
 import datetime
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from meshkit import clock
@@ -134,7 +135,7 @@ def end_session(connection: Connection, session_id: str, now: datetime.datetime)
     if session is None:
         return []
     connection.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
-    return [put_revocation(connection, revocation) for revocation in session.end(now)]
+    return put_revocations(connection, session.end(now))
 
 
 def to_revocation(row: tuple[Any, ...]) -> Revocation:
@@ -153,12 +154,24 @@ def find_revocation(connection: Connection, jti: str, user_id: str) -> Revocatio
 
 
 def put_revocation(connection: Connection, revocation: Revocation) -> Revocation:
-    """Keep a revocation under a new number, merged with an older one of its target; forget what has expired by it."""
-    connection.execute("DELETE FROM revocations WHERE expires_at <= ?", (clock.micros(revocation.issued_at),))
-    merged = domain.merge(find_revocation(connection, revocation.jti, revocation.user_id), revocation)
-    connection.execute(
+    """As `put_revocations`, of one."""
+    (merged,) = put_revocations(connection, [revocation])
+    return merged
+
+
+def put_revocations(connection: Connection, revocations: Sequence[Revocation]) -> list[Revocation]:
+    """Keep revocations under new numbers, merged with older ones of their targets; return them.
+
+    Forgets what has expired by them.
+    """
+    if not revocations:
+        return []
+    over = clock.micros(min(each.issued_at for each in revocations))
+    connection.execute("DELETE FROM revocations WHERE expires_at <= ?", (over,))
+    merged = [domain.merge(find_revocation(connection, each.jti, each.user_id), each) for each in revocations]
+    connection.executemany(
         "INSERT OR REPLACE INTO revocations (jti, user_id, issued_at, expires_at) VALUES (?,?,?,?)",
-        (merged.jti, merged.user_id, clock.micros(merged.issued_at), clock.micros(merged.expires_at)),
+        ((each.jti, each.user_id, clock.micros(each.issued_at), clock.micros(each.expires_at)) for each in merged),
     )
     return merged
 

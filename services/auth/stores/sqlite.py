@@ -205,8 +205,7 @@ class SqliteStore:
                 return Reuse(user_id=session.user_id, revocations=rows.end_session(connection, session_id, now))
             following, revocations = session.issue(new_hash, jti, now)
             rows.put_session(connection, following)
-            for revocation in revocations:
-                rows.put_revocation(connection, revocation)
+            rows.put_revocations(connection, revocations)
             return Issued(user=user, session=following, revocations=revocations)
 
         return await self._db.write(work)
@@ -262,7 +261,7 @@ class SqliteStore:
             ended = [rows.to_session(row) for row in connection.execute(sql, (user_id, but)).fetchall()]
             failing = [revocation for session in ended for revocation in session.end(now)]
             live = sum(session.expires_at > now for session in ended)
-            return live, [rows.put_revocation(connection, revocation) for revocation in failing]
+            return live, rows.put_revocations(connection, failing)
 
         return await self._db.write(work)
 

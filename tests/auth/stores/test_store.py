@@ -441,6 +441,26 @@ async def test_all_sessions_of_a_user_but_one_are_ended(store: AuthStore) -> Non
     assert (0, []) == await store.end_sessions("nobody")
 
 
+async def test_many_sessions_are_ended_in_one_go(store: AuthStore) -> None:
+    """Each access token of each fails, once, numbered in one order; what was revoked before fails as long as it did."""
+    ada = await added(store)
+    for number in range(30):
+        await store.add_session(session(ada, f"s{number}"), ada, f"j{number}")
+    await store.rotate("s0", "s0-0", "s0-1", "j30", was_issued=True)
+    await store.end_session("", "j7", NOON + DAY)
+    await store.end_session("", "other", NOON + DAY)
+    seen = (await store.revocations(0, 1000))[-1][0]
+    ended, revocations = await store.end_sessions(ada.user_id)
+    later = await store.revocations(seen, 1000)
+
+    assert (30, 31) == (ended, len(revocations))
+    assert {f"j{number}" for number in range(31)} == {each.jti for each in revocations}
+    assert sorted(revocations, key=str) == sorted((each for _, each in later), key=str)
+    assert [number for number, _ in later] == sorted({number for number, _ in later})
+    assert [NOON + DAY] == [each.expires_at for each in revocations if each.jti == "j7"]
+    assert 32 == len(await revoked_in(store))
+
+
 async def test_signing_out_with_an_api_key_deletes_it(store: AuthStore) -> None:
     """There is no session; the key is revoked and listed no more.  Doing so again is no error."""
     ada = await added(store)
