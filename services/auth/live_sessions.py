@@ -1,6 +1,5 @@
 """What people are signed in with now: seen, listed and ended."""
 
-import datetime
 import time
 from collections.abc import Callable, Sequence
 
@@ -9,7 +8,7 @@ import structlog
 from meshkit.tasks import Tasks
 from services.auth import domain
 from services.auth.domain import Session
-from services.auth.ports.store import AuthStore
+from services.auth.ports.store import AuthStore, Place
 from services.auth.revocations import Feed
 
 _NOTED_MAX = 10_000
@@ -41,8 +40,8 @@ class LiveSessions:
             del self._noted[next(iter(self._noted))]
         self._tasks.spawn(self._store.use_session(session_id), "use-session")
 
-    async def list(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
-        """Return up to `limit` live sessions of the user begun before `before`, newest first."""
+    async def list(self, user_id: str, before: Place | None, limit: int) -> list[Session]:
+        """Return up to `limit` live sessions of the user that come behind `before`, the newest first."""
         return await self._store.list_sessions(user_id, before, limit)
 
     async def count(self, user_ids: Sequence[str]) -> dict[str, int]:

@@ -16,6 +16,8 @@ from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
 
 Clock = Callable[[], datetime.datetime]
 """Returns a time later than any it has returned before."""
+Place = tuple[datetime.datetime, str]
+"""Where a session is in a list: when it was begun, and its id."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +91,8 @@ class AuthStore(RequestStore, Protocol):
     async def use_session(self, session_id: str) -> None:
         """Note that a session is in use now; of one that has ended, nothing."""
 
-    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
-        """Return up to `limit` live sessions of the user begun before `before`, newest first."""
+    async def list_sessions(self, user_id: str, before: Place | None, limit: int) -> list[Session]:
+        """Return up to `limit` live sessions of the user that come behind `before`, the newest first."""
 
     async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:
         """Return how many live sessions each of the users has; who has none may be missing."""

@@ -121,10 +121,14 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
         user_id = _whose(request.user)
 
         async def fetch(last: str, limit: int) -> Sequence[Session]:
-            before = clock.from_micros(paging.number(last)) if last else None
+            micros, _, session_id = last.partition(" ")
+            before = (clock.from_micros(paging.number(micros)), session_id) if last else None
             return await self._live.list(user_id, before, limit)
 
-        found = await paging.page(request, fetch, lambda each: str(clock.micros(each.created_at)), "sessions", user_id)
+        def place(session: Session) -> str:
+            return f"{clock.micros(session.created_at)} {session.session_id}"
+
+        found = await paging.page(request, fetch, place, "sessions", user_id)
         own = caller().session
         return pb.ListSessionsResponse(
             sessions=[wire.session_pb(each, own) for each in found.items], next_page_token=found.next_token

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from meshkit.idempotency import MemoryRequests, Request
 from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
-from services.auth.ports.store import Clock, Issued, Reuse
+from services.auth.ports.store import Clock, Issued, Place, Reuse
 
 
 class MemoryStore:
@@ -118,11 +118,11 @@ class MemoryStore:
         if (session := self._sessions.get(session_id)) is not None:
             self._sessions[session_id] = dataclasses.replace(session, used_at=self._now())
 
-    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
+    async def list_sessions(self, user_id: str, before: Place | None, limit: int) -> list[Session]:
         """Return a page of live sessions, newest first."""
         found = [session for session in self._live() if session.user_id == user_id]
-        found.sort(key=lambda session: session.created_at, reverse=True)
-        return [session for session in found if before is None or session.created_at < before][:limit]
+        found.sort(key=_place, reverse=True)
+        return [session for session in found if before is None or _place(session) < before][:limit]
 
     async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:
         """Return how many live sessions each user has."""
@@ -238,3 +238,7 @@ class MemoryStore:
     def _end(self, session_id: str, now: datetime.datetime) -> list[Revocation]:
         session = self._sessions.pop(session_id, None)
         return [self._revoke(revocation) for revocation in session.end(now)] if session is not None else []
+
+
+def _place(session: Session) -> Place:
+    return session.created_at, session.session_id

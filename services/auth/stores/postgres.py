@@ -17,7 +17,7 @@ from meshkit.idempotency import Request
 from meshkit.postgres import Connection, Database, Work
 from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
-from services.auth.ports.store import Clock, Issued, Reuse
+from services.auth.ports.store import Clock, Issued, Place, Reuse
 from services.auth.stores import postgres_rows, rows
 
 MIGRATIONS = [postgres_rows.MIGRATION, postgres_requests.MIGRATION, postgres_rows.SEEN]
@@ -177,14 +177,14 @@ class PostgresStore:
 
         await self._db.write(work)
 
-    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
+    async def list_sessions(self, user_id: str, before: Place | None, limit: int) -> list[Session]:
         """Return a page of live sessions, newest first."""
+        place = 'session_id COLLATE "C"'  # as Python compares them
         sql = (
-            f"SELECT {rows.SESSION} FROM sessions WHERE user_id = $1 AND created_at < $2 AND expires_at > $3"
-            " ORDER BY created_at DESC LIMIT $4"
+            f"SELECT {rows.SESSION} FROM sessions WHERE user_id = $1 AND ({rows.BEGUN}, {place}) < ($2, $3)"
+            f" AND expires_at > $4 ORDER BY {rows.BEGUN} DESC, {place} DESC LIMIT $5"
         )
-        before_us = clock.micros(before) if before is not None else 2**62
-        found = await self._db.fetch(sql, user_id, before_us, clock.micros(self._now()), limit)
+        found = await self._db.fetch(sql, user_id, *rows.before(before), clock.micros(self._now()), limit)
         return [rows.to_session(tuple(row)) for row in found]
 
     async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:

@@ -118,7 +118,7 @@ async def put_session(connection: Connection, session: Session) -> None:
         f"INSERT INTO sessions ({rows.SESSION}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)"
         " ON CONFLICT (session_id) DO UPDATE SET"
         " token_hash = excluded.token_hash, access = excluded.access, issued_at = excluded.issued_at,"
-        " used_at = excluded.used_at, expires_at = excluded.expires_at",
+        " created_at = excluded.created_at, used_at = excluded.used_at, expires_at = excluded.expires_at",
         *rows.session_values(session),
     )
 

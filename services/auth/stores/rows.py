@@ -12,11 +12,14 @@ from typing import Any
 from meshkit import clock
 from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, Tier, User
+from services.auth.ports.store import Place
 
 USER = "user_id, login, email, password_hash, active, operator, tier, created_at"
 SESSION = (
     "session_id, user_id, token_hash, access_ttl_s, access, issued_at, expires_at, created_at, used_at, client, address"
 )
+BEGUN = "CASE created_at WHEN 0 THEN issued_at ELSE created_at END"
+"""When a session began: a version that did not know it wrote 0, and may still, beside us."""
 KEY = "key_id, user_id, display_name, created_at, expires_at"
 Connection = sqlite3.Connection
 
@@ -98,11 +101,16 @@ def to_session(row: tuple[Any, ...]) -> Session:
         access=tuple((jti, clock.from_micros(us)) for jti, us in json.loads(access)),
         issued_at=clock.from_micros(issued_at),
         expires_at=clock.from_micros(expires_at),
-        created_at=clock.from_micros(created_at),
-        used_at=clock.from_micros(used_at),
+        created_at=clock.from_micros(created_at or issued_at),
+        used_at=clock.from_micros(max(used_at, issued_at)),
         client=seen[0],
         address=seen[1],
     )
+
+
+def before(place: Place | None) -> tuple[int, str]:
+    """Return what `BEGUN` and the id of a session behind that place are less than."""
+    return (clock.micros(place[0]), place[1]) if place is not None else (2**62, "")
 
 
 def session_values(session: Session) -> tuple[Any, ...]:

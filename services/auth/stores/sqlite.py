@@ -8,7 +8,7 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
-from services.auth.ports.store import Clock, Issued, Reuse
+from services.auth.ports.store import Clock, Issued, Place, Reuse
 from services.auth.stores import rows
 from services.auth.stores.rows import Connection
 
@@ -220,14 +220,13 @@ class SqliteStore:
 
         await self._db.write(work)
 
-    async def list_sessions(self, user_id: str, before: datetime.datetime | None, limit: int) -> list[Session]:
+    async def list_sessions(self, user_id: str, before: Place | None, limit: int) -> list[Session]:
         """Return a page of live sessions, newest first."""
-        before_us = clock.micros(before) if before is not None else 2**62
         sql = (
-            f"SELECT {rows.SESSION} FROM sessions WHERE user_id = ? AND created_at < ? AND expires_at > ?"
-            " ORDER BY created_at DESC LIMIT ?"
+            f"SELECT {rows.SESSION} FROM sessions WHERE user_id = ? AND ({rows.BEGUN}, session_id) < (?, ?)"
+            f" AND expires_at > ? ORDER BY {rows.BEGUN} DESC, session_id DESC LIMIT ?"
         )
-        values = (user_id, before_us, clock.micros(self._now()), limit)
+        values = (user_id, *rows.before(before), clock.micros(self._now()), limit)
         found = await self._db.read(lambda connection: connection.execute(sql, values).fetchall())
         return [rows.to_session(row) for row in found]
 

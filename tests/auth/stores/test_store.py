@@ -1,6 +1,7 @@
 """Every auth store keeps the same promises."""
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import itertools
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from meshkit import postgres as postgres_database
 from meshkit.clock import micros
 from meshkit.databases import PostgresDatabase
 from meshkit.errors import AlreadyExists, FailedPrecondition, NotFound, Unauthenticated
@@ -388,7 +390,7 @@ async def test_sessions_are_listed_and_counted_while_they_live(store: AuthStore,
     short = dataclasses.replace(session(ada, "short", ttl_s=60), token_hash="")
     await store.add_session(short, ada, "j3")
     first = await store.list_sessions(ada.user_id, None, 2)
-    rest = await store.list_sessions(ada.user_id, first[-1].created_at, 10)
+    rest = await store.list_sessions(ada.user_id, (first[-1].created_at, first[-1].session_id), 10)
 
     assert ["short", "s2", "s1", "s0"] == [each.session_id for each in first + rest]
     assert {("curl/8", "192.0.2.7")} == {(each.client, each.address) for each in first + rest}
@@ -404,6 +406,43 @@ async def test_sessions_are_listed_and_counted_while_they_live(store: AuthStore,
     assert found["s0"].created_at < found["s1"].created_at < wall.time
     assert {ada.user_id: 3} == dict(await store.count_sessions([ada.user_id]))
     assert {} == dict(await store.count_sessions([]))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_sessions_that_an_older_version_began_are_listed(
+    kind: str, request: pytest.FixtureRequest, tmp_path: pathlib.Path
+) -> None:
+    """It does not say when: that is when they got their tokens, then and later.  Of one moment none is left out."""
+    at = micros(NOON)
+    aged = f"UPDATE sessions SET created_at = 0, used_at = 0, issued_at = {at}"
+    async with contextlib.AsyncExitStack() as stack:
+        if kind == "sqlite":
+            file = Database(tmp_path / "auth.db", MIGRATIONS)
+            file.open()
+            stack.push_async_callback(file.close)
+            store: AuthStore = SqliteStore(file, StrictClock(lambda: NOON))
+        else:
+            place = PostgresDatabase(request.getfixturevalue("postgres"))
+            schema = await stack.enter_async_context(postgres_database.opened(place, "auth", postgres.MIGRATIONS))
+            store = postgres.PostgresStore(schema, StrictClock(lambda: NOON))
+        ada = await added(store)
+        for name in ("a", "B", "c"):
+            await store.add_session(session(ada, name), ada, f"j-{name}")
+        if kind == "sqlite":
+            await file.write(lambda connection: connection.execute(aged).rowcount)
+        else:
+            await schema.write(lambda connection: connection.execute(aged))
+        found: list[Session] = []
+        while page := await store.list_sessions(
+            ada.user_id, (found[-1].created_at, found[-1].session_id) if found else None, 1
+        ):
+            found += page
+        await store.rotate("a", "a-0", "a-1", "j", was_issued=True)
+        after = {each.session_id: each.created_at for each in await store.list_sessions(ada.user_id, None, 9)}
+
+    assert ["c", "a", "B"] == [each.session_id for each in found]
+    assert {(NOON, NOON)} == {(each.created_at, each.used_at) for each in found}
+    assert dict.fromkeys("caB", NOON) == after
 
 
 async def test_a_session_is_ended_by_whose_it_is(store: AuthStore) -> None:
