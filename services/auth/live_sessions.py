@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from meshkit.principal import caller
 from meshkit.tasks import Tasks
 from services.auth import domain
 from services.auth.domain import Session
@@ -50,21 +51,23 @@ class LiveSessions:
 
     async def end(self, session_id: str, user_id: str = "") -> None:
         """End a session, of `user_id` if that is not empty.  Raises `NotFound`."""
+        by = caller().user
 
         async def step() -> None:
-            await self._feed.announce(await self._store.delete_session(session_id, user_id))
+            owner, revocations = await self._store.delete_session(session_id, user_id)
+            audit.info("session ended", session=f"sessions/{session_id}", user=f"users/{owner}", by=by)
+            await self._feed.announce(revocations)
 
         await self._tasks.complete(step(), "end-session")
-        audit.info("session ended", session=f"sessions/{session_id}")
 
     async def end_all(self, user_id: str, but: str = "") -> int:
         """End the sessions of a user but the one `but`; return how many."""
+        by = caller().user
 
         async def step() -> int:
             ended, revocations = await self._store.end_sessions(user_id, but)
+            audit.info("sessions ended", user=f"users/{user_id}", count=ended, by=by)
             await self._feed.announce(revocations)
             return ended
 
-        ended = await self._tasks.complete(step(), "end-sessions")
-        audit.info("sessions ended", user=f"users/{user_id}", count=ended)
-        return ended
+        return await self._tasks.complete(step(), "end-sessions")

@@ -97,8 +97,11 @@ class AuthStore(RequestStore, Protocol):
     async def count_sessions(self, user_ids: Sequence[str]) -> dict[str, int]:
         """Return how many live sessions each of the users has; who has none may be missing."""
 
-    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
-        """End a live session, of `user_id` if that is not empty, and return what fails by it.  Raises `NotFound`."""
+    async def delete_session(self, session_id: str, user_id: str = "") -> tuple[str, list[Revocation]]:
+        """End a live session, of `user_id` if that is not empty; return whose it was, and what fails by it.
+
+        Raises `NotFound`.
+        """
 
     async def end_sessions(self, user_id: str, but: str = "") -> tuple[int, list[Revocation]]:
         """End a user's sessions but the one `but`; return how many of them were live, and all that fails now."""

@@ -128,12 +128,12 @@ class MemoryStore:
         """Return how many live sessions each user has."""
         return collections.Counter(session.user_id for session in self._live() if session.user_id in user_ids)
 
-    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
+    async def delete_session(self, session_id: str, user_id: str = "") -> tuple[str, list[Revocation]]:
         """End a live session."""
         session = next((session for session in self._live() if session.session_id == session_id), None)
         if session is None or user_id not in ("", session.user_id):
             raise domain.no_session(session_id)
-        return self._end(session_id, self._now())
+        return session.user_id, self._end(session_id, self._now())
 
     async def end_sessions(self, user_id: str, but: str = "") -> tuple[int, list[Revocation]]:
         """End a user's sessions but one."""

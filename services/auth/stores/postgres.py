@@ -196,17 +196,17 @@ class PostgresStore:
         found = await self._db.fetch(sql, clock.micros(self._now()), list(user_ids))
         return {row[0]: row[1] for row in found}
 
-    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
+    async def delete_session(self, session_id: str, user_id: str = "") -> tuple[str, list[Revocation]]:
         """End a live session."""
 
-        async def work(connection: Connection) -> list[Revocation]:
+        async def work(connection: Connection) -> tuple[str, list[Revocation]]:
             found = await postgres_rows.locked_session(connection, session_id)
             if found is None or user_id not in ("", found[1].user_id):
                 raise domain.no_session(session_id)
             now = await postgres_rows.stamp(connection, found[1].user_id, self._now)
             if found[0].expires_at <= now:
                 raise domain.no_session(session_id)
-            return await postgres_rows.end_session(connection, found[0], now)
+            return found[1].user_id, await postgres_rows.end_session(connection, found[0], now)
 
         return await self._db.write(work)
 

@@ -239,15 +239,15 @@ class SqliteStore:
         values = (clock.micros(self._now()), *user_ids)
         return dict(await self._db.read(lambda connection: connection.execute(sql, values).fetchall()))
 
-    async def delete_session(self, session_id: str, user_id: str = "") -> list[Revocation]:
+    async def delete_session(self, session_id: str, user_id: str = "") -> tuple[str, list[Revocation]]:
         """End a live session."""
 
-        def work(connection: Connection) -> list[Revocation]:
+        def work(connection: Connection) -> tuple[str, list[Revocation]]:
             now = self._now()
             session = rows.find_session(connection, session_id)
             if session is None or session.expires_at <= now or user_id not in ("", session.user_id):
                 raise domain.no_session(session_id)
-            return rows.end_session(connection, session_id, now)
+            return session.user_id, rows.end_session(connection, session_id, now)
 
         return await self._db.write(work)
 

@@ -368,8 +368,15 @@ async def test_sessions_of_others_are_for_operators(mesh: AuthMesh) -> None:
     assert 1 == ended.ended
     await refused(Unauthenticated, mesh.me(bearer(hers)))
     (one,) = (await mesh.auth.ListSessions(pb.ListSessionsRequest(), metadata=bearer(his), timeout=30)).sessions
-    await mesh.auth.DeleteSession(pb.DeleteSessionRequest(name=one.name), metadata=admin, timeout=30)
+    with structlog.testing.capture_logs() as lines:
+        await mesh.auth.DeleteSession(pb.DeleteSessionRequest(name=one.name), metadata=admin, timeout=30)
+        await mesh.auth.EndSessions(pb.EndSessionsRequest(user=ada.name), metadata=admin, timeout=30)
     await refused(Unauthenticated, mesh.me(bearer(his)))
+    operator = (await mesh.me(admin)).name
+
+    assert [("session ended", one.user, operator), ("sessions ended", ada.name, operator)] == [
+        (line["event"], line["user"], line["by"]) for line in lines if line["event"].endswith(" ended")
+    ]
 
 
 async def test_an_api_key_works_until_it_is_deleted(mesh: AuthMesh) -> None:
