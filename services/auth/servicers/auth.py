@@ -137,11 +137,13 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
     async def DeleteSession(self, request: pb.DeleteSessionRequest, context: Context) -> empty_pb2.Empty:
         """End a session."""
         user_id, me = user_caller()
+        check_not_a_key("end sessions")
         await self._live.end(names.parse(request.name, "sessions"), "" if me.operator else user_id)
         return empty_pb2.Empty()
 
     async def EndSessions(self, request: pb.EndSessionsRequest, context: Context) -> pb.EndSessionsResponse:
         """End somebody's sessions but the one that calls."""
+        check_not_a_key("end sessions")
         return pb.EndSessionsResponse(ended=await self._live.end_all(_whose(request.user), caller().session))
 
 

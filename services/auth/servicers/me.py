@@ -13,6 +13,9 @@ def user_caller() -> tuple[str, Principal]:
 
 
 def check_not_a_key(what: str) -> None:
-    """Raise `Denied` if an API key calls: it is not to give anybody more, or for longer, than it is good for itself."""
+    """Raise `Denied` if an API key calls, which somebody may have found.
+
+    It is not to give anybody more, or for longer, than it is good for itself, nor to shut its owner out.
+    """
     if caller().is_key:
         raise Denied(f"an API key may not {what}: sign in with a password for that")

@@ -187,7 +187,10 @@ async def test_an_old_password_is_not_guessed_with_a_stolen_token(mesh: AuthMesh
 
 
 async def test_an_api_key_makes_nothing_that_outlives_it(mesh: AuthMesh) -> None:
-    """No key, no other password of anybody, no operator, and it is no refresh token; what it may do else stays."""
+    """No key, no other password of anybody, no operator, and it is no refresh token; nor does it end a session.
+
+    What it may do else stays.
+    """
     session = bearer(await mesh.sign_in())
     made = await mesh.auth.CreateApiKey(pb.CreateApiKeyRequest(display_name="ci"), metadata=session, timeout=30)
     key = bearer(made.token)
@@ -204,6 +207,8 @@ async def test_an_api_key_makes_nothing_that_outlives_it(mesh: AuthMesh) -> None
         mesh.users.UpdateUser(pb.UpdateUserRequest(user=change), metadata=key, timeout=30),
         mesh.users.UpdateUser(pb.UpdateUserRequest(user=promotion), metadata=key, timeout=30),
         mesh.users.CreateUser(pb.CreateUserRequest(user=operator), metadata=key, timeout=30),
+        mesh.auth.DeleteSession(pb.DeleteSessionRequest(name="sessions/x"), metadata=key, timeout=30),
+        mesh.auth.EndSessions(pb.EndSessionsRequest(), metadata=key, timeout=30),
     )
     for call in calls:
         await refused(Denied, call)
