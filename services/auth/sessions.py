@@ -135,7 +135,7 @@ class Sessions:
             issued_at=now,
             used_at=now,
             expires_at=now,
-            client=client[: domain.CLIENT_CHARS_MAX],
+            client=domain.client_of(client),
             address=address,
         )
         issued = await self._store.add_session(session, user, tokens.new_id())

@@ -32,6 +32,7 @@ from services.auth.domain.sessions import (
     Session,
     access_ttl_s,
     bad_refresh_token,
+    client_of,
     no_session,
 )
 from services.auth.domain.users import (
@@ -75,6 +76,7 @@ __all__ = [
     "check_operator_stays",
     "check_still_valid",
     "check_unchanged",
+    "client_of",
     "key_ttl",
     "looks_like_id",
     "merge",

@@ -69,6 +69,11 @@ class Session:
         return [Revocation(jti=jti, issued_at=now, expires_at=at) for jti, at in self.access if at > now]
 
 
+def client_of(said: str) -> str:
+    """Return what signs in as it calls itself, cut, and without what acts on a terminal that shows it."""
+    return "".join(char for char in said[:CLIENT_CHARS_MAX] if char.isprintable())
+
+
 def access_ttl_s(asked: int) -> int:
     """Return how long an access token lives; 0 means the default.  Raises `Invalid` outside 0..86400."""
     if not 0 <= asked <= ACCESS_TTL_MAX_S:

@@ -322,7 +322,9 @@ async def test_people_see_and_end_what_they_are_signed_in_with(mesh: AuthMesh) -
     """With what and from where, and which of them is asking; one is ended, then all others, and keys stay."""
     await mesh.add_user("ada")
     mine, lost, other = [await mesh.sign_in("ada", "a good one") for _ in range(3)]
-    asked = pb.LoginRequest(login="ada", password="a good one", access_ttl_s=60, no_refresh=True, client="Lynx" * 99)
+    asked = pb.LoginRequest(
+        login="ada", password="a good one", access_ttl_s=60, no_refresh=True, client="\x1b[2J\0\u202e" + "Lynx" * 99
+    )
     by_service = (*mesh.badge, (ADDRESS_HEADER, "192.0.2.7"))
     phone = await mesh.auth.Login(asked, metadata=by_service, timeout=30)
     made = pb.CreateApiKeyRequest(display_name="laptop")
@@ -334,7 +336,7 @@ async def test_people_see_and_end_what_they_are_signed_in_with(mesh: AuthMesh) -
     (newest,), listed = first.sessions, rest.sessions
 
     assert "" == phone.refresh_token
-    assert (("Lynx" * 99)[:300], "192.0.2.7") == (newest.client, newest.address)
+    assert ("[2J" + ("Lynx" * 99)[:294], "192.0.2.7") == (newest.client, newest.address)
     assert newest.expire_time == phone.expire_time
     assert [False, False, True] == [each.current for each in listed]
     assert all(each.client.startswith("grpc-python") and not each.address for each in listed)

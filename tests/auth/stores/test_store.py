@@ -125,6 +125,8 @@ async def test_an_absent_user_is_not_found(store: AuthStore) -> None:
         store.get_user("no"),
         store.find_user("no"),
         store.find_user("ADA"),
+        store.find_user("ada\0"),
+        store.get_user("\0"),
         store.find_user_by_email("ada"),
         store.update_user("no", UserChange(login="x")),
         store.delete_user("no"),
@@ -261,7 +263,7 @@ async def test_a_refresh_token_expires(store: AuthStore, wall: Wall) -> None:
     ada = await added(store)
     await store.add_session(session(ada), ada, "j1")
     wall.time += domain.REFRESH_TTL + DAY
-    for session_id in ("s1", "unknown"):
+    for session_id in ("s1", "unknown", "s1\0"):
         with pytest.raises(Unauthenticated):
             await store.rotate(session_id, "s1-0", "s1-1", "j2", was_issued=True)
 
@@ -450,7 +452,7 @@ async def test_a_session_is_ended_by_whose_it_is(store: AuthStore) -> None:
     ada, ben = await added(store), await added(store, "ben")
     for name in ("s1", "s2"):
         await store.add_session(session(ada, name), ada, f"j-{name}")
-    for session_id, user_id in (("s1", ben.user_id), ("unknown", ""), ("", "")):
+    for session_id, user_id in (("s1", ben.user_id), ("unknown", ""), ("", ""), ("s1\0", "")):
         with pytest.raises(NotFound):
             await store.delete_session(session_id, user_id)
 
