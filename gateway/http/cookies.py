@@ -3,19 +3,21 @@
 import re
 from collections.abc import Mapping
 
-from gateway.http.exchange import FOREIGN_HEADER, Exchange
+from gateway.http.exchange import FOREIGN_HEADER
 from meshkit.errors import Denied, Invalid
 from meshkit.verifier import COOKIE
 
+ACCESS_TTL_S = 24 * 3600
+"""How long a browser stays signed in: its cookie has the access token only, which it does not refresh."""
 DELETED = f"{COOKIE}=; Path=/; Max-Age=0; SameSite=lax; HttpOnly"
 _REDIRECT_CHARS_MAX = 2000
 # A path on this server: `//host` and `/\host` are other servers to a browser; a header takes printable ASCII only.
 _LOCAL_PATH = re.compile(r"/(?![/\\])[!-~]*")
 
 
-def signed_in(token: str, exchange: Exchange) -> str:
-    """Return the `Set-Cookie` value that signs a browser in for its session."""
-    secure = "; Secure" if exchange.base_url.startswith("https:") else ""
+def signed_in(token: str, base_url: str) -> str:
+    """Return the `Set-Cookie` value that signs a browser in for its session; `base_url` is the address it used."""
+    secure = "; Secure" if base_url.startswith("https:") else ""
     return f"{COOKIE}={token}; Path=/; SameSite=lax; HttpOnly{secure}"
 
 

@@ -16,8 +16,6 @@ from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
 from meshkit.errors import Unauthenticated, from_rpc
 
-ACCESS_TTL_S = 24 * 3600
-"""The panel's clients keep a token for a day and know no refresh."""
 _FAILED = "#failed"
 """Where the sign-in page says that it was not right."""
 
@@ -63,7 +61,7 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
         login = auth_pb2.LoginRequest(
             login=credentials.name,
             password=credentials.password,
-            access_ttl_s=ACCESS_TTL_S,
+            access_ttl_s=cookies.ACCESS_TTL_S,
             no_refresh=True,
             client=exchange().headers.get("user-agent", ""),
         )
@@ -98,7 +96,7 @@ class SignInServicer(pb_grpc.SignInServiceServicer):
 def signed_in(tokens: auth_pb2.Tokens) -> pb.SignedIn:
     """Return who signed in, and sign their browser in."""
     asked = exchange()
-    asked.add_header("set-cookie", cookies.signed_in(tokens.access_token, asked))
+    asked.add_header("set-cookie", cookies.signed_in(tokens.access_token, asked.base_url))
     return pb.SignedIn(
         name=tokens.user.login,
         id=tokens.user.name.removeprefix("users/"),

@@ -10,8 +10,8 @@ from google.protobuf import empty_pb2, struct_pb2
 
 from gateway.core import values
 from gateway.core.peers import Peers
-from gateway.dialects.kodosumi.login import ACCESS_TTL_S, signed_in
-from gateway.http import bodies
+from gateway.dialects.kodosumi.login import signed_in
+from gateway.http import bodies, cookies
 from gateway.http.dialect import Service
 from gateway.http.exchange import exchange
 from meshkit import paging
@@ -85,7 +85,7 @@ class RoleServicer(pb_grpc.RoleServiceServicer):
         change = auth_pb2.ChangePasswordRequest(
             old_password=body.password,
             new_password=body.new_password,
-            access_ttl_s=ACCESS_TTL_S,
+            access_ttl_s=cookies.ACCESS_TTL_S,
             no_refresh=True,
             client=exchange().headers.get("user-agent", ""),
         )

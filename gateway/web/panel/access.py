@@ -8,7 +8,7 @@ from google.protobuf import field_mask_pb2
 from starlette.responses import Response
 
 from gateway.core.peers import Peers
-from gateway.http.cookies import DELETED
+from gateway.http.cookies import ACCESS_TTL_S, DELETED, signed_in
 from gateway.web.panel import shell
 from gateway.web.panel.sessions import HOME, Sessions
 from gateway.web.panel.visitor import Visitor
@@ -54,19 +54,25 @@ class Access:
         return shell.see_other(f"{HOME}#keys")
 
     async def change_password(self, visitor: Visitor) -> Response:
-        """POST /panel/access/password: everything that one is signed in with ends, and one signs in anew."""
+        """POST /panel/access/password: everything that one is signed in with ends, but for this browser."""
         form = visitor.form
         if form.get("new_password") != form.get("again"):
             return await self._page(visitor, about="password", error=Invalid("The two new passwords are not the same."))
         request = auth_pb2.ChangePasswordRequest(
-            old_password=form.get("old_password", ""), new_password=form.get("new_password", "")
+            old_password=form.get("old_password", ""),
+            new_password=form.get("new_password", ""),
+            access_ttl_s=ACCESS_TTL_S,
+            no_refresh=True,
+            client=visitor.request.headers.get("user-agent", ""),
         )
         try:
             with from_rpc():
-                await self._auth.ChangePassword(request, timeout=_ASK_S)
+                tokens = await self._auth.ChangePassword(request, timeout=_ASK_S)
         except _REFUSALS as error:
             return await self._page(visitor, about="password", error=error)
-        return _signed_out()
+        response = shell.see_other(f"{HOME}?changed=password#own")
+        response.headers.append("set-cookie", signed_in(tokens.access_token, visitor.base_url))
+        return response
 
     async def end_all(self, visitor: Visitor) -> Response:
         """POST /panel/access/end: every sign-in of one's own ends, and every key."""
@@ -119,6 +125,7 @@ class Access:
             "access.html",
             status=422 if error else 200,
             about=about,
+            changed=visitor.query("changed"),
             problems=_said(error) if error else [],
             sent=sent or {},
             keys=keys,

@@ -1,6 +1,7 @@
 """Which page is where, and who may see it: whoever is signed in, each what is theirs."""
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable
 
@@ -41,6 +42,8 @@ from meshkit.verifier import MESH, TokenVerifier
 PATHS = "/panel"
 _ASK_S = 5.0
 _LOCKS_MAX = 100
+_PASSWORD = "/panel/access/password"
+"""What is sent there ends the token that it is sent with: whoever has sent it still hears what came of it."""
 _THEME_AGE_S = 365 * 24 * 3600
 
 _Page = Callable[[Visitor], Awaitable[Response]]
@@ -106,7 +109,7 @@ class Panel:
             ("GET", "/panel/access", access.show),
             ("POST", "/panel/access/keys", access.create_key),
             ("POST", "/panel/access/keys/{key}/delete", access.delete_key),
-            ("POST", "/panel/access/password", access.change_password),
+            ("POST", _PASSWORD, access.change_password),
             ("POST", "/panel/access/end", access.end_all),
             ("POST", "/panel/access/users", access.create_user),
             ("POST", "/panel/access/users/{user}", access.change_user),
@@ -143,7 +146,10 @@ class Panel:
         return [
             Route(f"{assets.PREFIX}/{{digest}}/{{name}}", self._open(assets.serve), methods=["GET"]),
             Route(PATHS, lambda _: shell.see_other(shell.HOME), methods=["GET"]),
-            *(Route(path, self._page(page), methods=[method]) for method, path, page in pages),
+            *(
+                Route(path, self._page(page, is_held=path != _PASSWORD), methods=[method])
+                for method, path, page in pages
+            ),
         ]
 
     def _open(self, page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
@@ -155,13 +161,14 @@ class Panel:
 
         return serve
 
-    def _page(self, page: _Page) -> Callable[[Request], Awaitable[Response]]:
+    def _page(self, page: _Page, *, is_held: bool) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
             visitor: Visitor | None = None
             try:
                 principal = await user_of(MESH.find(request.headers), self._verifier, optional=False)
                 check_access(principal, options_pb2.ACCESS_USER)
-                with acting(principal), held(self._verifier, principal):
+                hold = held(self._verifier, principal) if is_held else contextlib.nullcontext()
+                with acting(principal), hold:
                     visitor = await self._welcome(request)
                     known = dataclasses.replace(visitor, principal=principal, verifier=self._verifier, live=self._live)
                     return await page(known)

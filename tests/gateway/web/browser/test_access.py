@@ -82,7 +82,12 @@ def test_somebody_is_added_changes_their_password_and_is_switched_off(chromium: 
         other.page.get_by_label("A new one").fill("flow-matic-1955")
         other.page.get_by_label("The new one again").fill("flow-matic-1955")
         other.page.get_by_role("button", name="Change it").click()
-        other.sign_in("/panel/executions", "grace", "flow-matic-1955")
+        expect(other.page.get_by_role("status")).to_contain_text("It is changed")
+        sessions = other.page.get_by_role("region", name="Where you are signed in").locator("tbody tr")
+        expect(sessions).to_have_count(1)
+        expect(sessions).to_contain_text("Chrome on Linux")
+        other.page.goto("/panel/executions")
+        expect(other.page.get_by_role("heading", name="Executions", exact=True)).to_be_visible()
 
         look.page.get_by_role("button", name="Switch off grace").click()
         expect(look.page.locator("#user-grace")).to_contain_text("Switched off")
