@@ -1,5 +1,6 @@
 """`mesh.auth.v1.AuthService`: sign-in, sessions, API keys, and what other services trust."""
 
+import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from agentmesh_protos.auth.v1 import auth_pb2 as pb
@@ -102,7 +103,7 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
         user_id, _ = user_caller()
 
         async def fetch(last: str, limit: int) -> Sequence[ApiKey]:
-            before = clock.from_micros(paging.number(last)) if last else None
+            before = _moment(last) if last else None
             return await self._keys.list(user_id, before, limit)
 
         found = await paging.page(request, fetch, lambda key: str(clock.micros(key.created_at)), "apiKeys", user_id)
@@ -122,7 +123,7 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
 
         async def fetch(last: str, limit: int) -> Sequence[Session]:
             micros, _, session_id = last.partition(" ")
-            before = (clock.from_micros(paging.number(micros)), session_id) if last else None
+            before = (_moment(micros), session_id) if last else None
             return await self._live.list(user_id, before, limit)
 
         def place(session: Session) -> str:
@@ -154,6 +155,14 @@ def _whose(user: str) -> str:
         return own
     check_owner(user, user)
     return names.parse(user, "users", "user")
+
+
+def _moment(micros: str) -> datetime.datetime:
+    """Return when what a page token names was made; raise `Invalid` for a token that we have not made."""
+    try:
+        return clock.from_micros(paging.number(micros))
+    except OverflowError:
+        raise paging.bad_token() from None
 
 
 def _client(request: pb.LoginRequest | pb.ChangePasswordRequest, context: Context) -> str:

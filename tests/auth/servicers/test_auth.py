@@ -12,6 +12,7 @@ import structlog
 from agentmesh_protos.auth.v1 import auth_pb2 as pb
 from google.protobuf import field_mask_pb2
 
+from meshkit import paging
 from meshkit.errors import Denied, Exhausted, Invalid, NotFound, Unauthenticated
 from meshkit.whence import ADDRESS_HEADER, EDGE_HEADER
 from services.auth import throttle
@@ -457,6 +458,19 @@ async def test_api_keys_come_in_pages(mesh: AuthMesh) -> None:
     assert names == ["4", "3", "2", "1", "0"]
     foreign = mesh.auth.ListApiKeys(pb.ListApiKeysRequest(page_token=last), metadata=ada, timeout=30)
     await refused(Invalid, foreign)
+
+
+async def test_a_page_token_of_no_time_is_none_of_ours(mesh: AuthMesh) -> None:
+    """Somebody has made it up."""
+    tokens = await mesh.sign_in()
+    user_id = tokens.user.name.removeprefix("users/")
+    for method, request, kind in (
+        (mesh.auth.ListApiKeys, pb.ListApiKeysRequest, "apiKeys"),
+        (mesh.auth.ListSessions, pb.ListSessionsRequest, "sessions"),
+    ):
+        for key in (str(2**62), "x"):
+            asked = request(page_token=paging.encode(key, kind, user_id))
+            await refused(Invalid, method(asked, metadata=bearer(tokens), timeout=30))
 
 
 async def test_revocations_are_streamed(mesh: AuthMesh) -> None:
