@@ -70,6 +70,11 @@ def masked_bootstrap(bootstrap: str) -> str:
     return _replaced(bootstrap, spots, lambda spot: f'"{MASK}"')
 
 
+def is_kept(bootstrap: str, stored: Expose) -> bool:
+    """Return whether a bootstrap is the one that is kept, but for values of its `env_vars`."""
+    return masked_bootstrap(bootstrap) == stored.bootstrap
+
+
 def sealing(vault: Vault) -> Mapping[str, Callable[..., Any]]:
     """Return the functions with which a database seals what it has of before."""
 

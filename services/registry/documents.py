@@ -35,27 +35,28 @@ class Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, "merges (`<<`) stand for too much", node.start_mark)
 
 
-def check(definition: Definition) -> None:
-    """Raise `Invalid`, with field, line and column, if a text of the definition is not YAML, or has unknown keys.
+def check(definition: Definition) -> Invalid | None:
+    """Raise `Invalid`, with field, line and column, if a text of the definition is not YAML.
 
-    What else a bootstrap says is not checked: it is judged by the boot.
+    Return the error for keys of its bootstrap that nobody knows: one that is kept already may have such.  What else a
+    bootstrap says is not checked: it is judged by the boot.
     """
     if sum(len(entry.data) for entry in definition.meta or ()) > _ALL_TEXTS_MAX:
         raise Invalid("meta data are too long", {"expose.meta": [f"at most {_ALL_TEXTS_MAX} characters together"]})
-    _check_keys(definition.bootstrap, _load(definition.bootstrap, "expose.bootstrap", "bootstrap"))
+    document = _load(definition.bootstrap, "expose.bootstrap", "bootstrap")
     for index, entry in enumerate(definition.meta or ()):
         _load(entry.data, f"expose.meta[{index}].data", f"meta data of {entry.url}")
+    unknown = list(itertools.islice(keys.unknown(document), _PROBLEMS_MAX))
+    if not unknown:
+        return None
+    root = yaml.compose(definition.bootstrap, Loader)
+    found = [f"{_where(root, key.path)}{key}" for key in unknown]
+    return Invalid(f"bootstrap: {found[0]}", {"expose.bootstrap": found})
 
 
-def _check_keys(bootstrap: str, document: Any) -> None:
-    found = [f"{_where(bootstrap, key.path)}{key}" for key in itertools.islice(keys.unknown(document), _PROBLEMS_MAX)]
-    if found:
-        raise Invalid(f"bootstrap: {found[0]}", {"expose.bootstrap": found})
-
-
-def _where(text: str, path: Sequence[str | int]) -> str:
+def _where(node: yaml.Node | None, path: Sequence[str | int]) -> str:
     """Return where in a text a key stands, for people: `line 3, column 1: `; empty if it stands there by a merge."""
-    node, mark = yaml.compose(text, Loader), None
+    mark = None
     for part in path:
         if isinstance(part, int):
             node = node.value[part] if isinstance(node, yaml.SequenceNode) else None

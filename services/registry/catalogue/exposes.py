@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import structlog
 
-from meshkit.errors import NotFound
+from meshkit.errors import Invalid, NotFound
 from meshkit.idempotency import Request, once
 from meshkit.principal import caller
 from services.registry import documents, rows
-from services.registry.bootstraps import Bootstraps
+from services.registry.bootstraps import Bootstraps, is_kept
 from services.registry.domain import exposes
 from services.registry.domain.exposes import Definition, Expose
 from services.registry.domain.standings import Standing, standing
@@ -43,12 +43,13 @@ class Exposes:
         Raises `Invalid` with the field, `Conflict` if `etag` is old, `NotFound` or `AlreadyExists` on a rename.
         """
         exposes.check(wanted)
-        await asyncio.to_thread(documents.check, wanted)  # a long text takes a moment to parse
+        complaint = await asyncio.to_thread(documents.check, wanted)  # a long text takes a moment to parse
         now = self._now()
         is_new = False
 
         def decide(stored: Expose | None) -> Expose:
             nonlocal is_new
+            _judge(wanted, stored, complaint)
             filled = dataclasses.replace(wanted, bootstrap=self._bootstraps.filled(wanted.bootstrap, stored))
             expose, is_new = exposes.save(filled, stored, etag=etag, original=original, now=now)
             return self._bootstraps.sealed(expose)
@@ -64,13 +65,14 @@ class Exposes:
     async def check(self, wanted: Definition, etag: str, original: str) -> tuple[Expose, Standing]:
         """Return what `save` would, and write nothing; raise what it or a boot would raise for the definition."""
         exposes.check(wanted)
-        await asyncio.to_thread(documents.check, wanted)
+        complaint = await asyncio.to_thread(documents.check, wanted)
         try:
             stored = await self._store.get(original or wanted.name)
         except NotFound:
             if original:
                 raise
             stored = None
+        _judge(wanted, stored, complaint)
         filled = dataclasses.replace(wanted, bootstrap=self._bootstraps.filled(wanted.bootstrap, stored))
         expose, _ = exposes.save(filled, stored, etag=etag, original=original, now=self._now())
         if not expose.is_draft:
@@ -94,6 +96,12 @@ class Exposes:
 
     async def _standing(self, expose: Expose) -> tuple[Expose, Standing]:
         return expose, standing(expose, await self._apps.current())
+
+
+def _judge(wanted: Definition, stored: Expose | None, complaint: Invalid | None) -> None:
+    """Raise what is wrong with the keys of a bootstrap, unless it is kept already: its expose can be changed."""
+    if complaint is not None and (stored is None or not is_kept(wanted.bootstrap, stored)):
+        raise complaint
 
 
 def _dump(expose: Expose) -> bytes:

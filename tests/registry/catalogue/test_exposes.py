@@ -1,7 +1,9 @@
 """Exposes: saving, renaming, reading, deleting, and who may."""
 
 import asyncio
+import contextlib
 import datetime
+import sqlite3
 
 import grpc
 import pytest
@@ -114,6 +116,28 @@ async def test_a_bootstrap_must_be_yaml(mesh: Mesh, bootstrap: str, where: str) 
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert where in (caught.value.details() or "")
     assert fields(caught.value) == ["expose.bootstrap"]
+
+
+async def test_a_key_of_before_is_no_hindrance(peers: Peers) -> None:
+    """What was saved before keys were judged can be disabled and renamed as it is; another text is judged."""
+    known = "import_path: a:b\nruntime_env: {env_vars: {KEY: canary}}\n"
+    async with peers.registry() as mesh:
+        await mesh.save("x", known)
+    with contextlib.closing(sqlite3.connect(peers.config.data_dir / "registry.db")) as database, database:
+        database.execute("UPDATE exposes SET bootstrap = bootstrap || 'pipp: []'")
+    async with peers.registry() as mesh:
+        kept = (await mesh.get("x")).bootstrap
+        off = await mesh.save("x", kept, enabled=False)
+        renamed = await mesh.save("y", kept.replace("••••", "another"), original_name="exposes/x")
+        refused = []
+        for name, text in ("y", f"{kept}\n# more"), ("z", f"{known}pipp: []"):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await mesh.save(name, text)
+            refused += fields(caught.value)
+
+    assert "pipp: []" in kept
+    assert (False, kept, kept) == (off.enabled, off.bootstrap, renamed.bootstrap)
+    assert ["expose.bootstrap"] * 2 == refused
 
 
 async def test_meta_data_must_be_yaml(mesh: Mesh) -> None:
