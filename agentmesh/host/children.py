@@ -71,13 +71,14 @@ class Zygote:
         pid: int = 0,
         *,
         ended: Callable[[int], None] = lambda number: None,
-        prepares: Callable[[str], None] = lambda text: None,
+        prepares: Callable[[str], None] | None = None,
         look_s: float = _LOOK_S,
     ) -> None:
         """`pid` is the process at the other end, a child of ours; 0 if it is not to be killed when it hangs.
 
         `ended` is told the number of a child when it and all that it has started are gone.  `look_s` is how often a
-        zygote that has been told something is looked at.  `prepares` is told what it does before it loads the app.
+        zygote that has been told something is looked at.  `prepares` is told what it does before it loads the app, and
+        nothing at last; what it says then is the app's own, and not heard.
         """
         control.setblocking(False)
         self._pid = pid
@@ -292,7 +293,7 @@ class Zygote:
             elif kind == Kind.LOADED and not self.loaded.done():
                 self.loaded.set_result(host_pb2.Loaded.FromString(payload))
             elif kind == Kind.PREPARING:
-                self._prepares(payload.decode())
+                self._note_preparing(payload.decode(errors="replace"))
             elif kind == Kind.STARTS:
                 self.starts = True
             elif kind == Kind.EXITED:
@@ -306,6 +307,13 @@ class Zygote:
             elif kind == Kind.UNFORKED:
                 number, code = UNFORKED.unpack(payload)
                 self._note_exit(number, f"could not be started: {os.strerror(code)}")
+
+    def _note_preparing(self, text: str) -> None:
+        prepares = self._prepares
+        if not text:  # the app is loaded from now on, and has this channel, too
+            self._prepares = None
+        if prepares is not None:
+            prepares(text)
 
     def _note_exit(self, number: int, how: str) -> None:
         child = self._children.pop(number, None)

@@ -75,7 +75,7 @@ def main(spec: HostSpec, folder: pathlib.Path, badge_fd: int, settings: Settings
     raise_descriptor_limit()  # ours alone: what the app's processes may open is the operator's to say
     gc.freeze()
     with contextlib.suppress(KeyboardInterrupt):
-        uvloop.run(Host(spec, badge, ours, child, folder).serve())
+        uvloop.run(Host(spec, badge, ours, child, folder, prepares=needed is not None).serve())
     _see_off(child)
     os._exit(0)
 
@@ -136,8 +136,16 @@ class Host:
     """Everything a host does on its event loop."""
 
     def __init__(
-        self, spec: HostSpec, badge: str, control: socket.socket, zygote_pid: int, folder: pathlib.Path
+        self,
+        spec: HostSpec,
+        badge: str,
+        control: socket.socket,
+        zygote_pid: int,
+        folder: pathlib.Path,
+        *,
+        prepares: bool,
     ) -> None:
+        """`prepares` says that something is to be made before the app is loaded."""
         self._spec = spec
         self._badge = badge
         """To dial with; the runner renews it."""
@@ -150,6 +158,7 @@ class Host:
         self._jobs: dict[str, RunningJob] = {}
         self._heartbeat_s = 3.0
         self._draining = False
+        self._prepares = prepares
         self._loaded: host_pb2.Loaded | None = None
         self._preparing: host_pb2.HostMessage | None = None
         """The last word on what is done before the app is loaded."""
@@ -160,7 +169,8 @@ class Host:
         """Work until the runner does not want us, the app's zygote dies, or a drain is done."""
         self._uplink = Uplink()
         self._file_calls = FileCalls(self._uplink.post)
-        self._zygote = Zygote(self._control, self._zygote_pid, ended=self._cleaner.clear, prepares=self._tell_preparing)
+        prepares = self._tell_preparing if self._prepares else None
+        self._zygote = Zygote(self._control, self._zygote_pid, ended=self._cleaner.clear, prepares=prepares)
         self._handler = Handler(self._zygote, self._uplink.post)
         self._workers = Workers(self._zygote)
         stopping = asyncio.Event()

@@ -6,6 +6,8 @@ import errno
 import signal
 import socket
 
+import pytest
+
 from agentmesh.host.children import Zygote
 from agentmesh.host.frames import Channel, Kind, Splitter, pack
 from agentmesh.host.zygote import FORK, UNFORKED
@@ -63,6 +65,21 @@ async def test_a_zygote_that_answers_is_left_alone() -> None:
             await asyncio.sleep(0.2)  # longer than a zygote that owes an answer has
         assert 5 == answered
         assert not zygote.gone.done()
+
+
+@pytest.mark.parametrize(("needed", "heard"), [(True, ["installing", "\ufffd", ""]), (False, [])])
+async def test_an_app_does_not_say_what_is_prepared_for_it(needed: bool, heard: list[str]) -> None:
+    """Once that is done, or where nothing is, the channel is the app's, too."""
+    said: list[str] = []
+    ours, theirs = socket.socketpair()
+    with contextlib.closing(Zygote(ours, prepares=said.append if needed else None)) as zygote, theirs:
+        for text in b"installing", b"\xff", b"", b"more", b"":
+            theirs.send(pack(Kind.PREPARING, text))
+        theirs.send(pack(Kind.LOADED))
+        async with asyncio.timeout(60):
+            await zygote.loaded
+
+    assert heard == said
 
 
 async def test_a_zygote_that_ends_is_gone() -> None:

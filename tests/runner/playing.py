@@ -7,7 +7,7 @@ import os
 import pathlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -165,11 +165,13 @@ class Stages:
         self._channel = channel
         self._numbers = itertools.count(1)
 
-    async def place(self) -> tuple[Host, Stream]:
-        """Have an app of its own served by a new host; return that, attached."""
+    async def place(self, prepare: Callable[[Host, Stream], Awaitable[None]] | None = None) -> tuple[Host, Stream]:
+        """Have an app of its own served by a new host, once it has prepared it; return that, attached."""
         deploying = asyncio.create_task(self.mesh.deploy(f"app{next(self._numbers)}"))
         host = Host(*await self._played.started(), self._channel)
         stream = await host.attach()
+        if prepare is not None:
+            await prepare(host, stream)
         await stream.say(loaded=host_pb2.Loaded(flows=[FLOW]))
         app = await deploying
         assert app.state == app_pb2.APP_STATE_RUNNING, app

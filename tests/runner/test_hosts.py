@@ -93,6 +93,30 @@ async def test_a_report_of_another_host_is_refused(
     assert (job_pb2.JOB_STATE_SUCCEEDED, 0) == (found.state, found.usage.input_tokens)
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_a_host_prepares_is_told_until_it_has_loaded_its_app(stages: Stages) -> None:
+    """In so many characters."""
+    seen: list[str] = []
+
+    async def prepare(host: Host, stream: Stream) -> None:
+        request = app_pb2.WatchAppsRequest()
+        watch = stages.mesh.apps.WatchApps(request, metadata=stages.mesh.operator, timeout=DEADLINE_S)
+        await stream.say(preparing=host_pb2.Preparing(message="x" * 1000))
+        while not seen:
+            told = await watch.read()
+            seen.extend(app.activity for app in told.apps if app.name == f"apps/{host.spec.expose}" and app.activity)
+        watch.cancel()
+
+    host, stream = await stages.place(prepare)
+    await stream.say(preparing=host_pb2.Preparing(message="more"))
+    _, run = await stages.run(host, stream)
+    assert await stream.report(run, outcome=DONE)
+    listed = await stages.mesh.apps.ListApps(app_pb2.ListAppsRequest(), metadata=stages.mesh.operator)
+
+    assert ["x" * 200] == seen
+    assert {""} == {app.activity for app in listed.apps}
+
+
 @pytest.mark.parametrize("epoch", [0, 2])
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_report_of_another_lease_is_refused(stages: Stages, ours: tuple[Host, Stream], epoch: int) -> None:

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 _HELLO_S = 10.0
 # Calls about files that one host may have under way; a host of ours has fewer.
 _FILE_CALLS_MAX = 64
+# Characters of what a host says it does before it loads its app.
+_PREPARING_MAX = 200
 # Reports of one host that may wait for the disk at once; beyond, its stream is not read (backpressure).
 _REPORTS_MAX = 256
 
@@ -219,7 +221,8 @@ class _Stream:
             case "lock_check":
                 self._link.answer(message.lock_check.check_id, message.lock_check)
             case "preparing":
-                self._link.prepares(message.preparing.message)
+                if not self._link.loaded.done():
+                    self._link.prepares(message.preparing.message[:_PREPARING_MAX])
             case "loaded":
                 if not self._link.loaded.done():
                     self._link.loaded.set_result(message.loaded)
