@@ -11,6 +11,7 @@ import stat
 import sys
 import urllib.parse
 import zipfile
+from typing import Any
 
 import httpx
 
@@ -34,13 +35,10 @@ class Unusable(Exception):
 async def fetch(url: str, into: pathlib.Path, *, private: bool) -> None:
     """Write what is at `url` to the file `into`.  Raises `Unusable`, and `httpx.HTTPError`."""
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "https" and not private:
-        raise Unusable("only https:// is fetched")
     # An address with a token in it, as bootstraps have them: it goes into a header, which no redirect takes elsewhere.
     credentials = (urllib.parse.unquote(parts.username or ""), urllib.parse.unquote(parts.password or ""))
     address = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-    options = {"follow_redirects": True, "max_redirects": _REDIRECTS_MAX}
-    async with outgoing.client(httpx, private=private, timeout_s=_SILENCE_S, **options) as client:
+    async with outgoing.client(httpx, private=private, timeout_s=_SILENCE_S, **following(private=private)) as client:
         auth = httpx.BasicAuth(*credentials) if any(credentials) else None
         async with client.stream("GET", address, auth=auth) as answer:
             if answer.status_code != 200:
@@ -52,6 +50,19 @@ async def fetch(url: str, into: pathlib.Path, *, private: bool) -> None:
                     if size > BYTES_MAX:
                         raise Unusable(f"it has more than {BYTES_MAX} bytes")
                     file.write(piece)
+
+
+def following(*, private: bool) -> dict[str, Any]:
+    """Return the options of a client that follows redirects: to https:// only, unless `private` addresses are fetched.
+
+    A request to another raises `Unusable`.
+    """
+
+    async def check(request: httpx.Request) -> None:
+        if request.url.scheme != "https" and not private:
+            raise Unusable("only https:// is fetched")
+
+    return {"follow_redirects": True, "max_redirects": _REDIRECTS_MAX, "event_hooks": {"request": [check]}}
 
 
 def unpack(archive: pathlib.Path, into: pathlib.Path, *, is_wheel: bool) -> None:

@@ -1,9 +1,12 @@
 """What is unpacked stays where it belongs."""
 
+import contextlib
 import pathlib
 import stat
 import zipfile
+from typing import Any
 
+import httpx
 import pytest
 
 from agentmesh.host.packages import fetching
@@ -25,6 +28,26 @@ def test_a_folder_around_all_is_left_out(tmp_path: pathlib.Path, names: list[str
 
     files = [path for path in (tmp_path / "into").rglob("*") if path.is_file()]
     assert found == sorted(str(path.relative_to(tmp_path / "into")) for path in files)
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_no_redirect_leaves_https(private: bool) -> None:
+    """Whoever is in between there could send anything; a mesh that fetches from its own network may."""
+    asked: list[str] = []
+
+    async def redirect(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["scheme"])
+        status = 200 if scope["scheme"] == "http" else 302
+        headers = [(b"location", b"http://elsewhere.example/a.zip")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(app=redirect)
+    async with httpx.AsyncClient(transport=transport, **fetching.following(private=private)) as client:
+        with contextlib.nullcontext() if private else pytest.raises(fetching.Unusable, match="only https"):
+            await client.get("https://there.example/a.zip")
+
+    assert ["https", "http"][: 1 + private] == asked
 
 
 @pytest.mark.parametrize("name", ["../a.py", "/a.py", "b/../../a.py", "..\\a.py"])
