@@ -5,6 +5,7 @@ stderr, and the exit code is 1.  Every request, redirects too, passes the mesh's
 """
 
 import asyncio
+import io
 import json
 import pathlib
 import stat
@@ -23,6 +24,8 @@ BYTES_MAX = 256 * 1024 * 1024
 UNPACKED_BYTES_MAX = 1024 * 1024 * 1024
 """Of what is in it."""
 ENTRIES_MAX = 50_000
+DIRECTORY_BYTES_MAX = 16 * 1024 * 1024
+"""Of the list of what is in it."""
 _SILENCE_S = 60.0
 _REDIRECTS_MAX = 5
 _PIECE_BYTES = 256 * 1024
@@ -71,7 +74,7 @@ def unpack(archive: pathlib.Path, into: pathlib.Path, *, is_wheel: bool) -> None
     Raises `Unusable` for what would end up elsewhere, is a link, or is too much.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _Bounded(archive.open("rb", buffering=0)) as file, zipfile.ZipFile(file) as opened:
             entries = [(entry, _path(entry)) for entry in opened.infolist()]
             if len(entries) > ENTRIES_MAX:
                 raise Unusable(f"there are more than {ENTRIES_MAX} files in it")
@@ -87,8 +90,19 @@ def unpack(archive: pathlib.Path, into: pathlib.Path, *, is_wheel: bool) -> None
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
                 left -= _copy(opened, entry, target, left)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (Unusable, OSError):
+        raise
+    except Exception as error:  # each of the decoders has errors of its own for what is broken
         raise Unusable(f"it is no zip file that can be read: {error}") from error
+
+
+class _Bounded(io.BufferedReader):
+    """An archive: `zipfile` reads the list of all that is in it at once, and makes an object of each line."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > DIRECTORY_BYTES_MAX:
+            raise Unusable(f"the list of what is in it has more than {DIRECTORY_BYTES_MAX} bytes")
+        return super().read(size)
 
 
 def _path(entry: zipfile.ZipInfo) -> pathlib.PurePosixPath:

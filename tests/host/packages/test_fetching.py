@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 import stat
+import struct
 import zipfile
 from typing import Any
 
@@ -59,6 +60,38 @@ def test_nothing_leads_elsewhere(tmp_path: pathlib.Path, name: str) -> None:
         fetching.unpack(tmp_path / "a.zip", tmp_path / "into", is_wheel=False)
 
     assert ["a.zip"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(("method", "at"), [(zipfile.ZIP_DEFLATED, 0), (zipfile.ZIP_BZIP2, 4), (zipfile.ZIP_LZMA, 4)])
+def test_what_is_broken_is_refused(tmp_path: pathlib.Path, method: int, at: int) -> None:
+    """However it is packed, each of which has errors of its own."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.py", "".join(map(str, range(1000))))
+    at += 30 + len("a.py")  # behind the head of the file
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + b"\xff" * 8 + whole[at + 8 :])
+
+    with pytest.raises((fetching.Unusable, OSError)):
+        fetching.unpack(path, tmp_path / "into", is_wheel=False)
+
+
+def test_a_list_that_is_too_long_is_not_read(tmp_path: pathlib.Path) -> None:
+    """Each line of it would become an object, before anybody could count them."""
+    path = tmp_path / "a.zip"
+    wheels.packed(path, {"a.py": ""})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.getinfo("a.py").comment = b"x" * 0xFFFF
+        archive.comment = b"written anew"
+    whole = path.read_bytes()
+    begin, end = whole.index(b"PK\1\2"), whole.rindex(b"PK\5\6")
+    times = fetching.DIRECTORY_BYTES_MAX // (end - begin) + 1
+    directory = whole[begin:end] * times
+    sizes = struct.pack("<HHLL", times, times, len(directory), begin)
+    path.write_bytes(whole[:begin] + directory + whole[end : end + 8] + sizes + whole[end + 20 :])
+
+    with pytest.raises(fetching.Unusable, match="the list of what is in it"):
+        fetching.unpack(path, tmp_path / "into", is_wheel=False)
 
 
 def test_a_link_is_refused(tmp_path: pathlib.Path) -> None:
