@@ -36,7 +36,7 @@ def provide(found: pathlib.Path, until: float, make: Callable[[], None]) -> None
         if not _hold(found, lock, until):
             _make(found, make)
             fcntl.flock(lock, fcntl.LOCK_SH)
-        os.utime(found / _READY)
+        os.utime(found / _READY, follow_symlinks=False)
         os.set_inheritable(lock, True)  # for as long as somebody is there
     except BaseException:
         os.close(lock)
@@ -64,10 +64,16 @@ def _make(found: pathlib.Path, make: Callable[[], None]) -> None:
         found.mkdir(mode=0o700)
         make()
         os.sync()  # else the power may go, and leave `ready` with files that are empty
-        (found / _READY).touch()
+        _mark(found / _READY)
     except BaseException:
         folders.remove(found, _REMOVE_S)
         raise
+
+
+def _mark(ready: pathlib.Path) -> None:
+    """Say that what was made is whole, whatever its maker has left there: it could lead to a file of ours."""
+    ready.unlink(missing_ok=True)
+    os.close(os.open(ready, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
 
 def _hold(found: pathlib.Path, lock: int, until: float) -> bool:
@@ -95,5 +101,5 @@ def _lock_of(found: pathlib.Path) -> pathlib.Path:
 def _used_at(found: pathlib.Path) -> float:
     """Return when something was last used (seconds since the epoch); 0 if it is not whole."""
     with contextlib.suppress(OSError):
-        return (found / _READY).stat().st_mtime
+        return (found / _READY).lstat().st_mtime
     return 0.0

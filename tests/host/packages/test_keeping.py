@@ -36,6 +36,20 @@ def test_what_cannot_be_made_leaves_nothing(tmp_path: pathlib.Path) -> None:
     assert ["one.lock"] == os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_mark_leads_nowhere(tmp_path: pathlib.Path, is_there: bool) -> None:
+    """Whoever makes it may have put a link there: where that leads nothing is made, and nothing touched."""
+    elsewhere = tmp_path / "elsewhere"
+    if is_there:
+        elsewhere.touch()
+        os.utime(elsewhere, (1, 1))
+    keeping.provide(tmp_path / "one", time.monotonic(), lambda: (tmp_path / "one" / "ready").symlink_to(elsewhere))
+
+    assert not (tmp_path / "one" / "ready").is_symlink()
+    assert is_there == elsewhere.exists()
+    assert not is_there or 1 == elsewhere.stat().st_mtime
+
+
 def test_nobody_makes_the_same_at_the_same_time(tmp_path: pathlib.Path) -> None:
     """Who has no time to wait for it is told so."""
     with (tmp_path / "one.lock").open("w", encoding="utf-8") as lock:
