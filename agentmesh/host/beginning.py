@@ -25,6 +25,7 @@ from agentmesh.host.confine import Confinement
 from agentmesh.host.frames import Channel, Kind
 from agentmesh.host.own import folders
 from agentmesh.host.own.folders import Folders
+from agentmesh.host.packages import keeping
 from agentmesh.host.packages.building import Builder
 from agentmesh.host.packages.helpers import NotProvided
 from agentmesh.host.packages.needs import Needs, fetched, place_of
@@ -70,7 +71,8 @@ def _provide(
 
 def go_on(control: socket.socket, handed: bytes) -> NoReturn:
     """Be the zygote in an interpreter that was started for it; ends the process."""
-    packed, confinement = pickle.loads(handed)  # of our parent
+    packed, confinement, held = pickle.loads(handed)  # of our parent
+    keeping.go_on_holding(held)
     spec = HostSpec.FromString(packed)
     try:
         confinement.go_on_as_app()
@@ -107,9 +109,9 @@ def _become_fresh(found: pathlib.Path, control: socket.socket, spec: HostSpec, c
     """Go on in the interpreter of an environment, confined: packages run code when it starts, by their `.pth` files."""
     python = str(found / "bin" / "python")
     with tempfile.TemporaryFile(dir=confinement.folder) as file:
-        file.write(pickle.dumps((spec.SerializeToString(), confinement)))
+        file.write(pickle.dumps((spec.SerializeToString(), confinement, keeping.held())))
         file.seek(0)
-        for fd in (control.fileno(), file.fileno()):
+        for fd in (control.fileno(), file.fileno(), *keeping.held()):
             os.set_inheritable(fd, True)
         folders.make(confinement.folder / folders.OF_THE_APP)
         confinement.enter_app(passed_on=True)

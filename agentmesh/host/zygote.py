@@ -30,6 +30,7 @@ from agentmesh.host.confine import Confinement
 from agentmesh.host.frames import Channel, Kind, Splitter
 from agentmesh.host.own import descendants
 from agentmesh.host.own.folders import Folders
+from agentmesh.host.packages import keeping
 from agentmesh.host.processes import die_with_parent
 from agentmesh.loading import LoadedApp, load
 
@@ -210,6 +211,7 @@ class _Zygote:
         os.setsid()  # its own group: what it starts can be ended with it
         descendants.adopt_orphans()  # what it leaves behind is its own while it lives, and nobody else's
         self._control.close()
+        keeping.let_go()
         channel_fd, *output = fds
         for fd, standard in zip(output, (1, 2), strict=False):
             os.dup2(fd, standard)

@@ -9,7 +9,7 @@ import fcntl
 import os
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from agentmesh.host.own import folders
 
@@ -17,6 +17,8 @@ UNUSED_MAX = 10
 """How many that nobody uses are kept."""
 UNUSED_S = 30 * 86_400.0
 """How long one that nobody uses is kept."""
+_held: list[int] = []
+"""Locks that this process holds until it ends."""
 _READY = "ready"
 _LOOK_S = 0.1
 _REMOVE_S = 60.0
@@ -27,7 +29,7 @@ class Busy(Exception):
 
 
 def provide(found: pathlib.Path, until: float, make: Callable[[], None]) -> None:
-    """Have `found` there, a folder that `make` makes, and have it stay while this process and its forks live.
+    """Have `found` there, a folder that `make` makes, and have it stay while this process lives.
 
     Raises `Busy` if somebody else still makes it at `until` (`time.monotonic`), `OSError`, and what `make` does.
     """
@@ -37,12 +39,31 @@ def provide(found: pathlib.Path, until: float, make: Callable[[], None]) -> None
             _make(found, make)
             fcntl.flock(lock, fcntl.LOCK_SH)
         os.utime(found / _READY, follow_symlinks=False)
-        os.set_inheritable(lock, True)  # for as long as somebody is there
+        _held.append(lock)
     except BaseException:
         os.close(lock)
         raise
     with contextlib.suppress(OSError):
         prune(found.parent)
+
+
+def held() -> list[int]:
+    """Return the descriptors of locks that this process holds."""
+    return [*_held]
+
+
+def go_on_holding(locks: Iterable[int]) -> None:
+    """Know what was held by the program that this process ran before, and had inherited."""
+    for lock in locks:
+        os.set_inheritable(lock, False)
+        _held.append(lock)
+
+
+def let_go() -> None:
+    """In a fork: close its descriptors.  Who has one could unlock what its parent holds, or keep it from others."""
+    while _held:
+        with contextlib.suppress(OSError):  # the app has closed whatever was open
+            os.close(_held.pop())
 
 
 def prune(kept: pathlib.Path) -> None:

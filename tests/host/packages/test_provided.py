@@ -93,6 +93,7 @@ async def test_an_app_has_what_it_asks_for(tmp_path: pathlib.Path) -> None:
     assert ["/lib.zip"] == asked
     assert outcomes[0] == outcomes[1]
     assert tmp_path / "environments" == pathlib.Path(outcomes[0].pop("in")).parent
+    assert [2, 0] == outcomes[0].pop("locks")  # a job holds none of them
     assert {"demo": "1.0", "pydantic": pydantic.VERSION, "fetched": 7} == outcomes[0]
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 NAME = "agentmesh-demo-package"
 _APP = """
+import contextlib
+import os
+import stat
 import sys
 import agentmesh_demo_package
 import pydantic
@@ -16,6 +19,17 @@ app = ServeAPI()
 VERSION = agentmesh_demo_package.VERSION
 
 
+def locks() -> int:
+    found = []
+    for fd in range(3, 1024):
+        with contextlib.suppress(OSError):
+            found.append(os.fstat(fd))
+    return sum(stat.S_ISREG(each.st_mode) and (each.st_mode & 0o777, each.st_size) == (0o600, 0) for each in found)
+
+
+AT_IMPORT = locks()
+
+
 @app.enter("/", model=F.Model(F.Submit("Go")), summary=f"Demo {VERSION}")
 async def demo(inputs: dict, request: object) -> Launch:
     return Launch(request, versions, inputs=inputs)
@@ -24,7 +38,8 @@ async def demo(inputs: dict, request: object) -> Launch:
 async def versions(inputs: dict, tracer: Tracer) -> dict:
     import agentmesh_fetched_module
 
-    return {"demo": VERSION, "pydantic": pydantic.VERSION, "fetched": agentmesh_fetched_module.VALUE, "in": sys.prefix}
+    seen = {"fetched": agentmesh_fetched_module.VALUE, "in": sys.prefix, "locks": [AT_IMPORT, locks()]}
+    return {**seen, "demo": VERSION, "pydantic": pydantic.VERSION}
 """
 
 
