@@ -111,6 +111,7 @@ class Confinement:
             identity.keep_only(identity.OF_JOB, passed_on=identity.OF_JOB)
         if self.is_on:
             limits.be_ended_first()
+            limits.apply(Bounds(), has_user=self.users is not None)  # not the expose's, which are those of a job
         self._restrict(self.rules, {str(folder): landlock.WRITE})
         if self.program:
             landlock.keep_privileges()

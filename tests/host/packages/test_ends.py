@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import psutil
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, NurseryOrder
 
+from agentmesh.host.confine import limits
 from tests.host.packages import wheels
 from tests.host.stage import DEADLINE_S, stage, until
 from tests.host.test_nursery import talking
@@ -34,6 +36,23 @@ async def test_an_installation_has_its_time(tmp_path: pathlib.Path) -> None:
     assert "took too long to install its packages" in error
     assert [] == started(package)
     assert [] == [path for path in kept.iterdir() if path.is_dir()]
+
+
+async def test_an_installation_takes_no_more_than_a_job(tmp_path: pathlib.Path) -> None:
+    """Of files, memory and processes."""
+    package = wheels.limited(tmp_path / "limited")
+    async with stage(
+        "tests.host.flows:app",
+        runtime_env={"pip": [str(package)]},
+        AGENTMESH_ENVIRONMENTS_DIR=str(tmp_path / "environments"),
+    ) as host:
+        assert host.loaded is not None
+        said = re.search(r"limits=\[(-?\d+), (-?\d+)\]", host.loaded.detail)
+
+    assert said is not None, host.loaded.detail
+    file_bytes, core_bytes = map(int, said.groups())
+    assert 0 < file_bytes <= limits.FILE_BYTES
+    assert 0 == core_bytes
 
 
 def test_an_installation_ends_with_its_host(tmp_path: pathlib.Path) -> None:

@@ -74,24 +74,37 @@ def app(folder: pathlib.Path) -> pathlib.Path:
     return folder
 
 
+def limited(folder: pathlib.Path) -> pathlib.Path:
+    """Write a package that is never built: its builder says how long a file of its may be, and a core."""
+    _builder(folder, "import resource")
+    with (folder / "backend.py").open("a", encoding="utf-8") as file:
+        file.write("""\
+    limits = [resource.getrlimit(each)[1] for each in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)]
+    raise SystemExit(f"limits={limits}")
+""")
+    return folder
+
+
 def hanging(folder: pathlib.Path) -> pathlib.Path:
     """Write a package that is never built: its builder starts a process in a session of its own, and waits for it.
 
     `folder` is in that process's command.
     """
+    _builder(folder, "import subprocess, sys")
+    with (folder / "backend.py").open("a", encoding="utf-8") as file:
+        file.write(f"""\
+    command = [sys.executable, "-c", "import time; time.sleep(3600)", {str(folder)!r}]
+    print("I wait", flush=True)
+    subprocess.run(command, start_new_session=True)
+""")
+    return folder
+
+
+def _builder(folder: pathlib.Path, imports: str) -> None:
+    """Write a package with the beginning of what builds it."""
     folder.mkdir()
     (folder / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n', encoding="utf-8"
     )
-    (folder / "backend.py").write_text(
-        f"""\
-import subprocess, sys
-
-def prepare_metadata_for_build_wheel(*args, **options):
-    command = [sys.executable, "-c", "import time; time.sleep(3600)", {str(folder)!r}]
-    print("I wait", flush=True)
-    subprocess.run(command, start_new_session=True)
-""",
-        encoding="utf-8",
-    )
-    return folder
+    begin = f"{imports}\n\ndef prepare_metadata_for_build_wheel(*args, **options):\n"
+    (folder / "backend.py").write_text(begin, encoding="utf-8")
