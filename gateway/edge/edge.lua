@@ -149,6 +149,9 @@ function envoy_on_request(handle)
     return
   end
   if grpc then
+    if string.sub(target, 1, #APPS) ~= APPS then
+      headers:remove("connect-protocol-version")  -- the bridge takes what has it for a call
+    end
     if not share(handle, headers, target) then
       refuse_page(handle, headers, target, grpc)
     end
@@ -174,7 +177,7 @@ function envoy_on_request(handle)
   end
   local binary = call and call ~= "json"
   if not binary and string.sub(path, 1, #APPS) ~= APPS then
-    headers:remove("connect-protocol-version")  -- the bridge takes what has it for a call
+    headers:remove("connect-protocol-version")
   end
   if not call and is_method(headers, target) then  -- the transcoder would take whatever comes
     handle:respond({ [":status"] = "415" }, "a method is called in application/json, application/proto or gRPC")

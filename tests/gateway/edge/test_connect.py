@@ -10,10 +10,11 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 import pytest_asyncio
-from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
 from agentmesh_protos.runner.v1 import job_pb2
 from google.rpc import error_details_pb2
@@ -253,6 +254,16 @@ async def test_rest_is_no_call(edge: Edge) -> None:
 
     assert ("admin", 404) == (answer.json()["login"], posted.status_code)
     assert 5 == posted.json()["code"]
+
+
+async def test_grpc_is_no_call(edge: Edge) -> None:
+    """Whatever a header says of it."""
+    metadata = (("authorization", key_of(edge)["authorization"]), ("connect-protocol-version", "1"))
+    async with grpc.aio.insecure_channel(edge.address) as channel:
+        stub = auth_pb2_grpc.UserServiceStub(channel)
+        user = await stub.GetSelf(auth_pb2.GetSelfRequest(), metadata=metadata, timeout=DEADLINE_S)
+
+    assert "admin" == user.login
 
 
 @pytest.mark.parametrize("kind", [PROTO, STREAM])
