@@ -146,7 +146,9 @@ end
 local function show_to_page(headers, origin)
   headers:replace("access-control-allow-origin", origin)
   headers:replace("access-control-expose-headers", MAY_READ)
-  headers:add("vary", "origin")
+  if not string.find(string.lower(headers:get("vary") or ""), "origin", 1, true) then
+    headers:add("vary", "origin")
+  end
   headers:remove("access-control-allow-credentials")
   headers:remove("set-cookie")
 end

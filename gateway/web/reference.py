@@ -73,7 +73,8 @@ def _answer(request: Request, dialects: Dialects, kind: str, body: bytes | None)
     if body is None:
         return refuse(request, NotFound("Not Found"), dialects)
     etag = _etag(body)
-    headers = {"etag": etag, "cache-control": "public, max-age=300"}
+    # What was kept for one page is none for another, to which the edge may show it or not.
+    headers = {"etag": etag, "cache-control": "public, max-age=300", "vary": "origin"}
     if kind.startswith("text/html"):
         headers["content-security-policy"] = CSP
     if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]:

@@ -97,6 +97,16 @@ async def test_a_named_page_may_call_methods(http: httpx.AsyncClient, edge: Edge
     assert "0" == answer.headers.get("grpc-status", "0")
 
 
+async def test_what_is_kept_for_one_page_is_none_for_another(http: httpx.AsyncClient) -> None:
+    """An answer that anybody may keep says so whoever has asked for it."""
+    answers = [await http.get("/openapi/mesh.json", headers=page) for page in ({}, {"origin": PAGE})]
+    etag = {"if-none-match": answers[0].headers["etag"]}
+    answers.append(await http.get("/openapi/mesh.json", headers=etag))
+
+    assert [200, 200, 304] == [answer.status_code for answer in answers]
+    assert ["origin"] * 3 == [answer.headers["vary"] for answer in answers]
+
+
 async def test_refusals_may_be_read(http: httpx.AsyncClient, edge: Edge) -> None:
     """Or a page could not say what is wrong: no token, no such thing, another method."""
     for status, answer in [
