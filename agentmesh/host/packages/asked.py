@@ -17,7 +17,7 @@ import platform
 import re
 import sys
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 INSTALLERS = ("pip", "uv")
@@ -26,7 +26,8 @@ _OPTIONS = {"pip": "pip_install_options", "uv": "uv_pip_install_options"}
 _LINES_MAX = 2_000
 _FILE_BYTES_MAX = 1024 * 1024
 _DEPTH_MAX = 5
-_ENTRIES_MAX = 20_000
+_ENTRIES_MAX = 200_000
+_BYTES_MAX = 8 * 1024**3
 # With what they say: one value, or none.
 _VALUED = (
     *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--trusted-host", "--no-binary", "--only-binary"),
@@ -140,7 +141,7 @@ def asked(
         lines=tuple(reader.lines),
         constraints=(*reader.constraints, *_ours()),
         paths=tuple(dict.fromkeys(reader.paths)),
-        digests=tuple(_digest(pathlib.Path(path)) for path in sorted(set(reader.paths))),
+        digests=tuple(_digests(sorted(set(reader.paths)), f"runtime_env.{key}")),
     )
 
 
@@ -257,17 +258,24 @@ def _known() -> Iterator[str]:
     yield from (name for name in (*_VALUED, *_BARE) if name.startswith("--"))
 
 
-def _digest(path: pathlib.Path) -> str:
-    """Return what changes when a file, or what is in a folder, does."""
-    found = hashlib.sha256(str(path).encode())
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    for number, (top, folders, files) in enumerate(os.walk(path)):
-        folders.sort()
-        for name in sorted(files):
-            fact = os.lstat(os.path.join(top, name))
-            found.update(f"{top}/{name} {fact.st_size} {fact.st_mtime_ns}\n".encode())
-        if number > _ENTRIES_MAX:
-            break
-    return found.hexdigest()
+def _digests(paths: Iterable[str], where: str) -> Iterator[str]:
+    """Yield what changes when a file, or what is in a folder, does.  Raises `ValueError` if that is too much."""
+    entries = size = 0
+    for path in paths:
+        if os.path.isfile(path):
+            size += os.path.getsize(path)
+            if size > _BYTES_MAX:
+                raise ValueError(f"{where}: the files that it names have more than {_BYTES_MAX} bytes")
+            with open(path, "rb") as file:
+                yield hashlib.file_digest(file, "sha256").hexdigest()
+            continue
+        found = hashlib.sha256(os.fsencode(path))
+        for top, folders, files in os.walk(path):
+            entries += len(folders) + len(files)
+            if entries > _ENTRIES_MAX:
+                raise ValueError(f"{where}: there are more than {_ENTRIES_MAX} files and folders in {path}")
+            folders.sort()
+            for name in sorted(files):
+                fact = os.lstat(os.path.join(top, name))
+                found.update(os.fsencode(f"{top}/{name} {fact.st_size} {fact.st_mtime_ns}\n"))
+        yield found.hexdigest()

@@ -55,6 +55,20 @@ def test_the_same_packages_are_one_environment(tmp_path: pathlib.Path) -> None:
     assert 3 == len({*keys, other.key, after.key})
 
 
+def test_what_is_named_is_not_the_whole_machine(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who names too many files, or too large ones, is told so."""
+    monkeypatch.setattr("agentmesh.host.packages.asked._ENTRIES_MAX", 3)
+    for name in ("a", "b", "c/d"):
+        (tmp_path / "many" / name).mkdir(parents=True)
+    with (tmp_path / "large.whl").open("wb") as file:
+        file.truncate(9 << 30)
+
+    with pytest.raises(ValueError, match=r"runtime_env\.pip: there are more than 3 files and folders in .*many"):
+        asked({"pip": ["a", "--find-links many"]}, tmp_path)
+    with pytest.raises(ValueError, match=r"runtime_env\.pip: the files that it names have more than"):
+        asked({"pip": ["./large.whl"]}, tmp_path)
+
+
 def test_options_as_rays_documents_have_them(tmp_path: pathlib.Path) -> None:
     """Some hold anyway; some are none of a requirements file's."""
     options = ["--disable-pip-version-check", "--no-cache-dir", "-q", "--no-deps", "--retries", "9", "--pre"]
