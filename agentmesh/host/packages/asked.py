@@ -20,8 +20,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-INSTALLERS = ("pip", "uv")
-KEYS = (*INSTALLERS, "requirements")
+KEYS = ("pip", "uv", "requirements")
 _OPTIONS = {"pip": "pip_install_options", "uv": "uv_pip_install_options"}
 _LINES_MAX = 2_000
 _FILE_BYTES_MAX = 1024 * 1024
@@ -63,8 +62,6 @@ _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 class Asked:
     """What an app asks for."""
 
-    installer: str
-    """`pip` or `uv` where the app says which; empty where it does not."""
     lines: tuple[str, ...]
     """Of a requirements file: requirements and options; what they name on this machine is absolute."""
     constraints: tuple[str, ...] = ()
@@ -137,7 +134,6 @@ def asked(
     if not any(not line.startswith("-") for line in reader.lines):
         return None
     return Asked(
-        installer=key if key in INSTALLERS else "",
         lines=tuple(reader.lines),
         constraints=(*reader.constraints, *_ours()),
         paths=tuple(dict.fromkeys(reader.paths)),
