@@ -115,6 +115,19 @@ def test_each_has_probes_a_budget_and_who_may_call_it(folder: str) -> None:
     assert names | {"nobody"} <= policies
 
 
+@pytest.mark.parametrize(("folder", "told"), [("overlays/production", set()), ("overlays/ray", {"runner", "registry"})])
+def test_where_hosts_are_placed_is_known(folder: str, told: set[str]) -> None:
+    """To who places them, and to who says what of a bootstrap has an effect there."""
+    found = {
+        thing["metadata"]["name"]
+        for thing in of_kind(folder, "Deployment")
+        for container in thing["spec"]["template"]["spec"]["containers"]
+        if {"name": "AGENTMESH_PLACEMENT", "value": "ray"} in container["env"]
+    }
+
+    assert told == found
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_container_is_confined_and_every_image_is_pinned(folder: str) -> None:
     """Not root, no way to become it, no capability; a tag that says which, and memory that ends."""
