@@ -66,6 +66,10 @@ class Neighbourhood:
         self._answered[job] = known + 1
         self.host.answer(job, self.host.locks(job)[known].lock_id, json.dumps(f"word {next(self._words)}"))
 
+    def events(self, job: str, kind: str = "") -> list[str]:
+        """Return what a job has said, without what its worker says of it where a machine is too slow for its loop."""
+        return [said for said in self.host.events(job, kind) if "the event loop" not in said]
+
     async def assert_unharmed(self) -> None:
         """Each neighbour hears, and says what it says and nothing else; new jobs run, and the app answers."""
         host = self.host
@@ -78,7 +82,7 @@ class Neighbourhood:
             self._heard[job].append(word)
             await host.until(lambda job=job, known=known: len(host.locks(job)) > known + 1)  # type: ignore[misc]
             for kind, says in (("debug", ["says"]), ("stdout", ["prints", "in a thread"]), ("stderr", ["complains"])):
-                assert [f"{verb} {word}" for word in self._heard[job] for verb in says] == host.events(job, kind)
+                assert [f"{verb} {word}" for word in self._heard[job] for verb in says] == self.events(job, kind)
             assert host.outcome(job) is None
         for shared in (False, True):
             outcome = await host.end(host.run(f"{FLOWS}noop", shared=shared))

@@ -87,7 +87,7 @@ async def test_what_is_its_own_affair(
 
     assert (SUCCEEDED, "") == (outcome.state, outcome.error)
     if events is not None:
-        assert events == neighbourhood.host.events(job)
+        assert events == neighbourhood.events(job)
     await neighbourhood.assert_unharmed()
 
 
@@ -110,7 +110,7 @@ async def test_streams_in_the_place_of_its_own(neighbourhood: Neighbourhood) -> 
     outcome = await host.end(job)
 
     assert (SUCCEEDED, "") == (outcome.state, outcome.error)
-    assert ["['taken', 'taken', 'again']", "after"] == host.events(job)
+    assert ["['taken', 'taken', 'again']", "after"] == neighbourhood.events(job)
     await neighbourhood.assert_unharmed()
 
 

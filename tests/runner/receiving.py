@@ -39,7 +39,7 @@ class Receiver:
         self.url = ""
         self._came = asyncio.Condition()
 
-    async def until(self, count: int, deadline_s: float = 30.0) -> list[Received]:
+    async def until(self, count: int, deadline_s: float = 60.0) -> list[Received]:
         """Wait until so many requests have come."""
         async with asyncio.timeout(deadline_s), self._came:
             await self._came.wait_for(lambda: len(self.received) >= count)

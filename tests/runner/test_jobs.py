@@ -96,8 +96,8 @@ async def test_output_becomes_events_in_order(mesh: Stack) -> None:
 
     said = [(event.kind, event.payload) for event in events if event.kind in ("stdout", "stderr", "debug")]
 
-    assert [("stdout", "from print"), ("stderr", "to stderr"), ("debug", "between"), ("stdout", "after")] == said[:4]
-    assert ("stdout", "native") in said
+    said.remove(("stdout", "native"))  # it comes by a way of its own, which may be the faster one
+    assert [("stdout", "from print"), ("stderr", "to stderr"), ("debug", "between"), ("stdout", "after")] == said
 
 
 async def test_a_cancelled_job_is_gone(mesh: Stack) -> None:

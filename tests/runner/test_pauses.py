@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Run a runner with the app in each isolation; one job of the first runs at a time."""
     folder = tmp_path_factory.mktemp("pauses")
-    async with stack(folder, app_patience_s=20, cancel_grace_s=0.5, jobs_per_app=1) as running:
+    async with stack(folder, app_patience_s=60, cancel_grace_s=0.5, jobs_per_app=1) as running:
         await running.deploy("process", APP, isolation=PROCESS)
         await running.deploy("shared", APP, isolation=SHARED)
         yield running
@@ -82,9 +82,9 @@ async def test_a_paused_job_is_frozen_with_all_that_it_has_started(mesh: Stack, 
 
     paused = await pause(mesh, job)
     again = await pause(mesh, job)
+    await mesh.events(await start(mesh, "process", writable(mesh, "other")))  # its host has heard of it by then
     length = await until_still(path)
-    other = await start(mesh, "process", writable(mesh, "other"))
-    await mesh.events(other)
+    await mesh.events(await start(mesh, "process", writable(mesh, "another")))
     assert length == len(lines(path))
     gate.touch()
     resumed = await resume(mesh, job)
@@ -106,8 +106,9 @@ async def test_a_job_that_shares_a_process_waits_where_it_speaks(mesh: Stack, pa
     await until_more(path, "tick")
 
     await pause(mesh, job)
+    await mesh.events(await start(mesh, "shared", writable(mesh, "beside")))  # its worker has heard of it by then
     length = await until_still(path)
-    await mesh.events(await start(mesh, "shared", writable(mesh, "beside")))
+    await mesh.events(await start(mesh, "shared", writable(mesh, "behind")))
     assert length == len(lines(path))
     gate.touch()
     await resume(mesh, job)
@@ -202,7 +203,7 @@ async def test_a_job_that_takes_a_step_is_not_parked(mesh: Stack, path: pathlib.
 
 async def test_a_paused_job_stays_so_when_all_is_started_anew(tmp_path: pathlib.Path) -> None:
     """Its process has ended with the mesh; resumed, another attempt takes up what is recorded."""
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path, app_patience_s=60) as mesh:
         await mesh.deploy("process", APP, isolation=app_pb2.ISOLATION_PROCESS)
         path = writable(mesh, "did")
         gate = path.with_suffix(".gate")
@@ -210,7 +211,7 @@ async def test_a_paused_job_stays_so_when_all_is_started_anew(tmp_path: pathlib.
         await mesh.until(job, "debug", "waits")
         await pause(mesh, job)
 
-    async with stack(tmp_path, app_patience_s=20) as mesh:
+    async with stack(tmp_path, app_patience_s=60) as mesh:
         waits = await mesh.get(job)
         gate.touch()
         await resume(mesh, job)
