@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from tests.families import is_gone
 from tests.mesh_wide import meshes
 from tests.mesh_wide.grpcapi import Jobs
 from tests.mesh_wide.panel import Panel, parse_sse
+from tests.sse import without_alive
 
 T = TypeVar("T")
 
@@ -52,6 +52,13 @@ def gate(gates: pathlib.Path) -> pathlib.Path:
     path = gates / uuid.uuid4().hex
     os.mkfifo(path)
     return path
+
+
+def streamed(admin: Panel, fid: str) -> str:
+    """Return a job's whole stream."""
+    answer = admin.http.get(f"/outputs/stream/{fid}")
+    assert answer.status_code == 200
+    return without_alive(answer.text)
 
 
 def check_log(events: list[job_pb2.Event]) -> None:
@@ -185,9 +192,8 @@ def test_every_watch_gives_the_same_bytes(admin: Panel, jobs: Jobs) -> None:
     """Two streams of a job, and two watches, are identical byte by byte."""
     fid = admin.launch("formats", "expected-error")
     admin.wait(fid)
-    streams = [admin.http.get(f"/outputs/stream/{fid}") for _ in range(2)]
-    assert [answer.status_code for answer in streams] == [200, 200]
-    assert streams[0].content == streams[1].content
+    streams = [streamed(admin, fid) for _ in range(2)]
+    assert streams[0] == streams[1]
     watches = [[event.SerializeToString(deterministic=True) for event in jobs.watch(fid)] for _ in range(2)]
     assert watches[0] == watches[1]
 
@@ -203,9 +209,7 @@ def test_a_live_watch_gives_what_a_late_one_gives(mesh: Mesh, admin: Panel, jobs
             if b"waiting at the gate" in live and gate.exists():
                 gate.write_bytes(b"go")
                 gate.unlink()
-    late = admin.http.get(f"/outputs/stream/{fid}").content
-    alive = re.compile(rb"id: 0\r\nevent: alive\r\ndata: [^\r]*\r\n\r\n")
-    assert alive.sub(b"", live) == alive.sub(b"", late)
+    assert without_alive(live.decode()) == streamed(admin, fid)
 
 
 def test_resume_gives_exactly_the_rest(admin: Panel, jobs: Jobs) -> None:
@@ -305,19 +309,19 @@ def test_a_mesh_that_is_started_again_knows_everything(tmp_path: pathlib.Path) -
         admin.deploy(APPS)
         fid = admin.launch("formats", "text")
         admin.wait(fid)
-        stream, status = admin.http.get(f"/outputs/stream/{fid}").content, admin.status(fid)
+        stream, status = streamed(admin, fid), admin.status(fid)
         unfinished = admin.launch("endings", "forever")
         process = psutil.Process(admin.first(unfinished, "result").typed["dict"]["pid"])
         exposes = admin.http.get("/expose/").json()
         admin.close()
-    assert not process.is_running(), "a stopped mesh leaves no job behind"
+    assert is_gone(process), "a stopped mesh leaves no job behind"
     with meshes.running(tmp_path) as mesh:
         again = Panel(mesh.url)
         again.http.headers["KODOSUMI_API_KEY"] = admin.token
         keeper = Panel(mesh.url, role["name"], role["password"])
         assert keeper.user != again.user
         keeper.close()
-        assert again.http.get(f"/outputs/stream/{fid}").content == stream
+        assert streamed(again, fid) == stream
         assert again.status(fid) == status
         assert again.wait(unfinished)["status"] == "error", "what ran when the mesh ended has ended"
         assert [event.id for event in again.stream(unfinished)][:3] == [1, 2, 3]

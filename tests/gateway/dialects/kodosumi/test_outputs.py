@@ -11,6 +11,7 @@ from agentmesh_protos.runner.v1 import job_pb2
 
 from tests.gateway.stack import sign_in
 from tests.gateway.stage import META, UNKNOWN, Stage, job
+from tests.sse import without_alive
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -113,7 +114,7 @@ async def test_the_stream_has_every_event_as_it_is(stage: Stage) -> None:
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert response.headers["cache-control"] == "no-cache"
     assert response.headers["x-accel-buffering"] == "no"
-    blocks = response.text.split("\r\n\r\n")
+    blocks = without_alive(response.text).split("\r\n\r\n")
     assert blocks[0] == "id: 1\r\nevent: status\r\ndata: 1765350223.5:starting"
     assert blocks[2] == "id: 3\r\nevent: stdout\r\ndata: 1765350225.5:hello\r\ndata: <b>world</b>"
     assert blocks[4] == "id: 5\r\nevent: error\r\ndata: 1765350227.5:ValueError: <no>"
@@ -125,12 +126,12 @@ async def test_the_stream_has_every_event_as_it_is(stage: Stage) -> None:
 async def test_main_and_stdio_are_for_people(stage: Stage) -> None:
     """They share the log between them and send HTML, safe to show; `raw` sends payloads as they are."""
     fid = stage.runner.add(job(stage.owner, "FAILED"), LOG)
-    main = (await stage.alice.get(f"/outputs/main/{fid}")).text
+    main = without_alive((await stage.alice.get(f"/outputs/main/{fid}")).text)
     assert [line for line in main.split("\r\n") if line.startswith("id")] == [f"id: {n}" for n in (1, 2, 4, 5, 6, 0)]
     assert ":<p><strong>hi</strong> </p>" in main
     assert "<script" not in main
     assert ":topic: &lt;x&gt;\r\n\r\n" in main
-    stdio = (await stage.alice.get(f"/outputs/stdio/{fid}")).text
+    stdio = without_alive((await stage.alice.get(f"/outputs/stdio/{fid}")).text)
     assert [line for line in stdio.split("\r\n") if line.startswith("id")] == ["id: 3", "id: 5", "id: 0"]
     assert "data: &lt;b&gt;world&lt;/b&gt;" in stdio
     for query in ("?raw", "?raw=1", "?extended=true&raw"):
@@ -145,7 +146,7 @@ async def test_a_stream_resumes(stage: Stage, how: str) -> None:
     for after, ids in ((0, [1, 2, 3, 4, 5, 6]), (4, [5, 6]), (6, [])):
         headers = {"Last-Event-ID": str(after)} if how == "header" else {}
         query = f"?last_event_id={after}" if how == "query" else ""
-        text = (await stage.alice.get(f"/outputs/stream/{fid}{query}", headers=headers)).text
+        text = without_alive((await stage.alice.get(f"/outputs/stream/{fid}{query}", headers=headers)).text)
         assert [int(line[4:]) for line in text.split("\r\n") if line.startswith("id: ")] == [*ids, 0]
 
 
@@ -251,12 +252,8 @@ async def test_many_events_arrive_complete(stage: Stage) -> None:
     """A large log arrives with every event once and in order."""
     batches = [[event(n, "stdout", "x" * 50) for n in range(start, start + 500)] for start in range(1, 20_001, 500)]
     fid = stage.runner.add(job(stage.owner, "SUCCEEDED"), *batches, [event(20_001, "status", "succeeded")])
-    seen = [0]
-    async with stage.alice.stream("GET", f"/outputs/stream/{fid}") as response:
-        async for line in response.aiter_lines():
-            if line.startswith("id: "):
-                seen.append(int(line[4:]))
-    assert seen == [*range(20_002), 0]
+    text = without_alive((await stage.alice.get(f"/outputs/stream/{fid}")).text)
+    assert [int(line[4:]) for line in text.split("\r\n") if line.startswith("id: ")] == [*range(1, 20_002), 0]
 
 
 async def test_raw_is_json_in_every_state(stage: Stage) -> None:
