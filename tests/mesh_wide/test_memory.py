@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from agentmesh.testing import Mesh
+from tests.families import asked, family
 from tests.mesh_wide.panel import Panel
 
 MEGABYTES = 150
@@ -45,8 +46,5 @@ def test_output_is_in_nobodys_memory(mesh: Mesh, admin: Panel) -> None:
 
 def resident(mesh: Mesh) -> dict[int, int]:
     """Return how much memory each process of a mesh has, in MB."""
-    found = {}
-    for process in psutil.Process(mesh.process.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            found[process.pid] = process.memory_info().rss >> 20
-    return found
+    shown = asked(family(mesh.process.pid)[1:], psutil.Process.memory_info)
+    return {process.pid: memory.rss >> 20 for process, memory in shown}

@@ -1,6 +1,5 @@
 """Nobody else on this machine can reach what is behind the front door, or stand in for it."""
 
-import contextlib
 import os
 import pathlib
 import socket
@@ -15,6 +14,7 @@ from agentmesh_protos.runner.v1 import host_pb2_grpc, job_pb2, job_pb2_grpc, rep
 
 from agentmesh.testing import Mesh
 from tests.ending import wait_procs
+from tests.families import asked, family
 from tests.mesh_wide import meshes
 from tests.meshkit.test_endpoints import IS_ROOT, somebody_else
 
@@ -27,12 +27,8 @@ def _sockets(mesh: Mesh) -> pathlib.Path:
 
 def test_only_the_front_door_is_a_port(mesh: Mesh) -> None:
     """Whichever process of the mesh one looks at."""
-    supervisor = psutil.Process(mesh.process.pid)
-    listening = set()
-    for process in (supervisor, *supervisor.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):  # a job's, which has ended
-            found = process.net_connections("inet")
-            listening |= {connection.laddr for connection in found if connection.status == psutil.CONN_LISTEN}
+    shown = asked(family(mesh.process.pid), lambda each: each.net_connections("inet"))
+    listening = {found.laddr for _, opened in shown for found in opened if found.status == psutil.CONN_LISTEN}
 
     door = urlsplit(mesh.url)
     assert {(door.hostname, door.port)} == listening

@@ -21,7 +21,7 @@ from agentmesh.supervisor.forks import Forked, Forkserver
 from agentmesh.supervisor.logs import LogPump
 from agentmesh.testing import running_mesh
 from tests.ending import wait_procs
-from tests.families import asked, running
+from tests.families import asked, is_gone, running
 from tests.mesh_wide.meshes import until_healthy
 
 pytestmark = pytest.mark.skipif(not forks.POSSIBLE, reason="programs are forked on Linux only")
@@ -243,7 +243,7 @@ def test_a_mesh_outlives_its_forkserver() -> None:
         mesh.process.send_signal(signal.SIGTERM)
 
         assert 0 == mesh.process.wait(DEADLINE_S)
-        assert [] == [process for process in everybody if process.is_running()]
+        assert [] == [process for process in everybody if not is_gone(process)]
 
 
 def test_a_forkserver_that_is_killed_at_the_start_holds_nothing_up(tmp_path: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ from agentmesh.supervisor import opening, ports
 from agentmesh.supervisor.plan import NATIVE, NATIVE_PORTS
 from agentmesh.testing import MeshDidNotStart, running_mesh
 from tests.ending import wait_procs
-from tests.families import running
+from tests.families import is_gone, running
 from tests.mesh_wide.meshes import until_healthy
 
 DEADLINE_S = 60.0
@@ -47,7 +47,7 @@ def test_it_says_when_it_is_ready_and_ends_by_itself_without_a_trace() -> None:
         mesh.process.send_signal(signal.SIGTERM)
 
         assert 0 == mesh.process.wait(DEADLINE_S)
-        assert [] == [child for child in children if child.is_running()]
+        assert [] == [child for child in children if not is_gone(child)]
 
 
 WAITER = """
@@ -85,7 +85,7 @@ def test_it_ends_in_time_with_a_job_running_and_streams_open(tmp_path: pathlib.P
             mesh.process.send_signal(signal.SIGTERM)
 
             assert 0 == mesh.process.wait(DEADLINE_S)
-            assert [] == [child for child in everybody if child.is_running()]
+            assert [] == [child for child in everybody if not is_gone(child)]
 
 
 def test_a_closed_stdout_is_no_error(tmp_path: pathlib.Path) -> None:
