@@ -50,8 +50,11 @@ async def finish(mesh: Stack, job: job_pb2.Job) -> tuple[job_pb2.Job, list[job_p
 async def test_a_killed_worker_does_nothing_twice(mesh: Stack, known: MemoryDefinitions, models: Provider) -> None:
     """kill -9 of the process in the middle of a crew: another attempt takes it up behind the last finished step."""
     job = await waiting_crew(mesh, known, models)
-    # The host forks its worker through the zygote: whatever holds no other process is one.
-    leaves = [one for one, below in asked(family(os.getpid())[1:], psutil.Process.children) if not below]
+    # The host forks its worker through the zygote: what holds no other process is one.  Only below our nursery: this
+    # process may have servers and meshes of other tests, too.
+    commands = asked(psutil.Process().children(), psutil.Process.cmdline)
+    (nursery,) = [one for one, command in commands if "agentmesh.host" in command]
+    leaves = [one for one, below in asked(family(nursery.pid)[1:], psutil.Process.children) if not below]
     for one in leaves:
         with contextlib.suppress(ProcessLookupError):  # what starts workers has processes that come and go, too
             os.kill(one.pid, signal.SIGKILL)
