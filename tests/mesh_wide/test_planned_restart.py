@@ -11,6 +11,7 @@ import pytest
 from agentmesh.client import Job
 from agentmesh.testing import Mesh
 from tests.mesh_wide import meshes
+from tests.mesh_wide.test_kills import eventually
 
 NETWORK = "Preprod"
 AGENT = "7e8bdaf2b2b919a3a4b94002cafb50086c0c845fe535d07a77ab7f77" + "65" * 16
@@ -48,7 +49,8 @@ def test_a_job_that_waits_for_a_human_waits_on(tmp_path: pathlib.Path, isolation
     with mesh_at(tmp_path) as mesh:
         assert "awaiting_input" == mesh.client.job(job.name).state
         assert [lock] == [found.name for found in mesh.client.locks(job.name)]
-        assert "cancelled" == mesh.client.cancel(stopped.name).state
+        ended = eventually(lambda: mesh.client.cancel(stopped.name))  # once it is known that its host is gone
+        assert "cancelled" == ended.state
 
     with mesh_at(tmp_path) as mesh:
         mesh.client.answer(lock, {"greeting": "hello"})

@@ -32,6 +32,8 @@ from tests.runner.stack import DEADLINE_S, Stack
 from tests.servers.postgresql import Postgres
 
 LEASE_S = 9.0
+LONG_LEASE_S = "60"
+"""Where nobody is killed: on a busy machine no replica loses what it has by being slow."""
 
 
 @dataclasses.dataclass

@@ -22,7 +22,7 @@ KIB = 1024
 async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Run a runner with the app in both isolations, and small limits."""
     limits: dict[str, Any] = {"file_bytes_max": 4096 * KIB, "file_bytes_per_job": 5000 * KIB}
-    async with stack(tmp_path_factory.mktemp("files"), app_patience_s=20, **limits) as running:
+    async with stack(tmp_path_factory.mktemp("files"), app_patience_s=60, **limits) as running:
         await running.deploy("files", APP)
         await running.deploy("shared", APP, isolation=app_pb2.ISOLATION_SHARED)
         yield running

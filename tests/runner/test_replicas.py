@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from agentmesh_protos.runner.v1 import app_pb2, job_pb2
 
-from tests.runner.replicas import Replicas, replicas
+from tests.runner.replicas import LONG_LEASE_S, Replicas, replicas
 from tests.runner.stack import DEADLINE_S, Stack
 from tests.runner.test_jobs import kinds
 from tests.servers.postgresql import Postgres
@@ -20,7 +20,7 @@ TWO = '[{"num_replicas": 2}]'
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def both(postgres_server: Postgres) -> AsyncIterator[Replicas]:
     """Run two replicas for this module, with an app on a host at each."""
-    async with replicas(postgres_server) as both:
+    async with replicas(postgres_server, AGENTMESH_LEASE_S=LONG_LEASE_S) as both:
         await both.at[0].deploy(deployments_json=TWO)
         await both.at[1].deploy("locking", "tests.runner.locking:app", deployments_json=TWO)
         yield both

@@ -10,7 +10,7 @@ from agentmesh_protos.runner.v1 import job_pb2, schedule_pb2, webhook_pb2
 from google.protobuf import struct_pb2, timestamp_pb2
 
 from tests.runner.receiving import receiving
-from tests.runner.replicas import Replicas, replicas
+from tests.runner.replicas import LONG_LEASE_S, Replicas, replicas
 from tests.runner.stack import DEADLINE_S, Stack
 from tests.runner.test_jobs import kinds
 from tests.runner.test_pauses import pause, resume
@@ -26,7 +26,8 @@ _SOON_S = 5.0
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def both(postgres_server: Postgres) -> AsyncIterator[Replicas]:
     """Run two replicas for this module, with an app on a host at each."""
-    async with replicas(postgres_server, AGENTMESH_WEBHOOKS_PRIVATE_ENDPOINTS="allow") as both:
+    running = replicas(postgres_server, AGENTMESH_LEASE_S=LONG_LEASE_S, AGENTMESH_WEBHOOKS_PRIVATE_ENDPOINTS="allow")
+    async with running as both:
         await both.at[0].deploy(deployments_json='[{"num_replicas": 2}]')
         yield both
 

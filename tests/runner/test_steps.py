@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Run a runner with the app in each isolation, and spawned."""
-    async with stack(tmp_path_factory.mktemp("steps"), app_patience_s=20, cancel_grace_s=0.5) as running:
+    async with stack(tmp_path_factory.mktemp("steps"), app_patience_s=60, cancel_grace_s=0.5) as running:
         await running.deploy("process", APP, isolation=PROCESS)
         await running.deploy("shared", APP, isolation=SHARED)
         await running.deploy("spawned", APP, isolation=PROCESS, fork=False)

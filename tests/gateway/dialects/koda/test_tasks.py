@@ -115,7 +115,7 @@ async def test_overrides_are_kept_to(ada: Koda) -> None:
         "skills": ["calculator"],
         "memory_scope": "agent",
         "model": "offline",
-        "timeout_seconds": 30,
+        "timeout_seconds": 300,
         "max_cost_usd": 0.5,
     }
     task = await ada.submit(context_overrides=context)
