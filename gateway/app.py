@@ -22,9 +22,10 @@ from gateway.http.traced import Traced
 from gateway.web import serving
 from gateway.web.health import Health
 from gateway.web.panel import Panel
-from meshkit import observability, telemetry
+from meshkit import telemetry
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
+from meshkit.telemetry import observability
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

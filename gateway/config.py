@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from meshkit import endpoints
+from meshkit.net import endpoints
 from meshkit.service import Addresses, Settings, socket_of
 
 Tier = Literal["enterprise", "pro", "free", "sandbox", "nobody"]

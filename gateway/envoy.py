@@ -10,7 +10,7 @@ from gateway.dialects import DIALECTS
 from gateway.edge import contract, downstream, origins
 from gateway.edge.bootstrap import render
 from gateway.edge.envoy import command, write_private
-from meshkit import endpoints, tls, whence
+from meshkit.net import endpoints, tls, whence
 from meshkit.service import from_environment
 
 

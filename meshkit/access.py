@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from agentmesh_protos.gateway.v1 import options_pb2
 
-from meshkit import whence
 from meshkit.errors import Denied, Unauthenticated
 from meshkit.identity import SERVICE_HEADER, Badges
 from meshkit.interceptors import AroundInterceptor, Context
+from meshkit.net import whence
+from meshkit.net.tls import names
 from meshkit.principal import LOCAL, NOBODY, Principal, acting
 from meshkit.rules import rule_of
-from meshkit.tls import names
 from meshkit.verifier import MESH, MISSING, Credentials, TokenVerifier
 
 Finder = Callable[[Mapping[str, str]], Awaitable[str]]

@@ -4,7 +4,7 @@ The store is the truth.  A publisher writes, then publishes a topic such as `job
 at the store, and waits for its waker before it looks again.  It must also look by itself from time to time, because a
 bus between processes may lose a message: a lost one then costs one poll interval, and nothing else.
 
-`MemoryBus` connects the rooms of one process; `meshkit.redis_bus` those of several, and `meshkit.buses` knows which a
+`MemoryBus` connects the rooms of one process; `meshkit.redis.bus` those of several, and `meshkit.buses` knows which a
 service has.
 """
 

@@ -7,9 +7,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from meshkit import redis_bus
 from meshkit.bus import Bus, MemoryBus
-from meshkit.redis_link import Link
+from meshkit.redis import bus as redis_bus
+from meshkit.redis.link import Link
 from meshkit.service import Settings
 from meshkit.tasks import background
 

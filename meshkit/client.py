@@ -2,7 +2,7 @@
 
 Our badge says who asks, whom, and on behalf of which user (`meshkit.identity`); the callee asks again whether that
 user's token still holds.  Beside it stands from which address we were called ourselves.  A unary call takes no longer
-than the caller of the call that is being served waits (`meshkit.deadlines`).
+than the caller of the call that is being served waits (`meshkit.interceptors.deadlines`).
 """
 
 import asyncio
@@ -18,13 +18,15 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2
 
-from meshkit import endpoints, telemetry, tracing
-from meshkit.deadlines import cut
+from meshkit import telemetry
 from meshkit.identity import SERVICE_HEADER, ServiceIdentity
+from meshkit.interceptors import tracing
+from meshkit.interceptors.deadlines import cut
+from meshkit.net import endpoints
+from meshkit.net.tls import NOTHING_ELSE, Wires, name_of
+from meshkit.net.whence import ADDRESS_HEADER
 from meshkit.principal import caller
 from meshkit.server import MESSAGE_BYTES_MAX
-from meshkit.tls import NOTHING_ELSE, Wires, name_of
-from meshkit.whence import ADDRESS_HEADER
 
 STREAM_BYTES_MAX = 64 * 1024
 """How much of a stream is taken in ahead of who reads it."""
@@ -167,7 +169,7 @@ class Peer:
     service: str
     """Its name: `runner`."""
     address: str
-    """Where it listens (`meshkit.endpoints`); of several replicas, all of them."""
+    """Where it listens (`meshkit.net.endpoints`); of several replicas, all of them."""
     wires: Wires = NOTHING_ELSE
 
     @property

@@ -9,7 +9,7 @@ first to be written is the one that counts.
     answer = await once(store, asked, lambda: make(asked))     # `make` writes the thing, and `asked.answered(bytes)`
 
 An id belongs to its caller and is kept for a day (`KEPT_S`).  A store keeps requests beside its other rows:
-`MemoryRequests` and `meshkit.sqlite_requests` do the work for it.
+`MemoryRequests` and `meshkit.sqlite.requests` do the work for it.
 """
 
 import dataclasses

@@ -30,7 +30,7 @@ class Principal:
     issued_at: float = 0.0
     expires_at: float = 0.0
     address: str = dataclasses.field(default="", compare=False)
-    """From where the call comes (`meshkit.whence`), or empty; the same caller may call from several."""
+    """From where the call comes (`meshkit.net.whence`), or empty; the same caller may call from several."""
 
     @property
     def is_key(self) -> bool:

@@ -20,8 +20,9 @@ import pydantic
 import uvloop
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from meshkit import client, identity, observability
+from meshkit import client, identity
 from meshkit.service import Settings
+from meshkit.telemetry import observability
 
 _TIMES = 20
 """After eight runs Python begins to adapt a function, and after some more it has."""

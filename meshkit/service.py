@@ -17,12 +17,15 @@ from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from meshkit import client, databases, endpoints, handed, identity, redis_link, secrets, telemetry, tls
+from meshkit import client, databases, identity, secrets, telemetry
 from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
-from meshkit.deadlines import unbound
 from meshkit.errors import from_rpc
-from meshkit.hosts import host_in, is_loopback
+from meshkit.interceptors.deadlines import unbound
+from meshkit.net import endpoints, tls
+from meshkit.net.hosts import host_in, is_loopback
+from meshkit.redis import link
+from meshkit.secrets import handed
 from meshkit.tasks import background
 from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
@@ -188,7 +191,7 @@ class Settings(BaseSettings):
     @pydantic.field_validator("redis_url")
     @classmethod
     def _a_redis(cls, url: pydantic.SecretStr) -> pydantic.SecretStr:
-        if url.get_secret_value() and (problem := redis_link.check(url.get_secret_value())):
+        if url.get_secret_value() and (problem := link.check(url.get_secret_value())):
             raise ValueError(problem)
         return url
 

@@ -1,4 +1,4 @@
-"""SQL for a function that must not await: what connections of SQLite and of `meshkit.postgres_blocking` share.
+"""SQL for a function that must not await: what connections of SQLite and of `meshkit.postgres.blocking` share.
 
 Marks are `?` or `:name`.  What both databases understand: `ON CONFLICT … DO UPDATE`, `RETURNING`, `LIMIT ?`; not
 `INSERT OR REPLACE`, booleans, `LIMIT -1`.

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from meshkit.deadlines import unbound_context
 from meshkit.errors import MeshError, Unavailable
+from meshkit.interceptors.deadlines import unbound_context
 
 T = TypeVar("T")
 log = structlog.get_logger()

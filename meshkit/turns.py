@@ -1,6 +1,6 @@
 """Work of which there is one for all replicas of a service: whose turn it is does it.
 
-`Alone` is for a service that has no other replicas; `meshkit.postgres_turns` lets PostgreSQL say whose turn it is.
+`Alone` is for a service that has no other replicas; `meshkit.postgres.turns` lets PostgreSQL say whose turn it is.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,6 @@
 """What a line of a child's looks like in the mesh's log: an object of JSON for programs, a sentence for people.
 
-Services write JSON (`meshkit.observability`); whatever an app or a library prints is any text.
+Services write JSON (`meshkit.telemetry.observability`); whatever an app or a library prints is any text.
 """
 
 import datetime

@@ -31,7 +31,7 @@ def render(
 
     `jwks_json` verifies tokens for the rate limiter (RFC 7517); empty, Envoy asks the gateway for it, again and again.
     `descriptors` is a serialised `FileDescriptorSet`.  The first dialect's shape is for paths that are nobody else's.
-    `mark` shows services that a request has come through the edge (`meshkit.whence`).
+    `mark` shows services that a request has come through the edge (`meshkit.net.whence`).
     """
     bootstrap: dict[str, Any] = {
         "node": {"id": "edge", "cluster": "agentmesh"},  # what is read from watched files wants a name to be read by

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import EdgeConfig
-from meshkit import endpoints
 from meshkit.client import Peer
-from meshkit.tls import name_of
+from meshkit.net import endpoints
+from meshkit.net.tls import name_of
 
 GATEWAY, WEB = "gateway", "web"
 PREFIXES = {
@@ -43,7 +43,7 @@ def clusters(config: EdgeConfig) -> Iterator[dict[str, Any]]:
 
 
 def address(text: str) -> dict[str, Any]:
-    """Return an address (`meshkit.endpoints`) as Envoy has it."""
+    """Return an address (`meshkit.net.endpoints`) as Envoy has it."""
     endpoint = endpoints.parse(text)
     if isinstance(endpoint, endpoints.Unix):
         return {"pipe": {"path": str(endpoint.path)}}

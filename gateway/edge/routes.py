@@ -11,7 +11,7 @@ from typing import Any
 from gateway.config import EdgeConfig
 from gateway.edge import clusters, contract, filters
 from gateway.edge.front import Front
-from meshkit import whence
+from meshkit.net import whence
 from meshkit.server import MESSAGE_BYTES_MAX
 
 _UNARY_TIMEOUT_S = 660

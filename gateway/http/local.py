@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.config import EVERY_DIALECT, Config
 from gateway.http.exchange import BASE_URL_HEADER
-from meshkit.hosts import is_loopback
+from meshkit.net.hosts import is_loopback
 
 
 def callers(config: Config) -> Callable[[Mapping[str, str]], bool]:

@@ -29,9 +29,9 @@ from gateway.http.refusals import refuse
 from gateway.http.session import Session
 from meshkit.access import check_access, user_of
 from meshkit.errors import Internal, MeshError, NotFound, Unavailable
-from meshkit.held import held
+from meshkit.interceptors.held import held
+from meshkit.interceptors.streams import Open
 from meshkit.principal import Principal, acting
-from meshkit.streams import Open
 from meshkit.verifier import TokenVerifier
 
 log = structlog.get_logger()

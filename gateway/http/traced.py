@@ -1,4 +1,4 @@
-"""Requests to the web app, served by their names and in their traces as calls are (`meshkit.tracing`)."""
+"""Requests to the web app, served by their names and in their traces as calls are (`meshkit.interceptors.tracing`)."""
 
 import asyncio
 import time

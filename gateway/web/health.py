@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from gateway.config import Config
 from gateway.edge import clusters, contract
 from meshkit import client
-from meshkit.health import BUS
+from meshkit.server.health import BUS
 
 _DEADLINE_S = 2.0
 _FRESH_S = 0.5
@@ -76,7 +76,7 @@ class Health:
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the gRPC services that other processes serve (`meshkit.health.Elsewhere`)."""
+        """Of the gRPC services that other processes serve (`meshkit.server.health.Elsewhere`)."""
         return tuple(self._processes)
 
     async def serves(self, name: str) -> bool:

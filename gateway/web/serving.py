@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from gateway.http.session import FRAME_BYTES_MAX
-from meshkit import endpoints
-from meshkit.tls import Tls, Wires, names
+from meshkit.net import endpoints
+from meshkit.net.tls import Tls, Wires, names
 
 _SEND_BYTES_MAX = 64 * 1024
 """Of one connection that the kernel holds: what a client does not read waits with us, where it is bounded."""
@@ -24,7 +24,7 @@ _BACKLOG = 512
 
 @contextlib.asynccontextmanager
 async def serve(app: ASGIApp, address: str, wires: Wires) -> AsyncIterator[int]:
-    """Serve `app` at an address (`meshkit.endpoints`); yield its port, 0 if it has none.
+    """Serve `app` at an address (`meshkit.net.endpoints`); yield its port, 0 if it has none.
 
     Raises `OSError` if `wires` do not allow it, or the address cannot be taken.
     """

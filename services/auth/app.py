@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 
-from meshkit import buses, observability
+from meshkit import buses
 from meshkit.access import Auth
 from meshkit.databases import Memory, PostgresDatabase, SqliteFolder
 from meshkit.server import serve, until_signal
 from meshkit.service import from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import Tasks, background, lasting
+from meshkit.telemetry import observability
 from meshkit.verifier import TokenVerifier
 from services.auth.clock import StrictClock
 from services.auth.config import Config, ConfigError

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from meshkit.redis_link import Link, NoRedis
+from meshkit.redis.link import Link, NoRedis
 from services.auth.throttle import FORGET_S, Throttle, network_of, refuse_if_early
 
 log = structlog.get_logger()

@@ -7,13 +7,14 @@ from typing import Any
 
 from agentmesh_protos.payments.v1 import ledger_pb2_grpc as pb_grpc
 
-from meshkit import buses, observability
+from meshkit import buses
 from meshkit.bus import Bus, MemoryBus
 from meshkit.databases import Memory, Place, PostgresDatabase, SqliteFolder
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import background
+from meshkit.telemetry import observability
 from services.ledger.config import Config
 from services.ledger.domain.options import Options
 from services.ledger.ledger import Ledger

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from agentmesh_protos.payments.v1 import ledger_pb2_grpc
 from agentmesh_protos.payments.v1 import payments_pb2_grpc as pb_grpc
 
-from meshkit import buses, client, observability
+from meshkit import buses, client
 from meshkit.databases import Memory, PostgresDatabase, SqliteFolder
 from meshkit.identity import ServiceIdentity
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import background, lasting
+from meshkit.telemetry import observability
 from meshkit.turns import ALONE, Turns
 from services.payments.config import Config, MasumiNetwork
 from services.payments.domain import Windows

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from meshkit.hosts import is_loopback
+from meshkit.net.hosts import is_loopback
 from meshkit.service import Settings
 from services.payments.domain import NETWORKS
 

@@ -10,13 +10,14 @@ from agentmesh_protos.registry.v1 import agent_pb2_grpc, crew_pb2_grpc, definiti
 from agentmesh_protos.registry.v1 import registry_pb2_grpc as pb_grpc
 from agentmesh_protos.runner.v1 import app_pb2_grpc
 
-from meshkit import buses, client, observability, server
+from meshkit import buses, client, server
 from meshkit.clock import utc_now
 from meshkit.databases import Memory, PostgresDatabase, SqliteFolder
 from meshkit.identity import ServiceIdentity
 from meshkit.service import authenticated, from_environment
 from meshkit.sqlite import Database
 from meshkit.tasks import Tasks, background, lasting
+from meshkit.telemetry import observability
 from meshkit.turns import ALONE, Turns
 from services.registry.boot.booter import Booter, Limits
 from services.registry.boot.probes import Probes, Rounds

@@ -23,12 +23,14 @@ from agentmesh_protos.runner.v1 import (
     webhook_pb2_grpc,
 )
 
-from meshkit import buses, client, endpoints, identity, observability
+from meshkit import buses, client, identity
 from meshkit.access import Auth
+from meshkit.net import endpoints
+from meshkit.net.tls import Wires
 from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.tasks import Tasks, background, lasting
-from meshkit.tls import Wires
+from meshkit.telemetry import observability
 from services.runner.apps.apps import Apps
 from services.runner.apps.scaling import Scaler
 from services.runner.births import engine

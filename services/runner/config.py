@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import pydantic
 
-from meshkit import tls
+from meshkit.net import tls
 from meshkit.service import Addresses, Settings, socket_of
 
 

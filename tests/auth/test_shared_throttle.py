@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from meshkit.errors import Exhausted
-from meshkit.redis_link import Link, connected
+from meshkit.redis.link import Link, connected
 from services.auth import throttle
 from services.auth.shared_throttle import SharedThrottle
 from services.auth.throttle import Throttle

@@ -18,7 +18,8 @@ from gateway.dialects import DIALECTS
 from gateway.edge import contract, envoy
 from gateway.edge.bootstrap import render
 from gateway.http.dialect import Dialect
-from meshkit import client, whence
+from meshkit import client
+from meshkit.net import whence
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.ledger import app as ledger_app

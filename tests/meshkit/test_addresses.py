@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshkit.addresses import host_problem, is_public, literal, url_problem
+from meshkit.net.addresses import host_problem, is_public, literal, url_problem
 
 
 @pytest.mark.parametrize(

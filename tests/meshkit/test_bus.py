@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from meshkit import redis_bus
 from meshkit.bus import Bus, MemoryBus, Waker
+from meshkit.redis import bus as redis_bus
 from tests.meshkit.redis_server import RedisServer, running_redis
 
 SOON_S = 30.0

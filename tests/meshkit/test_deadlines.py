@@ -12,9 +12,9 @@ from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from meshkit import client
 from meshkit.access import Auth
-from meshkit.deadlines import MARGIN_S, remaining_s, unbound
 from meshkit.errors import DeadlineExceeded, from_rpc
 from meshkit.identity import ServiceIdentity
+from meshkit.interceptors.deadlines import MARGIN_S, remaining_s, unbound
 from meshkit.server import serve
 from meshkit.tasks import Tasks
 from meshkit.verifier import Revocations, TokenVerifier

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 from agentmesh_protos.gateway.v1 import options_pb2  # noqa: F401 # the rules of methods
 
-from meshkit import endpoints
-from meshkit.endpoints import Tcp, Unix
+from meshkit.net import endpoints
+from meshkit.net.endpoints import Tcp, Unix
 
 NOBODY = 65_534
 IS_ROOT = os.geteuid() == 0

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from meshkit import health
+from meshkit.server import health
 
 DEADLINE_S = 60.0
 

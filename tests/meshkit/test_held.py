@@ -14,8 +14,8 @@ from gateway.edge import contract
 from meshkit import identity
 from meshkit.access import Auth
 from meshkit.errors import Unauthenticated, from_rpc
-from meshkit.held import Hold, held
 from meshkit.identity import SERVICE_HEADER
+from meshkit.interceptors.held import Hold, held
 from meshkit.principal import NOBODY
 from meshkit.server import serve
 from meshkit.verifier import Revocations, TokenVerifier

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meshkit.hosts import is_loopback
+from meshkit.net.hosts import is_loopback
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ import pytest
 import pytest_asyncio
 from agentmesh_protos.runner.v1 import lock_pb2
 
-from meshkit import sqlite_requests
 from meshkit.errors import AlreadyExists, FailedPrecondition, Invalid, Unavailable
 from meshkit.idempotency import KEPT_S, MemoryRequests, Request, ask, asked, digest, once
 from meshkit.principal import Principal, acting
-from meshkit.sqlite import Database
+from meshkit.sqlite import Database, requests
 
 NOW = 1_000_000.0
 KEY = b"k" * 32
@@ -70,7 +69,7 @@ class SqliteNotes:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request."""
-        return await self._db.read(lambda connection: sqlite_requests.find(connection, owner, request_id))
+        return await self._db.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def add(self, text: str, request: Request | None, now: float = NOW) -> None:
         """Add a note."""
@@ -79,7 +78,7 @@ class SqliteNotes:
         def work(connection: sqlite3.Connection) -> None:
             if not connection.execute("INSERT OR IGNORE INTO notes VALUES (?)", (text,)).rowcount:
                 raise FailedPrecondition("there is such a note")
-            sqlite_requests.keep(connection, request, now)
+            requests.keep(connection, request, now)
 
         await self._db.write(work)
 
@@ -95,7 +94,7 @@ async def notes(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Async
     if request.param == "memory":
         yield MemoryNotes()
         return
-    database = Database(tmp_path / "notes.db", [sqlite_requests.MIGRATION, "CREATE TABLE notes (text PRIMARY KEY)"])
+    database = Database(tmp_path / "notes.db", [requests.MIGRATION, "CREATE TABLE notes (text PRIMARY KEY)"])
     database.open()
     yield SqliteNotes(database)
     await database.close()

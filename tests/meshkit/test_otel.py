@@ -5,9 +5,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client.parser import text_string_to_metric_families
 
-from meshkit.otel import Otel
-from meshkit.otel_counts import CALLS, Counts
 from meshkit.telemetry import INTERNAL, Place, Span, Wanted
+from meshkit.telemetry.otel import Otel
+from meshkit.telemetry.otel_counts import CALLS, Counts
 from tests.telemetry.collector import collecting
 
 PLACE = Place("1" * 32, "2" * 16)

@@ -10,9 +10,9 @@ import httpx
 import httpx2
 import pytest
 
-from meshkit import outgoing
-from meshkit.addresses import Refused
-from meshkit.outgoing import Guard
+from meshkit.net import outgoing
+from meshkit.net.addresses import Refused
+from meshkit.net.outgoing import Guard
 from tests.engine.providers import Provider, provider
 
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from meshkit.databases import PostgresDatabase
 from meshkit.errors import NotFound, Unavailable
 from meshkit.postgres import Alone, Connection, Database, Work
-from meshkit.postgres_texts import stored
+from meshkit.postgres.texts import stored
 from tests.servers.postgresql import Postgres, running_postgres
 
 TABLE = "CREATE TABLE notes (number bigserial PRIMARY KEY, text text NOT NULL UNIQUE);  -- a comment at the end"

@@ -10,9 +10,10 @@ import pytest_asyncio
 import redis.asyncio
 import structlog
 
-from meshkit import redis_bus, redis_link
 from meshkit.bus import Bus
-from meshkit.redis_bus import RedisBus, Timing
+from meshkit.redis import bus as redis_bus
+from meshkit.redis import link as redis_link
+from meshkit.redis.bus import RedisBus, Timing
 from tests.meshkit.redis_server import PATIENT_S, RedisServer, running_redis
 from tests.pems import Authority
 from tests.ports import free_port

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from meshkit.errors import Exhausted
+from meshkit.interceptors.streams import Streams
 from meshkit.principal import Principal, acting
-from meshkit.streams import Streams
 
 ONE, OTHER = Principal(user="users/a"), Principal(user="users/b")
 

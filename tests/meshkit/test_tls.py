@@ -12,14 +12,15 @@ from agentmesh_protos.auth.v1 import auth_pb2 as pb
 from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 
 from agentmesh.cli import certs
-from meshkit import client, endpoints, identity
+from meshkit import client, identity
 from meshkit.access import Auth
 from meshkit.client import Peer
 from meshkit.errors import Unauthenticated, from_rpc
 from meshkit.identity import SERVICE_HEADER, ServiceIdentity
+from meshkit.net import endpoints
+from meshkit.net.tls import NOTHING_ELSE, Tls, Unsafe, Wires
 from meshkit.server import serve
 from meshkit.service import Settings
-from meshkit.tls import NOTHING_ELSE, Tls, Unsafe, Wires
 from meshkit.verifier import Revocations, TokenVerifier
 
 SECRET = b"s" * 32

@@ -8,8 +8,8 @@ import asyncio
 import os
 import pathlib
 
-from meshkit import observability
 from meshkit.server import until_signal
+from meshkit.telemetry import observability
 from services.payments import app
 from services.payments.config import Config
 from tests.payments.escrows import Escrows, Fault

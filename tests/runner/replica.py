@@ -2,9 +2,9 @@
 
 import asyncio
 
-from meshkit import observability
 from meshkit.server import run, until_signal
 from meshkit.service import from_environment
+from meshkit.telemetry import observability
 from services.runner import app
 from services.runner.config import Config
 from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions

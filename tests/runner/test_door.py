@@ -12,7 +12,7 @@ from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 from agentmesh.cli import certs
 from meshkit import client
 from meshkit.identity import ServiceIdentity
-from meshkit.tls import Tls, Wires
+from meshkit.net.tls import Tls, Wires
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
 from services.runner import app as runner_app

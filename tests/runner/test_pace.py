@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from meshkit.redis_link import Link
+from meshkit.redis.link import Link
 from meshkit.tasks import background
 from services.runner.callers.pace import Pace
 from services.runner.domain import Event

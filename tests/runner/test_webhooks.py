@@ -15,8 +15,8 @@ from agentmesh_protos.auth.v1 import auth_pb2
 from agentmesh_protos.runner.v1 import job_pb2, webhook_pb2
 from google.protobuf import field_mask_pb2
 
-from meshkit import outgoing
-from meshkit.addresses import Refused
+from meshkit.net import outgoing
+from meshkit.net.addresses import Refused
 from tests.runner.clocks import Clock
 from tests.runner.receiving import Receiver, receiving
 from tests.runner.stack import DEADLINE_S, Stack, stack

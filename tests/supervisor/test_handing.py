@@ -85,7 +85,7 @@ def test_more_than_a_pipe_holds_is_refused() -> None:
 async def test_a_program_finds_its_secrets_once(tmp_path: pathlib.Path) -> None:
     """In its standard input: neither its environment nor its command line has them."""
     script = (
-        "import json, os, pathlib, sys; from meshkit import handed; told = handed.take();"
+        "import json, os, pathlib, sys; from meshkit.secrets import handed; told = handed.take();"
         "seen = [pathlib.Path('/proc/self', name).read_bytes() for name in ('environ', 'cmdline')];"
         "shown = any(told['AGENTMESH_X'].encode() in each for each in seen);"
         "json.dump([told, handed.take(), shown, sys.stdin.read()], open('told', 'w'))"

@@ -4,8 +4,8 @@ import json
 import sys
 import time
 
-from meshkit import observability, telemetry
-from meshkit.telemetry import Place, Span, Wanted
+from meshkit import telemetry
+from meshkit.telemetry import Place, Span, Wanted, observability
 
 SPANS = 20_000
 

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from agentmesh.host.packages.asked import hidden
-from meshkit import outgoing
+from meshkit.net import outgoing
 
 BYTES_MAX = 256 * 1024 * 1024
 """Of what is fetched."""

@@ -34,9 +34,9 @@ from gateway.web.panel.system import System
 from gateway.web.panel.visitor import Visitor
 from meshkit.access import check_access, user_of
 from meshkit.errors import Denied, MeshError, NotFound, Unauthenticated, from_rpc
-from meshkit.held import held
+from meshkit.interceptors.held import held
+from meshkit.interceptors.streams import Open
 from meshkit.principal import acting
-from meshkit.streams import Open
 from meshkit.verifier import MESH, TokenVerifier
 
 PATHS = "/panel"

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from gateway.http.exchange import BASE_URL_HEADER
 from gateway.http.multipart import Sent
 from gateway.web.panel import shell
+from meshkit.interceptors.streams import Open
 from meshkit.principal import NOBODY, Principal
-from meshkit.streams import Open
 from meshkit.verifier import TokenVerifier
 
 

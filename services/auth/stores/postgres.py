@@ -11,16 +11,16 @@ from typing import TypeVar
 
 import asyncpg
 
-from meshkit import clock, postgres, postgres_requests
+from meshkit import clock, postgres
 from meshkit.databases import PostgresDatabase
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database, Work
+from meshkit.postgres import Connection, Database, Work, requests
 from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
 from services.auth.ports.store import Clock, Issued, Place, Reuse
 from services.auth.stores import postgres_rows, rows
 
-MIGRATIONS = [postgres_rows.MIGRATION, postgres_requests.MIGRATION, postgres_rows.SEEN]
+MIGRATIONS = [postgres_rows.MIGRATION, requests.MIGRATION, postgres_rows.SEEN]
 _FORGOTTEN_MAX = 100
 T = TypeVar("T")
 
@@ -34,13 +34,13 @@ class PostgresStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._db.read(lambda connection: postgres_requests.find(connection, owner, request_id))
+        return await self._db.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def add_user(self, user: User, request: Request | None = None) -> None:
         """Keep `user`.  Raises `AlreadyExists`."""
 
         async def work(connection: Connection) -> None:
-            await postgres_requests.keep(connection, request, self._now().timestamp())
+            await requests.keep(connection, request, self._now().timestamp())
             await connection.execute(
                 f"INSERT INTO users ({rows.USER}, email_key) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9)",
                 user.user_id,
@@ -273,7 +273,7 @@ class PostgresStore:
                 clock.micros(key.expires_at),
             )
             request = asked(user, key) if asked is not None else None
-            await postgres_requests.keep(connection, request, now.timestamp())
+            await requests.keep(connection, request, now.timestamp())
             return user, key
 
         return await self._db.write(work)

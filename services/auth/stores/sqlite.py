@@ -3,9 +3,9 @@
 import datetime
 from collections.abc import Callable, Sequence
 
-from meshkit import clock, sqlite_requests
+from meshkit import clock
 from meshkit.idempotency import Request
-from meshkit.sqlite import Database
+from meshkit.sqlite import Database, requests
 from services.auth import domain
 from services.auth.domain import ApiKey, Revocation, Session, User, UserChange
 from services.auth.ports.store import Clock, Issued, Place, Reuse
@@ -69,7 +69,7 @@ MIGRATIONS = [
     DROP TABLE unnumbered;
     CREATE INDEX revocations_expiry ON revocations (expires_at);
     """,
-    sqlite_requests.MIGRATION,
+    requests.MIGRATION,
     """
     ALTER TABLE sessions ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE sessions ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
@@ -89,13 +89,13 @@ class SqliteStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._db.read(lambda connection: sqlite_requests.find(connection, owner, request_id))
+        return await self._db.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def add_user(self, user: User, request: Request | None = None) -> None:
         """Keep `user`.  Raises `AlreadyExists`."""
 
         def work(connection: Connection) -> None:
-            sqlite_requests.keep(connection, request, self._now().timestamp())
+            requests.keep(connection, request, self._now().timestamp())
             rows.check_unique(connection, user)
             connection.execute(
                 f"INSERT INTO users ({rows.USER}, email_key) VALUES (?,?,?,?,?,?,?,?,?)",
@@ -304,7 +304,7 @@ class SqliteStore:
                 f"INSERT INTO api_keys ({rows.KEY}) VALUES (?,?,?,?,?)",
                 (key.key_id, key.user_id, key.display_name, clock.micros(key.created_at), clock.micros(key.expires_at)),
             )
-            sqlite_requests.keep(connection, asked(user, key) if asked is not None else None, now.timestamp())
+            requests.keep(connection, asked(user, key) if asked is not None else None, now.timestamp())
             return user, key
 
         return await self._db.write(work)

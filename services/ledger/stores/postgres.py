@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-from meshkit import postgres, postgres_requests
+from meshkit import postgres
 from meshkit.databases import PostgresDatabase
-from meshkit.postgres import Connection, Database
-from meshkit.postgres_blocking import blocking
+from meshkit.postgres import Connection, Database, requests
+from meshkit.postgres.blocking import blocking
 from services.ledger.domain.options import Options
 from services.ledger.ports.store import Session
 from services.ledger.stores.session import SqlSession
@@ -87,7 +87,7 @@ MIGRATIONS = [
         SELECT regexp_replace(document, '(?<!\\)((?:\\\\)*)\\u0000', '\1', 'g')::json ->> substr(path, 3)
     $$;
     """,
-    postgres_requests.MIGRATION,
+    requests.MIGRATION,
 ]
 _WRITING = "writing"
 

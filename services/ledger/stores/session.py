@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from meshkit import clock as machine
-from meshkit import sqlite_requests
 from meshkit.idempotency import Request
 from meshkit.masumi.identifiers import Wallet
 from meshkit.sql import Sql
+from meshkit.sqlite import requests
 from services.ledger.domain import books, deals
 from services.ledger.domain.accounts import Agent, Key, digest
 from services.ledger.domain.actions import Action, Side
@@ -57,11 +57,11 @@ class SqlSession:
 
     def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return sqlite_requests.find(self.connection, owner, request_id)
+        return requests.find(self.connection, owner, request_id)
 
     def keep_request(self, request: Request) -> None:
         """Keep a request with what it has made."""
-        sqlite_requests.keep(self.connection, request, machine.now())
+        requests.keep(self.connection, request, machine.now())
 
     # -- deals
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from meshkit import sqlite_requests
-from meshkit.sqlite import Database
+from meshkit.sqlite import Database, requests
 from services.ledger.domain.options import Options
 from services.ledger.ports.store import Session
 from services.ledger.stores.session import SqlSession
@@ -69,7 +68,7 @@ MIGRATIONS = [
         why TEXT NOT NULL
     ) STRICT;
     """,
-    sqlite_requests.MIGRATION,
+    requests.MIGRATION,
 ]
 
 

@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from meshkit import clock, postgres, postgres_requests, postgres_turns
+from meshkit import clock, postgres
 from meshkit.databases import PostgresDatabase
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
-from meshkit.postgres_turns import PostgresTurns
+from meshkit.postgres import Connection, Database, requests, turns
+from meshkit.postgres.turns import PostgresTurns
 from services.payments import domain
 from services.payments.domain import Payment, Terms
 from services.payments.ports.store import Rule
@@ -60,8 +60,8 @@ MIGRATIONS = [
         since bigint NOT NULL
     );
     """,
-    postgres_requests.MIGRATION,
-    postgres_turns.MIGRATION,
+    requests.MIGRATION,
+    turns.MIGRATION,
 ]
 
 
@@ -73,7 +73,7 @@ class PostgresStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._db.read(lambda connection: postgres_requests.find(connection, owner, request_id))
+        return await self._db.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def record(self, payment: Payment, given: Terms | None = None, request: Request | None = None) -> Payment:
         """Keep the payment unless the job has one."""
@@ -82,7 +82,7 @@ class PostgresStore:
         sql = f"INSERT INTO payments ({columns}) VALUES ({marks}) ON CONFLICT (payment_id) DO NOTHING"
 
         async def work(connection: Connection) -> Payment:
-            await postgres_requests.keep(connection, request, clock.now())  # not by the provider's: that may jump
+            await requests.keep(connection, request, clock.now())  # not by the provider's: that may jump
             values = rows.values_of(payment)
             await connection.execute(sql, *values, await _next_revision(connection))
             kept = await _get(connection, payment.payment_id)

@@ -3,9 +3,9 @@
 import sqlite3
 from typing import Any
 
-from meshkit import clock, sqlite_requests
+from meshkit import clock
 from meshkit.idempotency import Request
-from meshkit.sqlite import Database
+from meshkit.sqlite import Database, requests
 from services.payments import domain
 from services.payments.domain import Payment, Terms
 from services.payments.ports.store import Rule
@@ -80,7 +80,7 @@ MIGRATIONS = [
     UPDATE payments SET revision = number;
     CREATE UNIQUE INDEX payments_revision ON payments (revision);
     """,
-    sqlite_requests.MIGRATION,
+    requests.MIGRATION,
 ]
 _NEXT = "(SELECT COALESCE(MAX(revision), 0) + 1 FROM payments)"
 
@@ -93,13 +93,13 @@ class SqliteStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._db.read(lambda connection: sqlite_requests.find(connection, owner, request_id))
+        return await self._db.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def record(self, payment: Payment, given: Terms | None = None, request: Request | None = None) -> Payment:
         """Keep the payment unless the job has one."""
 
         def work(connection: sqlite3.Connection) -> Payment:
-            sqlite_requests.keep(connection, request, clock.now())  # not by the provider's: that may jump
+            requests.keep(connection, request, clock.now())  # not by the provider's: that may jump
             marks = ", ".join("?" * (len(rows.FIELDS) + 1))
             sql = f"INSERT INTO payments ({rows.COLUMNS}, ended, revision) VALUES ({marks}, {_NEXT})"
             connection.execute(f"{sql} ON CONFLICT (payment_id) DO NOTHING", rows.values_of(payment))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from meshkit import addresses, uuids
+from meshkit import uuids
 from meshkit.errors import Invalid
 from meshkit.idempotency import Request, once
 from meshkit.inputs.schema import compile_schema
+from meshkit.net import addresses
 from meshkit.principal import caller
 from meshkit.secrets import Secret
 from services.registry import definition_rows as rows

@@ -3,12 +3,12 @@
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from meshkit import clock, postgres, postgres_requests, postgres_turns
+from meshkit import clock, postgres
 from meshkit.clock import Now
 from meshkit.databases import PostgresDatabase
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
-from meshkit.postgres_turns import PostgresTurns
+from meshkit.postgres import Connection, Database, requests, turns
+from meshkit.postgres.turns import PostgresTurns
 from services.registry import rows
 from services.registry.domain.exposes import Expose, missing, taken
 from services.registry.ports.exposes import Asked
@@ -32,9 +32,9 @@ MIGRATIONS = (
         sealed text NOT NULL
     );
     """,
-    postgres_requests.MIGRATION,
+    requests.MIGRATION,
     postgres_definitions.MIGRATION,
-    postgres_turns.MIGRATION,
+    turns.MIGRATION,
 )
 
 
@@ -60,7 +60,7 @@ class PostgresStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._database.read(lambda connection: postgres_requests.find(connection, owner, request_id))
+        return await self._database.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def put(
         self, name: str, original: str, decide: Callable[[Expose | None], Expose], asked: Asked | None = None
@@ -82,7 +82,7 @@ class PostgresStore:
                 await connection.execute("DELETE FROM exposes WHERE name = $1", source)
             await _write(connection, expose)
             if asked is not None:
-                await postgres_requests.keep(connection, asked(expose), self._now())
+                await requests.keep(connection, asked(expose), self._now())
             return expose
 
         return await self._database.write(work)

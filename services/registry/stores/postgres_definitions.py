@@ -5,11 +5,11 @@ from typing import TypeVar
 
 import asyncpg
 
-from meshkit import clock, postgres, postgres_requests
+from meshkit import clock, postgres
 from meshkit.clock import Now
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
-from meshkit.postgres_blocking import blocking
+from meshkit.postgres import Connection, Database, requests
+from meshkit.postgres.blocking import blocking
 from services.registry.ports.definitions import Transaction
 from services.registry.stores.sql_definitions import SqlTransaction
 
@@ -87,7 +87,7 @@ class PostgresDefinitions:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._database.read(lambda connection: postgres_requests.find(connection, owner, request_id))
+        return await self._database.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Return what `work` makes of the definitions as they are at one moment."""

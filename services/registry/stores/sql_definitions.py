@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import ClassVar, TypeVar
 
-from meshkit import sqlite_requests
 from meshkit.clock import Now
 from meshkit.idempotency import Request
 from meshkit.sql import Sql
+from meshkit.sqlite import requests
 from services.registry import definition_rows
 from services.registry.domain.crews import Crew
 from services.registry.domain.records import ARCHIVED, Kind, Record, taken
@@ -154,4 +154,4 @@ class SqlTransaction:
         self._connection.execute("DELETE FROM secrets WHERE name = ? AND field = ?", (name, field))
 
     def keep_request(self, request: Request | None) -> None:
-        sqlite_requests.keep(self._connection, request, self._now())
+        requests.keep(self._connection, request, self._now())

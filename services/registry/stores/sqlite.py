@@ -3,10 +3,10 @@
 import sqlite3
 from collections.abc import Callable
 
-from meshkit import clock, sqlite_requests
+from meshkit import clock
 from meshkit.clock import Now
 from meshkit.idempotency import Request
-from meshkit.sqlite import Database
+from meshkit.sqlite import Database, requests
 from services.registry import rows
 from services.registry.domain.exposes import Expose, missing, taken
 from services.registry.ports.exposes import Asked
@@ -28,7 +28,7 @@ MIGRATIONS = (
         failure TEXT NOT NULL
     ) STRICT;
     """,
-    sqlite_requests.MIGRATION,
+    requests.MIGRATION,
     sqlite_definitions.MIGRATION,
     """
     ALTER TABLE exposes ADD COLUMN sealed TEXT NOT NULL DEFAULT '';
@@ -63,7 +63,7 @@ class SqliteStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._database.read(lambda connection: sqlite_requests.find(connection, owner, request_id))
+        return await self._database.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def put(
         self, name: str, original: str, decide: Callable[[Expose | None], Expose], asked: Asked | None = None
@@ -83,7 +83,7 @@ class SqliteStore:
                 connection.execute("DELETE FROM exposes WHERE name = ?", (source,))
             _write(connection, expose)
             if asked is not None:
-                sqlite_requests.keep(connection, asked(expose), self._now())
+                requests.keep(connection, asked(expose), self._now())
             return expose
 
         return await self._database.write(work)

@@ -4,10 +4,10 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from meshkit import clock, sqlite_requests
+from meshkit import clock
 from meshkit.clock import Now
 from meshkit.idempotency import Request
-from meshkit.sqlite import Database
+from meshkit.sqlite import Database, requests
 from services.registry.ports.definitions import Transaction
 from services.registry.stores.sql_definitions import SqlTransaction
 
@@ -82,7 +82,7 @@ class SqliteDefinitions:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """Return a request that has been carried out."""
-        return await self._database.read(lambda connection: sqlite_requests.find(connection, owner, request_id))
+        return await self._database.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Return what `work` makes of the definitions as they are at one moment."""

@@ -16,8 +16,8 @@ import structlog
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from meshkit.errors import FailedPrecondition
-from meshkit.hiding import NOTHING, Redactor, fields_of, values_of, without
 from meshkit.secrets import MASK, Secret, Vault
+from meshkit.secrets.hiding import NOTHING, Redactor, fields_of, values_of, without
 from services.runner.domain import End, Event, Job, Lock, OpenLock, PlacedApp, Step
 
 log = structlog.get_logger()

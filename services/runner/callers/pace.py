@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from meshkit.redis_link import Link, NoRedis
+from meshkit.redis.link import Link, NoRedis
 from services.runner.domain import Event
 
 log = structlog.get_logger()

@@ -12,9 +12,9 @@ import time
 import structlog
 from agentmesh_protos.runner.v1 import host_pb2
 
-from meshkit import endpoints
 from meshkit.bus import Bus
 from meshkit.errors import NotFound, Unavailable
+from meshkit.net import endpoints
 from services.runner.domain import Job
 from services.runner.hosts.links import Hosts, Link
 from services.runner.hosts.slots import Capacity

@@ -8,7 +8,7 @@ import pathlib
 
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
-from meshkit.tls import Tls
+from meshkit.net.tls import Tls
 from services.runner.placements.local import LocalPlacement
 
 MODULE = "agentmesh.cluster"

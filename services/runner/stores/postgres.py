@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshkit import paging, postgres_requests
+from meshkit import paging
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
-from meshkit.postgres import Database
+from meshkit.postgres import Database, requests
 from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, PlacedApp, State, pages
 from services.runner.ports.store import ANY, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
 from services.runner.stores import postgres_jobs, postgres_search, postgres_writes
@@ -66,7 +66,7 @@ class PostgresStore:
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """As `JobStore.request`."""
-        return await self._database.read(lambda connection: postgres_requests.find(connection, owner, request_id))
+        return await self._database.read(lambda connection: requests.find(connection, owner, request_id))
 
     async def forget_requests(self, before: float) -> None:
         """As `JobStore.forget_requests`."""

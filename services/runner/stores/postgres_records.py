@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshkit import paging, postgres_requests
+from meshkit import paging
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
+from meshkit.postgres import Connection, Database, requests
 from services.runner.domain import Layer, Memory, Role, Said
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
@@ -66,7 +66,7 @@ class PostgresConversations:
             await rows(
                 connection, f"INSERT INTO conversations ({_CONVERSATION}) VALUES ({places(len(values))})", *values
             )
-            await postgres_requests.keep(connection, request, conversation.created_at)
+            await requests.keep(connection, request, conversation.created_at)
 
         await self._database.write(work)
 
@@ -169,7 +169,7 @@ class PostgresMemories:
         async def work(connection: Connection) -> Memory:
             (kept,) = await remember(connection, [record])
             answered = request and request.answered(str(kept.number).encode())
-            await postgres_requests.keep(connection, answered, record.created_at)
+            await requests.keep(connection, answered, record.created_at)
             return kept
 
         return await self._database.write(work)

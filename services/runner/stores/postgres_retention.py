@@ -2,10 +2,9 @@
 
 import dataclasses
 
-from meshkit import postgres_requests
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
+from meshkit.postgres import Connection, Database, requests
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
 from services.runner.stores.postgres_rows import places, row, rows
@@ -44,7 +43,7 @@ class PostgresRetention:
                     raise TooManyPolicies
             values = [getattr(policy, name) for name in _FIELDS]
             await rows(connection, f"INSERT INTO retention ({_COLUMNS}) VALUES ({places(len(values))})", *values)
-            await postgres_requests.keep(connection, request, policy.created_at)
+            await requests.keep(connection, request, policy.created_at)
 
         await self._database.write(work)
 

@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from meshkit import paging, postgres_texts
-from meshkit.postgres import Connection
+from meshkit import paging
+from meshkit.postgres import Connection, texts
 
 
 @functools.lru_cache(maxsize=4096)
@@ -33,7 +33,7 @@ async def each(connection: Connection, statement: str, values: Sequence[Sequence
 def _stored(value: Any) -> Any:
     """Return a value as PostgreSQL can hold it: texts in a list have no codec of their own."""
     if isinstance(value, list) and value and isinstance(value[0], str):
-        return [postgres_texts.stored(text) for text in value]
+        return [texts.stored(text) for text in value]
     return value
 
 

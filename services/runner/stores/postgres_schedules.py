@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from meshkit import paging, postgres_requests
+from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
+from meshkit.postgres import Connection, Database, requests
 from services.runner.domain.schedules import FIRINGS_KEPT, Fired, Firing, Schedule
 from services.runner.ports.schedules import Rule, TooManySchedules
 from services.runner.stores.postgres_rows import places, row, rows
@@ -44,7 +44,7 @@ class PostgresSchedules:
             statement = f"INSERT INTO schedules ({_COLUMNS}) VALUES ({places(len(values))})"
             if await row(connection, f"{statement} ON CONFLICT DO NOTHING RETURNING 1", *values) is None:
                 raise AlreadyExists("schedule exists", resource=schedule.name)
-            await postgres_requests.keep(connection, request, schedule.created_at)
+            await requests.keep(connection, request, schedule.created_at)
 
         await self._database.write(work)
 
@@ -77,7 +77,7 @@ class PostgresSchedules:
             if fired.firings:
                 statement = f"DELETE FROM firings WHERE schedule_id = %s AND number <= %s AND NOT {_OPEN}"
                 await rows(connection, statement, schedule_id, fired.schedule.firing_count - FIRINGS_KEPT)
-            await postgres_requests.keep(connection, request, fired.schedule.updated_at)
+            await requests.keep(connection, request, fired.schedule.updated_at)
             return fired
 
         return await self._database.write(work, key=schedule_id)

@@ -1,6 +1,6 @@
 """The tables of the runner in PostgreSQL: numbered scripts; those that have shipped are not edited."""
 
-from meshkit import postgres_requests
+from meshkit.postgres import requests
 from services.runner.stores.rows import ENDED, OPEN
 
 CHARS_MAX = 16_000
@@ -8,7 +8,7 @@ CHARS_MAX = 16_000
 
 
 def _searched(column: str) -> str:
-    # What stands behind a NUL (`meshkit.postgres_texts`) is not searched, as in every other store.
+    # What stands behind a NUL (`meshkit.postgres.texts`) is not searched, as in every other store.
     return f"split_part(substr({column}, 1, {CHARS_MAX}), U&'\\FDD00', 1)"
 
 
@@ -88,7 +88,7 @@ MIGRATIONS = [
       payload TEXT NOT NULL, detail TEXT NOT NULL, sealed BYTEA NOT NULL, PRIMARY KEY (job_id, seq)
     );
     CREATE TABLE briefs (job_id TEXT COLLATE "C" PRIMARY KEY, brief BYTEA NOT NULL);
-    {postgres_requests.MIGRATION}
+    {requests.MIGRATION}
     CREATE TABLE deleted_jobs (
       job_id TEXT COLLATE "C" PRIMARY KEY, owner TEXT NOT NULL, deleted_at DOUBLE PRECISION NOT NULL
     );

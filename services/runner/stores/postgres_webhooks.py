@@ -5,10 +5,10 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from meshkit import paging, postgres_requests
+from meshkit import paging
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
-from meshkit.postgres import Connection, Database
+from meshkit.postgres import Connection, Database, requests
 from services.runner.domain import Change, Job
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Delivery, Webhook
@@ -57,7 +57,7 @@ class PostgresWebhooks:
                     raise TooManyWebhooks
             statement = f"INSERT INTO webhooks ({_COLUMNS}) VALUES ({places(len(_FIELDS))})"
             await rows(connection, statement, *_values(webhook))
-            await postgres_requests.keep(connection, request, webhook.created_at)
+            await requests.keep(connection, request, webhook.created_at)
 
         await self._database.write(work)
 

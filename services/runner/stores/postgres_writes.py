@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshkit import postgres_requests
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from meshkit.postgres import Alone, Connection
+from meshkit.postgres import requests as postgres_requests
 from services.runner.domain import Birth, Change, Event, Job, LockEnd, LockState, pages, webhooks
 from services.runner.ports.store import Written
 from services.runner.stores import postgres_jobs, postgres_records, postgres_webhooks

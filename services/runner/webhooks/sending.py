@@ -16,10 +16,10 @@ import httpx
 import standardwebhooks
 import structlog
 
-from meshkit import outgoing
-from meshkit.addresses import Refused
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
+from meshkit.net import outgoing
+from meshkit.net.addresses import Refused
 from meshkit.secrets import Vault
 from meshkit.tasks import Tasks
 from services.runner.callers.standing import Standing
@@ -56,7 +56,7 @@ class Sender:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`http` is guarded (`meshkit.outgoing`)."""
+        """`http` is guarded (`meshkit.net.outgoing`)."""
         self._store = store
         self._standing = standing
         self._vault = vault

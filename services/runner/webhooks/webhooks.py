@@ -7,9 +7,10 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 
-from meshkit import addresses, uuids
+from meshkit import uuids
 from meshkit.bus import Bus
 from meshkit.errors import Exhausted, FailedPrecondition, Invalid
+from meshkit.net import addresses
 from meshkit.principal import Principal
 from meshkit.secrets import Secret, Vault
 from services.runner.callers.requests import Requests

@@ -14,7 +14,7 @@ from google.protobuf import field_mask_pb2
 
 from meshkit import paging
 from meshkit.errors import Denied, Exhausted, Invalid, NotFound, Unauthenticated
-from meshkit.whence import ADDRESS_HEADER, EDGE_HEADER
+from meshkit.net.whence import ADDRESS_HEADER, EDGE_HEADER
 from services.auth import throttle
 from services.auth.throttle import Throttle
 from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer, claims, refused

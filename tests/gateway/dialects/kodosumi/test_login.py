@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from meshkit.whence import ADDRESS_HEADER, EDGE_HEADER
+from meshkit.net.whence import ADDRESS_HEADER, EDGE_HEADER
 from tests.gateway.stack import DEADLINE_S, Edge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -6,10 +6,10 @@ from typing import Any
 
 import structlog
 
-from meshkit import telemetry
+from meshkit.telemetry import trace
 
 
-def configure(service: str, level: str = "info", wanted: telemetry.Wanted = telemetry.Wanted()) -> None:  # noqa: B008
+def configure(service: str, level: str = "info", wanted: trace.Wanted = trace.Wanted()) -> None:  # noqa: B008
     """Set up logging for this process, and the telemetry that is wanted of it.  `service` is on every line.
 
     Raises `ImportError` if what that needs is not installed.
@@ -31,15 +31,15 @@ def configure(service: str, level: str = "info", wanted: telemetry.Wanted = tele
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    telemetry.start(service, wanted)
+    trace.start(service, wanted)
 
 
 def _placed(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Add the request and the trace that a line is of, and hand it on to who collects them."""
-    if request := telemetry.request_id():
+    if request := trace.request_id():
         line["request_id"] = request
-    if (place := telemetry.here()) is not None:
+    if (place := trace.here()) is not None:
         line["trace_id"] = place.trace_id
-    if (to := telemetry.active()) is not None:
+    if (to := trace.active()) is not None:
         to.log(line)
     return line

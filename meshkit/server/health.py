@@ -11,7 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from meshkit.bus import Bus
-from meshkit.whence import EDGE_HEADER
+from meshkit.net.whence import EDGE_HEADER
 
 BUS = "agentmesh.bus"
 """What health calls the wake-ups between replicas: without them a service serves, and looks at its store more often."""

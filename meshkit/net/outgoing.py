@@ -1,4 +1,4 @@
-"""Requests to addresses that somebody has named go only where the mesh may call (`meshkit.addresses`).
+"""Requests to addresses that somebody has named go only where the mesh may call (`meshkit.net.addresses`).
 
 A name is resolved once, each address that it has is checked, and the connection goes to an address that was checked:
 what the name resolves to a moment later does not matter.  The name stays in `Host` and in TLS.  Every request passes
@@ -13,8 +13,8 @@ import http.cookiejar
 from types import ModuleType, TracebackType
 from typing import Any
 
-from meshkit import addresses
-from meshkit.addresses import Refused, Resolve, resolved
+from meshkit.net import addresses
+from meshkit.net.addresses import Refused, Resolve, resolved
 
 _CONNECT_S_MAX = 10.0
 

@@ -15,8 +15,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import metrics_core
 
-from meshkit import telemetry
-from meshkit.telemetry import Observe
+from meshkit.telemetry import trace
+from meshkit.telemetry.trace import Observe
 
 CALLS = "rpc.server.call.duration"
 _CALLS_OF = "Calls of our methods"
@@ -59,7 +59,7 @@ class Counts:
     """Counts on one thread; others may read meanwhile."""
 
     def __init__(self) -> None:
-        self._since = telemetry.now()
+        self._since = trace.now()
         self._calls: dict[tuple[str, str], _Calls] = {}
         self._gauges: dict[str, _Gauge] = {}
 
@@ -104,7 +104,7 @@ class Counts:
 
     def data(self, resource: Resource, scope: InstrumentationScope) -> MetricsData:
         """Return it as OTLP has it, of a `resource`."""
-        now = telemetry.now()
+        now = trace.now()
         metrics = [export.Metric(CALLS, _CALLS_OF, "s", export.Histogram(self._call_points(now), _CUMULATIVE))]
         for name, gauge in list(self._gauges.items()):
             points = [export.NumberDataPoint(dict(of), self._since, now, value) for value, of in gauge.read()]

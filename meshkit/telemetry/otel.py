@@ -22,10 +22,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
 
-from meshkit import telemetry
-from meshkit.otel_counts import Counts
-from meshkit.otel_spans import Ended, Exporter, text
-from meshkit.telemetry import Observe, Span, Wanted
+from meshkit.telemetry import trace
+from meshkit.telemetry.otel_counts import Counts
+from meshkit.telemetry.otel_spans import Ended, Exporter, text
+from meshkit.telemetry.trace import Observe, Span, Wanted
 
 log = structlog.get_logger()
 _QUEUE_MAX = 4_096
@@ -99,11 +99,11 @@ class Otel:
         """Take a line of the log."""
         if self._logs is None:
             return
-        level, place = str(line.get("level", "info")), telemetry.here()
+        level, place = str(line.get("level", "info")), trace.here()
         known = ("event", "level", "timestamp")
         self._logger.emit(
             LogRecord(
-                timestamp=telemetry.now(),
+                timestamp=trace.now(),
                 trace_id=int(place.trace_id, 16) if place else None,
                 span_id=int(place.span_id, 16) if place else None,
                 trace_flags=_SAMPLED if place else None,

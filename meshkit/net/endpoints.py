@@ -16,7 +16,7 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 
-from meshkit.hosts import is_loopback
+from meshkit.net.hosts import is_loopback
 
 PATH_BYTES_MAX = 103 if sys.platform == "darwin" else 107
 """Of the path of a unix socket (unix(7), `sun_path`, without the byte that ends it)."""

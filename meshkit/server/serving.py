@@ -13,18 +13,20 @@ import grpc
 from agentmesh_protos.telemetry.v1 import telemetry_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from meshkit import endpoints, metrics, reflection, telemetry
+from meshkit import telemetry
 from meshkit.access import Auth
 from meshkit.bus import Bus
-from meshkit.deadlines import Deadlines
 from meshkit.errors import Unavailable
-from meshkit.health import Elsewhere, Health
-from meshkit.held import Held
 from meshkit.interceptors import Errors, Keyed, Logging, Readable
+from meshkit.interceptors.deadlines import Deadlines
+from meshkit.interceptors.held import Held
+from meshkit.interceptors.streams import Streams
+from meshkit.interceptors.tracing import Told
+from meshkit.net import endpoints
+from meshkit.net.tls import NOTHING_ELSE, Wires
 from meshkit.rules import check_rules
-from meshkit.streams import Streams
-from meshkit.tls import NOTHING_ELSE, Wires
-from meshkit.tracing import Told
+from meshkit.server import metrics, reflection
+from meshkit.server.health import Elsewhere, Health
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 METADATA_BYTES_MAX = 192 * 1024
@@ -59,14 +61,14 @@ async def serve(
     interceptors: Sequence[Any] = (),
     wires: Wires = NOTHING_ELSE,
 ) -> AsyncIterator[int]:
-    """Serve on `address` (`meshkit.endpoints`; port 0 takes a free one); yield the port, 0 if it has none.
+    """Serve on `address` (`meshkit.net.endpoints`; port 0 takes a free one); yield the port, 0 if it has none.
 
     `services` are full names, such as `mesh.auth.v1.AuthService`; each of their methods must have a rule, or
     `meshkit.rules.MissingRule` is raised before the port opens.  `reflect` names services that reflection shows
     although another process serves them.  `interceptors` stand between Deadlines and Auth.  Raises `OSError` if `wires`
     do not allow it, or the address cannot be taken.
 
-    Health (`meshkit.health`) answers for them, for `bus`, and for what `elsewhere` knows of other processes.
+    Health (`meshkit.server.health`) answers for them, for `bus`, and for what `elsewhere` knows of other processes.
     """
     for service in (*services, metrics.SERVICE):
         check_rules(service)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from meshkit.idempotency import KEPT_S, Request, repeated
-from meshkit.postgres import Connection
+from meshkit.postgres.database import Connection
 
 MIGRATION = """
     CREATE TABLE requests (

@@ -1,8 +1,7 @@
 """What happens around every RPC: one base that hides gRPC's four handler shapes, and four interceptors.
 
-`meshkit.server.serve` states the order, outermost first: `meshkit.tracing.Told`, Logging, Errors,
-`meshkit.deadlines.Deadlines`, `meshkit.access.Auth`, `meshkit.streams.Streams`, `meshkit.held.Held`, Readable, then
-Keyed.
+`meshkit.server.serve` states the order, outermost first: `tracing.Told`, Logging, Errors, `deadlines.Deadlines`,
+`meshkit.access.Auth`, `streams.Streams`, `held.Held`, Readable, then Keyed.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Where in a trace we are, and to whom it is told: W3C trace context, and nothing else as long as telemetry is off.
 
 Whether a request is traced is decided once, by Envoy (`AGENTMESH_TRACES_RATIO`) or by who calls it; we follow what
-`traceparent` says, and never begin a trace by ourselves.  What tells of it (`meshkit.otel`, the extra `[otel]`) is
-imported by `start`, and only if there is somebody to tell.
+`traceparent` says, and never begin a trace by ourselves.  What tells of it (`meshkit.telemetry.otel`, the extra
+`[otel]`) is imported by `start`, and only if there is somebody to tell.
 """
 
 import contextlib
@@ -114,7 +114,7 @@ def start(service: str, wanted: Wanted) -> None:
     global _active
     if wanted and _active is None:
         try:
-            adapter = importlib.import_module("meshkit.otel")
+            adapter = importlib.import_module("meshkit.telemetry.otel")
         except ImportError as error:
             raise ImportError(f"telemetry is on, and needs `pip install agentmesh[otel]` ({error.name})") from error
         _active = adapter.opened(service, wanted)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 
 from meshkit.errors import Exhausted
-from meshkit.interceptors import AroundInterceptor, Context, is_stream
+from meshkit.interceptors.around import AroundInterceptor, Context, is_stream
 from meshkit.principal import caller
 
 _RETRY_S = 10.0

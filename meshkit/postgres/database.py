@@ -25,7 +25,7 @@ a deadlock, a restart of the server or a neighbour in its group has undone it: i
 - Each service has a schema, and the search path leads there only.  Texts sort by the database's language unless a
   column says `COLLATE "C"`: say it wherever `ORDER BY` or `<` is to mean what it means in Python.
 - An index takes rows of 2700 bytes at most: index a hash of what may be longer.
-- A `text` may hold what Python's `str` may, NUL included (`meshkit.postgres_texts`); JSON is `text`, never `jsonb`.  Of
+- A `text` may hold what Python's `str` may, NUL included (`meshkit.postgres.texts`); JSON is `text`, never `jsonb`.  Of
   arrays the driver knows no such codec: texts of strangers in a `text[]` go through `postgres_texts.stored` by hand.
 
 While the server is away, whoever asks waits `patience_s` for it, then gets `Unavailable`.  A connection that is lost
@@ -42,15 +42,15 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from meshkit import postgres_errors, postgres_texts
 from meshkit.databases import PostgresDatabase
 from meshkit.errors import Unavailable
-from meshkit.postgres_errors import Kind, Trouble
-from meshkit.postgres_lanes import Alone as Alone
-from meshkit.postgres_lanes import Connection as Connection
-from meshkit.postgres_lanes import Item, Joint, Lane, Lanes, fail
-from meshkit.postgres_lanes import Together as Together
-from meshkit.postgres_lanes import Work as Work
+from meshkit.postgres import errors, texts
+from meshkit.postgres.errors import Kind, Trouble
+from meshkit.postgres.lanes import Alone as Alone
+from meshkit.postgres.lanes import Connection as Connection
+from meshkit.postgres.lanes import Item, Joint, Lane, Lanes, fail
+from meshkit.postgres.lanes import Together as Together
+from meshkit.postgres.lanes import Work as Work
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -217,7 +217,7 @@ class Database:
                 self._trouble.begins(unknown.error)
                 return fail(item, unknown.refusal(self._place.address))
             except Exception as error:
-                kind = postgres_errors.kind(error)
+                kind = errors.kind(error)
                 lost = kind is Kind.LOST and loop.time() < item.until
                 if lost or (kind is Kind.AGAIN and number < _ATTEMPTS_MAX):
                     if lost:
@@ -228,7 +228,7 @@ class Database:
                 if kind is Kind.OTHER:
                     return fail(item, error)
                 self._trouble.begins(error)
-                return fail(item, postgres_errors.refusal(error, self._place.address))
+                return fail(item, errors.refusal(error, self._place.address))
             self._trouble.ends()
             if not item.future.done():
                 item.future.set_result(value)
@@ -254,7 +254,7 @@ class Database:
                 for item in items:
                     fail(item, _Unknown(error).refusal(self._place.address))
                 raise
-            if not isinstance(error, asyncpg.PostgresError) or postgres_errors.kind(error) is Kind.LOST:
+            if not isinstance(error, asyncpg.PostgresError) or errors.kind(error) is Kind.LOST:
                 raise _Unknown(error) from error
             raise  # the server refused it: a deferred constraint, a full disk
         if said != "COMMIT":
@@ -286,9 +286,7 @@ class Database:
         try:
             if connection.get_settings().server_encoding != "UTF8":
                 raise Unavailable(f"the database at {self._place.address} is not of encoding UTF8: make one that is")
-            await connection.set_type_codec(
-                "text", schema="pg_catalog", encoder=postgres_texts.stored, decoder=postgres_texts.read
-            )
+            await connection.set_type_codec("text", schema="pg_catalog", encoder=texts.stored, decoder=texts.read)
         except BaseException:
             connection.terminate()
             raise
@@ -307,10 +305,10 @@ class Database:
             try:
                 return await connect()
             except Exception as error:
-                if postgres_errors.kind(error) is not Kind.LOST or loop.time() >= until:
-                    if postgres_errors.kind(error) is Kind.OTHER:
+                if errors.kind(error) is not Kind.LOST or loop.time() >= until:
+                    if errors.kind(error) is Kind.OTHER:
                         raise
-                    raise postgres_errors.refusal(error, self._place.address) from error
+                    raise errors.refusal(error, self._place.address) from error
                 self._trouble.begins(error)
             await asyncio.sleep(_PAUSES_S[min(number, len(_PAUSES_S) - 1)])
             number += 1
@@ -355,7 +353,7 @@ class _Unknown(Exception):
 
     def refusal(self, address: str) -> Unavailable:
         """Return what the caller is told."""
-        why = postgres_errors.why(self.error)
+        why = errors.why(self.error)
         return Unavailable(f"PostgreSQL at {address} was lost while it wrote, and may have written it: {why}")
 
 

@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 from collections.abc import AsyncIterator, Iterator
 
-from meshkit.interceptors import AroundInterceptor, Context
+from meshkit.interceptors.around import AroundInterceptor, Context
 
 MARGIN_S = 0.05
 """What a hop keeps of its caller's time, to report how it went."""

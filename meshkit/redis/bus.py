@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from meshkit import redis_link
 from meshkit.bus import MemoryBus, Waker
-from meshkit.redis_link import NoRedis
+from meshkit.redis import link
+from meshkit.redis.link import NoRedis
 from meshkit.tasks import background
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class RedisBus:
             everything, self._all_unsent = self._all_unsent, False
             try:
                 call = self._client.publish(self._channel, self._me + bytes([everything]) + body)
-                await redis_link.within(self._timing.silence_s, call)
+                await link.within(self._timing.silence_s, call)
                 await asyncio.sleep(_GAP_S)
             except NoRedis:
                 self._all_unsent = True
@@ -153,7 +153,7 @@ class RedisBus:
         while True:
             pubsub = self._client.pubsub()
             try:
-                await redis_link.within(self._timing.silence_s, pubsub.subscribe(self._channel))
+                await link.within(self._timing.silence_s, pubsub.subscribe(self._channel))
                 self._due.set()  # we are to hear that
                 async for ours in self._messages(pubsub):
                     if ours and not self.linked:
@@ -163,7 +163,7 @@ class RedisBus:
                 self._lose(str(error))
             finally:
                 with contextlib.suppress(NoRedis):
-                    await redis_link.within(self._timing.silence_s, pubsub.aclose())  # type: ignore[no-untyped-call]
+                    await link.within(self._timing.silence_s, pubsub.aclose())  # type: ignore[no-untyped-call]
             await asyncio.sleep(again_s)
             again_s = min(again_s * 2, self._timing.again_max_s)
 
@@ -172,7 +172,7 @@ class RedisBus:
         clock = asyncio.get_running_loop().time
         heard_at = clock()
         while (left_s := heard_at + self._timing.silence_s - clock()) > 0:
-            message = await redis_link.within(left_s, pubsub.get_message(timeout=None))
+            message = await link.within(left_s, pubsub.get_message(timeout=None))
             await asyncio.sleep(0)  # what has arrived already is read without a pause: others have their turn, too
             data = message["data"] if message is not None and message["type"] == "message" else None
             if not isinstance(data, bytes) or len(data) <= _SENDER_BYTES:
@@ -234,10 +234,10 @@ async def opened(
 
     Redis sees neither the secret nor a topic.  Raises `ValueError` if the URL names no Redis.
     """
-    client = redis_link.connected(url)
+    client = link.connected(url)
     try:
         bus = RedisBus(client, secret, service, timing or Timing())
         async with bus.running(stopping):
             yield bus
     finally:
-        await redis_link.closed(client)
+        await link.closed(client)

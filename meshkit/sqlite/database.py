@@ -9,7 +9,7 @@ than a hop to a thread costs; everything else goes to a few reading threads (`qu
 
 A file that cannot be used for the moment (no space, no descriptors, a failing disk) fails what is asked, as
 `Unavailable`, and nothing else: the next write tries again.  One that is deleted while it is open is made anew from
-what is open (`meshkit.sqlite_files`).  The log has a line when the trouble begins and one when it is over.
+what is open (`meshkit.sqlite.files`).  The log has a line when the trouble begins and one when it is over.
 """
 
 import asyncio
@@ -23,9 +23,10 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from meshkit import sqlite_files, telemetry
+from meshkit import telemetry
 from meshkit.errors import MeshError
-from meshkit.sqlite_files import Trouble
+from meshkit.sqlite import files as sqlite_files
+from meshkit.sqlite.files import Trouble
 
 T = TypeVar("T")
 _BATCH_MAX = 1000

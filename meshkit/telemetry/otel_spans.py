@@ -17,16 +17,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from meshkit import telemetry
-from meshkit.telemetry import Span
+from meshkit.telemetry import trace
+from meshkit.telemetry.trace import Span
 
 TEXT_CHARS_MAX = 2_048
 _SCOPE = "agentmesh"
 _KINDS = {
-    telemetry.SERVER: trace_pb2.Span.SPAN_KIND_SERVER,
-    telemetry.CLIENT: trace_pb2.Span.SPAN_KIND_CLIENT,
-    telemetry.INTERNAL: trace_pb2.Span.SPAN_KIND_INTERNAL,
-    telemetry.CONSUMER: trace_pb2.Span.SPAN_KIND_CONSUMER,
+    trace.SERVER: trace_pb2.Span.SPAN_KIND_SERVER,
+    trace.CLIENT: trace_pb2.Span.SPAN_KIND_CLIENT,
+    trace.INTERNAL: trace_pb2.Span.SPAN_KIND_INTERNAL,
+    trace.CONSUMER: trace_pb2.Span.SPAN_KIND_CONSUMER,
 }
 _PLAIN = (str, bool, int, float)
 _INTEGERS = range(-(1 << 63), 1 << 63)

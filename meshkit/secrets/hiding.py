@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from meshkit.errors import Invalid, MeshError
-from meshkit.secrets import MASK
+from meshkit.secrets.sealing import MASK
 
 REDACTED = "[REDACTED]"
 """In the place of a secret in a text, as a job's host writes it too (`agentmesh.redaction`)."""

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from meshkit.postgres import Connection, Work
+from meshkit.postgres.database import Connection, Work
 
 T = TypeVar("T")
 _WAIT_S = 60.0

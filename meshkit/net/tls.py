@@ -1,9 +1,9 @@
 """TLS between services of different machines: each shows a certificate with its name, signed by the mesh's own CA.
 
-On one machine services talk through unix sockets, and need none (`meshkit.endpoints`).  With a CA, a certificate and a
-key every port is TLS, in both directions: who shows no certificate of that CA is not let in, and who calls the runner
-talks to nobody but the holder of a certificate for `runner.agentmesh`.  Without them a port that other machines can
-reach is refused, unless that is what somebody wants.
+On one machine services talk through unix sockets, and need none (`meshkit.net.endpoints`).  With a CA, a certificate
+and a key every port is TLS, in both directions: who shows no certificate of that CA is not let in, and who calls the
+runner talks to nobody but the holder of a certificate for `runner.agentmesh`.  Without them a port that other machines
+can reach is refused, unless that is what somebody wants.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import grpc
 
-from meshkit.endpoints import Endpoint
+from meshkit.net.endpoints import Endpoint
 
 _DOMAIN = "agentmesh"
 _STEPS_MAX = 20

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from meshkit import telemetry
-from meshkit.interceptors import AroundInterceptor, Context
+from meshkit.interceptors.around import AroundInterceptor, Context
 from meshkit.telemetry import CLIENT, SERVER, Place, Span, Telemetry
 
 _OUR_FAULT = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})

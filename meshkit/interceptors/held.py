@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from meshkit.errors import Unauthenticated
-from meshkit.interceptors import Context, behavior_of, is_awaited, is_stream, with_behavior
+from meshkit.interceptors.around import Context, behavior_of, is_awaited, is_stream, with_behavior
 from meshkit.principal import Principal, caller
 from meshkit.verifier import TokenVerifier
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from meshkit.errors import Unavailable
-from meshkit.postgres import Connection, Database
+from meshkit.postgres.database import Connection, Database
 
 log = structlog.get_logger()
 MIGRATION = """
