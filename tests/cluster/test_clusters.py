@@ -10,7 +10,7 @@ from tests.cluster.gates import let_through, waiting
 from tests.cluster.raylets import Cluster, cluster
 
 READY_S = 90.0
-PLACED = "tests.runner.placed:app"
+PLACED = "tests.runner.samples.placed:app"
 
 pytestmark = [pytest.mark.xdist_group("ray-cluster"), pytest.mark.timeout(600)]
 

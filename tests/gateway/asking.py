@@ -1,4 +1,4 @@
-"""An operator with the flows of `tests/runner/locking.py`, which ask while they run."""
+"""An operator with the flows of `tests/runner/samples/locking.py`, which ask while they run."""
 
 import json
 from typing import Any

@@ -40,7 +40,7 @@ async def panel(edge: stack.Edge) -> AsyncIterator[stack.Panel]:
 async def asking(edge: stack.Edge) -> Asking:
     """The mesh with the flows that ask."""
     asking = Asking(edge)
-    saved = await asking.panel.save(name="asking", bootstrap="import_path: tests.runner.locking:app")
+    saved = await asking.panel.save(name="asking", bootstrap="import_path: tests.runner.samples.locking:app")
     assert saved.status_code == 201
     booted = await asking.call("POST", "/boot/")
     assert "✔ Boot completed" in booted.text, booted.text

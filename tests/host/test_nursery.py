@@ -72,7 +72,7 @@ def spec(host_id: str) -> HostSpec:
     return HostSpec(
         host_id=host_id,
         expose="demo",
-        import_path="tests.runner.flows:app",
+        import_path="tests.runner.samples.flows:app",
         runner_address="127.0.0.1:1",
         fork=True,
     )

@@ -39,7 +39,7 @@ def lock_of(mesh: Mesh, job: Job) -> str:
 def test_a_job_that_waits_for_a_human_waits_on(tmp_path: pathlib.Path, isolation: str) -> None:
     """Over two restarts; the answer starts another attempt, which gets it without asking again."""
     with mesh_at(tmp_path) as mesh:
-        mesh.client.save_expose("asking", f"import_path: tests.runner.locking:app\nisolation: {isolation}\n")
+        mesh.client.save_expose("asking", f"import_path: tests.runner.samples.locking:app\nisolation: {isolation}\n")
         assert [] == [step for step in mesh.client.boot() if step.kind in ("error", "warning")]
         job = mesh.client.create_job("asking", {"how": "greet"})
         lock = lock_of(mesh, job)

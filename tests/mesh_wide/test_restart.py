@@ -19,7 +19,7 @@ from agentmesh.testing import Mesh
 from tests.mesh_wide import meshes
 
 DEADLINE_S = 120.0
-APP = "import_path: tests.runner.stepping:app\nisolation: {}\n"
+APP = "import_path: tests.runner.samples.stepping:app\nisolation: {}\n"
 
 
 class Load:

@@ -14,7 +14,9 @@ from tests.mesh_wide.panel import READ_S, Panel
 
 ENV, TYPED = "canary-of-the-mesh-environment", "canary-of-the-mesh-form"
 EXPOSE = "secretive"
-BOOTSTRAP = f"import_path: tests.runner.secretive:app\nruntime_env:\n  env_vars:\n    API_TOKEN: {ENV}  # ours\n"
+BOOTSTRAP = (
+    f"import_path: tests.runner.samples.secretive:app\nruntime_env:\n  env_vars:\n    API_TOKEN: {ENV}  # ours\n"
+)
 _OPENAPI = pathlib.Path(__file__).parents[2] / "gateway" / "web" / "openapi"
 _BYTES_MAX = 4_000_000
 _ENDLESS_S = 1.0

@@ -65,7 +65,7 @@ class Stack:
         )
 
     async def deploy(
-        self, expose: str = "demo", import_path: str = "tests.runner.flows:app", **more: Any
+        self, expose: str = "demo", import_path: str = "tests.runner.samples.flows:app", **more: Any
     ) -> app_pb2.App:
         """Place an app, which may write where the test does."""
         self.folder.chmod(0o777)  # a job may have another user

@@ -8,8 +8,8 @@ from agentmesh_protos.auth.v1 import auth_pb2
 from agentmesh_protos.runner.v1 import job_pb2, retention_pb2
 
 from meshkit.clock import stamp
+from tests.runner.schedules.test_schedules import Metadata, until
 from tests.runner.stack import DEADLINE_S, Stack, stack
-from tests.runner.test_schedules import Metadata, until
 
 
 async def create(mesh: Stack, who: Metadata, **fields: object) -> retention_pb2.RetentionPolicy:

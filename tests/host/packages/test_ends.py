@@ -66,7 +66,7 @@ def test_an_installation_ends_with_its_host(tmp_path: pathlib.Path) -> None:
     spec = HostSpec(
         host_id="demo-1",
         expose="demo",
-        import_path="tests.runner.flows:app",
+        import_path="tests.runner.samples.flows:app",
         runner_address="127.0.0.1:1",
         runtime_env_json=f'{{"pip": ["{package}"]}}',
         fork=True,

@@ -1,4 +1,4 @@
-"""Locks over HTTP, as the panel shows them: real runner, real hosts, the app of `tests/runner/locking.py`."""
+"""Locks over HTTP, as the panel shows them: real runner, real hosts, the app of `tests/runner/samples/locking.py`."""
 
 import asyncio
 import json

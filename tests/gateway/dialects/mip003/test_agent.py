@@ -36,7 +36,7 @@ METAS = {
 
 
 class Shop:
-    """A buyer of the flows of `tests/runner/locking.py`, which knows nothing but base URLs."""
+    """A buyer of the flows of `tests/runner/samples/locking.py`, which knows nothing but base URLs."""
 
     def __init__(self, asking: Asking) -> None:
         self.asking = asking
@@ -74,7 +74,7 @@ async def shop(edge: stack.Edge) -> AsyncIterator[Shop]:
     asking = Asking(edge)
     for name, data in METAS.items():
         meta = [{"url": f"/{name}/", "data": data}]
-        saved = await asking.panel.save(name=name, bootstrap="import_path: tests.runner.locking:app", meta=meta)
+        saved = await asking.panel.save(name=name, bootstrap="import_path: tests.runner.samples.locking:app", meta=meta)
         assert saved.status_code == 201, saved.text
     await asking.panel.save(
         name="deep",

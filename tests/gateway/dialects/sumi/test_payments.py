@@ -25,7 +25,7 @@ async def shop(edge: stack.Edge) -> Asking:
     asking = Asking(edge)
     for name, data in (("paid", f"display: Paid\nagentIdentifier: {AGENT}\n"), ("free", "display: Free\n")):
         meta = [{"url": f"/{name}/", "data": data}]
-        saved = await asking.panel.save(name=name, bootstrap="import_path: tests.runner.locking:app", meta=meta)
+        saved = await asking.panel.save(name=name, bootstrap="import_path: tests.runner.samples.locking:app", meta=meta)
         assert saved.status_code == 201, saved.text
     booted = await asking.call("POST", "/boot/")
     assert "✔ Boot completed" in booted.text, booted.text
@@ -150,7 +150,7 @@ async def test_an_identifier_is_optional_where_nothing_is_paid(shop: Asking) -> 
 async def test_an_agent_that_nobody_knows_fails_the_job(shop: Asking) -> None:
     """The answer says that the job has failed and why, and there is nothing to pay."""
     meta = [{"url": "/unknown/", "data": "display: Unknown\nagentIdentifier: 00ff\n"}]
-    await shop.panel.save(name="unknown", bootstrap="import_path: tests.runner.locking:app", meta=meta)
+    await shop.panel.save(name="unknown", bootstrap="import_path: tests.runner.samples.locking:app", meta=meta)
     await shop.call("POST", "/boot/refresh/unknown")
 
     answer = await start(shop, "unknown", LATER, identifier_from_purchaser=secrets.token_hex(13))

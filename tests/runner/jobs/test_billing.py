@@ -1,0 +1,103 @@
+"""What the runner hears of payments: of a job that has ended it is known whether its sale has, too."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from agentmesh_protos.payments.v1 import payments_pb2, payments_pb2_grpc
+
+from services.runner.domain import Birth, PaymentStep, State
+from services.runner.jobs.billing import Billing
+from tests.runner.jobs.test_dispatcher import Runner
+from tests.runner.stack import DEADLINE_S
+from tests.runner.stores.test_stores import job
+
+SUBMITTED = payments_pb2.PAYMENT_STATE_RESULT_SUBMITTED
+WITHDRAWN = payments_pb2.PAYMENT_STATE_WITHDRAWN
+
+
+class Payments(payments_pb2_grpc.PaymentServiceServicer):
+    """A payments service that knows three payments."""
+
+    def __init__(self) -> None:
+        self.ends = asyncio.Event()
+        """When the open one ends."""
+
+    async def WatchPayments(self, request: Any, context: Any) -> AsyncIterator[payments_pb2.WatchPaymentResponse]:
+        """As the contract has it: what is open, an empty message, changes."""
+        mine = payments_pb2.Payment(job=name(1), state=SUBMITTED)
+        yield payments_pb2.WatchPaymentResponse(payments=[mine])
+        yield payments_pb2.WatchPaymentResponse()
+        await self.ends.wait()
+        mine.state = WITHDRAWN
+        yield payments_pb2.WatchPaymentResponse(payments=[mine])
+        await asyncio.Event().wait()
+
+    async def GetPayment(self, request: Any, context: Any) -> payments_pb2.Payment:
+        """Tell of those that have ended; of the third nothing good, of the last nothing at all."""
+        if request.name == f"payments/{job(4).job_id}":
+            await asyncio.Event().wait()
+        if request.name == f"payments/{job(2).job_id}":
+            return payments_pb2.Payment(job=name(2), state=WITHDRAWN)
+        code = grpc.StatusCode.NOT_FOUND if request.name == f"payments/{job(3).job_id}" else grpc.StatusCode.INTERNAL
+        await context.abort(code, "nothing good")
+        raise AssertionError("it was aborted")
+
+
+def name(number: int) -> str:
+    """Return the name of a job."""
+    return f"jobs/{job(number).job_id}"
+
+
+@contextlib.asynccontextmanager
+async def following(runner: Runner, payments: Payments) -> AsyncIterator[None]:
+    """Have a runner follow a payments service for the length of the block."""
+    server = grpc.aio.server()
+    payments_pb2_grpc.add_PaymentServiceServicer_to_server(payments, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = payments_pb2_grpc.PaymentServiceStub(channel)
+        on = (runner.journal, runner.dispatcher, stub, runner.bus, runner.tasks)
+        running = asyncio.create_task(Billing(runner.store, *on).run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await server.stop(0)
+
+
+async def until(look: Callable[[], Awaitable[Any]], expected: Any) -> None:
+    """Look until it is as expected."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if await look() == expected:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_job_is_being_sold_until_its_payment_has_ended() -> None:
+    """It ends while we listen, has ended before, or is not known any more; one that is not told of harms no other.
+
+    One that cannot be worked on is heard of again.
+    """
+    runner, payments = Runner(), Payments()  # type: ignore[abstract]  # the rest is not called
+    sold = {"payment_json": "{}", "payment_step": PaymentStep.LOCKED, "state": State.SUCCEEDED}
+    for number in range(5):
+        await runner.store.create([Birth(job=job(number, **sold))], None)
+
+    async def selling() -> list[int]:
+        return [int(job_id, 16) for job_id in await runner.store.sold_jobs()]
+
+    async with following(runner, payments):
+        await until(selling, [0, 1, 4])
+        runner.store.broken.add(job(1).job_id)
+        payments.ends.set()
+        await until(selling, [0, 4])
+    steps = [(await runner.store.get(job(number).job_id)).payment_step for number in range(5)]
+
+    locked, withdrawn = PaymentStep.LOCKED, PaymentStep.WITHDRAWN
+    assert [locked, withdrawn, withdrawn, PaymentStep.OVER, locked] == steps
