@@ -2,7 +2,7 @@
 
 Every method is one step: what it checks still holds when it writes.  A store stamps what it issues and revokes
 itself, inside that step, from a strictly increasing clock; so the order of stamps is the order of the writes, and a
-token is either caught by a revocation or was issued after it.  `tests/auth/stores/test_store.py` holds every store to
+token is either caught by a revocation or was issued after it.  `tests/auth/stores` holds every store to
 this.
 """
 

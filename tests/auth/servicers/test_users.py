@@ -15,7 +15,7 @@ from tests.auth.helpers import AuthMesh, Metadata, auth_mesh, bearer, refused
 
 @pytest_asyncio.fixture
 async def mesh(tmp_path: pathlib.Path) -> AsyncIterator[AuthMesh]:
-    """The auth service, as in production but for the store: `test_store.py` holds both to the same."""
+    """The auth service, as in production but for the store: `tests/auth/stores` holds all to the same."""
     async with auth_mesh(tmp_path) as running:
         yield running
 
