@@ -24,7 +24,7 @@ from benchmarks.http import Failed, Http, login
 from benchmarks.peers.ways import panel
 from benchmarks.report import number
 from benchmarks.seeding import copy_id, flush, marked, seed
-from services.runner.stores import index
+from services.runner.stores.sqlite import index
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 RATIO = 1.2

@@ -17,9 +17,9 @@ from services.runner.ports.files import FileStore
 from services.runner.ports.replicas import ReplicaStore
 from services.runner.stores.local_files import LocalFiles
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.memory_files import MemoryFiles
-from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.memory.files import MemoryFiles
 from services.runner.stores.sqlite import SqliteStore
+from services.runner.stores.sqlite.schema import MIGRATIONS
 
 if TYPE_CHECKING:
     from services.runner.stores.postgres import PostgresStore
@@ -78,8 +78,8 @@ async def opened_files(config: Config) -> FileStore:
 async def _postgres(place: PostgresDatabase) -> AsyncIterator[Kept]:
     from meshkit import postgres  # its driver is an extra
     from services.runner.stores.postgres import PostgresStore
-    from services.runner.stores.postgres_replicas import PostgresReplicas
-    from services.runner.stores.postgres_schema import MIGRATIONS
+    from services.runner.stores.postgres.replicas import PostgresReplicas
+    from services.runner.stores.postgres.schema import MIGRATIONS
 
     database = postgres.Database(place, "runner", MIGRATIONS)
     await database.open()

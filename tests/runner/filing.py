@@ -2,7 +2,7 @@
 
 from services.runner.domain.files import Limits
 from services.runner.files.files import Files
-from services.runner.stores.memory_files import MemoryFiles
+from services.runner.stores.memory.files import MemoryFiles
 
 
 def kept_files(limits: Limits | None = None) -> Files:

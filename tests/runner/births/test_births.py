@@ -29,7 +29,7 @@ from services.runner.jobs.turns import Turns
 from services.runner.peers.memory import MemoryCatalogue, MemoryDefinitions
 from services.runner.ports.catalogue import Offer
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.memory_files import MemoryFiles
+from services.runner.stores.memory.files import MemoryFiles
 from tests.runner.filing import kept_files
 from tests.runner.sealing import masks
 

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from agentmesh_protos.runner.v1 import app_pb2, job_pb2, lock_pb2
 
-from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.sqlite.schema import MIGRATIONS
 from tests.runner.samples.secretive import digest
 from tests.runner.stack import DEADLINE_S, Stack, stack
 

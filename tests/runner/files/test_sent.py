@@ -8,7 +8,7 @@ from services.runner.files.files import Files
 from services.runner.files.sent import sent
 from services.runner.files.uploads import Uploads
 from services.runner.files.usage import Usage
-from services.runner.stores.memory_files import MemoryFiles
+from services.runner.stores.memory.files import MemoryFiles
 
 OWNER = "users/ada"
 

@@ -14,7 +14,7 @@ from services.runner.files.sweeping import Sweep
 from services.runner.files.uploads import Uploads
 from services.runner.stores.local_files import LocalFiles
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.memory_files import MemoryFiles
+from services.runner.stores.memory.files import MemoryFiles
 
 ME, DAY_S = "users/me", 86_400.0
 THERE, GONE, YOUNG = "a" * 24, "b" * 24, "c" * 24

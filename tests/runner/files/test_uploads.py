@@ -9,7 +9,7 @@ from services.runner.files.files import Files
 from services.runner.files.uploads import Uploads
 from services.runner.files.usage import Usage
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.memory_files import MemoryFiles
+from services.runner.stores.memory.files import MemoryFiles
 
 ME, JOB = "users/me", "a" * 24
 

@@ -10,7 +10,7 @@ from services.runner.domain.files import FILE_BYTES_MIN, Kept, Limits
 from services.runner.files.files import Files
 from services.runner.files.uploads import Uploads
 from services.runner.files.usage import Usage
-from services.runner.stores.memory_files import MemoryFiles
+from services.runner.stores.memory.files import MemoryFiles
 
 OWNER = "users/ada"
 DEADLINE_S = 30

@@ -3,7 +3,7 @@
 import asyncio
 
 from services.runner.replicas.duties import Duty
-from services.runner.stores.postgres_replicas import PostgresReplicas
+from services.runner.stores.postgres.replicas import PostgresReplicas
 from tests.runner.stack import DEADLINE_S
 
 

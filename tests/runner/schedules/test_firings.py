@@ -17,8 +17,8 @@ from services.runner.domain.schedules import FiringState, ScheduleState
 from services.runner.ports.schedules import Owner
 from services.runner.schedules.firings import Firings
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
+from services.runner.stores.sqlite.schema import MIGRATIONS
 from tests.runner.domain.test_schedules import HOUR, schedule
 from tests.runner.sealing import SEALING, masks
 from tests.runner.stores.test_stores import job

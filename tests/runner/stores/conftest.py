@@ -9,11 +9,10 @@ import pytest_asyncio
 from meshkit import databases
 from meshkit.postgres import Database as Postgres
 from meshkit.sqlite import Database
-from services.runner.stores import postgres_schema
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.postgres import PostgresStore
-from services.runner.stores.schema import MIGRATIONS
+from services.runner.stores.postgres import PostgresStore, schema
 from services.runner.stores.sqlite import SqliteStore
+from services.runner.stores.sqlite.schema import MIGRATIONS
 from tests.runner.sealing import SEALING
 from tests.servers.postgresql import Postgres as Server
 
@@ -27,7 +26,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Async
         yield MemoryStore()
     elif request.param == "postgres":
         server: Server = request.getfixturevalue("postgres_server")
-        database = Postgres(databases.PostgresDatabase(server.fresh()), "runner", postgres_schema.MIGRATIONS)
+        database = Postgres(databases.PostgresDatabase(server.fresh()), "runner", schema.MIGRATIONS)
         await database.open()
         yield PostgresStore(database)
         await database.close()

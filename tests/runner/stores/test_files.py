@@ -15,7 +15,7 @@ from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, UNDER_WAY,
 from services.runner.ports.files import FileStore
 from services.runner.stores.fsspec_files import FsspecFiles
 from services.runner.stores.local_files import LocalFiles
-from services.runner.stores.memory_files import MemoryFiles
+from services.runner.stores.memory.files import MemoryFiles
 
 DEADLINE_S = 30
 

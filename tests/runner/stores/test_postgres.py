@@ -17,11 +17,10 @@ from services.runner import domain
 from services.runner.domain import Birth, Change, Event, Isolation, Job, State
 from services.runner.ports.replicas import Replica
 from services.runner.ports.store import TooManyOpen
-from services.runner.stores import postgres_writes
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.postgres import PostgresStore
-from services.runner.stores.postgres_replicas import PostgresReplicas
-from services.runner.stores.postgres_schema import MIGRATIONS
+from services.runner.stores.postgres import PostgresStore, writes
+from services.runner.stores.postgres.replicas import PostgresReplicas
+from services.runner.stores.postgres.schema import MIGRATIONS
 from tests.runner.stack import DEADLINE_S
 from tests.runner.stores.test_search import asked, collections, keep, runner
 from tests.runner.stores.test_stores import job
@@ -103,11 +102,11 @@ async def test_whoever_tells_a_webhook_holds_up_only_its_end(both: list[Database
     """Another change goes on beside it; what was told fails with the webhook that is disabled."""
     stores = [PostgresStore(each) for each in both]
     await stores[0].webhooks.add(webhook(), None)
-    born = postgres_writes.Creation(births=[Birth(job=job(1))], request=None, open_max=None, stored_max=None)
+    born = writes.Creation(births=[Birth(job=job(1))], request=None, open_max=None, stored_max=None)
     waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     async def telling(connection: Connection) -> asyncio.Task[object]:
-        await postgres_writes.create(connection, [born])
+        await writes.create(connection, [born])
         async with asyncio.timeout(DEADLINE_S):
             await stores[1].webhooks.change("w1", lambda before: before)
         ending: asyncio.Task[object] = asyncio.create_task(

@@ -14,8 +14,8 @@ from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memor
 from services.runner.domain.conversations import Conversation
 from services.runner.domain.memories import SHORT_MAX
 from services.runner.ports.store import EVENTS_BYTES_MAX, JobFilter, LockQuery, TooMuchStored
-from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
+from services.runner.stores.sqlite.schema import MIGRATIONS
 from tests.runner.sealing import SEALING
 from tests.runner.stores.conftest import Store
 from tests.runner.stores.test_stores import job

@@ -20,8 +20,8 @@ from services.runner.jobs.tails import Tails
 from services.runner.jobs.turns import Turns
 from services.runner.ports.retention import TooManyPolicies
 from services.runner.retention import Retention
-from services.runner.stores.schema import MIGRATIONS
 from services.runner.stores.sqlite import SqliteStore
+from services.runner.stores.sqlite.schema import MIGRATIONS
 from tests.runner.filing import kept_files
 from tests.runner.sealing import SEALING, masks
 from tests.runner.stores.conftest import Store

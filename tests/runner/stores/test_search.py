@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from meshkit.errors import NotFound, Unavailable
 from meshkit.sqlite import Database
 from services.runner.domain import TERMINAL, Birth, Change, Job, State
-from services.runner.stores import index, texts
-from services.runner.stores.indexer import Indexer
+from services.runner.stores import texts
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.rows import OPEN
-from services.runner.stores.schema import MIGRATIONS
-from services.runner.stores.sqlite import SqliteStore
+from services.runner.stores.sqlite import SqliteStore, index
+from services.runner.stores.sqlite.indexer import Indexer
+from services.runner.stores.sqlite.schema import MIGRATIONS
 from tests.runner.sealing import SEALING
 
 OWNERS = ("users/a", "users/b")

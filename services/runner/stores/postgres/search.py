@@ -10,8 +10,8 @@ from meshkit import paging
 from meshkit.postgres import Connection, Database
 from services.runner.domain import Job, cuts, pages
 from services.runner.ports.store import ANY, JobFilter
-from services.runner.stores.postgres_rows import octets, page, rows
-from services.runner.stores.postgres_schema import TEXT
+from services.runner.stores.postgres.rows import octets, page, rows
+from services.runner.stores.postgres.schema import TEXT
 from services.runner.stores.rows import COLUMNS, ENDED, OPEN, job_of
 
 _GRAM = 3

@@ -18,10 +18,10 @@ from services.runner.ports.store import (
     TooMuchStored,
     Written,
 )
-from services.runner.stores.forgetful import MemoryConversations, MemoryMemories
-from services.runner.stores.memory_retention import MemoryRetention
-from services.runner.stores.memory_schedules import MemorySchedules
-from services.runner.stores.memory_webhooks import MemoryWebhooks
+from services.runner.stores.memory.forgetful import MemoryConversations, MemoryMemories
+from services.runner.stores.memory.retention import MemoryRetention
+from services.runner.stores.memory.schedules import MemorySchedules
+from services.runner.stores.memory.webhooks import MemoryWebhooks
 from services.runner.stores.texts import folded, text_of
 
 

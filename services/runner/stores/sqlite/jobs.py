@@ -8,8 +8,8 @@ from typing import Any
 from meshkit.errors import NotFound
 from services.runner.domain import Change, Event, Job, Lock, LockState, pages
 from services.runner.ports.store import Written
-from services.runner.stores import conversations, index, memories, webhooks
 from services.runner.stores.rows import SELECT, UPDATE, job_of, updated
+from services.runner.stores.sqlite import conversations, index, memories, webhooks
 
 LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 LOCK_COLUMNS = ", ".join(LOCK_FIELDS)

@@ -20,7 +20,7 @@ from services.runner.domain.schedules import (
     ScheduleState,
 )
 from services.runner.ports.schedules import Rule, TooManySchedules
-from services.runner.stores.requests import insert_request
+from services.runner.stores.sqlite.requests import insert_request
 
 _FIELDS = [field.name for field in dataclasses.fields(Schedule)]
 _COLUMNS = ", ".join(_FIELDS)

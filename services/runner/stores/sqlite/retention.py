@@ -8,8 +8,8 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
-from services.runner.stores.requests import insert_request
 from services.runner.stores.rows import FORGETTABLE
+from services.runner.stores.sqlite.requests import insert_request
 
 _FIELDS = [field.name for field in dataclasses.fields(Policy)]
 _COLUMNS = ", ".join(_FIELDS)

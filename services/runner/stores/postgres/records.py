@@ -15,7 +15,7 @@ from meshkit.postgres import Connection, Database, requests
 from services.runner.domain import Layer, Memory, Role, Said
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
-from services.runner.stores.postgres_rows import octets, page, places, row, rows
+from services.runner.stores.postgres.rows import octets, page, places, row, rows
 
 _CONVERSATION_FIELDS = (
     "conversation_id",

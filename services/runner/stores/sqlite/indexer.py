@@ -4,7 +4,7 @@ import asyncio
 
 from meshkit.errors import Unavailable
 from meshkit.sqlite import Database
-from services.runner.stores import index
+from services.runner.stores.sqlite import index
 
 
 class Indexer:

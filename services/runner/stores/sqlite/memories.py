@@ -14,7 +14,7 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Layer, Memory
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
-from services.runner.stores.requests import insert_request
+from services.runner.stores.sqlite.requests import insert_request
 
 _COLUMNS = "number, owner, scope, layer, content, type, category, importance, job_id, created_at"
 _FIELDS = [name.strip() for name in _COLUMNS.split(",")]

@@ -31,16 +31,16 @@ from services.runner.ports.store import (
     TooMuchStored,
     Written,
 )
-from services.runner.stores import conversations, index, search, sqlite_jobs, webhooks
-from services.runner.stores.conversations import SqliteConversations
-from services.runner.stores.indexer import Indexer
-from services.runner.stores.memories import SqliteMemories
-from services.runner.stores.requests import insert_request
-from services.runner.stores.retention import SqliteRetention
 from services.runner.stores.rows import ENDED, INSERT, OPEN, SELECT, SOLD, inserted, job_of
-from services.runner.stores.schedules import SqliteSchedules
+from services.runner.stores.sqlite import conversations, index, jobs, search, webhooks
+from services.runner.stores.sqlite.conversations import SqliteConversations
+from services.runner.stores.sqlite.indexer import Indexer
+from services.runner.stores.sqlite.memories import SqliteMemories
+from services.runner.stores.sqlite.requests import insert_request
+from services.runner.stores.sqlite.retention import SqliteRetention
+from services.runner.stores.sqlite.schedules import SqliteSchedules
+from services.runner.stores.sqlite.webhooks import SqliteWebhooks
 from services.runner.stores.texts import folded
-from services.runner.stores.webhooks import SqliteWebhooks
 
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, bounds, host_ids, sealed"
 # As the index `jobs_late` has it, word by word; what is being stopped is told apart behind it.
@@ -78,12 +78,9 @@ class SqliteStore:
         """As `JobStore.create`."""
 
         def work(connection: sqlite3.Connection) -> list[Written]:
-            if (
-                open_max is not None
-                and sqlite_jobs.open_count(connection, births[0].job.owner) + len(births) > open_max
-            ):
+            if open_max is not None and jobs.open_count(connection, births[0].job.owner) + len(births) > open_max:
                 raise TooManyOpen
-            if stored_max is not None and sqlite_jobs.stored_bytes(connection, births[0].job.owner) >= stored_max:
+            if stored_max is not None and jobs.stored_bytes(connection, births[0].job.owner) >= stored_max:
                 raise TooMuchStored
             written = []
             for birth in births:
@@ -93,7 +90,7 @@ class SqliteStore:
                     connection.execute(INSERT, inserted(job))
                 except sqlite3.IntegrityError:
                     raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
-                sqlite_jobs.append(connection, job.job_id, numbered)
+                jobs.append(connection, job.job_id, numbered)
                 conversations.append(connection, birth.said)
                 if birth.brief:
                     connection.execute("INSERT INTO briefs (job_id, brief) VALUES (?, ?)", (job.job_id, birth.brief))
@@ -109,7 +106,7 @@ class SqliteStore:
 
     async def stored_bytes(self, owner: str) -> int:
         """As `JobStore.stored_bytes`."""
-        return await self._database.read(lambda connection: sqlite_jobs.stored_bytes(connection, owner))
+        return await self._database.read(lambda connection: jobs.stored_bytes(connection, owner))
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """As `JobStore.request`."""
@@ -132,11 +129,11 @@ class SqliteStore:
         """As `JobStore.update`."""
 
         def work(connection: sqlite3.Connection) -> Written:
-            job = sqlite_jobs.get(connection, job_id)
+            job = jobs.get(connection, job_id)
             change = rule(job)
             if request is not None:
                 insert_request(connection, request, change.job.updated_at)
-            return sqlite_jobs.apply(connection, job, change)
+            return jobs.apply(connection, job, change)
 
         return self._remember(await self._database.write(work))
 
@@ -145,7 +142,7 @@ class SqliteStore:
         job = self._cache.get(job_id)
         if job is None:
             # Not remembered: a write that is on its way would be overtaken by what was read before it.
-            job = await self._database.read(lambda connection: sqlite_jobs.get(connection, job_id))
+            job = await self._database.read(lambda connection: jobs.get(connection, job_id))
         return job
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
@@ -245,17 +242,17 @@ class SqliteStore:
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
-        statement = f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
+        statement = f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
         row = await self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
         if row is None:
             raise NotFound("lock not found", resource=f"locks/{lock_id}")
-        return sqlite_jobs.lock_of(row)
+        return jobs.lock_of(row)
 
     async def job_locks(self, job_id: str) -> list[Lock]:
         """As `JobStore.job_locks`."""
-        statement = f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
+        statement = f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
         return await self._database.read(
-            lambda connection: [sqlite_jobs.lock_of(row) for row in connection.execute(statement, (job_id,))]
+            lambda connection: [jobs.lock_of(row) for row in connection.execute(statement, (job_id,))]
         )
 
     async def pending_locks(self, owner: str = "") -> list[str]:
@@ -267,9 +264,9 @@ class SqliteStore:
     async def due_locks(self, before: float, limit: int) -> list[Lock]:
         """As `JobStore.due_locks`."""
         where = "state = 'pending' AND expires_at <= ?"
-        statement = f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
+        statement = f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
         return await self._database.read(
-            lambda connection: [sqlite_jobs.lock_of(row) for row in connection.execute(statement, (before, limit))]
+            lambda connection: [jobs.lock_of(row) for row in connection.execute(statement, (before, limit))]
         )
 
     async def next_expiry(self) -> float | None:
@@ -293,11 +290,11 @@ class SqliteStore:
             values += query.before
         where = " AND ".join(clauses)
         statement = (
-            f"SELECT {sqlite_jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
+            f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
         )
         return await self._database.query(
             lambda connection: list(
-                paging.until_full(map(sqlite_jobs.lock_of, connection.execute(statement, (*values, limit))))
+                paging.until_full(map(jobs.lock_of, connection.execute(statement, (*values, limit))))
             )
         )
 

@@ -7,7 +7,7 @@ from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from services.runner.domain.schedules import FIRINGS_KEPT, OPEN, Fired, Firing, FiringState, Schedule
 from services.runner.ports.schedules import Rule, TooManySchedules
-from services.runner.stores.forgetful import Note
+from services.runner.stores.memory.forgetful import Note
 
 _SCHEDULE_BYTES = 1000
 

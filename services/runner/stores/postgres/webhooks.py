@@ -13,8 +13,8 @@ from services.runner.domain import Change, Job
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Delivery, Webhook
 from services.runner.ports.webhooks import TooManyWebhooks
-from services.runner.stores.postgres_rows import each, octets, page, places, row, rows
-from services.runner.stores.webhooks import delivery_of, new_ids, webhook_of
+from services.runner.stores.postgres.rows import each, octets, page, places, row, rows
+from services.runner.stores.sqlite.webhooks import delivery_of, new_ids, webhook_of
 
 _FIELDS = [field.name for field in dataclasses.fields(Webhook)]
 _COLUMNS = ", ".join(_FIELDS)

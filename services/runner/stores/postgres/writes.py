@@ -14,9 +14,11 @@ from meshkit.postgres import Alone, Connection
 from meshkit.postgres import requests as postgres_requests
 from services.runner.domain import Birth, Change, Event, Job, LockEnd, LockState, pages, webhooks
 from services.runner.ports.store import Written
-from services.runner.stores import postgres_jobs, postgres_records, postgres_webhooks
-from services.runner.stores.postgres_jobs import LOCK_COLUMNS, LOCK_FIELDS, SEALED_COLUMNS, Wanted
-from services.runner.stores.postgres_rows import each, places, rows
+from services.runner.stores.postgres import jobs as postgres_jobs
+from services.runner.stores.postgres import records
+from services.runner.stores.postgres import webhooks as postgres_webhooks
+from services.runner.stores.postgres.jobs import LOCK_COLUMNS, LOCK_FIELDS, SEALED_COLUMNS, Wanted
+from services.runner.stores.postgres.rows import each, places, rows
 from services.runner.stores.rows import INSERT, SELECT, UPDATE, inserted, job_of, updated
 
 _INSERT = INSERT.replace("?", "%s") + " ON CONFLICT DO NOTHING RETURNING job_id"
@@ -190,7 +192,7 @@ async def _insert(connection: Connection, births: Sequence[Birth]) -> list[Writt
     briefs = [(birth.job.job_id, birth.brief) for birth in births if birth.brief]
     await each(connection, "INSERT INTO briefs (job_id, brief) VALUES (%s, %s)", briefs)
     for birth in births:
-        await postgres_records.append(connection, birth.said)
+        await records.append(connection, birth.said)
     await _log(connection, steps)
     return [(step.job, step.events) for step in steps]
 
@@ -200,8 +202,8 @@ async def _write(connection: Connection, steps: Sequence[_Step]) -> None:
     jobs = {step.job.job_id: step.job for step in steps}
     await each(connection, _UPDATE, list(map(updated, jobs.values())))
     for step in steps:
-        await postgres_records.append(connection, step.change.said)
-        await postgres_records.remember(connection, step.change.remembered)
+        await records.append(connection, step.change.said)
+        await records.remember(connection, step.change.remembered)
     opened = [[getattr(lock, name) for name in LOCK_FIELDS] for step in steps for lock in step.change.opened]
     await each(connection, f"INSERT INTO locks ({LOCK_COLUMNS}) VALUES ({places(len(LOCK_FIELDS))})", opened)
     await each(connection, _END_LOCK, [_ended(end) for step in steps for end in step.change.ended])

@@ -10,7 +10,7 @@ from services.runner.domain import SELLING, Job
 from services.runner.domain.conversations import Conversation
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
-from services.runner.stores.forgetful import Note
+from services.runner.stores.memory.forgetful import Note
 
 
 class MemoryRetention:

@@ -14,7 +14,7 @@ from services.runner.domain import Change, Job
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Delivery, DeliveryState, Webhook
 from services.runner.ports.webhooks import TooManyWebhooks
-from services.runner.stores.requests import insert_request
+from services.runner.stores.sqlite.requests import insert_request
 
 _FIELDS = [field.name for field in dataclasses.fields(Webhook)]
 _COLUMNS = ", ".join(_FIELDS)

@@ -9,14 +9,14 @@ from meshkit.idempotency import Request
 from meshkit.postgres import Database, requests
 from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, PlacedApp, State, pages
 from services.runner.ports.store import ANY, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
-from services.runner.stores import postgres_jobs, postgres_search, postgres_writes
-from services.runner.stores.postgres_jobs import EVENT_COLUMNS, LOCK_COLUMNS, SEALED_COLUMNS, event_from, lock_from
-from services.runner.stores.postgres_records import PostgresConversations, PostgresMemories
-from services.runner.stores.postgres_retention import PostgresRetention
-from services.runner.stores.postgres_rows import octets, page, places, row, rows
-from services.runner.stores.postgres_schedules import PostgresSchedules
-from services.runner.stores.postgres_webhooks import PostgresWebhooks
-from services.runner.stores.postgres_writes import Creation, Update
+from services.runner.stores.postgres import jobs, search, writes
+from services.runner.stores.postgres.jobs import EVENT_COLUMNS, LOCK_COLUMNS, SEALED_COLUMNS, event_from, lock_from
+from services.runner.stores.postgres.records import PostgresConversations, PostgresMemories
+from services.runner.stores.postgres.retention import PostgresRetention
+from services.runner.stores.postgres.rows import octets, page, places, row, rows
+from services.runner.stores.postgres.schedules import PostgresSchedules
+from services.runner.stores.postgres.webhooks import PostgresWebhooks
+from services.runner.stores.postgres.writes import Creation, Update
 from services.runner.stores.rows import ENDED, OPEN, SELECT, SOLD, job_of
 from services.runner.stores.texts import folded
 
@@ -58,11 +58,11 @@ class PostgresStore:
         """As `JobStore.create`."""
 
         creation = Creation(births=births, request=request, open_max=open_max, stored_max=stored_max)
-        return await self._database.join(postgres_writes.create, creation, key=births[0].job.owner)
+        return await self._database.join(writes.create, creation, key=births[0].job.owner)
 
     async def stored_bytes(self, owner: str) -> int:
         """As `JobStore.stored_bytes`."""
-        return await self._database.read(lambda connection: postgres_jobs.stored_bytes(connection, owner))
+        return await self._database.read(lambda connection: jobs.stored_bytes(connection, owner))
 
     async def request(self, owner: str, request_id: str) -> Request | None:
         """As `JobStore.request`."""
@@ -76,11 +76,11 @@ class PostgresStore:
         """As `JobStore.update`."""
 
         asked = Update(job_id=job_id, rule=rule, request=request)
-        return await self._database.join(postgres_writes.update, asked, key=job_id)
+        return await self._database.join(writes.update, asked, key=job_id)
 
     async def get(self, job_id: str) -> Job:
         """As `JobStore.get`."""
-        return await self._database.read(lambda connection: postgres_jobs.get(connection, job_id))
+        return await self._database.read(lambda connection: jobs.get(connection, job_id))
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
         """As `JobStore.events`."""
@@ -111,10 +111,10 @@ class PostgresStore:
         text_bytes_max: int = 0,
     ) -> list[Job]:
         """As `JobStore.find`."""
-        wanted = postgres_search.Wanted(
+        wanted = search.Wanted(
             owner=owner, query=folded(query), before=before, limit=limit, only=only, text_bytes_max=text_bytes_max
         )
-        return await postgres_search.find(self._database, wanted)
+        return await search.find(self._database, wanted)
 
     async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
         """As `JobStore.count`."""
@@ -203,7 +203,7 @@ class PostgresStore:
 
     async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
-        await self._database.write(lambda connection: postgres_jobs.delete(connection, job_id, at), key=job_id)
+        await self._database.write(lambda connection: jobs.delete(connection, job_id, at), key=job_id)
 
     async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
         """As `JobStore.deleted`."""

@@ -9,7 +9,7 @@ from meshkit.errors import NotFound
 from meshkit.postgres import Connection
 from services.runner.domain import Event, Job, Lock, LockState
 from services.runner.ports.store import DELETED_KEPT_S, TooManyOpen, TooMuchStored
-from services.runner.stores.postgres_rows import each, row, rows
+from services.runner.stores.postgres.rows import each, row, rows
 from services.runner.stores.rows import SELECT, job_of
 
 LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]

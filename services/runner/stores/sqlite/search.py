@@ -20,8 +20,9 @@ from meshkit.sqlite import Database
 from services.runner.domain import Job, cuts, pages
 from services.runner.domain.ids import is_job_id
 from services.runner.ports.store import ANY, JobFilter
-from services.runner.stores import index, texts
+from services.runner.stores import texts
 from services.runner.stores.rows import COLUMNS, OPEN, job_of
+from services.runner.stores.sqlite import index
 
 _SLICE = 1000
 """Jobs that are looked at in one piece."""

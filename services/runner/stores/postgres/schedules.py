@@ -8,8 +8,8 @@ from meshkit.idempotency import Request
 from meshkit.postgres import Connection, Database, requests
 from services.runner.domain.schedules import FIRINGS_KEPT, Fired, Firing, Schedule
 from services.runner.ports.schedules import Rule, TooManySchedules
-from services.runner.stores.postgres_rows import places, row, rows
-from services.runner.stores.schedules import firing_of, schedule_of
+from services.runner.stores.postgres.rows import places, row, rows
+from services.runner.stores.sqlite.schedules import firing_of, schedule_of
 
 _FIELDS = [field.name for field in dataclasses.fields(Schedule)]
 _COLUMNS = ", ".join(_FIELDS)

@@ -11,8 +11,8 @@ from services.runner.domain import Change, Job
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Delivery, DeliveryState, Webhook
 from services.runner.ports.webhooks import TooManyWebhooks
-from services.runner.stores.forgetful import Note
-from services.runner.stores.webhooks import new_ids
+from services.runner.stores.memory.forgetful import Note
+from services.runner.stores.sqlite.webhooks import new_ids
 
 _DELIVERY_BYTES = 300
 

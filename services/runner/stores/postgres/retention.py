@@ -7,7 +7,7 @@ from meshkit.idempotency import Request
 from meshkit.postgres import Connection, Database, requests
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
-from services.runner.stores.postgres_rows import places, row, rows
+from services.runner.stores.postgres.rows import places, row, rows
 from services.runner.stores.rows import FORGETTABLE
 
 _FIELDS = [field.name for field in dataclasses.fields(Policy)]

@@ -7,8 +7,8 @@ from meshkit.postgres import Connection, Database
 from services.runner.domain import HELD, Isolation, Job
 from services.runner.ports.replicas import HostRow, Moved, Replica, Rule, Standing
 from services.runner.ports.store import Written
-from services.runner.stores import postgres_writes
-from services.runner.stores.postgres_rows import row, rows
+from services.runner.stores.postgres import writes
+from services.runner.stores.postgres.rows import row, rows
 from services.runner.stores.rows import COLUMNS, ENDED, OPEN, SELECT, job_of
 
 _HOST = (
@@ -172,9 +172,7 @@ class PostgresReplicas:
             jobs = list(map(job_of, await rows(connection, _FREE, *line, _LOOKED_AT * limit, limit)))
             jobs += await _limited(connection, line, limit - len(jobs))
             changes = [(job, rule(job)) for job in sorted(jobs, key=lambda job: job.job_id)]
-            return await postgres_writes.apply(
-                connection, [(job, change) for job, change in changes if change is not None]
-            )
+            return await writes.apply(connection, [(job, change) for job, change in changes if change is not None])
 
         return await self._database.write(work)
 

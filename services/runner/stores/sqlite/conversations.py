@@ -10,7 +10,7 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Role, Said
 from services.runner.domain.conversations import Conversation, Message
-from services.runner.stores.requests import insert_request
+from services.runner.stores.sqlite.requests import insert_request
 
 _COLUMNS = (
     "conversation_id, owner, title, summary, active, message_count, job_count, created_at, updated_at, last_message_at"
