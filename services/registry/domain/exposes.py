@@ -247,10 +247,12 @@ def merge_meta(
 ) -> Merge:
     """Bring an expose's meta in line with the flows that were found.
 
-    An entry that belongs to a flow keeps its text and whether it is enabled; a flow without one gets `template`.  An
+    An entry that belongs to a flow keeps its text and whether it is enabled; a flow without one gets `template`.  A
+    text that is the template still follows the author: the operator has said nothing yet that would stand over it.  An
     entry with text but without a flow is kept as dead: it may be the only copy of what the operator wrote.
     """
     entries = {same_url(entry.url): entry for entry in expose.meta or ()}
+    made = {same_url(flow_url(expose.name, flow.path)): template(flow) for flow in expose.flows}
     merged: list[FlowMeta] = []
     preserved_count = 0
     for flow in flows:
@@ -260,6 +262,8 @@ def merge_meta(
             entry = FlowMeta(url=url, data=template(flow))
         else:
             preserved_count += 1
+            if entry.data == made.get(same_url(url)):
+                entry = dataclasses.replace(entry, data=template(flow))
         merged.append(_seen(entry, flow, at))
     for entry in entries.values():
         if entry.data.strip():

@@ -105,6 +105,26 @@ async def test_boots_merge_meta(mesh: Mesh) -> None:
     assert (entries[1].data, entries[2].data) == ("display: Mine", "agentIdentifier: 7e8b")
 
 
+async def test_what_the_author_says_anew_is_shown_until_the_operator_says_something(mesh: Mesh) -> None:
+    """The first meta text of a flow is made of its author's words, and of their next ones; once edited it stays."""
+    await mesh.save("shop", "import_path: shop:app")
+    await mesh.boot()
+    root, other = (await mesh.get("shop")).meta
+    mine = pb.FlowMeta(url=other.url, data=f"{other.data}# mine\n", enabled=False)
+    await mesh.save("shop", "import_path: shop:app", meta=[root, mine])
+    for found in mesh.runner.modules["shop:app"].flows:
+        found.summary = "Corner shop"
+        found.description = "Sells"
+
+    await mesh.boot()
+    flow = await mesh.get_flow("flows/shop")
+    first, second = (await mesh.get("shop")).meta
+
+    assert (flow.summary, flow.description) == ("Corner shop", "Sells")
+    assert "display: Corner shop" in first.data
+    assert (second.data, second.enabled) == (mine.data, False)
+
+
 async def test_a_save_starts_the_state_of_meta_over_unless_it_is_sent_back(mesh: Mesh) -> None:
     """As in the seed: an entry without a state has none until the next boot; an editor sends it back and keeps it."""
     await mesh.save("shop", "import_path: shop:app")
