@@ -134,14 +134,8 @@ class _Zygote:
 
     def end(self) -> None:
         """End every child, and all that any of them has started."""
-        until = time.monotonic() + _END_S
-        while left := descendants.kill_strays(()):
-            for pid in left:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-            if time.monotonic() > until:
-                return
-            time.sleep(_END_LOOK_S)
+        if not descendants.end_strays(_END_S, _END_LOOK_S):
+            return
         for pid in self._children:  # where nobody tells whose child is whose
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)

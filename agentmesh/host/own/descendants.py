@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Container
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -147,3 +148,19 @@ def kill_strays(known: Container[int]) -> list[int]:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
     return strays
+
+
+def end_strays(within_s: float, look_s: float) -> bool:
+    """Kill and collect all children of ours, and what becomes ours as they end; return False if some do not end.
+
+    It is looked at every `look_s` whether there are any left.
+    """
+    until = time.monotonic() + within_s
+    while left := kill_strays(()):
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > until:
+            return False
+        time.sleep(look_s)
+    return True

@@ -3,8 +3,8 @@
 ```
 environments         of the mesh, in its data folder
 ├─ KEY.lock          held by who builds it (alone) and by the apps that run in it (together)
+├─ KEY.ready         there once it is whole
 └─ KEY               a virtual environment, of whoever asks for the same
-   └─ ready          there once it is whole
 ```
 
 `asked` reads what a `runtime_env` asks for, `building` has it installed, and `fresh` starts an app there: its zygote is

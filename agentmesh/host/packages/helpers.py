@@ -108,23 +108,13 @@ def run(helper: Helper, folder: pathlib.Path, confined: Confined, until: float) 
     except subprocess.SubprocessError:
         raise NotProvided(f"{helper.name} could not be set apart from the mesh, and was not run") from None
     finally:
-        _end_strays()  # before what they may write to is ours again
+        descendants.end_strays(_STRAYS_S, _STRAYS_LOOK_S)  # before what they may write to is ours again
         confined.give(folder, to_helper=False)
     if not heard.in_time:
         raise NotProvided(f"{helper.name} took too long to {helper.task}{heard.words()}", heard.tail())
     if process.returncode != 0:
         raise NotProvided(f"{helper.name} could not {helper.task}{heard.words()}", heard.tail())
     folders.remove(work, _REMOVE_S)
-
-
-def _end_strays() -> None:
-    """End what the helper has left behind, wherever it has hidden."""
-    until = time.monotonic() + _STRAYS_S
-    while (left := descendants.kill_strays(())) and time.monotonic() < until:
-        for pid in left:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-        time.sleep(_STRAYS_LOOK_S)
 
 
 @dataclasses.dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Keeps what apps need beside themselves: each thing is made once, and used by all who need the same.
 
 Who makes it holds its lock alone; who uses it holds the lock together with others, so that `prune` takes nothing from
-anybody.  It is whole when `ready` is in it: what a crash has left has no such file, and is made anew.
+anybody.  It is whole when there is a file `.ready` beside it, made last: what a crash has left has none, and is made
+anew.  It is beside it, not in it, since there a package could put one before the rest of it is installed.
 """
 
 import contextlib
@@ -19,7 +20,6 @@ UNUSED_S = 30 * 86_400.0
 """How long one that nobody uses is kept."""
 _held: list[int] = []
 """Locks that this process holds until it ends."""
-_READY = "ready"
 _LOOK_S = 0.1
 _REMOVE_S = 60.0
 
@@ -38,7 +38,7 @@ def provide(found: pathlib.Path, until: float, make: Callable[[], None]) -> None
         if not _hold(found, lock, until):
             _make(found, make)
             fcntl.flock(lock, fcntl.LOCK_SH)
-        os.utime(found / _READY, follow_symlinks=False)
+        os.utime(_mark_of(found), follow_symlinks=False)
         _held.append(lock)
     except BaseException:
         os.close(lock)
@@ -74,27 +74,30 @@ def prune(kept: pathlib.Path) -> None:
             continue
         with _lock_of(each).open("a", encoding="utf-8") as lock, contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (each / _READY).unlink(missing_ok=True)
-            folders.remove(each, _REMOVE_S)
+            _remove(each)
 
 
 def _make(found: pathlib.Path, make: Callable[[], None]) -> None:
-    if found.exists() and not folders.remove(found, _REMOVE_S):
+    if not _remove(found):
         raise OSError(f"what is left of {found.name} cannot be removed")
     try:
         found.mkdir(mode=0o700)
         make()
-        os.sync()  # else the power may go, and leave `ready` with files that are empty
-        _mark(found / _READY)
+        os.sync()  # else the power may go, and leave the mark with files that are empty
+        _mark_of(found).touch(mode=0o600, exist_ok=False)
     except BaseException:
-        folders.remove(found, _REMOVE_S)
+        _remove(found)
         raise
 
 
-def _mark(ready: pathlib.Path) -> None:
-    """Say that what was made is whole, whatever its maker has left there: it could lead to a file of ours."""
-    ready.unlink(missing_ok=True)
-    os.close(os.open(ready, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+def _remove(found: pathlib.Path) -> bool:
+    """Remove what was kept: first the word that it is whole.  Return False if some of it cannot be removed."""
+    _mark_of(found).unlink(missing_ok=True)
+    return not os.path.lexists(found) or folders.remove(found, _REMOVE_S)
+
+
+def _is_whole(found: pathlib.Path) -> bool:
+    return found.is_dir() and _mark_of(found).exists()  # somebody may have removed the folder alone
 
 
 def _hold(found: pathlib.Path, lock: int, until: float) -> bool:
@@ -102,11 +105,11 @@ def _hold(found: pathlib.Path, lock: int, until: float) -> bool:
     while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if (found / _READY).exists():
+            if _is_whole(found):
                 return True
             fcntl.flock(lock, fcntl.LOCK_UN)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not (found / _READY).exists():
+            if not _is_whole(found):
                 return False
             fcntl.flock(lock, fcntl.LOCK_UN)
         if time.monotonic() > until:
@@ -119,8 +122,13 @@ def _lock_of(found: pathlib.Path) -> pathlib.Path:
     return found.with_suffix(".lock")
 
 
+def _mark_of(found: pathlib.Path) -> pathlib.Path:
+    """Return the file that says that `found` is whole, and when it was last used."""
+    return found.with_suffix(".ready")
+
+
 def _used_at(found: pathlib.Path) -> float:
     """Return when something was last used (seconds since the epoch); 0 if it is not whole."""
     with contextlib.suppress(OSError):
-        return (found / _READY).lstat().st_mtime
+        return _mark_of(found).lstat().st_mtime
     return 0.0

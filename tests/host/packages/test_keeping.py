@@ -3,11 +3,28 @@
 import fcntl
 import os
 import pathlib
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from agentmesh.host.packages import keeping
+
+DEADLINE_S = 60
+KILLED = """
+import os, pathlib, signal, sys, time
+from agentmesh.host.packages import keeping
+
+found = pathlib.Path(sys.argv[1])
+
+def half():
+    (found / "ready").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+keeping.provide(found, time.monotonic(), half)
+"""
 
 
 def test_what_a_crash_has_left_is_made_anew(tmp_path: pathlib.Path) -> None:
@@ -20,7 +37,11 @@ def test_what_a_crash_has_left_is_made_anew(tmp_path: pathlib.Path) -> None:
         keeping.provide(found, time.monotonic(), lambda: made.append(sorted(os.listdir(found))))
 
     assert [[]] == made
-    assert ["ready"] == os.listdir(found)
+    assert [] == os.listdir(found)
+    keeping.let_go()
+    found.rmdir()  # by hand, though its mark is there
+    keeping.provide(found, time.monotonic(), lambda: made.append([]))
+    assert [[], []] == made
 
 
 def test_what_cannot_be_made_leaves_nothing(tmp_path: pathlib.Path) -> None:
@@ -36,18 +57,16 @@ def test_what_cannot_be_made_leaves_nothing(tmp_path: pathlib.Path) -> None:
     assert ["one.lock"] == os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize("is_there", [False, True])
-def test_a_mark_leads_nowhere(tmp_path: pathlib.Path, is_there: bool) -> None:
-    """Whoever makes it may have put a link there: where that leads nothing is made, and nothing touched."""
-    elsewhere = tmp_path / "elsewhere"
-    if is_there:
-        elsewhere.touch()
-        os.utime(elsewhere, (1, 1))
-    keeping.provide(tmp_path / "one", time.monotonic(), lambda: (tmp_path / "one" / "ready").symlink_to(elsewhere))
+def test_only_what_was_made_to_its_end_is_whole(tmp_path: pathlib.Path) -> None:
+    """A package may write a file of any name before the rest is installed; whoever makes it is killed then."""
+    found = tmp_path / "one"
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(found)], timeout=DEADLINE_S, check=False)
+    assert -signal.SIGKILL == ended.returncode
+    assert (found / "ready").exists()
+    made = []
+    keeping.provide(found, time.monotonic(), lambda: made.append(os.listdir(found)))
 
-    assert not (tmp_path / "one" / "ready").is_symlink()
-    assert is_there == elsewhere.exists()
-    assert not is_there or 1 == elsewhere.stat().st_mtime
+    assert [[]] == made
 
 
 def test_nobody_makes_the_same_at_the_same_time(tmp_path: pathlib.Path) -> None:
@@ -63,13 +82,14 @@ def test_what_nobody_uses_goes(tmp_path: pathlib.Path) -> None:
     now, names = time.time(), [f"{number:02d}" for number in range(keeping.UNUSED_MAX + 3)]
     for age, name in enumerate(names):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "ready").touch()
-        os.utime(tmp_path / name / "ready", (now - age, now - age))
+        (tmp_path / f"{name}.ready").touch()
+        os.utime(tmp_path / f"{name}.ready", (now - age, now - age))
     long_ago = now - keeping.UNUSED_S - 1
-    os.utime(tmp_path / "00" / "ready", (long_ago, long_ago))
+    os.utime(tmp_path / "00.ready", (long_ago, long_ago))
     with (tmp_path / f"{names[-1]}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         keeping.prune(tmp_path)
 
     left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert left == {path.stem for path in tmp_path.glob("*.ready")}
     assert {*names[1 : keeping.UNUSED_MAX + 1], names[-1]} == left
