@@ -6,6 +6,8 @@ from agentmesh.supervisor.handing import (
     ADMIN_PASSWORD,
     DATABASE_URL,
     ENCRYPTION_KEY,
+    FILES_OPTIONS,
+    FILES_URL,
     OF_KODA,
     OTLP_HEADERS,
     PAYMENTS,
@@ -54,7 +56,12 @@ SERVICES = {
         module="services.auth", preload=("services.auth.app",), stop_order=3, secrets=(ADMIN_PASSWORD, *_SHARED)
     ),
     "registry": Service(module="services.registry", preload=("services.registry.app",), stop_order=3, secrets=_KEPT),
-    "runner": Service(module="services.runner", preload=("services.runner.app",), stop_order=2, secrets=_KEPT),
+    "runner": Service(
+        module="services.runner",
+        preload=("services.runner.app",),
+        stop_order=2,
+        secrets=(*_KEPT, FILES_URL, FILES_OPTIONS),
+    ),
     "payments": Service(
         module="services.payments", preload=("services.payments.app",), stop_order=3, secrets=(PAYMENTS, *_SHARED)
     ),

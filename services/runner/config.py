@@ -91,6 +91,11 @@ class Config(Settings):
     """Where files of jobs are kept, as fsspec names it: `s3://BUCKET/FOLDER`, `sftp://…`, `file:///FOLDER`; empty means
     `files` in `data_dir`, which then only one runner, or several that share that folder, may have."""
 
+    files_options: str = pydantic.Field(default="", repr=False)
+    """What is said to that storage beside the URL, as a JSON object: of `s3://` `{"key": "…", "secret": "…",
+    "endpoint_url": "…"}`.
+    """
+
     file_bytes_max: int = pydantic.Field(default=1024**3, ge=0)
     """What a file of a job may have, in bytes.  0 takes any number, up to 4 GiB."""
 

@@ -61,7 +61,7 @@ async def opened_files(config: Config) -> FileStore:
     if config.files_url:
         from services.runner.stores.fsspec_files import FsspecFiles  # for who has such a URL
 
-        return FsspecFiles(config.files_url)
+        return FsspecFiles(config.files_url, config.files_options)
     if isinstance(config.database, Memory):
         return MemoryFiles()
     folder = config.data_dir / "files"

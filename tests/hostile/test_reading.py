@@ -26,6 +26,8 @@ SECRETS = {
     "AGENTMESH_ADMIN_PASSWORD": f"{WORD}-admin",
     "AGENTMESH_PAYMENTS": json.dumps(PAYMENTS),
     "AGENTMESH_TOKEN": f"{WORD}-cli",
+    "AGENTMESH_FILES_OPTIONS": json.dumps({"secret": f"{WORD}-bucket"}),
+    "AGENTMESH_FILES_URL": f"memory://{WORD}",
     "RUNTIME_LOCAL_UI_TOKEN": f"{WORD}-ui",
     "CONTROL_PLANE_API_TOKEN": f"{WORD}-tool",
     "OPENAI_API_KEY": f"{WORD}-provider",

@@ -1,5 +1,6 @@
 """The files of jobs, by owner and job: who may see a job is decided by whoever asks here."""
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from meshkit.errors import NotFound
@@ -35,15 +36,10 @@ class Files:
         self, owner: str, job_id: str, path: str, offset: int = 0, length: int = 0
     ) -> AsyncGenerator[bytes, None]:
         """Yield what is in a file, `length` bytes from `offset` on; 0 is to its end.  Raises `Invalid`, `NotFound`."""
-        left = length or None
-        pieces = self.store.read(_key(owner, job_id, path), max(0, offset))
-        try:
+        pieces = self.store.read(_key(owner, job_id, path), max(0, offset), max(0, length))
+        async with contextlib.aclosing(pieces):
             async for piece in pieces:
-                yield piece if left is None else piece[:left]
-                if left is not None and (left := left - len(piece)) <= 0:
-                    return
-        finally:
-            await pieces.aclose()
+                yield piece
 
     async def write(self, owner: str, job_id: str, path: str, size: int, pieces: AsyncIterator[bytes]) -> Kept:
         """Keep a file of `size` bytes, which are counted already (`Usage`).  Raises `Invalid` if there is no room."""

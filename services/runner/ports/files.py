@@ -19,8 +19,11 @@ class FileStore(Protocol):
         Raises what `pieces` raises.
         """
 
-    def read(self, key: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """Yield what a file has from a byte on, in pieces of at most `PIECE_BYTES`.  Raises `NotFound`."""
+    def read(self, key: str, offset: int = 0, length: int = 0) -> AsyncGenerator[bytes, None]:
+        """Yield what a file has from a byte on, in pieces of at most `PIECE_BYTES`: so many bytes, or 0 for the rest.
+
+        Raises `NotFound`.
+        """
 
     async def stat(self, key: str) -> Kept:
         """Return what is known of a file.  Raises `NotFound`."""

@@ -27,7 +27,12 @@ class FileThreads:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound("there is no such file", resource="files") from None
         except OSError as error:
-            said = (
-                "there is no room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "where they are does not answer"
-            )
-            raise Unavailable(f"files cannot be kept or read now: {said}") from error
+            raise Unavailable(f"files cannot be kept or read now: {_why(error)}") from error
+
+
+def _why(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "there is no room"
+    if isinstance(error, PermissionError):
+        return "where they are does not let the mesh do so"
+    return "where they are does not answer"

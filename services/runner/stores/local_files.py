@@ -43,12 +43,14 @@ class LocalFiles:
             await self._threads.run(half.end)  # begun at least, though we are cancelled here
         return await self.stat(key)
 
-    async def read(self, key: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
+    async def read(self, key: str, offset: int = 0, length: int = 0) -> AsyncGenerator[bytes, None]:
         """See `FileStore.read`."""
         file = await self._threads.run(_reading, self._path(key), offset)
+        left = length
         try:
-            while piece := await self._threads.run(file.read, PIECE_BYTES):
+            while piece := await self._threads.run(file.read, min(PIECE_BYTES, left) if length else PIECE_BYTES):
                 yield piece
+                left -= len(piece)
         finally:
             await self._threads.run(file.close)  # which waits for a thread that reads still
 

@@ -1,11 +1,14 @@
 """What every store of files promises."""
 
 import asyncio
+import contextlib
+import json
 import os
 import pathlib
 import secrets
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,11 +19,19 @@ from services.runner.ports.files import FileStore
 from services.runner.stores.fsspec_files import FsspecFiles
 from services.runner.stores.local_files import LocalFiles
 from services.runner.stores.memory.files import MemoryFiles
+from tests.servers.s3 import Bucket, running_s3
 
 DEADLINE_S = 30
 
 
-@pytest_asyncio.fixture(params=["memory", "local", "fsspec", "fsspec-file"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[Bucket]:
+    """An empty bucket of a server that talks S3."""
+    with running_s3() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(params=["memory", "local", "fsspec", "fsspec-file", "s3"])
 async def files(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FileStore:
     """Return each store, empty."""
     match request.param:
@@ -30,9 +41,28 @@ async def files(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FileS
             return FsspecFiles(f"memory://{secrets.token_hex(8)}/files")
         case "fsspec-file":
             return FsspecFiles(f"file://{tmp_path}/far")
+        case "s3":
+            found: Bucket = request.getfixturevalue("bucket")
+            return FsspecFiles(f"{found.url}/{secrets.token_hex(8)}", found.options)
     local = LocalFiles(tmp_path / "files")
     await local.open()
     return local
+
+
+@contextlib.contextmanager
+def client(bucket: Bucket) -> Iterator[Any]:
+    """A client of the bucket's server that is not the mesh's."""
+    said = json.loads(bucket.options)
+    boto3 = pytest.importorskip("boto3")
+    found = boto3.client(
+        "s3",
+        endpoint_url=said["endpoint_url"],
+        aws_access_key_id=said["key"],
+        aws_secret_access_key=said["secret"],
+        region_name="us-east-1",
+    )
+    with contextlib.closing(found):
+        yield found
 
 
 async def some(*pieces: bytes) -> AsyncIterator[bytes]:
@@ -41,9 +71,9 @@ async def some(*pieces: bytes) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def text(files: FileStore, key: str, offset: int = 0) -> bytes:
+async def text(files: FileStore, key: str, offset: int = 0, length: int = 0) -> bytes:
     """Return what is in a file."""
-    return b"".join([piece async for piece in files.read(key, offset)])
+    return b"".join([piece async for piece in files.read(key, offset, length)])
 
 
 async def test_what_is_written_is_there(files: FileStore) -> None:
@@ -58,6 +88,8 @@ async def test_what_is_written_is_there(files: FileStore) -> None:
     assert [PIECE_BYTES, 7] == [len(piece) async for piece in files.read("o/j/in/ä b/one.bin")]
     assert large[PIECE_BYTES - 1 :] == await text(files, "o/j/in/ä b/one.bin", PIECE_BYTES - 1)
     assert b"" == await text(files, "o/j/in/ä b/one.bin", len(large) + 5)
+    for length in (1, 7, PIECE_BYTES, PIECE_BYTES + 1, len(large) + 5):
+        assert large[3 : 3 + length] == await text(files, "o/j/in/ä b/one.bin", 3, length)
     assert b"" == await text(files, "o/j/in/empty")
     await files.write("o/j/in/ä b/one.bin", some(b"new"))
     assert b"new" == await text(files, "o/j/in/ä b/one.bin")
@@ -158,6 +190,63 @@ async def test_whatever_a_library_raises_is_trouble_with_the_storage(monkeypatch
         with pytest.raises(Unavailable) as caught:
             await work
         assert "secret-name" not in str(caught.value)
+
+
+async def test_a_large_file_that_breaks_off_leaves_no_parts(bucket: Bucket) -> None:
+    """Nobody would find them in a bucket, and they are paid for."""
+    files = FsspecFiles(bucket.url, bucket.options)
+    await files.write("o/j/in/a", some(b"before"))
+
+    async def broken() -> AsyncIterator[bytes]:
+        for _ in range(12):
+            yield bytes(1024 * 1024)
+        raise RuntimeError("given up")
+
+    with pytest.raises(RuntimeError, match="given up"):
+        await files.write("o/j/in/a", broken())
+
+    assert b"before" == await text(files, "o/j/in/a")
+    with client(bucket) as s3:
+        assert [] == s3.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
+
+
+async def test_what_others_write_is_seen_at_once(bucket: Bucket) -> None:
+    """Several runners have one bucket."""
+    files, others = (FsspecFiles(bucket.url, bucket.options) for _ in range(2))
+    await files.write("o/k/in/a", some(b"one"))
+    assert [3] == [file.size for file in await files.find("o/k", 10)]
+
+    with client(bucket) as s3:
+        s3.put_object(Bucket=bucket.name, Key="files/o/k/in/a", Body=b"of another")
+        s3.put_object(Bucket=bucket.name, Key="files/o/k/in/b", Body=b"")
+
+    assert [10, 0] == [file.size for file in await files.find("o/k", 10)]
+    assert 10 == (await others.stat("o/k/in/a")).size
+    assert b"of another" == await text(files, "o/k/in/a")
+    both = await asyncio.gather(*(each.remove_all("o/k") for each in (files, others, files, others)))
+    assert [None] * 4 == both
+
+
+async def test_a_bucket_that_is_gone_is_trouble_and_is_not_made(bucket: Bucket) -> None:
+    """Nor is it a job without files: whoever asks comes again, and the operator is told."""
+    files = FsspecFiles(bucket.url.replace(bucket.name, f"{bucket.name}-gone"), bucket.options)
+
+    for work in (files.find("o/j", 10), files.names(""), files.stat("o/j/in/a"), files.write("o/j/in/a", some(b"x"))):
+        with pytest.raises(Unavailable, match="gone"):
+            await work
+
+    with client(bucket) as s3:
+        assert bucket.name in [each["Name"] for each in s3.list_buckets()["Buckets"]]
+        assert f"{bucket.name}-gone" not in [each["Name"] for each in s3.list_buckets()["Buckets"]]
+
+
+@pytest.mark.parametrize("options", ['{"key": "secret"', '["secret"]', '"secret"', "1"])
+def test_options_that_are_none_are_not_repeated(options: str) -> None:
+    """They hold passwords."""
+    with pytest.raises(FailedPrecondition, match="AGENTMESH_FILES_OPTIONS") as caught:
+        FsspecFiles("memory://files", options)
+
+    assert "secret" not in str(caught.value).replace('"secret": "…"', "")
 
 
 def test_a_url_that_nobody_knows_says_so() -> None:

@@ -20,9 +20,10 @@ class MemoryFiles:
         self._files[key] = (data, self._now())
         return self._kept(key, key)
 
-    async def read(self, key: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
+    async def read(self, key: str, offset: int = 0, length: int = 0) -> AsyncGenerator[bytes, None]:
         """See `FileStore.read`."""
         data = self._found(key)[0]
+        data = data[: offset + length] if length else data
         for start in range(offset, len(data), PIECE_BYTES):
             yield data[start : start + PIECE_BYTES]
 
