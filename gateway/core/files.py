@@ -6,7 +6,7 @@ that a browser would run, and sandboxed besides.
 
 import re
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -16,11 +16,14 @@ from starlette.responses import Response
 from gateway.core.peers import Peers
 from gateway.http.errors import HttpError
 from gateway.http.exchange import HEAD_HEADER
+from gateway.http.multipart import Sent
 from gateway.http.passages import Streamed
 from meshkit.errors import from_rpc
 
 PART_BYTES_MAX = 1024 * 1024
 BINARY = "application/octet-stream"
+BATCH = "batches/"
+"""How the value of a field begins whose files are sent already."""
 _ASK_S = 30.0
 _PUT_S = 60.0
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
@@ -69,6 +72,22 @@ class Files:
         for number, part in enumerate(parts):
             upload = await self.put(upload.name, number, part)
         return upload
+
+    async def send_form(
+        self, elements: Sequence[Mapping[str, Any]], texts: Mapping[str, str], files: Sequence[Sent]
+    ) -> dict[str, str]:
+        """Send what came with a form, and return what it sent by field: its texts, and a batch for files.
+
+        Raises `Invalid`, `Exhausted`.
+        """
+        values = dict(texts)
+        for field in [str(element.get("name")) for element in elements if element.get("type") == "file"]:
+            if given := [file for file in files if file.field == field and file.name]:
+                batch = new_batch()
+                for file in given:
+                    await self.send(batch, file.name, file.data)
+                values[field] = f"{BATCH}{batch}"
+        return values
 
     async def upload(self, name: str) -> file_pb2.Upload:
         """Return how far an upload is.  Raises `NotFound`, `Invalid`."""

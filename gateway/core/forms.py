@@ -11,10 +11,10 @@ from typing import Any
 from agentmesh_protos.registry.v1 import registry_pb2
 
 from gateway.core import jobs, render
+from gateway.core.files import BATCH
 from gateway.core.renderer import Asked
 
 CANCEL = "__cancel__"
-_BATCH = "batches/"
 
 _Element = Mapping[str, Any]
 
@@ -120,9 +120,14 @@ def inputs(elements: Iterable[_Element], sent: Mapping[str, str]) -> dict[str, A
             continue
         if kind == "boolean":
             values[name] = "on" if sent.get(name) == "on" else False
-        elif name in sent and (kind != "file" or sent[name].startswith(_BATCH)):  # a browser without files says nothing
+        elif name in sent and (kind != "file" or is_sent(sent[name])):  # a browser without files says nothing
             values[name] = sent[name]
     return values
+
+
+def is_sent(value: str) -> bool:
+    """Return whether the text of a field says which files are sent already: a batch, as ours or kodosumi's pages do."""
+    return value.startswith((BATCH, "{"))
 
 
 def _field(

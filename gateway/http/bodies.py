@@ -93,6 +93,14 @@ def parse_form(body: httpbody_pb2.HttpBody) -> dict[str, str]:
     return parse_query(body.data)
 
 
+def parse_sent(body: httpbody_pb2.HttpBody) -> tuple[dict[str, str], list[multipart.Sent]]:
+    """Return the fields of a form, as `parse_form`, and its files.  Raises `Invalid`."""
+    check_size(body)
+    if body.content_type.partition(";")[0].strip().lower() == "multipart/form-data":
+        return multipart.parts(body.data, body.content_type)
+    return parse_form(body), []
+
+
 def parse_fields(body: httpbody_pb2.HttpBody) -> dict[str, str | list[str]]:
     """Return the fields of a form whatever the body says that it is: all values, in order, of a repeated one.
 

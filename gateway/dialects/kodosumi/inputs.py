@@ -13,6 +13,7 @@ from google.api import httpbody_pb2
 
 from gateway.core import forms, jobs, locks, prices
 from gateway.core.catalogue import Catalogue
+from gateway.core.files import Files
 from gateway.core.launch import Answer, Launcher, NotLaunched, Place, Refused
 from gateway.core.peers import Peers
 from gateway.dialects.kodosumi import flow_urls
@@ -32,6 +33,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         self._launcher = Launcher(peers)
         self._locks = locks.Locks(peers)
         self._catalogue = Catalogue(peers)
+        self._files = Files(peers)
         self._renderer = peers.renderer
 
     async def GetForm(self, request: pb.GetFormRequest, context: Any) -> httpbody_pb2.HttpBody:
@@ -51,12 +53,13 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
 
     async def PostForm(self, request: pb.PostFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Take a flow's form: cancel, launch, or show it again."""
-        sent = bodies.parse_form(request.form_body)
+        sent, files = bodies.parse_sent(request.form_body)
         if forms.CANCEL in sent:
             return redirect("/")
         place = _place(request.proxy_path)
         try:
             form = await self._form(place)
+            sent = await self._files.send_form(form.elements or (), sent, files)
             inputs = forms.inputs(form.elements or (), sent)
             job = await self._launcher.start(place.flow, exchange().base_url, inputs)
         except Refused as error:
@@ -76,7 +79,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
                 raise NotFound(locks.gone(lock), resource="locks")
         except MeshError as error:
             return _trouble(error)
-        return await self._page(locks.elements_of(lock), lock.title)
+        return await self._page(locks.elements_of(lock), lock.title, sends=False)
 
     async def PostLockForm(self, request: pb.PostLockFormRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Take the form of a lock: cancel, answer, or show it again."""
@@ -90,7 +93,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             try:
                 await self._locks.answer(lock, forms.inputs(elements, sent))
             except locks.Refused as error:
-                return await self._page(elements, lock.title, sent, error.fields)
+                return await self._page(elements, lock.title, sent, error.fields, sends=False)
         except MeshError as error:
             return _trouble(error)
         return redirect(execution)
@@ -109,8 +112,12 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
         errors: Mapping[str, list[str]] | None = None,
         *,
         price: str = "",
+        sends: bool = True,
     ) -> httpbody_pb2.HttpBody:
-        """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields."""
+        """Return a form as a page; with `sent`, as it was sent and with `errors` at its fields.
+
+        `sends` says whether files can be sent with it.
+        """
         errors = errors or {}
         written = forms.written(elements)
         rendered = await self._renderer.all([*written.values()])
@@ -120,6 +127,7 @@ class InputsServicer(pb_grpc.InputsServiceServicer):
             show_title=not _has_heading(elements),
             action=exchange().path,
             price=price,
+            sends=sends and any(element.get("type") == "file" for element in elements),
             problems=_problems(elements, errors),
             fields=forms.fields(elements, sent, errors, dict(zip(written, rendered, strict=True))),
         )

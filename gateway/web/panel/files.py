@@ -9,14 +9,12 @@ from agentmesh_protos.runner.v1 import file_pb2, job_pb2
 from starlette.responses import Response
 
 from gateway.core import jobs
-from gateway.core.files import Files, new_batch
+from gateway.core.files import Files
 from gateway.core.peers import Peers
 from gateway.http.passages import Streamed, until
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import NotFound
 
-BATCH = "batches/"
-"""How the value of a field begins whose files are sent already."""
 _IMAGES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -42,16 +40,7 @@ class PanelFiles:
 
         Raises `Invalid`, `Exhausted`.
         """
-        values = dict(visitor.form)
-        fields = [str(element.get("name")) for element in elements if element.get("type") == "file"]
-        for field in fields:
-            given = [file for file in visitor.files if file.field == field and file.name]
-            if given:
-                batch = new_batch()
-                for file in given:
-                    await self._files.send(batch, file.name, file.data)
-                values[field] = f"{BATCH}{batch}"
-        return values
+        return await self._files.send_form(elements, visitor.form, visitor.files)
 
     async def tab(self, job: job_pb2.Job) -> dict[str, Any]:
         """Return the values of the tab: what the job was given, and what it has made."""

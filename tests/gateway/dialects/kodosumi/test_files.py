@@ -166,6 +166,30 @@ async def test_a_chunk_has_a_mebibyte(panel: Panel) -> None:
     assert 404 == (await panel.call("DELETE", f"/files/cancel/{begun['upload_id']}")).status_code
 
 
+async def test_the_page_of_a_form_takes_files(panel: Panel, launched: dict[str, str]) -> None:
+    """With the form, as a browser sends it without a script; or what kodosumi's script has sent in chunks."""
+    await fid_of(panel, launched)
+    shown = (await panel.call("GET", "/inputs/-/uploading/")).text
+    assert 'enctype="multipart/form-data"' in shown
+    assert 'type="file" id="field-2" name="files" multiple="multiple"' in shown, shown
+    two = [("files", ("a.txt", b"one two")), ("files", ("sub/b.txt", b"three"))]
+    batch, items = await sent(panel, c=b"four")
+    chunked = json.dumps({"batchId": batch, "name": "files", "items": items})
+    for form, names in (
+        ({"files": two}, ["a.txt", "sub/b.txt"]),
+        ({"data": {"files": chunked}}, ["c.txt"]),
+        ({"data": {"files": ""}, "files": [("none", ("x", b"of no field"))]}, []),
+    ):
+        taken = await panel.call("POST", "/inputs/-/uploading/", **form)
+
+        assert 302 == taken.status_code, taken.text
+        fid = taken.headers["location"].rpartition("/")[2]
+        listed = (await panel.call("GET", f"/files/{fid}/in")).json()
+        assert [f"in/{name}" for name in names] == [file["path"] for file in listed]
+    wrong = await panel.call("POST", "/inputs/-/uploading/", files=[("files", ("../key", b"x"))])
+    assert (400, True) == (wrong.status_code, "no path of a file" in wrong.text), wrong.text
+
+
 async def test_our_own_api_takes_forms(panel: Panel, launched: dict[str, str]) -> None:
     """Files ahead of a launch, or to a job; and a launch whose files are not there is refused by field."""
     fid = await fid_of(panel, launched)

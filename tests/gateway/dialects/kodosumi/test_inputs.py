@@ -102,7 +102,8 @@ async def test_a_form_is_a_page_without_script(stage: Stage, path: str) -> None:
     page = Page(response.text)
     assert not page.all("script")
     assert not [name for _, attributes in page.found for name in attributes if name.startswith("on")]
-    assert page.all("form") == [{"method": "post", "action": path.partition("?")[0], "accept-charset": "utf-8"}]
+    sent = {"method": "post", "accept-charset": "utf-8", "enctype": "multipart/form-data"}
+    assert page.all("form") == [{**sent, "action": path.partition("?")[0]}]
     assert page.named("topic")["value"] == EVIL
     assert page.named("topic")["size"] == "20"
     assert "required" in page.named("topic")
