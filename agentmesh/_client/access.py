@@ -44,7 +44,7 @@ class ApiKey:
     display_name: str
     create_time: datetime.datetime | None
     expire_time: datetime.datetime | None
-    token: str = ""
+    token: str = dataclasses.field(default="", repr=False)
     """Shown once, by `create`."""
 
 

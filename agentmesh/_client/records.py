@@ -20,8 +20,8 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 class Tokens:
     """A sign-in."""
 
-    access_token: str
-    refresh_token: str = ""
+    access_token: str = dataclasses.field(repr=False)
+    refresh_token: str = dataclasses.field(default="", repr=False)
     """Single-use; empty if the access token cannot be renewed."""
     expires_at: float = 0.0
     """When the access token stops working, in seconds since 1970; 0 if not known."""
@@ -202,6 +202,8 @@ def readable(value: Any) -> str:
             return str(inner["raw"])
         if kind in ("Link", "Image", "Video") and isinstance(inner, dict) and isinstance(inner.get("url"), str):
             return _address(kind, inner)
+        if kind == "__list__" and isinstance(inner, list):
+            return "\n\n".join(map(readable, inner))
         if kind == "Table" and isinstance(inner, dict) and isinstance(inner.get("rows"), list):
             return _table(inner)
         if kind in ("str", "int", "float", "bool", "dict", "list", "NoneType"):

@@ -145,7 +145,10 @@ class Client:
 
     def wait(self, job: str, timeout_s: float | None = None) -> Job:
         """Wait for a job's end and return it.  Raises `TimeoutError` after `timeout_s`; the job runs on."""
-        return self._call(asyncio.wait_for(self._client.wait(job), timeout_s))
+        try:
+            return self._call(asyncio.wait_for(self._client.wait(job), timeout_s))
+        except TimeoutError:
+            raise TimeoutError(f"{job} has not ended after {timeout_s} s: it runs on") from None
 
     def run(self, flow: str, inputs: Mapping[str, Any] | None = None, *, free: bool = False) -> Job:
         """Start a job and wait for its end."""

@@ -10,6 +10,7 @@ from agentmesh.client import AsyncClient, Job, NotAllowed, NotFound
 
 _ID = re.compile(r"[0-9a-f]{24}\Z")
 _BEGINNING = re.compile(r"[0-9a-f]{4,23}\Z")
+_TOO_SHORT = re.compile(r"[0-9a-f]{1,3}\Z")
 _LOOKED_AT = 2000
 _NAMED = 5
 _AGO = re.compile(r"(\d+)\s*([smhdw])\Z")
@@ -19,8 +20,12 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 async def job_name(client: AsyncClient, wanted: str) -> str:
     """Return the full name of a job.  Raises `NotFound` with the remedy for a beginning of no job, or of several."""
     job_id = wanted.strip().strip("/").removeprefix("jobs/").lower()
-    if _ID.match(job_id) or not _BEGINNING.match(job_id):
-        return f"jobs/{job_id}"  # of what is no id the mesh says that it is not found
+    if _ID.match(job_id):
+        return f"jobs/{job_id}"
+    if _TOO_SHORT.match(job_id):
+        raise NotFound(f"{job_id} may be many jobs: say four digits of its id or more", code="NOT_FOUND")
+    if not _BEGINNING.match(job_id):
+        raise NotFound(f"job {job_id} not found; see `agentmesh jobs`", code="NOT_FOUND")
     found = await _beginning_with(client, job_id, all_owners=False)
     if not found:  # an operator may mean somebody else's
         with contextlib.suppress(NotAllowed):

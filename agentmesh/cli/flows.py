@@ -53,7 +53,8 @@ def flows(
                 output.as_json(flow)
             return
         if not found:
-            output.note("no flows: add an app with `agentmesh expose add`, then `agentmesh boot`")
+            add = "no flows: add an app with `agentmesh expose add`, then `agentmesh boot`"
+            output.note(f"no flow is about {query!r}: `agentmesh flows` lists all" if query else add)
         output.table(("FLOW", "SUMMARY", "TAGS", ""), map(_row, found))
 
     call(url, work)

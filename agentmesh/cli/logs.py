@@ -44,7 +44,10 @@ def logs(
     if not files:
         raise ValueError(f"{data_dir} has no log of a mesh: name the data directory of `agentmesh up` with --data-dir")
 
+    names: set[str] = set()
+
     def wanted(said: dict[str, Any]) -> bool:
+        names.add(str(said.get("process", "")))
         worse = _LEVELS[_LEVELS.index(level) :]
         return (
             said.get("process", process) == (process or said.get("process"))
@@ -59,6 +62,8 @@ def logs(
             with file.open("rb") as text:
                 shown.extend(filter(wanted, map(_said, text)))
                 position = text.tell()
+        if process and process not in names and not follow:
+            raise ValueError(f"no line is of {process!r}: there are {', '.join(sorted(filter(None, names)))}")
         for said in shown:
             _show(said, as_json=as_json)
         for said in _coming(files[-1], position) if follow else ():

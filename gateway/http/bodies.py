@@ -19,6 +19,8 @@ from meshkit.errors import Invalid
 
 FORM = "application/x-www-form-urlencoded"
 _FIELDS_MAX = 1000
+# What pydantic adds to "a valid dictionary": a class of ours, which is nothing to those who call.
+_INSTANCE = re.compile(r" or instance of \w+$")
 # A text that does not end is taken to the end: each character is looked at once, whatever is sent.
 _TEXT_OR_COMMENT = re.compile(rb'("(?:\\.|[^"\\])*+"?)|//[^\r\n]*', re.DOTALL)
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -138,5 +140,5 @@ def _by_field(problems: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for problem in problems:
         key = ".".join(str(part) for part in problem["loc"]) or "body"
-        fields.setdefault(key, []).append(str(problem["msg"]).removeprefix("Value error, "))
+        fields.setdefault(key, []).append(_INSTANCE.sub("", str(problem["msg"]).removeprefix("Value error, ")))
     return fields

@@ -61,6 +61,7 @@ def test_a_beginning_of_no_job_or_of_several_is_refused(typed: Cli, greeted: Job
     assert (2, 2) == (several.code, typed("show", "ffff0000").code)
     assert "jobs begin with" in several.err
     assert "job ffff0000 not found; see `agentmesh jobs`" in typed("watch", "ffff0000").err
+    assert f"{greeted.id[:3]} may be many jobs: say four digits" in typed("show", greeted.id[:3]).err
 
 
 def test_a_job_is_run_again_with_other_inputs(typed: Cli, cli_mesh: Mesh, greeted: Job) -> None:

@@ -83,6 +83,8 @@ def test_a_job_is_halted_goes_on_and_ends_at_its_deadline(cli_mesh: Mesh) -> Non
     job = cli_mesh.client.create_job("greeter/slow", {"name": "Ada"}, retries=2, deadline_s=300)
     next(event for event in cli_mesh.client.watch(job.name) if event.kind == "debug")
 
+    with pytest.raises(TimeoutError, match=f"{job.name} has not ended after 0 s: it runs on"):
+        cli_mesh.client.wait(job.name, timeout_s=0)
     states = [cli_mesh.client.pause(job.name).state, cli_mesh.client.resume(job.name).state]
     cli_mesh.client.cancel(job.name)
     late = cli_mesh.client.create_job("greeter/slow", {"name": "Ada"}, deadline_s=0.1)

@@ -23,6 +23,11 @@ def test_flows_are_listed_in_plain_lines(cli: Cli) -> None:
     assert "greeter\tGreeter\tDemo\t" in done.out.splitlines()
 
 
+def test_flows_that_a_query_does_not_find_are_not_said_to_be_missing(cli: Cli) -> None:
+    """What is there is another question than what was asked for."""
+    assert "no flow is about 'nonsense': `agentmesh flows` lists all\n" == cli("flows", "nonsense").err
+
+
 def test_a_run_shows_events_and_result_and_ends_with_0(cli: Cli) -> None:
     """Events carry their numbers; control characters of a flow do not reach the terminal."""
     done = cli("run", "greeter", "--name", "Ada")
@@ -116,7 +121,10 @@ def test_a_job_can_be_halted(cli: Cli) -> None:
     assert cli("resume", name).out.startswith(f"{name} ")
     assert f"{name} cancelled\n" == cli("cancel", name).out
     refused = cli("pause", name)
-    assert (2, "agentmesh: a job that is cancelled has nothing to halt any more\n") == (refused.code, refused.err)
+    assert (2, "agentmesh: a job that is cancelled can be neither paused nor resumed any more\n") == (
+        refused.code,
+        refused.err,
+    )
 
 
 def test_json_is_one_object_per_line(cli: Cli) -> None:
@@ -195,7 +203,7 @@ def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
         (("pay", "6b020a287f75b47a226ecaff"), "not found"),
         (("run", "--inputs", "[1]", "greeter"), "JSON object"),
         (("run", "--inputs", "@missing.json", "greeter"), "missing.json"),
-        (("watch", "no-such-job"), "not found"),
+        (("watch", "no-such-job"), "job no-such-job not found; see `agentmesh jobs`"),
         (("cancel", "6b020a287f75b47a226ecaff"), "not found"),
         (("serve", "nothing"), "auth, registry, runner"),
         (("up", "--log-level", "loud"), "--log-level"),

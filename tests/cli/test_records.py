@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentmesh.client import Event
+from agentmesh.client import ApiKey, Event, Tokens
 
 
 def text_of(kind: str, payload: Any) -> str:
@@ -42,3 +42,20 @@ def test_an_image_within_a_result_is_not_printed() -> None:
     assert "https://example.com/a.png" == text_of(
         "result", {"Image": {"url": "https://example.com/a.png", "alt": None}}
     )
+
+
+def test_a_list_is_each_of_its_parts() -> None:
+    """One below the other, as the panel shows them: no part is JSON because others are there, too."""
+    parts = [{"Markdown": {"body": "**Hi**"}}, {"Table": {"columns": ["a"], "rows": [[1]]}}, {"int": 3}]
+    image = {"Image": {"url": "data:image/png;base64,AAAA", "alt": None}}
+
+    assert "**Hi**\n\na\n1\n\n3\n\n[Image, image/png, 26 characters]" == text_of("final", {"__list__": [*parts, image]})
+
+
+def test_what_is_secret_is_not_in_what_a_console_prints() -> None:
+    """A notebook prints what the last line of a cell returns, and keeps it."""
+    tokens = Tokens(access_token="first-secret", refresh_token="second-secret", login="ada")
+    key = ApiKey(name="apiKeys/a", display_name="a", create_time=None, expire_time=None, token="third-secret")
+
+    assert "ada" in repr(tokens)
+    assert not [text for text in map(repr, (tokens, key)) if "secret" in text]

@@ -120,3 +120,14 @@ def test_as_many_lines_of_a_log_as_were_asked_for_are_shown(cli: Cli, tmp_path: 
     shown = cli("logs", "registry", "-n", "2", "--data-dir", str(tmp_path)).out.splitlines()
     assert ["run 1", "run 2"] == [" ".join(line.split()[-2:]) for line in shown]
     assert 2 == cli("logs", "-n", "2", "--json", "--data-dir", str(tmp_path)).out.count('"rpc"')
+
+
+def test_a_process_that_said_nothing_is_not_taken_for_a_quiet_one(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """Whoever misspells one hears which there are."""
+    file = tmp_path / kept.FOLDER / kept.NAME
+    file.parent.mkdir()
+    file.write_text(json.dumps({"process": "registry", "level": "info", "event": "run ended"}) + "\n")
+
+    done = cli("logs", "registri", "--data-dir", str(tmp_path))
+
+    assert (2, "agentmesh: no line is of 'registri': there are registry\n") == (done.code, done.err)

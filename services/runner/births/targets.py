@@ -49,6 +49,9 @@ def place_of(target: str) -> tuple[str, str]:
 
     Raises `Invalid`, naming the field, for what is no name of a target.
     """
+    if not target.startswith((*KINDS, "flows/")):
+        remedy = "must look like flows/{expose}, flows/{expose}/{path}, agents/{id or slug} or crews/{id}"
+        raise Invalid(f"target {remedy}", {"target": [f"got {target[:80]!r}"]})
     if target.startswith(KINDS):
         if not _TARGET.fullmatch(target):
             remedy = "must look like agents/{id or slug} or crews/{id}"

@@ -8,7 +8,7 @@ from services.runner.domain.records import Change, Event, Job
 from services.runner.domain.states import Reason, State
 
 _PAUSED_FROM = frozenset({State.QUEUED, State.RETRYING, State.RUNNING})
-_ENDING = "a job that is {} has nothing to halt any more"
+_ENDING = "a job that is {} can be neither paused nor resumed any more"
 _WAITS = "a job that is {} waits as it is"
 
 

@@ -15,6 +15,12 @@ class Thing(pydantic.BaseModel):
     sizes: list[int] = []
 
 
+class Nested(Thing):
+    """One with another in it."""
+
+    inner: Thing | None = None
+
+
 @pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "application/x+json", ""])
 def test_json_is_read_under_its_names(kind: str) -> None:
     """A body without a content type is taken for JSON."""
@@ -33,6 +39,15 @@ def test_a_wrong_body_names_the_field(data: bytes, key: str) -> None:
         bodies.parse_model(httpbody_pb2.HttpBody(content_type="application/json", data=data), Thing)
 
     assert list(caught.value.fields) == [key]
+
+
+@pytest.mark.parametrize(("data", "key"), [(b"[]", "body"), (b'{"name": "x", "inner": 5}', "inner")])
+def test_a_refusal_names_no_class_of_ours(data: bytes, key: str) -> None:
+    """Who calls does not know them."""
+    with pytest.raises(mesh.Invalid) as caught:
+        bodies.parse_model(httpbody_pb2.HttpBody(content_type="application/json", data=data), Nested)
+
+    assert {key: ["Input should be a valid dictionary"]} == caught.value.fields
 
 
 def test_a_form_has_a_limit_of_fields() -> None:

@@ -149,7 +149,9 @@ async def test_a_paused_job_can_be_stopped(mesh: Stack, path: pathlib.Path, expo
     stopped = await mesh.jobs.CancelJob(request, metadata=mesh.operator, timeout=DEADLINE_S)
 
     assert job_pb2.JOB_STATE_CANCELLED == stopped.state
-    with pytest.raises(grpc.aio.AioRpcError, match="a job that is cancelled has nothing to halt any more") as caught:
+    with pytest.raises(
+        grpc.aio.AioRpcError, match="a job that is cancelled can be neither paused nor resumed any more"
+    ) as caught:
         await pause(mesh, job)
     assert grpc.StatusCode.FAILED_PRECONDITION == caught.value.code()
     with pytest.raises(grpc.aio.AioRpcError, match="a job that is cancelled"):
