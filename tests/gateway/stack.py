@@ -98,6 +98,14 @@ class Panel:
         return born
 
 
+async def until_healthy(http: httpx.AsyncClient) -> httpx.Response:
+    """Ask how the mesh is until all is well: a service that a busy machine holds up for seconds is said to be away."""
+    async with asyncio.timeout(DEADLINE_S):
+        while (answer := await http.get("/health/")).status_code != 200:
+            pass
+    return answer
+
+
 async def sign_in(http: httpx.AsyncClient, name: str, password: str) -> dict[str, str]:
     """Return the headers of somebody's requests.  The cookie is not kept: a test says who calls."""
     response = await http.post("/api/login", json={"name": name, "password": password})

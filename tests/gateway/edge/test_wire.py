@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.edge import limits
-from tests.gateway.stack import DEADLINE_S, Edge, Panel
+from tests.gateway.stack import DEADLINE_S, Edge, Panel, until_healthy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -138,6 +138,8 @@ async def test_lines_that_belong_together_are_joined(edge: Edge, panel: Panel) -
 )  # fmt: skip
 async def test_head_is_get_without_the_body(edge: Edge, panel: Panel, path: str) -> None:
     """The same status, type and length, in every dialect, of pages, references and errors."""
+    if path == "/health":
+        await until_healthy(edge.http)
     get = await panel.call("GET", path)
     key = edge.operator["KODOSUMI_API_KEY"]
     request = f"HEAD {path} HTTP/1.1\nhost: {edge.address}\nKODOSUMI_API_KEY: {key}"
