@@ -10,6 +10,7 @@ from agentmesh.cli.payments import price
 from agentmesh.client import Job, NotFound
 from agentmesh.testing import Mesh
 from tests.cli.conftest import AGENT, Cli
+from tests.mesh_wide.test_kills import eventually
 
 
 @pytest.fixture
@@ -21,7 +22,10 @@ def unpaid(cli_mesh: Mesh) -> Job:
         body = {"identifier_from_purchaser": secrets.token_hex(10), "input_data": {"name": "Ada"}}
         answer = http.post("/sumi/sold/start_job", json=body)
     assert answer.status_code == 201, answer.text
-    return cli_mesh.client.job(answer.json()["job_id"])
+    job = cli_mesh.client.job(answer.json()["job_id"])
+    # The answer does not wait for what there is to pay.
+    eventually(lambda: next(payment for payment in cli_mesh.client.watch_payment(job.name) if payment.payable))
+    return job
 
 
 def test_a_job_is_paid_for(cli: Cli, cli_mesh: Mesh, unpaid: Job) -> None:
