@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from agentmesh.backups import archive, files, postgres
+from agentmesh.backups import archive, files, folders, postgres
 
 DATABASE_URL = "AGENTMESH_DATABASE_URL"
 FILES_URL = "AGENTMESH_FILES_URL"
@@ -38,13 +38,18 @@ def backup(
     keys: Annotated[
         bool, typer.Option("--keys/--no-keys", help="Whether the mesh's keys are in it.", show_default=True)
     ] = True,
+    of_jobs: Annotated[
+        bool, typer.Option("--files/--no-files", help="Whether files of jobs are in it.", show_default=True)
+    ] = True,
 ) -> None:
-    """Copy everything that a mesh keeps, but the files of jobs, into one file, whether it runs or not.
+    """Copy everything that a mesh keeps into one file, whether it runs or not.
 
     It is of one moment, as a power cut would have left everything then.  AGENTMESH_DATABASE_URL says where the state
-    is, as it does to the mesh.  With the keys whoever reads the file can act as any user and read what is sealed: only
-    its owner can.  Without them, keep mesh.secret, encryption.key and auth/signing_key.pem of the data directory
-    elsewhere.
+    is, as it does to the mesh.  Files of jobs are in it if they are in the data directory: where AGENTMESH_FILES_URL
+    names another place, they are left there.
+
+    With the keys whoever reads the file can act as any user and read what is sealed: only its owner can.  Without them,
+    keep mesh.secret, encryption.key and auth/signing_key.pem of the data directory elsewhere.
     """
     if not data_dir.is_dir():
         raise ValueError(f"{data_dir} is no data directory of a mesh: say which with --data-dir")
@@ -53,20 +58,30 @@ def backup(
     if target.exists():
         raise ValueError(f"{target} exists: name a new file, or a folder")
     try:
-        with tempfile.TemporaryDirectory(prefix=".agentmesh-backup-", dir=target.parent) as drafts:
+        source = data_dir / folders.FOLDER if of_jobs and not os.environ.get(FILES_URL) else None
+        with (
+            tempfile.TemporaryDirectory(prefix=".agentmesh-backup-", dir=target.parent) as drafts,
+            contextlib.nullcontext() if source is None else folders.room(data_dir) as kept,
+        ):
+            if source is not None and kept is not None:
+                folders.take(source, kept)
             found, kind = _databases(data_dir, pathlib.Path(drafts))
+            if source is not None and kept is not None:
+                folders.take(source, kept)
             if keys:
                 found |= {f"{archive.KEYS}/{name}": data_dir / name for name in _keys(data_dir)}
             said = {"version": importlib.metadata.version("agentmesh"), "databases": kind}
-            made = archive.write(target, found, {**said, "taken_at": f"{now:%Y-%m-%dT%H:%M:%SZ}"})
+            made = archive.write(target, found, {**said, "taken_at": f"{now:%Y-%m-%dT%H:%M:%SZ}"}, kept)
     except OSError as error:
         raise ValueError(f"{error.filename or target}: {error.strerror}: choose another place") from None
     except sqlite3.Error as error:
         raise ValueError(f"a database in {data_dir} cannot be read: {error}") from None
-    size = sum(length for length, _ in made.files.values())
-    print(f"{target}: {len(made.files)} files, {size} bytes, of {made.taken_at}")
-    where = f"what {FILES_URL} names" if os.environ.get(FILES_URL) else data_dir / "files"
-    print(f"files of jobs are not in it: save {where} beside it")
+    count, size = made.of_jobs
+    size += sum(length for length, _ in made.files.values())
+    print(f"{target}: {len(made.files) + count} files, {size} bytes, of {made.taken_at}")
+    if source is None:
+        where = f"what {FILES_URL} names" if os.environ.get(FILES_URL) else data_dir / folders.FOLDER
+        print(f"files of jobs are not in it: save {where} beside it")
     if keys:
         print("the mesh's keys are in it: whoever reads it can act as any user")
 
@@ -103,9 +118,13 @@ def restore(
                     files.check(path)
             aside = _moved_aside(data_dir, folder) if replace else None
             _put(found, data_dir, folder, url, replace=replace)
+            if (of_jobs := pathlib.Path(drafts) / archive.OF_JOBS).exists():
+                shutil.move(of_jobs, data_dir / folders.FOLDER)
     except OSError as error:
         raise ValueError(f"{error.filename or file}: {error.strerror}") from None
-    print(f"{data_dir}: {len(found)} files, of {manifest.taken_at}")
+    print(f"{data_dir}: {len(found) + manifest.of_jobs[0]} files, of {manifest.taken_at}")
+    if os.environ.get(FILES_URL) and manifest.of_jobs[0]:
+        print(f"{FILES_URL} names another place: files of jobs are in {data_dir / folders.FOLDER}, move them there")
     if aside is not None:
         print(f"what was there is in {aside}")
     if missing := [name for name in _NEEDED if not (data_dir / name).exists()]:

@@ -125,7 +125,7 @@ def _files(environ: Mapping[str, str], data_dir: pathlib.Path) -> Measure:
     """Say where files of jobs are: several runners must find the same."""
     if environ.get("AGENTMESH_FILES_URL"):
         return Measure("job files", True, "where AGENTMESH_FILES_URL says; not in a backup", needed=False)
-    said = f"in {data_dir.absolute() / 'files'}; not in a backup"
+    said = f"in {data_dir.absolute() / 'files'}"
     if environ.get("AGENTMESH_DATABASE_URL", "").partition(":")[0] in ("postgresql", "postgres"):
         note = f"{said}; runners of several machines must share that folder, or set AGENTMESH_FILES_URL"
         return Measure("job files", False, note, needed=False)
