@@ -9,7 +9,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -29,19 +29,32 @@ def running_s3() -> Iterator[Bucket]:
     """Run a server for the length of the block.  Skips a test where it is not installed."""
     pytest.importorskip("s3fs", reason="pip install s3fs 'moto[server]'")
     moto = pytest.importorskip("moto.server", reason="pip install s3fs 'moto[server]'")
-    boto3 = pytest.importorskip("boto3")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
         endpoint, key, secret = f"http://{host}:{port}", "mesh", secrets.token_hex(16)
         name = f"mesh-{secrets.token_hex(8)}"
-        client = boto3.client(
-            "s3", endpoint_url=endpoint, aws_access_key_id=key, aws_secret_access_key=secret, region_name="us-east-1"
-        )
-        client.create_bucket(Bucket=name)
-        client.close()
         options = json.dumps({"key": key, "secret": secret, "endpoint_url": endpoint})
-        yield Bucket(name, f"s3://{name}/files", options)
+        bucket = Bucket(name, f"s3://{name}/files", options)
+        with client(bucket) as s3:
+            s3.create_bucket(Bucket=name)
+        yield bucket
     finally:
         server.stop()
+
+
+@contextlib.contextmanager
+def client(bucket: Bucket) -> Iterator[Any]:
+    """A client of the bucket's server that is not the mesh's."""
+    said = json.loads(bucket.options)
+    boto3 = pytest.importorskip("boto3")
+    found = boto3.client(
+        "s3",
+        endpoint_url=said["endpoint_url"],
+        aws_access_key_id=said["key"],
+        aws_secret_access_key=said["secret"],
+        region_name="us-east-1",
+    )
+    with contextlib.closing(found):
+        yield found

@@ -1,14 +1,11 @@
 """What every store of files promises."""
 
 import asyncio
-import contextlib
-import json
 import os
 import pathlib
 import secrets
 import threading
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -19,7 +16,7 @@ from services.runner.ports.files import FileStore
 from services.runner.stores.fsspec_files import FsspecFiles
 from services.runner.stores.local_files import LocalFiles
 from services.runner.stores.memory.files import MemoryFiles
-from tests.servers.s3 import Bucket, running_s3
+from tests.servers.s3 import Bucket, client, running_s3
 
 DEADLINE_S = 30
 
@@ -47,22 +44,6 @@ async def files(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FileS
     local = LocalFiles(tmp_path / "files")
     await local.open()
     return local
-
-
-@contextlib.contextmanager
-def client(bucket: Bucket) -> Iterator[Any]:
-    """A client of the bucket's server that is not the mesh's."""
-    said = json.loads(bucket.options)
-    boto3 = pytest.importorskip("boto3")
-    found = boto3.client(
-        "s3",
-        endpoint_url=said["endpoint_url"],
-        aws_access_key_id=said["key"],
-        aws_secret_access_key=said["secret"],
-        region_name="us-east-1",
-    )
-    with contextlib.closing(found):
-        yield found
 
 
 async def some(*pieces: bytes) -> AsyncIterator[bytes]:
