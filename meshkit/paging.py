@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -147,6 +148,8 @@ def decode(token: str, *filters: str) -> str:
             raise ValueError
         last_key, digest = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         last_key.encode()  # text, and text that a database takes
+        if "\0" in last_key:
+            raise ValueError
     except (binascii.Error, ValueError, TypeError, AttributeError):
         raise bad_token() from None
     if digest != _digest(filters):
@@ -163,6 +166,25 @@ def number(key: str) -> int:
     except ValueError:
         raise bad_token() from None
     if abs(found) >= 2**63:
+        raise bad_token()
+    return found
+
+
+def moment(at: float, name: str) -> str:
+    """Return the key of an item of a list in order of time."""
+    return json.dumps([at, name])
+
+
+def of_moment(key: str) -> tuple[float, str] | None:
+    """Return what `moment` made a key of, None for none; raise `Invalid` for another, as of a forged token."""
+    if not key:
+        return None
+    try:
+        at, name = json.loads(key)
+        found = float(at), str(name)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise bad_token() from None
+    if not math.isfinite(found[0]):
         raise bad_token()
     return found
 

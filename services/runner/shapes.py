@@ -1,5 +1,6 @@
 """Conversations, memories and spans as messages: for callers, and for hosts."""
 
+import math
 from typing import Any
 
 from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2, memory_pb2, trace_pb2
@@ -15,6 +16,8 @@ ROLES = {Role.USER: conversation_pb2.MESSAGE_ROLE_USER, Role.ASSISTANT: conversa
 LAYERS = {layer: memory_pb2.MemoryLayer.Value(f"MEMORY_LAYER_{layer.name}") for layer in Layer}
 FROM_LAYERS = {number: layer for layer, number in LAYERS.items()}
 _SPAN_KINDS = dict(trace_pb2.SpanKind.items())
+_DEPTH_MAX = 30
+"""Of what a span says: each level is up to three nested messages, of which protobuf reads a hundred."""
 _SPAN_STATUSES = dict(trace_pb2.SpanStatus.items())
 
 
@@ -100,12 +103,21 @@ def span_to_pb(span: Span) -> trace_pb2.Span:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Return a JSON value as `Struct` takes it: whole numbers beyond a double's as text."""
+def _plain(value: Any, depth: int = _DEPTH_MAX) -> Any:
+    """Return a JSON value of a flow as `Struct` takes it, and everybody reads it.
+
+    Text is Unicode; numbers that a double does not hold, and what is nested too deep, are text.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, dict | list) and not depth:
+        return "… nested too deep to be shown"
     if isinstance(value, dict):
-        return {str(name): _plain(inner) for name, inner in value.items()}
+        return {_plain(str(name)): _plain(inner, depth - 1) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner) for inner in value]
+        return [_plain(inner, depth - 1) for inner in value]
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -70,6 +70,27 @@ def test_a_forged_token_is_refused(content: str) -> None:
         paging.decode(base64.urlsafe_b64encode(content.encode()).decode())
 
 
+def test_a_token_has_no_text_that_a_database_refuses() -> None:
+    """PostgreSQL has no NUL in its texts."""
+    with pytest.raises(Invalid):
+        paging.decode(paging.encode("a\0b"))
+
+
+def test_a_moment_comes_back() -> None:
+    """As the key of a list in order of time."""
+    assert (1.5, "a b") == paging.of_moment(paging.moment(1.5, "a b"))
+    assert paging.of_moment("") is None
+
+
+@pytest.mark.parametrize(
+    "key", ["x", "1.5 a", "[]", "{}", "7", "[1]", "[null, 1]", '["NaN", ""]', "[1e999, 1]", "[" * 9999]
+)
+def test_a_forged_moment_is_refused(key: str) -> None:
+    """Whoever makes a token up is told so."""
+    with pytest.raises(Invalid):
+        paging.of_moment(key)
+
+
 def test_tokens_are_url_safe() -> None:
     """They travel in query strings as they are."""
     token = paging.encode("ÿþý" * 20 + json.dumps({"a": "?&="}))

@@ -23,6 +23,9 @@ ROOT = "job"
 _TEXTS = ("parent", "kind", "name", "status", "agent", "agent_name", "task_def")
 _TIMES = ("start", "end")
 _USAGE = ("input_tokens", "output_tokens", "cost_micros")
+_COUNT_MAX = 2**63
+_TIME_MAX = 253_402_300_800
+"""The year 10000: a `Timestamp` ends before it."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -60,6 +63,7 @@ def spans_of(job: Job, events: Iterable[Event]) -> list[Span]:
         span_id = said.get("id")
         if not isinstance(span_id, str) or not span_id or span_id == ROOT:
             continue
+        span_id = _readable(span_id)
         span = spans.setdefault(span_id, Span(id=span_id, seq=event.seq, start=event.time))
         span.heard_bytes += pages.bytes_of_event(event)
         if span.heard_bytes > SPAN_BYTES_MAX:
@@ -99,28 +103,33 @@ def _root(job: Job) -> Span:
 def _merge(span: Span, said: Mapping[str, Any]) -> None:
     for name in _TEXTS:
         if isinstance(value := said.get(name), str) and value:
-            setattr(span, name, value)
+            setattr(span, name, _readable(value))
     for name in _TIMES:
         value = said.get(name)
         # Of two beginnings the first counts: the second is another attempt's.
-        if isinstance(value, int | float) and value > 0 and not (name == "start" and 0 < span.start <= value):
+        if (
+            isinstance(value, int | float)
+            and 0 < value < _TIME_MAX
+            and not (name == "start" and 0 < span.start <= value)
+        ):
             setattr(span, name, float(value))
     if isinstance(usage := said.get("usage"), dict):
-        span.usage = {name: usage[name] for name in _USAGE if isinstance(usage.get(name), int)}
+        span.usage = {name: usage[name] for name in _USAGE if _is_count(usage.get(name))}
     if isinstance(attributes := said.get("attributes"), dict):
         span.attributes = {**span.attributes, **attributes}
     if isinstance(redactions := said.get("redactions"), list):
-        span.redactions = sorted({*span.redactions, *map(str, redactions)})
+        span.redactions = sorted({*span.redactions, *map(_readable, map(str, redactions))})
 
 
 def _add_lock(spans: dict[str, Span], event: Event, said: Any) -> None:
     if not isinstance(said, dict) or not isinstance(lock_id := said.get("lid"), str):
         return
+    lock_id = _readable(lock_id)
     span_id = f"lock.{lock_id}"
     if event.kind == "lock":
         attributes = {"lock": lock_id, "data": said.get("data")}
         spans[span_id] = Span(
-            id=span_id, seq=event.seq, name=str(said.get("name")), start=event.time, attributes=attributes
+            id=span_id, seq=event.seq, name=_readable(str(said.get("name"))), start=event.time, attributes=attributes
         )
     elif (span := spans.get(span_id)) is not None:
         span.status, span.end = "ok", event.time
@@ -130,6 +139,16 @@ def _add_lock(spans: dict[str, Span], event: Event, said: Any) -> None:
 def _object(payload: str) -> dict[str, Any]:
     try:
         said = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def _is_count(value: Any) -> bool:
+    """Return whether this is a number of something, and one that can be told."""
+    return isinstance(value, int) and 0 <= value < _COUNT_MAX
+
+
+def _readable(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which nobody can write down."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,7 +1,6 @@
 """The runner's service of conversations.  Unpack, call, pack."""
 
 import dataclasses
-import json
 import uuid
 from collections.abc import Callable
 
@@ -72,7 +71,7 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         owner = None if request.all_owners else caller().user
 
         async def fetch(after: str, limit: int) -> list[Conversation]:
-            return await self._store.find(owner, request.target, _place(after), limit)
+            return await self._store.find(owner, request.target, paging.of_moment(after), limit)
 
         page = await paging.page(request, fetch, _key, owner or "", request.target)
         return conversation_pb2.ListConversationsResponse(
@@ -127,17 +126,7 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
 
 
 def _key(conversation: Conversation) -> str:
-    return json.dumps([conversation.last_message_at, conversation.conversation_id])
-
-
-def _place(key: str) -> tuple[float, str] | None:
-    if not key:
-        return None
-    try:
-        at, conversation_id = json.loads(key)
-        return float(at), str(conversation_id)
-    except (ValueError, TypeError):
-        raise paging.bad_token() from None
+    return paging.moment(conversation.last_message_at, conversation.conversation_id)
 
 
 def uuid7(now: float) -> uuid.UUID:

@@ -36,21 +36,20 @@ class LockServicer(lock_pb2_grpc.LockServiceServicer):
         """
         owner, job = await self._whose(request)
         filters = (owner, request.job, str(request.show_ended))
-        key = paging.decode(request.page_token, *filters)
+        before = paging.of_moment(paging.decode(request.page_token, *filters))
         size = paging.size(request.page_size)
-        at, _, lock_id = key.partition(" ")
         query = LockQuery(
             owner=owner,
             job_id=job,
             ended=request.show_ended,
-            before=(float(at), lock_id) if key else None,
+            before=before,
         )
         locks = await self._store.find_locks(query, size + 1)
         shown = paging.full(locks[:size])
         response = lock_pb2.ListLocksResponse(locks=[lock_to_pb(lock) for lock in shown])
         if len(locks) > len(shown):
             last = shown[-1]
-            response.next_page_token = paging.encode(f"{last.created_at!r} {last.lock_id}", *filters)
+            response.next_page_token = paging.encode(paging.moment(last.created_at, last.lock_id), *filters)
         return response
 
     async def AnswerLock(self, request: lock_pb2.AnswerLockRequest, context: Context) -> lock_pb2.Lock:

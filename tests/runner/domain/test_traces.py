@@ -3,7 +3,12 @@
 import dataclasses
 import json
 
+import pytest
+from agentmesh_protos.runner.v1 import trace_pb2
+from google.protobuf import json_format
+
 from services.runner.domain import Event, Job, State, traces
+from services.runner.shapes import span_to_pb
 
 JOB = Job(
     job_id="0" * 24, flow="flows/agents", target="agents/a", owner="users/u", state=State.RUNNING, created_at=1.0,
@@ -77,3 +82,44 @@ def test_what_is_no_span_is_left_out() -> None:
     ]
 
     assert ["job"] == [one.id for one in traces.spans_of(JOB, events)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"id": "a", "attributes": ' + '{"x":' * 200 + "1" + "}" * 200 + "}",
+        '{"id": "a", "attributes": ' + "[" * 100_000,
+        '{"id": "a", "attributes": {"x": 1e999, "y": NaN, "z": -Infinity, "n": ' + "9" * 4000 + "}}",
+        '{"id": "a", "attributes": {"\\ud800": "\\udfff"}, "redactions": ["\\ud800"], "name": "\\ud800"}',
+        '{"id": "\\ud800", "parent": "\\ud800", "agent": "\\ud800"}',
+        '{"id": "a", "usage": {"input_tokens": 1e999, "output_tokens": -1, "cost_micros": 99999999999999999999}}',
+        '{"id": "a", "start": 1e999, "end": 1e300}',
+        '{"id": "a", "start": NaN, "end": -1e300}',
+    ],
+)
+def test_what_a_flow_says_of_a_span_can_be_told(said: str) -> None:
+    """Whatever it is: a message, and JSON for a browser; one bad span hides none of the others."""
+    good = span(2, id="good", status="ok", end=3.0)
+
+    found = traces.spans_of(JOB, [Event(seq=1, time=1.0, kind="span", payload=said), good])
+
+    told = [
+        json_format.MessageToJson(trace_pb2.Span.FromString(span_to_pb(each).SerializeToString())) for each in found
+    ]
+    assert ["job", "good"] == [each.id for each in found if each.id in ("job", "good")]
+    assert len(found) == len(told)
+
+
+def test_a_lock_of_any_name_is_a_span() -> None:
+    """Half of a surrogate pair in its name, its id or its data is nothing that a list of spans fails by."""
+    events = [
+        Event(
+            seq=1, time=1.0, kind="lock", payload='{"dict": {"lid": "\\ud800", "name": "\\ud800", "data": ["\\udc00"]}}'
+        ),
+        Event(seq=2, time=2.0, kind="lease", payload='{"dict": {"lid": "\\ud800", "result": {"a": "\\ud800"}}}'),
+    ]
+
+    _, lock = traces.spans_of(JOB, events)
+
+    assert "ok" == lock.status
+    assert "lock.?" == span_to_pb(lock).id
