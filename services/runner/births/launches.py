@@ -86,8 +86,9 @@ class Launches:
     async def create(self, launch: Launch) -> Job:
         """Start a job; it is on disk when this returns.
 
-        Raises `Invalid` with a message per field if its inputs are refused, `NotFound` if there is no such flow,
-        `Unavailable` while its app does not run, `DeadlineExceeded` and `Internal` if its form handler fails.
+        Raises `Invalid` with a message per field if its inputs are refused, `NotFound` if there is no such flow or
+        conversation, `Unavailable` while its app does not run, `DeadlineExceeded` and `Internal` if its form handler
+        fails.
         """
         order = launch.order
         if len(launch.inputs_json.encode()) > INPUTS_BYTES_MAX:
@@ -96,6 +97,7 @@ class Launches:
         async with self._requests.one_at_a_time(request):
             if request is not None and (known := await self._requests.known(request)) is not None:
                 return await self._store.get(known.decode())
+            await self._targets.check_conversation(order.conversation)
             if order.target.startswith(KINDS):
                 order, planned = await self._targets.plan(order, launch.wish, _decode(launch.inputs_json))
                 planned.job_id = self._ids.new(self._now())
@@ -129,6 +131,7 @@ class Launches:
         """
         if len(launch.inputs_json.encode()) > INPUTS_BYTES_MAX:
             raise Invalid("the inputs are larger than 4 MiB", {"inputs": ["must be at most 4 MiB"]})
+        await self._targets.check_conversation(launch.order.conversation)
         if launch.order.target.startswith(KINDS):
             await self._targets.plan(launch.order, launch.wish, _decode(launch.inputs_json))
             return Given()

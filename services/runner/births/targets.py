@@ -71,9 +71,8 @@ class Targets:
     async def plan(self, order: Order, wish: Wish, inputs: dict[str, Any]) -> tuple[Order, host_pb2.Launch]:
         """Return what a job is born from, and its launch without an id.
 
-        Raises `Invalid` for inputs, a budget or overrides that cannot be, `NotFound` for a target or a conversation
-        that the owner may not see, `FailedPrecondition` for a target that cannot be run, `Unavailable` while the
-        registry is away.
+        Raises `Invalid` for inputs, a budget or overrides that cannot be, `NotFound` for a target that the owner may
+        not see, `FailedPrecondition` for a target that cannot be run, `Unavailable` while the registry is away.
         """
         _check_budget(wish.budget)
         definition = await self._definitions.resolve(order.target, order.owner, is_operator=order.is_operator)
@@ -83,7 +82,6 @@ class Targets:
         is_crew = definition.HasField("crew")
         if not is_crew:
             _check_prompt(inputs)
-        await self._check_conversation(order.conversation)
         brief = host_pb2.Run(definition=definition, budget=wish.budget).SerializeToString()
         if len(brief) > BRIEF_BYTES_MAX:
             raise FailedPrecondition("the target is too large to be handed to a host: shorten its texts")
@@ -101,7 +99,8 @@ class Targets:
         )
         return dataclasses.replace(order, expose=EXPOSE, target=definition.target, plan=plan), launch
 
-    async def _check_conversation(self, name: str) -> None:
+    async def check_conversation(self, name: str) -> None:
+        """Raise `NotFound` if a job is to speak in a conversation that its owner may not see."""
         if name.startswith(talk.CONVERSATION):
             conversation = await self._conversations.get(name.removeprefix(talk.CONVERSATION))
             check_owner(conversation.owner, name)

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from agentmesh_protos.runner.v1 import app_pb2, job_pb2
+from agentmesh_protos.runner.v1 import app_pb2, conversation_pb2, job_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -50,6 +50,23 @@ async def test_a_job_shows_what_its_flow_said_of_itself(mesh: Stack) -> None:
     assert {"team": "blue"} == dict(done.labels)
     assert (25.0, "clearing my throat") == (done.progress.percent, done.progress.text)
     assert (3, 5, 7) == (done.usage.input_tokens, done.usage.output_tokens, done.usage.cost_micros)
+
+
+async def test_nobody_speaks_in_a_strangers_conversation(mesh: Stack) -> None:
+    """Neither of a flow: a job that names it is not born, and its owner reads nothing of it."""
+    asked = conversation_pb2.CreateConversationRequest(conversation=conversation_pb2.Conversation(title="Mine"))
+    talk = await mesh.talk.CreateConversation(asked, metadata=mesh.operator, timeout=DEADLINE_S)
+    request = job_pb2.CreateJobRequest(target="flows/demo", inputs_json='{"name": "Eve"}', conversation=talk.name)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await mesh.jobs.CreateJob(request, metadata=await mesh.user("eve"), timeout=DEADLINE_S)
+    own = await mesh.jobs.CreateJob(request, metadata=mesh.operator, timeout=DEADLINE_S)
+    await mesh.events(own)
+
+    assert grpc.StatusCode.NOT_FOUND == refused.value.code()
+    listing = conversation_pb2.ListMessagesRequest(parent=talk.name)
+    messages = (await mesh.talk.ListMessages(listing, metadata=mesh.operator, timeout=DEADLINE_S)).messages
+    assert {own.name} == {message.job for message in messages}
 
 
 @pytest.mark.parametrize(
