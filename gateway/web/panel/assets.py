@@ -11,12 +11,13 @@ from meshkit.errors import NotFound
 
 _TYPES = {
     "panel.css": "text/css; charset=utf-8",
+    "phone.css": "text/css; charset=utf-8",
     "panel.js": "text/javascript; charset=utf-8",
     "reference.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
     "hx-sse.min.js": "text/javascript; charset=utf-8",
 }
-_OURS = ("panel.css", "panel.js", "reference.js")
+_OURS = ("panel.css", "phone.css", "panel.js", "reference.js")
 _KEPT = {"cache-control": "public, max-age=31536000, immutable"}
 PREFIX = "/panel/static"
 

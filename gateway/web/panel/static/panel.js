@@ -19,6 +19,14 @@ function tick() {
   }
 }
 
+function reveal() {
+  // Where the tabs have no room, the one that is shown is among those that are seen.
+  for (const here of document.querySelectorAll(".tabs [aria-current]")) {
+    const tabs = here.closest(".tabs");
+    tabs.scrollLeft = here.offsetLeft - tabs.offsetLeft - (tabs.clientWidth - here.clientWidth) / 2;
+  }
+}
+
 function follow() {
   const wanted = document.querySelector("[data-follow]");
   const log = document.getElementById("log");
@@ -122,8 +130,7 @@ document.addEventListener("htmx:sse:error", (event) => {
 });
 document.addEventListener("DOMContentLoaded", () => {
   for (const only of document.querySelectorAll("[data-scripted]")) only.hidden = false;
-  const here = document.querySelector(".nav [aria-current]");
-  if (here) here.closest(".nav").scrollLeft = here.offsetLeft - here.closest(".nav").clientWidth / 2 + here.clientWidth / 2;
+  reveal();
   follow();
   tick();
   setInterval(tick, 1000);

@@ -20,6 +20,15 @@ _AXE = pathlib.Path(__file__).parent.joinpath("vendor", "axe-core", "axe.min.js"
 _VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(
   (rule) => rule.nodes.map((node) => `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary}`))"""
 
+_SMALL = """() => [...document.querySelectorAll("a[href], button, summary, select, textarea, input:not([type=hidden])")]
+  .map((each) => (["checkbox", "radio"].includes(each.type) && each.closest("label")) || each)
+  .filter((each) => each.checkVisibility({visibilityProperty: true}))
+  .filter((each) => !each.matches(".unseen") && getComputedStyle(each).display !== "inline")
+  .map((each) => [each, each.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 1 && box.height < 43.9)
+  .map(([each, box]) => `${each.outerHTML.slice(0, 120)} is ${box.height} px high`)"""
+"""What is too small for a finger; a link in a text is as high as its line."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Jobs:
@@ -129,7 +138,8 @@ class Look:
             self.page.set_viewport_size({"width": width, "height": 800})
             for theme in THEMES:
                 self.page.emulate_media(color_scheme=theme)
-                found += [f"{self.page.url} at {width} px, {theme}: {wrong}" for wrong in self.violations()]
+                wrongs = [*self.violations(), *(self.page.evaluate(_SMALL) if width == min(WIDTHS) else [])]
+                found += [f"{self.page.url} at {width} px, {theme}: {wrong}" for wrong in wrongs]
                 self._keep(f"{width}-{theme}")
         return found
 
