@@ -1,6 +1,6 @@
-"""Access: one's password, keys and sign-ins; for operators, who else may sign in."""
+"""Access: one's keys, sessions and password; for operators, who else may sign in.  Each is a page of its own."""
 
-import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from agentmesh_protos.auth.v1 import auth_pb2
@@ -18,6 +18,8 @@ _LIST_MAX = 200
 _ASK_S = 10.0
 _DAYS = (("30", "30 days"), ("90", "90 days"), ("365", "A year"), ("3650", "Ten years"))
 _REFUSALS = (Invalid, AlreadyExists, Denied, FailedPrecondition, Conflict, NotFound)
+_PAGES = {"keys": "Keys", "sessions": "Sessions", "password": "Password"}
+_PEOPLE = "people"
 _LABELS = {"login": "Name", "email": "E-mail address", "password": "Password", "display_name": "Name"}
 
 
@@ -29,9 +31,25 @@ class Access:
         self._users = peers.users
         self._sessions = Sessions(peers)
 
-    async def show(self, visitor: Visitor) -> Response:
-        """GET /panel/access."""
-        return await self._page(visitor)
+    async def first(self, visitor: Visitor) -> Response:
+        """GET /panel/access: what people want there most."""
+        return shell.see_other(f"{HOME}/keys")
+
+    async def keys(self, visitor: Visitor) -> Response:
+        """GET /panel/access/keys."""
+        return await self._keys_page(visitor)
+
+    async def sessions(self, visitor: Visitor) -> Response:
+        """GET /panel/access/sessions."""
+        return _page(visitor, "sessions", sessions=await self._sessions.listed())
+
+    async def password(self, visitor: Visitor) -> Response:
+        """GET /panel/access/password."""
+        return _page(visitor, "password", changed="changed" in visitor.request.query_params)
+
+    async def people(self, visitor: Visitor) -> Response:
+        """GET /panel/access/people, for operators."""
+        return await self._people_page(visitor)
 
     async def create_key(self, visitor: Visitor) -> Response:
         """POST /panel/access/keys: the answer is the page with the token, which is shown this once."""
@@ -43,21 +61,21 @@ class Access:
             with from_rpc():
                 answer = await self._auth.CreateApiKey(request, timeout=_ASK_S)
         except _REFUSALS as error:
-            return await self._page(visitor, about="key", error=error)
-        return await self._page(visitor, token=answer.token, key=answer.api_key)
+            return await self._keys_page(visitor, error=error)
+        return await self._keys_page(visitor, token=answer.token, key=answer.api_key)
 
     async def delete_key(self, visitor: Visitor) -> Response:
         """POST /panel/access/keys/{key}/delete."""
         request = auth_pb2.DeleteApiKeyRequest(name=f"apiKeys/{visitor.path('key')}")
         with from_rpc():
             await self._auth.DeleteApiKey(request, timeout=_ASK_S)
-        return shell.see_other(f"{HOME}#keys")
+        return shell.see_other(f"{HOME}/keys")
 
     async def change_password(self, visitor: Visitor) -> Response:
         """POST /panel/access/password: everything that one is signed in with ends, but for this browser."""
         form = visitor.form
         if form.get("new_password") != form.get("again"):
-            return await self._page(visitor, about="password", error=Invalid("The two new passwords are not the same."))
+            return _page(visitor, "password", error=Invalid("The two new passwords are not the same."))
         request = auth_pb2.ChangePasswordRequest(
             old_password=form.get("old_password", ""),
             new_password=form.get("new_password", ""),
@@ -69,8 +87,8 @@ class Access:
             with from_rpc():
                 tokens = await self._auth.ChangePassword(request, timeout=_ASK_S)
         except _REFUSALS as error:
-            return await self._page(visitor, about="password", error=error)
-        response = shell.see_other(f"{HOME}?changed=password#own")
+            return _page(visitor, "password", error=error)
+        response = shell.see_other(f"{HOME}/password?changed")
         response.headers.append("set-cookie", signed_in(tokens.access_token, visitor.base_url))
         return response
 
@@ -93,8 +111,8 @@ class Access:
             with from_rpc():
                 await self._users.CreateUser(auth_pb2.CreateUserRequest(user=user), timeout=_ASK_S)
         except _REFUSALS as error:
-            return await self._page(visitor, about="user", error=error, sent=form)
-        return shell.see_other(f"{HOME}#users")
+            return await self._people_page(visitor, about="user", error=error, sent=form)
+        return shell.see_other(f"{HOME}/{_PEOPLE}")
 
     async def change_user(self, visitor: Visitor) -> Response:
         """POST /panel/access/users/{user}: switch a user on or off, or make them an operator or none."""
@@ -108,32 +126,23 @@ class Access:
             with from_rpc():
                 await self._users.UpdateUser(request, timeout=_ASK_S)
         except _REFUSALS as error:
-            return await self._page(visitor, about="users", error=error)
-        return shell.see_other(f"{HOME}#users")
+            return await self._people_page(visitor, about="users", error=error)
+        return shell.see_other(f"{HOME}/{_PEOPLE}")
 
-    async def _page(
+    async def _keys_page(self, visitor: Visitor, error: MeshError | None = None, **values: Any) -> Response:
+        keys = await self._keys()
+        return _page(visitor, "keys", error=error, keys=keys, days=_DAYS, **{"token": "", "key": None, **values})
+
+    async def _people_page(
         self,
         visitor: Visitor,
         *,
         about: str = "",
         error: MeshError | None = None,
-        sent: Any = None,
-        **values: Any,
+        sent: Mapping[str, str] | None = None,
     ) -> Response:
-        keys, users, sessions = await asyncio.gather(self._keys(), self._everybody(visitor), self._sessions.listed())
-        return visitor.page(
-            "access.html",
-            status=422 if error else 200,
-            about=about,
-            changed=visitor.query("changed"),
-            problems=_said(error) if error else [],
-            sent=sent or {},
-            keys=keys,
-            users=users,
-            sessions=sessions,
-            days=_DAYS,
-            **{"token": "", "key": None, **values},
-        )
+        users = await self._everybody(visitor)
+        return _page(visitor, _PEOPLE, error=error, about=about, users=users, sent=sent or {})
 
     async def _keys(self) -> list[dict[str, Any]]:
         with from_rpc():
@@ -141,14 +150,23 @@ class Access:
         return [{"key": key, "id": key.name.removeprefix("apiKeys/")} for key in page.api_keys]
 
     async def _everybody(self, visitor: Visitor) -> list[dict[str, Any]]:
-        if not visitor.operator:
-            return []
         with from_rpc():
             page = await self._users.ListUsers(auth_pb2.ListUsersRequest(page_size=_LIST_MAX), timeout=_ASK_S)
         return [
             {"user": user, "id": user.name.removeprefix("users/"), "self": user.login == visitor.name}
             for user in page.users
         ]
+
+
+def _page(visitor: Visitor, tab: str, *, error: MeshError | None = None, **values: Any) -> Response:
+    return visitor.page(
+        f"access/{tab}.html",
+        status=422 if error else 200,
+        tab=tab,
+        tabs={**_PAGES, _PEOPLE: "People"} if visitor.operator else _PAGES,
+        problems=_said(error) if error else [],
+        **{"changed": False, **values},
+    )
 
 
 def _said(error: MeshError) -> list[str]:

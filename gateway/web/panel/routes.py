@@ -106,7 +106,11 @@ class Panel:
             ("GET", "/panel/live/payments", payments.watch),
             ("GET", "/panel/payments/{fid}", payments.show_one),
             ("GET", "/panel/live/payments/{fid}", payments.watch_one),
-            ("GET", "/panel/access", access.show),
+            ("GET", "/panel/access", access.first),
+            ("GET", "/panel/access/keys", access.keys),
+            ("GET", "/panel/access/sessions", access.sessions),
+            ("GET", _PASSWORD, access.password),
+            ("GET", "/panel/access/people", access.people),
             ("POST", "/panel/access/keys", access.create_key),
             ("POST", "/panel/access/keys/{key}/delete", access.delete_key),
             ("POST", _PASSWORD, access.change_password),
@@ -147,7 +151,7 @@ class Panel:
             Route(f"{assets.PREFIX}/{{digest}}/{{name}}", self._open(assets.serve), methods=["GET"]),
             Route(PATHS, lambda _: shell.see_other(shell.HOME), methods=["GET"]),
             *(
-                Route(path, self._page(page, is_held=path != _PASSWORD), methods=[method])
+                Route(path, self._page(page, is_held=(method, path) != ("POST", _PASSWORD)), methods=[method])
                 for method, path, page in pages
             ),
         ]

@@ -89,4 +89,4 @@ def what(client: str) -> str:
 def _back(visitor: Visitor) -> Response:
     """Lead to the page that the form was on."""
     user = visitor.form.get("user", "").removeprefix("users/")
-    return shell.see_other(f"{HOME}/users/{user}" if user.replace("-", "").isalnum() else f"{HOME}#sessions")
+    return shell.see_other(f"{HOME}/users/{user}" if user.replace("-", "").isalnum() else f"{HOME}/sessions")

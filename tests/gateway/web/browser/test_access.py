@@ -11,12 +11,13 @@ expect.set_options(timeout=WAIT_MS)
 def test_a_key_is_shown_once_and_revoked(chromium: Browser, site: Mesh) -> None:
     """Its token is on the page that made it, and on no other."""
     with Look(chromium, site.url) as look:
-        look.sign_in("/panel/access")
+        look.sign_in("/panel/access/keys")
         look.page.get_by_role("textbox", name="Name").first.fill("nightly report")
         look.page.get_by_role("button", name="Make a key").click()
         expect(look.page.locator("#token")).to_contain_text("ey")
         assert [] == look.violations()
-        look.page.goto("/panel/access")
+        look.page.goto("/panel/access")  # where it was once all on one page
+        look.page.wait_for_url("**/panel/access/keys")
         expect(look.page.locator("#token")).to_have_count(0)
         look.page.get_by_role("button", name="Revoke nightly report").click()
         expect(look.page.get_by_text("nightly report")).to_have_count(0)
@@ -26,13 +27,13 @@ def test_a_key_is_shown_once_and_revoked(chromium: Browser, site: Mesh) -> None:
 def test_one_sees_and_ends_ones_sessions(chromium: Browser, site: Mesh) -> None:
     """What is open in another browser ends at once; an operator ends those of somebody else."""
     with Look(chromium, site.url) as look, Look(chromium, site.url) as other, Look(chromium, site.url) as third:
-        look.sign_in("/panel/access")
+        look.sign_in("/panel/access/people")
         look.page.get_by_text("Add somebody").click()
         look.page.locator("#login").fill("hedy")
         look.page.get_by_label("E-mail address").fill("hedy@example.com")
         look.page.get_by_label("First password").fill("frequency-hopping-42")
         look.page.get_by_role("button", name="Add", exact=True).click()
-        other.sign_in("/panel/access", "hedy", "frequency-hopping-42")
+        other.sign_in("/panel/access/sessions", "hedy", "frequency-hopping-42")
         third.sign_in("/panel/executions", "hedy", "frequency-hopping-42")
         other.page.reload()
         sessions = other.page.get_by_role("region", name="Where you are signed in").locator("tbody tr")
@@ -57,7 +58,7 @@ def test_one_sees_and_ends_ones_sessions(chromium: Browser, site: Mesh) -> None:
 def test_somebody_is_added_changes_their_password_and_is_switched_off(chromium: Browser, site: Mesh) -> None:
     """They see no page of operators; what they have open ends when they are switched off."""
     with Look(chromium, site.url) as look, Look(chromium, site.url) as other:
-        look.sign_in("/panel/access")
+        look.sign_in("/panel/access/people")
         look.page.get_by_text("Add somebody").click()
         look.page.get_by_label("E-mail address").fill("grace@example.com")
         look.page.locator("#login").fill("grace")
@@ -71,18 +72,19 @@ def test_somebody_is_added_changes_their_password_and_is_switched_off(chromium: 
         look.page.get_by_role("button", name="Add", exact=True).click()
         expect(look.page.locator("#user-grace")).to_be_visible()
 
-        other.sign_in("/panel/access", "grace", "cobol-compiler-59")
-        expect(other.page.get_by_role("heading", name="People")).to_have_count(0)
+        other.sign_in("/panel/access/keys", "grace", "cobol-compiler-59")
+        expect(other.page.get_by_role("link", name="People")).to_have_count(0)
         assert [] == other.violations()
-        for path in ("/panel/apps", "/panel/system", "/panel/deploy", "/panel/apps/hymn"):
+        for path in ("/panel/apps", "/panel/system", "/panel/deploy", "/panel/apps/hymn", "/panel/access/people"):
             assert 403 == other.page.goto(path).status  # type: ignore[union-attr]
         other.complaints.clear()  # the browser writes each 403 down
-        other.page.goto("/panel/access")
+        other.page.goto("/panel/access/password")
         other.page.get_by_label("The one you have").fill("cobol-compiler-59")
         other.page.get_by_label("A new one").fill("flow-matic-1955")
         other.page.get_by_label("The new one again").fill("flow-matic-1955")
         other.page.get_by_role("button", name="Change it").click()
         expect(other.page.get_by_role("status")).to_contain_text("It is changed")
+        other.page.get_by_role("link", name="Sessions").click()
         sessions = other.page.get_by_role("region", name="Where you are signed in").locator("tbody tr")
         expect(sessions).to_have_count(1)
         expect(sessions).to_contain_text("Chrome on Linux")
