@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.core.peers import Peers
 from gateway.web.panel import choices, shell
 from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, faults_of, keeping
-from gateway.web.panel.executions import row_of
+from gateway.web.panel.executions import listed
 from gateway.web.panel.live import Live
 from gateway.web.panel.talks import Talks
 from gateway.web.panel.visitor import Visitor
@@ -94,8 +94,7 @@ class Agents:
 
     async def form(self, visitor: Visitor) -> Response:
         """GET /panel/new-agent."""
-        blank = agent_pb2.Agent(model=agent_pb2.Model(provider="offline"))
-        return visitor.page("new_agent.html", **await self._form(visitor, blank))
+        return visitor.page("new_agent.html", **await self._form(visitor, agent_pb2.Agent()))
 
     async def create(self, visitor: Visitor) -> Response:
         """POST /panel/new-agent."""
@@ -183,7 +182,7 @@ class Past:
         request = job_pb2.ListJobsRequest(targets=[target], page_size=RECENT, text_bytes_max=TEXT_BYTES_MAX)
         with from_rpc():
             found = await self._jobs.ListJobs(request, timeout=ASK_S)
-        return [row_of(job) for job in found.jobs]
+        return [listed(job) for job in found.jobs]
 
     async def remembered(self, scope: str) -> list[memory_pb2.MemoryRecord]:
         """Return what it remembers of the caller."""
@@ -210,7 +209,7 @@ def _card(agent: agent_pb2.Agent) -> dict[str, Any]:
         "agent": agent,
         "url": f"/panel/{agent.name}",
         "title": agent.display_name,
-        "model": model or "offline",
+        "model": model or "no model",
         "state": word,
         "badge_class": badge,
     }

@@ -104,7 +104,7 @@ class Executions:
         )
         with from_rpc():
             page = await self._jobs.ListJobs(asked, timeout=_ASK_S)
-        rows = [row_of(job) for job in page.jobs]
+        rows = [listed(job) for job in page.jobs]
         asked_for = {"q": query, "state": state}
         older = urlencode({**asked_for, "before": rows[-1]["fid"]}) if rows and page.next_page_token else ""
         return {
@@ -251,6 +251,11 @@ def _again(job: job_pb2.Job) -> str:
 
 async def _nothing() -> str:
     return ""
+
+
+def listed(job: job_pb2.Job) -> dict[str, Any]:
+    """Return what is shown of a job of a list: also what tells it from others of the same title."""
+    return {**row_of(job), "given": shown.first_input(job)}
 
 
 def row_of(job: job_pb2.Job) -> dict[str, Any]:

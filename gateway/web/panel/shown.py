@@ -7,8 +7,9 @@ import markupsafe
 from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.core import render, states
+from gateway.core import jobs, render, states
 from meshkit import clock
+from meshkit.secrets import MASK
 
 _WORDS = {
     "PENDING": ("Pending", ""),
@@ -29,6 +30,9 @@ _KINDS = {"stderr": "bad", "error": "bad", "final": "good", "status": "status", 
 _KINDS |= {"lease": "lock", "payment": "lock"}
 
 
+BATCH = "batches/"
+"""How the value of a field begins whose files are sent already."""
+_INPUT_CHARS_MAX = 60
 _HEADING = re.compile(r"<(/?)h([1-6])\b")
 
 
@@ -100,6 +104,20 @@ def moment(time: Timestamp) -> str:
 def at(seconds: float) -> str:
     """Return the time of day of an event, in UTC: `09:41:07.123`."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%H:%M:%S")
+
+
+def first_input(job: job_pb2.Job) -> str:
+    """Return the first input of a job that is a text or a number, in a few words; empty if there is none.
+
+    For jobs of a list, whose inputs are cut: others may be megabytes.
+    """
+    for value in jobs.json_object(job.inputs_json).values():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            continue
+        text = " ".join(str(value)[: 4 * _INPUT_CHARS_MAX].split())
+        if text and text != MASK and not text.startswith(BATCH):
+            return text if len(text) <= _INPUT_CHARS_MAX else f"{text[: _INPUT_CHARS_MAX - 1].rstrip()}…"
+    return ""
 
 
 def runtime_s(job: job_pb2.Job, now: float) -> float:

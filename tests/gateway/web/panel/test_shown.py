@@ -1,6 +1,7 @@
 """How the panel puts what the mesh knows."""
 
 import pytest
+from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core import states
 from gateway.web.panel import shown
@@ -20,6 +21,21 @@ from gateway.web.panel import shown
 def test_lengths_of_time_have_two_units_at_most(seconds: float, text: str) -> None:
     """Nobody reads more."""
     assert text == shown.duration(seconds)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "text"),
+    [
+        ('{"topic": " the\\n sea "}', "the sea"),
+        ('{"agree": true, "files": "batches/1", "key": "••••", "list": [1], "count": 3}', "3"),
+        (f'{{"topic": "{"x" * 500}"}}', "x" * 59 + "…"),
+        ("{}", ""),
+        ("[]", ""),
+    ],
+)
+def test_executions_are_told_apart_by_their_first_input(inputs: str, text: str) -> None:
+    """In a few words; secrets, files and what is no single value say nothing."""
+    assert text == shown.first_input(job_pb2.Job(inputs_json=inputs))
 
 
 def test_every_state_has_a_word() -> None:
