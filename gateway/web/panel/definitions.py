@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2
+from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, tool_pb2
 
 from meshkit.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
 
@@ -14,9 +14,20 @@ _AGENT_TEXTS = ("display_name", "description", "role", "goal", "backstory", "sys
 AGENT_PATHS = (*_AGENT_TEXTS, "model.provider", "model.model", "model.endpoint", "memory.enabled", "tools")
 CREW_PATHS = ("display_name", "description", "process", "agents", "memory", "concurrency_limit")
 TASK_PATHS = ("display_name", "description", "expected_output", "agent", "depends_on", "tools")
+_TOOL_TEXTS = ("display_name", "description", "endpoint")
+TOOL_PATHS = (*_TOOL_TEXTS, "kind", "auth", "input_schema_json", "needs_approval", "enabled")
 _SHOWN = {*AGENT_PATHS, "api_key", *CREW_PATHS, "manager.provider", "manager.model", "manager_api_key", *TASK_PATHS}
+_SHOWN |= {*TOOL_PATHS, "auth_token"}
+_TOOL_KINDS = {"http": tool_pb2.TOOL_KIND_HTTP, "mcp": tool_pb2.TOOL_KIND_MCP}
+_TOOL_AUTHS = {
+    "bearer": tool_pb2.TOOL_AUTH_BEARER,
+    "api_key": tool_pb2.TOOL_AUTH_API_KEY,
+    "basic": tool_pb2.TOOL_AUTH_BASIC,
+}
 _CHANGED = "Somebody else has changed it meanwhile. Copy what you need, and open this page again."
 _LOOK = "It cannot be kept like this: what is marked below says why."
+DEFAULT_PROVIDER = "offline"
+"""Of an agent of whose model its form says nothing: it can be run, which one without a model cannot."""
 _INDEX = re.compile(r"\[\d+\].*")
 
 
@@ -57,10 +68,15 @@ def faults_of(error: MeshError | None) -> dict[str, Any]:
 
 def agent_of(form: Mapping[str, str]) -> agent_pb2.Agent:
     """Return the agent that a form describes."""
+    model = agent_pb2.Model(
+        provider=form.get("provider", "").strip(),
+        model=form.get("model", "").strip(),
+        endpoint=form.get("endpoint", "").strip(),
+    )
+    if model == agent_pb2.Model() and not form.get("api_key"):
+        model.provider = DEFAULT_PROVIDER
     agent = agent_pb2.Agent(
-        model=agent_pb2.Model(
-            provider=form.get("provider", ""), model=form.get("model", ""), endpoint=form.get("endpoint", "")
-        ),
+        model=model,
         memory=agent_pb2.AgentMemory(enabled="memory" in form),
         tools=_chosen(form, "use:"),
         api_key=form.get("api_key", ""),
@@ -102,6 +118,21 @@ def task_of(form: Mapping[str, str]) -> crew_pb2.TaskDef:
         depends_on=_chosen(form, "behind:"),
         tools=_chosen(form, "use:"),
     )
+
+
+def tool_of(form: Mapping[str, str]) -> tool_pb2.Tool:
+    """Return the tool that a form describes."""
+    tool = tool_pb2.Tool(
+        kind=_TOOL_KINDS.get(form.get("kind", ""), tool_pb2.TOOL_KIND_UNSPECIFIED),
+        auth=_TOOL_AUTHS.get(form.get("auth", ""), tool_pb2.TOOL_AUTH_UNSPECIFIED),
+        auth_token=form.get("auth_token", ""),
+        input_schema_json=_text(form, "input_schema_json").strip(),
+        needs_approval="needs_approval" in form,
+        enabled="enabled" in form,
+    )
+    for name in _TOOL_TEXTS:
+        setattr(tool, name, _text(form, name).strip())
+    return tool
 
 
 def _text(form: Mapping[str, str], name: str) -> str:

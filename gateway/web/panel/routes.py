@@ -31,6 +31,7 @@ from gateway.web.panel.inbox import Inbox
 from gateway.web.panel.payments import Payments
 from gateway.web.panel.sessions import Sessions
 from gateway.web.panel.system import System
+from gateway.web.panel.tools import Tools
 from gateway.web.panel.visitor import Visitor
 from meshkit.access import check_access, user_of
 from meshkit.errors import Denied, MeshError, NotFound, Unauthenticated, from_rpc
@@ -67,7 +68,7 @@ class Panel:
         flows, executions, inbox = Flows(self._peers), Executions(self._peers), Inbox(self._peers)
         apps, payments, access = Apps(self._peers), Payments(self._peers), Access(self._peers)
         agents, crews, sessions = Agents(self._peers), Crews(self._peers), Sessions(self._peers)
-        editor = CrewEditor(self._peers)
+        editor, tools = CrewEditor(self._peers), Tools(self._peers)
         system = System(self._peers, self._health, self._metrics)
         one = "/panel/executions/{fid}"
         pages: list[tuple[str, str, _Page]] = [
@@ -142,6 +143,11 @@ class Panel:
             ("POST", "/panel/crews/{id}/tasks/{task}/delete", editor.delete_task),
             ("GET", "/panel/crews/{id}/{tab}", crews.show_one),
             ("POST", "/panel/crews/{id}/run", crews.run),
+            ("GET", "/panel/new-tool", tools.form),
+            ("POST", "/panel/new-tool", tools.create),
+            ("GET", "/panel/tools/{id}", tools.show),
+            ("POST", "/panel/tools/{id}", tools.save),
+            ("POST", "/panel/tools/{id}/delete", tools.delete),
             ("GET", "/panel/system", system.show),
             ("GET", "/panel/live/system", system.watch),
             ("POST", "/panel/theme", self._choose_theme),

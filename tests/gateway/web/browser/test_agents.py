@@ -21,6 +21,7 @@ def test_an_agent_is_made_talked_with_and_deleted(chromium: Browser, site: Mesh)
         page.get_by_role("checkbox", name="calculator").check()
         page.get_by_role("button", name="Make it").click()
         expect(page.get_by_role("heading", name="Abacus", exact=True)).to_be_visible()
+        expect(page.locator(".tag")).to_have_text("offline")  # no model was named
         page.get_by_label("Your message").fill("use the calculator on 6*7")
         page.get_by_label("Your message").press("Enter")
         page.wait_for_url(re.compile("/chat/"))
@@ -89,13 +90,60 @@ def test_a_crew_is_made_changed_and_deleted(chromium: Browser, site: Mesh, scrip
         after.locator("summary").first.click()
         after.get_by_role("button", name="Delete").click()
         expect(page.locator("summary", has_text="Draw a map")).to_have_count(0)
-        page.get_by_label("Description").first.fill("They know the ground.")
+        long = "They know the ground. " * 20
+        page.get_by_label("Description").first.fill(long)
         page.get_by_role("button", name="Save").first.click()
-        expect(page.get_by_label("Description").first).to_have_value("They know the ground.")
+        expect(page.get_by_label("Description").first).to_have_value(long)
+        page.goto("/panel/agents")
+        card = page.locator("article", has_text=title)
+        folded = card.locator(".fold > p").bounding_box()
+        card.get_by_text("More").click()
+        expect(card.get_by_text("Less")).to_be_visible()
+        whole = card.locator(".fold > p").bounding_box()
+        assert folded
+        assert whole
+        assert 2 * folded["height"] < whole["height"]
+        assert not script or [] == look.violations()
+        page.get_by_role("link", name=title).click()
+        page.get_by_role("link", name="Definition").click()
         page.get_by_text("Delete this crew").click()
         page.get_by_role("button", name=f"Delete {title}").click()
         page.wait_for_url("**/panel/agents")
         expect(page.get_by_role("link", name=title)).to_have_count(0)
+
+
+def test_a_tool_is_made_changed_and_deleted(chromium: Browser, site: Mesh) -> None:
+    """Without script: its token is kept and never shown, and stays if none is written; what is wrong is said."""
+    with Look(chromium, site.url, script=False) as look:
+        page = look.page
+        look.sign_in("/panel/new-tool")
+        page.get_by_role("textbox", name="Name").fill("weather")
+        page.get_by_label("Endpoint").fill("https://tools.example.com/weather")
+        page.get_by_label("Token", exact=True).fill("sesame-open")
+        page.get_by_role("button", name="Make it").click()
+        expect(page.locator("#auth-wrong")).to_contain_text("how the token is sent")
+        page.get_by_label("How it is authorised").select_option("bearer")
+        page.get_by_label("Token", exact=True).fill("sesame-open")
+        page.get_by_role("button", name="Make it").click()
+        page.wait_for_url("**/panel/agents#tools")
+        page.get_by_role("link", name="weather", exact=True).click()
+        expect(page.get_by_text("One is kept.")).to_be_visible()
+        assert "sesame-open" not in page.content()
+        page.get_by_label("What it does").fill("Tells how it will be.")
+        page.get_by_role("checkbox", name="Agents may use it").uncheck()
+        page.get_by_role("button", name="Save").click()
+        row = page.locator("tr", has_text="weather")
+        expect(row).to_contain_text("Switched off")
+        expect(row).to_contain_text("Tells how it will be.")
+        row.get_by_role("link").click()
+        expect(page.get_by_text("One is kept.")).to_be_visible()
+        page.get_by_text("Delete this tool").click()
+        page.get_by_role("button", name="Delete weather").click()
+        page.wait_for_url("**/panel/agents#tools")
+        expect(page.get_by_role("link", name="weather", exact=True)).to_have_count(0)
+        page.get_by_role("link", name="calculator", exact=True).click()
+        expect(page.get_by_role("heading", name="calculator")).to_be_visible()
+        expect(page.get_by_role("button", name="Save")).to_have_count(0)
 
 
 def test_a_crew_asks_for_what_its_tasks_name(chromium: Browser, site: Mesh, jobs: Jobs) -> None:

@@ -14,11 +14,17 @@ expect.set_options(timeout=WAIT_MS)
 def pages(jobs: Jobs) -> list[str]:
     """Return every page, with something on it and without."""
     done, asking = f"/panel/executions/{jobs.done}", f"/panel/executions/{jobs.asking}"
-    tabs = [f"{done}/{tab}" for tab in ("output", "events", "timeline", "inputs")]
+    tabs = [f"{done}/{tab}" for tab in ("output", "events", "timeline", "files", "inputs")]
     lists = ["/panel/flows", "/panel/flows?q=nothing-like-this", "/panel/executions", "/panel/executions?state=failed"]
     apps = ["/panel/apps", "/panel/deploy", *(f"/panel/apps/hymn{tab}" for tab in ("", "/log", "/edit"))]
     payments = ["/panel/payments", f"/panel/payments/{jobs.unpaid}"]
-    agents = ["/panel/agents", "/panel/new-agent", *(f"{jobs.agent}{tab}" for tab in ("", "/definition", "/memory"))]
+    agents = [
+        "/panel/agents",
+        "/panel/new-tool",
+        "/panel/tools/calculator",
+        "/panel/new-agent",
+        *(f"{jobs.agent}{tab}" for tab in ("", "/definition", "/memory")),
+    ]
     crews = ["/panel/new-crew", *(f"{jobs.crew}{tab}" for tab in ("", "/definition", "/memory", "/executions"))]
     return [
         *lists,
@@ -26,7 +32,7 @@ def pages(jobs: Jobs) -> list[str]:
         *payments,
         *agents,
         *crews,
-        "/panel/access",
+        *(f"/panel/access/{tab}" for tab in ("keys", "sessions", "password", "people")),
         jobs.user,
         "/panel/system",
         "/panel/run/hymn",
@@ -140,6 +146,30 @@ def test_a_long_log_is_shown_a_page_at_a_time(chromium: Browser, site: Mesh) -> 
         assert [] == look.complaints
 
 
+@pytest.mark.parametrize("script", [True, False])
+def test_a_phone_has_a_menu_and_all_tabs(chromium: Browser, site: Mesh, jobs: Jobs, script: bool) -> None:
+    """Without script, too; that there are more tabs beside is seen, and with script the one that is shown."""
+    with Look(chromium, site.url, width=390, script=script) as look:
+        page = look.page
+        look.sign_in()
+        link = page.get_by_role("navigation", name="Main").get_by_role("link", name="Executions")
+        expect(link).to_be_hidden()
+        page.get_by_role("button", name="Menu").click()
+        expect(link).to_be_in_viewport()
+        assert not script or [] == look.violations()
+        link.click()
+        page.wait_for_url("**/panel/executions")
+        expect(link).to_be_hidden()
+        page.goto(f"/panel/executions/{jobs.done}")
+        tabs = page.locator(".tabs")
+        assert tabs.evaluate("tabs => tabs.scrollWidth > tabs.clientWidth && tabs.scrollLeft === 0")
+        tabs.get_by_role("link", name="Inputs").click()
+        page.wait_for_url("**/inputs")
+        if script:
+            expect(tabs.get_by_role("link", name="Inputs")).to_be_in_viewport(ratio=1)
+        assert [] == look.complaints
+
+
 def test_the_keyboard_is_enough(chromium: Browser, site: Mesh) -> None:
     """The first stop leads past the navigation, every stop can be seen, and Escape closes the menu."""
     with Look(chromium, site.url, width=390) as look:
@@ -158,6 +188,12 @@ def test_the_keyboard_is_enough(chromium: Browser, site: Mesh) -> None:
                 )
             )
         assert [] == [text for text, seen in stops if not seen]
+        look.page.get_by_role("button", name="Menu").focus()
+        look.page.keyboard.press("Enter")
+        look.page.keyboard.press("Tab")
+        expect(look.page.get_by_role("link", name="Flows")).to_be_focused()
+        look.page.keyboard.press("Escape")
+        expect(look.page.get_by_role("button", name="Menu")).to_be_focused()
         menu = look.page.locator("details.menu")
         menu.locator("summary").focus()
         look.page.keyboard.press("Enter")
@@ -216,11 +252,11 @@ def test_an_execution_is_stopped_and_run_again_with_its_inputs(chromium: Browser
 def test_several_executions_are_chosen_and_deleted(chromium: Browser, site: Mesh) -> None:
     """What is chosen stays so while the list moves; what goes on cannot be deleted, and that is said."""
     with Look(chromium, site.url) as look:
-        fids = []
+        fids, topics = [], ("the wind", "<b>the tide</b>")
         look.sign_in()
-        for _ in range(2):
+        for topic in topics:
             look.page.goto("/panel/run/hymn")
-            look.page.get_by_label("Topic").fill("the wind")
+            look.page.get_by_label("Topic").fill(topic)
             look.page.get_by_role("button", name="Run").click()
             look.page.wait_for_url(re.compile(r"/panel/executions/[0-9a-f]{24}$"))
             expect(look.page.locator(".badge.good")).to_be_visible()
@@ -231,7 +267,8 @@ def test_several_executions_are_chosen_and_deleted(chromium: Browser, site: Mesh
         assert download.value.suggested_filename == f"{fids[1]}-events.ndjson"
         look.page.goto("/panel/executions?q=hymn")
         expect(look.page.get_by_role("button", name="Delete")).to_be_hidden()
-        for fid in fids:
+        for fid, topic in zip(fids, topics, strict=True):
+            expect(look.page.locator(f"#row-{fid}")).to_contain_text(f"hymn · {topic}")
             look.page.locator(f"#tick-{fid} input").check()
         expect(look.page.locator("[data-chosen]")).to_have_text("2 chosen:")
         assert [] == look.violations()
