@@ -12,7 +12,6 @@ from gateway.core import jobs
 from gateway.core.files import Files
 from gateway.core.peers import Peers
 from gateway.http.passages import Streamed, until
-from gateway.web.panel.shown import BATCH
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import NotFound
 
