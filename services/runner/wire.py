@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agentmesh_protos.runner.v1 import app_pb2, host_pb2, job_pb2, lock_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2, lock_pb2
 from google.protobuf import json_format, struct_pb2
 
 from meshkit import names
@@ -16,7 +16,6 @@ from services.runner.births.allowances import Wanted
 from services.runner.births.births import Order
 from services.runner.births.launches import Launch
 from services.runner.births.targets import KINDS, Wish, place_of
-from services.runner.callers.masking import Report
 from services.runner.domain import (
     HELD,
     TERMINAL,
@@ -26,11 +25,9 @@ from services.runner.domain import (
     Job,
     Lock,
     LockState,
-    OpenLock,
     PlacedApp,
     Reason,
     State,
-    Step,
 )
 from services.runner.domain.attempts import Completion
 from services.runner.domain.payments import Asked
@@ -42,12 +39,9 @@ _REASONS = {
     for reason in Reason
 }
 _FROM_STATES = {number: state for state, number in _STATES.items()}
-_FROM_REASONS = {number: reason for reason, number in _REASONS.items()}
 _LOCK_STATES = {state: lock_pb2.LockState.Value(f"LOCK_STATE_{state.name}") for state in LockState}
 _ISOLATIONS = {app_pb2.ISOLATION_PROCESS: Isolation.PROCESS, app_pb2.ISOLATION_SHARED: Isolation.SHARED}
 _SANDBOX = "sandbox"
-_STEP_CHARS_MAX = 1000
-_ERROR_TYPES_MAX = 100
 _LABELS_MAX = 64
 _TARGETS_MAX = 100
 _WAITING = (State.PENDING, State.QUEUED, State.RETRYING, State.AWAITING_PAYMENT)
@@ -153,70 +147,6 @@ def events_to_pb(events: Iterable[Event], *, detail: bool) -> list[job_pb2.Event
         )
         for event in events
     ]
-
-
-def report_from_pb(report: host_pb2.Report) -> Report:
-    """Read what a host reports of a job."""
-    events = [Event(kind=each.kind, payload=each.payload, time=each.time, detail=each.detail) for each in report.events]
-    return Report(
-        events=events,
-        outcome=_outcome_from_pb(report),
-        opening=_opening_from_pb(report),
-        step=_step_from_pb(report),
-        shown_json=_json_of(report.step.shown_json) if report.step.shown_json else "",
-    )
-
-
-def _step_from_pb(report: host_pb2.Report) -> Step | None:
-    """Read the step that a report says is finished, if it says so of one; what is no JSON has returned nothing."""
-    if not report.HasField("step"):
-        return None
-    step = report.step
-    return Step(
-        name=step.name[:_STEP_CHARS_MAX],
-        result_json=_json_of(step.result_json),
-        place=step.place,
-        occurrence=step.occurrence,
-    )
-
-
-def _json_of(text: str) -> str:
-    """Return a text of JSON as we write it; `null` for any other."""
-    try:
-        return json.dumps(json.loads(text or "null"), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except (ValueError, RecursionError):
-        return "null"
-
-
-def _outcome_from_pb(report: host_pb2.Report) -> End | None:
-    """Read a report's outcome, if it has one."""
-    if not report.HasField("outcome"):
-        return None
-    outcome = report.outcome
-    return End(
-        state=_FROM_STATES[outcome.state],
-        reason=_FROM_REASONS[outcome.reason],
-        error=outcome.error,
-        detail=outcome.detail,
-        result_json=outcome.result_json,
-        error_types=tuple(outcome.error_types)[:_ERROR_TYPES_MAX],
-    )
-
-
-def _opening_from_pb(report: host_pb2.Report) -> OpenLock | None:
-    """Read the lock that a report opens, if it opens one."""
-    if not report.HasField("lock"):
-        return None
-    lock = report.lock
-    return OpenLock(
-        again=lock.again,
-        park=lock.park,
-        lock_id=lock.lock_id,
-        title=lock.title,
-        elements_json=lock.elements_json or "[]",
-        data_json=lock.data_json or "{}",
-        timeout_s=lock.timeout_s,
-    )
 
 
 def app_to_pb(app: App, ready_count: int) -> app_pb2.App:

@@ -7,13 +7,14 @@ import os
 import pathlib
 import socket
 import struct
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2, host_pb2_grpc, job_pb2, placement_pb2
 
-from tests.runner.stack import DEADLINE_S, Stack
+from tests.runner.stack import DEADLINE_S, Stack, stack
 
 _LENGTH = struct.Struct("!I")
 FLOW = app_pb2.FlowInfo(
@@ -181,3 +182,16 @@ class Stages:
         """Start a job; return it, and what its host is told."""
         job = await self.mesh.create(f"flows/{host.spec.expose}")
         return job, await stream.hear("run", lambda said: said.job == job.name)
+
+
+@contextlib.asynccontextmanager
+async def staged(data_dir: pathlib.Path) -> AsyncIterator[Stages]:
+    """Run a runner for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix="am-") as folder:
+        path = pathlib.Path(folder, "nursery")
+        async with (
+            nursery(path) as played,
+            stack(data_dir, nursery=str(path), lease_s=600, app_patience_s=600) as mesh,
+            grpc.aio.insecure_channel(f"127.0.0.1:{mesh.port}") as channel,
+        ):
+            yield Stages(mesh, played, channel, data_dir / "mesh.secret")

@@ -33,6 +33,8 @@ class Report:
     step: Step | None = None
     shown_json: str = ""
     """The step's result without what its host knows to be secret; empty if there is nothing of that in it."""
+    is_refused: bool = False
+    """Whether what came behind the events could not be kept: the outcome says why, and its host does not know of it."""
 
 
 _CACHE_MAX = 4096

@@ -5,12 +5,10 @@ Every rule is a function from the stored job to a `Change`.  A store applies a c
 """
 
 import dataclasses
-import json
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.runner.domain import attempts, ends, kinds, locks, memories, steps, talk
+from services.runner.domain import attempts, ends, kinds, locks, memories, readings, steps, talk
 from services.runner.domain.records import Birth, Change, End, Event, Job, Lease, OpenLock, Step
 from services.runner.domain.states import HELD, Reason, State
 
@@ -143,14 +141,14 @@ def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
         if event.kind not in ("usage", "progress"):
             continue
         try:
-            said = json.loads(event.payload)
-        except (ValueError, RecursionError):  # nested too deeply
+            said = readings.parsed(event.payload)
+        except ValueError:
             continue
         if not isinstance(said, dict):
             continue
         if event.kind == "progress":
             percent = said.get("percent")
-            if isinstance(percent, int | float) and math.isfinite(percent):
+            if isinstance(percent, int | float) and readings.is_finite(percent):
                 changed["progress"] = min(100.0, max(0.0, float(percent)))
             changed["progress_text"] = str(said.get("text") or "")[:_PROGRESS_CHARS_MAX]
             changed.setdefault("progress", max(0.0, job.progress))

@@ -28,6 +28,8 @@ _FLOWS = frozenset(
 PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
 """Of an event, a result, a lock's form.  (A host of ours says so itself, and to the flow.)"""
 _MARGIN_BYTES = 128 * 1024
+RESULT_BYTES_MAX = PAYLOAD_BYTES_MAX + _MARGIN_BYTES
+"""Of an event or a result: what is larger is refused."""
 _ERROR_CHARS_MAX = 64 * 1024
 _KIND_CHARS_MAX = 64
 _SHOWN_CHARS_MAX = 40
@@ -41,7 +43,7 @@ def taken(events: Iterable[Event]) -> Iterator[Event]:
             shown = ascii(event.kind[:_SHOWN_CHARS_MAX])
             why = f"of kind {shown} was refused: the mesh alone writes such events, choose another kind"
             yield _refusal(event, why)
-        elif (size := bytes_of_event(event)) > PAYLOAD_BYTES_MAX + _MARGIN_BYTES:
+        elif (size := bytes_of_event(event)) > RESULT_BYTES_MAX:
             yield _refusal(event, f"of {size} bytes was refused: keep it under 4 MiB, or link to it")
         else:
             yield event
@@ -49,7 +51,7 @@ def taken(events: Iterable[Event]) -> Iterator[Event]:
 
 def taken_outcome(outcome: End) -> End:
     """Return how a job ends that a host says how it ends: what is too large to be kept is no result."""
-    if (size := bytes_of_text(outcome.result_json)) > PAYLOAD_BYTES_MAX + _MARGIN_BYTES:
+    if (size := bytes_of_text(outcome.result_json)) > RESULT_BYTES_MAX:
         error = f"a result of {size} bytes was refused: keep it under 4 MiB, or link to it"
         return End(state=State.FAILED, reason=Reason.ERROR, error=error)
     if max(len(outcome.error), len(outcome.detail)) <= _ERROR_CHARS_MAX:

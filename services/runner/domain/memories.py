@@ -1,11 +1,10 @@
 """What agents remember: what a job may write, and how what was found is ranked."""
 
 import dataclasses
-import json
-import math
 import re
 from collections.abc import Iterable, Sequence
 
+from services.runner.domain import readings
 from services.runner.domain.records import Event, Job, Layer, Memory
 
 TYPES = ("fact", "event", "preference", "decision", "problem", "relationship", "task", "procedure")
@@ -49,14 +48,16 @@ def of_events(job: Job, events: Iterable[Event]) -> tuple[Memory, ...]:
 
 
 def _record(job: Job, event: Event) -> Memory | None:
+    if not job.is_defined:
+        return None
     try:
-        said = json.loads(event.payload)
+        said = readings.parsed(event.payload)
         layer = Layer(said["layer"])
         content = str(said["content"])[:CONTENT_CHARS_MAX].replace("\0", "")
     except (ValueError, KeyError, TypeError):
         return None
     importance = said.get("importance", 0.5)
-    if not job.is_defined or not content.strip():
+    if not content.strip():
         return None
     return Memory(
         owner=job.owner,
@@ -73,7 +74,7 @@ def _record(job: Job, event: Event) -> Memory | None:
 
 def clamped(importance: object) -> float:
     """Return an importance within 0 and 1; what is no number is 0.5."""
-    if isinstance(importance, bool) or not isinstance(importance, int | float) or not math.isfinite(importance):
+    if isinstance(importance, bool) or not isinstance(importance, int | float) or not readings.is_finite(importance):
         return 0.5
     return min(1.0, max(0.0, float(importance)))
 

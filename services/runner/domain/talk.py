@@ -1,8 +1,8 @@
 """What a job says in its conversation: what it was asked, and what it answers."""
 
 import json
-from typing import Any
 
+from services.runner.domain import readings
 from services.runner.domain.records import Job, Role, Said
 
 CONVERSATION = "conversations/"
@@ -33,7 +33,7 @@ def _said(job: Job, role: Role, content: str, at: float) -> tuple[Said, ...]:
 def text_of(result_json: str) -> str:
     """Return a typed result as text: what is text already as it is, anything else as JSON."""
     try:
-        value: Any = json.loads(result_json)
+        value = readings.parsed(result_json)
     except ValueError:
         return result_json
     if isinstance(value, dict) and len(value) == 1:

@@ -74,7 +74,7 @@ class Jobs:
             )
         except (domain.Stale, NotFound):
             # A resend of what ended the job is not stale: the host only missed our answer.
-            return await self._ended_by(job_id, holder)
+            return await self._ended_by(job_id, holder) and not said.is_refused
         opening = said.opening
         if job.state == State.STOPPING and said.outcome is not None:
             self._tell_stop(job)  # it was told before its process had taken the job up
@@ -85,7 +85,8 @@ class Jobs:
         taken_bytes = sum(len(event.payload) for event in said.events)
         if await self._shares.is_beyond(job.owner, taken_bytes) and not job.ended:
             await self._cut_off(job)
-        return not (opening is not None and opening.park and job.parked)  # a parked job is not kept by its host
+        is_parked = opening is not None and opening.park and job.parked
+        return not is_parked and not said.is_refused  # its host keeps neither
 
     async def _cut_off(self, job: Job) -> None:
         """End a job whose owner keeps too much: what it still says is stale."""
@@ -105,9 +106,8 @@ class Jobs:
         # An end takes the job out of all hands; its epoch is told to its host alone.
         return job.ended and job.epoch == holder.epoch and job.reason != Reason.WORKER_LOST
 
-    async def break_off(self, job_id: str, holder: Lease, why: str) -> None:
+    async def break_off(self, job_id: str, holder: Lease, end: End) -> None:
         """Take in that what a host says of a job cannot be used; nothing happens if it does not hold the job."""
-        end = domain.lost(why)
         with contextlib.suppress(NotFound, domain.Stale):
             await self._journal.insist(job_id, lambda job: domain.break_off(job, holder, end, self._now()))
 

@@ -147,7 +147,10 @@ class Locks:
         if not checked.result_json:
             detail = checked.detail or "the answer is refused"
             raise Invalid(detail, {"inputs": [detail]})
-        return checked.result_json
+        try:
+            return domain.readings.checked(checked.result_json)
+        except ValueError:
+            raise Internal("the app's answer is no JSON, or is nested too deeply") from None
 
     async def watch(self, owner: str, heartbeat_s: float) -> AsyncIterator[Sequence[Lock]]:
         """Yield the pending locks of `owner` (empty: of all), then each after a change; [] is a heartbeat."""

@@ -100,8 +100,8 @@ class JobStore(Protocol):
     async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
         """Apply a rule to the job as it is, in one step; return the job and the events as numbered.
 
-        Raises `NotFound`, `AlreadyExists` if `request` was made before, and whatever the rule raises; then nothing has
-        changed.
+        Raises `NotFound`, `AlreadyExists` if `request` was made before or the id of a lock is taken, and whatever the
+        rule raises; then nothing has changed.
         """
 
     async def get(self, job_id: str) -> Job:

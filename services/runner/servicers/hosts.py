@@ -10,18 +10,18 @@ import structlog
 from agentmesh_protos.runner.v1 import host_pb2, host_pb2_grpc
 from google.protobuf.message import DecodeError
 
-from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavailable
+from meshkit.errors import Denied, FailedPrecondition, Invalid, MeshError, NotFound, Unavailable
 from meshkit.interceptors import Context
 from meshkit.principal import caller
 from services.runner import domain
 from services.runner.callers.pace import Pace
-from services.runner.domain import Lease
+from services.runner.domain import End, Lease, Reason, State
 from services.runner.hosts.hostbadges import HostBadges, Renew
 from services.runner.hosts.links import Hosts, Link
 from services.runner.hosts.roll import Roll
 from services.runner.jobs.filing import Filing
 from services.runner.jobs.jobs import Jobs
-from services.runner.wire import report_from_pb
+from services.runner.report_wire import report_from_pb
 
 log = structlog.get_logger()
 _HELLO_S = 10.0
@@ -31,6 +31,8 @@ _FILE_CALLS_MAX = 64
 _PREPARING_MAX = 200
 # Reports of one host that may wait for the disk at once; beyond, its stream is not read (backpressure).
 _REPORTS_MAX = 256
+# The largest number that an acknowledgement can name.
+_NUMBER_MAX = 2**63 - 1
 
 
 class HostServicer(host_pb2_grpc.HostServiceServicer):
@@ -252,30 +254,42 @@ class _Stream:
             return
         job_id, holder = report.job.removeprefix("jobs/"), Lease(self._link.host_id, report.epoch)
         owner = self._link.slots.owner_of(job_id)
-        said = report_from_pb(report)
+        delay_s = 0.0
         try:
+            said = report_from_pb(report)
             kept = await self._jobs.report(job_id, holder, report.source_seq, said)
+            if kept:
+                delay_s = self._pace.delay_s(owner, said.events)
         except domain.Gap:
             if self.failed.done():  # it came behind one that could not be kept: both come again
                 return
             log.warning("a host leaves out reports", host=self._link.host_id, job=job_id)
-            await self._jobs.break_off(job_id, holder, "its host left out what the job had said")
+            await self._break_off(job_id, holder, domain.lost("its host left out what the job had said"))
             kept = False
-        except Exception as error:
-            if not isinstance(error, Unavailable):
-                log.exception("report not kept", host=self._link.host_id, job=job_id)
+        except Unavailable:  # of none: what comes behind it must not be kept either
             if not self.failed.done():
                 self.failed.set_result(None)
             return
+        except Exception as error:  # of this job alone: sent again, it would fail again, and hold up all others
+            log.exception("report not kept: its job is ended", host=self._link.host_id, job=job_id)
+            why = str(error) if isinstance(error, MeshError) else "what the job said could not be kept"
+            await self._break_off(job_id, holder, End(state=State.FAILED, reason=Reason.ERROR, error=why))
+            kept = False
         one_more = report.HasField("outcome") or report.HasField("lock") or report.HasField("step")
-        last = report.source_seq + len(report.events) - 1 + one_more
+        last = min(report.source_seq + len(report.events) - 1 + one_more, _NUMBER_MAX)
         ack = host_pb2.Ack(job=report.job, source_seq=last, stale=not kept)
-        delay_s = self._pace.delay_s(owner, said.events) if kept else 0.0
         if delay_s:  # whoever hears it, and on whatever stream: it is true
             message = host_pb2.RunnerMessage(ack=ack)
             asyncio.get_running_loop().call_later(delay_s, self._link.post, message)
         else:
             self._link.post(host_pb2.RunnerMessage(ack=ack))
+
+    async def _break_off(self, job_id: str, holder: Lease, end: End) -> None:
+        """End a job whose report cannot be kept; its host drops it, whatever becomes of that."""
+        try:
+            await self._jobs.break_off(job_id, holder, end)
+        except Exception:
+            log.exception("a job cannot be ended", host=self._link.host_id, job=job_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

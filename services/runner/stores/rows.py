@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from meshkit.errors import AlreadyExists
 from services.runner.domain import Isolation, Job, PaymentStep, Reason, State
 
 _FIELDS = [field.name for field in dataclasses.fields(Job)]
@@ -69,6 +70,11 @@ def job_of(row: Sequence[Any]) -> Job:
     for index, read in _READERS.items():
         values[index] = read(values[index])
     return Job(**dict(zip(_FIELDS, values, strict=True)))
+
+
+def lock_exists(lock_id: str) -> AlreadyExists:
+    """Return the error for a lock whose id is taken, by whatever job: who opens it has chosen the id."""
+    return AlreadyExists("a lock of this id exists: choose another", resource=f"locks/{lock_id}")
 
 
 def _values(job: Job, names: Sequence[str]) -> list[Any]:

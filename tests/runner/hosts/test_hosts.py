@@ -4,8 +4,6 @@ The runner is a real one; the test is its nursery and its hosts.
 """
 
 import asyncio
-import pathlib
-import tempfile
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,8 +14,8 @@ from agentmesh_protos.runner.v1 import app_pb2, host_pb2, job_pb2
 
 from meshkit import clock, identity
 from services.runner.hosts.hostbadges import HostBadges
-from tests.runner.playing import Host, Stages, Stream, nursery
-from tests.runner.stack import DEADLINE_S, stack
+from tests.runner.playing import Host, Stages, Stream, staged
+from tests.runner.stack import DEADLINE_S
 
 SECRET = b"s" * 32
 DONE = host_pb2.Outcome(state=job_pb2.JOB_STATE_SUCCEEDED, result_json='{"str":"done"}')
@@ -26,15 +24,8 @@ DONE = host_pb2.Outcome(state=job_pb2.JOB_STATE_SUCCEEDED, result_json='{"str":"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stages(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stages]:
     """Run a runner."""
-    data_dir = tmp_path_factory.mktemp("hosts")
-    with tempfile.TemporaryDirectory(prefix="am-") as folder:
-        path = pathlib.Path(folder, "nursery")
-        async with (
-            nursery(path) as played,
-            stack(data_dir, nursery=str(path), lease_s=600, app_patience_s=600) as mesh,
-            grpc.aio.insecure_channel(f"127.0.0.1:{mesh.port}") as channel,
-        ):
-            yield Stages(mesh, played, channel, data_dir / "mesh.secret")
+    async with staged(tmp_path_factory.mktemp("hosts")) as found:
+        yield found
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

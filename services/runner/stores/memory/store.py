@@ -22,6 +22,7 @@ from services.runner.stores.memory.forgetful import MemoryConversations, MemoryM
 from services.runner.stores.memory.retention import MemoryRetention
 from services.runner.stores.memory.schedules import MemorySchedules
 from services.runner.stores.memory.webhooks import MemoryWebhooks
+from services.runner.stores.rows import lock_exists
 from services.runner.stores.texts import folded, text_of
 
 
@@ -259,6 +260,9 @@ class MemoryStore:
 
     def _apply(self, change: Change) -> Written:
         before = self._jobs[change.job.job_id]
+        for lock in change.opened:
+            if lock.lock_id in self._locks:
+                raise lock_exists(lock.lock_id)
         first = before.last_seq + 1
         self._open[before.owner] -= change.job.ended and not before.ended
         numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=first)]

@@ -19,11 +19,14 @@ from services.runner.stores.postgres import records
 from services.runner.stores.postgres import webhooks as postgres_webhooks
 from services.runner.stores.postgres.jobs import LOCK_COLUMNS, LOCK_FIELDS, SEALED_COLUMNS, Wanted
 from services.runner.stores.postgres.rows import each, places, rows
-from services.runner.stores.rows import INSERT, SELECT, UPDATE, inserted, job_of, updated
+from services.runner.stores.rows import INSERT, SELECT, UPDATE, inserted, job_of, lock_exists, updated
 
 _INSERT = INSERT.replace("?", "%s") + " ON CONFLICT DO NOTHING RETURNING job_id"
 _UPDATE = UPDATE.replace("?", "%s")
 _LOCKED = f"{SELECT} WHERE job_id = %s FOR UPDATE"
+_OPEN_LOCK = (
+    f"INSERT INTO locks ({LOCK_COLUMNS}) VALUES ({places(len(LOCK_FIELDS))}) ON CONFLICT DO NOTHING RETURNING lock_id"
+)
 _END_LOCK = (
     "UPDATE locks SET state = %s, answered_at = %s, answered_by = %s, result_json = %s, sealed = %s WHERE lock_id = %s"
 )
@@ -205,7 +208,10 @@ async def _write(connection: Connection, steps: Sequence[_Step]) -> None:
         await records.append(connection, step.change.said)
         await records.remember(connection, step.change.remembered)
     opened = [[getattr(lock, name) for name in LOCK_FIELDS] for step in steps for lock in step.change.opened]
-    await each(connection, f"INSERT INTO locks ({LOCK_COLUMNS}) VALUES ({places(len(LOCK_FIELDS))})", opened)
+    added = [row[0] for row in await each(connection, _OPEN_LOCK, opened)]
+    if len(added) < len(opened):
+        locks = [lock.lock_id for step in steps for lock in step.change.opened]
+        raise lock_exists(next((lock_id for lock_id in locks if lock_id not in added), locks[0]))
     await each(connection, _END_LOCK, [_ended(end) for step in steps for end in step.change.ended])
     await _log(connection, steps)
 

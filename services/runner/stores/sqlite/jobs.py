@@ -8,7 +8,7 @@ from typing import Any
 from meshkit.errors import NotFound
 from services.runner.domain import Change, Event, Job, Lock, LockState, pages
 from services.runner.ports.store import Written
-from services.runner.stores.rows import SELECT, UPDATE, job_of, updated
+from services.runner.stores.rows import SELECT, UPDATE, job_of, lock_exists, updated
 from services.runner.stores.sqlite import conversations, index, memories, webhooks
 
 LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
@@ -42,7 +42,7 @@ def get(connection: sqlite3.Connection, job_id: str) -> Job:
 
 
 def apply(connection: sqlite3.Connection, before: Job, change: Change) -> Written:
-    """Write what a rule has decided of a job."""
+    """Write what a rule has decided of a job.  Raises `AlreadyExists` if the id of a lock is taken."""
     numbered = [event.numbered(seq) for seq, event in enumerate(change.events, start=before.last_seq + 1)]
     job = dataclasses.replace(
         change.job, last_seq=before.last_seq + len(numbered), stored_bytes=pages.kept(before, change)
@@ -56,7 +56,10 @@ def apply(connection: sqlite3.Connection, before: Job, change: Change) -> Writte
         index.enlist(connection, job.job_id)
     for lock in change.opened:
         values = [getattr(lock, name) for name in LOCK_FIELDS]
-        connection.execute(f"INSERT INTO locks ({LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+        try:
+            connection.execute(f"INSERT INTO locks ({LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+        except sqlite3.IntegrityError:
+            raise lock_exists(lock.lock_id) from None
     for end in change.ended:
         connection.execute(
             "UPDATE locks SET state = ?, answered_at = ?, answered_by = ?, result_json = ?, sealed = ?"
