@@ -185,13 +185,13 @@ class Stages:
 
 
 @contextlib.asynccontextmanager
-async def staged(data_dir: pathlib.Path) -> AsyncIterator[Stages]:
+async def staged(data_dir: pathlib.Path, **settings: Any) -> AsyncIterator[Stages]:
     """Run a runner for the length of the block."""
     with tempfile.TemporaryDirectory(prefix="am-") as folder:
         path = pathlib.Path(folder, "nursery")
         async with (
             nursery(path) as played,
-            stack(data_dir, nursery=str(path), lease_s=600, app_patience_s=600) as mesh,
+            stack(data_dir, nursery=str(path), lease_s=600, app_patience_s=600, **settings) as mesh,
             grpc.aio.insecure_channel(f"127.0.0.1:{mesh.port}") as channel,
         ):
             yield Stages(mesh, played, channel, data_dir / "mesh.secret")

@@ -67,11 +67,15 @@ class Jobs:
 
         Raises `domain.Gap` if a report before it has not been kept, and `Unavailable` if it cannot be kept now.
         """
+        kept_bytes = 0
+
+        def rule(job: Job) -> Change:
+            nonlocal kept_bytes
+            kept_bytes = job.stored_bytes
+            return self._reported(job, holder, source_seq, self._journal.masks.report(job, said))
+
         try:
-            job = await self._journal.change(
-                job_id,
-                lambda job: self._reported(job, holder, source_seq, self._journal.masks.report(job, said)),
-            )
+            job = await self._journal.change(job_id, rule)
         except (domain.Stale, NotFound):
             # A resend of what ended the job is not stale: the host only missed our answer.
             return await self._ended_by(job_id, holder) and not said.is_refused
@@ -82,8 +86,7 @@ class Jobs:
             await self._tell_lock_ends(job)  # it may have ended while the host was told to run the job
         if (end := domain.budgets.spent(job, job.stored_bytes)) is not None:
             await self.give_up(job.job_id, end)
-        taken_bytes = sum(len(event.payload) for event in said.events)
-        if await self._shares.is_beyond(job.owner, taken_bytes) and not job.ended:
+        if await self._shares.is_beyond(job.owner, job.stored_bytes - kept_bytes) and not job.ended:
             await self._cut_off(job)
         is_parked = opening is not None and opening.park and job.parked
         return not is_parked and not said.is_refused  # its host keeps neither

@@ -21,7 +21,7 @@ from services.runner import domain
 from services.runner.callers.masking import sent_in
 from services.runner.callers.refusals import refused
 from services.runner.callers.requests import Requests
-from services.runner.domain import Change, Job, Lock, LockState, State
+from services.runner.domain import Change, Job, Lock, LockEnd, LockState, State
 from services.runner.hosts.links import Hosts, Link
 from services.runner.jobs.dispatcher import Dispatcher
 from services.runner.jobs.journal import APPS, LOCKS, Journal, locks_of
@@ -68,14 +68,21 @@ class Locks:
         async with self._bus.subscribe(LOCKS) as waker:
             while not waker.closed:
                 for lock in await self._store.due_locks(self._now(), _DUE_MAX):
-                    # Answered at the last moment, or its job has ended.
-                    with apart(lock.lock_id), contextlib.suppress(FailedPrecondition, NotFound):
-                        rule = functools.partial(_expire, lock=lock, now=self._now)
-                        await self._go_on(await self._journal.change(lock.job_id, rule))
+                    with apart(lock.lock_id), contextlib.suppress(NotFound):  # deleted with its job
+                        try:
+                            rule = functools.partial(_expire, lock=lock, now=self._now)
+                            await self._go_on(await self._journal.change(lock.job_id, rule))
+                        except FailedPrecondition:  # answered at the last moment, or its job has ended
+                            await self._close_unknown(lock)
                 next_at = await self._store.next_expiry()
                 wait_s = _LOOK_AGAIN_S if next_at is None else next_at - self._now()
                 # The clock may be set: it is looked at now and then, however far away the next lock is.
-                await waker.wait(min(max(wait_s, apart.pause_s()), _LOOK_AGAIN_S))
+                await waker.wait(min(max(wait_s, apart.pause_s(), 0.01), _LOOK_AGAIN_S))
+
+    async def _close_unknown(self, lock: Lock) -> None:
+        """Close a lock that its job does not know, as one of an id with a blank was kept: else it is due for ever."""
+        if (await self._store.get_lock(lock.lock_id)).state == LockState.PENDING:
+            await self._journal.change(lock.job_id, functools.partial(_close_unknown, lock=lock, now=self._now))
 
     async def answer(self, lock: Lock, inputs_json: str, user: str, request_id: str = "") -> Lock:
         """Take somebody's answer, a JSON object; return the lock as it is then.
@@ -179,3 +186,9 @@ class Locks:
 
 def _expire(job: Job, *, lock: Lock, now: Callable[[], float]) -> Change:
     return domain.locks.expire(job, lock, now())
+
+
+def _close_unknown(job: Job, *, lock: Lock, now: Callable[[], float]) -> Change:
+    if lock.lock_id in job.pending_locks:
+        return Change(job=job)
+    return Change(job=job, ended=(LockEnd(lock_id=lock.lock_id, state=LockState.CLOSED, at=now()),))

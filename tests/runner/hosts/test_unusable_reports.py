@@ -1,6 +1,8 @@
 """What a job says and nobody can keep is that job's own: its host, and the other jobs of it, go on."""
 
 import itertools
+import json
+import pathlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -91,3 +93,26 @@ async def test_a_number_that_nobody_counts_to_is_a_gap(stages: Stages, ours: tup
     assert not await ours[1].report(run, 2**63 - 1, events=events)
 
     assert "left out" in (await stages.mesh.get(job)).error
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"lock": host_pb2.OpenLock(title="t", data_json=json.dumps("x" * 300_000))},
+        {"step": host_pb2.StepResult(name="a", result_json=json.dumps("x" * 300_000))},
+        {"events": [job_pb2.Event(kind="debug", payload="x", detail="x" * 300_000, time=1.0)]},
+    ],
+    ids=["locks", "steps", "details"],
+)
+async def test_all_that_is_kept_of_a_job_is_of_its_owners_share(tmp_path: pathlib.Path, said: dict[str, Any]) -> None:
+    """Not its events' payloads alone."""
+    async with staged(tmp_path, stored_bytes_per_owner=2_000_000) as stages:
+        host, stream = await stages.place()
+        job, run = await stages.run(host, stream)
+        for number in range(1, 30):
+            if "lock" in said:
+                said["lock"].lock_id = f"l{number}"
+            await stream.report(run, number, **said)
+        ended = await stages.mesh.get(job)
+
+        assert (job_pb2.JOB_STATE_FAILED, job_pb2.JOB_REASON_BUDGET_EXCEEDED) == (ended.state, ended.reason)
