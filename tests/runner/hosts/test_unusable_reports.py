@@ -29,7 +29,7 @@ async def ours(stages: Stages) -> tuple[Host, Stream]:
     return await stages.place()
 
 
-def lock(lock_id: str, **more: str) -> dict[str, Any]:
+def lock(lock_id: str, **more: Any) -> dict[str, Any]:
     """Return the lock of a report."""
     return {"lock": host_pb2.OpenLock(**{"lock_id": lock_id, "title": "t", "data_json": "{}", **more})}
 

@@ -31,7 +31,7 @@ TALKING = {"conversation": "conversations/c1"}
 AGENT = {"target": "agents/x"}
 
 
-def lock(lock_id: str = "l1", **more: str) -> dict[str, Any]:
+def lock(lock_id: str = "l1", **more: Any) -> dict[str, Any]:
     """Return the lock of a report."""
     return {"lock": host_pb2.OpenLock(**{"lock_id": lock_id, "title": "t", "data_json": "{}", **more})}
 
@@ -68,7 +68,7 @@ UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def held(store: Store, number: int, **more: object) -> Job:
+async def held(store: Store, number: int, **more: Any) -> Job:
     """Keep a job that a host holds."""
     new = job(number, **more)
     await store.create([Birth(job=new)], None)
