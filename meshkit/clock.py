@@ -2,6 +2,10 @@
 
 Everything is UTC and counted from 1970.  A float of seconds is exact to a microsecond, milliseconds are integers and
 exact.  What takes a moment and may be told the time in a test takes a `Now`.
+
+Replicas that share a PostgreSQL go by its time of day, however wrong that of their machines is: each hears it every two
+seconds (`meshkit.postgres`) and counts on from there by a counter that nobody can set.  Who has no database hears it
+from the auth service (`meshkit.service`).  Without PostgreSQL it is the machine's time.
 """
 
 import datetime
@@ -17,11 +21,57 @@ _NANOS = 1_000_000_000
 _YEAR_10000_MS = 253_402_300_800_000
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
+_READ_WITHIN_S = 0.0001
+_READS_MAX = 5
 
 
-def now() -> float:
-    """Return the time in seconds."""
-    return time.time()
+def ticks() -> float:
+    """Return seconds since no particular moment, which nobody can set, and which go on while a machine sleeps."""
+    return time.clock_gettime(_TICKING)
+
+
+_TICKING = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Clock:
+    """The time of day: the machine's, until it is heard from somebody by whom all go."""
+
+    def __init__(self, wall: Now = time.time, ticks: Now = ticks) -> None:
+        self._wall = wall
+        self._ticks = ticks
+        self._ahead: float | None = None
+        """Of the ticks; None while the machine's time counts."""
+
+    def __call__(self) -> float:
+        """Return the time in seconds.  From any thread."""
+        ahead = self._ahead
+        return self._wall() if ahead is None else self._ticks() + ahead
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether this is somebody else's time."""
+        return self._ahead is not None
+
+    def hear(self, said: float, asked_at: float, heard_at: float) -> None:
+        """Go by what somebody `said` between two ticks.
+
+        That is not known more exactly than these are apart: the clock moves no further than it is surely wrong, and so
+        not at all where the machine's time is the one that was asked for.
+        """
+        ahead = self._own() if self._ahead is None else self._ahead
+        self._ahead = min(max(ahead, said - heard_at), said - asked_at)
+
+    def _own(self) -> float:
+        """Return how far the machine's time is ahead of the ticks."""
+        for _ in range(_READS_MAX):
+            before, wall, after = self._ticks(), self._wall(), self._ticks()
+            if after - before < _READ_WITHIN_S:  # else the process was interrupted in between
+                break
+        return wall - before
+
+
+now = Clock()
+"""Returns the time in seconds, as all of this process have it."""
 
 
 def monotonic() -> float:
@@ -31,12 +81,12 @@ def monotonic() -> float:
 
 def now_ms() -> int:
     """Return the time in milliseconds."""
-    return time.time_ns() // 1_000_000
+    return int(now() * 1000)
 
 
 def utc_now() -> datetime.datetime:
     """Return the time as a datetime."""
-    return datetime.datetime.now(datetime.UTC)
+    return moment_at(now())
 
 
 # -- to the wire -----------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from meshkit import client, databases, identity, secrets, telemetry
+from meshkit import client, clock, databases, identity, secrets, telemetry
 from meshkit.access import Auth, Finder
 from meshkit.clock import seconds_of
 from meshkit.errors import from_rpc
@@ -319,17 +319,26 @@ async def authenticated(
             with from_rpc(), unbound():  # for every caller who waits, not for the one who came first
                 return str((await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=5, wait_for_ready=True)).jwks_json)
 
-        follow = follow_revocations(stub, revocations)
+        hears = not isinstance(settings.database, databases.PostgresDatabase)
+        follow = follow_revocations(stub, revocations, hears=hears)
         await stack.enter_async_context(background(follow, "follow-revocations"))
         verifier = TokenVerifier(fetch_jwks, revocations)
         more = (credentials, finder, is_local, settings.streams_per_owner)
         yield Auth(verifier, settings.secret, service, *more, named=settings.wires.tls is not None)
 
 
-async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations) -> None:
-    """Keep `revocations` as the auth service has them; reconnect for ever."""
+async def follow_revocations(
+    stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations, *, hears: bool = False
+) -> None:
+    """Keep `revocations` as the auth service has them; reconnect for ever.
+
+    Who `hears` from it what time it is does so before, or our badge might have expired, and with each heartbeat.
+    """
+    is_shared = False
     while True:
         try:
+            if hears:
+                is_shared = await _hear_time(stub)
             async for message in stub.WatchRevocations(auth_pb2.WatchRevocationsRequest(), wait_for_ready=True):
                 for item in message.revocations:
                     expires_at = seconds_of(item.expire_time)
@@ -338,7 +347,19 @@ async def follow_revocations(stub: auth_pb2_grpc.AuthServiceStub, revocations: R
                     else:
                         revocations.add_user(item.user, seconds_of(item.issue_time), expires_at)
                 revocations.completed()
+                if is_shared:
+                    await _hear_time(stub)
         except grpc.aio.AioRpcError as error:
             log.debug("revocations interrupted", code=error.code().name)
         # It restarts, having ended the stream or not; the snapshot on the next connection has what we missed.
         await asyncio.sleep(_RECONNECT_S)
+
+
+async def _hear_time(stub: auth_pb2_grpc.AuthServiceStub) -> bool:
+    """Go by the time that the auth service tells; return whether it tells one that is not only its machine's."""
+    asked_at = clock.ticks()
+    answer = await stub.GetJwks(auth_pb2.GetJwksRequest(), wait_for_ready=True)
+    is_shared = bool(answer.HasField("time"))
+    if is_shared:
+        clock.now.hear(seconds_of(answer.time), asked_at, clock.ticks())
+    return is_shared

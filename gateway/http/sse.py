@@ -2,10 +2,10 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 
+from meshkit import clock
 from meshkit.errors import MeshError
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
@@ -56,7 +56,7 @@ async def stream(
                 except StopAsyncIteration:
                     break
             if not chunk and (not sent or loop.time() >= alive_at):
-                chunk = alive(time.time())
+                chunk = alive(clock.now())
             if chunk:
                 yield chunk
                 sent, alive_at = True, loop.time() + silence_s

@@ -28,6 +28,8 @@ a deadlock, a restart of the server or a neighbour in its group has undone it: i
 - A `text` may hold what Python's `str` may, NUL included (`meshkit.postgres.texts`); JSON is `text`, never `jsonb`.  Of
   arrays the driver knows no such codec: texts of strangers in a `text[]` go through `postgres_texts.stored` by hand.
 
+While it is open, the time of day of this process is the server's (`meshkit.clock`).
+
 While the server is away, whoever asks waits `patience_s` for it, then gets `Unavailable`.  A connection that is lost
 *during* a commit leaves it open whether the write stands: the caller gets `Unavailable`, and may ask again under the
 same request id (`meshkit.idempotency.once` looks whether it stands).
@@ -44,7 +46,7 @@ import asyncpg
 
 from meshkit.databases import PostgresDatabase
 from meshkit.errors import Unavailable
-from meshkit.postgres import errors, texts
+from meshkit.postgres import errors, texts, time_of_day
 from meshkit.postgres.errors import Kind, Trouble
 from meshkit.postgres.lanes import Alone as Alone
 from meshkit.postgres.lanes import Connection as Connection
@@ -112,16 +114,19 @@ class Database:
         connection = await self._patiently(self._connect, loop.time() + patience_s)
         try:
             await self._migrate(connection)
+            await time_of_day.hear(connection)
         finally:
             connection.terminate()
         self._is_open = True
         self._writers.start()
         self._readers.start()
+        self._keeping = asyncio.create_task(time_of_day.keep(self.read))
 
     async def close(self) -> None:
         """Commit what is waiting, if that takes no long time, then stop.  What is asked for after this is refused."""
         if self._is_open:
             self._is_open = False
+            self._keeping.cancel()
             await asyncio.gather(self._writers.close(), self._readers.close())
 
     async def write(self, work: Work[T], *, key: str = "") -> T:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -23,7 +22,7 @@ from agentmesh_protos.runner.v1 import (
     webhook_pb2_grpc,
 )
 
-from meshkit import buses, client, identity
+from meshkit import buses, client, clock, identity
 from meshkit.access import Auth
 from meshkit.net import endpoints
 from meshkit.net.tls import Wires
@@ -97,7 +96,7 @@ async def running(
     catalogue: Catalogue | None = None,
     definitions: Definitions | None = None,
     stopping: asyncio.Event | None = None,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float] = clock.now,
 ) -> AsyncIterator[int]:
     """Run the runner for the length of the block; yield its port.
 

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable
 
 import structlog
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import Denied, Exhausted, NotFound
 from meshkit.principal import Principal
@@ -40,7 +40,7 @@ class Retention:
         journal: Journal,
         requests: Requests,
         bus: Bus,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._store = store
         self._conversations = conversations

@@ -24,20 +24,34 @@ class Clock:
         if not found:
             raise NotThere("libfaketime is not installed: run tools/servers.sh")
         self._path = folder / "clock"
-        self.env = {
-            "LD_PRELOAD": str(found[0]),
-            "FAKETIME_TIMESTAMP_FILE": str(self._path),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
+        self._library = found[0]
+        self.env = self._env(self._path)
         self.set(0)
 
     def set(self, by_s: int) -> None:
         """Have it be so many seconds fast, from the next second on."""
-        whole = self._path.with_suffix(".new")
-        whole.write_text(f"{by_s:+d}\n")
-        os.replace(whole, self._path)
+        _write(self._path, by_s)
+
+    def apart(self, by_s: int) -> dict[str, str]:
+        """Return what has a process go by another clock, which is always so many seconds fast."""
+        path = self._path.with_name(f"clock{by_s:+d}")
+        _write(path, by_s)
+        return self._env(path)
+
+    def _env(self, path: pathlib.Path) -> dict[str, str]:
+        return {
+            "LD_PRELOAD": str(self._library),
+            "FAKETIME_TIMESTAMP_FILE": str(path),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+
+def _write(path: pathlib.Path, by_s: int) -> None:
+    whole = path.with_suffix(".new")
+    whole.write_text(f"{by_s:+d}\n")
+    os.replace(whole, path)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ from gateway.core import times, values
 from gateway.core.peers import Peers
 from gateway.http import bodies
 from gateway.http.dialect import Service
-from meshkit import paging
+from meshkit import clock, paging
 from meshkit.errors import Conflict, NotFound, from_rpc
 
 _CHECKS_AT_ONCE = 4
@@ -117,14 +116,14 @@ class ExposeServicer(pb_grpc.ExposeServiceServicer):
 
         results = [result for found in await asyncio.gather(*map(check, asked)) for result in found]
         return values.value(
-            {"checked": len(results), "updated": 0, "timestamp": time.time(), "results": results}
+            {"checked": len(results), "updated": 0, "timestamp": clock.now(), "results": results}
         ).struct_value
 
     async def CheckExpose(self, request: pb.CheckExposeRequest, context: Any) -> struct_pb2.Struct:
         """POST /expose/{name}/health."""
         asked = registry_pb2.CheckExposeRequest(name=f"exposes/{request.name}")
         results = [_health(await self._check(asked))]
-        return values.value({"checked": 1, "timestamp": time.time(), "results": results}).struct_value
+        return values.value({"checked": 1, "timestamp": clock.now(), "results": results}).struct_value
 
     async def _save(self, request: registry_pb2.SaveExposeRequest) -> registry_pb2.Expose:
         with from_rpc():

@@ -12,7 +12,6 @@ it.
 
 import contextlib
 import re
-import time
 from collections.abc import AsyncGenerator, Callable
 
 from agentmesh_protos.runner.v1 import job_pb2
@@ -22,6 +21,7 @@ from gateway.core.joblog import Events
 from gateway.core.renderer import Renderer
 from gateway.core.watches import Batch
 from gateway.dialects.kodosumi.words import WORDS
+from meshkit import clock
 from meshkit.errors import MeshError
 
 MAIN = frozenset(
@@ -113,7 +113,7 @@ def broken(error: MeshError, content_type: str) -> bytes:
     text = _BREAK.sub(" ", str(error))
     if content_type.startswith("text/plain"):
         return f"[ERROR] {text}\n".encode()
-    return f"event: error\r\ndata: {time.time()!r}:{text}\r\n\r\n".encode()
+    return f"event: error\r\ndata: {clock.now()!r}:{text}\r\n\r\n".encode()
 
 
 def mark(seq: int) -> bytes:

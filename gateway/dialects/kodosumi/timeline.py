@@ -4,7 +4,6 @@ Source: the timeline routes of the kodosumi panel (`/timeline/list`, `/timeline/
 """
 
 import math
-import time
 from typing import Any
 
 from agentmesh_protos.dialects.kodosumi.v1 import outputs_pb2 as pb
@@ -18,6 +17,7 @@ from gateway.core.states import TERMINAL
 from gateway.dialects.kodosumi.words import WORDS
 from gateway.http.answers import json_answer
 from gateway.http.dialect import Service
+from meshkit import clock
 from meshkit.clock import moment_of, stamp
 from meshkit.errors import Invalid, from_rpc
 
@@ -39,7 +39,7 @@ class TimelineServicer(pb_grpc.TimelineServiceServicer):
         if request.offset and not jobs.is_id(request.offset):
             raise Invalid("offset is no fid", {"offset": ["send the offset of the last page, or nothing"]})
         before = f"jobs/{request.offset}" if request.offset else ""
-        now = time.time()
+        now = clock.now()
         with from_rpc():
             page = await self._jobs.ListJobs(
                 job_pb2.ListJobsRequest(
@@ -55,7 +55,7 @@ class TimelineServicer(pb_grpc.TimelineServiceServicer):
 
     async def ListChanges(self, request: pb.ListChangesRequest, context: Any) -> httpbody_pb2.HttpBody:
         """Return which of the newest executions changed, and which are gone."""
-        now = time.time()
+        now = clock.now()
         update: list[dict[str, Any]] = []
         delete: list[str] = []
         if request.since:

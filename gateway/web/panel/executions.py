@@ -1,7 +1,6 @@
 """Executions: the list, one of them with its tabs, and what can be done with it."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +18,7 @@ from gateway.web.panel.flows import fields_of, problems, run_url
 from gateway.web.panel.live import PAUSE_S, Follower, Live, changes
 from gateway.web.panel.tabs import TABS, Tabs
 from gateway.web.panel.visitor import Visitor
+from meshkit import clock
 from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable, from_rpc
 
 _PAGE = 25
@@ -260,7 +260,7 @@ def listed(job: job_pb2.Job) -> dict[str, Any]:
 
 def row_of(job: job_pb2.Job) -> dict[str, Any]:
     """Return what is shown of a job wherever it is."""
-    now = time.time()
+    now = clock.now()
     meta = jobs.json_object(job.meta_json)
     target = (job.target or job.flow).partition("/")[2]
     return {

@@ -1,6 +1,5 @@
 """Questions that wait for an answer, the most urgent first."""
 
-import time
 from typing import Any
 
 from agentmesh_protos.runner.v1 import lock_pb2
@@ -39,7 +38,7 @@ class Inbox:
     async def _items(self) -> list[dict[str, Any]]:
         with from_rpc():
             found = await self._locks.ListLocks(lock_pb2.ListLocksRequest(page_size=_LOCKS_MAX), timeout=_ASK_S)
-        now = time.time()
+        now = clock.now()
         items = [_item(lock, now) for lock in found.locks]
         return sorted(items, key=lambda item: float(item["left_s"]))
 

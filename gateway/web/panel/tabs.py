@@ -1,7 +1,6 @@
 """What each tab of an execution shows: views of its log."""
 
 import asyncio
-import time
 from typing import Any
 
 from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
@@ -10,6 +9,7 @@ from gateway.core import jobs, render, states
 from gateway.core.peers import Peers
 from gateway.web.panel import falls, shown
 from gateway.web.panel.files import PanelFiles
+from meshkit import clock
 from meshkit.errors import from_rpc
 
 TABS = {
@@ -59,7 +59,7 @@ class Tabs:
                 return await self._events(job, kind if kind in KINDS else "", after)
             case "timeline":
                 (events, _), spans = await asyncio.gather(self._tail(job, falls.KINDS), self._spans(job))
-                return {"timeline": falls.of(job, events, time.time(), spans)}
+                return {"timeline": falls.of(job, events, clock.now(), spans)}
             case "files":
                 return await self._files.tab(job)
             case "inputs":

@@ -79,8 +79,9 @@ class AuthServicer(pb_grpc.AuthServiceServicer):
         return empty_pb2.Empty()
 
     async def GetJwks(self, request: pb.GetJwksRequest, context: Context) -> pb.Jwks:
-        """Return the public keys."""
-        return pb.Jwks(jwks_json=await self._jwks())
+        """Return the public keys, and the time, if it is not only this machine's."""
+        jwks_json = await self._jwks()
+        return pb.Jwks(jwks_json=jwks_json, time=clock.stamp(clock.now()) if clock.now.has_heard else None)
 
     async def WatchRevocations(
         self, request: pb.WatchRevocationsRequest, context: Context

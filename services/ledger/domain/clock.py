@@ -1,20 +1,21 @@
 """The ledger's own clock: it can be set ahead, run faster, or stand still."""
 
 import dataclasses
-import time
+
+from meshkit import clock
 
 LAST_MS = 221_845_392_000_000
 """The first moment of the year 9000, where every clock stands still: times reckoned from then must still be dates."""
 
 
 def wall_ms() -> int:
-    """Return the machine's time in ms since 1970."""
-    return time.time_ns() // 1_000_000
+    """Return the mesh's time in ms since 1970."""
+    return clock.now_ms()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """At the machine's time `wall`, the ledger's is `at`; from there it runs `scale` times as fast."""
+    """At the mesh's time `wall`, the ledger's is `at`; from there it runs `scale` times as fast."""
 
     wall: int = 0
     at: int = 0

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import structlog
 from agentmesh_protos.runner.v1 import host_pb2
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable
 from meshkit.tasks import Apart, Tasks
@@ -55,7 +56,7 @@ class Apps(KnownApps):
         replicas: ReplicaStore | None = None,
         *,
         lease_s: float,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         super().__init__(store, dispatcher, hosts, bus, masks, replicas)
         self._job_store = job_store

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import secrets
-import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import rfc8785
 from agentmesh_protos.runner.v1 import host_pb2
 
-from meshkit import telemetry
+from meshkit import clock, telemetry
 from meshkit.errors import Denied, Internal, Invalid, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from services.runner.births.allowances import Allowance, Wanted
@@ -85,7 +84,7 @@ class Births:
         shares: Shares,
         masks: Masks,
         uploads: Uploads,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._shares = shares
         self._uploads = uploads

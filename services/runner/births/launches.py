@@ -8,13 +8,12 @@ import dataclasses
 import functools
 import json
 import secrets
-import time
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
-from meshkit import inputs
+from meshkit import clock, inputs
 from meshkit.errors import AlreadyExists, Internal, Invalid, MeshError, NotFound
 from services.runner.apps.apps import Apps
 from services.runner.apps.appstates import App
@@ -68,7 +67,7 @@ class Launches:
         patience_s: float,
         masks: Masks,
         uploads: Uploads,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         """`timeout_s` is a form handler's; `patience_s` is how long a launch waits for an app that is restarting."""
         self._store = store

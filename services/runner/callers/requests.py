@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
 
-from meshkit import idempotency
+from meshkit import clock, idempotency
 from meshkit.idempotency import KEPT_S, Request
 from meshkit.tasks import OneAtATime
 from services.runner.ports.store import JobStore
@@ -14,7 +13,7 @@ from services.runner.ports.store import JobStore
 class Requests:
     """The requests of every caller."""
 
-    def __init__(self, store: JobStore, now: Callable[[], float] = time.time, key: bytes = b"") -> None:
+    def __init__(self, store: JobStore, now: Callable[[], float] = clock.now, key: bytes = b"") -> None:
         """`key` hides from readers of the table of requests what was in them: secrets, perhaps."""
         self._key = key
         self._store = store

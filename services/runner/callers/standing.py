@@ -1,9 +1,9 @@
 """Whether something may be done in the name of who does not call: their user, and the key that asked for it."""
 
 import json
-import time
 from collections.abc import Callable
 
+from meshkit import clock
 from meshkit.principal import Principal
 from meshkit.verifier import Revocations
 from services.runner.ports.schedules import Owner, Owners
@@ -15,7 +15,7 @@ OWNER_GONE = "its owner was deleted, or is not active any more"
 class Standing:
     """Knows who is good for something still."""
 
-    def __init__(self, owners: Owners, revocations: Revocations, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, owners: Owners, revocations: Revocations, now: Callable[[], float] = clock.now) -> None:
         self._owners = owners
         self._revocations = revocations
         self._now = now

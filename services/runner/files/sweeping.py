@@ -6,11 +6,11 @@ A runner that dies leaves such behind.  Whatever is younger than a day may be in
 import asyncio
 import contextlib
 import itertools
-import time
 from collections.abc import Callable
 
 import structlog
 
+from meshkit import clock
 from meshkit.errors import NotFound, Unavailable
 from meshkit.tasks import Apart
 from services.runner.domain import files
@@ -27,7 +27,7 @@ _SWEEPS_A_DAY = 24
 class Sweep:
     """Forgets files, now and then."""
 
-    def __init__(self, kept: Files, jobs: JobStore, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, kept: Files, jobs: JobStore, now: Callable[[], float] = clock.now) -> None:
         self._files = kept
         self._store = kept.store
         self._jobs = jobs

@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import functools
 import random
-import time
 from collections.abc import Callable
 
 import grpc
 import structlog
 from agentmesh_protos.payments.v1 import payments_pb2, payments_pb2_grpc
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.clock import seconds_of
 from meshkit.errors import (
@@ -76,7 +76,7 @@ class Billing:
         payments: payments_pb2_grpc.PaymentServiceStub,
         bus: Bus,
         tasks: Tasks,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._store = store
         self._journal = journal

@@ -1,8 +1,8 @@
 """Jobs that take longer than they may: they are stopped, and have failed then."""
 
-import time
 from collections.abc import Callable
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.tasks import Apart
 from services.runner.domain import End, Reason, State
@@ -18,7 +18,7 @@ TOO_LATE = End(state=State.FAILED, reason=Reason.TIMEOUT, error="the job took lo
 class Deadlines:
     """Ends jobs at their deadlines."""
 
-    def __init__(self, store: JobStore, jobs: Jobs, bus: Bus, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: JobStore, jobs: Jobs, bus: Bus, now: Callable[[], float] = clock.now) -> None:
         self._store = store
         self._jobs = jobs
         self._bus = bus

@@ -7,13 +7,13 @@ A job that need not wait is leased in the same write that creates it.  The other
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import structlog
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
@@ -52,7 +52,7 @@ class Dispatcher:
         briefs: Briefs,
         bus: Bus,
         tasks: Tasks,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._journal = journal
         self._hosts = hosts

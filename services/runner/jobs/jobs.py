@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 from agentmesh_protos.runner.v1 import host_pb2
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from meshkit.tasks import Apart
@@ -43,7 +43,7 @@ class Jobs:
         bus: Bus,
         *,
         cancel_grace_s: float,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._store = store
         self._journal = journal

@@ -7,13 +7,12 @@ check of an answer, and streams for approvers.  The answer's way back to the job
 import asyncio
 import contextlib
 import functools
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from agentmesh_protos.runner.v1 import host_pb2
 
-from meshkit import paging
+from meshkit import clock, paging
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
 from meshkit.tasks import Apart
@@ -47,7 +46,7 @@ class Locks:
         *,
         timeout_s: float,
         patience_s: float,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         self._store = store
         self._journal = journal

@@ -1,9 +1,9 @@
 """Jobs that were lost wait a little, then for a host again."""
 
 import contextlib
-import time
 from collections.abc import Callable
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound
 from meshkit.tasks import Apart
@@ -19,7 +19,7 @@ class Retries:
     """Starts jobs again."""
 
     def __init__(
-        self, store: JobStore, journal: Journal, dispatcher: Dispatcher, bus: Bus, now: Callable[[], float] = time.time
+        self, store: JobStore, journal: Journal, dispatcher: Dispatcher, bus: Bus, now: Callable[[], float] = clock.now
     ) -> None:
         self._store = store
         self._journal = journal

@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 import functools
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, Internal, MeshError, NotFound, Unavailable
 from meshkit.principal import NOBODY, acting
@@ -58,7 +58,7 @@ class Firings:
         tasks: Tasks,
         *,
         patience_s: float = 60.0,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         """`patience_s` is how long a launch is tried again that cannot be made for the moment."""
         self._store = store

@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import Denied, Exhausted, Invalid
 from meshkit.principal import Principal
@@ -42,7 +42,7 @@ class Schedules:
         bus: Bus,
         *,
         count_max: int,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         """`count_max` is how many one owner may have, 0 for any number."""
         self._store = store

@@ -16,6 +16,7 @@ import httpx
 import standardwebhooks
 import structlog
 
+from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from meshkit.net import outgoing
@@ -54,7 +55,7 @@ class Sender:
         bus: Bus,
         tasks: Tasks,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         """`http` is guarded (`meshkit.net.outgoing`)."""
         self._store = store

@@ -4,10 +4,9 @@ import base64
 import binascii
 import dataclasses
 import secrets
-import time
 from collections.abc import Callable, Collection
 
-from meshkit import uuids
+from meshkit import clock, uuids
 from meshkit.bus import Bus
 from meshkit.errors import Exhausted, FailedPrecondition, Invalid
 from meshkit.net import addresses
@@ -42,7 +41,7 @@ class Webhooks:
         *,
         private: bool,
         count_max: int,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.now,
     ) -> None:
         """`private` lets them be at addresses that are not the Internet's; `count_max` is of one owner, 0 for any."""
         self._store = store

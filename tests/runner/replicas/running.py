@@ -8,7 +8,8 @@ import pathlib
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+import types
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import grpc
@@ -45,6 +46,8 @@ class Replicas:
     server: Postgres
     at: list[Stack]
     """Stubs by replica."""
+    clocks: Mapping[int, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    """What has one of them, by its number, go by a clock of its own."""
     processes: dict[int, asyncio.subprocess.Process] = dataclasses.field(default_factory=dict)
 
     def sql(self, command: str) -> str:
@@ -70,6 +73,7 @@ class Replicas:
         log = (self.folder / f"runner-{number}.log").open("ab")
         environment = {
             **self.environment,
+            **self.clocks.get(number, {}),
             "AGENTMESH_RUNNER_ADDRESS": f"unix:{self.folder}/sockets/runner-{number}.sock",
             "AGENTMESH_HOSTS_ADDRESS": f"unix:{self.folder}/sockets/hosts-{number}.sock",
         }
@@ -109,8 +113,13 @@ class Replicas:
 
 
 @contextlib.asynccontextmanager
-async def replicas(server: Postgres, count: int = 2, **settings: str) -> AsyncIterator[Replicas]:
-    """Run auth and replicas on a database of their own for the length of the block."""
+async def replicas(
+    server: Postgres,
+    count: int = 2,
+    clocks: Mapping[int, Mapping[str, str]] = types.MappingProxyType({}),
+    **settings: str,
+) -> AsyncIterator[Replicas]:
+    """Run auth and replicas on a database of their own for the length of the block; `clocks` are as in `Replicas`."""
     async with contextlib.AsyncExitStack() as exits:
         folder = pathlib.Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="am-")))
         os.chmod(folder, 0o755)
@@ -140,7 +149,7 @@ async def replicas(server: Postgres, count: int = 2, **settings: str) -> AsyncIt
             address = f"unix:{folder}/sockets/runner-{number}.sock"
             connected = await exits.enter_async_context(grpc.aio.insecure_channel(address, options=_EAGER))
             stacks.append(_stack(work, connected, auth, operator, auth_pb2_grpc.UserServiceStub(channel)))
-        found = Replicas(folder, environment, server, stacks)
+        found = Replicas(folder, environment, server, stacks, clocks)
         exits.push_async_callback(found.stop)
         for number in range(count):
             await found.start(number)

@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from agentmesh_protos.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mesh/auth/v1/auth.proto\x12\x0cmesh.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\x8c\x02\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05login\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x13\n\x06\x61\x63tive\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08operator\x18\x05 \x01(\x08\x12 \n\x04tier\x18\x06 \x01(\x0e\x32\x12.mesh.auth.v1.Tier\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08password\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x10\x64\x65\x66\x61ult_password\x18\t \x01(\x08\x12\x15\n\rsession_count\x18\n \x01(\x05\x42\t\n\x07_activeB\x0b\n\t_password\"\xc1\x01\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04user\x18\x04 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x37\n\x13refresh_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x0cLoginRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\x12\x12\n\nno_refresh\x18\x04 \x01(\x08\x12\x0e\n\x06\x63lient\x18\x05 \x01(\t\"}\n\x15\x43hangePasswordRequest\x12\x14\n\x0cold_password\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\x12\x12\n\nno_refresh\x18\x04 \x01(\x08\x12\x0e\n\x06\x63lient\x18\x05 \x01(\t\":\n\x13VouchForUserRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x02 \x01(\x05\"-\n\x14RefreshTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x1c\n\rLogoutRequest\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\"\x10\n\x0eGetJwksRequest\"\x19\n\x04Jwks\x12\x11\n\tjwks_json\x18\x01 \x01(\t\"\x19\n\x17WatchRevocationsRequest\"\x96\x01\n\nRevocation\x12\r\n\x03jti\x18\x01 \x01(\tH\x00\x12\x0e\n\x04user\x18\x02 \x01(\tH\x00\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06target\"I\n\x18WatchRevocationsResponse\x12-\n\x0brevocations\x18\x01 \x03(\x0b\x32\x18.mesh.auth.v1.Revocation\"\x8e\x01\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x13\x43reateApiKeyRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x10\n\x08ttl_days\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"L\n\x14\x43reateApiKeyResponse\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xe7\x01\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08use_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63lient\x18\x06 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x08 \x01(\x08\"J\n\x13ListSessionsRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x14ListSessionsResponse\x12\'\n\x08sessions\x18\x01 \x03(\x0b\x32\x15.mesh.auth.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12\x45ndSessionsRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\"$\n\x13\x45ndSessionsResponse\x12\r\n\x05\x65nded\x18\x01 \x01(\x05\"I\n\x11\x43reateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x10\n\x0eGetSelfRequest\"\x1e\n\x0eGetUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.mesh.auth.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x11UpdateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"!\n\x11\x44\x65leteUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*`\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x12\x10\n\x0cTIER_SANDBOX\x10\x04\x32\xb5\x0b\n\x0b\x41uthService\x12\x61\n\x05Login\x12\x1a.mesh.auth.v1.LoginRequest\x1a\x14.mesh.auth.v1.Tokens\"&\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x18\"\x13/mesh/v1/auth:login:\x01*\x12s\n\rRefreshTokens\x12\".mesh.auth.v1.RefreshTokensRequest\x1a\x14.mesh.auth.v1.Tokens\"(\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/mesh/v1/auth:refresh:\x01*\x12\x64\n\x06Logout\x12\x1b.mesh.auth.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\"\x14/mesh/v1/auth:logout:\x01*\x12[\n\x07GetJwks\x12\x1c.mesh.auth.v1.GetJwksRequest\x1a\x12.mesh.auth.v1.Jwks\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/jwks\x12k\n\x10WatchRevocations\x12%.mesh.auth.v1.WatchRevocationsRequest\x1a&.mesh.auth.v1.WatchRevocationsResponse\"\x06\xea\xe0\x18\x02\x08\x04\x30\x01\x12O\n\x0cVouchForUser\x12!.mesh.auth.v1.VouchForUserRequest\x1a\x14.mesh.auth.v1.Tokens\"\x06\xea\xe0\x18\x02\x08\x04\x12z\n\x0e\x43hangePassword\x12#.mesh.auth.v1.ChangePasswordRequest\x1a\x14.mesh.auth.v1.Tokens\"-\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02!\"\x1c/mesh/v1/self:changePassword:\x01*\x12x\n\x0c\x43reateApiKey\x12!.mesh.auth.v1.CreateApiKeyRequest\x1a\".mesh.auth.v1.CreateApiKeyResponse\"!\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\"\x10/mesh/v1/apiKeys:\x01*\x12u\n\x0bListApiKeys\x12 .mesh.auth.v1.ListApiKeysRequest\x1a!.mesh.auth.v1.ListApiKeysResponse\"!\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/mesh/v1/apiKeys\x12r\n\x0c\x44\x65leteApiKey\x12!.mesh.auth.v1.DeleteApiKeyRequest\x1a\x16.google.protobuf.Empty\"\'\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b*\x19/mesh/v1/{name=apiKeys/*}\x12y\n\x0cListSessions\x12!.mesh.auth.v1.ListSessionsRequest\x1a\".mesh.auth.v1.ListSessionsResponse\"\"\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/mesh/v1/sessions\x12u\n\rDeleteSession\x12\".mesh.auth.v1.DeleteSessionRequest\x1a\x16.google.protobuf.Empty\"(\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1c*\x1a/mesh/v1/{name=sessions/*}\x12z\n\x0b\x45ndSessions\x12 .mesh.auth.v1.EndSessionsRequest\x1a!.mesh.auth.v1.EndSessionsResponse\"&\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1a\"\x15/mesh/v1/sessions:end:\x01*2\x8a\x05\n\x0bUserService\x12\x65\n\nCreateUser\x12\x1f.mesh.auth.v1.CreateUserRequest\x1a\x12.mesh.auth.v1.User\"\"\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x16\"\x0e/mesh/v1/users:\x04user\x12[\n\x07GetSelf\x12\x1c.mesh.auth.v1.GetSelfRequest\x1a\x12.mesh.auth.v1.User\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/self\x12\x65\n\x07GetUser\x12\x1c.mesh.auth.v1.GetUserRequest\x1a\x12.mesh.auth.v1.User\"(\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19\x12\x17/mesh/v1/{name=users/*}\x12m\n\tListUsers\x12\x1e.mesh.auth.v1.ListUsersRequest\x1a\x1f.mesh.auth.v1.ListUsersResponse\"\x1f\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/mesh/v1/users\x12s\n\nUpdateUser\x12\x1f.mesh.auth.v1.UpdateUserRequest\x1a\x12.mesh.auth.v1.User\"0\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$2\x1c/mesh/v1/{user.name=users/*}:\x04user\x12l\n\nDeleteUser\x12\x1f.mesh.auth.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19*\x17/mesh/v1/{name=users/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mesh/auth/v1/auth.proto\x12\x0cmesh.auth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"\x8c\x02\n\x04User\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05login\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x13\n\x06\x61\x63tive\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x10\n\x08operator\x18\x05 \x01(\x08\x12 \n\x04tier\x18\x06 \x01(\x0e\x32\x12.mesh.auth.v1.Tier\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08password\x18\x08 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x10\x64\x65\x66\x61ult_password\x18\t \x01(\x08\x12\x15\n\rsession_count\x18\n \x01(\x05\x42\t\n\x07_activeB\x0b\n\t_password\"\xc1\x01\n\x06Tokens\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04user\x18\x04 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x37\n\x13refresh_expire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x0cLoginRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\x12\x12\n\nno_refresh\x18\x04 \x01(\x08\x12\x0e\n\x06\x63lient\x18\x05 \x01(\t\"}\n\x15\x43hangePasswordRequest\x12\x14\n\x0cold_password\x18\x01 \x01(\t\x12\x14\n\x0cnew_password\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x03 \x01(\x05\x12\x12\n\nno_refresh\x18\x04 \x01(\x08\x12\x0e\n\x06\x63lient\x18\x05 \x01(\t\":\n\x13VouchForUserRequest\x12\r\n\x05login\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63\x63\x65ss_ttl_s\x18\x02 \x01(\x05\"-\n\x14RefreshTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x1c\n\rLogoutRequest\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\"\x10\n\x0eGetJwksRequest\"C\n\x04Jwks\x12\x11\n\tjwks_json\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x19\n\x17WatchRevocationsRequest\"\x96\x01\n\nRevocation\x12\r\n\x03jti\x18\x01 \x01(\tH\x00\x12\x0e\n\x04user\x18\x02 \x01(\tH\x00\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06target\"I\n\x18WatchRevocationsResponse\x12-\n\x0brevocations\x18\x01 \x03(\x0b\x32\x18.mesh.auth.v1.Revocation\"\x8e\x01\n\x06\x41piKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x13\x43reateApiKeyRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x10\n\x08ttl_days\x18\x02 \x01(\x05\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"L\n\x14\x43reateApiKeyResponse\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\r\n\x05token\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.mesh.auth.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\xe7\x01\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08use_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63lient\x18\x06 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x07 \x01(\t\x12\x0f\n\x07\x63urrent\x18\x08 \x01(\x08\"J\n\x13ListSessionsRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x14ListSessionsResponse\x12\'\n\x08sessions\x18\x01 \x03(\x0b\x32\x15.mesh.auth.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\"\n\x12\x45ndSessionsRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\"$\n\x13\x45ndSessionsResponse\x12\r\n\x05\x65nded\x18\x01 \x01(\x05\"I\n\x11\x43reateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x10\n\x0eGetSelfRequest\"\x1e\n\x0eGetUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListUsersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"O\n\x11ListUsersResponse\x12!\n\x05users\x18\x01 \x03(\x0b\x32\x12.mesh.auth.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x11UpdateUserRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.mesh.auth.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"!\n\x11\x44\x65leteUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*`\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\r\n\tTIER_FREE\x10\x01\x12\x0c\n\x08TIER_PRO\x10\x02\x12\x13\n\x0fTIER_ENTERPRISE\x10\x03\x12\x10\n\x0cTIER_SANDBOX\x10\x04\x32\xb5\x0b\n\x0b\x41uthService\x12\x61\n\x05Login\x12\x1a.mesh.auth.v1.LoginRequest\x1a\x14.mesh.auth.v1.Tokens\"&\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x18\"\x13/mesh/v1/auth:login:\x01*\x12s\n\rRefreshTokens\x12\".mesh.auth.v1.RefreshTokensRequest\x1a\x14.mesh.auth.v1.Tokens\"(\xea\xe0\x18\x04\x08\x01\x30\x01\x82\xd3\xe4\x93\x02\x1a\"\x15/mesh/v1/auth:refresh:\x01*\x12\x64\n\x06Logout\x12\x1b.mesh.auth.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x19\"\x14/mesh/v1/auth:logout:\x01*\x12[\n\x07GetJwks\x12\x1c.mesh.auth.v1.GetJwksRequest\x1a\x12.mesh.auth.v1.Jwks\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/jwks\x12k\n\x10WatchRevocations\x12%.mesh.auth.v1.WatchRevocationsRequest\x1a&.mesh.auth.v1.WatchRevocationsResponse\"\x06\xea\xe0\x18\x02\x08\x04\x30\x01\x12O\n\x0cVouchForUser\x12!.mesh.auth.v1.VouchForUserRequest\x1a\x14.mesh.auth.v1.Tokens\"\x06\xea\xe0\x18\x02\x08\x04\x12z\n\x0e\x43hangePassword\x12#.mesh.auth.v1.ChangePasswordRequest\x1a\x14.mesh.auth.v1.Tokens\"-\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02!\"\x1c/mesh/v1/self:changePassword:\x01*\x12x\n\x0c\x43reateApiKey\x12!.mesh.auth.v1.CreateApiKeyRequest\x1a\".mesh.auth.v1.CreateApiKeyResponse\"!\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\"\x10/mesh/v1/apiKeys:\x01*\x12u\n\x0bListApiKeys\x12 .mesh.auth.v1.ListApiKeysRequest\x1a!.mesh.auth.v1.ListApiKeysResponse\"!\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x12\x12\x10/mesh/v1/apiKeys\x12r\n\x0c\x44\x65leteApiKey\x12!.mesh.auth.v1.DeleteApiKeyRequest\x1a\x16.google.protobuf.Empty\"\'\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b*\x19/mesh/v1/{name=apiKeys/*}\x12y\n\x0cListSessions\x12!.mesh.auth.v1.ListSessionsRequest\x1a\".mesh.auth.v1.ListSessionsResponse\"\"\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/mesh/v1/sessions\x12u\n\rDeleteSession\x12\".mesh.auth.v1.DeleteSessionRequest\x1a\x16.google.protobuf.Empty\"(\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1c*\x1a/mesh/v1/{name=sessions/*}\x12z\n\x0b\x45ndSessions\x12 .mesh.auth.v1.EndSessionsRequest\x1a!.mesh.auth.v1.EndSessionsResponse\"&\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x1a\"\x15/mesh/v1/sessions:end:\x01*2\x8a\x05\n\x0bUserService\x12\x65\n\nCreateUser\x12\x1f.mesh.auth.v1.CreateUserRequest\x1a\x12.mesh.auth.v1.User\"\"\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x16\"\x0e/mesh/v1/users:\x04user\x12[\n\x07GetSelf\x12\x1c.mesh.auth.v1.GetSelfRequest\x1a\x12.mesh.auth.v1.User\"\x1e\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/mesh/v1/self\x12\x65\n\x07GetUser\x12\x1c.mesh.auth.v1.GetUserRequest\x1a\x12.mesh.auth.v1.User\"(\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19\x12\x17/mesh/v1/{name=users/*}\x12m\n\tListUsers\x12\x1e.mesh.auth.v1.ListUsersRequest\x1a\x1f.mesh.auth.v1.ListUsersResponse\"\x1f\x90\x02\x01\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x10\x12\x0e/mesh/v1/users\x12s\n\nUpdateUser\x12\x1f.mesh.auth.v1.UpdateUserRequest\x1a\x12.mesh.auth.v1.User\"0\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02$2\x1c/mesh/v1/{user.name=users/*}:\x04user\x12l\n\nDeleteUser\x12\x1f.mesh.auth.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\"%\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x19*\x17/mesh/v1/{name=users/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -74,8 +74,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSERVICE'].methods_by_name['UpdateUser']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002$2\034/mesh/v1/{user.name=users/*}:\004user'
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._loaded_options = None
   _globals['_USERSERVICE'].methods_by_name['DeleteUser']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\031*\027/mesh/v1/{name=users/*}'
-  _globals['_TIER']._serialized_start=2744
-  _globals['_TIER']._serialized_end=2840
+  _globals['_TIER']._serialized_start=2786
+  _globals['_TIER']._serialized_end=2882
   _globals['_USER']._serialized_start=199
   _globals['_USER']._serialized_end=467
   _globals['_TOKENS']._serialized_start=470
@@ -93,53 +93,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETJWKSREQUEST']._serialized_start=1036
   _globals['_GETJWKSREQUEST']._serialized_end=1052
   _globals['_JWKS']._serialized_start=1054
-  _globals['_JWKS']._serialized_end=1079
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1081
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1106
-  _globals['_REVOCATION']._serialized_start=1109
-  _globals['_REVOCATION']._serialized_end=1259
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1261
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1334
-  _globals['_APIKEY']._serialized_start=1337
-  _globals['_APIKEY']._serialized_end=1479
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1481
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1562
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1564
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1640
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1642
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1701
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1703
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1789
-  _globals['_DELETEAPIKEYREQUEST']._serialized_start=1791
-  _globals['_DELETEAPIKEYREQUEST']._serialized_end=1826
-  _globals['_SESSION']._serialized_start=1829
-  _globals['_SESSION']._serialized_end=2060
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=2062
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=2136
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2138
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2226
-  _globals['_DELETESESSIONREQUEST']._serialized_start=2228
-  _globals['_DELETESESSIONREQUEST']._serialized_end=2264
-  _globals['_ENDSESSIONSREQUEST']._serialized_start=2266
-  _globals['_ENDSESSIONSREQUEST']._serialized_end=2300
-  _globals['_ENDSESSIONSRESPONSE']._serialized_start=2302
-  _globals['_ENDSESSIONSRESPONSE']._serialized_end=2338
-  _globals['_CREATEUSERREQUEST']._serialized_start=2340
-  _globals['_CREATEUSERREQUEST']._serialized_end=2413
-  _globals['_GETSELFREQUEST']._serialized_start=2415
-  _globals['_GETSELFREQUEST']._serialized_end=2431
-  _globals['_GETUSERREQUEST']._serialized_start=2433
-  _globals['_GETUSERREQUEST']._serialized_end=2463
-  _globals['_LISTUSERSREQUEST']._serialized_start=2465
-  _globals['_LISTUSERSREQUEST']._serialized_end=2522
-  _globals['_LISTUSERSRESPONSE']._serialized_start=2524
-  _globals['_LISTUSERSRESPONSE']._serialized_end=2603
-  _globals['_UPDATEUSERREQUEST']._serialized_start=2605
-  _globals['_UPDATEUSERREQUEST']._serialized_end=2707
-  _globals['_DELETEUSERREQUEST']._serialized_start=2709
-  _globals['_DELETEUSERREQUEST']._serialized_end=2742
-  _globals['_AUTHSERVICE']._serialized_start=2843
-  _globals['_AUTHSERVICE']._serialized_end=4304
-  _globals['_USERSERVICE']._serialized_start=4307
-  _globals['_USERSERVICE']._serialized_end=4957
+  _globals['_JWKS']._serialized_end=1121
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1123
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1148
+  _globals['_REVOCATION']._serialized_start=1151
+  _globals['_REVOCATION']._serialized_end=1301
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1303
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1376
+  _globals['_APIKEY']._serialized_start=1379
+  _globals['_APIKEY']._serialized_end=1521
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1523
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1604
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1606
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1682
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1684
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1743
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1745
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1831
+  _globals['_DELETEAPIKEYREQUEST']._serialized_start=1833
+  _globals['_DELETEAPIKEYREQUEST']._serialized_end=1868
+  _globals['_SESSION']._serialized_start=1871
+  _globals['_SESSION']._serialized_end=2102
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=2104
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=2178
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2180
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2268
+  _globals['_DELETESESSIONREQUEST']._serialized_start=2270
+  _globals['_DELETESESSIONREQUEST']._serialized_end=2306
+  _globals['_ENDSESSIONSREQUEST']._serialized_start=2308
+  _globals['_ENDSESSIONSREQUEST']._serialized_end=2342
+  _globals['_ENDSESSIONSRESPONSE']._serialized_start=2344
+  _globals['_ENDSESSIONSRESPONSE']._serialized_end=2380
+  _globals['_CREATEUSERREQUEST']._serialized_start=2382
+  _globals['_CREATEUSERREQUEST']._serialized_end=2455
+  _globals['_GETSELFREQUEST']._serialized_start=2457
+  _globals['_GETSELFREQUEST']._serialized_end=2473
+  _globals['_GETUSERREQUEST']._serialized_start=2475
+  _globals['_GETUSERREQUEST']._serialized_end=2505
+  _globals['_LISTUSERSREQUEST']._serialized_start=2507
+  _globals['_LISTUSERSREQUEST']._serialized_end=2564
+  _globals['_LISTUSERSRESPONSE']._serialized_start=2566
+  _globals['_LISTUSERSRESPONSE']._serialized_end=2645
+  _globals['_UPDATEUSERREQUEST']._serialized_start=2647
+  _globals['_UPDATEUSERREQUEST']._serialized_end=2749
+  _globals['_DELETEUSERREQUEST']._serialized_start=2751
+  _globals['_DELETEUSERREQUEST']._serialized_end=2784
+  _globals['_AUTHSERVICE']._serialized_start=2885
+  _globals['_AUTHSERVICE']._serialized_end=4346
+  _globals['_USERSERVICE']._serialized_start=4349
+  _globals['_USERSERVICE']._serialized_end=4999
 # @@protoc_insertion_point(module_scope)

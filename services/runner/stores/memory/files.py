@@ -1,8 +1,8 @@
 """Files in memory: for a runner that keeps nothing."""
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
+from meshkit import clock
 from meshkit.errors import NotFound
 from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
 
@@ -10,7 +10,7 @@ from services.runner.domain.files import FILE_BYTES_MIN, PIECE_BYTES, Kept
 class MemoryFiles:
     """See `FileStore`."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, now: Callable[[], float] = clock.now) -> None:
         self._now = now
         self._files: dict[str, tuple[bytes, float]] = {}
 

@@ -1,0 +1,82 @@
+"""Processes whose machines have different clocks have one time."""
+
+import asyncio
+import pathlib
+import sys
+import time
+
+import pytest
+
+from meshkit import clock
+from meshkit.databases import PostgresDatabase
+from services.auth import app as auth_app
+from services.auth.config import Config as AuthConfig
+from tests.faults.clocks import clock as wrong_clocks
+
+NEAR_S = 60.0
+"""What a busy machine may take to tell the time, which is far less than clocks are wrong."""
+BY_DATABASE = """
+import asyncio, sys
+from meshkit import clock, databases, postgres
+async def main():
+    async with postgres.opened(databases.PostgresDatabase(sys.argv[1]), "auth", ()):
+        print(clock.now(), flush=True)
+asyncio.run(main())
+"""
+BY_AUTH = """
+import asyncio, pathlib, sys
+from meshkit import clock, service
+async def main():
+    settings = service.Settings(data_dir=pathlib.Path(sys.argv[2]), auth_address=sys.argv[1])
+    async with service.authenticated(settings, "gateway") as auth:
+        async with asyncio.timeout(60):
+            await auth.verifier.revocations.wait()
+        print(clock.now(), flush=True)
+asyncio.run(main())
+"""
+
+
+async def told(code: str, *arguments: str, by_s: int) -> float:
+    """Return how far from ours the time is that a process has whose machine's clock is so wrong."""
+    with wrong_clocks() as clocks:
+        env = clocks.apart(by_s) | {"PYTHONPATH": ":".join(sys.path)}
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *arguments, env=env, stdout=-1)
+        said, _ = await process.communicate()
+    return float(said) - time.time()
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+async def test_who_has_a_database_goes_by_its_clock(postgres: str, by_s: int) -> None:
+    """From the moment it is open."""
+    assert abs(await told(BY_DATABASE, postgres, by_s=by_s)) < NEAR_S
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+async def test_who_has_none_hears_the_time_from_the_auth_service(
+    postgres: str, tmp_path: pathlib.Path, by_s: int
+) -> None:
+    """Before it shows a badge, which might have expired otherwise."""
+    config = AuthConfig(data_dir=tmp_path, auth_address="127.0.0.1:0", grace_s=0, database_url=postgres)
+    async with auth_app.running(config) as port:
+        assert isinstance(config.database, PostgresDatabase)
+        assert abs(await told(BY_AUTH, f"127.0.0.1:{port}", str(tmp_path), by_s=by_s)) < NEAR_S
+
+
+def test_a_clock_moves_no_further_than_it_is_surely_wrong() -> None:
+    """What is said between two ticks is right at one of them; whose own time is right keeps it, to the microsecond."""
+    ticks, wall = [100.0], [1000.0]
+    now = clock.Clock(lambda: wall[0], lambda: ticks[0])
+    assert (1000.0, False) == (now(), now.has_heard)
+
+    now.hear(1000.5, asked_at=99.0, heard_at=101.0)
+    assert (1000.0, True) == (now(), now.has_heard)
+
+    now.hear(1010.0, asked_at=99.0, heard_at=100.0)
+    assert 1010.0 == now()
+    now.hear(1010.0, asked_at=100.0, heard_at=130.0)
+    assert 1010.0 == now()
+    now.hear(900.0, asked_at=100.0, heard_at=100.25)
+    assert 900.0 == now()
+
+    wall[0], ticks[0] = 5.0, 107.0
+    assert 907.0 == now()
