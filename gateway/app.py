@@ -14,6 +14,7 @@ from gateway.config import Config
 from gateway.core import peers
 from gateway.dialects import DIALECTS
 from gateway.edge import contract
+from gateway.http.connect import Calls
 from gateway.http.dialect import Dialect, Dialects
 from gateway.http.interceptor import DialectCalls
 from gateway.http.local import callers
@@ -62,12 +63,13 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
             sandboxed=config.app_pages == "sandbox",
             sockets_max=config.streams_per_owner,
         )
+        calls = await stack.enter_async_context(Calls.connected(config))
         live = config.live_pages_per_owner
         web_app = web.create(
             config,
             speakers,
             mesh,
-            door.routes(stubs),
+            [calls.route(), *door.routes(stubs)],
             auth.verifier,
             lambda health, metrics: Panel(stubs, auth.verifier, health, metrics, live_per_owner=live).routes(),
         )
@@ -97,5 +99,6 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
                 interceptors=[DialectCalls(speakers)],
             )
         )
+        stack.callback(calls.stop)
         stack.callback(door.stop)  # the first to happen when the block ends
         yield Ports(grpc=grpc_port, web=web_port)

@@ -123,7 +123,7 @@ class _UnaryUnary(_Identify, grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
         now = asyncio.get_running_loop().time
         until = now() + cut(DEADLINE_S if details.timeout is None else details.timeout)
-        await self._reach(min(until, now() + _REACHED_S))
+        await reached(self._channel(), until - now())
         timeout_s = until - now()
         if timeout_s <= 0:
             raise _too_late(details.method)
@@ -132,16 +132,16 @@ class _UnaryUnary(_Identify, grpc.aio.UnaryUnaryClientInterceptor):
         call = continuation(self._dress(details, place)._replace(timeout=timeout_s), request)
         return await (call if place is None else tracing.told(call, details.method, place))
 
-    async def _reach(self, until: float) -> None:
-        """Wait until there is a connection, or that time of the loop."""
-        channel = self._channel()
-        if (state := channel.get_state(try_to_connect=True)) in _SETTLED:
-            return
-        with contextlib.suppress(TimeoutError):  # whoever calls hears what is wrong
-            async with asyncio.timeout_at(until):
-                while state not in _SETTLED:
-                    await channel.wait_for_state_change(state)
-                    state = channel.get_state(try_to_connect=True)
+
+async def reached(channel: grpc.aio.Channel, timeout_s: float | None) -> None:
+    """Wait a moment until a channel has a connection, `timeout_s` at most; whoever calls then hears what is wrong."""
+    if (state := channel.get_state(try_to_connect=True)) in _SETTLED:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REACHED_S if timeout_s is None else min(timeout_s, _REACHED_S)):
+            while state not in _SETTLED:
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
 
 
 def _too_late(method: Any) -> grpc.aio.AioRpcError:

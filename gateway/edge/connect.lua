@@ -1,11 +1,10 @@
--- Calls of the Connect protocol (https://connectrpc.com/docs/protocol), ahead of the filters that make gRPC of them: Envoy's
--- bridge of binary ones, the transcoder of unary JSON.  What a call is decides its content type.
+-- Calls of the Connect protocol (https://connectrpc.com/docs/protocol), ahead of who makes gRPC of them: Envoy's bridge, and
+-- the gateway of what the bridge does not know: JSON, compressed messages, calls by GET.
 --
--- A call is "proto" or "json" (unary, with a codec), "stream" (binary; the bridge has no other), "" for what is Connect but
--- not spoken here, nil for what is none.
+-- A call is "proto" (unary) or "stream", both binary, for the bridge, "gateway" for the gateway, "" for what is Connect but not
+-- spoken here, nil for what is none.
 
 local METHOD = "^/[%w_]+%.[%w_%.]+/[%w_]+/*$"  -- no REST path of ours has this dot; a slash at the end is dropped
-local OURS_ONLY = "^/mesh%."
 
 -- Of an error, by its code: https://connectrpc.com/docs/protocol#error-codes
 local CONNECT_STATUS = {
@@ -14,42 +13,49 @@ local CONNECT_STATUS = {
   aborted = "409", out_of_range = "400", unimplemented = "501", internal = "500", unavailable = "503",
   data_loss = "500", unauthenticated = "401",
 }
-local HTTP_CODES = { ["404"] = "unimplemented", ["405"] = "unimplemented" }  -- of the web app, which knows no such path
 local KEPT = { ["405"] = true, ["413"] = true, ["415"] = true, ["421"] = true, ["431"] = true }  -- the edge's own, and telling
-local GRPC_CODES = {
-  "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists", "permission_denied",
-  "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented", "internal", "unavailable",
-  "data_loss", "unauthenticated",
-}
 
-local function is_method(headers, target)
-  return headers:get(":method") == "POST" and string.match(string.match(target, "^[^?]*"), METHOD) ~= nil
+local function is_method(target)
+  return string.match(string.match(target, "^[^?]*"), METHOD) ~= nil
+end
+
+-- Returns whether messages are as they are, by the header that says how.
+local function is_plain(headers, name)
+  local encoding = string.lower(headers:get(name) or "")
+  return encoding == "" or encoding == "identity"
 end
 
 local function connect_call(headers, target)
-  if not is_method(headers, target) then
+  if not is_method(target) then
     return nil
+  end
+  if headers:get(":method") ~= "POST" then
+    return "gateway"
   end
   local kind = string.match(string.lower(headers:get("content-type") or ""), "^%s*([^;%s]+)")
   if kind == "application/proto" then
-    return "proto"
+    return is_plain(headers, "content-encoding") and "proto" or "gateway"
   end
-  if kind and string.match(kind, "^application/connect%+") then
-    return kind == "application/connect+proto" and "stream" or ""
+  if kind == "application/connect+proto" then
+    return is_plain(headers, "connect-content-encoding") and "stream" or "gateway"
   end
-  return kind == "application/json" and string.match(target, OURS_ONLY) and "json" or nil
+  if kind == "application/json" or kind == "application/connect+json" then
+    return "gateway"
+  end
+  return kind and string.match(kind, "^application/connect%+") and "" or nil
 end
 
 -- Tells the filters behind of a call.  A message that does not say how large it is counts as large.
 local function tell_call(headers, call)
-  local is_small = call == "stream" or string.match(headers:get("content-length") or "", "^%d%d?%d?%d?$")
+  local sends = headers:get(":method") == "POST" or headers:get("content-length") or headers:get("transfer-encoding")
+  local is_small = call == "stream" or not sends or string.match(headers:get("content-length") or "", "^%d%d?%d?%d?$")
   headers:replace("x-mesh-connect", is_small and call or call .. "-large")
 end
 
 -- Makes what is left of the head of a binary call fit for the bridge; refuses one that it would make nonsense of.
 local function begin_connect(handle, headers, call)
   if call == "" then
-    handle:respond({ [":status"] = "415" }, "streams are spoken in application/connect+proto only")
+    handle:respond({ [":status"] = "415" }, "streams are spoken in application/connect+json and application/connect+proto")
     return
   end
   local length = headers:get("content-length")
@@ -63,12 +69,19 @@ local function begin_connect(handle, headers, call)
   end
 end
 
--- Passes the deadline of a call on that is transcoded: the bridge does so itself.
-local function pass_deadline(headers)
-  local left = string.match(headers:get("connect-timeout-ms") or "", "^%d%d?%d?%d?%d?%d?%d?%d?$")
-  if left then
-    headers:replace("grpc-timeout", left .. "m")
+local HIDDEN = { ["content-type"] = "x-mesh-connect-type", ["connect-protocol-version"] = "x-mesh-connect-version" }
+
+-- Makes the bridge blind for a call that the gateway takes: it goes by these headers, and by the query of a GET, which the
+-- gateway finds in x-mesh-path.
+local function hand_over(headers, path)
+  for name, aside in pairs(HIDDEN) do
+    local value = headers:get(name)
+    if value then
+      headers:replace(aside, value)
+      headers:remove(name)
+    end
   end
+  headers:replace(":path", path)
 end
 
 -- Returns a number as four bytes, the highest first.
@@ -100,10 +113,9 @@ local function mend_connect_error(handle, status)
   local body = handle:body(true)
   local text = body:getBytes(0, body:length())
   local code = string.match(text, '^{"code":"([%w_]+)"')
-  if not code then  -- the transcoder's: a google.rpc.Status
-    local number, message = string.match(text, '^{"code":(%d+),"message":(".*"),"details":%[')
-    code = GRPC_CODES[tonumber(number)] or HTTP_CODES[status] or "unknown"
-    body:setBytes('{"code":"' .. code .. '","message":' .. (message or '"no such call, or not by this method"') .. "}")
+  if not code then
+    code = "unknown"
+    body:setBytes('{"code":"unknown","message":"the answer was ' .. status .. '"}')
   end
   local headers = handle:headers()
   headers:replace("content-type", "application/json")

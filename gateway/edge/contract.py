@@ -24,7 +24,7 @@ GRPC = r"application/grpc(\+.*|-web(-text)?(\+proto)?)?"
 METHOD = r"/[^/]+\.[^/]+/[^/]+"
 """A regular expression for the path of a method; no REST path is like it."""
 CONNECT_UNARY = "application/proto"
-"""The content type of Connect's unary calls that become gRPC at the edge; those in JSON are transcoded."""
+"""The content type of Connect's unary calls that become gRPC at the edge; the gateway makes it of those in JSON."""
 CONNECT_STREAM = "application/connect+proto"
 """The same of its streams."""
 
@@ -94,23 +94,6 @@ def without_comments(data: bytes) -> bytes:
     found = descriptor_pb2.FileDescriptorSet.FromString(data)
     for file in found.file:
         file.ClearField("source_code_info")
-    return found.SerializeToString()
-
-
-def with_calls(data: bytes) -> bytes:
-    """Return a serialised `FileDescriptorSet` in which the names of our unary methods that REST reaches are paths, too.
-
-    Unary calls of Connect in JSON (https://connectrpc.com/docs/protocol) are transcoded as REST is.
-    """
-    found = descriptor_pb2.FileDescriptorSet.FromString(data)
-    for file in found.file:
-        if file.package.startswith("mesh.") and not file.package.startswith(_DIALECTS):
-            for service in file.service:
-                for method in service.method:
-                    rule = method.options.Extensions[annotations_pb2.http]
-                    if rule.WhichOneof("pattern") and not method.server_streaming:
-                        path = f"/{file.package}.{service.name}/{method.name}"
-                        rule.additional_bindings.add(post=path, body="*")
     return found.SerializeToString()
 
 

@@ -14,6 +14,7 @@
 local OURS = {
   "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier", "x-mesh-head",
   "x-mesh-edge", "x-mesh-address", "x-mesh-foreign", "x-mesh-connect",
+  "x-mesh-connect-type", "x-mesh-connect-version",
   "x-http-code", "x-http-body", "x-http-type", "x-envoy-original-path", "x-envoy-original-method",
 }
 local GRPC = { "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding" }
@@ -158,9 +159,6 @@ function envoy_on_request(handle)
     return
   end
   remove_grpc(headers)
-  if call == "json" then
-    pass_deadline(headers)
-  end
   local path, query = string.match(target, "^([^?]*)(.*)$")
   if #path > 1 and string.sub(path, -1) == "/" then
     path = string.gsub(path, "/+$", "", 1)
@@ -175,11 +173,13 @@ function envoy_on_request(handle)
   if share(handle, headers, path) or refuse_page(handle, headers, path, grpc) then
     return
   end
-  local binary = call and call ~= "json"
-  if not binary and string.sub(path, 1, #APPS) ~= APPS then
+  local bridged = call and call ~= "gateway"
+  if call == "gateway" then
+    hand_over(headers, path)
+  elseif not bridged and string.sub(path, 1, #APPS) ~= APPS then
     headers:remove("connect-protocol-version")
   end
-  if not call and is_method(headers, target) then  -- the transcoder would take whatever comes
+  if not call and is_method(target) then
     handle:respond({ [":status"] = "415" }, "a method is called in application/json, application/proto or gRPC")
     return
   end
@@ -190,14 +190,14 @@ function envoy_on_request(handle)
   end
   local typed = call ~= nil or string.sub(path, 1, #TYPED) == TYPED
   local encoded = encoding(headers)
-  if encoded ~= "" and (typed or not contains(ENCODINGS, encoded)) then
+  if encoded ~= "" and call ~= "gateway" and (typed or not contains(ENCODINGS, encoded)) then
     local known = typed and "identity" or table.concat(ENCODINGS, ", ")
     local remedy = typed and "" or " or encoded as " .. table.concat(ENCODINGS, " or ")
     local text = "content-encoding " .. encoded .. " is not decoded here: send the body as it is" .. remedy
     handle:respond({ [":status"] = "415", ["accept-encoding"] = known }, text)
     return
   end
-  if binary then
+  if bridged then
     begin_connect(handle, headers, call)
     return
   end
@@ -263,7 +263,7 @@ function envoy_on_response(handle)
     answer_connect_error(handle, headers, call, body)
     return
   end
-  if call and call ~= "stream" and headers:get(":status") ~= "200" then
+  if call and call ~= "stream" and not head and headers:get(":status") ~= "200" then
     mend_connect_error(handle, headers:get(":status"))
     return
   end

@@ -35,7 +35,9 @@ _KEYS_AGAIN_S = 15
 _KEYS_WITHIN_S = 30
 """How long the gateway may take to start."""
 CALL_HEADER = "x-mesh-connect"
-"""Says of a call of Connect which one it is, and whether its message is large (`connect.lua`)."""
+"""Says of a call of Connect who makes gRPC of it, and whether its message is large (`connect.lua`)."""
+HANDED_OVER = "gateway"
+"""What that header begins with if the gateway does."""
 _RESPONSE_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -55,7 +57,7 @@ def filters(
         policy = ratelimit.policy(config, services, dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
-    bare = contract.with_calls(contract.without_comments(descriptors))
+    bare = contract.without_comments(descriptors)
     for camel, name in TRANSCODERS.items():
         names = [service.name for service in services if service.has_paths and service.camel == camel]
         if names:

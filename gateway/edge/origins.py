@@ -26,6 +26,7 @@ _SENT = (
     *("accept", "authorization", "content-type", "idempotency-key", "last-event-id", "prefer", "range", "x-request-id"),
     *("traceparent", "tracestate", "x-grpc-web", "x-user-agent", "grpc-timeout"),
     *("connect-protocol-version", "connect-timeout-ms", "connect-content-encoding", "connect-accept-encoding"),
+    "content-encoding",
 )
 """Headers that scripts of other sites may send, beside those of tokens."""
 _READ = (

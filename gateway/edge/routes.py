@@ -80,6 +80,7 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
     for prefix, cluster in clusters.PREFIXES.items():
         yield _held({"prefix": prefix, **_sent_as(exact=contract.CONNECT_UNARY)}, cluster)
     yield _held(_UNARY, clusters.GATEWAY)
+    yield from _handed_over(services)
     for service in services:
         if not service.is_dialect:
             continue
@@ -110,6 +111,20 @@ def _held(match: Mapping[str, Any], cluster: str) -> dict[str, Any]:
     """Return the route of a unary call of Connect: the bridge holds a whole message, of an answer, too."""
     route = _route(match, cluster, _UNARY_TIMEOUT_S, _UNARY_TIMEOUT_S)
     return {**route, "request_body_buffer_limit": MESSAGE_BYTES_MAX}
+
+
+def _handed_over(services: Sequence[contract.Service]) -> Iterator[dict[str, Any]]:
+    """Yield the routes of calls of Connect that the gateway makes gRPC of (`connect.lua`)."""
+    here = {"headers": [{"name": filters.CALL_HEADER, "string_match": {"prefix": filters.HANDED_OVER}}]}
+    methods = [method for service in services for method in service.methods]
+    for method in methods:
+        if method.streams:
+            idle_s = _IDLE_TIMEOUT_S if method.quiet else _STALLED_S
+            yield _route({"path": method.name, **here}, clusters.WEB, timeout_s=0, idle_s=idle_s)
+    reads = "|".join(re.escape(method.name) for method in methods if method.reads and not method.streams)
+    read, any_ = ({"safe_regex": {"regex": regex}, **here} for regex in (reads, contract.METHOD))
+    yield _route(read, clusters.WEB, 0, _UNARY_TIMEOUT_S, retry_on=_LOST, tries=_READ_TRIES)
+    yield _route(any_, clusters.WEB, 0, _UNARY_TIMEOUT_S)
 
 
 def _rest() -> dict[str, Any]:

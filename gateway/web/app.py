@@ -45,7 +45,7 @@ def create(
 ) -> Starlette:
     """Return the app.  Its lifespan holds the channels that /health and /metrics ask through.
 
-    `sockets` are its WebSockets, `pages` makes the panel's; without a `verifier` nobody reads metrics.
+    `sockets` are its WebSockets and calls, `pages` makes the panel's; without a `verifier` nobody reads metrics.
     """
     health = Health(config)
     metrics = Metrics(config, verifier) if verifier is not None else None
@@ -115,7 +115,6 @@ class Fallback:
         self._dialects = dialects
         services = list(services)
         self._paths = contract.Paths(services)
-        self._calls = {method.name for service in services for method in service.methods}
         self._documents = {path for dialect in dialects.all for path in dialect.document_paths}
         self._sockets = [
             re.compile(contract.pattern(path)) for dialect in dialects.all for path in dialect.socket_paths
@@ -138,8 +137,6 @@ class Fallback:
 
     def _explain(self, request: Request, error: Exception) -> Response:
         path = request.url.path
-        if path in self._calls and request.method != "POST":
-            return self._wrong_method(request, ["POST"])
         is_page = path in self._documents or _PAGES.fullmatch(path) is not None
         allowed = ["GET"] if is_page else self._paths.allowed(path)
         if not allowed and isinstance(error, HTTPException) and error.status_code == 405:

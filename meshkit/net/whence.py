@@ -12,6 +12,8 @@ EDGE_HEADER = "x-mesh-edge"
 """Set by Envoy, and removed by it from what clients send."""
 ADDRESS_HEADER = "x-mesh-address"
 """Beside a service token: the address for which the service calls."""
+CLIENT_HEADER = "x-mesh-client"
+"""What a client calls itself, where gRPC puts the name of who passes the call on in its place."""
 _FORWARDED = "x-forwarded-for"
 _CHARS_MAX = 64
 

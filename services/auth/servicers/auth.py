@@ -10,6 +10,7 @@ from google.protobuf import empty_pb2
 from meshkit import clock, names, paging
 from meshkit.idempotency import ask
 from meshkit.interceptors import Context
+from meshkit.net.whence import CLIENT_HEADER
 from meshkit.principal import caller, check_owner
 from services.auth import wire
 from services.auth.domain import ApiKey, Session
@@ -170,4 +171,5 @@ def _client(request: pb.LoginRequest | pb.ChangePasswordRequest, context: Contex
     """Return what signs in, as it calls itself; a service does not call in its own name."""
     if request.client or caller().service:
         return request.client
-    return str(dict(context.invocation_metadata()).get("user-agent", ""))
+    metadata = dict(context.invocation_metadata())
+    return str(metadata.get(CLIENT_HEADER) or metadata.get("user-agent", ""))

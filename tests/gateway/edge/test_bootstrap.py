@@ -104,7 +104,7 @@ def test_no_answer_of_the_web_app_is_cut_for_how_long_it_takes() -> None:
     live = next(route["route"] for route in routes(shared) if route["match"].get("prefix") == "/panel/live/")
 
     assert {"0s"} == {route["timeout"] for route in web}
-    assert {"60s", "120s", "3600s"} == {route["idle_timeout"] for route in web}
+    assert {"60s", "120s", "660s", "3600s"} == {route["idle_timeout"] for route in web}  # a call may wait long
     assert ("60s", "120s") == (web[-1]["idle_timeout"], live["idle_timeout"])
 
 

@@ -1,4 +1,7 @@
-"""The Connect protocol at the edge, as `buf curl` speaks it by its defaults and as browsers and curl do, in JSON."""
+"""The Connect protocol at the edge, as `buf curl` speaks it by its defaults and as browsers and curl do, in JSON.
+
+`test_connect_calls.py` has what the gateway alone makes gRPC of, `test_connect_streams.py` streams in JSON.
+"""
 
 import asyncio
 import asyncio.subprocess
@@ -17,6 +20,7 @@ import pytest_asyncio
 from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from agentmesh_protos.dialects.kodosumi.v1 import auth_pb2 as kodosumi_pb2
 from agentmesh_protos.runner.v1 import job_pb2
+from google.protobuf import json_format
 from google.rpc import error_details_pb2
 
 from gateway.edge import limits
@@ -106,6 +110,7 @@ async def test_what_the_document_shows_runs(asking: Asking, shell: dict[str, str
     assert b'"login": "admin"' in said
     assert b'"cancelled"' in rest
     assert b'"JOB_STATE_CANCELLED"' in rest
+    assert b'"login":"admin"' in rest
 
 
 async def test_an_error_says_what_it_says_in_grpc(shell: dict[str, str]) -> None:
@@ -131,14 +136,17 @@ async def test_a_call_is_answered(asking: Asking, kind: str) -> None:
     assert not [name for name in answer.headers if name.startswith(("grpc-", "x-mesh-", "x-http-"))]
 
 
-async def test_a_dialect_is_called_too(edge: Edge) -> None:
-    """In binary: its answers and its errors are those of gRPC."""
+@pytest.mark.parametrize("kind", [PROTO, JSON])
+async def test_a_dialect_is_called_too(edge: Edge, kind: str) -> None:
+    """Its answers and its errors are those of gRPC."""
     service = "/mesh.dialects.kodosumi.v1.RoleService"
-    profile = await call(edge, f"{service}/GetProfile", PROTO, edge.operator)
-    nobody = kodosumi_pb2.DeleteRoleRequest(role="nobody").SerializeToString()
-    missing = await call(edge, f"{service}/DeleteRole", PROTO, edge.operator, nobody)
+    profile = await call(edge, f"{service}/GetProfile", kind, edge.operator)
+    nobody = kodosumi_pb2.DeleteRoleRequest(role="nobody")
+    content = nobody.SerializeToString() if kind == PROTO else json_format.MessageToJson(nobody).encode()
+    missing = await call(edge, f"{service}/DeleteRole", kind, edge.operator, content)
+    name = kodosumi_pb2.Role.FromString(profile.content).name if kind == PROTO else profile.json()["name"]
 
-    assert "admin" == kodosumi_pb2.Role.FromString(profile.content).name
+    assert "admin" == name
     assert (404, "not_found") == (missing.status_code, missing.json()["code"])
 
 
@@ -207,9 +215,10 @@ async def test_details_are_told(edge: Edge, kind: str) -> None:
         ("/mesh.auth.v1.UserService/Nope", PROTO, {}, 501, "unimplemented"),
         ("/mesh.auth.v1.UserService/Nope", JSON, {}, 501, "unimplemented"),
         ("/no.such.Service/Nope", PROTO, {}, 501, "unimplemented"),
-        (WATCH_JOB, JSON, {}, 501, "unimplemented"),
-        (GET_SELF, PROTO, {"content-encoding": "gzip"}, 415, "unimplemented"),
-        (GET_SELF, JSON, {"content-encoding": "gzip"}, 415, "unimplemented"),
+        ("/no.such.Service/Nope", JSON, {}, 501, "unimplemented"),
+        (WATCH_JOB, JSON, {}, 415, "unimplemented"),
+        (GET_SELF, PROTO, {"content-encoding": "br"}, 501, "unimplemented"),
+        (GET_SELF, JSON, {"content-encoding": "br"}, 501, "unimplemented"),
         (GET_SELF, PROTO, {"host": "evil.example"}, 421, "permission_denied"),
     ],
 )
@@ -233,8 +242,8 @@ async def test_a_message_that_is_too_large_is_refused(edge: Edge, kind: str) -> 
 
 
 async def test_a_codec_that_is_not_spoken(edge: Edge) -> None:
-    """Streams are binary."""
-    kind = "application/connect+json"
+    """415."""
+    kind = "application/connect+xml"
     answer = await call(edge, WATCH_JOB, kind, key_of(edge), b"\0\0\0\0\2{}")
 
     assert 415 == answer.status_code

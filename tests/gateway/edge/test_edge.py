@@ -88,7 +88,6 @@ async def test_an_unknown_path_is_not_found(edge: Edge, method: str) -> None:
         ("PATCH", "/login", "GET, HEAD, POST"),
         ("POST", "/health", "GET, HEAD"),
         ("TRACE", "/flow", "GET, HEAD"),
-        ("GET", "/mesh.runner.v1.JobService/GetJob", "POST"),
         ("OPTIONS", "/panel/executions", "GET, HEAD, POST"),
     ],
 )

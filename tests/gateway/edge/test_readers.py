@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import pathlib
 import socket
 from collections.abc import AsyncIterator
@@ -52,11 +53,12 @@ async def long_log(edge: Edge) -> str:
 
 
 @contextlib.asynccontextmanager
-async def idle_readers(edge: Edge, path: str, count: int, more: str = "") -> AsyncIterator[None]:
+async def idle_readers(edge: Edge, path: str, count: int, more: str = "", body: bytes = b"") -> AsyncIterator[None]:
     """Have clients ask for a stream and read nothing of it but its first bytes."""
     loop = asyncio.get_running_loop()
     key = edge.operator["KODOSUMI_API_KEY"]
-    request = f"GET {path} HTTP/1.1\r\nhost: {edge.address}\r\nKODOSUMI_API_KEY: {key}\r\n{more}\r\n".encode()
+    head = f"{path} HTTP/1.1\r\nhost: {edge.address}\r\nKODOSUMI_API_KEY: {key}\r\n{more}\r\n"
+    request = (f"POST {head}" if body else f"GET {head}").encode() + body
     async with contextlib.AsyncExitStack() as exits:
         sockets = []
         for _ in range(count):
@@ -112,6 +114,20 @@ async def test_who_does_not_read_stops_nobody(edge: Edge, long_log: str, path: s
     """Ten used to be enough; what these cost is bounded."""
     before = memory()
     async with idle_readers(edge, path.format(long_log), readers, more):
+        found = await answers(edge, long_log)
+        grown = memory() - before
+
+    assert [200] * 5 == found
+    assert grown < READERS * BYTES_EACH_MAX
+
+
+async def test_watchers_in_json_that_do_not_read_stop_nobody(edge: Edge, long_log: str) -> None:
+    """Of Connect: the gateway takes no more of the service than it has sent on."""
+    asked = json.dumps({"name": f"jobs/{long_log}"}).encode()
+    body = b"\0" + len(asked).to_bytes(4, "big") + asked
+    more = f"content-type: application/connect+json\r\ncontent-length: {len(body)}\r\n"
+    before = memory()
+    async with idle_readers(edge, "/mesh.runner.v1.JobService/WatchJob", READERS, more, body):
         found = await answers(edge, long_log)
         grown = memory() - before
 

@@ -1,0 +1,365 @@
+"""Calls of Connect that the gateway makes gRPC of: JSON of every service, compressed messages, GET; hostile ones."""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from agentmesh_protos.auth.v1 import auth_pb2
+from agentmesh_protos.runner.v1 import job_pb2
+
+from gateway.edge import limits
+from tests.gateway.edge.test_connect import CANCEL_JOB, GET_JOB, GET_SELF, JSON, LARGE, NOTHING, PROTO, call, key_of
+from tests.gateway.edge.test_wire import raw
+from tests.gateway.stack import Edge
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LOGIN, LIST_USERS, LIST_SESSIONS = (
+    f"/mesh.auth.v1.{name}" for name in ("AuthService/Login", "UserService/ListUsers", "AuthService/ListSessions")
+)
+CHECK = "/grpc.health.v1.Health/Check"
+AS_JSON = {"connect": "v1", "encoding": "json", "message": "{}"}
+PACKED = gzip.compress(b"{}", mtime=0)
+SMALL_BOMB = gzip.compress(b'{"name": "' + b"x" * limits.REQUEST_BYTES_MAX + b'"}')
+"""Some kilobytes of what is more than a message may have."""
+
+
+async def got(edge: Edge, path: str, headers: Mapping[str, str], **query: str) -> httpx.Response:
+    """Call by GET."""
+    return await edge.http.get(path, params={**AS_JSON, **query}, headers=headers)
+
+
+def code_of(answer: httpx.Response) -> tuple[int, str]:
+    """Return the status and the code of an error."""
+    assert JSON == answer.headers["content-type"]
+    return answer.status_code, answer.json()["code"]
+
+
+def short(value: object) -> str:
+    """Return the name of a test's parameter."""
+    return ascii(value)[:24]
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+
+
+async def test_health_is_asked_in_json(edge: Edge) -> None:
+    """Of the whole mesh, of a service, of one that nobody has; without a token."""
+    whole = await call(edge, CHECK, JSON, {})
+    runner = await call(edge, CHECK, JSON, {}, b'{"service": "mesh.runner.v1.JobService"}')
+    nobody = await call(edge, CHECK, JSON, {}, b'{"service": "nobody"}')
+
+    assert ["SERVING"] * 2 == [answer.json()["status"] for answer in (whole, runner)]
+    assert (404, "not_found") == code_of(nobody)
+
+
+async def test_json_is_that_of_the_typed_api(edge: Edge) -> None:
+    """Fields without a value are there."""
+    answer = await call(edge, GET_SELF, JSON, key_of(edge))
+    rest = await edge.http.get("/mesh/v1/self", headers=edge.operator)
+
+    assert rest.json() == answer.json()
+
+
+async def test_names_that_nobody_knows_are_ignored(edge: Edge) -> None:
+    """As other servers of Connect do: a client may be newer than the mesh."""
+    answer = await call(edge, GET_JOB, JSON, key_of(edge), b'{"name": "jobs/none", "new": {"in": [1]}}')
+
+    assert (404, "not_found") == code_of(answer)
+
+
+async def test_a_detail_is_shown_in_words(edge: Edge) -> None:
+    """Beside its value in binary."""
+    answer = await call(edge, GET_JOB, JSON, key_of(edge), b'{"name": "jobs/none"}')
+    (info,) = answer.json()["details"]
+
+    assert ("google.rpc.ErrorInfo", "NOT_FOUND") == (info["type"], info["debug"]["reason"])
+
+
+async def test_a_session_knows_its_client(edge: Edge) -> None:
+    """By the name that the client has for itself, as with gRPC."""
+    body = b'{"login": "admin", "password": "admin"}'
+    made = await call(edge, LOGIN, JSON, {"user-agent": "a browser/1"}, body)
+    mine = {"authorization": f"Bearer {made.json()['accessToken']}"}
+    sessions = await call(edge, LIST_SESSIONS, JSON, mine, b'{"parent": "users/me"}')
+
+    assert 200 == sessions.status_code, sessions.text
+    assert "a browser/1" in sessions.text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "{}"),
+        (b"[]", "{}"),
+        (b"7", "{}"),
+        (b'"text"', "{}"),
+        (b'{"name": ', "JSON"),
+        (b'{"name": 7}', "JSON"),
+        (b'{"name": ["x"]}', "JSON"),
+        (b'{"name": "a", "name": "b"}', "JSON"),
+        (b'{"name": "\\ud800"}', "JSON"),
+        (b'{"name": "\xff"}', "UTF-8"),
+        ('{"name": "x"}'.encode("utf-16"), "UTF-8"),
+        (b'{"name": ' + b"[" * LARGE, "JSON"),
+        (b'{"name": ' + b'{"a":' * LARGE, "JSON"),
+        (b'{"name": ' + b"9" * LARGE + b"}", "JSON"),
+    ],
+    ids=short,
+)
+async def test_what_is_no_message_is_told_so(edge: Edge, content: bytes, told: str) -> None:
+    """400, whatever is wrong with it."""
+    answer = await call(edge, GET_JOB, JSON, key_of(edge), content)
+
+    assert (400, "invalid_argument") == code_of(answer)
+    assert told in answer.json()["message"]
+
+
+async def test_large_json_may_be_sent(edge: Edge) -> None:
+    """Up to the limit of any message; more is refused, although it does not say how much it is."""
+    room = limits.REQUEST_BYTES_MAX - len(b'{"new": ""}')
+    fits, more = (b'{"new": "' + b"x" * size + b'"}' for size in (room, room + 1))
+
+    async def pieces() -> Any:
+        yield more
+
+    sent = {"content-type": JSON, **key_of(edge)}
+    taken = await call(edge, GET_SELF, JSON, key_of(edge), fits)
+    refused = await edge.http.post(GET_SELF, content=pieces(), headers=sent)
+
+    assert 200 == taken.status_code
+    assert (413, "resource_exhausted") == code_of(refused)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "application/json; charset=latin-1", "application/"])
+async def test_another_type_is_refused(edge: Edge, kind: str) -> None:
+    """415."""
+    answer = await edge.http.post(GET_SELF, content=b"{}", headers={**key_of(edge), "content-type": kind})
+
+    assert 415 == answer.status_code
+
+
+async def test_a_stream_is_not_asked_of_a_unary_method(edge: Edge) -> None:
+    """415, with what it takes."""
+    kind = "application/connect+json"
+    answer = await edge.http.post(GET_SELF, content=b"\0\0\0\0\2{}", headers={**key_of(edge), "content-type": kind})
+
+    assert (415, "application/json, application/proto") == (answer.status_code, answer.headers["accept-post"])
+
+
+@pytest.mark.parametrize("kind", [PROTO, JSON])
+async def test_another_version_is_refused(edge: Edge, kind: str) -> None:
+    """Where somebody looks: of JSON."""
+    answer = await call(edge, GET_SELF, kind, {**key_of(edge), "connect-protocol-version": "2"})
+
+    assert (400, "invalid_argument") == code_of(answer) if kind == JSON else answer.status_code == 200
+
+
+async def test_a_deadline_holds(edge: Edge) -> None:
+    """One that is over at once."""
+    answer = await call(edge, GET_SELF, JSON, {**key_of(edge), "connect-timeout-ms": "0"})
+
+    assert (504, "deadline_exceeded") == code_of(answer)
+
+
+@pytest.mark.parametrize("text", ["", "1s", "-1", "12345678901"])
+async def test_a_deadline_is_a_number(edge: Edge, text: str) -> None:
+    """Of ten digits at most."""
+    answer = await call(edge, GET_SELF, JSON, {**key_of(edge), "connect-timeout-ms": text})
+
+    assert (400, "invalid_argument") == code_of(answer)
+
+
+async def test_headers_that_only_the_mesh_may_set_are_removed(edge: Edge) -> None:
+    """What the edge tells the gateway of a call cannot be said by its client."""
+    said = {"x-mesh-connect-type": "application/xml", "x-mesh-connect-version": "9", "x-mesh-connect": "gateway"}
+    answers = [await call(edge, GET_SELF, kind, {**key_of(edge), **said}) for kind in (PROTO, JSON)]
+
+    assert [200, 200] == [answer.status_code for answer in answers]
+
+
+# -- compressed ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [PROTO, JSON])
+async def test_a_request_may_be_compressed(edge: Edge, kind: str) -> None:
+    """With gzip."""
+    named = job_pb2.GetJobRequest(name="jobs/none").SerializeToString() if kind == PROTO else b'{"name": "jobs/none"}'
+    sent = {**key_of(edge), "content-encoding": "gzip"}
+    answer = await call(edge, GET_JOB, kind, sent, gzip.compress(named))
+    nothing = await call(edge, GET_SELF, kind, sent, gzip.compress(NOTHING[kind]))
+
+    assert (404, "not_found") == code_of(answer)
+    assert 200 == nothing.status_code
+
+
+@pytest.mark.parametrize("kind", [PROTO, JSON])
+async def test_identity_is_no_compression(edge: Edge, kind: str) -> None:
+    """And may be named."""
+    answer = await call(edge, GET_SELF, kind, {**key_of(edge), "content-encoding": "identity"})
+
+    assert 200 == answer.status_code
+
+
+@pytest.mark.parametrize("kind", [PROTO, JSON])
+async def test_an_unknown_encoding_is_named_with_those_that_are_known(edge: Edge, kind: str) -> None:
+    """UNIMPLEMENTED."""
+    answer = await call(edge, GET_SELF, kind, {**key_of(edge), "content-encoding": "zstd"})
+
+    assert (501, "unimplemented") == code_of(answer)
+    assert "gzip, identity" in answer.json()["message"]
+    assert "gzip" == answer.headers["accept-encoding"]
+
+
+@pytest.mark.parametrize("kind", [PROTO, JSON])
+async def test_what_decodes_to_too_much_is_refused(edge: Edge, kind: str) -> None:
+    """413: no more than a message is ever held."""
+    sent = {**key_of(edge), "content-encoding": "gzip"}
+    answer = await call(edge, GET_JOB, kind, sent, SMALL_BOMB)
+    twice = await call(edge, GET_JOB, kind, sent, gzip.compress(SMALL_BOMB))
+
+    assert len(SMALL_BOMB) < 10_000
+    assert (413, "resource_exhausted") == code_of(answer)
+    assert (400, "invalid_argument") == code_of(twice)
+
+
+@pytest.mark.parametrize("content", [b"{}", PACKED[:-3], PACKED + b"more"], ids=["plain", "cut", "longer"])
+async def test_what_is_not_gzip_is_told_so(edge: Edge, content: bytes) -> None:
+    """Nothing of it is taken."""
+    answer = await call(edge, GET_SELF, JSON, {**key_of(edge), "content-encoding": "gzip"}, content)
+
+    assert (400, "invalid_argument") == code_of(answer)
+
+
+async def test_an_answer_is_compressed_for_who_asks(edge: Edge) -> None:
+    """If it is large enough; with what it depends on."""
+    for number in range(8):
+        await edge.new_user(f"many-{number}")
+    plain = await call(edge, LIST_USERS, JSON, {**key_of(edge), "accept-encoding": "identity"})
+    packed, small = [
+        await call(edge, path, JSON, {**key_of(edge), "accept-encoding": "br, gzip"}) for path in (LIST_USERS, GET_SELF)
+    ]
+
+    assert "content-encoding" not in plain.headers
+    assert "gzip" == packed.headers["content-encoding"]
+    assert {"accept-encoding"} == {answer.headers["vary"] for answer in (plain, packed, small)}
+    assert plain.json() == packed.json()
+    assert "content-encoding" not in small.headers
+
+
+# -- GET -------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_reads_is_called_by_get(edge: Edge) -> None:
+    """In both codecs, as base64 or not, compressed or not."""
+    none = b'{"name": "jobs/none"}'
+    binary = job_pb2.GetJobRequest(name="jobs/none").SerializeToString()
+
+    def safe(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).decode()
+
+    key = key_of(edge)
+    answers = [
+        await got(edge, GET_JOB, key, message=none.decode()),
+        await got(edge, GET_JOB, key, message=safe(none), base64="1"),
+        await got(edge, GET_JOB, key, message=safe(none).rstrip("="), base64="1"),
+        await got(edge, GET_JOB, key, message=safe(gzip.compress(none)), base64="1", compression="gzip"),
+        await got(edge, GET_JOB, key, message=safe(binary), base64="1", encoding="proto"),
+        await got(edge, GET_JOB, key, message=binary.decode(), encoding="proto", connect="v1"),
+    ]
+    myself = await got(edge, GET_SELF, key, message="", encoding="proto")
+
+    assert {(404, "not_found")} == {code_of(answer) for answer in answers}
+    assert {"job not found"} == {answer.json()["message"] for answer in answers}
+    assert "admin" == auth_pb2.User.FromString(myself.content).login
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+async def test_head_works_where_get_does(edge: Edge, method: str) -> None:
+    """With the same head, of an error, too."""
+    right = await edge.http.request(method, GET_SELF, params=AS_JSON, headers=key_of(edge))
+    wrong = await edge.http.request(method, GET_SELF, params={**AS_JSON, "message": "["}, headers=key_of(edge))
+
+    assert (200, 400) == (right.status_code, wrong.status_code)
+    assert {JSON} == {answer.headers["content-type"] for answer in (right, wrong)}
+    assert [method == "GET"] * 2 == [bool(answer.content) for answer in (right, wrong)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", CANCEL_JOB, "POST"),
+        ("HEAD", CANCEL_JOB, "POST"),
+        ("GET", LOGIN, "POST"),
+        ("GET", "/mesh.runner.v1.JobService/WatchJob", "POST"),
+        ("PUT", CANCEL_JOB, "POST"),
+        ("PUT", GET_SELF, "GET, HEAD, POST"),
+        ("DELETE", GET_SELF, "GET, HEAD, POST"),
+        ("OPTIONS", GET_SELF, "GET, HEAD, POST"),
+    ],
+)
+async def test_what_changes_something_is_not_called_by_get(edge: Edge, method: str, path: str, allowed: str) -> None:
+    """405, with what may be."""
+    answer = await edge.http.request(method, path, params=AS_JSON, headers=key_of(edge))
+
+    assert (405, allowed) == (answer.status_code, answer.headers["allow"])
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 415),
+        ("connect=v1&message={}", 415),
+        ("encoding=xml&message={}", 415),
+        ("encoding=json", 400),
+        ("connect=v2&encoding=json&message={}", 400),
+        ("encoding=json&message=", 400),
+        ("encoding=json&message=%ff", 400),
+        ("encoding=json&message=a&base64=1", 400),
+        ("encoding=json&message=%7B%7D&base64=1", 400),
+        ("encoding=json&message={}&compression=gzip", 400),
+        ("encoding=json&message={}&compression=br", 501),
+    ],
+)
+async def test_a_query_that_is_no_call_is_told_so(edge: Edge, query: str, status: int) -> None:
+    """In the shape of Connect."""
+    answer = await edge.http.get(f"{GET_SELF}?{query}", headers=key_of(edge))
+
+    assert status == answer.status_code
+    assert answer.json()["code"] in ("unimplemented", "invalid_argument")
+
+
+async def test_what_nobody_has_is_not_found_by_get(edge: Edge) -> None:
+    """As by POST."""
+    found = [await got(edge, path, key_of(edge)) for path in ("/mesh.auth.v1.UserService/Nope", "/no.such.Thing/Nope")]
+
+    assert {(501, "unimplemented")} == {code_of(answer) for answer in found}
+
+
+async def test_a_cookie_counts_on_our_own_pages_only(edge: Edge) -> None:
+    """What a page of another site loads by itself gets no cookie of ours; a token does wherever it comes from."""
+    cookie = {"cookie": f"kodosumi_jwt={edge.operator['KODOSUMI_API_KEY']}"}
+    ours = await got(edge, GET_SELF, cookie)
+    far = [
+        await got(edge, GET_SELF, {**cookie, **said})
+        for said in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"})
+    ]
+    token = await got(edge, GET_SELF, {**key_of(edge), "origin": "https://evil.example"})
+
+    assert (200, 200) == (ours.status_code, token.status_code)
+    assert {(401, "unauthenticated")} == {code_of(answer) for answer in far}
+
+
+@pytest.mark.parametrize("encoding", ["", "content-encoding: gzip\n"])
+@pytest.mark.parametrize("kind", [PROTO, JSON, "application/connect+json"])
+async def test_what_a_stranger_sends_is_not_waited_for(edge: Edge, kind: str, encoding: str) -> None:
+    """However it would have been read."""
+    head = f"POST {GET_JOB} HTTP/1.1\nhost: {edge.address}\ncontent-type: {kind}\n{encoding}"
+    for size in f"content-length: {LARGE}", "transfer-encoding: chunked":
+        status, _, body = await raw(edge, f"{head}{size}")
+
+        assert (401, "unauthenticated") == (status, json.loads(body)["code"])
