@@ -46,6 +46,15 @@ def children(pid: int | str = "self") -> list[int]:
     return found
 
 
+def below(pid: int) -> list[int]:
+    """Return a process, and all that it and its children have started: parents before their children."""
+    found, last = {pid: None}, [pid]
+    while last:
+        last = [child for each in last for child in children(each) if child not in found]
+        found.update(dict.fromkeys(last))
+    return list(found)
+
+
 def is_gone(pid: int, parent: int, known: Container[int]) -> bool:
     """Return whether nothing of a child of `parent`, and of what that has started, can run any more.
 
@@ -88,14 +97,8 @@ def signal_tree(pid: int, number: int) -> None:
     What is started meanwhile is found by looking again, until nothing is new.
     """
     told: set[int] = set()
-    while True:
-        below, found = [pid], {pid}
-        while below:
-            below = [each for one in below for each in children(one) if each not in found]
-            found.update(below)
-        if found <= told:
-            return
-        for each in found - told:
+    while found := set(below(pid)) - told:
+        for each in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(each, number)
         told |= found

@@ -29,7 +29,7 @@ class Tree:
         `roots` are children of ours that run; those of earlier calls are remembered.
         """
         self._looks += 1
-        new = {pid for root in roots for pid in _below(root) if not descendants.has_ended(pid)} - self._found
+        new = {pid for root in roots for pid in descendants.below(root) if not descendants.has_ended(pid)} - self._found
         self._found |= new
         for pid in new:
             _signal(pid, signal.SIGSTOP)
@@ -44,13 +44,8 @@ class Tree:
 
 def kill(pid: int) -> None:
     """Kill a process, and what is below it at this moment."""
-    for each in _below(pid):
+    for each in descendants.below(pid):
         _kill_with_group(each)
-
-
-def _below(pid: int) -> list[int]:
-    """Return a process, and all that it and its children have started."""
-    return [pid, *(each for child in descendants.children(pid) for each in _below(child))]
 
 
 def _kill_with_group(pid: int) -> None:
