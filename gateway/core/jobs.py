@@ -1,6 +1,5 @@
 """What dialects show of a job, in their common forms: numbers for times, objects for JSON."""
 
-import json
 import re
 from typing import Any
 
@@ -8,6 +7,7 @@ from agentmesh_protos.runner.v1 import job_pb2
 
 from gateway.core import states
 from gateway.http.answers import dumps
+from meshkit import jsons
 
 _ID = re.compile(r"[0-9a-f]{24}\Z")
 
@@ -22,12 +22,8 @@ def id_of(job: job_pb2.Job) -> str:
     return job.name.removeprefix("jobs/")
 
 
-def json_value(text: str) -> Any:
-    """Return a JSON value that a service kept; None if it is empty or cannot be read."""
-    try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):  # nested too deeply
-        return None
+json_value = jsons.value_of
+"""JSON that a service kept, as a value; None if it is empty or cannot be read."""
 
 
 def json_object(text: str) -> dict[str, Any]:

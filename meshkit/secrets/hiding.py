@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from meshkit import jsons
 from meshkit.errors import Invalid, MeshError
 from meshkit.secrets.sealing import MASK
 
@@ -28,20 +29,13 @@ def fields_of(elements_json: str, schema_json: str = "") -> frozenset[str]:
 
     A text that cannot be read has none.
     """
-    elements, schema = _parsed(elements_json), _parsed(schema_json)
+    elements, schema = jsons.value_of(elements_json), jsons.value_of(schema_json)
     names = {
         str(element["name"])
         for element in (elements if isinstance(elements, list) else ())
         if isinstance(element, Mapping) and element.get("type") == "password" and element.get("name")
     }
     return frozenset(names | set(_of_schema(schema)))
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
-        return None
 
 
 def _of_schema(schema: Any) -> Iterator[str]:
@@ -136,7 +130,7 @@ class Redactor:
     def json(self, text: str) -> str:
         """Return JSON without the values, as JSON: where one was no part of a string, nothing of it is left."""
         clean = self.text(text)
-        if clean != text and _parsed(clean) is None:
+        if clean != text and jsons.value_of(clean) is None:
             return json.dumps(REDACTED)
         return clean
 

@@ -7,7 +7,7 @@ from typing import Any
 from agentmesh_protos.runner.v1 import app_pb2, job_pb2, lock_pb2
 from google.protobuf import json_format, struct_pb2
 
-from meshkit import names
+from meshkit import jsons, names
 from meshkit.clock import stamp
 from meshkit.errors import Denied, Invalid
 from meshkit.principal import Principal
@@ -203,7 +203,7 @@ def launch_from_pb(request: job_pb2.CreateJobRequest, caller: Principal, *, allo
         expose=expose,
         base_url=request.base_url,
         target=target,
-        extra=_json_object(request.extra_json, "extra_json"),
+        extra=jsons.object_in(request.extra_json, "extra_json"),
         labels=_labels(request.labels),
         conversation=_short(request.conversation, "conversation"),
         payment=Asked(
@@ -266,16 +266,6 @@ def completion_from_pb(request: job_pb2.CompleteJobRequest) -> Completion:
         result_json=json.dumps({"str": request.output}, ensure_ascii=False, separators=(",", ":")) if done else "",
     )
     return Completion(end=end, is_total=request.usage_is_total, **counts)
-
-
-def _json_object(text: str, field: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise Invalid(f"{field} must be a JSON object", {field: ["must be a JSON object"]})
-    return value
 
 
 def _labels(labels: Mapping[str, str]) -> dict[str, str]:

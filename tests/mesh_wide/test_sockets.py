@@ -16,7 +16,7 @@ from agentmesh.testing import Mesh
 from tests.ending import wait_procs
 from tests.families import asked, family
 from tests.mesh_wide import meshes
-from tests.meshkit.test_endpoints import IS_ROOT, somebody_else
+from tests.meshkit.net.test_endpoints import IS_ROOT, somebody_else
 
 BEHIND = {"auth", "registry", "runner", "payments", "ledger", "gateway", "web", "nursery"}
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,9 +11,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import structlog
 from agentmesh_protos.runner.v1 import host_pb2
 
-from meshkit import clock
+from meshkit import clock, jsons
 from meshkit.bus import Bus
-from meshkit.errors import FailedPrecondition, Invalid, NotFound, Unavailable
+from meshkit.errors import FailedPrecondition, NotFound, Unavailable
 from meshkit.tasks import Apart, Tasks
 from services.runner import domain
 from services.runner.apps.appstates import App, AppState
@@ -77,7 +76,7 @@ class Apps(KnownApps):
         serves, it goes on, and the app is OUTDATED.  Raises `Invalid` for JSON that cannot be used, `Unavailable` if it
         cannot be written down now.
         """
-        _check_object(placed.runtime_env_json, "runtime_env_json")
+        jsons.object_in(placed.runtime_env_json, "runtime_env_json")
         plan = deployments.parse(placed.deployments_json)
         await self._until_resumed()
         async with self._lock(placed.expose):
@@ -433,12 +432,3 @@ class Apps(KnownApps):
 
     def _lock(self, expose: str) -> asyncio.Lock:
         return self._locks.setdefault(expose, asyncio.Lock())
-
-
-def _check_object(text: str, field: str) -> None:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise Invalid(f"{field} must be a JSON object", {field: ["must be a JSON object"]})

@@ -11,13 +11,14 @@ from urllib.parse import parse_qs
 
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
+from meshkit import jsons
 from meshkit.errors import AlreadyExists, DeadlineExceeded, Internal, Invalid
 from meshkit.idempotency import Request
 from meshkit.tasks import Tasks
 from services.runner.apps.apps import Apps
 from services.runner.births.births import Births, Order
 from services.runner.births.launches import allowance_of, given_to, isolation_of
-from services.runner.callers.masking import Masks, sent_in
+from services.runner.callers.masking import Masks
 from services.runner.callers.requests import Requests
 from services.runner.files.sent import NOTHING, file_fields, sent
 from services.runner.files.uploads import Uploads
@@ -167,7 +168,7 @@ class Calls:
 
 def _sent(body: bytes) -> Any:
     """Return what the body of a request says, of JSON or of a form."""
-    said = sent_in(body)
+    said = jsons.value_of(body)
     if said is not None:
         return said
     try:

@@ -13,14 +13,14 @@ from typing import Any
 
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
-from meshkit import clock, inputs
+from meshkit import clock, inputs, jsons
 from meshkit.errors import AlreadyExists, Internal, Invalid, MeshError, NotFound
 from services.runner.apps.apps import Apps
 from services.runner.apps.appstates import App
 from services.runner.births.allowances import Allowance, Wanted, allowed
 from services.runner.births.births import Births, Order
 from services.runner.births.targets import KINDS, Targets, Wish
-from services.runner.callers.masking import Given, Masks, sent_in
+from services.runner.callers.masking import Given, Masks
 from services.runner.callers.refusals import BY_FORM, refused
 from services.runner.callers.requests import Requests
 from services.runner.domain import Isolation, Job, ids
@@ -109,7 +109,7 @@ class Launches:
             else:
                 app, asked, files = await self._launch_flow(launch)
                 isolation, listed = functools.partial(isolation_of, app), app.flows
-                given = functools.partial(given_to, self._masks, app, sent_in(launch.inputs_json))
+                given = functools.partial(given_to, self._masks, app, jsons.value_of(launch.inputs_json))
                 allowance = functools.partial(allowance_of, app, order)
             if request is not None:
                 request = request.answered(asked[0].job_id.encode())
@@ -135,7 +135,7 @@ class Launches:
             await self._targets.plan(launch.order, launch.wish, _decode(launch.inputs_json))
             return Given()
         app, *_ = await self._launch_flow(launch)
-        return given_to(self._masks, app, sent_in(launch.inputs_json), launch.path)
+        return given_to(self._masks, app, jsons.value_of(launch.inputs_json), launch.path)
 
     async def _launch_flow(self, launch: Launch) -> tuple[App, Sequence[host_pb2.Launch], Sent]:
         """Return the app of a flow, the jobs that it wants to start for checked inputs, and the files of the first."""
@@ -151,7 +151,7 @@ class Launches:
                 launch = dataclasses.replace(launch, inputs_json=json.dumps(values, ensure_ascii=False))
             return app, await self._ask(launch), files
         except MeshError as error:
-            given = self._masks.given(info, sent_in(launch.inputs_json))
+            given = self._masks.given(info, jsons.value_of(launch.inputs_json))
             raise self._masks.of_app(app.expose).error(given.redactor.error(error)) from None
 
     async def _files(self, launch: Launch, info: app_pb2.FlowInfo | None) -> Sent:
@@ -160,7 +160,7 @@ class Launches:
         if fields is not None and not fields:
             return NOTHING
         try:
-            return await sent_files.sent(self._uploads, launch.order.owner, sent_in(launch.inputs_json), fields)
+            return await sent_files.sent(self._uploads, launch.order.owner, jsons.value_of(launch.inputs_json), fields)
         except Invalid as error:
             raise Invalid(str(error), error.fields, **BY_FORM) from error
 

@@ -222,14 +222,6 @@ class Masks:
         return self._vault.open(sealed, _place_of_lock(lock_id)).reveal() if sealed else result_json
 
 
-def sent_in(text: str | bytes) -> Any:
-    """Return what a text of JSON says; nothing if it says nothing."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def env_values(runtime_env_json: str) -> tuple[str, ...]:
     """Return the values of `env_vars` that are taken out of texts: not those that are numbers."""
     env = json.loads(runtime_env_json or "{}").get(_ENV)

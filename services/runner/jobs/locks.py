@@ -12,12 +12,11 @@ from typing import Any
 
 from agentmesh_protos.runner.v1 import host_pb2
 
-from meshkit import clock, paging
+from meshkit import clock, jsons, paging
 from meshkit.bus import Bus
 from meshkit.errors import AlreadyExists, FailedPrecondition, Internal, Invalid, MeshError, NotFound
 from meshkit.tasks import Apart
 from services.runner import domain
-from services.runner.callers.masking import sent_in
 from services.runner.callers.refusals import refused
 from services.runner.callers.requests import Requests
 from services.runner.domain import Change, Job, Lock, LockEnd, LockState, State
@@ -97,8 +96,8 @@ class Locks:
             try:
                 result_json = await self._ask_app(lock, inputs_json, user)
             except MeshError as error:
-                raise self._journal.masks.asked(lock, sent_in(inputs_json)).error(error) from None
-            sent = sent_in(inputs_json)
+                raise self._journal.masks.asked(lock, jsons.value_of(inputs_json)).error(error) from None
+            sent = jsons.value_of(inputs_json)
             rule = functools.partial(self._take, lock=lock, sent=sent, result_json=result_json, user=user)
             try:
                 done = request and request.answered(lock.name.encode())

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from meshkit import clock
+from meshkit import clock, jsons
 from meshkit.bus import Bus
 from meshkit.errors import Denied, Exhausted, Invalid
 from meshkit.principal import Principal
@@ -13,7 +13,7 @@ from meshkit.secrets import MASK
 from services.runner.births.births import Order
 from services.runner.births.launches import Launch, Launches
 from services.runner.births.targets import place_of
-from services.runner.callers.masking import Masks, sent_in
+from services.runner.callers.masking import Masks
 from services.runner.callers.requests import Requests
 from services.runner.callers.shares import Shares
 from services.runner.callers.standing import key_of
@@ -192,7 +192,7 @@ def launch_of(schedule: Schedule, inputs_json: str, owner: Owner, request_id: st
 
 def _unmasked(inputs_json: str, known_json: str) -> str:
     """Return inputs in which a mask that somebody has read and sent back is what it stands for."""
-    sent, known = sent_in(inputs_json), sent_in(known_json)
+    sent, known = jsons.value_of(inputs_json), jsons.value_of(known_json)
     if not isinstance(sent, dict) or not isinstance(known, dict):
         return inputs_json
     real: dict[str, Any] = {

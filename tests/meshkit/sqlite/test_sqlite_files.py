@@ -13,7 +13,7 @@ import structlog
 
 from meshkit.errors import Unavailable
 from meshkit.sqlite import Database
-from tests.meshkit.test_sqlite import TABLE, insert, texts
+from tests.meshkit.sqlite.test_sqlite import TABLE, insert, texts
 
 
 @pytest_asyncio.fixture
