@@ -96,11 +96,19 @@ class Schedules:
         draft = dataclasses.replace(
             draft, inputs_json=_unmasked(draft.inputs_json, real) if "inputs_json" in changed else real, sealed=b""
         )
+        sent = jsons.value_of(changed.get("inputs_json", known.inputs_json))
+        hidden = _still_hidden(sent, known.inputs_json, real)
+        if draft.target != known.target:
+            _refuse(hidden, "what is secret is handed to no other target")
         if changed.keys() & {"inputs_json", "target"}:
             owner = await self._owners.find(known.owner)
             if owner is None:
                 raise Denied("the owner of the schedule is not active any more")
             draft = await self._checked(draft, owner)
+            shown, known_real = jsons.value_of(draft.inputs_json), jsons.value_of(real)
+            _refuse(
+                [name for name in hidden if shown.get(name) == known_real[name]], "its flow keeps it no secret any more"
+            )
             changed.update(inputs_json=draft.inputs_json, sealed=draft.sealed)
         else:
             schedules.check(draft, self._now())
@@ -188,6 +196,19 @@ def launch_of(schedule: Schedule, inputs_json: str, owner: Owner, request_id: st
         is_sandbox=owner.tier == _SANDBOX,
     )
     return Launch(order=order, path=path, inputs_json=inputs_json, request_id=request_id)
+
+
+def _still_hidden(sent: Any, shown_json: str, real_json: str) -> list[str]:
+    """Return the secrets of a schedule that were sent as they are shown, and so stay what nobody has read."""
+    shown, real = jsons.value_of(shown_json), jsons.value_of(real_json)
+    if not all(isinstance(each, dict) for each in (sent, shown, real)):
+        return []
+    return [name for name in sent if name in real and shown.get(name) != real[name] and sent[name] == shown.get(name)]
+
+
+def _refuse(names: Collection[str], reason: str) -> None:
+    if names:
+        raise Invalid(reason, {f"inputs.{name}": ["send it anew"] for name in names})
 
 
 def _unmasked(inputs_json: str, known_json: str) -> str:

@@ -255,6 +255,38 @@ async def test_a_password_is_sealed_and_reaches_the_job_only(shared: Scheduling)
     assert secret.encode() not in kept
 
 
+async def test_a_password_is_handed_to_no_other_target(shared: Scheduling) -> None:
+    """Of a flow that shows it, or keeps it: who sets another target sends what is secret anew, or without it."""
+    secret = "tops3cret-of-a-target"
+    made = await shared.create({"user": "ada", "password": secret}, target="flows/secretive")
+
+    async def aim(target: str, mask: str, **inputs: Any) -> schedule_pb2.Schedule:
+        sent = schedule_pb2.Schedule(name=made.name, target=target)
+        sent.inputs.update(inputs)
+        request = schedule_pb2.UpdateScheduleRequest(schedule=sent)
+        request.update_mask.FromJsonString(mask)
+        changed: schedule_pb2.Schedule = await shared.call("UpdateSchedule", request)
+        return changed
+
+    assert made.inputs == (await aim(made.target, "target")).inputs  # which it has
+    again: dict[str, Any] = {"password": made.inputs["password"]}
+    for target, mask, inputs in (
+        ("flows/demo", "target", {}),
+        ("flows/secretive/declared", "target", {}),
+        ("flows/demo", "target,inputs", again),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await aim(target, mask, **inputs)
+        assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
+        assert "inputs.password" in str(refused.value.trailing_metadata())
+        assert secret not in str(refused.value)
+    anew = await aim("flows/secretive/declared", "target,inputs", user="ada", password="another")
+    bare = await aim("flows/demo", "target,inputs", note="none")
+
+    assert "another" not in str(anew)
+    assert {"note": "none"} == dict(bare.inputs)
+
+
 async def test_an_owner_who_is_gone_stops_it(shared: Scheduling) -> None:
     """Nothing is launched in their name any more; the history and the schedule say why."""
     who = await shared.mesh.user("gone")
