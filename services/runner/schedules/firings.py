@@ -74,6 +74,8 @@ class Firings:
         self._now = now
         self._at_once = asyncio.Semaphore(_AT_ONCE_MAX)
         self._settling: dict[str, asyncio.Task[None]] = {}
+        self._fired: set[str] = set()
+        """Schedules that may have fired since their firings were looked at."""
         """By schedule: one at a time."""
         self._apart = Apart("schedules")
 
@@ -141,6 +143,7 @@ class Firings:
 
     def _settle(self, schedule_id: str) -> "asyncio.Task[None]":
         """Settle what a schedule has fired, one after another, unless that goes on already."""
+        self._fired.add(schedule_id)
         if (task := self._settling.get(schedule_id)) is None:
             with acting(NOBODY):  # whoever triggered it: the owner launches
                 task = self._tasks.spawn(self._settle_all(schedule_id), f"settle-{schedule_id}")
@@ -150,12 +153,15 @@ class Firings:
     async def _settle_all(self, schedule_id: str) -> None:
         try:
             with self._apart(schedule_id):
-                while open_ := await self._store.open_firings(schedule_id):
-                    schedule = await self._store.get(schedule_id)
-                    await self._settle_one(schedule, open_[0])
+                while schedule_id in self._fired:
+                    self._fired.discard(schedule_id)
+                    while open_ := await self._store.open_firings(schedule_id):
+                        schedule = await self._store.get(schedule_id)
+                        await self._settle_one(schedule, open_[0])
         except (NotFound, Unavailable):
             return  # it was deleted; or it is looked at again
         finally:
+            self._fired.discard(schedule_id)
             del self._settling[schedule_id]
 
     async def _settle_one(self, schedule: Schedule, firing: Firing) -> None:
