@@ -10,6 +10,7 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Role, Said
 from services.runner.domain.conversations import Conversation, Message
+from services.runner.stores.sqlite.erasing import zeroing
 from services.runner.stores.sqlite.requests import insert_request
 
 _COLUMNS = (
@@ -83,10 +84,10 @@ class SqliteConversations:
         """As `ConversationStore.delete`."""
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("PRAGMA secure_delete = ON")
             _get(connection, conversation_id)
-            connection.execute("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
-            connection.execute("DELETE FROM conversations WHERE conversation_id = ?", (conversation_id,))
+            with zeroing(connection):
+                connection.execute("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
+                connection.execute("DELETE FROM conversations WHERE conversation_id = ?", (conversation_id,))
 
         await self._database.write(work)
 

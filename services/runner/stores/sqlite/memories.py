@@ -3,6 +3,7 @@
 Every statement names the owner and the scope: nobody's memory is a filter away from somebody else's.
 """
 
+import functools
 import json
 import re
 import sqlite3
@@ -14,6 +15,7 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Layer, Memory
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
+from services.runner.stores.sqlite.erasing import zeroing
 from services.runner.stores.sqlite.requests import insert_request
 
 _COLUMNS = "number, owner, scope, layer, content, type, category, importance, job_id, created_at"
@@ -24,6 +26,8 @@ _FOUND_MAX = 50
 _DEAD_END = 100
 """A word that more records of a memory have tells nothing of two that share it."""
 _WORD = re.compile(r"\w+")
+_MERGE_PAGES = 200
+"""A piece of merging: a few milliseconds in which nobody else writes."""
 
 
 class SqliteMemories:
@@ -76,21 +80,31 @@ class SqliteMemories:
         layers, chosen = _layers(layer)
 
         def work(connection: sqlite3.Connection) -> int:
-            # Freed pages are zeroed; FTS5 keeps what was deleted until its segments are merged, hence the optimize.
-            connection.execute("PRAGMA secure_delete = ON")
             statement = f"SELECT number FROM memories WHERE owner = ? AND scope = ? AND {layers}"
             numbers = [row[0] for row in connection.execute(statement, (owner, scope, *chosen))]
-            _delete(connection, numbers)
-            if numbers:
-                connection.execute("INSERT INTO memory_texts (memory_texts) VALUES ('optimize')")
+            with zeroing(connection):
+                _delete(connection, numbers)
             return len(numbers)
 
         count = await self._database.write(work)
-        if count:  # what the write-ahead log still has of them goes with it
+        if count:
+            # FTS5 keeps what was deleted until all its segments are merged: in steps, that others write in between.
+            pages = -_MERGE_PAGES
+            while await self._database.write(functools.partial(_merge, pages=pages)):
+                pages = _MERGE_PAGES
+            # What the write-ahead log still has of them goes with it.
             await self._database.query(
                 lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             )
         return count
+
+
+def _merge(connection: sqlite3.Connection, pages: int) -> bool:
+    """Go on merging the index into one segment, or begin to if `pages` are negative; return whether there is more."""
+    before = connection.total_changes
+    with zeroing(connection):
+        connection.execute("INSERT INTO memory_texts (memory_texts, rank) VALUES ('merge', ?)", (pages,))
+    return connection.total_changes - before >= 2  # one is the command's own (FTS5, "The 'merge' Command")
 
 
 def write(connection: sqlite3.Connection, records: Sequence[Memory]) -> list[Memory]:
