@@ -5,11 +5,13 @@ import contextlib
 
 import structlog
 
-from meshkit.errors import DeadlineExceeded, FailedPrecondition, Internal, MeshError, Unavailable
+from meshkit.errors import DeadlineExceeded, Exhausted, FailedPrecondition, Internal, MeshError, Unavailable
 from services.payments.domain.pace import Pace
 from services.payments.ports.provider import Provider
 
 log = structlog.get_logger()
+_PASSING = (Unavailable, DeadlineExceeded, Exhausted, Internal)
+"""What the check may get over by itself: who waits for a payment waits on, and no job fails for it."""
 
 
 class Readiness:
@@ -32,7 +34,7 @@ class Readiness:
         if not self._known.is_set():
             raise Unavailable(f"payments on {self._network} are still being checked: try again in a moment")
         if self._refusal is not None:
-            kind = Unavailable if isinstance(self._refusal, Unavailable | DeadlineExceeded) else FailedPrecondition
+            kind = Unavailable if isinstance(self._refusal, _PASSING) else FailedPrecondition
             raise kind(f"payments on {self._network} are not possible now: {self._refusal}", network=self._network)
 
     def doubt(self, error: MeshError) -> None:

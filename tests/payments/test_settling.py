@@ -16,6 +16,7 @@ from meshkit.errors import (
     Denied,
     Exhausted,
     FailedPrecondition,
+    Internal,
     MeshError,
     NotFound,
     Unauthenticated,
@@ -144,7 +145,13 @@ async def test_a_refund_is_authorised_as_soon_as_it_can_be(stand: Stand) -> None
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"), [(Unauthenticated("revoked"), FailedPrecondition), (Unavailable("down"), Unavailable)]
+    ("error", "kind"),
+    [
+        (Unauthenticated("revoked"), FailedPrecondition),
+        (Unavailable("down"), Unavailable),
+        (Exhausted("too many requests"), Unavailable),
+        (Internal("500"), Unavailable),
+    ],
 )
 async def test_no_payment_is_made_before_the_check_passes(
     tmp_path: pathlib.Path, auth: AuthMesh, error: MeshError, kind: type[MeshError]
