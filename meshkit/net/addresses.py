@@ -5,6 +5,8 @@ a name may lead anywhere, so whoever calls it asks again for each address that i
 """
 
 import asyncio
+import concurrent.futures
+import functools
 import ipaddress
 import re
 import socket
@@ -29,6 +31,8 @@ _SITE_LOCAL = ipaddress.IPv6Network("fec0::/10")
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host.  Raises `OSError` if it has none."""
 _RESOLVE_S = 5.0
+# Nobody can end a look-up of a name whose servers do not answer: it holds its thread, and none that others need.
+_LOOKING_UP = concurrent.futures.ThreadPoolExecutor(128, "look-up")
 
 
 class Refused(Exception):
@@ -37,8 +41,9 @@ class Refused(Exception):
 
 async def resolved(host: str, port: int) -> Sequence[str]:
     """Ask the system for the addresses of a host."""
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     async with asyncio.timeout(_RESOLVE_S):
-        infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = await asyncio.get_running_loop().run_in_executor(_LOOKING_UP, ask)
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
