@@ -122,8 +122,7 @@ def funds_of(messages: Iterable[payments_pb2.Money], field: str) -> Funds:
     """Return amounts from messages.  Raises `BadRequest`, naming `field`, for what is no number."""
     found = []
     for money in messages:
-        digits = money.amount.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit()) or len(money.amount) > _DIGITS_MAX:
+        if not (money.amount.isascii() and money.amount.isdigit()) or len(money.amount) > _DIGITS_MAX:
             raise BadRequest(f"{field}: amount must be at most {_DIGITS_MAX} digits")
         found.append((int(money.amount), normal_unit(money.unit)))
     return found
