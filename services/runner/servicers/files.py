@@ -86,6 +86,8 @@ class FileServicer(file_pb2_grpc.FileServiceServicer):
             raise Invalid("offset and length must not be negative", {"offset": ["must be 0 or more"]})
         job, path = await self._file(request.name)
         kept = await self._files.get(job.owner, job.job_id, path)
+        if request.offset > kept.size:
+            raise Invalid("offset is behind the end", {"offset": [f"the file has {kept.size} bytes"]})
         yield file_pb2.DownloadFileResponse(file=_file_to_pb(job, kept))
         async for piece in self._files.read(job.owner, job.job_id, path, request.offset, request.length):
             yield file_pb2.DownloadFileResponse(data=piece)

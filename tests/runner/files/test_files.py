@@ -112,6 +112,11 @@ async def test_a_job_has_the_files_it_was_launched_with(mesh: Stack, flow: str) 
     assert [*(file["path"] for file in told), "out/large.bin", "out/notes.txt"] == await me.names(job.name)
     assert large.upper() == await me.text(f"{job.name}/files/out/large.bin")
     assert b"BCAB" == await me.text(f"{job.name}/files/out/large.bin", offset=270_001, length=4)
+    assert b"" == await me.text(f"{job.name}/files/out/large.bin", offset=len(large))
+    for beyond in (len(large) + 1, 2**44, 2**63 - 1):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await me.text(f"{job.name}/files/out/large.bin", offset=beyond)
+        assert grpc.StatusCode.INVALID_ARGUMENT is caught.value.code()
     with pytest.raises(grpc.aio.AioRpcError) as caught:  # its uploads are the job's now
         await me.start(flow, note="n", files=batch_of(first))
     assert grpc.StatusCode.INVALID_ARGUMENT is caught.value.code()
