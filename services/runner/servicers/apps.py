@@ -93,8 +93,8 @@ class AppServicer(app_pb2_grpc.AppServiceServicer):
 
     async def CallApp(self, request: app_pb2.CallAppRequest, context: Context) -> app_pb2.CallAppResponse:
         """Send an HTTP request to an app.  Raises `NotFound`, `Unavailable`, `DeadlineExceeded`, `Invalid`."""
-        if not caller().service:  # who asks is not for everybody to say
-            request.client = ""
+        if not caller().service:  # who asks, and by which address, is not for everybody to say
+            request.client = request.base_url = ""
         call = self._calls.call(request, names.parse(request.name, "apps"), caller().user)
         return await self._tasks.complete(call, "call-app")
 
