@@ -550,7 +550,7 @@ class CallAppRequest(_message.Message):
     request_id: _builtins.str
     """Optional: the same id, caller and body again return the first answer that launched a job."""
     base_url: _builtins.str
-    """The address people reach the mesh at, such as `http://127.0.0.1:3370`; goes into the job's meta."""
+    """The address people reach the mesh at, such as `http://127.0.0.1:3370`; goes into the job's meta.  Services only."""
     client: _builtins.str
     """The address of who asks, such as `192.0.2.7`; empty if it is not known.  Services only."""
     @_builtins.property

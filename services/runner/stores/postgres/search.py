@@ -81,9 +81,7 @@ def _scope(wanted: Wanted) -> tuple[str, list[Any]]:
         values.append(wanted.owner)
     if wanted.only.targets:
         clauses.append(f"({' OR '.join(map(_of_target, wanted.only.targets))})")
-        values += [
-            f"{target[:-1].translate(_LIKE)}%" if target.endswith("/-") else target for target in wanted.only.targets
-        ]
+        values += map(_pattern, wanted.only.targets)
     if wanted.only.states:
         clauses.append("state = ANY(%s::text[])")
         values.append([str(state) for state in wanted.only.states])
