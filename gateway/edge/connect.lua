@@ -45,10 +45,15 @@ local function connect_call(headers, target)
   return kind and string.match(kind, "^application/connect%+") and "" or nil
 end
 
--- Tells the filters behind of a call.  A message that does not say how large it is counts as large.
-local function tell_call(headers, call)
+-- Tells the filters behind of a call.  A message that does not say how large it is counts as large, and so does one that is
+-- compressed: it may be a thousand times as large.  JSON is large from a kilobyte on: to read it costs the gateway.
+local function tell_call(headers, call, target)
   local sends = headers:get(":method") == "POST" or headers:get("content-length") or headers:get("transfer-encoding")
-  local is_small = call == "stream" or not sends or string.match(headers:get("content-length") or "", "^%d%d?%d?%d?$")
+  local is_packed = call == "gateway" and (string.find(target, "[?&]compression=[^&]")
+    or not (is_plain(headers, "content-encoding") and is_plain(headers, "connect-content-encoding")))
+  local length = call == "gateway" and "^%d%d?%d?$" or "^%d%d?%d?%d?$"
+  local is_short = call == "stream" or not sends or string.match(headers:get("content-length") or "", length)
+  local is_small = is_short and not is_packed
   headers:replace("x-mesh-connect", is_small and call or call .. "-large")
 end
 

@@ -138,7 +138,7 @@ function envoy_on_request(handle)
   local grpc = is_grpc(headers)
   local call = connect_call(headers, target)
   if call then
-    tell_call(headers, call)
+    tell_call(headers, call, target)
     handle:streamInfo():dynamicMetadata():set("edge", "connect", call)
   end
   if refuse_name(handle, headers, grpc) then

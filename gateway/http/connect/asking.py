@@ -1,5 +1,6 @@
 """What a client asks: the headers, or the query of a call by GET, the message and the deadline."""
 
+import asyncio
 import base64
 import binascii
 import dataclasses
@@ -27,8 +28,8 @@ _TIMEOUT = re.compile(r"[0-9]{1,10}", re.ASCII)
 _VERSION = "1"
 _ENVELOPES_BYTES = 64
 """What the envelopes of a stream may add to its message."""
-_NAME, _VALUE = re.compile(r"[0-9a-z_.-]+", re.ASCII), re.compile(r"[\x20-\x7e]*", re.ASCII)
-"""What gRPC takes."""
+_NAME, _UNSPEAKABLE = re.compile(r"[0-9a-z_.-]+", re.ASCII), re.compile(r"[^\x20-\x7e]")
+"""What gRPC takes as a name, and does not take in a value."""
 _OURS = frozenset(
     {
         *("accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "host"),
@@ -70,26 +71,41 @@ class Asked:
             raise invalid("connect-timeout-ms is a number of at most ten digits")
         return int(text) / 1000
 
-    async def message(self) -> bytes:
-        """Read the request to its end; return its message as services take it.  Raises `CallError`."""
+    async def body(self) -> bytes:
+        """Read the request to its end; by GET it has none.  Raises `CallError`."""
         self._check_version()
         if self.by == "GET":
-            data = await _in_query(_query(self.request))
-        else:
-            name = "connect-content-encoding" if self.by == "stream" else "content-encoding"
-            encoding = envelopes.check_encoding(self.request.headers.get(name, ""))
-            data = await _body(self.request, REQUEST_BYTES_MAX + (_ENVELOPES_BYTES if self.by == "stream" else 0))
-            if self.by == "stream":
-                data = await envelopes.only_message(data, encoding)
-            elif encoding:
-                data = await envelopes.inflated(data)
-        return await self.codec.read(data, self.method.request)
+            return b""
+        self._encoding()
+        return await _body(self.request, REQUEST_BYTES_MAX + (_ENVELOPES_BYTES if self.by == "stream" else 0))
+
+    async def message(self, body: bytes) -> bytes:
+        """Return the message of a body as services take it, within the time that the client waits.
+
+        Raises `CallError`.
+        """
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self.codec.read(await self._unpacked(body), self.method.request)
+        except TimeoutError:
+            raise CallError(grpc.StatusCode.DEADLINE_EXCEEDED, "the client does not wait longer") from None
+
+    async def _unpacked(self, body: bytes) -> bytes:
+        if self.by == "GET":
+            return await _in_query(_query(self.request))
+        if self.by == "stream":
+            return await envelopes.only_message(body, self._encoding())
+        return await envelopes.inflated(body) if self._encoding() else body
+
+    def _encoding(self) -> str:
+        """Return how the message is compressed.  Raises `CallError` for what nobody decodes here."""
+        name = "connect-content-encoding" if self.by == "stream" else "content-encoding"
+        return envelopes.check_encoding(self.request.headers.get(name, ""))
 
     def metadata(self) -> list[tuple[str, str]]:
         """Return the headers that go on to whoever answers."""
         own = tracing.headers(telemetry.here())
-        if _VALUE.fullmatch(client := self.request.headers.get("user-agent", "")):
-            own.append((CLIENT_HEADER, client))
+        own.append((CLIENT_HEADER, _UNSPEAKABLE.sub("?", self.request.headers.get("user-agent", ""))))
         left_out = _OURS | {name for name, _ in own}
         return [*_passed_on(self.request.headers, left_out), *own]
 
@@ -136,9 +152,9 @@ def _by_post(request: Request, method: methods.Method, codecs: Mapping[str, Code
 
 def _passed_on(headers: Mapping[str, str], left_out: frozenset[str]) -> Iterator[tuple[str, str]]:
     for name, value in headers.items():
-        speakable = _NAME.fullmatch(name) and _VALUE.fullmatch(value)
-        if speakable and name not in left_out and not name.startswith("grpc-") and not name.endswith("-bin"):
-            yield name, value
+        is_theirs = _NAME.fullmatch(name) and name not in left_out
+        if is_theirs and not name.startswith("grpc-") and not name.endswith("-bin"):
+            yield name, _UNSPEAKABLE.sub("?", value)  # never left out: what is there may decide, as of proxies
 
 
 async def _body(request: Request, bytes_max: int) -> bytes:

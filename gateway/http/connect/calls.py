@@ -80,9 +80,8 @@ class Calls:
 
     async def _unary(self, asked: Asked) -> Response:
         try:
-            message = await asked.message()
-            data, heads, trailers = await _while_there(asked.request, self._ask(asked, message))
-            data = await asked.codec.write(data, asked.method.response)
+            body = await asked.body()
+            data, heads, trailers = await _while_there(asked.request, self._ask(asked, body))
         except CallError as error:
             return _refusal(error)
         packed = await envelopes.deflated(data) if asked.takes_gzip else None
@@ -94,13 +93,14 @@ class Calls:
             answer.headers.append(name, value)
         return answer
 
-    async def _ask(self, asked: Asked, message: bytes) -> tuple[bytes, Any, Any]:
-        """Return what a service answers, and what it says before and behind it."""
+    async def _ask(self, asked: Asked, body: bytes) -> tuple[bytes, Any, Any]:
+        """Return what a service answers, as the client takes it, and what it says before and behind it."""
+        message = await asked.message(body)
         call = (await self._reached(asked)).unary_unary(asked.method.path)(
             message, timeout=asked.timeout_s, metadata=asked.metadata()
         )
         try:
-            data = await call
+            data = await asked.codec.write(await call, asked.method.response)
         except grpc.aio.AioRpcError as error:
             raise of_rpc(error) from None
         return data, await call.initial_metadata(), await call.trailing_metadata()
@@ -118,15 +118,16 @@ class Calls:
         answer = _Answer(asked, send)
         error, trailers = None, []
         try:
-            message = await asked.message()
-            trailers = await _while_there(asked.request, self._follow(asked, message, answer))
+            body = await asked.body()
+            trailers = await _while_there(asked.request, self._follow(asked, body, answer))
         except CallError as failure:
             error, trailers = failure, shown(failure.trailers)
             await answer.begin(failure.heads)
         await answer.end(error, trailers)
 
-    async def _follow(self, asked: Asked, message: bytes, answer: "_Answer") -> list[tuple[str, str]]:
+    async def _follow(self, asked: Asked, body: bytes, answer: "_Answer") -> list[tuple[str, str]]:
         """Send on what a service says; return what it says last."""
+        message = await asked.message(body)
         call = (await self._reached(asked)).unary_stream(asked.method.path)(
             message, timeout=asked.timeout_s, metadata=asked.metadata()
         )
@@ -189,8 +190,8 @@ class _Route(BaseRoute):
         self._calls = calls
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return whether it is one."""
-        is_call = scope["type"] == "http" and methods.PATH.fullmatch(scope["path"])
+        """Return whether it is one, as it was sent: the edge knows none by another spelling, such as `%2F`."""
+        is_call = scope["type"] == "http" and methods.PATH.fullmatch(scope["raw_path"].decode("latin-1"))
         return (Match.FULL if is_call else Match.NONE), {}
 
     def url_path_for(self, name: str, /, **path_params: Any) -> Any:

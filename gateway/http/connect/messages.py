@@ -6,6 +6,7 @@ do not know, so that a client may be newer than the mesh.  Fields without a valu
 """
 
 import asyncio
+import re
 from typing import Any, Protocol
 
 import grpc
@@ -17,7 +18,12 @@ from gateway.http.connect.errors import CallError, invalid
 _LARGE_BYTES = 32 * 1024
 """What takes longer than a few milliseconds to convert is converted beside the loop."""
 _LARGE_AT_ONCE = 2
-"""How many: the objects that JSON becomes may take twenty times as much."""
+"""How many of each direction: the objects that JSON becomes may take twenty times as much."""
+_WAITING_MAX = 16
+"""How many requests may wait for that, each in memory."""
+_VALUES_MAX = 100_000
+"""Of a request: each costs some microseconds, whoever sends it, and however few bytes it has."""
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
 class Codec(Protocol):
@@ -52,24 +58,35 @@ class Json:
     name = "json"
 
     def __init__(self) -> None:
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._reading = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._writing = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._read_count = 0
 
     async def read(self, data: bytes, kind: type[Any]) -> bytes:
         """Return a request in binary."""
         if len(data) <= _LARGE_BYTES:
             return _parsed(data, kind)
-        async with self._large:
-            return await asyncio.to_thread(_parsed, data, kind)
+        if self._read_count >= _LARGE_AT_ONCE + _WAITING_MAX:
+            raise CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many large messages at once: try again")
+        self._read_count += 1
+        try:
+            async with self._reading:
+                return await asyncio.to_thread(_parsed, data, kind)
+        finally:
+            self._read_count -= 1
 
     async def write(self, data: bytes, kind: type[Any]) -> bytes:
         """Return a response in JSON."""
         if len(data) <= _LARGE_BYTES:
             return _printed(data, kind)
-        async with self._large:
+        async with self._writing:
             return await asyncio.to_thread(_printed, data, kind)
 
 
 def _parsed(data: bytes, kind: type[Any]) -> bytes:
+    if len(data) > _VALUES_MAX and sum(map(_TEXT.sub(b"", data).count, (b",", b"{", b"["))) > _VALUES_MAX:
+        text = f"message has more than {_VALUES_MAX} values, which are not read from JSON: send it in binary"
+        raise CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -10,8 +10,10 @@ import httpx
 import pytest
 from agentmesh_protos.auth.v1 import auth_pb2
 from agentmesh_protos.runner.v1 import job_pb2
+from starlette.datastructures import Headers
 
 from gateway.edge import limits
+from gateway.http.connect import asking
 from tests.gateway.edge.test_connect import CANCEL_JOB, GET_JOB, GET_SELF, JSON, LARGE, NOTHING, PROTO, call, key_of
 from tests.gateway.edge.test_wire import raw
 from tests.gateway.stack import Edge
@@ -363,3 +365,47 @@ async def test_what_a_stranger_sends_is_not_waited_for(edge: Edge, kind: str, en
         status, _, body = await raw(edge, f"{head}{size}")
 
         assert (401, "unauthenticated") == (status, json.loads(body)["code"])
+
+
+# -- what strangers may cost -------------------------------------------------------------------------------------------
+
+
+async def test_nothing_of_a_stranger_is_unpacked(edge: Edge) -> None:
+    """Nor is much JSON read of one: where a token is needed, it is looked at before the message is."""
+    packed = gzip.compress(b"{" + b" " * 100_000)
+    for headers, content in (
+        ({"content-encoding": "gzip"}, packed),
+        ({"content-encoding": "x-gzip"}, packed),
+        ({"authorization": "Bearer forged", "content-encoding": "gzip"}, packed),
+        ({}, b"{" + b" " * 2_000),
+    ):
+        assert (401, "unauthenticated") == code_of(await call(edge, CANCEL_JOB, JSON, headers, content))
+    asked = {"base64": "1", "compression": "gzip", "message": base64.urlsafe_b64encode(packed).decode()}
+    assert (401, "unauthenticated") == code_of(await got(edge, GET_JOB, {}, **asked))
+
+
+@pytest.mark.parametrize("values", ["{}," * 100_000 + "{}", "1," * 100_000 + "1", '"a",' * 100_000 + "1"], ids=short)
+async def test_json_of_very_many_values_is_not_read(edge: Edge, values: str) -> None:
+    """Each costs more than its few bytes tell; what is in a text costs nothing."""
+    many = await call(edge, GET_JOB, JSON, key_of(edge), f'{{"new": [{values}]}}'.encode())
+    text = await call(edge, GET_JOB, JSON, key_of(edge), json.dumps({"name": "jobs/none", "new": values}).encode())
+
+    assert (429, "resource_exhausted") == code_of(many)
+    assert "binary" in many.json()["message"]
+    assert (404, "not_found") == code_of(text)
+
+
+async def test_a_method_has_one_spelling(edge: Edge) -> None:
+    """The edge's limits know no other, and so nobody answers to one."""
+    answer = await call(edge, LOGIN.replace("/Login", "%2FLogin"), JSON, {}, b'{"login": "admin", "password": "admin"}')
+
+    assert 404 == answer.status_code, answer.text
+
+
+async def test_what_tells_of_a_proxy_is_never_left_out() -> None:
+    """A byte that gRPC does not take makes nobody a program of this machine."""
+    far = Headers({"x-forwarded-for": "\xe9, 203.0.113.9, 127.0.0.1", "forwarded": "for=\t", "x-Ok": "fine"})
+
+    passed = dict(asking._passed_on(far, frozenset()))
+
+    assert {"x-forwarded-for": "?, 203.0.113.9, 127.0.0.1", "forwarded": "for=?", "x-ok": "fine"} == passed
