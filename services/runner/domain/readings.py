@@ -20,7 +20,7 @@ _REPLACEMENT = r"\ufffd"
 def parsed(text: str) -> Any:
     """Return what a text of JSON says, with U+FFFD for lone surrogates.  Raises `ValueError` if it cannot be read."""
     try:
-        return json.loads(_paired(text))
+        return json.loads(_paired(text), parse_constant=_refused, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -29,6 +29,16 @@ def checked(text: str) -> str:
     """Return a text of JSON without lone surrogates.  Raises `ValueError` if it cannot be read."""
     parsed(text)
     return _paired(text)
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(value := float(digits)):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _paired(text: str) -> str:

@@ -264,7 +264,8 @@ class _Stream:
             if self.failed.done():  # it came behind one that could not be kept: both come again
                 return
             log.warning("a host leaves out reports", host=self._link.host_id, job=job_id)
-            await self._break_off(job_id, holder, domain.lost("its host left out what the job had said"))
+            if not await self._break_off(job_id, holder, domain.lost("its host left out what the job had said")):
+                return
             kept = False
         except Unavailable:  # of none: what comes behind it must not be kept either
             if not self.failed.done():
@@ -273,7 +274,8 @@ class _Stream:
         except Exception as error:  # of this job alone: sent again, it would fail again, and hold up all others
             log.exception("report not kept: its job is ended", host=self._link.host_id, job=job_id)
             why = str(error) if isinstance(error, MeshError) else "what the job said could not be kept"
-            await self._break_off(job_id, holder, End(state=State.FAILED, reason=Reason.ERROR, error=why))
+            if not await self._break_off(job_id, holder, End(state=State.FAILED, reason=Reason.ERROR, error=why)):
+                return
             kept = False
         one_more = report.HasField("outcome") or report.HasField("lock") or report.HasField("step")
         last = min(report.source_seq + len(report.events) - 1 + one_more, _NUMBER_MAX)
@@ -284,12 +286,17 @@ class _Stream:
         else:
             self._link.post(host_pb2.RunnerMessage(ack=ack))
 
-    async def _break_off(self, job_id: str, holder: Lease, end: End) -> None:
-        """End a job whose report cannot be kept; its host drops it, whatever becomes of that."""
+    async def _break_off(self, job_id: str, holder: Lease, end: End) -> bool:
+        """End a job whose report cannot be kept; return False, and end the stream, while the store is away."""
         try:
             await self._jobs.break_off(job_id, holder, end)
+        except Unavailable:
+            if not self.failed.done():
+                self.failed.set_result(None)
+            return False
         except Exception:
             log.exception("a job cannot be ended", host=self._link.host_id, job=job_id)
+        return True
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
