@@ -30,6 +30,7 @@ from meshkit.tasks import background
 from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
 log = structlog.get_logger()
+_HEAR_S = 2.0
 _RECONNECT_S = 0.1
 _COLLECTOR = re.compile(r"https?://([^/?#@\s:\[\]]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}/?")
 
@@ -335,6 +336,7 @@ async def follow_revocations(
     Who `hears` from it what time it is does so before, or our badge might have expired, and with each heartbeat.
     """
     is_shared = False
+    hearing: asyncio.Task[None] | None = None
     while True:
         try:
             if hears:
@@ -347,18 +349,26 @@ async def follow_revocations(
                     else:
                         revocations.add_user(item.user, seconds_of(item.issue_time), expires_at)
                 revocations.completed()
-                if is_shared:
-                    await _hear_time(stub)
+                if is_shared and (hearing is None or hearing.done()):  # beside: nobody's revocation waits for it
+                    hearing = asyncio.create_task(_hear_again(stub))
         except grpc.aio.AioRpcError as error:
             log.debug("revocations interrupted", code=error.code().name)
         # It restarts, having ended the stream or not; the snapshot on the next connection has what we missed.
         await asyncio.sleep(_RECONNECT_S)
 
 
-async def _hear_time(stub: auth_pb2_grpc.AuthServiceStub) -> bool:
+async def _hear_again(stub: auth_pb2_grpc.AuthServiceStub) -> None:
+    """Hear the time if it is told soon; the next heartbeat asks again."""
+    try:
+        await _hear_time(stub, timeout_s=_HEAR_S)
+    except grpc.aio.AioRpcError as error:
+        log.debug("the time was not heard", code=error.code().name)
+
+
+async def _hear_time(stub: auth_pb2_grpc.AuthServiceStub, timeout_s: float | None = None) -> bool:
     """Go by the time that the auth service tells; return whether it tells one that is not only its machine's."""
     asked_at = clock.ticks()
-    answer = await stub.GetJwks(auth_pb2.GetJwksRequest(), wait_for_ready=True)
+    answer = await stub.GetJwks(auth_pb2.GetJwksRequest(), wait_for_ready=True, timeout=timeout_s)
     is_shared = bool(answer.HasField("time"))
     if is_shared:
         clock.now.hear(seconds_of(answer.time), asked_at, clock.ticks())

@@ -10,7 +10,7 @@ from services.runner.domain import readings
 )
 def test_what_no_client_reads_is_no_json(text: str) -> None:
     """Numbers that are none are Python's own; what is nested too deeply has no end."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         readings.parsed(text)
 
 
