@@ -75,7 +75,7 @@ class Agents:
         state_named: bool,
         key: Secret | None,
     ) -> Agent:
-        """Change an agent to what `wanted` makes of it; the key stays if it is None.
+        """Change an agent to what `wanted` makes of it; the key stays if it is None, unless it would go elsewhere.
 
         Raises `Invalid` with the fields, `Conflict` if `etag` is old, `AlreadyExists` if the new slug is taken.
         """
@@ -87,15 +87,16 @@ class Agents:
             draft = wanted(stored)
             agents.check(draft, "agent")
             tools = keeping.references(tx, Tool, draft.tools, stored.owner, "agent.tools", kept=stored.tools)
+            secret = keeping.given(key, stored.model, draft.model)
             agent = agents.update(
                 stored,
                 dataclasses.replace(draft, tools=tools),
                 etag=etag,
                 state_named=state_named,
-                has_key=stored.has_api_key if key is None else bool(key),
+                has_key=stored.has_api_key if secret is None else bool(secret),
                 now=self._now(),
             )
-            self._keeper.keep(tx, agent.name, API_KEY, key, had=stored.has_api_key)
+            self._keeper.keep(tx, agent.name, API_KEY, secret, had=stored.has_api_key)
             tx.put(agent)
             return agent
 

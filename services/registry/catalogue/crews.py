@@ -158,15 +158,16 @@ class Crews:
             draft = wanted(stored)
             crews.check(draft)
             members = keeping.references(tx, Agent, draft.agents, stored.owner, "crew.agents", kept=stored.agents)
+            secret = keeping.given(key, stored.manager, draft.manager)
             crew = crews.update(
                 stored,
                 dataclasses.replace(draft, agents=members),
                 tx.tasks(stored.id),
                 etag=etag,
-                has_key=stored.has_manager_api_key if key is None else bool(key),
+                has_key=stored.has_manager_api_key if secret is None else bool(secret),
                 now=self._now(),
             )
-            self._keeper.keep(tx, crew.name, MANAGER_API_KEY, key, had=stored.has_manager_api_key)
+            self._keeper.keep(tx, crew.name, MANAGER_API_KEY, secret, had=stored.has_manager_api_key)
             tx.put(crew)
             return _standing(tx, crew)
 

@@ -4,6 +4,7 @@ Whoever asks sees their own, operators and services all (`scope`).  What a defin
 whoever writes it: an operator cannot tie together what belongs to two.
 """
 
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from meshkit.errors import Denied, Unauthenticated
 from meshkit.principal import caller
 from meshkit.secrets import Secret, Vault
 from services.registry.domain import slugs
-from services.registry.domain.agents import SECRET_CHARS_MAX
+from services.registry.domain.agents import SECRET_CHARS_MAX, Model
 from services.registry.domain.checks import check_secret
 from services.registry.domain.records import ALIVE, ARCHIVED, Record, missing
 from services.registry.domain.tools import BUILTINS, Tool
@@ -147,6 +148,22 @@ class Keeper:
         """Return a secret, None if there is none; raise `FailedPrecondition` if it cannot be opened."""
         sealed = tx.secret(name, field)
         return None if sealed is None else self._vault.open(sealed, _place(name, field))
+
+
+def given(secret: Secret | None, before: Model | str | None, after: Model | str | None) -> Secret | None:
+    """Return what is given for a secret: an empty one if none is, and it would be shown to others than before.
+
+    `before` and `after` are to whom: an endpoint, or a model with its provider.  Else somebody who may change that, and
+    has never seen the secret, would have it sent to a server of their own.
+    """
+    return Secret("") if secret is None and after and _audience(before) != _audience(after) else secret
+
+
+def _audience(of: Model | str | None) -> tuple[str, ...]:
+    if isinstance(of, Model):
+        return of.provider, *_audience(of.endpoint)
+    parts = urllib.parse.urlsplit(of or "")
+    return parts.scheme, parts.netloc.lower()
 
 
 def _place(name: str, field: str) -> str:

@@ -98,7 +98,7 @@ class Tools:
     async def update(
         self, handle: str, wanted: Callable[[Tool], ToolDraft], *, etag: str, token: Secret | None
     ) -> Tool:
-        """Change a tool to what `wanted` makes of it; the token stays if it is None.
+        """Change a tool to what `wanted` makes of it; the token stays if it is None, unless it would go elsewhere.
 
         Raises `Invalid` with the fields, `Conflict` if `etag` is old, `Denied` for what comes with the mesh.
         """
@@ -115,9 +115,11 @@ class Tools:
 
         def work(tx: Transaction) -> Tool:
             stored = _look_own(tx, handle, seen_by, asks)
-            given = None if token is None else bool(token)
-            tool = tools.update(stored, wanted(stored), etag=etag, token=given, now=self._now())
-            self._keeper.keep(tx, tool.name, AUTH_TOKEN, token, had=stored.has_auth_token)
+            draft = wanted(stored)
+            secret = keeping.given(token, stored.endpoint, draft.endpoint)
+            has_token = None if secret is None else bool(secret)
+            tool = tools.update(stored, draft, etag=etag, token=has_token, now=self._now())
+            self._keeper.keep(tx, tool.name, AUTH_TOKEN, secret, had=stored.has_auth_token)
             if stored.has_auth_token and not tool.has_auth_token:
                 tx.forget_secret(tool.name, AUTH_TOKEN)
             tx.put(tool)

@@ -256,3 +256,20 @@ async def test_one_request_adds_one_agent(people: People) -> None:
     assert (refused.code, refused.fields) == ("INVALID_ARGUMENT", ("request_id",))
     assert bob.name != agents[0].name
     assert listed.total_size == 1
+
+
+async def test_a_key_goes_to_no_other_provider(people: People) -> None:
+    """Nor to another server, nor by way of an agent without a model; another model of the provider has it still."""
+    here = pb.Model(provider="openai", model="a", endpoint="https://e.com/v1")
+    cases: list[tuple[list[pb.Model | None], bool]] = [
+        ([pb.Model(provider="openai", model="b", endpoint="https://e.com/v2")], True),
+        ([pb.Model(provider="openai", model="a", endpoint="https://elsewhere.com/v1")], False),
+        ([pb.Model(provider="anthropic", model="a", endpoint="https://e.com/v1")], False),
+        ([None, pb.Model(provider="openai", model="a", endpoint="https://elsewhere.com/v1")], False),
+    ]
+    for number, (moves, stays) in enumerate(cases):
+        agent = await people.ada.agent(f"Mover {number}", api_key="k", model=here)
+        for model in moves:
+            given = {} if model is None else {"model": model}
+            agent = await people.ada("AgentService.UpdateAgent", update(agent, "model", **given))
+        assert stays == agent.has_api_key, moves

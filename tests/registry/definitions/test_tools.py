@@ -132,7 +132,7 @@ async def test_what_comes_with_the_mesh_stays_as_it_is(people: People) -> None:
 
 async def test_a_token_is_kept_until_it_is_taken_away(people: People) -> None:
     """A change of something else and `*` leave it; an empty one, no authorisation and deletion forget it."""
-    tool = await people.ada.tool(auth=pb.TOOL_AUTH_BEARER, auth_token="t")
+    tool = await people.ada.tool(endpoint="https://e.com", auth=pb.TOOL_AUTH_BEARER, auth_token="t")
     kept = [
         await people.ada("ToolService.UpdateTool", update(tool, description="x")),
         await people.ada(
@@ -175,3 +175,25 @@ async def test_private_endpoints_can_be_allowed(mesh: Mesh, peers: Peers) -> Non
 
     assert tool.endpoint == "http://127.0.0.1:9/x"
     assert refused.fields == ("tool.endpoint",)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "stays"),
+    [
+        ("https://e.com/other?x=1", True),
+        ("https://E.com/", True),
+        ("http://e.com/", False),
+        ("https://e.com:8443/", False),
+        ("https://elsewhere.com/", False),
+        ("https://e.com.elsewhere.com/", False),
+    ],
+)
+async def test_a_token_goes_to_no_other_server(people: People, endpoint: str, stays: bool) -> None:
+    """Who moves a tool gives it anew: they may never have seen it."""
+    tool = await people.ada.tool(endpoint="https://e.com/", auth=pb.TOOL_AUTH_BEARER, auth_token="t")
+
+    moved = await people.ada("ToolService.UpdateTool", update(tool, endpoint=endpoint))
+    given = await people.ada("ToolService.UpdateTool", update(tool, endpoint="https://new.com/", auth_token="u"))
+
+    assert stays == moved.has_auth_token
+    assert given.has_auth_token

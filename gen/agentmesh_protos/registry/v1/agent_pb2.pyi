@@ -260,7 +260,9 @@ class Agent(_message.Message):
     system_prompt: _builtins.str
     """What it is told before all else, at most 100,000 characters; empty: made of role, goal and backstory."""
     api_key: _builtins.str
-    """Input only: the key for its model's provider.  It is kept encrypted and never returned."""
+    """Input only: the key for its model's provider.  It is kept encrypted and never returned.  Another provider, or an
+    endpoint on another server, needs one anew.
+    """
     has_api_key: _builtins.bool
     """Whether a key is kept."""
     state: Global___AgentState.ValueType

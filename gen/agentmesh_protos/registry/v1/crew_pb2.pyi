@@ -126,7 +126,9 @@ class Crew(_message.Message):
     process: Global___Process.ValueType
     """How its tasks are worked on."""
     manager_api_key: _builtins.str
-    """Input only: the key for the manager's provider.  It is kept encrypted and never returned."""
+    """Input only: the key for the manager's provider.  It is kept encrypted and never returned.  Another provider, or an
+    endpoint on another server, needs one anew.
+    """
     has_manager_api_key: _builtins.bool
     """Whether a manager's key is kept."""
     memory: _builtins.bool

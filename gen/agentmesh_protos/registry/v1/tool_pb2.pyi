@@ -115,7 +115,7 @@ class Tool(_message.Message):
     auth: Global___ToolAuth.ValueType
     """How it is authorised."""
     auth_token: _builtins.str
-    """Input only: kept encrypted and never returned."""
+    """Input only: kept encrypted and never returned.  An endpoint on another server needs it anew."""
     has_auth_token: _builtins.bool
     """Whether a token is kept."""
     input_schema_json: _builtins.str
