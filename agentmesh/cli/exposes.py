@@ -48,7 +48,7 @@ def add(
         bootstrap = f"import_path: {import_path}\n" + _runtime_env(env or [])
 
     async def work(client: AsyncClient) -> None:
-        before = [expose async for expose in client.exposes() if expose.name == name.removeprefix("exposes/")]
+        before = {expose.name async for expose in client.exposes()}
         expose = await client.save_expose(
             name,
             bootstrap,
@@ -57,7 +57,9 @@ def add(
             network=network,
             meta=_metas(meta or []),
         )
-        how = "replaces the one of that name" if before else "saved"
+        if expose.name != name.removeprefix("exposes/"):
+            output.note(f"{name!r} is called {expose.name!r}: names are in lower case")
+        how = "replaces the one of that name" if expose.name in before else "saved"
         output.say(f"{expose.name} {how}; start it with: agentmesh boot")
 
     call(url, work)

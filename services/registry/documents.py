@@ -21,6 +21,7 @@ TEXT_MAX = 64 * 1024
 """Characters of one YAML text."""
 _ALL_TEXTS_MAX = 4 * 1024 * 1024
 """Characters of all meta texts of an expose."""
+_PATH = "import_path"
 _PROBLEMS_MAX = 10
 _NODES_MAX = 20_000
 """Values a text may stand for once its aliases are followed: ten short lines of YAML can stand for billions."""
@@ -38,20 +39,33 @@ class Loader(yaml.SafeLoader):
 def check(definition: Definition) -> Invalid | None:
     """Raise `Invalid`, with field, line and column, if a text of the definition is not YAML.
 
-    Return the error for keys of its bootstrap that nobody knows: one that is kept already may have such.  What else a
-    bootstrap says is not checked: it is judged by the boot.
+    Return the error for keys of its bootstrap that nobody knows, and for an import path that can be none: one that is
+    kept already may have such.  What else a bootstrap says is not checked: it is judged by the boot.
     """
     if sum(len(entry.data) for entry in definition.meta or ()) > _ALL_TEXTS_MAX:
         raise Invalid("meta data are too long", {"expose.meta": [f"at most {_ALL_TEXTS_MAX} characters together"]})
     document = _load(definition.bootstrap, "expose.bootstrap", "bootstrap")
     for index, entry in enumerate(definition.meta or ()):
         _load(entry.data, f"expose.meta[{index}].data", f"meta data of {entry.url}")
-    unknown = list(itertools.islice(keys.unknown(document), _PROBLEMS_MAX))
-    if not unknown:
+    wrong = [(key.path, str(key)) for key in itertools.islice(keys.unknown(document), _PROBLEMS_MAX)]
+    if problem := _no_path(document.get(_PATH) if isinstance(document, dict) else None):
+        wrong = [((_PATH,), problem), *wrong]
+    if not wrong:
         return None
     root = yaml.compose(definition.bootstrap, Loader)
-    found = [f"{_where(root, key.path)}{key}" for key in unknown]
+    found = [f"{_where(root, path)}{text}" for path, text in wrong]
     return Invalid(f"bootstrap: {found[0]}", {"expose.bootstrap": found})
+
+
+def _no_path(value: Any) -> str:
+    """Return why a value can be no import path, as `agentmesh.loading` takes it; empty if it can, or there is none."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return ""
+    module, _, attribute = value.strip().partition(":") if isinstance(value, str) else ("", "", "")
+    if all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
+        return ""
+    named = f"{_PATH} {value.strip()[:80]!r}" if isinstance(value, str) else _PATH  # what a list stands for has no end
+    return f"{named} must look like package.module:attribute"
 
 
 def _where(node: yaml.Node | None, path: Sequence[str | int]) -> str:
@@ -79,10 +93,12 @@ def plan(bootstrap: str) -> Plan:
     document = _plain(_load(bootstrap, "bootstrap", "bootstrap"))
     if not isinstance(document, dict):
         raise Invalid("bootstrap must be a YAML mapping with import_path: package.module:attribute")
-    import_path = document.get("import_path")
+    import_path = document.get(_PATH)
     if not isinstance(import_path, str) or not import_path.strip():
         hint = " (give one application, not a list of `applications`)" if "applications" in document else ""
         raise Invalid(f"bootstrap has no import_path: add import_path: package.module:attribute{hint}")
+    if problem := _no_path(import_path):
+        raise Invalid(f"bootstrap: {problem}")
     deployments = document.get("deployments") or []
     if not isinstance(deployments, list):
         raise Invalid("deployments of the bootstrap must be a list")

@@ -168,6 +168,9 @@ def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
     again = cli("expose", "add", "lost", "no_such_module:app", "--env", "A=1", "--display", "Lost")
     assert "lost saved; start it with: agentmesh boot\n" == first.out
     assert "lost replaces the one of that name; start it with: agentmesh boot\n" == again.out
+    upper = cli("expose", "add", "Lost", "no_such_module:app")
+    assert again.out == upper.out
+    assert "'Lost' is called 'lost': names are in lower case\n" == upper.err
     booted = cli("boot")
     lines = booted.out.splitlines()
     rows = {line.split("\t")[0]: line.split("\t") for line in cli("expose", "list").out.splitlines()}
@@ -198,6 +201,7 @@ def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
         (("expose", "add", "x"), "--file"),
         (("expose", "add", "x", "a:b", "--env", "novalue"), "NAME=VALUE"),
         (("expose", "add", "Not A Name", "a:b"), "name"),
+        (("expose", "add", "x", "x"), "import_path 'x' must look like package.module:attribute"),
         (("expose", "add", "x", "a:b", "--meta", "nofile"), "PATH=FILE"),
         (("expose", "add", "x", "a:b", "--meta", "/=missing.yaml"), "missing.yaml"),
         (("pay", "6b020a287f75b47a226ecaff"), "not found"),

@@ -22,7 +22,6 @@ def _deployed(admin: Panel) -> None:
             "No module named 'kodosumi.service.admin': it is not part of what agentmesh offers",
         ),
         ("tests.apps.formats:no_such_attribute", "no_such_attribute"),
-        ("not an import path", "import_path"),
         ("tests.apps.formats:GOLDEN", "GOLDEN"),
     ],
 )

@@ -54,6 +54,7 @@ def test_another_content_type(admin: Panel, path: str) -> None:
         ({"name": "x" * 5000}, "name"),
         ({"name": "x", "bootstrap": "a: [1"}, "bootstrap"),
         ({"name": "x", "bootstrap": "fork: true\nruntime-env: {}"}, "line 2, column 1"),
+        ({"name": "x", "bootstrap": "import_path: not an import path"}, "package.module:attribute"),
         ({"name": "x", "bootstrap": ["no", "text"]}, "bootstrap"),
         ({"name": "x", "network": "Moonnet"}, "network"),
         ({"name": "x", "meta": "text"}, "meta"),

@@ -63,6 +63,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("", "import_path: package.module:attribute"),
         ("import_path: ", "import_path: package.module:attribute"),
         ("import_path: [a]", "import_path: package.module:attribute"),
+        ("import_path: a", "import_path 'a' must look like package.module:attribute"),
         ("applications:\n  - import_path: a:b", "not a list of `applications`"),
         ("just text", "mapping"),
         ("import_path: a:b\nruntime_env: [x]", "runtime_env"),
@@ -117,6 +118,9 @@ def test_a_small_text_cannot_stand_for_billions_of_values() -> None:
 
     with pytest.raises(Invalid, match="too many values"):
         documents.plan("import_path: a:b\n" + "\n".join(lines))
+    complaint = documents.check(Definition(name="x", bootstrap="\n".join((*lines, "import_path: *a9"))))
+    assert complaint is not None
+    assert "import_path must look like" in complaint.fields["expose.bootstrap"][0]
 
 
 def test_a_small_text_cannot_merge_billions_of_entries() -> None:
@@ -198,6 +202,29 @@ def test_a_key_that_nobody_knows_is_refused(bootstrap: str, problems: list[str])
     assert len(problems) == len(found) == len(said)
     assert all(problem in each for problem, each in zip(problems, found, strict=True))
     assert all(each.endswith("(it has no effect)") for each in said)
+
+
+@pytest.mark.parametrize(
+    "path", ["x", "my.app", "'my.app:'", "':app'", "my-app:app", "my.app:app:app", "my..app:a", "[a]", "{a: b}", "5"]
+)
+def test_what_can_be_no_import_path_is_refused(path: str) -> None:
+    """Where it stands, and how one looks; a key that nobody knows is told beside it."""
+    complaint = documents.check(Definition(name="x", bootstrap=f"fork: true\nimport_path: {path}\npipp: []"))
+
+    assert complaint is not None
+    first, second = complaint.fields["expose.bootstrap"]
+    assert first.startswith("line 2, column 1: import_path")
+    assert first.endswith(" must look like package.module:attribute")
+    assert "pipp is not known" in second
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["import_path: a:b", "import_path: ' my.app:made.app '", "import_path:", "import_path: ' '", "", "fork: true"],
+)
+def test_an_import_path_may_come_later(text: str) -> None:
+    """A text without one is a draft."""
+    assert documents.check(Definition(name="x", bootstrap=text)) is None
 
 
 def _fields_of(name: str) -> list[str]:

@@ -45,9 +45,10 @@ async def test_a_name_needs_its_collection(mesh: Mesh) -> None:
         ("x: 2024-13-45", "month must be in 1..12"),
         ("[" * 5000, "nested too deeply"),
         ("x" * 65_537, "too long"),
+        ("import_path: x", "line 1, column 1: import_path 'x' must look like package.module:attribute"),
     ],
 )
-async def test_a_bootstrap_must_be_yaml(mesh: Mesh, bootstrap: str, where: str) -> None:
+async def test_a_bootstrap_must_be_yaml_of_an_app(mesh: Mesh, bootstrap: str, where: str) -> None:
     """What cannot be read is refused, with the field and the place in the text."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await mesh.save("x", bootstrap)
@@ -58,12 +59,13 @@ async def test_a_bootstrap_must_be_yaml(mesh: Mesh, bootstrap: str, where: str) 
 
 
 async def test_a_key_of_before_is_no_hindrance(peers: Peers) -> None:
-    """What was saved before keys were judged can be disabled and renamed as it is; another text is judged."""
+    """What was saved before such was judged can be disabled and renamed as it is; another text is judged."""
     known = "import_path: a:b\nruntime_env: {env_vars: {KEY: canary}}\n"
     async with peers.registry() as mesh:
         await mesh.save("x", known)
     with contextlib.closing(sqlite3.connect(peers.config.data_dir / "registry.db")) as database, database:
-        database.execute("UPDATE exposes SET bootstrap = bootstrap || 'pipp: []'")
+        changed = "replace(bootstrap, 'a:b', 'nothing') || 'pipp: []'"
+        database.execute(f"UPDATE exposes SET bootstrap = {changed}")
     async with peers.registry() as mesh:
         kept = (await mesh.get("x")).bootstrap
         off = await mesh.save("x", kept, enabled=False)
@@ -74,9 +76,10 @@ async def test_a_key_of_before_is_no_hindrance(peers: Peers) -> None:
                 await mesh.save(name, text)
             refused += fields(caught.value)
 
+    assert "import_path: nothing" in kept
     assert "pipp: []" in kept
     assert (False, kept, kept) == (off.enabled, off.bootstrap, renamed.bootstrap)
-    assert ["expose.bootstrap"] * 2 == refused
+    assert ["expose.bootstrap"] * 3 == refused
 
 
 async def test_meta_data_must_be_yaml(mesh: Mesh) -> None:

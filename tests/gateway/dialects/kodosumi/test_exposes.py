@@ -102,6 +102,7 @@ async def test_an_expose_can_be_renamed_and_deleted(panel: Panel) -> None:
         ({"name": "x", "enabled": "yes"}, "enabled"),
         ({"name": "x", "bootstrap": "a: ["}, "bootstrap"),
         ({"name": "x", "bootstrap": "runtime-env: {}"}, "bootstrap"),
+        ({"name": "x", "bootstrap": "import_path: my.app"}, "bootstrap"),
         ({"name": "x", "bootstrap": {}}, "bootstrap"),
         ({"name": "x", "meta": {}}, "meta"),
         ({"name": "x", "meta": [{"data": "a: 1"}]}, "meta.0.url"),
