@@ -1,11 +1,19 @@
-"""Ask a person at a terminal for the values of a form."""
+"""Ask a person at a terminal: for the values of a form, for a password."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 import typer
 
 from agentmesh.cli import output
+
+
+def password(label: str, instead: str, *, twice: bool = False) -> str:
+    """Ask for a password.  Raises `ValueError` without a terminal, with what to do `instead`."""
+    if not sys.stdin.isatty():
+        raise ValueError(f"there is no terminal to ask for a password at: {instead}")
+    return str(typer.prompt(label, hide_input=True, err=True, confirmation_prompt=twice))
 
 
 def ask(fields: Iterable[dict[str, Any]]) -> dict[str, Any]:

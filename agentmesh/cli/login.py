@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import asking, output
 from agentmesh.cli.session import URL, FileTokens, Url, trusted
 from agentmesh.client import AsyncClient, MeshError
 
@@ -29,7 +29,7 @@ def login(
     if password == "-":
         password = sys.stdin.readline().rstrip("\n")
     if not password:
-        password = typer.prompt("Password", hide_input=True, err=True)
+        password = asking.password("Password", "say --password - and send it to stdin, or set AGENTMESH_PASSWORD")
 
     async def work() -> None:
         async with AsyncClient(url, tokens=FileTokens(url), ca=trusted()) as client:
@@ -65,8 +65,9 @@ def passwd(
     if stdin:
         old, new = (sys.stdin.readline().rstrip("\n") for _ in range(2))
     else:
-        old = typer.prompt("Old password", hide_input=True, err=True)
-        new = typer.prompt("New password", hide_input=True, err=True, confirmation_prompt=True)
+        instead = "say --stdin, and send the old and the new one there, a line each"
+        old = asking.password("Old password", instead)
+        new = asking.password("New password", instead, twice=True)
 
     async def work() -> None:
         async with AsyncClient(url, tokens=FileTokens(url), ca=trusted()) as client:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from agentmesh.cli import output
+from agentmesh.cli import asking, output
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import TIERS, AsyncClient, User
 
@@ -112,4 +112,4 @@ def whoami(url: Url = URL, as_json: AsJson = False) -> None:
 def _password(stdin: bool) -> str:
     if stdin:
         return sys.stdin.readline().rstrip("\n")
-    return str(typer.prompt("Password", hide_input=True, err=True, confirmation_prompt=True))
+    return asking.password("Password", "say --stdin, and send it there as a line", twice=True)

@@ -32,6 +32,26 @@ def test_a_user_is_added_changed_and_deleted(cli: Cli) -> None:
     assert 2 == cli("users", "delete", login).code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (("passwd",), "--stdin"),
+        (("login", "admin"), "AGENTMESH_PASSWORD"),
+        (("login", "--password", "-"), "--password -"),
+        (("users", "add", "new", "new@example.com"), "--stdin"),
+        (("users", "update", "admin", "--password"), "--stdin"),
+    ],
+)
+def test_a_password_is_not_asked_for_where_nobody_sits(cli: Cli, arguments: tuple[str, ...], remedy: str) -> None:
+    """Without a terminal it says how a program sends one, in a line."""
+    done = cli(*arguments)
+
+    assert (2, "") == (done.code, done.out)
+    assert done.err.startswith("agentmesh: there is no terminal to ask for a password at: say ")
+    assert remedy in done.err
+    assert 1 == done.err.count("\n")
+
+
 def test_a_key_signs_in_until_it_is_revoked(cli: Cli) -> None:
     """Its token is all that is printed to stdout."""
     made = cli("keys", "add", "for tests", "--days", "1")
