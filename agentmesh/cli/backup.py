@@ -103,7 +103,6 @@ def restore(
     """
     url = os.environ.get(DATABASE_URL, "")
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
             _unused(data_dir),
             tempfile.TemporaryDirectory(prefix=".agentmesh-restore-", dir=data_dir.parent) as drafts,
@@ -165,13 +164,30 @@ def _check_kind(manifest: archive.Manifest, url: str) -> None:
 
 @contextlib.contextmanager
 def _unused(data_dir: pathlib.Path) -> Iterator[None]:
-    """Hold the data directory, as a mesh does.  Raises `ValueError` if one has it."""
-    with (data_dir / "up.lock").open("a", encoding="utf-8") as lock:
+    """Hold the data directory, as a mesh does; what was made for that is gone again if the block fails.
+
+    Raises `ValueError` if a mesh has it.
+    """
+    lock_path = data_dir / "up.lock"
+    made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]  # the innermost first
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"a mesh runs in {data_dir}: stop it first, or name another --data-dir") from None
-        yield
+            lock = lock_path.open("x", encoding="utf-8")
+            made.insert(0, lock_path)
+        except FileExistsError:
+            lock = lock_path.open("a", encoding="utf-8")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ValueError(f"a mesh runs in {data_dir}: stop it first, or name another --data-dir") from None
+            yield
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # what has got something from the backup stays
+                path.unlink() if path == lock_path else path.rmdir()
+        raise
 
 
 def _there(data_dir: pathlib.Path, folder: pathlib.Path) -> list[pathlib.Path]:

@@ -112,7 +112,7 @@ def test_a_running_mesh_and_a_folder_that_is_not_empty_are_left_alone(
     (data / "mine").write_text("mine")
     assert 2 == app.run(["restore", str(file), "--data-dir", str(data)])
     assert "is not empty" in capsys.readouterr().err
-    assert {"mine", "up.lock"} >= {path.name for path in data.iterdir()}
+    assert ["mine"] == [path.name for path in data.iterdir()]
 
     assert 0 == app.run(["restore", str(file), "--data-dir", str(data), "--replace"])
     assert "mine" == next(tmp_path.glob("data-before-*/mine")).read_text()
@@ -166,14 +166,18 @@ def test_what_is_not_as_it_was_written_is_not_restored(
     assert 2 == app.run(["restore", str(wrong), "--data-dir", str(tmp_path / "data")])
 
     assert said in capsys.readouterr().err
-    assert ["up.lock"] == [path.name for path in (tmp_path / "data").iterdir()]
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_file_that_is_no_backup_is_called_so(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In one line, and so is a folder that is no mesh's."""
+    """In one line, and so is a folder that is no mesh's; nothing is left of folders that were made for it."""
     (tmp_path / "text").write_text("hello" * 1000)
-    assert 2 == app.run(["restore", str(tmp_path / "text"), "--data-dir", str(tmp_path / "data")])
+    assert 2 == app.run(["restore", str(tmp_path / "text"), "--data-dir", str(tmp_path / "new" / "data")])
     assert "is no backup" in capsys.readouterr().err
+    (tmp_path / "there").mkdir()
+    assert 2 == app.run(["restore", str(tmp_path / "none"), "--data-dir", str(tmp_path / "there")])
+    assert {"text", "there"} == {path.name for path in tmp_path.iterdir()}
+    assert not list((tmp_path / "there").iterdir())
     assert 2 == app.run(["backup", str(tmp_path / "b.tar"), "--data-dir", str(tmp_path)])
     assert "has no databases" in capsys.readouterr().err
     assert not (tmp_path / "b.tar").exists()
