@@ -17,7 +17,8 @@ class Terminal:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self._lines: queue.Queue[str] = queue.Queue()
-        self._seen: list[str] = []
+        self.seen: list[str] = []
+        """The lines up to the last that was waited for."""
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -32,7 +33,7 @@ class Terminal:
             try:
                 line = self._lines.get(timeout=max(deadline - time.monotonic(), 0.01))
             except queue.Empty:
-                pytest.fail(f"{pattern!r} was not printed; this was:\n" + "\n".join(self._seen))
-            self._seen.append(line)
+                pytest.fail(f"{pattern!r} was not printed; this was:\n" + "\n".join(self.seen))
+            self.seen.append(line)
             if re.search(pattern, line):
                 return line

@@ -155,6 +155,8 @@ async def load(client: AsyncClient, name: str) -> bool:
     """Load an app anew and say what came of it, with the traceback; return whether it serves what was saved."""
     good = True
     async for step in client.refresh_expose(name):
+        if step.fact == "boot_failed" and not good:
+            continue  # that of its app is told already
         good = good and not booting.is_failure(step) and step.kind != "error"
         if (line := booting.line(step)) is not None:
             output.say(*line)

@@ -1,6 +1,9 @@
 """From a Run to its Outcome: what a job's own process and the worker that jobs share do alike."""
 
+import itertools
 import json
+import os
+import pathlib
 import pickle
 import time
 import traceback
@@ -8,6 +11,7 @@ from typing import Any
 
 from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
+import agentmesh
 from agentmesh.errors import BudgetExceeded, InputsError, StepsDiffer, describe
 from agentmesh.host import limits
 from agentmesh.locks import LockExpired
@@ -21,6 +25,13 @@ _REASONS: tuple[tuple[type[BaseException], Any], ...] = (
 )
 # What comes out the same however often it is done again.
 _LASTING = (BudgetExceeded, InputsError, StepsDiffer)
+_PYTHON = pathlib.Path(os.__file__).parent
+# Whose frames only lead to an app's: ours, and those of what imports and calls it for us.
+_BEFORE = (
+    f"{pathlib.Path(agentmesh.__file__).parent}{os.sep}",
+    *(f"{_PYTHON / name}{os.sep}" for name in ("asyncio", "concurrent", "importlib")),
+    "<frozen importlib.",
+)
 _ERROR_TYPES_MAX = 100
 _ERRORS_MAX = 2_000
 
@@ -84,13 +95,31 @@ def failure(error: BaseException) -> host_pb2.Outcome:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return the traceback of an error, without its middle if it is long."""
+    """Return the traceback of an error from where its author's code begins, without its middle if it is long."""
     if _is_tangled(error):  # Python would be busy with it for hours
         return "the traceback cannot be shown: too many errors within errors"
     try:
-        return limits.shortened("".join(traceback.format_exception(error)))
+        return limits.shortened("".join(_trimmed(error).format()))
     except Exception as broken:  # of an author's `__str__`
         return f"the traceback cannot be shown: {type(broken).__name__}"
+
+
+def _trimmed(error: BaseException) -> traceback.TracebackException:
+    """Return an error and what led to it, each without the frames that only lead to the author's."""
+    whole = traceback.TracebackException.from_exception(error, compact=True)
+    todo: list[traceback.TracebackException | None] = [whole]
+    while todo:
+        if (found := todo.pop()) is None:
+            continue
+        # A SyntaxError says its own place behind all frames; of others the last is kept.
+        behind = found.stack if hasattr(found, "lineno") else found.stack[:-1]
+        del found.stack[: sum(1 for _ in itertools.takewhile(_is_before, behind))]
+        todo += (found.__cause__, found.__context__, *(found.exceptions or ()))
+    return whole
+
+
+def _is_before(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(_BEFORE)
 
 
 def _is_tangled(error: BaseException) -> bool:

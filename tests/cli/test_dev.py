@@ -86,6 +86,7 @@ def test_an_app_is_served_loaded_anew_and_told(terminal: Terminal, folder: pathl
         terminal.until(" printed by version 1$")
         terminal.until(r" succeeded after \d+\.\d s$")
         mesh.run("hello/broken")
+        assert "app.py" in terminal.until(' File "')
         terminal.until('    raise ValueError."it broke".$')
 
         waiting = mesh.create_job("hello/waiting")
@@ -93,11 +94,13 @@ def test_an_app_is_served_loaded_anew_and_told(terminal: Terminal, folder: pathl
         (folder / "app.py").write_text(APP.replace("app = ServeAPI()", "app = ServeAPI(]"))
         terminal.until("^app.py changed: loading hello anew$")
         terminal.until("^! hello  the new version did not load: SyntaxError")
+        assert "app.py" in terminal.until(' File "')
         terminal.until(r"^    +app = ServeAPI\(\]$")
         assert "version 1" == mesh.run("hello").text
 
         (folder / "app.py").write_text(APP.replace("version 1", "version 2"))
         terminal.until(r"^✓ hello  3 flows  ")
+        assert not [line for line in terminal.seen if "refresh failed" in line]
         assert "version 2" == mesh.run("hello").text
         mesh.answer(next(iter(mesh.locks(waiting.name))).name, {"go": "yes"})
         assert "version 1" == mesh.wait(waiting.name, timeout_s=DEADLINE_S).text
