@@ -62,7 +62,7 @@ class Declared:
             problems = self.form.check(values)
             return {name: self._typed(name, value) for name, value in values.items()}, problems
         given = {name: value for name, value in data.items() if not _is_extra(name)}
-        strange = {name: ["there is no such field"] for name in given if name not in self.schema["properties"]}
+        strange = {name: ["is no field here"] for name in given if name not in self.schema["properties"]}
         values = {name: value for name, value in given.items() if value not in ("", None)}
         try:
             self.adapter.validate_python(values, strict=False)

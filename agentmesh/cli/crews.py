@@ -129,7 +129,7 @@ def apply(
     as_json: AsJson = False,
 ) -> None:
     """Make a crew as a file has it: add what is missing, change what differs.  Applied again, it changes nothing."""
-    _apply(CrewPlan.parse(_read(file)), url, as_json=as_json)
+    _apply(CrewPlan.parse(options.text_of(file)), url, as_json=as_json)
 
 
 @_crews.command("import")
@@ -143,7 +143,7 @@ def import_crew(
     as_json: AsJson = False,
 ) -> None:
     """Make a crew of CrewAI's own two files; what only its Python knows is left out, and told."""
-    plan = CrewPlan.parse_crewai(name, _read(agents), _read(tasks), model=model, process=process)
+    plan = CrewPlan.parse_crewai(name, options.text_of(agents), options.text_of(tasks), model=model, process=process)
     for left in plan.left_out:
         output.note(f"left out: {left}")
     _apply(plan, url, as_json=as_json)
@@ -158,10 +158,3 @@ def _apply(plan: CrewPlan, url: str, *, as_json: bool) -> None:
                 output.say(f"{step.name} {step.action}: {step.title}")
 
     call(url, work)
-
-
-def _read(file: pathlib.Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"cannot read {file}: {error}") from error

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agentmesh.cli import booting, output
+from agentmesh.cli import booting, options, output
 from agentmesh.cli.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient
 
@@ -39,13 +39,8 @@ def add(
     """Add an app, or replace the one of that name.  It runs from the next boot on."""
     if bool(import_path) == bool(file):
         raise typer.BadParameter("give either an import path, such as my.app:app, or --file")
-    if file is not None:
-        try:
-            bootstrap = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"cannot read {file}: {error}") from error
-    else:
-        bootstrap = f"import_path: {import_path}\n" + _runtime_env(env or [])
+    given = f"import_path: {import_path}\n{_runtime_env(env or [])}"
+    bootstrap = given if file is None else options.text_of(file)
 
     async def work(client: AsyncClient) -> None:
         before = {expose.name async for expose in client.exposes()}
@@ -126,10 +121,7 @@ def _metas(pairs: list[str]) -> dict[str, str]:
         path, separator, name = pair.partition("=")
         if not separator:
             raise typer.BadParameter(f"--meta {pair}: write PATH=FILE, such as /=paid.yaml")
-        try:
-            texts[path] = pathlib.Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"cannot read {name}: {error}") from error
+        texts[path] = options.text_of(pathlib.Path(name))
     return texts
 
 

@@ -2,8 +2,11 @@
 
 import functools
 import inspect
+import pathlib
 from collections.abc import Callable
 from typing import Any
+
+import typer
 
 Fields = dict[str, Any]
 """What was given, by the name of the field."""
@@ -12,6 +15,16 @@ Fields = dict[str, Any]
 def given(**values: Any) -> Fields:
     """Return those values that are given."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def text_of(file: pathlib.Path) -> str:
+    """Return what is in a file.  Raises `typer.BadParameter` if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"cannot read {file}: it is no text in UTF-8") from error
 
 
 def having(shared: Callable[..., Fields]) -> Callable[[Callable[..., None]], Callable[..., None]]:

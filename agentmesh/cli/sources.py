@@ -71,7 +71,8 @@ def _app_in(file: pathlib.Path) -> str:
         text = (error.text or "").strip()
         raise ValueError(f"{file.name}, line {error.lineno}: {error.msg}: {text}") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{file.name} cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{file.name} cannot be read: {why}") from None
     made: dict[str, str] = {}
     for node in tree.body:
         value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None

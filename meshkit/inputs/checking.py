@@ -75,7 +75,7 @@ def _prepared(schema: Schema, inputs: Mapping[str, Any]) -> tuple[dict[str, Any]
         if open_ended:
             values[name] = inputs[name]
         else:
-            problems[name] = [f"there is no such field; there is {_known(schema)}"]
+            problems[name] = [f"is no field here; there is {_known(schema)}"]
     return values, problems
 
 

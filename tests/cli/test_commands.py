@@ -203,7 +203,11 @@ def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
         (("expose", "add", "Not A Name", "a:b"), "name"),
         (("expose", "add", "x", "x"), "import_path 'x' must look like package.module:attribute"),
         (("expose", "add", "x", "a:b", "--meta", "nofile"), "PATH=FILE"),
-        (("expose", "add", "x", "a:b", "--meta", "/=missing.yaml"), "missing.yaml"),
+        (
+            ("expose", "add", "x", "a:b", "--meta", "/=missing.yaml"),
+            "cannot read missing.yaml: No such file or directory ╰",
+        ),
+        (("crews", "apply", "missing.yaml"), "cannot read missing.yaml: No such file or directory ╰"),
         (("pay", "6b020a287f75b47a226ecaff"), "not found"),
         (("run", "--inputs", "[1]", "greeter"), "JSON object"),
         (("run", "--inputs", "@missing.json", "greeter"), "missing.json"),

@@ -190,7 +190,7 @@ def test_what_is_wrong_is_told_by_field(mesh: Mesh, admin: Panel) -> None:
         "text": ["is required"],
         "count": ["must be at most 5"],
         "tone": ["must be one of warm, cold"],
-        "colour": ["there is no such field; there is text, count, loud, tone, words"],
+        "colour": ["is no field here; there is text, count, loud, tone, words"],
     } == {name: list(texts) for name, texts in caught.value.fields.items()}
     assert {"text", "count", "tone", "colour", "_global_"} == passed_on.keys()
     assert "must be at most 5" in sold.text

@@ -29,7 +29,11 @@ class Files:
 
     async def get(self, owner: str, job_id: str, path: str) -> Kept:
         """Return what is known of a file.  Raises `Invalid`, `NotFound`."""
-        found = await self.store.stat(_key(owner, job_id, path))
+        key = _key(owner, job_id, path)
+        try:
+            found = await self.store.stat(key)
+        except NotFound:
+            raise _missing(path) from None
         return Kept(path="/".join(_checked(path)), size=found.size, modified_at=found.modified_at)
 
     async def read(
@@ -38,8 +42,11 @@ class Files:
         """Yield what is in a file, `length` bytes from `offset` on; 0 is to its end.  Raises `Invalid`, `NotFound`."""
         pieces = self.store.read(_key(owner, job_id, path), max(0, offset), max(0, length))
         async with contextlib.aclosing(pieces):
-            async for piece in pieces:
-                yield piece
+            try:
+                async for piece in pieces:
+                    yield piece
+            except NotFound:
+                raise _missing(path) from None
 
     async def write(self, owner: str, job_id: str, path: str, size: int, pieces: AsyncIterator[bytes]) -> Kept:
         """Keep a file of `size` bytes, which are counted already (`Usage`).  Raises `Invalid` if there is no room."""
@@ -55,7 +62,7 @@ class Files:
         there = await self.find(owner, job_id)
         gone = [file for file in there if file.path == whole or file.path.startswith(f"{whole}/")]
         if not gone:
-            raise NotFound(f"there is no file {whole}", resource="files")
+            raise _missing(whole)
         for file in gone:
             await self.store.remove(f"{files.folder_of(owner, job_id)}/{file.path}")
             self.usage.give(owner, file.size)
@@ -65,6 +72,10 @@ class Files:
         await self.store.remove_all(files.folder_of(owner, job_id))
         await self.store.remove_all(files.uploads_of(owner, job_id))
         self.usage.forget(owner)
+
+
+def _missing(path: str) -> NotFound:
+    return NotFound(f"there is no file {path}", resource="files")
 
 
 def _checked(path: str) -> tuple[str, str]:

@@ -157,8 +157,10 @@ def test_an_unknown_field_is_named_with_the_known_ones() -> None:
     """It is an error, unless the schema is open; what a form sends beside its fields is left out."""
     schema = compiled({"topic": {"type": "string"}, "tone": {"type": "string"}})
 
-    assert {"topik": ["there is no such field; there is topic, tone"]} == messages({"topik": "x"}, schema)
-    assert {"a": ["there is no such field; there is none"]} == messages({"a": 1}, compiled({}))
+    assert {"topik": ["is no field here; there is topic, tone"]} == messages({"topik": "x"}, schema)
+    assert {"a": ["is no field here; there is none"]} == messages({"a": 1}, compiled({}))
+    with pytest.raises(Invalid, match=r"^topik is no field here; there is topic, tone$"):
+        check(schema, {"topik": "x"})
     assert {"topic": "x"} == check(schema, {"topic": "x", "__submit__": "", "submit": "Go", "_global_": None})
     assert {"topik": 1} == check(compiled({}, additionalProperties=True), {"topik": 1})
     assert {"submit": 1} == check(compiled({"submit": {"type": "integer"}}), {"submit": "1"})

@@ -163,6 +163,12 @@ async def test_files_are_their_owners(mesh: Stack) -> None:
     assert grpc.StatusCode.INVALID_ARGUMENT is caught.value.code()
     await me.complete(pending, job.name, "out")
     assert b"late" == await me.text(f"{job.name}/files/out/late.txt")
+    none = f"{job.name}/files/out/none.txt"
+    get = mesh.files.GetFile(file_pb2.GetFileRequest(name=none), metadata=mesh.operator, timeout=DEADLINE_S)
+    for work in (me.text(none), me.delete(none), get):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await work
+        assert "there is no file out/none.txt" == caught.value.details()
     folders = list((mesh.folder / "files").glob(f"*/{job.name.removeprefix('jobs/')}"))
     assert 1 == len(folders)
 
