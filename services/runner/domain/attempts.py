@@ -4,7 +4,7 @@ import dataclasses
 
 from meshkit.errors import FailedPrecondition
 from services.runner.domain import ends, retrying
-from services.runner.domain.records import Change, End, Event, Job, LockEnd
+from services.runner.domain.records import Change, End, Event, Job, LockEnd, Retrying
 from services.runner.domain.states import HELD, LockState, Reason, State
 
 _EPOCHS_MAX = 40
@@ -45,7 +45,7 @@ def lose(job: Job, end: End, now: float) -> Change:
     return Change(job=waiting, events=said, ended=closed)
 
 
-def due_at(job: Job) -> float:
+def due_at(job: Job | Retrying) -> float:
     """Return when a job that is RETRYING may be started again: later each time."""
     return job.updated_at + retrying.pause_s(job)
 

@@ -69,19 +69,19 @@ def answer(job: Job, lock: Lock, result_json: str, by: str, now: float, sealed: 
 
     Raises `FailedPrecondition` if the lock is not pending any more.
     """
-    _check_pending(job, lock)
+    _check_pending(job, lock.lock_id)
     now = max(now, job.updated_at)
     said = {"name": lock.title, "lid": lock.lock_id, "result": json.loads(result_json)}
     end = LockEnd(lock_id=lock.lock_id, state=LockState.ANSWERED, at=now, by=by, result_json=result_json, sealed=sealed)
-    return _ended(job, lock, end, (_event("lease", said, now),), now)
+    return _ended(job, end, (_event("lease", said, now),), now)
 
 
-def expire(job: Job, lock: Lock, now: float) -> Change:
+def expire(job: Job, lock_id: str, now: float) -> Change:
     """End a lock that nobody answered in time.  Raises `FailedPrecondition` if somebody did."""
-    _check_pending(job, lock)
+    _check_pending(job, lock_id)
     now = max(now, job.updated_at)
-    end = LockEnd(lock_id=lock.lock_id, state=LockState.EXPIRED, at=now)
-    return _ended(job, lock, end, (), now)
+    end = LockEnd(lock_id=lock_id, state=LockState.EXPIRED, at=now)
+    return _ended(job, end, (), now)
 
 
 def park(job: Job) -> Change:
@@ -112,13 +112,13 @@ def orphan(job: Job, held: Job, now: float) -> Change:
     return Change(job=waiting, events=(Event(kind="status", payload=State.QUEUED, time=now),))
 
 
-def _check_pending(job: Job, lock: Lock) -> None:
-    if lock.lock_id not in job.pending_locks:
+def _check_pending(job: Job, lock_id: str) -> None:
+    if lock_id not in job.pending_locks:
         raise FailedPrecondition("the lock is not open any more: it was answered, has expired or its job has ended")
 
 
-def _ended(job: Job, lock: Lock, end: LockEnd, events: tuple[Event, ...], now: float) -> Change:
-    left = tuple(lock_id for lock_id in job.pending_locks if lock_id != lock.lock_id)
+def _ended(job: Job, end: LockEnd, events: tuple[Event, ...], now: float) -> Change:
+    left = tuple(lock_id for lock_id in job.pending_locks if lock_id != end.lock_id)
     state = State.RUNNING if not left and job.state == State.AWAITING_INPUT else job.state
     if job.parked and job.state == State.AWAITING_INPUT:  # it may have waited for any of them
         state = State.QUEUED

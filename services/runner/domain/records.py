@@ -128,6 +128,18 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """What says of a job when another attempt is made: each as `Job` has it."""
+
+    job_id: str
+    updated_at: float
+    epoch: int
+    attempt: int
+    failures: int
+    retries_json: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """A question to a human that a job waits on."""
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 
-from services.runner.domain.records import End, Job
+from services.runner.domain.records import End, Job, Retrying
 from services.runner.domain.states import Reason
 
 LOST = "WorkerLost"
@@ -50,7 +50,7 @@ _OWN = Retries(on=(LOST,))
 """Of agents and crews: the engine tries calls of models again by itself."""
 
 
-def of(job: Job) -> Retries:
+def of(job: Job | Retrying) -> Retries:
     """Return a job's policy."""
     if not job.retries_json:
         return _OWN
@@ -66,7 +66,7 @@ def is_meant(job: Job, end: End) -> bool:
     return bool(end.error_types) and (not on or not set(on).isdisjoint(end.error_types))
 
 
-def pause_s(job: Job) -> float:
+def pause_s(job: Job | Retrying) -> float:
     """Return how long a job waits ahead of its next attempt: the same however often it is asked."""
     policy = of(job)
     # A host that is lost with a job before it has begun counts no attempt, but a lease.

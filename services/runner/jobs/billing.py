@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import grpc
 import structlog
@@ -40,6 +40,8 @@ _RETRY_S = 0.2
 _RETRY_MAX_S = 30.0
 _LOOK_AGAIN_S = 30.0
 _FOLLOW_AGAIN_S = 1.0
+_MANY = 500
+"""Ids of jobs that are read together."""
 # No trying again helps with these: the terms are wrong, not the moment.
 _FINAL = (Invalid, AlreadyExists, FailedPrecondition, NotFound, Denied)
 _PAID = frozenset(
@@ -97,11 +99,11 @@ class Billing:
         """Tell the payments service what jobs' rows say it must hear, until cancelled."""
         async with self._bus.subscribe(PAYMENTS) as waker:
             while not waker.closed:
-                for job in await self._store.todo_jobs():
-                    if job.job_id not in self._settling:
-                        self._settling.add(job.job_id)
-                        task = self._tasks.spawn(self._settle(job.job_id), f"settle-{job.job_id}")
-                        task.add_done_callback(functools.partial(self._settled, job.job_id))
+                async for job_id in _each(self._store.todo_jobs):
+                    if job_id not in self._settling:
+                        self._settling.add(job_id)
+                        task = self._tasks.spawn(self._settle(job_id), f"settle-{job_id}")
+                        task.add_done_callback(functools.partial(self._settled, job_id))
                 await waker.wait(_LOOK_AGAIN_S)
 
     def _settled(self, job_id: str, _: object) -> None:
@@ -154,11 +156,10 @@ class Billing:
 
     async def _look_up(self, seen: set[str]) -> None:
         """Ask for the payments of waiting jobs that are not open: they have ended while we did not listen."""
-        for job in await self._store.open_jobs():
-            waits = job.state == State.AWAITING_PAYMENT and job.payment_step != PaymentStep.NONE
-            if waits and f"jobs/{job.job_id}" not in seen:
-                with self._apart(f"jobs/{job.job_id}"):
-                    await self._heard(await self._payment(job.job_id))
+        async for job_id in _each(self._store.unpaid_jobs):
+            if f"jobs/{job_id}" not in seen:
+                with self._apart(f"jobs/{job_id}"):
+                    await self._heard(await self._payment(job_id))
 
     def _begin_look_up_sold(self, seen: set[str]) -> None:
         """Look up sold jobs beside the stream: there may be tens of thousands, and new payments must not wait."""
@@ -277,6 +278,15 @@ class Billing:
     async def _fail(self, job: Job, why: str) -> None:
         end = End(state=State.FAILED, reason=Reason.PAYMENT_TIMEOUT, error=why)
         await self._journal.change(job.job_id, lambda job: domain.finish(job, end, self._now()))
+
+
+async def _each(fetch: Callable[[str, int], Awaitable[list[str]]]) -> AsyncIterator[str]:
+    """Yield every id that there is, some at a time: `fetch` returns those behind one."""
+    after = ""
+    while found := await fetch(after, _MANY):
+        for job_id in found:
+            yield job_id
+        after = found[-1]
 
 
 def _request(job: Job) -> payments_pb2.CreatePaymentRequest:

@@ -65,22 +65,22 @@ class Locks:
         apart = Apart("locks")
         async with self._bus.subscribe(LOCKS) as waker:
             while not waker.closed:
-                for lock in await self._store.due_locks(self._now(), _DUE_MAX):
-                    with apart(lock.lock_id), contextlib.suppress(NotFound):  # deleted with its job
+                for lock_id, job_id in await self._store.due_locks(self._now(), _DUE_MAX):
+                    with apart(lock_id), contextlib.suppress(NotFound):  # deleted with its job
                         try:
-                            rule = functools.partial(_expire, lock=lock, now=self._now)
-                            await self._go_on(await self._journal.change(lock.job_id, rule))
+                            rule = functools.partial(_expire, lock_id=lock_id, now=self._now)
+                            await self._go_on(await self._journal.change(job_id, rule))
                         except FailedPrecondition:  # answered at the last moment, or its job has ended
-                            await self._close_unknown(lock)
+                            await self._close_unknown(lock_id, job_id)
                 next_at = await self._store.next_expiry()
                 wait_s = _LOOK_AGAIN_S if next_at is None else next_at - self._now()
                 # The clock may be set: it is looked at now and then, however far away the next lock is.
                 await waker.wait(min(max(wait_s, apart.pause_s(), 0.01), _LOOK_AGAIN_S))
 
-    async def _close_unknown(self, lock: Lock) -> None:
+    async def _close_unknown(self, lock_id: str, job_id: str) -> None:
         """Close a lock that its job does not know, as one of an id with a blank was kept: else it is due for ever."""
-        if (await self._store.get_lock(lock.lock_id)).state == LockState.PENDING:
-            await self._journal.change(lock.job_id, functools.partial(_close_unknown, lock=lock, now=self._now))
+        if (await self._store.get_lock(lock_id)).state == LockState.PENDING:
+            await self._journal.change(job_id, functools.partial(_close_unknown, lock_id=lock_id, now=self._now))
 
     async def answer(self, lock: Lock, inputs_json: str, user: str, request_id: str = "") -> Lock:
         """Take somebody's answer, a JSON object; return the lock as it is then.
@@ -182,11 +182,11 @@ class Locks:
                     yield []
 
 
-def _expire(job: Job, *, lock: Lock, now: Callable[[], float]) -> Change:
-    return domain.locks.expire(job, lock, now())
+def _expire(job: Job, *, lock_id: str, now: Callable[[], float]) -> Change:
+    return domain.locks.expire(job, lock_id, now())
 
 
-def _close_unknown(job: Job, *, lock: Lock, now: Callable[[], float]) -> Change:
-    if lock.lock_id in job.pending_locks:
+def _close_unknown(job: Job, *, lock_id: str, now: Callable[[], float]) -> Change:
+    if lock_id in job.pending_locks:
         return Change(job=job)
-    return Change(job=job, ended=(LockEnd(lock_id=lock.lock_id, state=LockState.CLOSED, at=now()),))
+    return Change(job=job, ended=(LockEnd(lock_id=lock_id, state=LockState.CLOSED, at=now()),))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memory, PlacedApp, State
+from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memory, PlacedApp, Retrying, State
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import Ranked
 
@@ -142,8 +142,8 @@ class JobStore(Protocol):
     async def count(self, owner: str | None, targets: Sequence[str]) -> dict[tuple[str, State], int]:
         """Return how many jobs of `owner` or all have a target and a state; where there is none, no number."""
 
-    async def retrying_jobs(self) -> list[Job]:
-        """Return every job that waits for another attempt, oldest first."""
+    async def retrying_jobs(self, after: str, limit: int) -> list[Retrying]:
+        """Return up to `limit` jobs that wait for another attempt and have an id behind `after`, oldest first."""
 
     async def late_jobs(self, before: float, limit: int) -> list[str]:
         """Return the ids of up to `limit` jobs whose deadline is before a moment, the first first.
@@ -157,8 +157,17 @@ class JobStore(Protocol):
     async def open_jobs(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
 
-    async def todo_jobs(self) -> list[Job]:
-        """Return every job of which the payments service must still be told something, oldest first."""
+    async def todo_jobs(self, after: str, limit: int) -> list[str]:
+        """Return the ids of up to `limit` jobs of which the payments service must still be told something.
+
+        Those behind `after`, oldest first.
+        """
+
+    async def unpaid_jobs(self, after: str, limit: int) -> list[str]:
+        """Return the ids of up to `limit` jobs whose purchaser was asked to pay and has not, as far as is known.
+
+        Those behind `after`, oldest first.
+        """
 
     async def sold_jobs(self) -> list[str]:
         """Return the ids of jobs that have ended and whose sale has not, as far as is known, oldest first."""
@@ -172,8 +181,11 @@ class JobStore(Protocol):
     async def pending_locks(self, owner: str = "") -> list[str]:
         """Return the ids of the locks that wait for an answer, of one owner or all, the first to expire first."""
 
-    async def due_locks(self, before: float, limit: int) -> list[Lock]:
-        """Return up to `limit` locks that wait for an answer and expire before a moment, the first to expire first."""
+    async def due_locks(self, before: float, limit: int) -> list[tuple[str, str]]:
+        """Return up to `limit` locks that wait for an answer and expire before a moment, the first to expire first.
+
+        The id of each and of its job.
+        """
 
     async def next_expiry(self) -> float | None:
         """Return when the next lock expires that waits for an answer, or `None` if none does."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshkit.errors import AlreadyExists
-from services.runner.domain import Isolation, Job, PaymentStep, Reason, State
+from services.runner.domain import Isolation, Job, PaymentStep, Reason, Retrying, State
 
 _FIELDS = [field.name for field in dataclasses.fields(Job)]
 # What never changes after the create is not written again.
@@ -44,10 +44,13 @@ COLUMNS = ", ".join(_FIELDS)
 INSERT = f"INSERT INTO jobs ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
 UPDATE = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _MOVING)} WHERE job_id = ?"
 SELECT = f"SELECT {COLUMNS} FROM jobs"
+_RETRYING_FIELDS = [field.name for field in dataclasses.fields(Retrying)]
+RETRYING_COLUMNS = ", ".join(_RETRYING_FIELDS)
 # As the index `jobs_open` has it, word by word: it is not used for another order of the same states.
 OPEN = "state NOT IN ('succeeded', 'failed', 'cancelled')"
 ENDED = "state IN ('succeeded', 'failed', 'cancelled')"
-# As the index `jobs_sold` has it.
+# As the indices `jobs_unasked` and `jobs_sold` have it.
+UNASKED = "state = 'awaiting_payment' AND payment_step = ''"
 SOLD = "payment_step IN ('initialized', 'locked')"
 """Whose sale is not settled yet."""
 FORGETTABLE = f"{ENDED} AND payment_todo = '' AND NOT {SOLD}"
@@ -70,6 +73,11 @@ def job_of(row: Sequence[Any]) -> Job:
     for index, read in _READERS.items():
         values[index] = read(values[index])
     return Job(**dict(zip(_FIELDS, values, strict=True)))
+
+
+def retrying_of(row: Sequence[Any]) -> Retrying:
+    """Return what says when a job is started again, of a row of `RETRYING_COLUMNS`."""
+    return Retrying(**dict(zip(_RETRYING_FIELDS, row, strict=True)))
 
 
 def lock_exists(lock_id: str) -> AlreadyExists:

@@ -79,7 +79,7 @@ def test_any_answer_starts_the_next_attempt() -> None:
         (event.kind, event.payload if event.kind == "status" else None) for event in change.events
     ]
     assert (State.QUEUED, ()) == (
-        (second := domain.locks.expire(change.job, lock("1"), 60.0)).job.state,
+        (second := domain.locks.expire(change.job, "1", 60.0)).job.state,
         second.job.pending_locks,
     )
     assert () == second.events

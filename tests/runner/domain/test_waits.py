@@ -52,7 +52,7 @@ def test_a_job_waits_until_its_last_lock_has_ended() -> None:
     waiting, first = opened()
     waiting, second = opened(waiting, dataclasses.replace(OPENING, lock_id="l2"))
     one_left = domain.locks.answer(waiting, first, '{"a":1}', "users/b", 20.0)
-    none_left = domain.locks.expire(one_left.job, second, 70.0)
+    none_left = domain.locks.expire(one_left.job, second.lock_id, 70.0)
 
     assert [State.AWAITING_INPUT, State.AWAITING_INPUT, State.RUNNING] == [
         waiting.state,
@@ -71,7 +71,7 @@ def test_a_lock_takes_one_answer() -> None:
     with pytest.raises(FailedPrecondition):
         domain.locks.answer(answered, lock, "2", "users/b", 21.0)
     with pytest.raises(FailedPrecondition):
-        domain.locks.expire(answered, lock, 70.0)
+        domain.locks.expire(answered, lock.lock_id, 70.0)
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,9 @@ async def test_jobs_that_wait_for_another_attempt(store: Store) -> None:
     for number, state in enumerate((State.RETRYING, State.RUNNING, State.RETRYING), start=1):
         await store.create([Birth(job=job(number, state=state))], None)
 
-    assert [1, 3] == [int(one.job_id, 16) for one in await store.retrying_jobs()]
+    found = await store.retrying_jobs("", 10)
+    assert [1, 3] == [int(one.job_id, 16) for one in found]
+    assert (found[:1], found[1:]) == (await store.retrying_jobs("", 1), await store.retrying_jobs(job(1).job_id, 10))
 
 
 async def test_jobs_are_found_at_their_deadlines(store: Store) -> None:

@@ -289,7 +289,8 @@ async def test_what_must_be_told_is_found_again(store: Store) -> None:
         told.job_id, lambda found: Change(job=dataclasses.replace(found, payment_todo="refund", due_at=7.0))
     )
 
-    (found,) = await store.todo_jobs()
+    (found_id,) = await store.todo_jobs("", 10)
+    found = await store.get(found_id)
 
     assert ("refund", 7.0, ("a", "b"), PaymentStep.LOCKED) == (
         found.payment_todo,

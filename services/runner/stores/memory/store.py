@@ -7,7 +7,20 @@ from collections.abc import Callable, Sequence
 from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
-from services.runner.domain import SELLING, Birth, Change, Event, Job, Lock, LockState, PlacedApp, State, cuts, pages
+from services.runner.domain import (
+    SELLING,
+    Birth,
+    Change,
+    Event,
+    Job,
+    Lock,
+    LockState,
+    PlacedApp,
+    Retrying,
+    State,
+    cuts,
+    pages,
+)
 from services.runner.ports.store import (
     ANY,
     DELETED_KEPT_S,
@@ -132,9 +145,23 @@ class MemoryStore:
                 counts[job.target, job.state] = counts.get((job.target, job.state), 0) + 1
         return counts
 
-    async def retrying_jobs(self) -> list[Job]:
+    async def retrying_jobs(self, after: str, limit: int) -> list[Retrying]:
         """As `JobStore.retrying_jobs`."""
-        return [job for _, job in sorted(self._jobs.items()) if job.state == State.RETRYING]
+        found = [job for job in self._behind(after) if job.state == State.RETRYING][:limit]
+        return [
+            Retrying(
+                job_id=job.job_id,
+                updated_at=job.updated_at,
+                epoch=job.epoch,
+                attempt=job.attempt,
+                failures=job.failures,
+                retries_json=job.retries_json,
+            )
+            for job in found
+        ]
+
+    def _behind(self, after: str) -> list[Job]:
+        return [job for job_id, job in sorted(self._jobs.items()) if job_id > after]
 
     def _targets(self, conversation: str) -> list[str]:
         return [job.target for job in self._jobs.values() if job.conversation == conversation]
@@ -181,9 +208,14 @@ class MemoryStore:
         """As `JobStore.open_jobs`."""
         return [job for _, job in sorted(self._jobs.items()) if not job.ended]
 
-    async def todo_jobs(self) -> list[Job]:
+    async def todo_jobs(self, after: str, limit: int) -> list[str]:
         """As `JobStore.todo_jobs`."""
-        return [job for _, job in sorted(self._jobs.items()) if job.payment_todo or job.unasked]
+        return [job.job_id for job in self._behind(after) if job.payment_todo or job.unasked][:limit]
+
+    async def unpaid_jobs(self, after: str, limit: int) -> list[str]:
+        """As `JobStore.unpaid_jobs`."""
+        found = (job for job in self._behind(after) if job.state == State.AWAITING_PAYMENT and not job.unasked)
+        return [job.job_id for job in found][:limit]
 
     async def sold_jobs(self) -> list[str]:
         """As `JobStore.sold_jobs`."""
@@ -205,9 +237,9 @@ class MemoryStore:
         """As `JobStore.pending_locks`."""
         return [lock.lock_id for lock in self._pending() if owner in ("", lock.owner)]
 
-    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+    async def due_locks(self, before: float, limit: int) -> list[tuple[str, str]]:
         """As `JobStore.due_locks`."""
-        return [lock for lock in self._pending() if lock.expires_at <= before][:limit]
+        return [(lock.lock_id, lock.job_id) for lock in self._pending() if lock.expires_at <= before][:limit]
 
     async def next_expiry(self) -> float | None:
         """As `JobStore.next_expiry`."""

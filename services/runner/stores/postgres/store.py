@@ -7,7 +7,7 @@ from meshkit import paging
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
 from meshkit.postgres import Database, requests
-from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, PlacedApp, State, pages
+from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, PlacedApp, Retrying, State, pages
 from services.runner.ports.store import ANY, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
 from services.runner.stores.postgres import jobs, search, writes
 from services.runner.stores.postgres.jobs import EVENT_COLUMNS, LOCK_COLUMNS, SEALED_COLUMNS, event_from, lock_from
@@ -17,7 +17,7 @@ from services.runner.stores.postgres.rows import octets, page, places, row, rows
 from services.runner.stores.postgres.schedules import PostgresSchedules
 from services.runner.stores.postgres.webhooks import PostgresWebhooks
 from services.runner.stores.postgres.writes import Creation, Update
-from services.runner.stores.rows import ENDED, OPEN, SELECT, SOLD, job_of
+from services.runner.stores.rows import ENDED, OPEN, RETRYING_COLUMNS, SELECT, SOLD, UNASKED, job_of, retrying_of
 from services.runner.stores.texts import folded
 
 _APP_FIELDS = (
@@ -33,6 +33,8 @@ _APP_FIELDS = (
 )
 _APP_COLUMNS = ", ".join(_APP_FIELDS)
 _TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
+_IDS = "SELECT job_id FROM jobs WHERE"
+_BEHIND = "AND job_id > %s ORDER BY job_id LIMIT %s"
 _EVENT_BYTES = octets(("kind", "payload", "detail"))
 
 
@@ -125,9 +127,11 @@ class PostgresStore:
         found = await self._rows(statement, list(targets), *values)
         return {(target, State(state)): count for target, state, count in found}
 
-    async def retrying_jobs(self) -> list[Job]:
+    async def retrying_jobs(self, after: str, limit: int) -> list[Retrying]:
         """As `JobStore.retrying_jobs`."""
-        return await self._jobs("state = 'retrying'")
+        source = f"SELECT {RETRYING_COLUMNS} FROM jobs WHERE state = 'retrying'"
+        found = await self._rows(f"{source} AND job_id > %s ORDER BY job_id LIMIT %s", after, limit)
+        return list(map(retrying_of, found))
 
     async def late_jobs(self, before: float, limit: int) -> list[str]:
         """As `JobStore.late_jobs`."""
@@ -143,11 +147,19 @@ class PostgresStore:
 
     async def open_jobs(self) -> list[Job]:
         """As `JobStore.open_jobs`."""
-        return await self._jobs(OPEN)
+        return list(map(job_of, await self._rows(f"{SELECT} WHERE {OPEN} ORDER BY job_id")))
 
-    async def todo_jobs(self) -> list[Job]:
+    async def todo_jobs(self, after: str, limit: int) -> list[str]:
         """As `JobStore.todo_jobs`."""
-        return await self._jobs("payment_todo <> '' OR (state = 'awaiting_payment' AND payment_step = '')")
+        # Each half by an index of its own: with one condition for both, the planner may go along all jobs.
+        untold, unasked = (f"({_IDS} {condition} {_BEHIND})" for condition in ("payment_todo <> ''", UNASKED))
+        statement = f"{untold} UNION {unasked} ORDER BY job_id LIMIT %s"
+        return [found[0] for found in await self._rows(statement, after, limit, after, limit, limit)]
+
+    async def unpaid_jobs(self, after: str, limit: int) -> list[str]:
+        """As `JobStore.unpaid_jobs`."""
+        condition = f"{OPEN} AND state = 'awaiting_payment' AND payment_step <> ''"
+        return [found[0] for found in await self._rows(f"{_IDS} {condition} {_BEHIND}", after, limit)]
 
     async def sold_jobs(self) -> list[str]:
         """As `JobStore.sold_jobs`."""
@@ -171,11 +183,11 @@ class PostgresStore:
         statement = f"SELECT lock_id FROM locks WHERE state = 'pending' {clause} ORDER BY expires_at, lock_id"
         return [found[0] for found in await self._rows(statement, *values)]
 
-    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+    async def due_locks(self, before: float, limit: int) -> list[tuple[str, str]]:
         """As `JobStore.due_locks`."""
         where = "state = 'pending' AND expires_at <= %s"
-        statement = f"SELECT {LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT %s"
-        return list(map(lock_from, await self._rows(statement, before, limit)))
+        statement = f"SELECT lock_id, job_id FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT %s"
+        return [(lock_id, job_id) for lock_id, job_id in await self._rows(statement, before, limit)]
 
     async def next_expiry(self) -> float | None:
         """As `JobStore.next_expiry`."""
@@ -236,9 +248,6 @@ class PostgresStore:
     async def apps(self) -> list[PlacedApp]:
         """As `AppStore.apps`."""
         return [_app(found) for found in await self._rows(f"SELECT {_APP_COLUMNS} FROM apps ORDER BY expose")]
-
-    async def _jobs(self, condition: str) -> list[Job]:
-        return list(map(job_of, await self._rows(f"{SELECT} WHERE {condition} ORDER BY job_id")))
 
     async def _row(self, statement: str, *values: Any) -> Any:
         return await self._database.read(lambda connection: row(connection, statement, *values))

@@ -18,6 +18,7 @@ from services.runner.domain import (
     Job,
     Lock,
     PlacedApp,
+    Retrying,
     State,
     pages,
 )
@@ -32,7 +33,7 @@ from services.runner.ports.store import (
     Written,
 )
 from services.runner.stores.rows import ENDED, INSERT, OPEN, SELECT, SOLD, inserted, job_of
-from services.runner.stores.sqlite import conversations, index, jobs, search, webhooks
+from services.runner.stores.sqlite import conversations, dues, index, jobs, search, webhooks
 from services.runner.stores.sqlite.conversations import SqliteConversations
 from services.runner.stores.sqlite.indexer import Indexer
 from services.runner.stores.sqlite.memories import SqliteMemories
@@ -207,10 +208,9 @@ class SqliteStore:
         )
         return {(target, State(state)): count for target, state, count in rows}
 
-    async def retrying_jobs(self) -> list[Job]:
+    async def retrying_jobs(self, after: str, limit: int) -> list[Retrying]:
         """As `JobStore.retrying_jobs`."""
-        statement = f"{SELECT} INDEXED BY jobs_retrying WHERE state = 'retrying' ORDER BY job_id"
-        return await self._database.read(lambda connection: [job_of(row) for row in connection.execute(statement)])
+        return await self._database.query(lambda connection: dues.retrying(connection, after, limit))
 
     async def late_jobs(self, before: float, limit: int) -> list[str]:
         """As `JobStore.late_jobs`."""
@@ -229,11 +229,13 @@ class SqliteStore:
         statement = f"{SELECT} INDEXED BY jobs_open WHERE {OPEN} ORDER BY job_id"
         return await self._database.query(lambda connection: [job_of(row) for row in connection.execute(statement)])
 
-    async def todo_jobs(self) -> list[Job]:
+    async def todo_jobs(self, after: str, limit: int) -> list[str]:
         """As `JobStore.todo_jobs`."""
-        unasked = "state = 'awaiting_payment' AND payment_step = ''"
-        statement = f"{SELECT} WHERE payment_todo <> '' UNION ALL {SELECT} WHERE {unasked} ORDER BY job_id"
-        return await self._database.read(lambda connection: [job_of(row) for row in connection.execute(statement)])
+        return await self._database.query(lambda connection: dues.todo(connection, after, limit))
+
+    async def unpaid_jobs(self, after: str, limit: int) -> list[str]:
+        """As `JobStore.unpaid_jobs`."""
+        return await self._database.query(lambda connection: dues.unpaid(connection, after, limit))
 
     async def sold_jobs(self) -> list[str]:
         """As `JobStore.sold_jobs`."""
@@ -261,13 +263,9 @@ class SqliteStore:
         statement = f"SELECT lock_id FROM locks WHERE state = 'pending' {clause} ORDER BY expires_at, lock_id"
         return await self._database.query(lambda connection: [row[0] for row in connection.execute(statement, values)])
 
-    async def due_locks(self, before: float, limit: int) -> list[Lock]:
+    async def due_locks(self, before: float, limit: int) -> list[tuple[str, str]]:
         """As `JobStore.due_locks`."""
-        where = "state = 'pending' AND expires_at <= ?"
-        statement = f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY expires_at, lock_id LIMIT ?"
-        return await self._database.read(
-            lambda connection: [jobs.lock_of(row) for row in connection.execute(statement, (before, limit))]
-        )
+        return await self._database.query(lambda connection: dues.locks(connection, before, limit))
 
     async def next_expiry(self) -> float | None:
         """As `JobStore.next_expiry`."""
