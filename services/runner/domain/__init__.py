@@ -36,6 +36,7 @@ from services.runner.domain.jobs import (
     stop,
 )
 from services.runner.domain.records import (
+    Asked,
     Birth,
     Change,
     End,
@@ -72,6 +73,7 @@ __all__ = [
     "SELLING",
     "SHUT_DOWN",
     "TERMINAL",
+    "Asked",
     "Birth",
     "Change",
     "End",

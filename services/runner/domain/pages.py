@@ -2,7 +2,7 @@
 
 import sys
 
-from services.runner.domain.records import Birth, Change, Event, Job, Lock
+from services.runner.domain.records import Asked, Birth, Change, Event, Job, Lock, LockEnd
 
 ROW_BYTES = 100
 """Of what is kept beside the texts of a row: a million empty lines are not nothing."""
@@ -21,6 +21,16 @@ def bytes_of_event(event: Event) -> int:
 def bytes_of_lock(lock: Lock) -> int:
     """Return how many bytes a lock takes before it is answered."""
     return ROW_BYTES + bytes_of_text(lock.title) + bytes_of_text(lock.elements_json) + bytes_of_text(lock.data_json)
+
+
+def bytes_of_asked(asked: Asked) -> int:
+    """Return how many bytes a question takes, and its answer, as a job is told of them."""
+    return bytes_of_text(asked.title) + bytes_of_text(asked.data_json) + bytes_of_answer(asked)
+
+
+def bytes_of_answer(of: Asked | LockEnd) -> int:
+    """Return how many bytes an answer takes, as a job is told of it."""
+    return len(of.sealed) or bytes_of_text(of.result_json)
 
 
 def held_by_job(job: Job) -> int:

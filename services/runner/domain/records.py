@@ -169,6 +169,18 @@ class Lock:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What another attempt of a job is told of a lock: each as `Lock` has it, without the form."""
+
+    lock_id: str
+    title: str
+    data_json: str
+    state: LockState
+    result_json: str
+    sealed: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OpenLock:
     """A lock that a job asks for."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.tasks import Apart
 from services.runner import domain
-from services.runner.domain import Change, End, Isolation, Job, Lock, State, Step
+from services.runner.domain import Asked, Change, End, Isolation, Job, State, Step
 from services.runner.hosts.lines import Waiting
 from services.runner.hosts.links import Link
 from services.runner.jobs.dispatcher import Dispatcher
@@ -160,7 +160,7 @@ class Claims(Dispatcher):
 
         await self._hand_over_again(await self._journal.change(job_id, rule))
 
-    def _hand_over(self, job: Job, asked: Sequence[Lock] = (), steps: Sequence[Step] = ()) -> None:
+    def _hand_over(self, job: Job, asked: Sequence[Asked] = (), steps: Sequence[Step] = ()) -> None:
         """As `Dispatcher._hand_over`, to a host that hangs here."""
         link = self._hosts.links.get(job.host_id)
         if link is not None and link.attached:

@@ -19,19 +19,18 @@ from meshkit.errors import FailedPrecondition, MeshError, NotFound, Unavailable
 from meshkit.idempotency import Request
 from meshkit.tasks import Apart, Tasks
 from services.runner import domain
-from services.runner.domain import Birth, Change, End, Isolation, Job, Lock, LockState, Reason, State, Step
+from services.runner.domain import Asked, Birth, Change, End, Isolation, Job, LockState, Reason, State, Step
 from services.runner.hosts.lines import Line, Waiting
 from services.runner.hosts.links import Hosts, Link
 from services.runner.jobs import spans
 from services.runner.jobs.briefs import Briefs
 from services.runner.jobs.journal import QUEUE, ROOM, Journal
 from services.runner.jobs.turns import Turns
+from services.runner.ports.store import ASKED_BYTES_MAX
 
 log = structlog.get_logger()
 _LOOK_AGAIN_S = 5.0
 _AGAIN_S = 0.5
-_ASKED_BYTES_MAX = 4 * 1024 * 1024
-"""Of what a job has asked before and was answered: it is told in one message, with its inputs."""
 ISOLATIONS = {
     Isolation.PROCESS: app_pb2.ISOLATION_PROCESS,
     Isolation.SHARED: app_pb2.ISOLATION_SHARED,
@@ -253,14 +252,13 @@ class Dispatcher:
 
     async def _hand_over_again(self, job: Job) -> None:
         """Do as `_hand_over` with a job that may have had attempts, and asked something in them."""
-        asked = [lock for lock in await self._journal.locks(job) if lock.state != LockState.CLOSED]
-        size = sum(len(lock.data_json.encode()) + len(lock.result_json.encode()) for lock in asked)
-        if size > _ASKED_BYTES_MAX:
+        asked = await self._journal.asked(job)
+        if sum(map(domain.pages.bytes_of_asked, asked)) > ASKED_BYTES_MAX:
             await self._end(job.job_id, domain.lost("its questions and answers are too large to be told again"))
             return
         self._hand_over(job, asked, await self._journal.steps(job))
 
-    def _hand_over(self, job: Job, asked: Sequence[Lock] = (), steps: Sequence[Step] = ()) -> None:
+    def _hand_over(self, job: Job, asked: Sequence[Asked] = (), steps: Sequence[Step] = ()) -> None:
         """Tell the host to run a job whose lease to it is on disk."""
         link = self._hosts.links.get(job.host_id)
         if link is None:  # it ended a moment ago, and has never heard of the job: another may run it
@@ -281,7 +279,7 @@ class Dispatcher:
         masks = self._journal.masks
         try:
             masks.tell(job, run)
-            run.asked.extend(_asked(lock, masks.answer(lock.lock_id, lock.result_json, lock.sealed)) for lock in asked)
+            run.asked.extend(_asked(each, masks.answer(each.lock_id, each.result_json, each.sealed)) for each in asked)
             for step in steps:
                 result_json = masks.result(job.job_id, step)
                 run.steps.add(name=step.name, result_json=result_json, place=step.place, occurrence=step.occurrence)
@@ -341,11 +339,11 @@ class Dispatcher:
             await self._journal.insist(job_id, lambda job: domain.end(job, end, self._now()))
 
 
-def _asked(lock: Lock, result_json: str) -> host_pb2.AskedLock:
+def _asked(asked: Asked, result_json: str) -> host_pb2.AskedLock:
     return host_pb2.AskedLock(
-        lock_id=lock.lock_id,
-        title=lock.title,
-        data_json=lock.data_json,
+        lock_id=asked.lock_id,
+        title=asked.title,
+        data_json=asked.data_json,
         result_json=result_json,
-        expired=lock.state == LockState.EXPIRED,
+        expired=asked.state == LockState.EXPIRED,
     )

@@ -28,6 +28,8 @@ log = structlog.get_logger()
 _STOP_MARGIN_S = 5.0
 # How long a job may take to begin that is to be paused.
 _STARTING_S = 10.0
+_MANY = 500
+"""Ends of locks that are read together."""
 
 
 class Jobs:
@@ -145,11 +147,13 @@ class Jobs:
         await self._tell_lock_ends(job)
 
     async def _tell_lock_ends(self, job: Job) -> None:
-        for lock in await self._store.job_locks(job.job_id):
-            if lock.state != LockState.PENDING:
-                answered = lock.state == LockState.ANSWERED
-                result_json = self._journal.masks.answer(lock.lock_id, lock.result_json, lock.sealed)
-                self._hosts.tell(job, lock_end(job, lock.lock_id, result_json, answered=answered))
+        after = ""
+        while ends := await self._store.lock_ends(job.job_id, after, _MANY):
+            for end in ends:
+                answered = end.state == LockState.ANSWERED
+                result_json = self._journal.masks.answer(end.lock_id, end.result_json, end.sealed)
+                self._hosts.tell(job, lock_end(job, end.lock_id, result_json, answered=answered))
+            after = ends[-1].lock_id
 
     async def settle(self, doubtful: Doubtful, step_s: float) -> None:
         """Have jobs and hosts agree where replicas of the runner were at odds for a moment, until cancelled."""

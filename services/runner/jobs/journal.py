@@ -13,7 +13,7 @@ from meshkit.bus import Bus
 from meshkit.errors import Unavailable
 from meshkit.idempotency import Request
 from services.runner.callers.masking import Masks
-from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, LockState, State, Step
+from services.runner.domain import Asked, Birth, Change, Event, Isolation, Job, LockState, State, Step
 from services.runner.domain.steps import finished
 from services.runner.files.files import Files
 from services.runner.hosts.links import Hosts
@@ -120,9 +120,9 @@ class Journal:
             except Unavailable:
                 await asyncio.sleep(_AGAIN_S)
 
-    async def locks(self, job: Job) -> list[Lock]:
-        """Return every lock that attempts of a job have opened, oldest first."""
-        return await self._store.job_locks(job.job_id) if job.attempt else []
+    async def asked(self, job: Job) -> list[Asked]:
+        """Return what attempts of a job have asked that is not to be asked again (`JobStore.asked`)."""
+        return await self._store.asked(job.job_id) if job.attempt else []
 
     async def steps(self, job: Job) -> list[Step]:
         """Return what attempts of a job have finished, in order."""

@@ -8,7 +8,20 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from meshkit.idempotency import Request
-from services.runner.domain import Birth, Change, Event, Job, Layer, Lock, Memory, PlacedApp, Retrying, State
+from services.runner.domain import (
+    Asked,
+    Birth,
+    Change,
+    Event,
+    Job,
+    Layer,
+    Lock,
+    LockEnd,
+    Memory,
+    PlacedApp,
+    Retrying,
+    State,
+)
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import Ranked
 
@@ -34,6 +47,8 @@ class LockQuery:
 
 EVENTS_BYTES_MAX = 32 * 1024 * 1024
 """Of the events of some kinds: what is behind is left out."""
+ASKED_BYTES_MAX = 4 * 1024 * 1024
+"""Of what a job has asked before and was answered: it is told in one message, with its inputs."""
 
 
 class TooManyOpen(Exception):
@@ -175,8 +190,17 @@ class JobStore(Protocol):
     async def get_lock(self, lock_id: str) -> Lock:
         """Return a lock, or raise `NotFound`."""
 
-    async def job_locks(self, job_id: str) -> list[Lock]:
-        """Return every lock of a job, oldest first."""
+    async def asked(self, job_id: str) -> list[Asked]:
+        """Return what a job has asked that was not closed, oldest first.
+
+        All, or the first that have more than `ASKED_BYTES_MAX` (`pages.bytes_of_asked`).
+        """
+
+    async def lock_ends(self, job_id: str, after: str, limit: int) -> list[LockEnd]:
+        """Return how up to `limit` locks of a job have ended, of those that have, in the order of their ids.
+
+        Of those with an id behind `after`; fewer where their answers are too much for a page.
+        """
 
     async def pending_locks(self, owner: str = "") -> list[str]:
         """Return the ids of the locks that wait for an answer, of one owner or all, the first to expire first."""

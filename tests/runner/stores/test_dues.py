@@ -105,3 +105,6 @@ async def test_the_loop_reads_no_rows_that_may_be_large(aside: SqliteStore, stat
 
     assert [job(1).job_id] == [*retrying, *await aside.todo_jobs("", 10), *await aside.unpaid_jobs("", 10)]
     assert [("1", job(1).job_id)] == await aside.due_locks(99.0, 10)
+    assert ["1"] == [asked.lock_id for asked in await aside.asked(job(1).job_id)]
+    assert [] == await aside.lock_ends(job(1).job_id, "", 10)
+    assert lock(1) == await aside.get_lock("1")

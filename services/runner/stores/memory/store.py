@@ -9,11 +9,13 @@ from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from services.runner.domain import (
     SELLING,
+    Asked,
     Birth,
     Change,
     Event,
     Job,
     Lock,
+    LockEnd,
     LockState,
     PlacedApp,
     Retrying,
@@ -23,6 +25,7 @@ from services.runner.domain import (
 )
 from services.runner.ports.store import (
     ANY,
+    ASKED_BYTES_MAX,
     DELETED_KEPT_S,
     EVENTS_BYTES_MAX,
     JobFilter,
@@ -228,10 +231,37 @@ class MemoryStore:
         except KeyError:
             raise NotFound("lock not found", resource=f"locks/{lock_id}") from None
 
-    async def job_locks(self, job_id: str) -> list[Lock]:
-        """As `JobStore.job_locks`."""
-        found = [lock for lock in self._locks.values() if lock.job_id == job_id]
-        return sorted(found, key=lambda lock: (lock.created_at, lock.lock_id))
+    async def asked(self, job_id: str) -> list[Asked]:
+        """As `JobStore.asked`."""
+        found = [lock for lock in self._locks.values() if lock.job_id == job_id and lock.state != LockState.CLOSED]
+        asked = (
+            Asked(
+                lock_id=lock.lock_id,
+                title=lock.title,
+                data_json=lock.data_json,
+                state=lock.state,
+                result_json=lock.result_json,
+                sealed=lock.sealed,
+            )
+            for lock in sorted(found, key=lambda lock: (lock.created_at, lock.lock_id))
+        )
+        return list(paging.until_full(asked, pages.bytes_of_asked, ASKED_BYTES_MAX))
+
+    async def lock_ends(self, job_id: str, after: str, limit: int) -> list[LockEnd]:
+        """As `JobStore.lock_ends`."""
+        ends = [
+            LockEnd(
+                lock_id=lock.lock_id,
+                state=lock.state,
+                at=lock.answered_at,
+                by=lock.answered_by,
+                result_json=lock.result_json,
+                sealed=lock.sealed,
+            )
+            for lock_id, lock in sorted(self._locks.items())
+            if lock.job_id == job_id and lock_id > after and lock.state != LockState.PENDING
+        ]
+        return list(paging.until_full(ends[:limit], pages.bytes_of_answer))
 
     async def pending_locks(self, owner: str = "") -> list[str]:
         """As `JobStore.pending_locks`."""

@@ -7,13 +7,16 @@ from typing import Any
 
 from meshkit.errors import NotFound
 from meshkit.postgres import Connection
-from services.runner.domain import Event, Job, Lock, LockState
+from services.runner.domain import Asked, Event, Job, Lock, LockEnd, LockState
 from services.runner.ports.store import DELETED_KEPT_S, TooManyOpen, TooMuchStored
 from services.runner.stores.postgres.rows import each, row, rows
 from services.runner.stores.rows import SELECT, job_of
 
 LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
 LOCK_COLUMNS = ", ".join(LOCK_FIELDS)
+_ASKED_FIELDS = [field.name for field in dataclasses.fields(Asked)]
+ASKED_COLUMNS = ", ".join(_ASKED_FIELDS)
+END_COLUMNS = "lock_id, state, answered_at, answered_by, result_json, sealed"
 EVENT_COLUMNS = "seq, kind, time, payload, detail"
 SEALED_COLUMNS = f"{EVENT_COLUMNS}, sealed"
 _GET = f"{SELECT} WHERE job_id = %s"
@@ -31,6 +34,18 @@ def lock_from(record: Sequence[Any]) -> Lock:
     """Return the lock of a row of `LOCK_COLUMNS`."""
     values = dict(zip(LOCK_FIELDS, record, strict=True))
     return Lock(**{**values, "state": LockState(values["state"])})
+
+
+def asked_from(record: Sequence[Any]) -> Asked:
+    """Return what is told of a lock, of a row of `ASKED_COLUMNS`."""
+    values = dict(zip(_ASKED_FIELDS, record, strict=True))
+    return Asked(**{**values, "state": LockState(values["state"])})
+
+
+def end_from(record: Sequence[Any]) -> LockEnd:
+    """Return how a lock has ended, of a row of `END_COLUMNS`."""
+    lock_id, state, at, by, result_json, sealed = record
+    return LockEnd(lock_id=lock_id, state=LockState(state), at=at, by=by, result_json=result_json, sealed=sealed)
 
 
 def event_from(record: Sequence[Any]) -> Event:

@@ -7,10 +7,33 @@ from meshkit import paging
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
 from meshkit.postgres import Database, requests
-from services.runner.domain import Birth, Change, Event, Isolation, Job, Lock, PlacedApp, Retrying, State, pages
-from services.runner.ports.store import ANY, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
+from services.runner.domain import (
+    Asked,
+    Birth,
+    Change,
+    Event,
+    Isolation,
+    Job,
+    Lock,
+    LockEnd,
+    PlacedApp,
+    Retrying,
+    State,
+    pages,
+)
+from services.runner.ports.store import ANY, ASKED_BYTES_MAX, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
 from services.runner.stores.postgres import jobs, search, writes
-from services.runner.stores.postgres.jobs import EVENT_COLUMNS, LOCK_COLUMNS, SEALED_COLUMNS, event_from, lock_from
+from services.runner.stores.postgres.jobs import (
+    ASKED_COLUMNS,
+    END_COLUMNS,
+    EVENT_COLUMNS,
+    LOCK_COLUMNS,
+    SEALED_COLUMNS,
+    asked_from,
+    end_from,
+    event_from,
+    lock_from,
+)
 from services.runner.stores.postgres.records import PostgresConversations, PostgresMemories
 from services.runner.stores.postgres.retention import PostgresRetention
 from services.runner.stores.postgres.rows import octets, page, places, row, rows
@@ -35,6 +58,7 @@ _APP_COLUMNS = ", ".join(_APP_FIELDS)
 _TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
 _IDS = "SELECT job_id FROM jobs WHERE"
 _BEHIND = "AND job_id > %s ORDER BY job_id LIMIT %s"
+_ANSWER_BYTES = "coalesce(nullif(octet_length(sealed), 0), octet_length(result_json))"
 _EVENT_BYTES = octets(("kind", "payload", "detail"))
 
 
@@ -172,10 +196,20 @@ class PostgresStore:
             raise NotFound("lock not found", resource=f"locks/{lock_id}")
         return lock_from(found)
 
-    async def job_locks(self, job_id: str) -> list[Lock]:
-        """As `JobStore.job_locks`."""
-        statement = f"SELECT {LOCK_COLUMNS} FROM locks WHERE job_id = %s ORDER BY created_at, lock_id"
-        return list(map(lock_from, await self._rows(statement, job_id)))
+    async def asked(self, job_id: str) -> list[Asked]:
+        """As `JobStore.asked`."""
+        source = f"SELECT {ASKED_COLUMNS}, created_at FROM locks WHERE job_id = %s AND state <> 'closed'"
+        size = f"{octets(('title', 'data_json'))} + {_ANSWER_BYTES}"
+        statement = page(ASKED_COLUMNS, source, "created_at, lock_id", size, ASKED_BYTES_MAX)
+        found = map(asked_from, await self._rows(statement, job_id))
+        return list(paging.until_full(found, pages.bytes_of_asked, ASKED_BYTES_MAX))
+
+    async def lock_ends(self, job_id: str, after: str, limit: int) -> list[LockEnd]:
+        """As `JobStore.lock_ends`."""
+        where = "job_id = %s AND lock_id > %s AND state <> 'pending'"
+        source = f"SELECT {END_COLUMNS} FROM locks WHERE {where} ORDER BY lock_id LIMIT %s"
+        found = await self._rows(page(END_COLUMNS, source, "lock_id", _ANSWER_BYTES), job_id, after, limit)
+        return list(paging.until_full(map(end_from, found), pages.bytes_of_answer))
 
     async def pending_locks(self, owner: str = "") -> list[str]:
         """As `JobStore.pending_locks`."""

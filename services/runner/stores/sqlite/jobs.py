@@ -3,22 +3,12 @@
 import dataclasses
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from meshkit.errors import NotFound
-from services.runner.domain import Change, Event, Job, Lock, LockState, pages
+from services.runner.domain import Change, Event, Job, LockState, pages
 from services.runner.ports.store import Written
 from services.runner.stores.rows import SELECT, UPDATE, job_of, lock_exists, updated
-from services.runner.stores.sqlite import conversations, index, memories, webhooks
-
-LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
-LOCK_COLUMNS = ", ".join(LOCK_FIELDS)
-
-
-def lock_of(row: Sequence[Any]) -> Lock:
-    """Return the lock of a row of `LOCK_COLUMNS`."""
-    values = dict(zip(LOCK_FIELDS, row, strict=True))
-    return Lock(**{**values, "state": LockState(values["state"])})
+from services.runner.stores.sqlite import conversations, index, locks, memories, webhooks
 
 
 def open_count(connection: sqlite3.Connection, owner: str) -> int:
@@ -55,9 +45,9 @@ def apply(connection: sqlite3.Connection, before: Job, change: Change) -> Writte
     if job.ended and not before.ended:  # from here on nothing changes of it that is searched
         index.enlist(connection, job.job_id)
     for lock in change.opened:
-        values = [getattr(lock, name) for name in LOCK_FIELDS]
+        values = [getattr(lock, name) for name in locks.FIELDS]
         try:
-            connection.execute(f"INSERT INTO locks ({LOCK_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+            connection.execute(f"INSERT INTO locks ({locks.COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
         except sqlite3.IntegrityError:
             raise lock_exists(lock.lock_id) from None
     for end in change.ended:

@@ -4,19 +4,20 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from meshkit import paging
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import (
+    Asked,
     Birth,
     Change,
     Event,
     Isolation,
     Job,
     Lock,
+    LockEnd,
     PlacedApp,
     Retrying,
     State,
@@ -33,7 +34,7 @@ from services.runner.ports.store import (
     Written,
 )
 from services.runner.stores.rows import ENDED, INSERT, OPEN, SELECT, SOLD, inserted, job_of
-from services.runner.stores.sqlite import conversations, dues, index, jobs, search, webhooks
+from services.runner.stores.sqlite import conversations, dues, index, jobs, locks, search, webhooks
 from services.runner.stores.sqlite.conversations import SqliteConversations
 from services.runner.stores.sqlite.indexer import Indexer
 from services.runner.stores.sqlite.memories import SqliteMemories
@@ -244,18 +245,15 @@ class SqliteStore:
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
-        statement = f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE lock_id = ?"
-        row = await self._database.read(lambda connection: connection.execute(statement, (lock_id,)).fetchone())
-        if row is None:
-            raise NotFound("lock not found", resource=f"locks/{lock_id}")
-        return jobs.lock_of(row)
+        return await self._database.query(lambda connection: locks.get(connection, lock_id))
 
-    async def job_locks(self, job_id: str) -> list[Lock]:
-        """As `JobStore.job_locks`."""
-        statement = f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE job_id = ? ORDER BY created_at, lock_id"
-        return await self._database.read(
-            lambda connection: [jobs.lock_of(row) for row in connection.execute(statement, (job_id,))]
-        )
+    async def asked(self, job_id: str) -> list[Asked]:
+        """As `JobStore.asked`."""
+        return await self._database.query(lambda connection: locks.asked(connection, job_id))
+
+    async def lock_ends(self, job_id: str, after: str, limit: int) -> list[LockEnd]:
+        """As `JobStore.lock_ends`."""
+        return await self._database.query(lambda connection: locks.ends(connection, job_id, after, limit))
 
     async def pending_locks(self, owner: str = "") -> list[str]:
         """As `JobStore.pending_locks`."""
@@ -275,26 +273,7 @@ class SqliteStore:
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """As `JobStore.find_locks`."""
-        clauses = ["1"]
-        values: list[Any] = []
-        for clause, value in (("owner = ?", query.owner), ("job_id = ?", query.job_id)):
-            if value:
-                clauses.append(clause)
-                values.append(value)
-        if not query.ended:
-            clauses.append("state = 'pending'")
-        if query.before is not None:
-            clauses.append("(created_at, lock_id) < (?, ?)")
-            values += query.before
-        where = " AND ".join(clauses)
-        statement = (
-            f"SELECT {jobs.LOCK_COLUMNS} FROM locks WHERE {where} ORDER BY created_at DESC, lock_id DESC LIMIT ?"
-        )
-        return await self._database.query(
-            lambda connection: list(
-                paging.until_full(map(jobs.lock_of, connection.execute(statement, (*values, limit))))
-            )
-        )
+        return await self._database.query(lambda connection: locks.find(connection, query, limit))
 
     async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
