@@ -2,10 +2,6 @@
 
 It stands before the C library in each of them, Envoy included, and looks into a file once in a second.  What no clock
 of a machine does, it does not do either: the one that only counts is left as it is.
-
-A mesh hands none of these variables on to what it starts: its programs find a `sitecustomize` on their import path,
-which has each begin anew with them, and hides them from Python.  What is forked, or is another program then, as Envoy,
-keeps them.
 """
 
 import contextlib
@@ -16,17 +12,6 @@ from collections.abc import Iterator
 
 from tests.servers.process import NotThere
 
-_BEGINNING = """
-import os, sys
-
-said = {said!r}
-if os.environ.get("LD_PRELOAD") == said["LD_PRELOAD"]:
-    for name in [*os.environ]:
-        if name in said or name.startswith("FAKETIME"):
-            del os.environ._data[os.environ.encodekey(name)]  # of Python's; the C library keeps its own
-else:
-    os.execve(sys.executable, sys.orig_argv, {{**os.environ, **said}})
-"""
 WRONG_S = (-3600, -300, -20, 20, 300, 3600)
 """How far: as when a machine has slept, or has just asked what the time is."""
 
@@ -41,10 +26,6 @@ class Clock:
         self._path = folder / "clock"
         self._library = found[0]
         self.env = self._env(self._path)
-        """Of one program."""
-        self.env_of_mesh = {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
-        """Of a program, and of all that it starts by Python."""
-        (folder / "sitecustomize.py").write_text(_BEGINNING.format(said=self.env))
         self.set(0)
 
     def set(self, by_s: int) -> None:

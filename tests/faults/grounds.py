@@ -59,7 +59,7 @@ def _clocked(found: Clock) -> dict[tuple[Kind, str], Failure]:
 def embedded() -> Iterator[Ground]:
     """One process of each service, and SQLite."""
     with clock() as time:
-        yield Ground(clock=time.env_of_mesh, failures=_clocked(time))
+        yield Ground(clock=time.env, failures=_clocked(time))
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def replicas() -> Iterator[Ground]:
         full = Failure(begin=lambda _: small.fill(postgres), end=lambda: small.free(postgres))
         failures = _clocked(time) | _served("postgres", postgres) | _served("redis", redis)
         failures[(Kind.FULL, "postgres")] = full
-        yield Ground(env=env, clock=time.env_of_mesh, failures=failures, folders=(postgres.path,))
+        yield Ground(env=env, clock=time.env, failures=failures, folders=(postgres.path,))
 
 
 def _served(name: str, server: Postgres | RedisServer) -> dict[tuple[Kind, str], Failure]:
@@ -107,7 +107,7 @@ def ray() -> Iterator[Ground]:
             "AGENTMESH_ADVERTISED_ADDRESS": way.address,
         }
         failures = {**_clocked(time), (Kind.LOST, "node"): Failure(begin=nodes.lose, end=nodes.add), **_cut(way)}
-        yield Ground(env=env, clock=time.env_of_mesh, failures=failures, bootstrap=_ON_SIDE, hosts=(nodes.cluster.pid,))
+        yield Ground(env=env, clock=time.env, failures=failures, bootstrap=_ON_SIDE, hosts=(nodes.cluster.pid,))
 
 
 def _cut(way: Relay) -> dict[tuple[Kind, str], Failure]:

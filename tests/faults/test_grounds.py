@@ -1,6 +1,5 @@
 """What a mesh under faults stands on can fail, and be well again."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agentmesh.supervisor import handing, ports
+from agentmesh.supervisor import ports
 from tests.faults import clocks, disks, recovery
 from tests.faults.recovery import Pulse
 from tests.faults.relay import relaying
@@ -78,32 +77,6 @@ def test_a_clock_is_wrong_for_those_who_are_told_of_it() -> None:
                     process.stdin.write("\n")
                     told = int(process.stdout.readline())
             process.stdin.close()
-
-
-def test_a_clock_is_wrong_for_all_that_a_mesh_starts() -> None:
-    """Though a mesh hands on what it knows of its environment, and nothing else; that looks as it was."""
-    program = f"""
-import os, subprocess, sys
-from agentmesh.supervisor import handing
-passes, _ = handing.split(os.environ)
-assert handing.is_clean(), os.environ
-command = [sys.executable, "-P", "-c", {TELL!r}]
-sys.exit(subprocess.run(command, env=passes).returncode)
-"""
-    with clocks.clock() as clock:
-        passes, _ = handing.split(os.environ)
-        clock.set(-3600)
-        told = subprocess.run(
-            [sys.executable, "-P", "-c", program],
-            env={**passes, **clock.env_of_mesh},
-            input="\n",
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=True,
-        )
-
-    assert abs(int(told.stdout) + 3600 - int(time.time() - time.monotonic())) <= 2
 
 
 def test_well_again_is_when_what_was_asked_for_since_has_ended_well() -> None:
