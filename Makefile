@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 SERVERS := sh tools/servers.sh
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests tools
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi reference wheel wheel-check stopwatch bench bench-peers docs faults soak fuzz lock audit clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi reference wheel wheel-check stopwatch buckets bench bench-peers docs faults soak fuzz lock audit clean
 
 setup: $(STAMP)
 
@@ -66,6 +66,10 @@ wheel-check: setup  ## the quickstart from the wheel, with each of Python 3.11, 
 
 stopwatch: setup  ## from `pip install` in an empty folder to the first result, step by step: a minute at most
 	$(BIN)/python -m tools.quickstart --within 60
+
+buckets: setup  ## files of jobs in a bucket of a server that talks S3, which it installs under .tools/
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --target .tools/buckets s3fs 'moto[server]'
+	AGENTMESH_TEST_BUCKETS=1 PYTHONPATH=$(CURDIR)/.tools/buckets $(BIN)/python -m pytest -q tests/runner/test_buckets.py tests/runner/stores/test_files.py
 
 bench: setup  ## figures of a real mesh beside their targets
 	$(SERVERS)

@@ -1,17 +1,19 @@
 """A server that talks S3, for tests: moto's, in a thread of this process.
 
-It is no dependency of ours, for it brings forty others.  Who works on the storage of files installs it:
-
-    pip install s3fs 'moto[server]'
+It is no dependency of ours, for it brings forty others, and so what needs it is no part of the suite: `make buckets`
+installs it beside, and runs that.
 """
 
 import contextlib
+import importlib
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import pytest
+IS_THERE = "AGENTMESH_TEST_BUCKETS" in os.environ
+"""Whether it is installed."""
 
 
 class Bucket(NamedTuple):
@@ -26,9 +28,8 @@ class Bucket(NamedTuple):
 
 @contextlib.contextmanager
 def running_s3() -> Iterator[Bucket]:
-    """Run a server for the length of the block.  Skips a test where it is not installed."""
-    pytest.importorskip("s3fs", reason="pip install s3fs 'moto[server]'")
-    moto = pytest.importorskip("moto.server", reason="pip install s3fs 'moto[server]'")
+    """Run a server for the length of the block."""
+    moto = importlib.import_module("moto.server")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -48,7 +49,7 @@ def running_s3() -> Iterator[Bucket]:
 def client(bucket: Bucket) -> Iterator[Any]:
     """A client of the bucket's server that is not the mesh's."""
     said = json.loads(bucket.options)
-    boto3 = pytest.importorskip("boto3")
+    boto3 = importlib.import_module("boto3")
     found = boto3.client(
         "s3",
         endpoint_url=said["endpoint_url"],

@@ -16,7 +16,7 @@ from services.runner.ports.files import FileStore
 from services.runner.stores.fsspec_files import FsspecFiles
 from services.runner.stores.local_files import LocalFiles
 from services.runner.stores.memory.files import MemoryFiles
-from tests.servers.s3 import Bucket, client, running_s3
+from tests.servers.s3 import IS_THERE, Bucket, client, running_s3
 
 DEADLINE_S = 30
 
@@ -28,7 +28,7 @@ def bucket() -> Iterator[Bucket]:
         yield found
 
 
-@pytest_asyncio.fixture(params=["memory", "local", "fsspec", "fsspec-file", "s3"])
+@pytest_asyncio.fixture(params=["memory", "local", "fsspec", "fsspec-file", *(["s3"] if IS_THERE else [])])
 async def files(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> FileStore:
     """Return each store, empty."""
     match request.param:
