@@ -1,6 +1,7 @@
 """The HTTP filters, outermost first.
 
-Lua (`edge.lua`), the bridge of Connect, JWT, rate limit, gRPC-Web, transcoders, Lua (`connect_errors.lua`), router.
+Lua (`edge.lua`), the bridge of Connect, JWT, rate limit, gRPC-Web, buffer, transcoders, Lua (`connect_errors.lua`),
+router.
 """
 
 import base64
@@ -20,6 +21,8 @@ CLAIM_HEADERS = (ratelimit.USER_HEADER, ratelimit.TIER_HEADER)
 """What a verified token says, for the rate limiter only: services read the token themselves."""
 TRANSCODERS = {False: "transcoder_snake", True: "transcoder_camel"}
 """The transcoder's name, by whether its JSON is camel case."""
+BUFFER = "buffer"
+"""Holds what a route asks it to, up to `BODY_BYTES_MAX`."""
 BRIDGE = "connect_grpc_bridge"
 """Makes gRPC of the binary calls of Connect."""
 SINGLE = ("idempotency-key", "last-event-id", "token")
@@ -57,6 +60,7 @@ def filters(
         policy = ratelimit.policy(config, services, dialects, prefixes)
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
+    yield {**_filter(f"{BUFFER}.v3.Buffer", max_request_bytes=limits.BODY_BYTES_MAX), "disabled": True}
     bare = contract.without_comments(descriptors)
     for camel, name in TRANSCODERS.items():
         names = [service.name for service in services if service.has_paths and service.camel == camel]

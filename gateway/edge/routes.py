@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.config import EdgeConfig
-from gateway.edge import clusters, contract, filters
+from gateway.edge import clusters, contract, filters, limits
 from gateway.edge.front import Front
 from meshkit.net import whence
 from meshkit.server import MESSAGE_BYTES_MAX
@@ -23,6 +23,7 @@ _STALLED_S = 120
 _WEB_IDLE_S = 60
 """An answer of the web app may take its time, such as a log that is downloaded over a slow line; but it begins within
 this, and never stands still for so long."""
+_TYPED = "/mesh/v1/"
 _LIVE = "/panel/live/"
 """Parts of the panel's pages that come as they change: as long as somebody looks."""
 _ANOTHER = {
@@ -64,7 +65,7 @@ def route_config(
             {
                 "name": "mesh",
                 "domains": ["*"],
-                "routes": [*_routes(services, dialects), _rest()],
+                "routes": [*_routes(services, dialects), *_large(), _rest()],
                 "request_headers_to_remove": list(filters.CLAIM_HEADERS),
                 "request_headers_to_add": [
                     {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
@@ -125,6 +126,23 @@ def _handed_over(services: Sequence[contract.Service]) -> Iterator[dict[str, Any
     read, any_ = ({"safe_regex": {"regex": regex}, **here} for regex in (reads, contract.METHOD))
     yield _route(read, clusters.WEB, 0, _UNARY_TIMEOUT_S, retry_on=_LOST, tries=_READ_TRIES)
     yield _route(any_, clusters.WEB, 0, _UNARY_TIMEOUT_S)
+
+
+def _large() -> Iterator[dict[str, Any]]:
+    """Yield the routes of bodies of our own API that are too large, or may be: nobody behind the transcoder knows.
+
+    The transcoder cannot be told either: its limit holds for what it makes of a body as well, which may be larger.  A
+    body that says its size is read and refused by the gateway; the rest of a longer one without is not waited for.
+    """
+    known = {"start": limits.BODY_BYTES_MAX + 1, "end": limits.REQUEST_BYTES_MAX + 1}
+    yield _untouched({"prefix": _TYPED, "headers": [{"name": "content-length", "range_match": known}]}, _WEB_IDLE_S)
+    unknown = {"name": "content-length", "present_match": True, "invert_match": True}
+    held = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
+        "buffer": {"max_request_bytes": limits.BODY_BYTES_MAX},
+    }
+    route = _route({"prefix": _TYPED, "headers": [unknown]}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
+    yield {**route, "typed_per_filter_config": {filters.BUFFER: held}}
 
 
 def _rest() -> dict[str, Any]:
