@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from gateway.core.peers import Peers
 from gateway.http.errors import HttpError
-from gateway.http.exchange import HEAD_HEADER
+from gateway.http.exchange import HEAD_HEADER, LENGTH_HEADER
 from gateway.http.multipart import Sent
 from gateway.http.passages import Streamed
 from meshkit.errors import from_rpc
@@ -112,20 +112,26 @@ class Files:
     async def attachment(
         self, job_id: str, path: str, headers: Mapping[str, str], shown_as: Mapping[bytes, str] | None = None
     ) -> Response:
-        """Answer with a file, or with the part that a `Range` asks for.  Raises `NotFound`, `Invalid`, `HttpError` 416.
+        """Answer with a file, or with the part that a `Range` asks for; 304 to who has it (`If-None-Match`).
+
+        Raises `NotFound`, `Invalid`, `HttpError` 416.
 
         With `shown_as` a file that begins like one of these is of the type beside it, and no attachment.
         """
         name = name_of(job_id, path)
         with from_rpc():
             file: file_pb2.File = await self._files.GetFile(file_pb2.GetFileRequest(name=name), timeout=_ASK_S)
-        span = span_of(headers.get("range", ""), file.size)
+        kept = {"etag": tag_of(file), "cache-control": "private, no-cache"}
+        if is_among(kept["etag"], headers.get("if-none-match", "")):
+            return Response(status_code=304, headers=kept)
+        # A weak tag is no ground for a part of a file (RFC 9110, 13.1.5).
+        span = span_of("" if "if-range" in headers else headers.get("range", ""), file.size)
         sent = {
+            **kept,
             "content-type": BINARY,
             "content-disposition": disposition(path),
             "content-security-policy": "default-src 'none'; sandbox",
             "x-content-type-options": "nosniff",
-            "cache-control": "private, no-cache",
             "accept-ranges": "bytes",
         }
         if shown_as is not None and (kind := await self._kind(name, shown_as)) is not None:
@@ -135,7 +141,8 @@ class Files:
             sent["content-range"] = f"bytes {first}-{last}/{file.size}"
         status = 200 if span is None else 206
         if HEAD_HEADER in headers:
-            return Streamed(status, [*sent.items()], _nothing())
+            sent[LENGTH_HEADER] = str(last - first + 1)
+            return Response(b"", status_code=status, headers=sent)
         if last < first:
             return Response(b"", status_code=status, headers=sent)
         sent["content-length"] = str(last - first + 1)
@@ -165,12 +172,6 @@ class Files:
             stream.cancel()
 
 
-async def _nothing() -> AsyncGenerator[bytes, None]:
-    """Yield no bytes: what is asked for by HEAD has a length that is not said, rather than a wrong one."""
-    return
-    yield b""
-
-
 def new_batch() -> str:
     """Return the id of a batch that nobody has."""
     return secrets.token_hex(16)
@@ -185,6 +186,20 @@ def disposition(path: str) -> str:
     """Return the header that has a browser keep a file under its own name (RFC 6266)."""
     name = path.rpartition("/")[2]
     return f"attachment; filename=\"{_PLAIN.sub('_', name)}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def tag_of(file: file_pb2.File) -> str:
+    """Return what tells a file from what was in its place before (RFC 9110, 8.8.3).
+
+    It is weak: a clock may stand still between two files of one size, so no part of one may complete another.
+    """
+    return f'W/"{file.size:x}-{file.update_time.ToNanoseconds():x}"'
+
+
+def is_among(tag: str, asked: str) -> bool:
+    """Return whether a tag is one of those that an `If-None-Match` names."""
+    named = [each.strip().removeprefix("W/") for each in asked.split(",")]
+    return "*" in named or tag.removeprefix("W/") in named
 
 
 def span_of(asked: str, size: int) -> tuple[int, int] | None:

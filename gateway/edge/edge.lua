@@ -284,9 +284,12 @@ function envoy_on_response(handle)
       headers:remove("content-type")
     end
   end
+  local length = headers:get("x-mesh-length")
+  headers:remove("x-mesh-length")
   if head then
-    if body then
-      headers:replace("content-length", tostring(#body))
+    length = body and tostring(#body) or length
+    if length then
+      headers:replace("content-length", length)
     end
     -- The client would take a body for the next answer.
     for chunk in handle:bodyChunks() do

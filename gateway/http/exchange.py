@@ -24,6 +24,8 @@ PATH_HEADER = "x-mesh-path"
 BASE_URL_HEADER = "x-mesh-base-url"
 HEAD_HEADER = "x-mesh-head"
 FOREIGN_HEADER = "x-mesh-foreign"
+LENGTH_HEADER = "x-mesh-length"
+"""Of an answer to HEAD: the length of a body that is not sent here, which `edge.lua` makes its `content-length`."""
 _METHOD_HEADER = "x-envoy-original-method"
 
 

@@ -10,6 +10,10 @@ from tests.gateway.stack import Edge, Panel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MIB = 1024 * 1024
+TOLD = (
+    "accept-ranges", "cache-control", "content-disposition", "content-length", "content-range", "content-type", "etag",
+)  # fmt: skip
+"""Headers of a file."""
 PAGE = b"<!doctype html><script>alert(document.cookie)</script>"
 
 
@@ -113,12 +117,48 @@ async def test_what_is_fetched_never_runs(panel: Panel, launched: dict[str, str]
         part = await panel.call("GET", address, headers={"range": "bytes=2-8"})
         assert (206, b"doctype") == (part.status_code, part.content)
         assert f"bytes 2-8/{len(PAGE)}" == part.headers["content-range"]
+        if_same = {"range": "bytes=2-8", "if-range": fetched.headers["etag"]}
+        assert (200, PAGE) == ((whole := await panel.call("GET", address, headers=if_same)).status_code, whole.content)
         behind = await panel.call("GET", address, headers={"range": "bytes=900-"})
         assert (416, f"bytes */{len(PAGE)}") == (behind.status_code, behind.headers["content-range"])
-        head = await panel.call("HEAD", address)
-        assert (200, b"") == (head.status_code, head.content)
+        for wanted, got in ({}, fetched), ({"range": "bytes=2-8"}, part):
+            head = await panel.call("HEAD", address, headers=wanted)
+            assert (got.status_code, b"") == (head.status_code, head.content)
+            assert [got.headers.get(name) for name in TOLD] == [head.headers.get(name) for name in TOLD]
+            assert str(len(got.content)) == head.headers["content-length"]
     assert 204 == (await panel.call("DELETE", f"/files/{fid}/out/ö page.html")).status_code
     assert 404 == (await panel.call("DELETE", f"/files/{fid}/out/ö page.html")).status_code
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_one_has_is_not_sent_again(edge: Edge, panel: Panel, launched: dict[str, str], method: str) -> None:
+    """Until another file is in its place: 304 to who names its tag; a path without a file is 404 all the same."""
+    fid, name = await fid_of(panel, launched), f"{method}.txt"
+    address = f"/mesh/v1/files/{fid}/out/{name}"
+
+    async def put(data: bytes) -> None:
+        sent = {"file": (name, data)}
+        assert 200 == (await panel.call("POST", f"/mesh/v1/files/{fid}/out", files=sent)).status_code
+
+    async def fetch(tag: str) -> httpx.Response:
+        return await panel.call(method, address, headers={"if-none-match": tag} if tag else {})
+
+    await put(b"one")
+    tag = (await fetch("")).headers["etag"]
+    bare = tag.removeprefix("W/")
+    for named in (tag, bare, "*", f'"other", {tag}'):
+        again = await fetch(named)
+        assert (304, b"", tag) == (again.status_code, again.content, again.headers["etag"])
+    for named in ('"other"', bare.strip('"')):
+        assert 200 == (await fetch(named)).status_code
+    await put(b"another")
+    changed = await fetch(tag)
+
+    assert 200 == changed.status_code
+    assert "7" == changed.headers["content-length"]
+    assert tag != changed.headers["etag"]
+    assert 204 == (await panel.call("DELETE", f"/files/{fid}/out/{name}")).status_code
+    assert 404 == (await fetch("*")).status_code
 
 
 async def test_what_is_not_there_is_not_found(edge: Edge, panel: Panel, launched: dict[str, str]) -> None:
