@@ -10,10 +10,9 @@ from agentmesh_protos.runner.v1 import app_pb2
 from starlette.responses import HTMLResponse, Response
 
 from gateway.core.peers import Peers
-from gateway.web.panel import boots, shell, shown
+from gateway.web.panel import boots, shell
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.visitor import Visitor
-from meshkit import clock
 from meshkit.errors import (
     Conflict,
     DeadlineExceeded,
@@ -298,7 +297,7 @@ def _row(expose: pb.Expose) -> dict[str, Any]:
         "state": word,
         "badge_class": badge,
         "message": expose.message,
-        "seen": shown.ago(expose.heartbeat_time, clock.now()) if expose.HasField("heartbeat_time") else "",
+        "seen": expose.heartbeat_time if expose.HasField("heartbeat_time") else None,
     }
 
 

@@ -5,6 +5,7 @@ import http
 from typing import Any
 
 from agentmesh_protos.registry.v1 import registry_pb2 as pb
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.web.panel import shown
 from meshkit.clock import seconds_of
@@ -111,9 +112,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def began(boot: pb.Boot) -> str:
-    """Return when a boot began, or an empty string if there was none."""
-    return shown.moment(boot.start_time) if boot.HasField("start_time") else ""
+def began(boot: pb.Boot) -> Timestamp | None:
+    """Return when a boot began, or None if there was none."""
+    return boot.start_time if boot.HasField("start_time") else None
 
 
 def _took(runtime: Any) -> str:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.core import jobs, prices
 from gateway.core.peers import Peers
-from gateway.web.panel import shell, shown
+from gateway.web.panel import shell
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavailable, from_rpc
@@ -137,8 +137,7 @@ def _steps(payment: payments_pb2.Payment) -> list[dict[str, Any]]:
     else:
         steps.append(("Withdrawn", "The seller has the money.", False, None))
     return [
-        {"name": name, "text": text, "done": done, "at": _at(time) if time is not None and done else ""}
-        for name, text, done, time in steps
+        {"name": name, "text": text, "done": done, "at": time if done else None} for name, text, done, time in steps
     ]
 
 
@@ -152,7 +151,7 @@ _ENDINGS: dict[int, str] = {
 }
 
 
-def _until(payment: payments_pb2.Payment) -> list[tuple[str, str]]:
+def _until(payment: payments_pb2.Payment) -> list[tuple[str, Timestamp]]:
     """Return the deadlines that it has."""
     deadlines = (
         ("Pay by", "pay_by_time"),
@@ -160,8 +159,4 @@ def _until(payment: payments_pb2.Payment) -> list[tuple[str, str]]:
         ("Withdrawn after", "unlock_time"),
         ("Dispute settled after", "external_dispute_unlock_time"),
     )
-    return [(title, _at(getattr(payment, name))) for title, name in deadlines if payment.HasField(name)]  # type: ignore[arg-type]
-
-
-def _at(time: Timestamp) -> str:
-    return shown.moment(time)[:16].replace("T", " ") + " UTC"
+    return [(title, getattr(payment, name)) for title, name in deadlines if payment.HasField(name)]  # type: ignore[arg-type]

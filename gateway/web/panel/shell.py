@@ -49,6 +49,8 @@ _pages.globals.update(
     asset=assets.url,
     badge=shown.badge,
     ago=shown.ago,
+    ahead=shown.ahead,
+    dated=shown.dated,
     duration=shown.duration,
     moment=shown.moment,
     word=shown.word,

@@ -90,14 +90,29 @@ def duration(seconds: float) -> str:
 def ago(time: Timestamp, now: float) -> str:
     """Return how long ago something was, in one unit."""
     seconds = max(0, int(now - clock.seconds_of(time)))
+    return "just now" if seconds < 5 else f"{_length(seconds)} ago"
+
+
+def ahead(time: Timestamp, now: float) -> str:
+    """Return how long it is until something, in one unit; what is past is `ago`."""
+    seconds = int(clock.seconds_of(time) - now)
+    return f"in {_length(seconds)}" if seconds > 0 else ago(time, now)
+
+
+def _length(seconds: int) -> str:
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return "just now" if seconds < 5 else f"{seconds} s ago"
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def dated(time: Timestamp) -> str:
+    """Return a moment for people, in UTC: `2026-11-26 21:02 UTC`."""
+    return f"{clock.moment_of(time):%Y-%m-%d %H:%M} UTC"
 
 
 def moment(time: Timestamp) -> str:
-    """Return a moment as ISO 8601 in UTC, for `<time datetime>` and a tooltip."""
+    """Return a moment as ISO 8601 in UTC, for `<time datetime>`."""
     return clock.moment_of(time).isoformat(timespec="seconds")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from agentmesh_protos.runner.v1 import job_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core import states
 from gateway.web.panel import shown
@@ -21,6 +22,23 @@ from gateway.web.panel import shown
 def test_lengths_of_time_have_two_units_at_most(seconds: float, text: str) -> None:
     """Nobody reads more."""
     assert text == shown.duration(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-7200, "2 h ago"),
+        (-90, "1 min ago"),
+        (0, "just now"),
+        (30, "in 30 s"),
+        (3599, "in 59 min"),
+        (90000, "in 1 d"),
+    ],
+)
+def test_moments_are_as_far_as_they_are(seconds: int, text: str) -> None:
+    """Behind or ahead, in one unit; programs and a tooltip have them whole."""
+    assert text == shown.ahead(Timestamp(seconds=1_000_000 + seconds), 1_000_000)
+    assert "1970-01-12 13:46 UTC" == shown.dated(Timestamp(seconds=1_000_000))
 
 
 @pytest.mark.parametrize(
