@@ -31,8 +31,11 @@ _OUTPUT = frozenset({"stdout", "stderr"})
 _ERRORS = frozenset({"error"})
 _TRACEBACK_CHARS_MAX = 100_000
 _SAID = frozenset({"result", "action"})
+_RESULTS = frozenset({"result"})
 _EVENTS = 200
 _SAID_MAX = 50
+_KEPT_MAX = 20
+"""Of what was said before a result."""
 _READ_EVENTS_MAX = 5000
 """Of a log that is searched for some kinds: what is before is said to be left out."""
 _PAGE = 500
@@ -68,12 +71,18 @@ class Tabs:
         return await self._result(job)
 
     async def _result(self, job: job_pb2.Job) -> dict[str, Any]:
-        """Return the result, or what was said on the way to it."""
-        if job.state == states.SUCCEEDED and job.result_json:
-            return {"result": shown.written(await self._renderer.one("result", job.result_json)), "said": []}
-        events, _ = await self._tail(job, _SAID)
-        said = await self._renderer.all([("typed", event.payload) for event in events[-_SAID_MAX:]])
-        return {"result": "", "said": [shown.written(text) for text in said]}
+        """Return the result with the last of what was said on the way to it, which may be all that there is to see."""
+        final = job.result_json if job.state == states.SUCCEEDED else ""
+        result = shown.written(await self._renderer.one("result", final)) if final else ""
+        events, cut = await self._tail(job, _RESULTS if final else _SAID)
+        payloads = [event.payload for event in events if event.payload != final]
+        most, way = (_KEPT_MAX, "result") if final else (_SAID_MAX, "typed")  # what changes yet folds nothing
+        said = await self._renderer.all([(way, payload) for payload in payloads[-most:]])
+        return {
+            "result": result,
+            "said": [shown.written(text) for text in said],
+            "said_before": cut or len(payloads) > most,
+        }
 
     async def _output(self, job: job_pb2.Job) -> dict[str, Any]:
         events, cut = await self._tail(job, _OUTPUT)
