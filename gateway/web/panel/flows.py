@@ -137,6 +137,7 @@ class Flows:
             csp=shell.WRITTEN_CSP,
             flow=flow,
             price=prices.offered(flow),
+            about="" if _is_said(flow.description, elements) else flow.description,
             fields=[field for field in fields if field.kind != "button"],
             problems=problems(elements, errors),
             filled=filled,
@@ -197,6 +198,12 @@ def _without_title(elements: Sequence[Mapping[str, Any]], title: str) -> list[Ma
     if heading.strip() != f"# {title}":
         return list(elements)
     return [{**elements[0], "text": rest}, *elements[1:]]
+
+
+def _is_said(text: str, elements: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a form says a text itself."""
+    wanted = " ".join(text.split())
+    return any(wanted in " ".join(said.split()) for _, said in forms.written(elements).values())
 
 
 def run_url(flow: str) -> str:
