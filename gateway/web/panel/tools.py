@@ -1,5 +1,6 @@
 """Tools: made, changed and deleted on forms; those that come with the mesh are only seen."""
 
+import json
 from typing import Any
 
 from agentmesh_protos.registry.v1 import tool_pb2
@@ -75,5 +76,19 @@ class Tools:
 
 
 def _page(visitor: Visitor, tool: tool_pb2.Tool, filled: tool_pb2.Tool, error: MeshError | None = None) -> Response:
-    values: dict[str, Any] = {"tool": tool, "filled": filled, "url": f"/panel/{tool.name}", **faults_of(error)}
+    values: dict[str, Any] = {
+        "tool": tool,
+        "filled": filled,
+        "url": f"/panel/{tool.name}",
+        "schema": _indented(tool.input_schema_json),
+        **faults_of(error),
+    }
     return visitor.page("tool.html", status=422 if error else 200, **values)
+
+
+def _indented(text: str) -> str:
+    """Return JSON for people; what is none as it is."""
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return text
