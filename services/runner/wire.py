@@ -108,6 +108,8 @@ def counts_to_pb(targets: Sequence[str], counts: Mapping[tuple[str, State], int]
             job_count=sum(of.values()),
             waiting_count=sum(of[state] for state in _WAITING),
             running_count=sum(of[state] for state in HELD),
+            awaiting_input_count=of[State.AWAITING_INPUT],
+            awaiting_payment_count=of[State.AWAITING_PAYMENT],
         )
     return answer
 

@@ -81,6 +81,7 @@ async def test_an_agents_jobs_wait_their_turn(mesh: Stack, known: MemoryDefiniti
     counts = job_pb2.CountJobsRequest(targets=[target])
     (count,) = (await mesh.jobs.CountJobs(counts, metadata=mesh.operator, timeout=DEADLINE_S)).counts
     assert (2, 1, 1) == (count.job_count, count.waiting_count, count.running_count)
+    assert (1, 0) == (count.awaiting_input_count, count.awaiting_payment_count)
     assert job_pb2.JOB_STATE_QUEUED == (await mesh.get(jobs[1])).state
     await mesh.answer(lock.name, approve=True)
     (lock,) = await mesh.open_locks(jobs[1])

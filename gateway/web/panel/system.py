@@ -78,7 +78,7 @@ class System:
         }
 
     async def _queues(self, apps: Sequence[app_pb2.App]) -> list[dict[str, Any]]:
-        """Return of each flow with jobs that wait or run how many; the busiest first."""
+        """Return of each flow with jobs how many are queued, run, and wait for somebody; the busiest first."""
         found = await self._catalogue.all(most=_FLOWS_MAX)
         targets = [flow.name for flow in found]
         if not targets:
@@ -86,9 +86,8 @@ class System:
         with from_rpc():
             request = job_pb2.CountJobsRequest(targets=targets, all_owners=True)
             counts = (await self._jobs.CountJobs(request, timeout=_ASK_S)).counts
-        busy = [count for count in counts if count.job_count]
-        busy.sort(key=lambda count: (-count.waiting_count, -count.running_count, -count.job_count))
-        return [{"flow": each.target.removeprefix("flows/"), "count": each} for each in busy]
+        busy = [_queue(count) for count in counts if count.job_count]
+        return sorted(busy, key=lambda each: (-each["queued"], -each["running"], -each["waiting"], -each["all"]))
 
     async def _counted(self, visitor: Visitor) -> rates.Counted | None:
         if self._metrics is None:
@@ -113,6 +112,17 @@ def _services(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         deaf = buses.get(service, _SERVING) != _SERVING
         found.append({"name": service, "state": word, "badge_class": badge, "replicas": len(replicas), "deaf": deaf})
     return found
+
+
+def _queue(count: job_pb2.TargetCount) -> dict[str, Any]:
+    """Return a flow's jobs in the words of the list of executions: what waits, waits for an answer or a payment."""
+    return {
+        "flow": count.target.removeprefix("flows/"),
+        "queued": count.waiting_count - count.awaiting_payment_count,
+        "running": count.running_count - count.awaiting_input_count,
+        "waiting": count.awaiting_input_count + count.awaiting_payment_count,
+        "all": count.job_count,
+    }
 
 
 def _words(state: str) -> str:

@@ -880,6 +880,8 @@ class TargetCount(_message.Message):
     JOB_COUNT_FIELD_NUMBER: _builtins.int
     WAITING_COUNT_FIELD_NUMBER: _builtins.int
     RUNNING_COUNT_FIELD_NUMBER: _builtins.int
+    AWAITING_INPUT_COUNT_FIELD_NUMBER: _builtins.int
+    AWAITING_PAYMENT_COUNT_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     """As asked for."""
     job_count: _builtins.int
@@ -888,6 +890,10 @@ class TargetCount(_message.Message):
     """Those that wait for a host: PENDING, QUEUED, RETRYING or AWAITING_PAYMENT."""
     running_count: _builtins.int
     """Those that a host holds."""
+    awaiting_input_count: _builtins.int
+    """Of `running_count`, those that wait for an answer: AWAITING_INPUT."""
+    awaiting_payment_count: _builtins.int
+    """Of `waiting_count`, those that wait to be paid for: AWAITING_PAYMENT."""
     def __init__(
         self,
         *,
@@ -895,10 +901,12 @@ class TargetCount(_message.Message):
         job_count: _builtins.int = ...,
         waiting_count: _builtins.int = ...,
         running_count: _builtins.int = ...,
+        awaiting_input_count: _builtins.int = ...,
+        awaiting_payment_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_count", b"job_count", "running_count", b"running_count", "target", b"target", "waiting_count", b"waiting_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaiting_input_count", b"awaiting_input_count", "awaiting_payment_count", b"awaiting_payment_count", "job_count", b"job_count", "running_count", b"running_count", "target", b"target", "waiting_count", b"waiting_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
