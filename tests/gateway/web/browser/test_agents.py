@@ -144,6 +144,10 @@ def test_a_tool_is_made_changed_and_deleted(chromium: Browser, site: Mesh) -> No
         page.get_by_role("link", name="calculator", exact=True).click()
         expect(page.get_by_role("heading", name="calculator")).to_be_visible()
         expect(page.get_by_role("button", name="Save")).to_have_count(0)
+        schema = page.locator("pre")
+        expect(schema).to_contain_text(re.compile(r'^\{\n  "'))
+        page.get_by_text("JSON Schema").click()
+        expect(schema).to_be_hidden()
 
 
 def test_a_crew_asks_for_what_its_tasks_name(chromium: Browser, site: Mesh, jobs: Jobs) -> None:

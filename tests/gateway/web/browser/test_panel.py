@@ -100,6 +100,7 @@ def test_inputs_that_are_refused_come_back_with_why(chromium: Browser, site: Mes
     """What was typed is kept, and the field says what is wrong with it."""
     with Look(chromium, site.url) as look:
         look.sign_in("/panel/run/hymn")
+        expect(look.page.get_by_text("creates a short hymn")).to_have_count(1)  # its form and its description say it
         look.page.get_by_label("Topic").fill("x" * 500)
         look.page.get_by_role("button", name="Run").click()
         topic = look.page.get_by_label("Topic")
@@ -298,3 +299,44 @@ def test_a_form_says_what_is_wrong_as_one_types(chromium: Browser, site: Mesh) -
         look.page.get_by_role("button", name="Run").click()
         expect(look.page.get_by_role("region", name="Result")).to_contain_text("hello")
         assert [] == look.complaints
+
+
+def test_a_payment_is_followed_to_its_execution(chromium: Browser, site: Mesh, jobs: Jobs) -> None:
+    """On a phone and without script, too; times are as long as they are ago, and whole in a tooltip."""
+    with Look(chromium, site.url, width=390, script=False) as look:
+        look.sign_in("/panel/payments")
+        row = look.page.locator(f"#payment-{jobs.unpaid}")
+        expect(row.locator("time")).to_have_text(re.compile("ago|just now"))
+        expect(row.locator("time")).to_have_attribute("title", re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d UTC$"))
+        row.get_by_role("link", name=f"Execution {jobs.unpaid[-8:]}").click()
+        look.page.wait_for_url(f"**/panel/executions/{jobs.unpaid}")
+        look.page.goto(f"/panel/payments/{jobs.unpaid}")
+        expect(look.page.get_by_role("complementary", name="Terms").locator("time").last).to_have_text(
+            re.compile(r"^in \d+ h$")
+        )
+
+
+def test_what_a_flow_said_stays_beside_its_result(chromium: Browser, site: Mesh) -> None:
+    """The last of it, with a link to all of it."""
+    with Look(chromium, site.url) as look:
+        look.sign_in("/panel/run/throughput")
+        look.page.get_by_label("Events", exact=True).fill("30")
+        look.page.get_by_role("button", name="Run", exact=True).click()
+        look.page.wait_for_url(re.compile(r"/panel/executions/[0-9a-f]{24}$"))
+        expect(look.page.get_by_role("region", name="Result")).to_contain_text("events")
+        said = look.page.get_by_role("region", name="Along the way")
+        expect(said.locator(".prose")).to_have_count(20)
+        assert [] == look.everywhere()
+        said.get_by_role("link", name="Events").click()
+        expect(look.page.get_by_role("list", name="Events").get_by_role("listitem")).to_have_count(31)
+        assert [] == look.complaints
+
+
+def test_waiting_is_the_same_everywhere(chromium: Browser, site: Mesh, jobs: Jobs) -> None:
+    """Who waits for an answer or a payment is neither queued nor running."""
+    with Look(chromium, site.url) as look:
+        look.sign_in("/panel/executions?state=waiting")
+        expect(look.page.locator(f"#row-{jobs.unpaid}")).to_be_visible()
+        look.page.goto("/panel/system")
+        queue = look.page.get_by_role("region", name="Queues").locator("tr", has_text="paid")
+        expect(queue.locator("td.number")).to_have_text(["0 queued", "0", "1", "1"])
