@@ -40,6 +40,9 @@ def test_files_are_sent_and_shown(chromium: Browser, site: Mesh, uploading: str,
         look.page.wait_for_url("**/panel/executions/*")
         fid = look.page.url.rpartition("/")[2]
         assert "succeeded" == site.client.wait(fid).state
+        look.page.goto(f"/panel/executions/{fid}")
+        expect(look.page.get_by_role("region", name="Result")).to_contain_text("large.txt: 300000")
+        expect(look.page.get_by_role("region", name="Along the way")).to_contain_text("File Processing Started")
         look.page.goto(f"/panel/executions/{fid}/files")
 
         for name in ("notes.txt", "dot.png", "large.txt", "notes.md", "dot.md", "large.md"):
