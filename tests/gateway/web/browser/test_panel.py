@@ -115,7 +115,10 @@ def test_a_question_is_answered_where_it_is_asked(chromium: Browser, site: Mesh,
         other.sign_in(f"/panel/executions/{jobs.asking}")
         expect(other.page.locator("[id^=lock-]")).to_be_visible()
         look.sign_in("/panel/inbox")
-        look.page.locator("main").get_by_role("link", name="Answer").first.click()
+        row = look.page.locator("#part li", has=look.page.locator(f"a[href*='{jobs.asking}']"))
+        for text in ("Masumi Two-Stage Service", "sumi-test · Ada", "Say hello · The service waits", "min left"):
+            expect(row).to_contain_text(text)
+        row.get_by_role("link", name="Answer").click()
         question = look.page.locator("[id^=lock-]")
         for field in question.locator("input:not([type=hidden]), textarea").all():
             if field.get_attribute("type") in (None, "text") and not field.input_value():
