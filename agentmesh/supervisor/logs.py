@@ -23,7 +23,10 @@ class LogPump:
     """Copies lines from pipes to a file descriptor.  Use it from the event loop's thread."""
 
     def __init__(self, sink: int = 2, speaker: speaking.Speaker = speaking.json_line, kept: Kept | None = None) -> None:
-        self._sink = sink
+        try:  # one of our own: the thread may write on when `sink` is closed, and is another file then
+            self._sink = os.dup(sink)
+        except OSError:  # we were started without a stderr
+            self._sink = os.open(os.devnull, os.O_WRONLY)
         self._speaker = speaker
         self._kept = kept
         self._lines: queue.Queue[tuple[str, bytes] | None] = queue.Queue(_LINES_MAX)
@@ -87,6 +90,7 @@ class LogPump:
                 dropped, self._dropped = self._dropped, 0
                 self._write_line("mesh", f"{dropped} lines dropped: stderr is read too slowly".encode())
             self._write_line(*item)
+        os.close(self._sink)
         if self._kept is not None:
             self._kept.close()
 
