@@ -136,12 +136,14 @@ def _large() -> Iterator[dict[str, Any]]:
     """
     known = {"start": limits.BODY_BYTES_MAX + 1, "end": limits.REQUEST_BYTES_MAX + 1}
     yield _untouched({"prefix": _TYPED, "headers": [{"name": "content-length", "range_match": known}]}, _WEB_IDLE_S)
+    # A WebSocket, and whatever else may go on for ever, is asked for by GET.
+    sends = {"name": ":method", "string_match": {"safe_regex": {"regex": "POST|PUT|PATCH|DELETE"}}}
     unknown = {"name": "content-length", "present_match": True, "invert_match": True}
     held = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
         "buffer": {"max_request_bytes": limits.BODY_BYTES_MAX},
     }
-    route = _route({"prefix": _TYPED, "headers": [unknown]}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
+    route = _route({"prefix": _TYPED, "headers": [sends, unknown]}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
     yield {**route, "typed_per_filter_config": {filters.BUFFER: held}}
 
 
