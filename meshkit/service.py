@@ -26,7 +26,7 @@ from meshkit.net import endpoints, tls
 from meshkit.net.hosts import host_in, is_loopback
 from meshkit.redis import link
 from meshkit.secrets import handed
-from meshkit.tasks import background
+from meshkit.tasks import Tasks, background
 from meshkit.verifier import MESH, Credentials, Revocations, TokenVerifier
 
 log = structlog.get_logger()
@@ -335,26 +335,32 @@ async def follow_revocations(
 
     Who `hears` from it what time it is does so before, or our badge might have expired, and with each heartbeat.
     """
-    is_shared = False
-    hearing: asyncio.Task[None] | None = None
-    while True:
-        try:
-            if hears:
-                is_shared = await _hear_time(stub)
-            async for message in stub.WatchRevocations(auth_pb2.WatchRevocationsRequest(), wait_for_ready=True):
-                for item in message.revocations:
-                    expires_at = seconds_of(item.expire_time)
-                    if item.WhichOneof("target") == "jti":
-                        revocations.add_token(item.jti, expires_at)
-                    else:
-                        revocations.add_user(item.user, seconds_of(item.issue_time), expires_at)
-                revocations.completed()
-                if is_shared and (hearing is None or hearing.done()):  # beside: nobody's revocation waits for it
-                    hearing = asyncio.create_task(_hear_again(stub))
-        except grpc.aio.AioRpcError as error:
-            log.debug("revocations interrupted", code=error.code().name)
-        # It restarts, having ended the stream or not; the snapshot on the next connection has what we missed.
-        await asyncio.sleep(_RECONNECT_S)
+    is_shared, beside = False, Tasks()
+    try:
+        while True:
+            try:
+                if hears:
+                    is_shared = await _hear_time(stub)
+                async for message in stub.WatchRevocations(auth_pb2.WatchRevocationsRequest(), wait_for_ready=True):
+                    _take_in(message, revocations)
+                    if is_shared and not beside:  # nobody's revocation waits for it
+                        beside.spawn(_hear_again(stub), "hear-time")
+            except grpc.aio.AioRpcError as error:
+                log.debug("revocations interrupted", code=error.code().name)
+            # It restarts, having ended the stream or not; the snapshot on the next connection has what we missed.
+            await asyncio.sleep(_RECONNECT_S)
+    finally:
+        await beside.close(0)
+
+
+def _take_in(message: auth_pb2.WatchRevocationsResponse, revocations: Revocations) -> None:
+    for item in message.revocations:
+        expires_at = seconds_of(item.expire_time)
+        if item.WhichOneof("target") == "jti":
+            revocations.add_token(item.jti, expires_at)
+        else:
+            revocations.add_user(item.user, seconds_of(item.issue_time), expires_at)
+    revocations.completed()
 
 
 async def _hear_again(stub: auth_pb2_grpc.AuthServiceStub) -> None:
