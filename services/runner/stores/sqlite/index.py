@@ -95,10 +95,13 @@ def index(connection: sqlite3.Connection, entries: list[Entry]) -> None:
             connection.execute("INSERT INTO job_texts (rowid, grams) VALUES (?, ?)", (number, entry.grams))
 
 
-def merge(connection: sqlite3.Connection) -> bool:
-    """Merge a few pages of the index; return False if there was nothing to merge."""
+def merge(connection: sqlite3.Connection, table: str = "job_texts", pages: int = _MERGE_PAGES) -> bool:
+    """Merge a few pages of an index; return False if there was nothing to merge.
+
+    With negative `pages` it begins to make one segment of all (FTS5, "The 'merge' Command").
+    """
     before = connection.total_changes
-    connection.execute("INSERT INTO job_texts (job_texts, rank) VALUES ('merge', ?)", (_MERGE_PAGES,))
+    connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('merge', ?)", (pages,))
     return connection.total_changes - before >= 2  # one is the command's own (FTS5, "The 'merge' Command")
 
 

@@ -16,6 +16,7 @@ from meshkit.sqlite import Database
 from services.runner.domain import Layer, Memory
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
 from services.runner.stores.sqlite.erasing import zeroing
+from services.runner.stores.sqlite.index import merge
 from services.runner.stores.sqlite.requests import insert_request
 
 _COLUMNS = "number, owner, scope, layer, content, type, category, importance, job_id, created_at"
@@ -101,10 +102,8 @@ class SqliteMemories:
 
 def _merge(connection: sqlite3.Connection, pages: int) -> bool:
     """Go on merging the index into one segment, or begin to if `pages` are negative; return whether there is more."""
-    before = connection.total_changes
     with zeroing(connection):
-        connection.execute("INSERT INTO memory_texts (memory_texts, rank) VALUES ('merge', ?)", (pages,))
-    return connection.total_changes - before >= 2  # one is the command's own (FTS5, "The 'merge' Command")
+        return merge(connection, "memory_texts", pages)
 
 
 def write(connection: sqlite3.Connection, records: Sequence[Memory]) -> list[Memory]:
