@@ -7,7 +7,7 @@ from agentmesh_protos.runner.v1 import conversation_pb2, job_pb2, memory_pb2, tr
 from google.protobuf import struct_pb2
 
 from meshkit.clock import stamp
-from services.runner.domain import Layer, Memory, Role
+from services.runner.domain import Layer, Memory, Role, readings
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import Ranked
 from services.runner.domain.traces import Span
@@ -109,7 +109,7 @@ def _plain(value: Any, depth: int = _DEPTH_MAX) -> Any:
     Text is Unicode; numbers that a double does not hold, and what is nested too deep, are text.
     """
     if isinstance(value, str):
-        return value if value.isascii() else value.encode(errors="replace").decode()
+        return readings.readable(value)
     if isinstance(value, dict | list) and not depth:
         return "… nested too deep to be shown"
     if isinstance(value, dict):

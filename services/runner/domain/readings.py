@@ -47,6 +47,11 @@ def _paired(text: str) -> str:
     return _ESCAPE.sub(lambda escape: escape[0] if escape["half"] is None else _REPLACEMENT, text)
 
 
+def readable(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which nobody can write down."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
 def is_finite(value: object) -> bool:
     """Return whether something is a number that a float can hold."""
     try:

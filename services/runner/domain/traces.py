@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.runner.domain import pages
+from services.runner.domain import pages, readings
 from services.runner.domain.records import Event, Job
 from services.runner.domain.states import State
 
@@ -63,7 +63,7 @@ def spans_of(job: Job, events: Iterable[Event]) -> list[Span]:
         span_id = said.get("id")
         if not isinstance(span_id, str) or not span_id or span_id == ROOT:
             continue
-        span_id = _readable(span_id)
+        span_id = readings.readable(span_id)
         span = spans.setdefault(span_id, Span(id=span_id, seq=event.seq, start=event.time))
         span.heard_bytes += pages.bytes_of_event(event)
         if span.heard_bytes > SPAN_BYTES_MAX:
@@ -103,7 +103,7 @@ def _root(job: Job) -> Span:
 def _merge(span: Span, said: Mapping[str, Any]) -> None:
     for name in _TEXTS:
         if isinstance(value := said.get(name), str) and value:
-            setattr(span, name, _readable(value))
+            setattr(span, name, readings.readable(value))
     for name in _TIMES:
         value = said.get(name)
         # Of two beginnings the first counts: the second is another attempt's.
@@ -118,18 +118,22 @@ def _merge(span: Span, said: Mapping[str, Any]) -> None:
     if isinstance(attributes := said.get("attributes"), dict):
         span.attributes = {**span.attributes, **attributes}
     if isinstance(redactions := said.get("redactions"), list):
-        span.redactions = sorted({*span.redactions, *map(_readable, map(str, redactions))})
+        span.redactions = sorted({*span.redactions, *map(readings.readable, map(str, redactions))})
 
 
 def _add_lock(spans: dict[str, Span], event: Event, said: Any) -> None:
     if not isinstance(said, dict) or not isinstance(lock_id := said.get("lid"), str):
         return
-    lock_id = _readable(lock_id)
+    lock_id = readings.readable(lock_id)
     span_id = f"lock.{lock_id}"
     if event.kind == "lock":
         attributes = {"lock": lock_id, "data": said.get("data")}
         spans[span_id] = Span(
-            id=span_id, seq=event.seq, name=_readable(str(said.get("name"))), start=event.time, attributes=attributes
+            id=span_id,
+            seq=event.seq,
+            name=readings.readable(str(said.get("name"))),
+            start=event.time,
+            attributes=attributes,
         )
     elif (span := spans.get(span_id)) is not None:
         span.status, span.end = "ok", event.time
@@ -147,8 +151,3 @@ def _object(payload: str) -> dict[str, Any]:
 def _is_count(value: Any) -> bool:
     """Return whether this is a number of something, and one that can be told."""
     return isinstance(value, int) and 0 <= value < _COUNT_MAX
-
-
-def _readable(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which nobody can write down."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
