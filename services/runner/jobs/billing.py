@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import functools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 
 import grpc
 import structlog
@@ -33,6 +33,7 @@ from services.runner import domain
 from services.runner.domain import End, Job, PaymentStep, Reason, State
 from services.runner.jobs.dispatcher import Dispatcher
 from services.runner.jobs.journal import PAYMENTS, WEBHOOKS, Journal
+from services.runner.jobs.walks import each
 from services.runner.ports.store import JobStore
 
 log = structlog.get_logger()
@@ -40,8 +41,6 @@ _RETRY_S = 0.2
 _RETRY_MAX_S = 30.0
 _LOOK_AGAIN_S = 30.0
 _FOLLOW_AGAIN_S = 1.0
-_MANY = 500
-"""Ids of jobs that are read together."""
 # No trying again helps with these: the terms are wrong, not the moment.
 _FINAL = (Invalid, AlreadyExists, FailedPrecondition, NotFound, Denied)
 _PAID = frozenset(
@@ -99,7 +98,7 @@ class Billing:
         """Tell the payments service what jobs' rows say it must hear, until cancelled."""
         async with self._bus.subscribe(PAYMENTS) as waker:
             while not waker.closed:
-                async for job_id in _each(self._store.todo_jobs):
+                async for job_id in each(self._store.todo_jobs, str):
                     if job_id not in self._settling:
                         self._settling.add(job_id)
                         task = self._tasks.spawn(self._settle(job_id), f"settle-{job_id}")
@@ -156,7 +155,7 @@ class Billing:
 
     async def _look_up(self, seen: set[str]) -> None:
         """Ask for the payments of waiting jobs that are not open: they have ended while we did not listen."""
-        async for job_id in _each(self._store.unpaid_jobs):
+        async for job_id in each(self._store.unpaid_jobs, str):
             if f"jobs/{job_id}" not in seen:
                 with self._apart(f"jobs/{job_id}"):
                     await self._heard(await self._payment(job_id))
@@ -278,15 +277,6 @@ class Billing:
     async def _fail(self, job: Job, why: str) -> None:
         end = End(state=State.FAILED, reason=Reason.PAYMENT_TIMEOUT, error=why)
         await self._journal.change(job.job_id, lambda job: domain.finish(job, end, self._now()))
-
-
-async def _each(fetch: Callable[[str, int], Awaitable[list[str]]]) -> AsyncIterator[str]:
-    """Yield every id that there is, some at a time: `fetch` returns those behind one."""
-    after = ""
-    while found := await fetch(after, _MANY):
-        for job_id in found:
-            yield job_id
-        after = found[-1]
 
 
 def _request(job: Job) -> payments_pb2.CreatePaymentRequest:

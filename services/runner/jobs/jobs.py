@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -21,6 +22,7 @@ from services.runner.hosts.roll import Doubtful
 from services.runner.jobs.dispatcher import Dispatcher
 from services.runner.jobs.journal import APPS, QUEUE, Journal, lock_end
 from services.runner.jobs.tails import topic
+from services.runner.jobs.walks import each
 from services.runner.ports.store import JobStore
 
 log = structlog.get_logger()
@@ -28,8 +30,6 @@ log = structlog.get_logger()
 _STOP_MARGIN_S = 5.0
 # How long a job may take to begin that is to be paused.
 _STARTING_S = 10.0
-_MANY = 500
-"""Ends of locks that are read together."""
 
 
 class Jobs:
@@ -147,13 +147,11 @@ class Jobs:
         await self._tell_lock_ends(job)
 
     async def _tell_lock_ends(self, job: Job) -> None:
-        after = ""
-        while ends := await self._store.lock_ends(job.job_id, after, _MANY):
-            for end in ends:
-                answered = end.state == LockState.ANSWERED
-                result_json = self._journal.masks.answer(end.lock_id, end.result_json, end.sealed)
-                self._hosts.tell(job, lock_end(job, end.lock_id, result_json, answered=answered))
-            after = ends[-1].lock_id
+        ends = functools.partial(self._store.lock_ends, job.job_id)
+        async for end in each(ends, lambda end: end.lock_id):
+            answered = end.state == LockState.ANSWERED
+            result_json = self._journal.masks.answer(end.lock_id, end.result_json, end.sealed)
+            self._hosts.tell(job, lock_end(job, end.lock_id, result_json, answered=answered))
 
     async def settle(self, doubtful: Doubtful, step_s: float) -> None:
         """Have jobs and hosts agree where replicas of the runner were at odds for a moment, until cancelled."""

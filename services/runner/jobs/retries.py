@@ -1,21 +1,19 @@
 """Jobs that were lost wait a little, then for a host again."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from meshkit import clock
 from meshkit.bus import Bus
 from meshkit.errors import FailedPrecondition, NotFound
 from meshkit.tasks import Apart
 from services.runner import domain
-from services.runner.domain import Retrying
 from services.runner.jobs.dispatcher import Dispatcher
 from services.runner.jobs.journal import RETRIES, Journal
+from services.runner.jobs.walks import each
 from services.runner.ports.store import JobStore
 
 _LOOK_AGAIN_S = 5.0
-_MANY = 500
-"""Jobs that are looked at together."""
 
 
 class Retries:
@@ -36,7 +34,7 @@ class Retries:
         async with self._bus.subscribe(RETRIES) as waker:
             while not waker.closed:
                 next_at = self._now() + _LOOK_AGAIN_S
-                async for job in self._retrying():
+                async for job in each(self._store.retrying_jobs, lambda job: job.job_id):
                     due_at = domain.attempts.due_at(job)
                     if due_at > self._now():
                         next_at = min(next_at, due_at)
@@ -44,13 +42,6 @@ class Retries:
                     with apart(job.job_id), contextlib.suppress(FailedPrecondition, NotFound):
                         await self._queue(job.job_id)  # unless it was stopped or deleted a moment ago
                 await waker.wait(min(max(next_at - self._now(), apart.pause_s(), 0.01), _LOOK_AGAIN_S))
-
-    async def _retrying(self) -> AsyncIterator[Retrying]:
-        after = ""
-        while found := await self._store.retrying_jobs(after, _MANY):
-            for job in found:
-                yield job
-            after = found[-1].job_id
 
     async def _queue(self, job_id: str) -> None:
         rule = domain.attempts.queue_again
