@@ -106,12 +106,18 @@ def _last(headers: Mapping[str, str]) -> str:
 
 async def read(request: Request) -> bytes:
     """Return a request's body, decoded.  Raises `HttpError` 413 if it is too large, and as `encodings.decoded` does."""
+    body = await received(request, BODY_BYTES_MAX, bodies.too_large())
+    return encodings.decoded(body, request.headers.get(encodings.HEADER, ""))
+
+
+async def received(request: Request, bytes_max: int, too_large: Exception) -> bytes:
+    """Return a request's body as it was sent.  Raises `too_large` if it is longer than that."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise bodies.too_large()
-    return encodings.decoded(bytes(body), request.headers.get(encodings.HEADER, ""))
+        if len(body) > bytes_max:
+            raise too_large
+    return bytes(body)
 
 
 class Streamed(Response):

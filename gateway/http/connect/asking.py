@@ -17,6 +17,7 @@ from gateway.http.connect import envelopes, methods
 from gateway.http.connect.errors import CallError, invalid, too_large
 from gateway.http.connect.messages import Codec
 from gateway.http.exchange import HEAD_HEADER, PATH_HEADER
+from gateway.http.passages import received
 from meshkit import telemetry
 from meshkit.interceptors import tracing
 from meshkit.net.whence import CLIENT_HEADER
@@ -77,7 +78,8 @@ class Asked:
         if self.by == "GET":
             return b""
         self._encoding()
-        return await _body(self.request, REQUEST_BYTES_MAX + (_ENVELOPES_BYTES if self.by == "stream" else 0))
+        bytes_max = REQUEST_BYTES_MAX + (_ENVELOPES_BYTES if self.by == "stream" else 0)
+        return await received(self.request, bytes_max, too_large(REQUEST_BYTES_MAX))
 
     async def message(self, body: bytes) -> bytes:
         """Return the message of a body as services take it, within the time that the client waits.
@@ -155,15 +157,6 @@ def _passed_on(headers: Mapping[str, str], left_out: frozenset[str]) -> Iterator
         is_theirs = _NAME.fullmatch(name) and name not in left_out
         if is_theirs and not name.startswith("grpc-") and not name.endswith("-bin"):
             yield name, _UNSPEAKABLE.sub("?", value)  # never left out: what is there may decide, as of proxies
-
-
-async def _body(request: Request, bytes_max: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bytes_max:
-            raise too_large(REQUEST_BYTES_MAX)
-    return bytes(body)
 
 
 def _query(request: Request) -> dict[str, bytes]:
