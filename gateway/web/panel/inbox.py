@@ -13,7 +13,7 @@ from starlette.responses import Response
 from gateway.core import forms
 from gateway.core.locks import elements_of
 from gateway.core.peers import Peers
-from gateway.web.panel import shell
+from gateway.web.panel import shell, shown
 from gateway.web.panel.executions import listed
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.visitor import Visitor
@@ -93,8 +93,7 @@ class Inbox:
 def plain(fragment: str) -> str:
     """Return the text of HTML in a few words, its paragraphs one behind the other."""
     parts = (markupsafe.Markup(part).striptags() for part in _BLOCK.split(fragment))
-    text = " · ".join(part for part in parts if part)
-    return text if len(text) <= _QUESTION_CHARS_MAX else f"{text[: _QUESTION_CHARS_MAX - 1].rstrip()}…"
+    return shown.short(" · ".join(part for part in parts if part), _QUESTION_CHARS_MAX)
 
 
 def _job_of(lock: lock_pb2.Lock) -> str:

@@ -8,6 +8,7 @@ from agentmesh_protos.runner.v1 import job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.core import jobs, render, states
+from gateway.core.files import BATCH
 from meshkit import clock
 from meshkit.secrets import MASK
 
@@ -30,8 +31,6 @@ _KINDS = {"stderr": "bad", "error": "bad", "final": "good", "status": "status", 
 _KINDS |= {"lease": "lock", "payment": "lock"}
 
 
-BATCH = "batches/"
-"""How the value of a field begins whose files are sent already."""
 _INPUT_CHARS_MAX = 60
 _HEADING = re.compile(r"<(/?)h([1-6])\b")
 
@@ -121,6 +120,11 @@ def at(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%H:%M:%S")
 
 
+def short(text: str, chars_max: int) -> str:
+    """Return a text of a few words as it is, a longer one without its end."""
+    return text if len(text) <= chars_max else f"{text[: chars_max - 1].rstrip()}…"
+
+
 def first_input(job: job_pb2.Job) -> str:
     """Return the first input of a job that is a text or a number, in a few words; empty if there is none.
 
@@ -131,7 +135,7 @@ def first_input(job: job_pb2.Job) -> str:
             continue
         text = " ".join(str(value)[: 4 * _INPUT_CHARS_MAX].split())
         if text and text != MASK and not text.startswith(BATCH):
-            return text if len(text) <= _INPUT_CHARS_MAX else f"{text[: _INPUT_CHARS_MAX - 1].rstrip()}…"
+            return short(text, _INPUT_CHARS_MAX)
     return ""
 
 
