@@ -27,7 +27,7 @@ PARTS = (
     "zygote",
 )
 _APART_S = 31.0
-"""Of two kills of a part: the supervisor waits longer each time with what crashes more often than every 30 s."""
+"""Of two kills of a process: the supervisor waits longer each time with what crashes more often than every 30 s."""
 _STALE_S = 0.6
 """What /health has found is told for half a second: what it says after a kill must not be from before."""
 _FORKED = "registry"
@@ -65,15 +65,16 @@ async def _measure(folder: pathlib.Path) -> dict[str, list[float]]:
         await asyncio.to_thread(_deploy, mesh.url, key)
         took_s: dict[str, list[float]] = {part: [] for part in PARTS}
         loop = asyncio.get_running_loop()
-        for _ in range(ROUNDS):
-            begun = loop.time()
-            for part in PARTS:
-                if part in _OF_AN_APP:
-                    await asyncio.to_thread(_deploy, mesh.url, key)
-                await _job(mesh.url, key)
-                await asyncio.sleep(_STALE_S)
-                took_s[part].append(await _kill(mesh, key, part))
-            await asyncio.sleep(max(0.0, _APART_S - (loop.time() - begun)))
+        steady_at = dict.fromkeys(PARTS, 0.0)
+        for part in PARTS * ROUNDS:
+            killed = _killed_with(part)
+            await asyncio.sleep(max(steady_at[each] for each in killed) - loop.time())
+            if part in _OF_AN_APP:
+                await asyncio.to_thread(_deploy, mesh.url, key)
+            await _job(mesh.url, key)
+            await asyncio.sleep(_STALE_S)
+            took_s[part].append(await _kill(mesh, key, part))
+            steady_at.update(dict.fromkeys(killed, loop.time() + _APART_S))
         return took_s
     finally:
         await mesh.stop()
@@ -87,6 +88,11 @@ def _deploy(url: str, key: str) -> None:
                 raise Failed(f"{step.expose}: {step.message}")
 
 
+def _killed_with(part: str) -> tuple[str, ...]:
+    """Return what is killed to see how long a part is missed."""
+    return (part, _FORKED) if part == "forkserver" else (part,)
+
+
 async def _kill(mesh: Supervised, key: str, part: str) -> float:
     """Kill a part; return after how many seconds all is well again."""
     # The oldest forkserver forks; another waits to take its place.
@@ -98,7 +104,7 @@ async def _kill(mesh: Supervised, key: str, part: str) -> float:
         process.kill()
     gone = {process.pid for process in missed}
     async with asyncio.timeout(_WITHIN_S):
-        for each in (part, _FORKED) if part == "forkserver" else (part,):
+        for each in _killed_with(part):
             await _there(mesh, each, gone)
         await _well(mesh.url)
         await _job(mesh.url, key)
