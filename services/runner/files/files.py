@@ -1,7 +1,7 @@
 """The files of jobs, by owner and job: who may see a job is decided by whoever asks here."""
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from meshkit.errors import NotFound
 from services.runner.domain import files
@@ -48,10 +48,22 @@ class Files:
             except NotFound:
                 raise _missing(path) from None
 
-    async def write(self, owner: str, job_id: str, path: str, size: int, pieces: AsyncIterator[bytes]) -> Kept:
-        """Keep a file of `size` bytes, which are counted already (`Usage`).  Raises `Invalid` if there is no room."""
+    async def write(
+        self,
+        owner: str,
+        job_id: str,
+        path: str,
+        size: int,
+        pieces: AsyncIterator[bytes],
+        there: Sequence[Kept] | None = None,
+    ) -> Kept:
+        """Keep a file of `size` bytes, which are counted already (`Usage`).  Raises `Invalid` if there is no room.
+
+        `there` are the job's files, where they are known: who writes many need not look at all before each.
+        """
         root, name = _checked(path)
-        files.check_room(f"{root}/{name}", size, await self.find(owner, job_id), self.limits)
+        there = await self.find(owner, job_id) if there is None else there
+        files.check_room(f"{root}/{name}", size, there, self.limits)
         kept = await self.store.write(_key(owner, job_id, path), pieces)
         return Kept(path=f"{root}/{name}", size=kept.size, modified_at=kept.modified_at)
 

@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from meshkit.errors import Internal, Invalid, NotFound
 from meshkit.tasks import OneAtATime
@@ -19,15 +20,34 @@ from services.runner.files.files import Files
 from services.runner.ports.store import JobStore
 
 _ABOUT = "about"
+_LISTED_S = 1.0
+"""How long a list of parts is remembered: to look at all before each next one would be a walk through millions."""
+_LISTS_MAX = 64
+
+
+@dataclasses.dataclass(slots=True)
+class _Listed:
+    """The parts of an upload, as they were listed, with what has come here since."""
+
+    at: float = float("-inf")
+    received: dict[int, int] = dataclasses.field(default_factory=dict)
+    came: dict[int, int] = dataclasses.field(default_factory=dict)
+    """Since the listing began: it may have been there before."""
+
+    def take(self, number: int, size: int) -> None:
+        """Know of a part that has come."""
+        self.received[number] = self.came[number] = size
 
 
 class Uploads:
     """Takes parts, and makes files of them."""
 
-    def __init__(self, kept: Files) -> None:
+    def __init__(self, kept: Files, ticks: Callable[[], float] = time.monotonic) -> None:
         self._files = kept
         self._store = kept.store
         self._alone = OneAtATime()
+        self._ticks = ticks
+        self._lists: dict[str, _Listed] = {}
 
     async def begin(self, owner: str, batch: str, path: str, part_count: int, upload_id: str = "") -> Upload:
         """Begin an upload; without a batch in a new one.  Raises `Invalid`, `Exhausted`.
@@ -50,16 +70,39 @@ class Uploads:
         about = json.dumps({"path": path, "part_count": part_count}).encode()
         async with self._files.usage.taking(owner, files.FILE_BYTES_MIN):
             await self._store.remove_all(key)
+            self._lists.pop(key, None)
             await self._store.write(f"{key}/{_ABOUT}", _once(about))
         return upload
 
     async def get(self, owner: str, batch: str, upload_id: str) -> Upload:
         """Return an upload.  Raises `NotFound`."""
         key = files.upload_key(owner, batch, upload_id)
+        upload = await self._begun(owner, batch, upload_id)
+        return dataclasses.replace(upload, received=await self._received(key))
+
+    async def _begun(self, owner: str, batch: str, upload_id: str) -> Upload:
+        """Return an upload without its parts.  Raises `NotFound`."""
+        key = files.upload_key(owner, batch, upload_id)
         about = json.loads(b"".join([piece async for piece in self._store.read(f"{key}/{_ABOUT}")]))
+        return Upload(batch=batch, upload_id=upload_id, **about)
+
+    async def _received(self, key: str) -> dict[int, int]:
         parts = await self._store.find(key, files.PARTS_MAX + 1)
-        received = {int(part.path): part.size for part in parts if part.path.isdecimal()}
-        return Upload(batch=batch, upload_id=upload_id, received=received, **about)
+        return {int(part.path): part.size for part in parts if part.path.isdecimal()}
+
+    async def _listed(self, key: str) -> _Listed:
+        """Return the parts of an upload; of those that came by other replicas, as of a moment ago."""
+        async with self._alone(key):
+            known = self._lists.get(key)
+            if known is None:
+                if len(self._lists) >= _LISTS_MAX:
+                    self._lists.clear()
+                known = self._lists[key] = _Listed()
+            if known.at + _LISTED_S <= (at := self._ticks()):
+                known.came = {}
+                known.received = await self._received(key) | known.came
+                known.at = at
+        return known
 
     async def find(self, owner: str, batch: str) -> list[Upload]:
         """Return the uploads of a batch, by path; none if there is no such batch."""
@@ -71,20 +114,31 @@ class Uploads:
         return sorted(found, key=lambda upload: upload.path)
 
     async def put(self, owner: str, batch: str, upload_id: str, number: int, data: bytes) -> Upload:
-        """Take a part.  Raises `NotFound` if there is no such upload, `Invalid`, and `Exhausted` if it is too much."""
-        upload = await self.get(owner, batch, upload_id)
+        """Take a part.  Raises `NotFound` if there is no such upload, `Invalid`, and `Exhausted` if it is too much.
+
+        What is returned may lack parts that have come by other replicas within the last second.
+        """
+        key = files.upload_key(owner, batch, upload_id)
+        upload = await self._begun(owner, batch, upload_id)
         if not 0 <= number < upload.part_count:
             said = f"must be 0 to {upload.part_count - 1}"
             raise Invalid(f"number {said}: the upload has {upload.part_count} parts", {"number": [said]})
         if len(data) > files.PART_BYTES_MAX:
             said = f"a part may have {files.PART_BYTES_MAX:,} bytes"
             raise Invalid(said, {"data": [said]})
-        received = {**upload.received, number: len(data)}
-        upload = dataclasses.replace(upload, received=received)
-        files.check_size(upload.size, self._files.limits)
+        listed = await self._listed(key)
+        try:
+            self._check_room(listed, number, data)
+        except Invalid:  # unless it was begun anew elsewhere, a moment ago
+            listed.at = float("-inf")
+            self._check_room(await self._listed(key), number, data)
         async with self._files.usage.taking(owner, max(files.FILE_BYTES_MIN, len(data))):
-            await self._store.write(f"{files.upload_key(owner, batch, upload_id)}/{number:06d}", _once(data))
-        return upload
+            await self._store.write(f"{key}/{number:06d}", _once(data))
+        listed.take(number, len(data))
+        return dataclasses.replace(upload, received={**listed.received})
+
+    def _check_room(self, listed: _Listed, number: int, data: bytes) -> None:
+        files.check_size(sum({**listed.received, number: len(data)}.values()), self._files.limits)
 
     @contextlib.asynccontextmanager
     async def claimed(self, owner: str, places: Sequence[tuple[str, str]]) -> AsyncIterator[None]:
@@ -98,15 +152,18 @@ class Uploads:
                 await stack.enter_async_context(self._alone((owner, *place)))
             yield
 
-    async def complete(self, owner: str, upload: Upload, path: str, job_owner: str, job_id: str) -> Kept:
+    async def complete(
+        self, owner: str, upload: Upload, path: str, job_owner: str, job_id: str, there: Sequence[Kept] | None = None
+    ) -> Kept:
         """Make a file of a job of an upload whose parts are all here; `path` is with its root.
 
-        Raises `Invalid` if some are not, or it may not be there.
+        `there` are the job's files, where they are known.  Raises `Invalid` if some parts are not here, or the file may
+        not be there.
         """
         if upload.missing is not None:
             text = f"part {upload.missing} of {upload.part_count} of {upload.path} is not here"
             raise Invalid(text, {"name": [text]})
-        return await self._files.write(job_owner, job_id, path, upload.size, self._joined(owner, upload))
+        return await self._files.write(job_owner, job_id, path, upload.size, self._joined(owner, upload), there)
 
     async def finish(self, jobs: JobStore, owner: str, upload: Upload, path: str, job: Job) -> Kept:
         """Make a file of a job that is there of an upload, which is `claimed`, and forget the upload.
@@ -136,7 +193,9 @@ class Uploads:
 
     async def drop(self, owner: str, batch: str, upload_id: str) -> None:
         """Forget an upload, if it is there.  What it was counted as is the file's now: nothing is to be measured."""
-        await self._store.remove_all(files.upload_key(owner, batch, upload_id))
+        key = files.upload_key(owner, batch, upload_id)
+        await self._store.remove_all(key)
+        self._lists.pop(key, None)
 
     # -- launches ------------------------------------------------------------------------------------------------
 
@@ -148,20 +207,22 @@ class Uploads:
         """
         if await self._files.find(owner, job_id):
             raise Internal(f"the app gave a new job an id that is taken: {job_id}")
+        delivered: list[Kept] = []
         try:
-            delivered = [await self._deliver(owner, *each, job_id) for each in wanted]
+            for each in wanted:
+                delivered.append(await self._deliver(owner, *each, job_id, delivered))
         except BaseException:
             await self._files.forget(owner, job_id)
             raise
         return sorted(delivered, key=lambda file: file.path)
 
-    async def _deliver(self, owner: str, batch: str, upload_id: str, job_id: str) -> Kept:
+    async def _deliver(self, owner: str, batch: str, upload_id: str, job_id: str, there: Sequence[Kept]) -> Kept:
         try:
             upload = await self.get(owner, batch, upload_id)
         except NotFound:
             text = "there is no such upload (any more)"
             raise Invalid(text, {"files": [text]}) from None
-        return await self.complete(owner, upload, f"in/{upload.path}", owner, job_id)
+        return await self.complete(owner, upload, f"in/{upload.path}", owner, job_id, there)
 
     async def recall(self, owner: str, job_id: str) -> None:
         """Take back what was delivered to a job that is not born after all; its uploads may be launched with again."""

@@ -4,7 +4,7 @@ import pytest
 
 from meshkit.errors import Exhausted, Invalid, NotFound
 from services.runner.domain import Job, State
-from services.runner.domain.files import FILE_BYTES_MIN, Limits
+from services.runner.domain.files import FILE_BYTES_MIN, Kept, Limits
 from services.runner.files.files import Files
 from services.runner.files.uploads import Uploads
 from services.runner.files.usage import Usage
@@ -74,3 +74,63 @@ async def test_a_share_is_measured_before_somebody_is_refused() -> None:
     at = 10.0
 
     await Uploads(here).begin(ME, "", "b", 1)
+
+
+class Counting(MemoryFiles):
+    """Files in memory, and how many of them were listed."""
+
+    listed = 0
+
+    async def find(self, folder: str, limit: int) -> list[Kept]:
+        """See `FileStore.find`."""
+        found = await super().find(folder, limit)
+        self.listed += len(found)
+        return found
+
+
+async def test_parts_are_not_listed_before_each_next_one() -> None:
+    """A large file has thousands: their lists would have millions.  Those of other replicas are seen a second later."""
+    at, store = 0.0, Counting()
+    here, there = (Uploads(Files(store, Limits()), lambda: at) for _ in range(2))
+    upload = await here.begin(ME, "", "a", 101)
+
+    for number in range(50):
+        await here.put(ME, upload.batch, upload.upload_id, number, b"x")
+    await there.put(ME, upload.batch, upload.upload_id, 100, b"xx")
+    early = await here.put(ME, upload.batch, upload.upload_id, 50, b"x")
+    at += 1.0
+    late = await here.put(ME, upload.batch, upload.upload_id, 51, b"x")
+
+    assert (51, 53) == (len(early.received), len(late.received))
+    assert store.listed < 200
+    assert late == await here.get(ME, upload.batch, upload.upload_id)
+    again = await here.begin(ME, upload.batch, "a", 101)
+    assert {7: 1} == (await here.put(ME, again.batch, again.upload_id, 7, b"x")).received
+
+
+async def test_a_part_that_is_too_much_is_refused_by_what_is_there_now() -> None:
+    """Another replica may have begun the upload anew; and it may have taken what fills it."""
+    store = MemoryFiles()
+    here, there = (Uploads(Files(store, Limits(file_max=10)), lambda: 0.0) for _ in range(2))
+    upload = await here.begin(ME, "", "a", 3)
+    await here.put(ME, upload.batch, upload.upload_id, 0, b"x" * 10)
+    await there.begin(ME, upload.batch, "a", 3)
+
+    taken = await here.put(ME, upload.batch, upload.upload_id, 1, b"x" * 10)
+
+    assert {1: 10} == taken.received
+    with pytest.raises(Invalid, match="AGENTMESH_FILE_BYTES_MAX"):
+        await there.put(ME, upload.batch, upload.upload_id, 2, b"x")
+
+
+async def test_files_of_a_job_are_not_listed_before_each_next_one() -> None:
+    """A launch may bring two thousand."""
+    store = Counting()
+    uploads = Uploads(Files(store, Limits()))
+    batch = (await uploads.begin(ME, "", "0", 0)).batch
+    wanted = [(batch, (await uploads.begin(ME, batch, str(number), 0)).upload_id) for number in range(60)]
+    store.listed = 0
+
+    assert 60 == len(await uploads.deliver(ME, wanted, JOB))
+
+    assert store.listed < 200
