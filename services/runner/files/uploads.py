@@ -168,16 +168,31 @@ class Uploads:
     async def finish(self, jobs: JobStore, owner: str, upload: Upload, path: str, job: Job) -> Kept:
         """Make a file of a job that is there of an upload, which is `claimed`, and forget the upload.
 
-        Raises as `complete`, and `NotFound` if the job was deleted meanwhile: nobody would look for the file.
+        Raises as `complete`, `NotFound` if the job was deleted meanwhile: nobody would look for the file; and
+        `Exhausted` if the job is of somebody else, who has no room for it.
         """
-        kept = await self.complete(owner, upload, path, job.owner, job.job_id)
-        try:
-            await jobs.get(job.job_id)
-        except NotFound:
-            await self._files.forget(job.owner, job.job_id)
-            raise
-        await self.drop(owner, upload.batch, upload.upload_id)
+        async with self._moving(owner, upload, job.owner):
+            kept = await self.complete(owner, upload, path, job.owner, job.job_id)
+            try:
+                await jobs.get(job.job_id)
+            except NotFound:
+                await self._files.forget(job.owner, job.job_id)
+                raise
+            await self.drop(owner, upload.batch, upload.upload_id)
         return kept
+
+    @contextlib.asynccontextmanager
+    async def _moving(self, owner: str, upload: Upload, to: str) -> AsyncIterator[None]:
+        """Count an upload to whose file it becomes in the block.  Raises `Exhausted`.
+
+        It was counted to whoever sent it, who may be an operator: then it is none of theirs any more.
+        """
+        if owner == to:
+            yield
+            return
+        async with self._files.usage.taking(to, max(files.FILE_BYTES_MIN, upload.size)):
+            yield
+        self._files.usage.forget(owner)
 
     async def _joined(self, owner: str, upload: Upload) -> AsyncIterator[bytes]:
         key = files.upload_key(owner, upload.batch, upload.upload_id)

@@ -3,7 +3,7 @@
 import pytest
 
 from meshkit.errors import Exhausted, Invalid, NotFound
-from services.runner.domain import Job, State
+from services.runner.domain import Birth, Job, State
 from services.runner.domain.files import FILE_BYTES_MIN, Kept, Limits
 from services.runner.files.files import Files
 from services.runner.files.uploads import Uploads
@@ -134,3 +134,29 @@ async def test_files_of_a_job_are_not_listed_before_each_next_one() -> None:
     assert 60 == len(await uploads.deliver(ME, wanted, JOB))
 
     assert store.listed < 200
+
+
+async def test_what_an_operator_gives_counts_to_whose_job_it_is() -> None:
+    """Who has no room gets no file; who has sent it has their room again when somebody has it."""
+    files, jobs = Files(MemoryFiles(), Limits(owner_max=3 * FILE_BYTES_MIN)), MemoryStore()
+    uploads, boss = Uploads(files), "users/boss"
+    await jobs.create([Birth(job=job())], None)
+    mine = await uploads.begin(ME, "", "a", 1)
+    await uploads.put(ME, mine.batch, mine.upload_id, 0, b"x" * FILE_BYTES_MIN)
+    given = await uploads.begin(boss, "", "b", 2)
+    for number in range(2):
+        given = await uploads.put(boss, given.batch, given.upload_id, number, b"x" * FILE_BYTES_MIN)
+
+    with pytest.raises(Exhausted, match="AGENTMESH_FILE_BYTES_PER_OWNER"):
+        await uploads.finish(jobs, boss, given, "in/b", job())
+    assert [] == await files.find(ME, JOB)
+    assert given == await uploads.get(boss, given.batch, given.upload_id)
+    await uploads.cancel(ME, mine.batch, mine.upload_id)
+
+    await uploads.finish(jobs, boss, given, "in/b", job())
+
+    with pytest.raises(Exhausted):
+        async with files.usage.taking(ME, 2 * FILE_BYTES_MIN):
+            pass
+    async with files.usage.taking(boss, 3 * FILE_BYTES_MIN):
+        pass
