@@ -24,7 +24,6 @@ _LOCKS_MAX = 100
 _ASK_S = 5.0
 _AT_ONCE = 8
 _TEXT_BYTES_MAX = 4096
-_URGENT_S = 600.0
 _QUESTION_CHARS_MAX = 200
 _BLOCK = re.compile(r"</(?:h[1-6]|p|li|div|blockquote|pre|tr)>|<(?:br|hr)\b[^>]*>")
 Known = dict[str, dict[str, Any]]
@@ -104,4 +103,4 @@ def _item(lock: lock_pb2.Lock, known: Known, now: float) -> dict[str, Any]:
     _, fid, _, lid = lock.name.split("/")
     left_s = clock.seconds_of(lock.expire_time) - now if lock.HasField("expire_time") else float("inf")
     asks = {"title": "An execution", "target": "", "given": "", **known.get(_job_of(lock), {}), **known[lock.name]}
-    return {**asks, "lock": lock, "fid": fid, "lid": lid, "left_s": left_s, "urgent": left_s < _URGENT_S}
+    return {**asks, "lock": lock, "fid": fid, "lid": lid, "left_s": left_s}

@@ -52,6 +52,7 @@ _pages.globals.update(
     ahead=shown.ahead,
     dated=shown.dated,
     duration=shown.duration,
+    left=shown.left,
     moment=shown.moment,
     word=shown.word,
     now=clock.now,

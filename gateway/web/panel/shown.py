@@ -32,6 +32,7 @@ _KINDS |= {"lease": "lock", "payment": "lock"}
 
 
 _INPUT_CHARS_MAX = 60
+_URGENT_S = 600.0
 _HEADING = re.compile(r"<(/?)h([1-6])\b")
 
 
@@ -96,6 +97,12 @@ def ahead(time: Timestamp, now: float) -> str:
     """Return how long it is until something, in one unit; what is past is `ago`."""
     seconds = int(clock.seconds_of(time) - now)
     return f"in {_length(seconds)}" if seconds > 0 else ago(time, now)
+
+
+def left(time: Timestamp, now: float) -> tuple[float, str, str]:
+    """Return how many seconds are left until something, that in words, and the class of its badge."""
+    seconds = max(0.0, clock.seconds_of(time) - now)
+    return seconds, f"{duration(seconds)} left" if seconds else "Over", "bad" if seconds < _URGENT_S else "warn"
 
 
 def _length(seconds: int) -> str:

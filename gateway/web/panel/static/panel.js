@@ -7,14 +7,21 @@ function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
+function since(clock, told) {
+  // For how many seconds a clock is known to the page.  The server says what it showed when it wrote: the clocks of two
+  // machines may differ.
+  if (clock.dataset.told !== told) {
+    clock.dataset.told = told;
+    clock.seen = performance.now();
+  }
+  return (performance.now() - clock.seen) / 1000;
+}
+
 function tick() {
-  // The server says how many seconds it was when it wrote: the clocks of two machines may differ.
-  for (const clock of document.querySelectorAll("[data-elapsed]")) {
-    if (clock.dataset.told !== clock.dataset.elapsed) {
-      clock.dataset.told = clock.dataset.elapsed;
-      clock.since = performance.now() - 1000 * Number(clock.dataset.elapsed);
-    }
-    const text = duration((performance.now() - clock.since) / 1000);
+  for (const clock of document.querySelectorAll("[data-elapsed], [data-left]")) {
+    const { elapsed, left } = clock.dataset;
+    const seconds = elapsed ? Number(elapsed) + since(clock, elapsed) : Number(left) - since(clock, left);
+    const text = elapsed ? duration(seconds) : seconds > 0 ? `${duration(seconds)} left` : "Over";
     if (clock.textContent !== text) clock.textContent = text;
   }
 }

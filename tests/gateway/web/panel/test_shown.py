@@ -36,9 +36,18 @@ def test_lengths_of_time_have_two_units_at_most(seconds: float, text: str) -> No
     ],
 )
 def test_moments_are_as_far_as_they_are(seconds: int, text: str) -> None:
-    """Behind or ahead, in one unit; programs and a tooltip have them whole."""
+    """Behind or ahead, in one unit; programs have them whole."""
     assert text == shown.ahead(Timestamp(seconds=1_000_000 + seconds), 1_000_000)
     assert "1970-01-12 13:46 UTC" == shown.dated(Timestamp(seconds=1_000_000))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(7860, (7860, "2 h 11 min left", "warn")), (599, (599, "9 min 59 s left", "bad")), (-3, (0, "Over", "bad"))],
+)
+def test_a_deadline_says_what_is_left(seconds: int, said: tuple[float, str, str]) -> None:
+    """And presses when it is minutes; what is past is over, not long ago."""
+    assert said == shown.left(Timestamp(seconds=1_000_000 + seconds), 1_000_000)
 
 
 @pytest.mark.parametrize(
