@@ -10,7 +10,7 @@ import signal
 import sys
 
 from agentmesh.cluster.settings import Settings
-from agentmesh.host.processes import die_with_parent
+from agentmesh.host.own.processes import die_with_parent
 from agentmesh.supervisor import handing
 
 

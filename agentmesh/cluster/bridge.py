@@ -18,7 +18,7 @@ from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, NurseryEvent, Nur
 
 from agentmesh.cluster.hosts import ActorHosts, Unplaced
 from agentmesh.cluster.orders import Client
-from agentmesh.host import peers
+from agentmesh.host.own import peers
 
 
 class Bridge:

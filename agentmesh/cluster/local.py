@@ -16,7 +16,7 @@ from types import FrameType
 
 from agentmesh.cluster.names import HOOK, HOOK_VARIABLE
 from agentmesh.host.own import descendants
-from agentmesh.host.processes import end_with_parent
+from agentmesh.host.own.processes import end_with_parent
 from agentmesh.supervisor import handing
 
 PORT = "AGENTMESH_RAY_PORT"

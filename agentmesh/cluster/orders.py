@@ -13,7 +13,7 @@ from typing import Self
 from agentmesh_protos.runner.v1.placement_pb2 import NurseryEvent, NurseryOrder
 from google.protobuf.message import DecodeError
 
-from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
+from agentmesh.host.talk.frames import LENGTH, BrokenFrame, Pieces
 
 _MESSAGE_BYTES_MAX = 1024 * 1024
 _BADGE_BYTES_MAX = 64 * 1024

@@ -11,5 +11,6 @@ nursery            imports the common libraries once and forks hosts; no threads
 
 A fork of a warm process starts in milliseconds and shares its memory.  Nothing forks after gRPC has started: the host
 forks its zygote first, which an app with packages of its own has replaced by its own interpreter (`packages`)
-before anything is imported.  Every process dies with its parent (`processes.die_with_parent`), so none is left behind.
+before anything is imported.  Every process dies with its parent (`own.processes.die_with_parent`), so none is
+left behind.
 """

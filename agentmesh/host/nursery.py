@@ -1,7 +1,7 @@
 """The nursery: imports what every app needs once, and forks hosts from that.
 
 It listens on a unix socket: it is told `NurseryOrder`s and says `NurseryEvent`s, each behind its length
-(`frames.Pieces`).  One client at a time: a runner that restarts takes over from the one before, and finds the hosts
+(`talk.frames.Pieces`).  One client at a time: a runner that restarts takes over from the one before, and finds the hosts
 still working.  A client that does not keep to the protocol, or does not listen, loses its connection; one that is not
 of the mesh (`peers`), such as a job, gets none.
 
@@ -30,11 +30,13 @@ from agentmesh_protos.runner.v1 import placement_pb2
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 from google.protobuf.message import DecodeError
 
-from agentmesh.host import host, job, peers, rehearsal
+from agentmesh.host import rehearsal
+from agentmesh.host.attached import host
 from agentmesh.host.confine import Confinement, Settings, missing, survey
-from agentmesh.host.frames import LENGTH, BrokenFrame, Pieces
-from agentmesh.host.own import descendants, environment, folders
-from agentmesh.host.processes import describe_exit, die_with_parent, end_with_parent
+from agentmesh.host.jobs import job
+from agentmesh.host.own import descendants, environment, folders, peers
+from agentmesh.host.own.processes import describe_exit, die_with_parent, end_with_parent
+from agentmesh.host.talk.frames import LENGTH, BrokenFrame, Pieces
 
 # Imported before the first fork, so that every app shares these pages.
 _PRELOAD = ("fastapi", "pydantic", "agentmesh.serve", "agentmesh.forms", "agentmesh.templates", "agentmesh.tracer")

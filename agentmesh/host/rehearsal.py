@@ -14,7 +14,7 @@ import uvloop
 from starlette.requests import Request
 
 from agentmesh import Launch, ServeAPI, Tracer, compat, forms, loading
-from agentmesh.host import asgi
+from agentmesh.host.app import asgi
 
 _TIMES = 20
 """After eight runs Python begins to adapt a function, and after some more it has."""

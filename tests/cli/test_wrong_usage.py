@@ -16,7 +16,7 @@ from agentmesh import Tracer
 from agentmesh.cli import app
 from agentmesh.errors import describe
 from agentmesh.execution import execute
-from agentmesh.host import answers
+from agentmesh.host.app import answers
 from agentmesh.loading import load
 from agentmesh.supervisor import plan
 

@@ -24,7 +24,7 @@ _HOST = """
 import os, pathlib, pkgutil, resource, sys
 if limit := int(os.environ.get("AM_TEST_NOFILE", "0")):
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-from agentmesh.host import host
+from agentmesh.host.attached import host
 from agentmesh.host.confine import Settings, identity
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 if first := os.environ.pop("AM_TEST_FIRST", ""):

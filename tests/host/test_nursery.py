@@ -13,7 +13,7 @@ import psutil
 import pytest
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec, NurseryEvent, NurseryOrder
 
-from agentmesh.host.frames import LENGTH, Pieces
+from agentmesh.host.talk.frames import LENGTH, Pieces
 from tests.host.stage import DEADLINE_S, until
 
 

@@ -8,8 +8,8 @@ import signal
 from typing import Any
 
 from agentmesh import Tracer
-from agentmesh.host.frames import Channel
-from agentmesh.host.outgoing import Outgoing
+from agentmesh.host.talk.frames import Channel
+from agentmesh.host.talk.outgoing import Outgoing
 
 
 async def come_back(inputs: dict[str, Any], tracer: Tracer) -> int:

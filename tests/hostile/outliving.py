@@ -16,7 +16,7 @@ import pydantic
 from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 from agentmesh import ServeAPI, Tracer
-from agentmesh.host.frames import Kind, pack
+from agentmesh.host.talk.frames import Kind, pack
 
 app = ServeAPI()
 _SLEEP = "/bin/sleep"

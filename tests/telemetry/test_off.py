@@ -18,7 +18,7 @@ OF_OURS = (
     "meshkit.service",
     "services.runner.app",
     "gateway.app",
-    "agentmesh.host.job",
+    "agentmesh.host.jobs.job",
 )
 FORBIDDEN = ("opentelemetry", "prometheus_client")
 

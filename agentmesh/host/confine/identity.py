@@ -15,7 +15,7 @@ import sys
 from agentmesh.host.confine.kernel import checked, prctl, syscall
 from agentmesh.host.confine.settings import UIDS_PER_HOST, Settings
 from agentmesh.host.own.environment import UIDS
-from agentmesh.host.processes import die_with_parent
+from agentmesh.host.own.processes import die_with_parent
 
 _CHOWN, _OVERRIDE, _READ_SEARCH, _OWNER, _KILL, _SETGID, _SETUID = 0, 1, 2, 3, 5, 6, 7
 OF_HOST = (_CHOWN, _OVERRIDE, _READ_SEARCH, _OWNER, _KILL, _SETGID, _SETUID)

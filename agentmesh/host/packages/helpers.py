@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agentmesh.host.own import descendants, folders
+from agentmesh.host.own.processes import die_with_parent
 from agentmesh.host.packages.asked import hidden
-from agentmesh.host.processes import die_with_parent
 
 WORK = "work"
 """The folder that a helper is at home in, in that which it works on."""

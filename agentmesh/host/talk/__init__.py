@@ -1,0 +1,1 @@
+"""What goes through the sockets between a host and its children, for both ends."""
