@@ -15,7 +15,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agentmesh import entry, ids, serialize
+from agentmesh import ids
+from agentmesh._app import entry
+from agentmesh._values import serialize
 
 LAUNCH_HEADER = "kodosumi_launch"
 EXTRA_HEADER = "x-kodosumi_extra"

@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agentmesh import inject, serialize
+from agentmesh._app import inject
+from agentmesh._values import serialize
 from agentmesh.errors import InputsError, KodosumiError, describe, in_order, refusal
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from agentmesh import rich, serialize
+from agentmesh._values import rich, serialize
 
 __all__ = ["HTML", "Image", "Link", "Markdown", "Table", "Text", "Video"]
 

@@ -16,14 +16,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from agentmesh import entry, inject, launch
+from agentmesh import launch
+from agentmesh._app import entry, inject
+from agentmesh._app.declare import Declared, declare, declared_by
+from agentmesh._app.loading import Isolation
+from agentmesh._app.routes import DeclaredForm, Form, HandlerForm
 from agentmesh.allowance import Allowance, Budget
-from agentmesh.declare import Declared, declare, declared_by
 from agentmesh.errors import describe
 from agentmesh.forms import Model
-from agentmesh.loading import Isolation
 from agentmesh.retries import Retries
-from agentmesh.routes import DeclaredForm, Form, HandlerForm
 
 USER_HEADER = b"x-kodosumi_user"
 BASE_HEADER = b"x-kodosumi_base"

@@ -1,7 +1,7 @@
 """`Tracer`: how a running job tells what it does.
 
 A tracer hands each event to the function its process was given; in a process that the flow starts itself (a pool, a
-Ray worker on this machine) a pickled tracer forwards its events to the job's process (`agentmesh.relay`).
+Ray worker on this machine) a pickled tracer forwards its events to the job's process (`agentmesh._job.relay`).
 """
 
 import asyncio
@@ -13,13 +13,14 @@ import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from agentmesh import locks, progress, relay, spans, steps
+from agentmesh import locks
+from agentmesh._job import progress, relay, spans, steps
+from agentmesh._job.steps import Steps
+from agentmesh._job.tries import tried, tried_sync
+from agentmesh._values.serialize import serialize
 from agentmesh.errors import KodosumiError, hide_paths
 from agentmesh.response import HTML, Markdown, Text
 from agentmesh.retries import ONCE, Retries, policy
-from agentmesh.serialize import serialize
-from agentmesh.steps import Steps
-from agentmesh.tries import tried, tried_sync
 
 _UNUSED_SHOWN = 10
 Emit = Callable[[str, str], None]

@@ -8,7 +8,7 @@ import time
 
 from rich.console import Console
 
-from agentmesh.cli import output
+from agentmesh.cli.terminal import output
 from agentmesh.client import MeshError
 from agentmesh.testing import Mesh, MeshDidNotStart, running_mesh
 

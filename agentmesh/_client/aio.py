@@ -10,6 +10,7 @@ from agentmesh_protos.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_p
 from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
 from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
 
+from agentmesh._app.allowed import budget_to_pb, retries_to_pb
 from agentmesh._client import forms
 from agentmesh._client.access import Keys, Sessions, Users
 from agentmesh._client.applying import Applying, Step
@@ -41,7 +42,6 @@ from agentmesh._client.tokens import MemoryTokens, TokenStore
 from agentmesh._client.waits import Lock, Payment, to_lock, to_payment
 from agentmesh._client.webhooks import Webhooks
 from agentmesh.allowance import Budget
-from agentmesh.allowed import budget_to_pb, retries_to_pb
 from agentmesh.retries import Retries, policy
 
 DEFAULT_URL = "http://127.0.0.1:3370"

@@ -1,4 +1,4 @@
-"""The command `agentmesh`: one file per noun, no logic of its own; everything is a call on `agentmesh.client`."""
+"""The command `agentmesh`: a file per noun, no logic; everything is a call on `agentmesh.client`."""
 
 import sys
 

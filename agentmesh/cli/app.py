@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from agentmesh.cli import anywhere, mesh
+from agentmesh.cli.machine import mesh
+from agentmesh.cli.terminal import anywhere
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -25,33 +26,11 @@ def build(*, whole: bool = True) -> typer.Typer:
     app.callback()(_root)
     mesh.add_to(app)
     if whole:
-        from agentmesh.cli import (
-            again,
-            agents,
-            backup,
-            certs,
-            chat,
-            crews,
-            dev,
-            doctor,
-            exposes,
-            files,
-            flows,
-            jobs,
-            keys,
-            locks,
-            login,
-            logs,
-            new,
-            payments,
-            retention,
-            schedules,
-            sessions,
-            status,
-            tools,
-            users,
-            webhooks,
-        )
+        from agentmesh.cli.definitions import agents, chat, crews, exposes, tools
+        from agentmesh.cli.jobs import again, files, flows, jobs, locks, payments
+        from agentmesh.cli.machine import backup, certs, dev, doctor, logs, new
+        from agentmesh.cli.people import keys, login, sessions, status, users
+        from agentmesh.cli.timed import retention, schedules, webhooks
 
         for module in (
             dev,

@@ -11,7 +11,7 @@ from typing import Any
 
 from agentmesh_protos.registry.v1 import agent_pb2
 
-from agentmesh.redaction import Redactor
+from agentmesh._job.redaction import Redactor
 from agentmesh.tracer import Tracer
 
 TEXT_CHARS_MAX = 50_000

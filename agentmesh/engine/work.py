@@ -7,9 +7,9 @@ from typing import Any
 from agentmesh_protos.registry.v1 import tool_pb2
 from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
+from agentmesh._job.redaction import Redactor
 from agentmesh.engine.trace import Trace
 from agentmesh.errors import BudgetExceeded
-from agentmesh.redaction import Redactor
 from agentmesh.tracer import Tracer
 
 CONTENT_CHARS_MAX = 2_000

@@ -1,9 +1,9 @@
 """The nursery: imports what every app needs once, and forks hosts from that.
 
 It listens on a unix socket: it is told `NurseryOrder`s and says `NurseryEvent`s, each behind its length
-(`talk.frames.Pieces`).  One client at a time: a runner that restarts takes over from the one before, and finds the hosts
-still working.  A client that does not keep to the protocol, or does not listen, loses its connection; one that is not
-of the mesh (`peers`), such as a job, gets none.
+(`talk.frames.Pieces`).  One client at a time: a runner that restarts takes over from the one before, and finds the
+hosts still working.  A client that does not keep to the protocol, or does not listen, loses its connection; one that
+is not of the mesh (`own.peers`), such as a job, gets none.
 
 With the order to start a host comes a pipe that the host's badge lies in.  It is not read here: what was in our memory
 is in that of every fork, and so in that of every job.

@@ -13,7 +13,8 @@ import pydantic
 import uvloop
 from starlette.requests import Request
 
-from agentmesh import Launch, ServeAPI, Tracer, compat, forms, loading
+from agentmesh import Launch, ServeAPI, Tracer, compat, forms
+from agentmesh._app import loading
 from agentmesh.host.app import asgi
 
 _TIMES = 20

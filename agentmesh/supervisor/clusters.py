@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from agentmesh.cluster import local, settings, standing
 from agentmesh.host.own import environment
-from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import plan, ports
 from agentmesh.supervisor.handing import RAY_TOKEN
+from agentmesh.supervisor.loopback import is_loopback
 from agentmesh.supervisor.services import CLUSTER, RAY, SERVICES, Service
 
 HOSTS_ADDRESS = "AGENTMESH_HOSTS_ADDRESS"

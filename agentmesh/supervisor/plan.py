@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from agentmesh import _rooms
 from agentmesh.host.own import environment, folders
-from agentmesh.loopback import is_loopback
 from agentmesh.supervisor import clusters, handing, ports, replicas, sockets
 from agentmesh.supervisor.handing import ADMIN_PASSWORD
+from agentmesh.supervisor.loopback import is_loopback
 from agentmesh.supervisor.services import REHEARSAL, SERVICES, Service
 
 ALLOWED_HOSTS = "AGENTMESH_ALLOWED_HOSTS"

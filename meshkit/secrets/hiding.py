@@ -15,7 +15,7 @@ from meshkit.errors import Invalid, MeshError
 from meshkit.secrets.sealing import MASK
 
 REDACTED = "[REDACTED]"
-"""In the place of a secret in a text, as a job's host writes it too (`agentmesh.redaction`)."""
+"""In the place of a secret in a text, as a job's host writes it too (`agentmesh._job.redaction`)."""
 CHARS_MIN = 6
 """A shorter value is replaced in its field only."""
 _VALUES_MAX = 64

@@ -58,7 +58,7 @@ def check(definition: Definition) -> Invalid | None:
 
 
 def _no_path(value: Any) -> str:
-    """Return why a value can be no import path, as `agentmesh.loading` takes it; empty if it can, or there is none."""
+    """Return why a value can be no import path, as `agentmesh` loads it; empty if it can, or there is none."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return ""
     module, _, attribute = value.strip().partition(":") if isinstance(value, str) else ("", "", "")

@@ -13,11 +13,11 @@ import pytest
 from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh import Tracer
+from agentmesh._app.loading import load
+from agentmesh._job.execution import execute
 from agentmesh.cli import app
 from agentmesh.errors import describe
-from agentmesh.execution import execute
 from agentmesh.host.app import answers
-from agentmesh.loading import load
 from agentmesh.supervisor import plan
 
 HEAD = "import threading\nfrom agentmesh import InputsError, Launch, ServeAPI, Tracer, forms\napp = ServeAPI()\n"

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from agentmesh._app.loading import LoadedApp, load
+from agentmesh._job.execution import execute
 from agentmesh.errors import KodosumiError
-from agentmesh.execution import execute
 from agentmesh.launch import LaunchSpec, launches
-from agentmesh.loading import LoadedApp, load
 from agentmesh.tracer import Tracer
 
 APPS = {

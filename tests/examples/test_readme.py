@@ -8,9 +8,9 @@ import sys
 import httpx
 import pytest
 
-from agentmesh.execution import execute
+from agentmesh._app.loading import load
+from agentmesh._job.execution import execute
 from agentmesh.launch import LaunchSpec, launches
-from agentmesh.loading import load
 from agentmesh.tracer import TracerMock
 
 README = (pathlib.Path(__file__).parents[2] / "examples" / "README.md").read_text()

@@ -81,7 +81,7 @@ def test_it_says_which_version_it_is() -> None:
 def test_importing_is_light() -> None:
     """Neither the web framework nor gRPC is loaded before it is used."""
     code = (
-        "import json, sys, agentmesh, agentmesh.errors, agentmesh.ids, agentmesh.serialize\n"
+        "import json, sys, agentmesh, agentmesh.errors, agentmesh.ids, agentmesh._values.serialize\n"
         "print(json.dumps([m for m in ('fastapi', 'starlette', 'pydantic', 'grpc', 'ray') if m in sys.modules]))"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60).stdout
@@ -94,7 +94,7 @@ def test_the_sdk_never_loads_grpc() -> None:
     code = (
         "import sys, agentmesh\n"
         "[getattr(agentmesh, name) for name in agentmesh.__all__]\n"
-        "import agentmesh.loading, agentmesh.execution\n"
+        "import agentmesh._app.loading, agentmesh._job.execution\n"
         "print('grpc' in sys.modules)"
     )
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout

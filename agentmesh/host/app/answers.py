@@ -12,11 +12,11 @@ from typing import Any
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 
 from agentmesh import locks
+from agentmesh._app.loading import LoadedApp
+from agentmesh._values.serialize import to_json
 from agentmesh.errors import GLOBAL
 from agentmesh.host.app import asgi, connections
 from agentmesh.launch import LAUNCH_HEADER, LaunchSpec, launches
-from agentmesh.loading import LoadedApp
-from agentmesh.serialize import to_json
 
 _DETAIL_CHARS_MAX = 2_000
 _FORM_HEADERS = (

@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from agentmesh_protos.runner.v1 import app_pb2
 
+from agentmesh._app.loading import Asgi
 from agentmesh.host.app.connections import Http, Part
-from agentmesh.loading import Asgi
 
 # What only the mesh may say to an app: who calls, at which address, and what was noted for the job.
 _RESERVED = ("x-kodosumi_user", "x-kodosumi_base", "x-kodosumi-url", "x-kodosumi_extra")

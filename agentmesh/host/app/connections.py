@@ -11,8 +11,8 @@ from typing import Any
 
 from agentmesh_protos.runner.v1 import app_pb2
 
+from agentmesh._app.loading import Asgi
 from agentmesh.errors import describe
-from agentmesh.loading import Asgi
 
 WINDOW_BYTES = 256 * 1024
 """How much may be on its way that the client has not taken."""

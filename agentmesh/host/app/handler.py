@@ -10,15 +10,15 @@ from typing import Any, NoReturn
 from agentmesh_protos.runner.v1 import app_pb2, host_pb2
 from google.protobuf.message import Message
 
-from agentmesh.allowed import budget_to_pb, retries_to_pb
+from agentmesh._app.allowed import budget_to_pb, retries_to_pb
+from agentmesh._app.loading import LoadedApp
+from agentmesh._job.forked import Pool, end_at_loop
 from agentmesh.errors import describe
-from agentmesh.forked import Pool, end_at_loop
 from agentmesh.host.app import answers, asgi, connections
 from agentmesh.host.app.asked import SORTS, Sort, no_answer_within
 from agentmesh.host.talk import limits
 from agentmesh.host.talk.frames import Kind, Splitter, pack
 from agentmesh.launch import LaunchSpec, launches
-from agentmesh.loading import LoadedApp
 
 _ANSWERS: dict[Kind, Any] = {Kind.CALL: answers.call, Kind.ASK: answers.ask, Kind.CHECK_LOCK: answers.check_lock}
 

@@ -9,13 +9,13 @@ import signal
 from agentmesh_protos.runner.v1 import host_pb2
 from google.protobuf.message import DecodeError
 
+from agentmesh._job.progress import Throttle
 from agentmesh.host.attached.children import Child, Zygote
 from agentmesh.host.attached.running import RunningJob
 from agentmesh.host.jobs.capture import Bytes, LineWriter
 from agentmesh.host.talk import limits
 from agentmesh.host.talk.frames import COUNT, BrokenFrame, Kind, Splitter, pack
 from agentmesh.host.talk.unsent import Unsent
-from agentmesh.progress import Throttle
 
 _HELD_BYTES_MAX = 8 * 1024 * 1024
 # How long a process may go on that has said how its job has ended.

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 from agentmesh_protos.runner.v1 import host_pb2
 from agentmesh_protos.runner.v1.placement_pb2 import HostSpec
 
+from agentmesh._app.loading import LoadedApp, load
 from agentmesh.errors import describe
 from agentmesh.host.app import handler
 from agentmesh.host.confine import Confinement
@@ -34,7 +35,6 @@ from agentmesh.host.own.processes import die_with_parent
 from agentmesh.host.packages import keeping
 from agentmesh.host.talk import limits
 from agentmesh.host.talk.frames import Channel, Kind, Splitter
-from agentmesh.loading import LoadedApp, load
 
 ROLE_HANDLER = 1
 ROLE_JOB = 2

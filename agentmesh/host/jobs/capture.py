@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from agentmesh import progress
+from agentmesh._job import progress
 
 LINE_CHARS_MAX = 64 * 1024
 """Of one event; a longer line is cut into several."""

@@ -12,12 +12,12 @@ from typing import Any
 from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
 import agentmesh
+from agentmesh._job.redaction import Redactor
+from agentmesh._job.steps import Finished, Steps
 from agentmesh.errors import BudgetExceeded, InputsError, StepsDiffer, describe
 from agentmesh.host.talk import limits
 from agentmesh.locks import LockExpired
-from agentmesh.redaction import Redactor
 from agentmesh.retries import types_of
-from agentmesh.steps import Finished, Steps
 
 _REASONS: tuple[tuple[type[BaseException], Any], ...] = (
     (LockExpired, job_pb2.JOB_REASON_INPUT_TIMEOUT),

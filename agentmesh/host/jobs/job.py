@@ -20,8 +20,11 @@ from typing import NoReturn
 
 from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
-from agentmesh.execution import execute
-from agentmesh.forked import Pool, part_loop
+from agentmesh._app.loading import LoadedApp, load
+from agentmesh._job.execution import execute
+from agentmesh._job.forked import Pool, part_loop
+from agentmesh._job.progress import Throttle, in_a_thread
+from agentmesh._job.redaction import NOTHING_SECRET, Redactor
 from agentmesh.host.confine.limits import relieve
 from agentmesh.host.jobs import carrying, ending
 from agentmesh.host.jobs.capture import LineWriter, text_stream
@@ -29,9 +32,6 @@ from agentmesh.host.jobs.filing import Filing
 from agentmesh.host.jobs.questions import Questions
 from agentmesh.host.jobs.recording import Recording
 from agentmesh.host.talk.frames import COUNT, Channel, Kind
-from agentmesh.loading import LoadedApp, load
-from agentmesh.progress import Throttle, in_a_thread
-from agentmesh.redaction import NOTHING_SECRET, Redactor
 from agentmesh.tracer import Tracer
 
 Send = Callable[[Kind, bytes], None]

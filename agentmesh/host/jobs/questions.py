@@ -15,12 +15,12 @@ from typing import Any
 
 from agentmesh_protos.runner.v1 import host_pb2
 
-from agentmesh import progress
+from agentmesh._job import progress
+from agentmesh._job.progress import Later
+from agentmesh._job.redaction import NOTHING_SECRET, Redactor
 from agentmesh.errors import KodosumiError
 from agentmesh.host.talk import limits
 from agentmesh.locks import LockExpired, Question
-from agentmesh.progress import Later
-from agentmesh.redaction import NOTHING_SECRET, Redactor
 
 _PARK_AGAIN_S = 0.5
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from agentmesh_protos.runner.v1 import host_pb2
 
+from agentmesh._job.redaction import NOTHING_SECRET, REDACTED, Redactor
+from agentmesh._job.steps import Finished
 from agentmesh.host.talk import limits
-from agentmesh.redaction import NOTHING_SECRET, REDACTED, Redactor
-from agentmesh.steps import Finished
 
 
 class Recording:

@@ -10,9 +10,11 @@ from typing import Any, Protocol, TextIO
 
 from agentmesh_protos.runner.v1 import host_pb2, job_pb2
 
-from agentmesh import scope
+from agentmesh._job import scope
+from agentmesh._job.execution import execute
+from agentmesh._job.progress import Throttle
+from agentmesh._job.redaction import NOTHING_SECRET, Redactor
 from agentmesh.errors import KodosumiError
-from agentmesh.execution import execute
 from agentmesh.host.jobs import carrying
 from agentmesh.host.jobs.capture import LineWriter, text_stream
 from agentmesh.host.jobs.filing import Filing
@@ -21,8 +23,6 @@ from agentmesh.host.jobs.recording import Recording
 from agentmesh.host.own.started import Started
 from agentmesh.host.talk.frames import Kind, pack_for
 from agentmesh.host.talk.outgoing import Outgoing, Talk
-from agentmesh.progress import Throttle
-from agentmesh.redaction import NOTHING_SECRET, Redactor
 from agentmesh.tracer import Tracer
 
 _CANCEL_AGAIN_S = 1.0

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import Any, Protocol, TextIO
 
-from agentmesh import scope
+from agentmesh._job import scope
 
 
 class HasOutput(Protocol):

@@ -30,16 +30,16 @@ from typing import Any, NoReturn
 
 from agentmesh_protos.runner.v1 import host_pb2
 
-from agentmesh import scope
+from agentmesh._app.loading import LoadedApp, load
+from agentmesh._job import scope
+from agentmesh._job.forked import Pool, end_at_loop
 from agentmesh.errors import hide_paths
-from agentmesh.forked import Pool, end_at_loop
 from agentmesh.host.jobs import carrying, streams
 from agentmesh.host.jobs.shared_job import SharedJob, blocked_by
 from agentmesh.host.jobs.watchdog import Watchdog
 from agentmesh.host.own.started import Started
 from agentmesh.host.talk.frames import COUNT, GRACE, NUMBER, Channel, Kind, Splitter, pack_for
 from agentmesh.host.talk.outgoing import Outgoing
-from agentmesh.loading import LoadedApp, load
 
 _THREADS = 64
 _READ_BYTES = 512 * 1024

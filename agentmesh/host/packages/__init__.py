@@ -7,6 +7,6 @@ environments         of the mesh, in its data folder
 └─ KEY               a virtual environment, of whoever asks for the same
 ```
 
-`asked` reads what a `runtime_env` asks for, `building` has it installed, and `fresh` starts an app there: its zygote is
-no fork of the nursery then, which has imported the mesh's packages, but an interpreter of its own.
+`asked` reads what a `runtime_env` asks for, `building` has it installed, and `forking.fresh` starts an app there: its
+zygote is no fork of the nursery then, which has imported the mesh's packages, but an interpreter of its own.
 """

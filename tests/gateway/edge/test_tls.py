@@ -11,7 +11,7 @@ import httpx
 import pytest
 from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 
-from agentmesh.cli import certs
+from agentmesh.cli.machine import certs
 from gateway import app as gateway_app
 from gateway.config import EdgeConfig
 from gateway.edge import envoy

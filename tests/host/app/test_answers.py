@@ -10,8 +10,8 @@ from agentmesh_protos.runner.v1 import host_pb2
 
 from agentmesh import InputsError, Launch, ServeAPI
 from agentmesh import forms as F  # noqa: N812
+from agentmesh._app.loading import Asgi, LoadedApp
 from agentmesh.host.app import answers
-from agentmesh.loading import Asgi, LoadedApp
 
 app = ServeAPI()
 model = F.Model(F.InputText(label="How", name="how", required=True), F.Submit("Go"))

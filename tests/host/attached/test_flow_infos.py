@@ -4,8 +4,8 @@ import json
 
 from agentmesh_protos.runner.v1 import app_pb2
 
+from agentmesh._app.loading import LoadedApp, flows_of
 from agentmesh.host.app.handler import flow_infos
-from agentmesh.loading import LoadedApp, flows_of
 from tests.sdk import declared
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from agentmesh._job.progress import Throttle
 from agentmesh.host.jobs.capture import LINE_CHARS_MAX, PART_S, LineWriter, text_stream
-from agentmesh.progress import Throttle
 
 
 class Screen:

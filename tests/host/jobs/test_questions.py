@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from agentmesh_protos.runner.v1 import host_pb2
 
+from agentmesh._job.redaction import Redactor
 from agentmesh.host.jobs.questions import Questions
 from agentmesh.locks import LockExpired, Question
-from agentmesh.redaction import Redactor
 
 
 def question(title: str = "go", **data: Any) -> Question:

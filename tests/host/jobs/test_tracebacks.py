@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from agentmesh import Tracer
-from agentmesh.execution import execute
+from agentmesh._app.loading import load
+from agentmesh._job.execution import execute
 from agentmesh.host.jobs.carrying import traceback_of
-from agentmesh.loading import load
 
 Write = Callable[[str], str]
 

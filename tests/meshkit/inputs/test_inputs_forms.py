@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmesh import forms
+from agentmesh._app.loading import flows_of
 from agentmesh.forms.schema import schema_of
-from agentmesh.loading import flows_of
 from meshkit.errors import Invalid
 from meshkit.inputs import Schema, check, compile_schema
 from tests.sdk import declared

@@ -11,7 +11,7 @@ import pytest
 from agentmesh_protos.auth.v1 import auth_pb2 as pb
 from agentmesh_protos.auth.v1 import auth_pb2_grpc as pb_grpc
 
-from agentmesh.cli import certs
+from agentmesh.cli.machine import certs
 from meshkit import client, identity
 from meshkit.access import Auth
 from meshkit.client import Peer

@@ -9,7 +9,7 @@ from typing import Any
 import pytest_asyncio
 from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc
 
-from agentmesh.cli import certs
+from agentmesh.cli.machine import certs
 from meshkit import client
 from meshkit.identity import ServiceIdentity
 from meshkit.net.tls import Tls, Wires
