@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 SERVERS := sh tools/servers.sh
 PACKAGES := agentmesh meshkit services gateway examples benchmarks tests tools
 
-.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi reference wheel wheel-check stopwatch buckets bench bench-peers docs faults soak fuzz lock audit clean
+.PHONY: setup up demo test check lint types imports protos generate checkgenerate openapi checkopenapi reference wheel wheel-check stopwatch buckets bench bench-peers docs faults soak fuzz properties lock audit clean
 
 setup: $(STAMP)
 
@@ -84,6 +84,9 @@ docs: setup  ## the site of the documentation, in build/site
 
 fuzz: setup  ## nonsense at every door by a seed: some minutes
 	$(BIN)/python -m tests.fuzz $(FUZZ)
+
+properties: setup  ## new examples for what holds for all values: 5,000 each, by a seed that it says
+	$(BIN)/python -m pytest -q -n auto -m hypothesis --hypothesis-profile=search --hypothesis-show-statistics
 
 faults: setup  ## 500 seeded faults under load, and the promises they broke: a quarter of an hour
 	$(SERVERS)

@@ -136,7 +136,8 @@ def size(page_size: int) -> int:
 
 def encode(last_key: str, *filters: str) -> str:
     """Return the token of the page behind `last_key`."""
-    return base64.urlsafe_b64encode(json.dumps([last_key, _digest(filters)]).encode()).decode().rstrip("=")
+    said = json.dumps([last_key, _digest(filters)], ensure_ascii=False)
+    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
 
 
 def decode(token: str, *filters: str) -> str:

@@ -1,6 +1,7 @@
 """What holds for every test.
 
-hypothesis does not measure time, which tells more of the machine than of the code.  Ctrl-C reaches what tests start,
+hypothesis does not measure time, which tells more of the machine than of the code; it tries the same examples in every
+run, so that a change is judged by what it changed, and new ones in `make properties`.  Ctrl-C reaches what tests start,
 also when they themselves were started where it is ignored, as a script's `&` does.  A mesh of a test has patience with
 hosts and apps, as the machine may have much else to do.
 """
@@ -15,8 +16,9 @@ from tests.servers import s3
 from tests.servers.fixtures import postgres as postgres
 from tests.servers.fixtures import postgres_server as postgres_server
 
-hypothesis.settings.register_profile("mesh", deadline=None)
-hypothesis.settings.load_profile("mesh")
+hypothesis.settings.register_profile("mesh", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=5000)
+hypothesis.settings.load_profile("mesh")  # another by --hypothesis-profile
 
 os.environ.setdefault("AGENTMESH_APP_PATIENCE_S", "30")  # less than the gateway waits: it is told, and may try again
 for name in ("AGENTMESH_LEASE_S", "AGENTMESH_RUNNER_PATIENCE_S"):

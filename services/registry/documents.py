@@ -317,6 +317,14 @@ def _scalar(value: str | None) -> str:
         return "~"
     dumped = yaml.safe_dump(value, allow_unicode=True, width=float("inf"), default_style=None)
     line = str(dumped).removesuffix("...\n").strip()
-    if "\n" in line:  # several lines: quote them, which keeps the template's layout
+    if "\n" in line or not _reads_back(line, value):  # quoted, it stays on one line, and text stays text
         line = str(yaml.safe_dump(value, allow_unicode=True, width=float("inf"), default_style='"')).strip()
     return line
+
+
+def _reads_back(line: str, value: str) -> bool:
+    """Return whether an item of a list on this line is it: PyYAML leaves `-` and `=` bare, which it then misreads."""
+    try:
+        return bool(yaml.load(f"- {line}\n", Loader) == [value])
+    except yaml.YAMLError:
+        return False

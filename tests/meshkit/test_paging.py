@@ -29,13 +29,13 @@ def test_a_negative_size_is_refused() -> None:
     assert "page_size" in caught.value.fields
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.lists(st.text(max_size=5), max_size=3))
+# what a column of text may hold
+KEYS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=500)
+
+
+@given(KEYS, st.lists(st.text(max_size=5), max_size=3))
 def test_a_token_leads_back_to_its_key(key: str, filters: list[str]) -> None:
     """Whatever the key and the filters are."""
-    filters = [text.replace("\0", "") for text in filters]
-    if len(key) > 500:
-        return
-
     assert key == paging.decode(paging.encode(key, *filters), *filters)
 
 

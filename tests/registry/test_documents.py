@@ -10,7 +10,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meshkit.errors import Invalid
@@ -27,6 +27,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_character
 
 
 @given(summary=_TEXT, description=_TEXT, tags=st.lists(_TEXT), author=_TEXT)
+@example(summary="=", description="-", tags=["-", "=", "?", "~", "<<"], author="-")
 def test_a_template_says_what_the_author_said(summary: str, description: str, tags: list[str], author: str) -> None:
     """Whatever an author wrote, quotes and colons and line breaks included, reads back from the template."""
     flow = FoundFlow(path="/", summary=summary, description=description, tags=tuple(tags), author=author)
