@@ -8,18 +8,16 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import json
-import sys
-import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agentmesh import locks
-from agentmesh._job import progress, relay, spans, steps
+from agentmesh._job import progress, relay, sayings, spans, steps
 from agentmesh._job.steps import Steps
 from agentmesh._job.tries import tried, tried_sync
 from agentmesh._values.serialize import serialize
-from agentmesh.errors import KodosumiError, hide_paths
-from agentmesh.response import HTML, Markdown, Text
+from agentmesh.errors import KodosumiError
+from agentmesh.response import HTML, Text
 from agentmesh.retries import ONCE, Retries, policy
 
 _UNUSED_SHOWN = 10
@@ -112,7 +110,7 @@ class Tracer:
 
     async def debug(self, *message: str) -> None:
         """Send a line for developers."""
-        await self._send("debug", _lines(message))
+        await self._send("debug", sayings.lines(message))
 
     async def result(self, *message: Any) -> None:
         """Send an interim result: any value; one event for each argument."""
@@ -124,7 +122,7 @@ class Tracer:
 
     async def markdown(self, *message: str) -> None:
         """Send an interim result in Markdown; arguments are paragraphs."""
-        await self._send("result", _markdown(message))
+        await self._send("result", sayings.markdown(message))
 
     async def html(self, *message: str) -> None:
         """Send an interim result in HTML; arguments are lines."""
@@ -136,7 +134,7 @@ class Tracer:
 
     async def warning(self, *message: str, exc_info: bool = False) -> None:
         """Send a line to stderr; with `exc_info` the exception being handled as well."""
-        await self._send("stderr", _warning(message, exc_info))
+        await self._send("stderr", sayings.warning(message, exc_info))
 
     async def progress(self, done: float, total: float | None = None, text: str = "") -> None:
         """Say how far the job has come: `done` of `total` things, and what it does now.
@@ -241,7 +239,7 @@ class Tracer:
 
     def debug_sync(self, *message: str) -> None:
         """See `debug`."""
-        self.emit("debug", _lines(message))
+        self.emit("debug", sayings.lines(message))
 
     def result_sync(self, *message: Any) -> None:
         """See `result`."""
@@ -255,7 +253,7 @@ class Tracer:
 
     def markdown_sync(self, *message: str) -> None:
         """See `markdown`."""
-        self.emit("result", _markdown(message))
+        self.emit("result", sayings.markdown(message))
 
     def html_sync(self, *message: str) -> None:
         """See `html`."""
@@ -267,7 +265,7 @@ class Tracer:
 
     def warning_sync(self, *message: str, exc_info: bool = False) -> None:
         """See `warning`."""
-        self.emit("stderr", _warning(message, exc_info))
+        self.emit("stderr", sayings.warning(message, exc_info))
 
     def progress_sync(self, done: float, total: float | None = None, text: str = "") -> None:
         """See `progress`."""
@@ -293,7 +291,7 @@ class Tracer:
 
         For code in a thread; an `async` flow awaits `step`, or `KodosumiError` tells it to.
         """
-        if _is_on_a_loop():
+        if sayings.is_on_a_loop():
             raise KodosumiError(f"step {name!r}: an async flow would block itself here, use `await tracer.step(...)`")
         turn = self._steps.begin(name)
         known = turn.known
@@ -313,7 +311,7 @@ class Tracer:
         park: bool | float | None = None,
     ) -> Any:
         """See `lock`.  For code in a thread; an `async` flow awaits `lock`, or `KodosumiError` tells it to."""
-        if _is_on_a_loop():
+        if sayings.is_on_a_loop():
             raise KodosumiError(f"lock {name!r}: an async flow would block itself here, use `await tracer.lock(...)`")
         return asyncio.run(self._asked(name, data, timeout, park)).result()
 
@@ -382,32 +380,9 @@ def _restore(
     )
 
 
-def _is_on_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 async def _breathe() -> None:
     await asyncio.sleep(0)
 
 
 def _nothing(kind: str, payload: str) -> None:
     pass
-
-
-def _lines(message: tuple[Any, ...]) -> str:
-    return "\n".join(str(part) for part in message)
-
-
-def _markdown(message: tuple[Any, ...]) -> str:
-    return serialize(Markdown("\n\n".join(str(part) for part in message)))
-
-
-def _warning(message: tuple[Any, ...], exc_info: bool) -> str:
-    text = _lines(message)
-    if exc_info and sys.exc_info()[0] is not None:
-        text += "\n" + hide_paths(traceback.format_exc().rstrip())
-    return text

@@ -136,7 +136,7 @@ class AsyncClient:
     async def flows(self, query: str = "") -> AsyncGenerator[Flow, None]:
         """Yield the flows that can be run; `query` is a substring of what their authors said."""
         request = registry_pb2.ListFlowsRequest(page_size=_PAGE, query=query)
-        async for page in self._pages(self._flows.ListFlows, request):
+        async for page in self._connection.pages(self._flows.ListFlows, request):
             for flow in page.flows:
                 yield to_flow(flow)
 
@@ -219,7 +219,7 @@ class AsyncClient:
             targets=map(target_name, targets),
             all_owners=all_owners,
         )
-        async for page in self._pages(self._jobs.ListJobs, request):
+        async for page in self._connection.pages(self._jobs.ListJobs, request):
             for job in page.jobs:
                 yield to_job(job)
 
@@ -280,7 +280,7 @@ class AsyncClient:
         request = lock_pb2.ListLocksRequest(
             page_size=_PAGE, job=full_name(job, "jobs") if job else "", show_ended=ended, all_owners=all_owners
         )
-        async for page in self._pages(self._locks.ListLocks, request):
+        async for page in self._connection.pages(self._locks.ListLocks, request):
             for lock in page.locks:
                 yield to_lock(lock)
 
@@ -314,7 +314,7 @@ class AsyncClient:
     async def payments(self) -> AsyncGenerator[Payment, None]:
         """Yield payments, newest first."""
         request = payments_pb2.ListPaymentsRequest(page_size=_PAGE)
-        async for page in self._pages(self._payments.ListPayments, request):
+        async for page in self._connection.pages(self._payments.ListPayments, request):
             for payment in page.payments:
                 yield to_payment(payment)
 
@@ -335,7 +335,7 @@ class AsyncClient:
     async def exposes(self) -> AsyncGenerator[Expose, None]:
         """Yield every expose, by name."""
         request = registry_pb2.ListExposesRequest(page_size=_PAGE)
-        async for page in self._pages(self._exposes.ListExposes, request):
+        async for page in self._connection.pages(self._exposes.ListExposes, request):
             for expose in page.exposes:
                 yield to_expose(expose)
 
@@ -392,11 +392,3 @@ class AsyncClient:
         request = registry_pb2.RefreshExposeRequest(name=full_name(name, "exposes"))
         async for event in self._connection.stream(self._boot.RefreshExpose, request):
             yield to_boot_step(event)
-
-    async def _pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
-        while True:
-            page = await self._connection.unary(method, request)
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token

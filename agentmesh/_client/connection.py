@@ -103,6 +103,15 @@ class Connection:
             async for message in call:
                 yield message
 
+    async def pages(self, method: Any, request: Any) -> AsyncGenerator[Any, None]:
+        """Yield the pages of a stub's listing method, of which `request` asks for the first."""
+        while True:
+            page = await self.unary(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     async def metadata(self) -> Metadata:
         """Return the credentials, renewed if need be; nothing if nobody is signed in."""
         tokens = self.tokens.load()
