@@ -24,7 +24,8 @@ from meshkit.server.health import BUS
 _DEADLINE_S = 2.0
 _FRESH_S = 0.5
 """A state is reused for so long: many may ask."""
-_SERVING = "SERVING"
+SERVING = "SERVING"
+"""What a service that is well says of itself."""
 
 
 class Health:
@@ -58,8 +59,8 @@ class Health:
         states, buses, replicas = await self.states(), await self.buses(), await self.replicas()
         everybody = [*buses.values(), *(state for found in replicas.values() for state in found)]
         cluster = await self.cluster()
-        well = all(state == _SERVING for state in everybody) and (cluster is None or cluster["reached"])
-        return all(state == _SERVING for state in states.values()), {
+        well = all(state == SERVING for state in everybody) and (cluster is None or cluster["reached"])
+        return all(state == SERVING for state in states.values()), {
             "status": "ok" if well else "degraded",
             "version": importlib.metadata.version("agentmesh"),
             "python_version": platform.python_version(),
@@ -72,7 +73,7 @@ class Health:
 
     async def states(self) -> dict[str, str]:
         """Return each service's state: `SERVING` if a replica does, or why not, such as `UNAVAILABLE`."""
-        return {service: min(states, key=_SERVING.__ne__) for service, states in (await self.replicas()).items()}
+        return {service: min(states, key=SERVING.__ne__) for service, states in (await self.replicas()).items()}
 
     @property
     def names(self) -> Sequence[str]:
@@ -83,7 +84,7 @@ class Health:
         """Return whether the process of one of `names` serves; for an empty name, whether every process does."""
         states = await self.states()
         asked = [self._processes[name]] if name else list(states)
-        return all(states[process] == _SERVING for process in asked)
+        return all(states[process] == SERVING for process in asked)
 
     async def replicas(self) -> dict[str, list[str]]:
         """Return the state of each replica of each service, in the order of their addresses."""
@@ -97,10 +98,10 @@ class Health:
         """
         await self._look()
         heard = {
-            service: [bus for bus, state in zip(buses, self._states[service], strict=True) if state == _SERVING]
+            service: [bus for bus, state in zip(buses, self._states[service], strict=True) if state == SERVING]
             for service, buses in self._buses.items()
         }
-        return {service: max(buses, key=_SERVING.__ne__) for service, buses in heard.items() if buses}
+        return {service: max(buses, key=SERVING.__ne__) for service, buses in heard.items() if buses}
 
     async def _look(self) -> None:
         async with self._lock:

@@ -16,7 +16,8 @@ from gateway.core import forms, jobs, prices
 from gateway.core.catalogue import Catalogue
 from gateway.core.launch import Answer, Launcher, Place, Refused
 from gateway.core.peers import Peers
-from gateway.web.panel import shell, shown
+from gateway.web.health import SERVING, Health
+from gateway.web.panel import away, shell, shown
 from gateway.web.panel.files import PanelFiles
 from gateway.web.panel.visitor import Visitor
 from meshkit import inputs
@@ -31,7 +32,8 @@ _SECRET = "password"
 class Flows:
     """The catalogue, and launches from it."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, health: Health) -> None:
+        self._health = health
         self._catalogue = Catalogue(peers)
         self._launcher = Launcher(peers)
         self._files = PanelFiles(peers)
@@ -41,7 +43,9 @@ class Flows:
     async def show(self, visitor: Visitor) -> Response:
         """GET /panel/flows?q=&tag=."""
         query, tag = visitor.query("q"), visitor.query("tag")
-        found = await self._catalogue.all(query, most=_FLOWS_MAX)
+        found = await away.within(_ASK_S, self._catalogue.all(query, most=_FLOWS_MAX))
+        if not found and (await self._health.states())["runner"] != SERVING:
+            raise Unavailable("Which flows there are is not known")  # those of apps that the runner says serve
         tags = sorted({name for flow in found for name in flow.tags})
         flows = [flow for flow in found if not tag or tag in flow.tags]
         cards = [{"flow": flow, "url": run_url(flow.name), "price": prices.offered(flow)} for flow in flows]

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.http import sse
 from gateway.http.exchange import HEAD_HEADER
-from gateway.web.panel import shell
+from gateway.web.panel import away, shell
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import Exhausted, MeshError
 from meshkit.principal import acting
@@ -64,7 +64,7 @@ class Live(Response):
             ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            with contextlib.suppress(MeshError):  # the page asks again, and is told where to sign in
+            with contextlib.suppress(MeshError):  # the page asks again, and is told why or where to sign in
                 for task in done:
                     task.result()
         finally:
@@ -76,10 +76,14 @@ class Live(Response):
         raw = [(name.encode(), value.encode()) for name, value in _HEADERS]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         chunks = sse.stream(self._parts, _event, alive=lambda _: b": alive\n\n", end=ENDED)
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        last = b""
+        try:
+            async with contextlib.aclosing(chunks):
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except away.AWAY:
+            last = away.EVENT
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
 async def changes(part: Callable[[], Awaitable[str]]) -> AsyncGenerator[str, None]:

@@ -19,7 +19,7 @@ from gateway.http.cookies import check_redirect
 from gateway.http.passages import read
 from gateway.web.health import Health
 from gateway.web.metrics import Metrics
-from gateway.web.panel import assets, shell
+from gateway.web.panel import assets, away, shell
 from gateway.web.panel.access import Access
 from gateway.web.panel.agents import Agents
 from gateway.web.panel.apps import Apps
@@ -42,6 +42,8 @@ from meshkit.verifier import MESH, TokenVerifier
 
 PATHS = "/panel"
 _ASK_S = 5.0
+_COUNT_S = 2.0
+"""Every page says how many questions wait, and none waits longer for that."""
 _LOCKS_MAX = 100
 _PASSWORD = "/panel/access/password"
 """What is sent there ends the token that it is sent with: whoever has sent it still hears what came of it."""
@@ -65,7 +67,7 @@ class Panel:
 
     def routes(self) -> list[BaseRoute]:
         """Return what answers below `PATHS`."""
-        flows, executions, inbox = Flows(self._peers), Executions(self._peers), Inbox(self._peers)
+        flows, executions, inbox = Flows(self._peers, self._health), Executions(self._peers), Inbox(self._peers)
         apps, payments, access = Apps(self._peers), Payments(self._peers), Access(self._peers)
         agents, crews, sessions = Agents(self._peers), Crews(self._peers), Sessions(self._peers)
         editor, tools = CrewEditor(self._peers), Tools(self._peers)
@@ -184,10 +186,20 @@ class Panel:
                     return await page(known)
             except Unauthenticated:
                 return shell.sign_in_first(request)
+            except away.AWAY as error:
+                return await self._say_who_is_away(request, error, visitor)
             except MeshError as error:
                 return shell.error_page(request, error, me=visitor)
 
         return serve
+
+    async def _say_who_is_away(self, request: Request, error: MeshError, visitor: Visitor | None) -> Response:
+        """Answer with a page that comes back by itself; a page that is looked at already stays as it is."""
+        if shell.target_of(request).startswith(shell.LIVE):
+            return away.stream()
+        was_sent = request.method == "POST"
+        text = away.message(error, await self._health.states(), was_sent=was_sent)
+        return shell.error_page(request, error, text, me=visitor, returns=not was_sent)
 
     async def _welcome(self, request: Request) -> Visitor:
         """Return who has come, with what every page says to them."""
@@ -195,20 +207,27 @@ class Panel:
             form, files = _sent(request.headers.get("content-type", bodies.FORM), await read(request))
         else:
             form, files = {}, []
-        with from_rpc():
-            user, locks = await asyncio.gather(
-                self._peers.users.GetSelf(auth_pb2.GetSelfRequest(), timeout=_ASK_S),
-                self._peers.locks.ListLocks(lock_pb2.ListLocksRequest(page_size=_LOCKS_MAX), timeout=_ASK_S),
-            )
+        user, waiting = await asyncio.gather(self._self(), away.unless_away(_COUNT_S, self._waiting()))
         return Visitor(
             request=request,
             form=form,
             files=files,
             name=user.login,
             default_password=user.default_password,
-            waiting=len(locks.locks),
+            waiting=waiting or 0,
             operator=user.operator,
         )
+
+    async def _self(self) -> auth_pb2.User:
+        with from_rpc():
+            found: auth_pb2.User = await self._peers.users.GetSelf(auth_pb2.GetSelfRequest(), timeout=_ASK_S)
+        return found
+
+    async def _waiting(self) -> int:
+        """Return how many questions wait for them."""
+        with from_rpc():
+            request = lock_pb2.ListLocksRequest(page_size=_LOCKS_MAX)
+            return len((await self._peers.locks.ListLocks(request, timeout=_COUNT_S)).locks)
 
     async def _choose_theme(self, visitor: Visitor) -> Response:
         theme = visitor.form.get("theme", "")

@@ -106,12 +106,18 @@ def sign_in_first(connection: HTTPConnection) -> Response:
     return response
 
 
-def error_page(connection: HTTPConnection, error: MeshError, **values: Any) -> Response:
-    """Answer with a page that says what went wrong, and what one can do."""
+def error_page(
+    connection: HTTPConnection, error: MeshError, text: str = "", *, returns: bool = False, **values: Any
+) -> Response:
+    """Answer with a page that says what went wrong (`text`, or what the error says), and what one can do.
+
+    One that `returns` is asked for again until it is what was asked for.
+    """
     status = http_status(error)
     title = _TITLES.get(status, "Something went wrong" if status >= 500 else _TITLES[400])
     headers: Mapping[str, str] = values.pop("headers", {})
-    response = respond(connection, "error.html", status=status, title=title, code=status, message=str(error), **values)
+    said: dict[str, Any] = {"title": title, "code": status, "message": text or str(error), "returns": returns}
+    response = respond(connection, "error.html", status=status, **said, **values)
     response.headers.update(headers)
     return response
 

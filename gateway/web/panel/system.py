@@ -10,18 +10,19 @@ from starlette.responses import Response
 
 from gateway.core.catalogue import Catalogue
 from gateway.core.peers import Peers
-from gateway.web.health import Health
+from gateway.web.health import SERVING, Health
 from gateway.web.metrics import Metrics
 from gateway.web.panel import rates, shell
+from gateway.web.panel.away import unless_away
 from gateway.web.panel.live import Live
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import NotFound, from_rpc
+from meshkit.errors import Denied, NotFound, from_rpc
 from meshkit.verifier import MESH
 
-_ASK_S = 10.0
+_ASK_S = 4.0
+"""Who does not answer by then is away, which is what this page is there to say."""
 _FLOWS_MAX = 500
 _LOOK_S = 2.0
-_SERVING = "SERVING"
 _APPS: dict[int, tuple[str, str]] = {
     app_pb2.APP_STATE_STARTING: ("Starting", "busy"),
     app_pb2.APP_STATE_RUNNING: ("Running", "good"),
@@ -32,7 +33,7 @@ _APPS: dict[int, tuple[str, str]] = {
 
 
 class System:
-    """The mesh itself; the runner refuses who is no operator, before anything else is asked."""
+    """The mesh itself, for operators: of a service that is away it says so, and shows what the others know."""
 
     def __init__(self, peers: Peers, health: Health, metrics: Metrics | None) -> None:
         self._catalogue = Catalogue(peers)
@@ -61,23 +62,31 @@ class System:
             await asyncio.sleep(_LOOK_S)
 
     async def _values(self, visitor: Visitor, before: rates.Counted | None) -> dict[str, Any]:
-        with from_rpc():
-            apps = (await self._apps.ListApps(app_pb2.ListAppsRequest(show_engine=True), timeout=_ASK_S)).apps
-        (serving, report), queues, counted = await asyncio.gather(
-            self._health.report(), self._queues(apps), self._counted(visitor)
+        if not visitor.operator:
+            raise Denied("only operators see the mesh itself")
+        (serving, report), apps, queues, counted = await asyncio.gather(
+            self._health.report(),
+            unless_away(_ASK_S, self._placed()),
+            unless_away(_ASK_S, self._queues()),
+            unless_away(_ASK_S, self._counted(visitor)),
         )
         return {
             "serving": serving,
             "report": report,
             "services": _services(report),
             "measures": (report["isolation"] or {}).get("measures", ()),
-            "hosts": [_host(app) for app in apps],
+            "hosts": [_host(app) for app in apps] if apps is not None else None,
             "queues": queues,
             "rates": rates.between(before, counted) if counted is not None else [],
             "counted": counted,
         }
 
-    async def _queues(self, apps: Sequence[app_pb2.App]) -> list[dict[str, Any]]:
+    async def _placed(self) -> Sequence[app_pb2.App]:
+        with from_rpc():
+            found = await self._apps.ListApps(app_pb2.ListAppsRequest(show_engine=True), timeout=_ASK_S)
+        return list(found.apps)
+
+    async def _queues(self) -> list[dict[str, Any]]:
         """Return of each flow with jobs how many are queued, run, and wait for somebody; the busiest first."""
         found = await self._catalogue.all(most=_FLOWS_MAX)
         targets = [flow.name for flow in found]
@@ -105,11 +114,11 @@ def _services(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for service, state in report["services"].items():
         replicas = report["replicas"].get(service, [state])
-        well = all(each == _SERVING for each in replicas)
+        well = all(each == SERVING for each in replicas)
         word, badge = (
-            ("Serving", "good") if well else ("Degraded", "warn") if state == _SERVING else (_words(state), "bad")
+            ("Serving", "good") if well else ("Degraded", "warn") if state == SERVING else (_words(state), "bad")
         )
-        deaf = buses.get(service, _SERVING) != _SERVING
+        deaf = buses.get(service, SERVING) != SERVING
         found.append({"name": service, "state": word, "badge_class": badge, "replicas": len(replicas), "deaf": deaf})
     return found
 

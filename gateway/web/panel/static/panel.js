@@ -132,13 +132,28 @@ document.addEventListener("change", () => {
 });
 document.addEventListener("htmx:after:swap", follow);
 document.addEventListener("htmx:after:swap", judge);
-document.addEventListener("htmx:sse:error", (event) => {
-  if (event.detail.status === 401) location.reload(); // it leads to the sign-in, and back
+// A page that changes by itself says so when it cannot, and asks again every few seconds.
+htmx.config.sse = { reconnectMaxDelay: 4000 };
+const isAway = (yes) => document.getElementById("away")?.toggleAttribute("hidden", !yes);
+document.addEventListener("away", () => isAway(true));
+document.addEventListener("htmx:sse:after:message", (event) => {
+  if (!event.detail.message.event) isAway(false);
 });
+document.addEventListener("htmx:sse:error", (event) => {
+  if ([401, 404].includes(event.detail.status)) location.reload(); // it leads to the sign-in and back, or says what is gone
+  else isAway(true);
+});
+
+async function comeBack() {
+  const answer = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+  if (answer && answer.status < 500) location.reload();
+  else setTimeout(comeBack, 2000);
+}
 document.addEventListener("DOMContentLoaded", () => {
   for (const only of document.querySelectorAll("[data-scripted]")) only.hidden = false;
   reveal();
   follow();
   tick();
   setInterval(tick, 1000);
+  if (document.querySelector("[data-returns]")) setTimeout(comeBack, 2000);
 });
