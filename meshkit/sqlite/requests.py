@@ -14,6 +14,8 @@ MIGRATION = """
     CREATE INDEX requests_by_age ON requests (created_at);
 """
 """For a service's list of migrations."""
+_FORGOTTEN_MAX = 100
+"""At once: after a day in which nobody asked there may be millions, and each write keeps others waiting."""
 
 
 def find(connection: Sql, owner: str, request_id: str) -> Request | None:
@@ -27,13 +29,17 @@ def find(connection: Sql, owner: str, request_id: str) -> Request | None:
 
 
 def keep(connection: Sql, request: Request | None, now: float) -> None:
-    """Keep it, if there is one, and forget what is older than a day: within the write that has the effect.
+    """Keep it, if there is one, and forget some of what is older than a day: within the write that has the effect.
 
     Raises `AlreadyExists` if it is kept already; the write is then undone as a whole.
     """
     if request is None:
         return
-    connection.execute("DELETE FROM requests WHERE created_at <= ?", (now - KEPT_S,))
+    connection.execute(
+        "DELETE FROM requests WHERE (owner, request_id) IN (SELECT owner, request_id FROM requests"
+        " WHERE created_at <= ? ORDER BY created_at LIMIT ?)",
+        (now - KEPT_S, _FORGOTTEN_MAX),
+    )
     kept = connection.execute(
         "INSERT INTO requests (owner, request_id, body_hash, answer, created_at) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT DO NOTHING",

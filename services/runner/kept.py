@@ -43,14 +43,17 @@ async def opened(config: Config, stopping: asyncio.Event) -> AsyncIterator[Kept]
     if isinstance(place, Memory):
         yield Kept(MemoryStore())
     elif isinstance(place, PostgresDatabase):
-        async with _postgres(place) as kept:
+        async with _postgres(place, stopping) as kept:
             yield kept
     else:
         database = Database(place.file("runner"), MIGRATIONS, sealing(config.vault))
         database.open()
         try:
             store = SqliteStore(database)
-            async with background(store.indexer.run(), "search-index", stopping):
+            async with (
+                background(store.indexer.run(), "search-index", stopping),
+                background(store.sweeper.run(), "sweeper", stopping),
+            ):
                 yield Kept(store)
         finally:
             await database.close()
@@ -75,7 +78,7 @@ async def opened_files(config: Config) -> FileStore:
 
 
 @contextlib.asynccontextmanager
-async def _postgres(place: PostgresDatabase) -> AsyncIterator[Kept]:
+async def _postgres(place: PostgresDatabase, stopping: asyncio.Event) -> AsyncIterator[Kept]:
     from meshkit import postgres  # its driver is an extra
     from services.runner.stores.postgres import PostgresStore
     from services.runner.stores.postgres.replicas import PostgresReplicas
@@ -84,6 +87,8 @@ async def _postgres(place: PostgresDatabase) -> AsyncIterator[Kept]:
     database = postgres.Database(place, "runner", MIGRATIONS)
     await database.open()
     try:
-        yield Kept(PostgresStore(database), PostgresReplicas(database))
+        store = PostgresStore(database)
+        async with background(store.sweeper.run(), "sweeper", stopping):
+            yield Kept(store, PostgresReplicas(database))
     finally:
         await database.close()

@@ -9,7 +9,9 @@ from meshkit.errors import NotFound
 from meshkit.postgres import Connection
 from services.runner.domain import Asked, Event, Job, Lock, LockEnd, LockState
 from services.runner.ports.store import DELETED_KEPT_S, TooManyOpen, TooMuchStored
+from services.runner.stores.postgres import remains
 from services.runner.stores.postgres.rows import each, row, rows
+from services.runner.stores.remains import BYTES_MAX, JOBS, ROWS_MAX
 from services.runner.stores.rows import SELECT, job_of
 
 LOCK_FIELDS = [field.name for field in dataclasses.fields(Lock)]
@@ -26,6 +28,8 @@ _COUNTS = (
 )
 _NEAR = 2_000
 """Who has fewer jobs to go than that may be racing against themselves at another replica: they go one by one."""
+_FORGOTTEN_MAX = 100
+"""Of those that were deleted long ago, with each that is: fewer come at a time."""
 _COUNTS_MAX = 200
 """Rows of an owner's counts that are made one."""
 
@@ -138,12 +142,21 @@ async def _merge_counts(connection: Connection, owner: str) -> None:
     )
 
 
-async def delete(connection: Connection, job_id: str, at: float) -> None:
-    """Forget a job, but for a while that there was one.  Raises `NotFound`."""
-    gone = await row(connection, "DELETE FROM jobs WHERE job_id = %s RETURNING owner", job_id)
+async def delete(connection: Connection, job_id: str, at: float) -> bool:
+    """Forget a job, but for a while that there was one; return whether some of it is left to be swept.
+
+    Raises `NotFound`.
+    """
+    gone = await row(connection, "DELETE FROM jobs WHERE job_id = %s RETURNING owner, last_seq, stored_bytes", job_id)
     if gone is None:
         raise NotFound("job not found", resource=f"jobs/{job_id}")
-    await rows(connection, "DELETE FROM deleted_jobs WHERE deleted_at < %s", at - DELETED_KEPT_S)
+    await rows(
+        connection,
+        "DELETE FROM deleted_jobs WHERE job_id IN (SELECT job_id FROM deleted_jobs WHERE deleted_at < %s"
+        " LIMIT %s FOR UPDATE SKIP LOCKED)",
+        at - DELETED_KEPT_S,
+        _FORGOTTEN_MAX,
+    )
     await rows(
         connection,
         "INSERT INTO deleted_jobs VALUES (%s, %s, %s) "
@@ -152,5 +165,10 @@ async def delete(connection: Connection, job_id: str, at: float) -> None:
         gone[0],
         at,
     )
-    for table in ("events", "locks", "briefs"):
+    await rows(connection, "DELETE FROM briefs WHERE job_id = %s", job_id)
+    if gone[1] > ROWS_MAX or gone[2] > BYTES_MAX:
+        await rows(connection, "DELETE FROM locks WHERE job_id = %s AND state = 'pending'", job_id)
+        return await remains.leave(connection, JOBS, job_id, gone[0])
+    for table in ("events", "locks"):  # each lock is an event, too
         await rows(connection, f"DELETE FROM {table} WHERE job_id = %s", job_id)
+    return False

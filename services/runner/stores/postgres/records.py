@@ -15,7 +15,9 @@ from meshkit.postgres import Connection, Database, requests
 from services.runner.domain import Layer, Memory, Role, Said
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
+from services.runner.stores.postgres import remains
 from services.runner.stores.postgres.rows import octets, page, places, row, rows
+from services.runner.stores.remains import CONVERSATIONS, Sweeper
 
 _CONVERSATION_FIELDS = (
     "conversation_id",
@@ -31,6 +33,7 @@ _CONVERSATION_FIELDS = (
 )
 _CONVERSATION = ", ".join(_CONVERSATION_FIELDS)
 _MESSAGE = "conversation_id, number, role, content, job_id, created_at"
+_THERE = "EXISTS (SELECT 1 FROM conversations WHERE conversation_id = %s)"
 _MEMORY_FIELDS = (
     "number",
     "owner",
@@ -47,6 +50,8 @@ _MEMORY = ", ".join(_MEMORY_FIELDS)
 _ALIASED = ", ".join(f"m.{name}" for name in _MEMORY_FIELDS)
 _SEEDS = 10
 _FOUND_MAX = 50
+_CLEARED_MAX = 200
+"""Of memory, in one write: others write in between."""
 _DEAD_END = 100
 """A word that more records of a memory have tells nothing of two that share it."""
 _WORD = re.compile(r"\w+")
@@ -55,8 +60,9 @@ _WORD = re.compile(r"\w+")
 class PostgresConversations:
     """A `ConversationStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sweeper: Sweeper) -> None:
         self._database = database
+        self._sweeper = sweeper
 
     async def add(self, conversation: Conversation, request: Request | None) -> None:
         """As `ConversationStore.add`."""
@@ -123,21 +129,22 @@ class PostgresConversations:
     async def delete(self, conversation_id: str) -> None:
         """As `ConversationStore.delete`."""
 
-        async def work(connection: Connection) -> None:
-            await _get(connection, conversation_id, locked=True)
-            # In this order: what messages count for is their conversation's owner.
-            await rows(connection, "DELETE FROM messages WHERE conversation_id = %s", conversation_id)
+        async def work(connection: Connection) -> bool:
+            owner = (await _get(connection, conversation_id, locked=True)).owner
             await rows(connection, "DELETE FROM conversations WHERE conversation_id = %s", conversation_id)
+            return await remains.leave(connection, CONVERSATIONS, conversation_id, owner)
 
-        await self._database.write(work)
+        if await self._database.write(work):
+            self._sweeper.left()
 
     async def messages(self, conversation_id: str, after: int, limit: int) -> list[Message]:
         """As `ConversationStore.messages`."""
-        source = f"SELECT {_MESSAGE} FROM messages WHERE conversation_id = %s AND number > %s ORDER BY number LIMIT %s"
+        where = f"conversation_id = %s AND number > %s AND {_THERE}"
+        source = f"SELECT {_MESSAGE} FROM messages WHERE {where} ORDER BY number LIMIT %s"
         statement = page(_MESSAGE, source, "number", octets(["content"]))
 
         async def work(connection: Connection) -> list[Message]:
-            found = await rows(connection, statement, conversation_id, after, limit)
+            found = await rows(connection, statement, conversation_id, after, conversation_id, limit)
             return list(paging.until_full(map(_message, found)))
 
         return await self._database.read(work)
@@ -147,11 +154,12 @@ class PostgresConversations:
         own = "SELECT min(number) FROM messages WHERE conversation_id = %s AND job_id = %s"
         statement = (
             f"SELECT {_MESSAGE} FROM messages WHERE conversation_id = %s "
-            f"AND number < coalesce(({own}), {2**62}) ORDER BY number DESC LIMIT %s"
+            f"AND number < coalesce(({own}), {2**62}) AND {_THERE} ORDER BY number DESC LIMIT %s"
         )
 
         async def work(connection: Connection) -> list[Message]:
-            found = await rows(connection, statement, conversation_id, conversation_id, before_job, limit)
+            whose = (conversation_id, conversation_id, before_job, conversation_id)
+            found = await rows(connection, statement, *whose, limit)
             return list(map(_message, reversed(found)))
 
         return await self._database.read(work)
@@ -213,11 +221,20 @@ class PostgresMemories:
         """As `MemoryRecords.clear`.  What is deleted leaves the disk when the database next vacuums the table."""
         layers, chosen = _layers(layer)
 
-        async def work(connection: Connection) -> int:
-            statement = f"DELETE FROM memories WHERE owner = %s AND scope = %s AND {layers} RETURNING 1"
-            return len(await rows(connection, statement, owner, scope, *chosen))
+        mine = f"FROM memories WHERE owner = %s AND scope = %s AND {layers}"
 
-        return await self._database.write(work)
+        async def work(connection: Connection) -> int:
+            numbers = f"SELECT number {mine} AND number <= %s ORDER BY number LIMIT {_CLEARED_MAX}"
+            statement = f"DELETE FROM memories WHERE number IN ({numbers}) RETURNING 1"
+            return len(await rows(connection, statement, owner, scope, *chosen, last))
+
+        found = await self._database.read(
+            lambda connection: row(connection, f"SELECT coalesce(max(number), 0) {mine}", owner, scope, *chosen)
+        )
+        count, last = 0, found[0]
+        while cleared := await self._database.write(work):
+            count += cleared
+        return count
 
 
 async def append(connection: Connection, said: Sequence[Said]) -> None:

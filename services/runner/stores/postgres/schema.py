@@ -232,4 +232,19 @@ MIGRATIONS = [
     """
     CREATE INDEX jobs_sold ON jobs (job_id) WHERE payment_step IN ('initialized', 'locked');
     """,
+    """
+    -- What is left of what was deleted, and is swept in slices; messages count for whoever had their conversation.
+    CREATE TABLE remains (
+      kind TEXT NOT NULL, name TEXT COLLATE "C" NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (kind, name)
+    );
+    CREATE OR REPLACE FUNCTION messages_delete_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        INSERT INTO owner_counts (owner, open, bytes)
+          SELECT owner, 0, -100 - octet_length(OLD.content) FROM (
+            SELECT owner FROM conversations WHERE conversation_id = OLD.conversation_id
+            UNION SELECT owner FROM remains WHERE kind = 'conversations' AND name = OLD.conversation_id
+          ) AS theirs LIMIT 1;
+        RETURN NULL;
+      END $$;
+    """,
 ]

@@ -22,7 +22,7 @@ from services.runner.domain import (
     pages,
 )
 from services.runner.ports.store import ANY, ASKED_BYTES_MAX, EVENTS_BYTES_MAX, JobFilter, LockQuery, Written
-from services.runner.stores.postgres import jobs, search, writes
+from services.runner.stores.postgres import jobs, remains, search, writes
 from services.runner.stores.postgres.jobs import (
     ASKED_COLUMNS,
     END_COLUMNS,
@@ -40,6 +40,7 @@ from services.runner.stores.postgres.rows import octets, page, places, row, rows
 from services.runner.stores.postgres.schedules import PostgresSchedules
 from services.runner.stores.postgres.webhooks import PostgresWebhooks
 from services.runner.stores.postgres.writes import Creation, Update
+from services.runner.stores.remains import JOBS, ROWS_MAX, kept
 from services.runner.stores.rows import ENDED, OPEN, RETRYING_COLUMNS, SELECT, SOLD, UNASKED, job_of, retrying_of
 from services.runner.stores.texts import folded
 
@@ -56,6 +57,9 @@ _APP_FIELDS = (
 )
 _APP_COLUMNS = ", ".join(_APP_FIELDS)
 _TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
+_THERE = "EXISTS (SELECT 1 FROM jobs WHERE job_id = %s)"
+"""What is left of the log of a job that was deleted is nobody's to read."""
+_KEPT = kept(JOBS, "job_id")
 _IDS = "SELECT job_id FROM jobs WHERE"
 _BEHIND = "AND job_id > %s ORDER BY job_id LIMIT %s"
 _ANSWER_BYTES = "coalesce(nullif(octet_length(sealed), 0), octet_length(result_json))"
@@ -67,10 +71,12 @@ class PostgresStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.conversations = PostgresConversations(database)
+        self.sweeper = remains.sweeper(database)
+        """Takes away what is left of what was deleted; nobody sees that, while it is there."""
+        self.conversations = PostgresConversations(database, self.sweeper)
         self.memories = PostgresMemories(database)
         self.schedules = PostgresSchedules(database)
-        self.webhooks = PostgresWebhooks(database)
+        self.webhooks = PostgresWebhooks(database, self.sweeper)
         self.retention = PostgresRetention(database)
 
     async def create(
@@ -96,7 +102,10 @@ class PostgresStore:
 
     async def forget_requests(self, before: float) -> None:
         """As `JobStore.forget_requests`."""
-        await self._execute("DELETE FROM requests WHERE created_at < %s", before)
+        chosen = f"SELECT owner, request_id FROM requests WHERE created_at < %s LIMIT {ROWS_MAX} FOR UPDATE SKIP LOCKED"
+        statement = f"DELETE FROM requests WHERE (owner, request_id) IN ({chosen}) RETURNING 1"
+        while await self._database.write(lambda connection: rows(connection, statement, before)):
+            pass
 
     async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
         """As `JobStore.update`."""
@@ -110,15 +119,16 @@ class PostgresStore:
 
     async def events(self, job_id: str, after_seq: int, limit: int) -> list[Event]:
         """As `JobStore.events`."""
-        source = f"SELECT {EVENT_COLUMNS} FROM events WHERE job_id = %s AND seq > %s ORDER BY seq LIMIT %s"
-        found = await self._rows(page(EVENT_COLUMNS, source, "seq", _EVENT_BYTES), job_id, after_seq, limit)
+        where = f"job_id = %s AND seq > %s AND {_THERE}"
+        source = f"SELECT {EVENT_COLUMNS} FROM events WHERE {where} ORDER BY seq LIMIT %s"
+        found = await self._rows(page(EVENT_COLUMNS, source, "seq", _EVENT_BYTES), job_id, after_seq, job_id, limit)
         return list(paging.until_full(map(event_from, found), pages.bytes_of_event))
 
     async def events_of(self, job_id: str, kinds: Sequence[str]) -> list[Event]:
         """As `JobStore.events_of`."""
-        source = f"SELECT {SEALED_COLUMNS} FROM events WHERE job_id = %s AND kind = ANY(%s::text[])"
+        source = f"SELECT {SEALED_COLUMNS} FROM events WHERE job_id = %s AND kind = ANY(%s::text[]) AND {_THERE}"
         statement = page(SEALED_COLUMNS, source, "seq", _EVENT_BYTES, EVENTS_BYTES_MAX)
-        found = await self._rows(statement, job_id, list(kinds))
+        found = await self._rows(statement, job_id, list(kinds), job_id)
         return list(paging.until_full(map(event_from, found), pages.bytes_of_event, EVENTS_BYTES_MAX))
 
     async def brief(self, job_id: str) -> bytes:
@@ -191,7 +201,7 @@ class PostgresStore:
 
     async def get_lock(self, lock_id: str) -> Lock:
         """As `JobStore.get_lock`."""
-        found = await self._row(f"SELECT {LOCK_COLUMNS} FROM locks WHERE lock_id = %s", lock_id)
+        found = await self._row(f"SELECT {LOCK_COLUMNS} FROM locks WHERE lock_id = %s AND {_KEPT}", lock_id)
         if found is None:
             raise NotFound("lock not found", resource=f"locks/{lock_id}")
         return lock_from(found)
@@ -230,7 +240,7 @@ class PostgresStore:
 
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """As `JobStore.find_locks`."""
-        clauses = ["true"]
+        clauses = [_KEPT]
         values: list[Any] = []
         for clause, value in (("owner = %s", query.owner), ("job_id = %s", query.job_id)):
             if value:
@@ -249,7 +259,8 @@ class PostgresStore:
 
     async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
-        await self._database.write(lambda connection: jobs.delete(connection, job_id, at), key=job_id)
+        if await self._database.write(lambda connection: jobs.delete(connection, job_id, at), key=job_id):
+            self.sweeper.left()
 
     async def deleted(self, owner: str, since: float, limit: int) -> list[str]:
         """As `JobStore.deleted`."""

@@ -13,7 +13,9 @@ from services.runner.domain import Change, Job
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Delivery, Webhook
 from services.runner.ports.webhooks import TooManyWebhooks
+from services.runner.stores.postgres import remains
 from services.runner.stores.postgres.rows import each, octets, page, places, row, rows
+from services.runner.stores.remains import WEBHOOKS, Sweeper, kept
 from services.runner.stores.sqlite.webhooks import delivery_of, new_ids, webhook_of
 
 _FIELDS = [field.name for field in dataclasses.fields(Webhook)]
@@ -22,6 +24,7 @@ SELECT = f"SELECT {_COLUMNS} FROM webhooks"
 _DELIVERY_FIELDS = [field.name for field in dataclasses.fields(Delivery)]
 _DELIVERY_COLUMNS = ", ".join(_DELIVERY_FIELDS)
 _LISTS = ("kinds", "targets")
+_KEPT = kept(WEBHOOKS, "webhook_id")
 _SETTLED = (
     "state",
     "attempt_count",
@@ -42,8 +45,9 @@ _INSERT = f"INSERT INTO deliveries ({_DELIVERY_COLUMNS}) VALUES ({places(len(_DE
 class PostgresWebhooks:
     """A `WebhookStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sweeper: Sweeper) -> None:
         self._database = database
+        self._sweeper = sweeper
 
     async def add(self, webhook: Webhook, request: Request | None, *, count_max: int | None = None) -> None:
         """As `WebhookStore.add`."""
@@ -87,12 +91,13 @@ class PostgresWebhooks:
     async def delete(self, webhook_id: str) -> None:
         """As `WebhookStore.delete`."""
 
-        async def work(connection: Connection) -> None:
-            await _get(connection, webhook_id, _TO_END)
-            await rows(connection, "DELETE FROM deliveries WHERE webhook_id = %s", webhook_id)
+        async def work(connection: Connection) -> bool:
+            owner = (await _get(connection, webhook_id, _TO_END)).owner
             await rows(connection, "DELETE FROM webhooks WHERE webhook_id = %s", webhook_id)
+            return await remains.leave(connection, WEBHOOKS, webhook_id, owner)
 
-        await self._database.write(work, key=webhook_id)
+        if await self._database.write(work, key=webhook_id):
+            self._sweeper.left()
 
     async def put(self, delivery: Delivery) -> None:
         """As `WebhookStore.put`."""
@@ -112,7 +117,7 @@ class PostgresWebhooks:
         """As `WebhookStore.deliveries`."""
         clause, values = ("AND delivery_id < %s", (before,)) if before else ("", ())
         source = (
-            f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE webhook_id = %s {clause} "
+            f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE webhook_id = %s {clause} AND {_KEPT} "
             "ORDER BY delivery_id DESC LIMIT %s"
         )
         statement = page(_DELIVERY_COLUMNS, source, "delivery_id DESC", octets(("payload", "answer", "error")))
@@ -121,12 +126,12 @@ class PostgresWebhooks:
 
     async def due(self, before: float) -> list[str]:
         """As `WebhookStore.due`."""
-        statement = "SELECT DISTINCT webhook_id FROM deliveries WHERE state = 'pending' AND next_at <= $1"
+        statement = f"SELECT DISTINCT webhook_id FROM deliveries WHERE state = 'pending' AND next_at <= $1 AND {_KEPT}"
         return [found[0] for found in await self._database.fetch(statement, before)]
 
     async def next_due(self) -> float | None:
         """As `WebhookStore.next_due`."""
-        statement = "SELECT min(next_at) FROM deliveries WHERE state = 'pending'"
+        statement = f"SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND {_KEPT}"
         found: float | None = await self._database.fetchval(statement)
         return found
 
@@ -134,7 +139,7 @@ class PostgresWebhooks:
         """As `WebhookStore.claim`."""
         chosen = (
             "SELECT delivery_id FROM deliveries WHERE state = 'pending' AND webhook_id = %s AND next_at <= %s "
-            "ORDER BY next_at, delivery_id LIMIT %s FOR UPDATE SKIP LOCKED"
+            f"AND {_KEPT} ORDER BY next_at, delivery_id LIMIT %s FOR UPDATE SKIP LOCKED"
         )
         statement = f"UPDATE deliveries SET next_at = %s WHERE delivery_id IN ({chosen}) RETURNING {_DELIVERY_COLUMNS}"
         values = (until, webhook_id, now, limit)
@@ -222,7 +227,7 @@ async def _get(connection: Connection, webhook_id: str, lock: str = "") -> Webho
 
 
 async def _delivery(connection: Connection, webhook_id: str, delivery_id: str, *, locked: bool = False) -> Delivery:
-    statement = f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE delivery_id = %s AND webhook_id = %s"
+    statement = f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE delivery_id = %s AND webhook_id = %s AND {_KEPT}"
     found = await row(connection, statement + " FOR UPDATE" if locked else statement, delivery_id, webhook_id)
     if found is None:
         raise NotFound("delivery not found", resource=f"webhooks/{webhook_id}/deliveries/{delivery_id}")

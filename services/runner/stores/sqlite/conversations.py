@@ -10,6 +10,8 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Role, Said
 from services.runner.domain.conversations import Conversation, Message
+from services.runner.stores.remains import CONVERSATIONS, Sweeper
+from services.runner.stores.sqlite import remains
 from services.runner.stores.sqlite.erasing import zeroing
 from services.runner.stores.sqlite.requests import insert_request
 
@@ -17,13 +19,15 @@ _COLUMNS = (
     "conversation_id, owner, title, summary, active, message_count, job_count, created_at, updated_at, last_message_at"
 )
 _MESSAGE_COLUMNS = "conversation_id, number, role, content, job_id, created_at"
+_THERE = "EXISTS (SELECT 1 FROM conversations WHERE conversation_id = ?1)"
 
 
 class SqliteConversations:
     """A `ConversationStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sweeper: Sweeper) -> None:
         self._database = database
+        self._sweeper = sweeper
 
     async def add(self, conversation: Conversation, request: Request | None) -> None:
         """As `ConversationStore.add`."""
@@ -83,18 +87,20 @@ class SqliteConversations:
     async def delete(self, conversation_id: str) -> None:
         """As `ConversationStore.delete`."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            _get(connection, conversation_id)
+        def work(connection: sqlite3.Connection) -> bool:
+            owner = _get(connection, conversation_id).owner
             with zeroing(connection):
-                connection.execute("DELETE FROM messages WHERE conversation_id = ?", (conversation_id,))
                 connection.execute("DELETE FROM conversations WHERE conversation_id = ?", (conversation_id,))
+            return remains.leave(connection, CONVERSATIONS, conversation_id, owner)
 
-        await self._database.write(work)
+        if await self._database.write(work):
+            self._sweeper.left()
 
     async def messages(self, conversation_id: str, after: int, limit: int) -> list[Message]:
         """As `ConversationStore.messages`."""
         statement = (
-            f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ? AND number > ? ORDER BY number LIMIT ?"
+            f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ?1 AND number > ?2 AND {_THERE} "
+            "ORDER BY number LIMIT ?3"
         )
         values = (conversation_id, after, limit)
         return await self._database.query(
@@ -106,7 +112,7 @@ class SqliteConversations:
         own = "SELECT min(number) FROM messages WHERE conversation_id = ?1 AND job_id = ?2"
         statement = (
             f"SELECT {_MESSAGE_COLUMNS} FROM messages WHERE conversation_id = ?1 "
-            f"AND number < coalesce(({own}), {2**62}) ORDER BY number DESC LIMIT ?3"
+            f"AND number < coalesce(({own}), {2**62}) AND {_THERE} ORDER BY number DESC LIMIT ?3"
         )
         rows = await self._database.query(
             lambda connection: connection.execute(statement, (conversation_id, before_job, limit)).fetchall()

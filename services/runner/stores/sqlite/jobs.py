@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from meshkit.errors import NotFound
 from services.runner.domain import Change, Event, Job, LockState, pages
-from services.runner.ports.store import Written
+from services.runner.ports.store import DELETED_KEPT_S, Written
+from services.runner.stores.remains import JOBS
 from services.runner.stores.rows import SELECT, UPDATE, job_of, lock_exists, updated
-from services.runner.stores.sqlite import conversations, index, locks, memories, webhooks
+from services.runner.stores.sqlite import conversations, index, locks, memories, remains, webhooks
+
+_FORGOTTEN_MAX = 100
+"""Of those that were deleted long ago, with each that is: fewer come at a time."""
 
 
 def open_count(connection: sqlite3.Connection, owner: str) -> int:
@@ -64,6 +68,25 @@ def apply(connection: sqlite3.Connection, before: Job, change: Change) -> Writte
             ),
         )
     return job, numbered
+
+
+def delete(connection: sqlite3.Connection, job_id: str, at: float) -> bool:
+    """Forget a job, but for a while that there was one; return whether some of it is left to be swept.
+
+    Raises `NotFound`.
+    """
+    index.withdraw(connection, job_id)
+    gone = connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING owner", (job_id,)).fetchall()
+    if not gone:
+        raise NotFound("job not found", resource=f"jobs/{job_id}")
+    connection.execute(
+        "DELETE FROM deleted_jobs WHERE job_id IN (SELECT job_id FROM deleted_jobs WHERE deleted_at < ? LIMIT ?)",
+        (at - DELETED_KEPT_S, _FORGOTTEN_MAX),
+    )
+    connection.execute("INSERT OR REPLACE INTO deleted_jobs VALUES (?, ?, ?)", (job_id, gone[0][0], at))
+    connection.execute("DELETE FROM briefs WHERE job_id = ?", (job_id,))
+    connection.execute("DELETE FROM locks WHERE job_id = ? AND state = 'pending'", (job_id,))
+    return remains.leave(connection, JOBS, job_id, gone[0][0])
 
 
 def append(connection: sqlite3.Connection, job_id: str, numbered: Sequence[Event]) -> None:

@@ -13,9 +13,11 @@ from meshkit import paging
 from meshkit.errors import NotFound
 from services.runner.domain import Asked, Lock, LockEnd, LockState, pages
 from services.runner.ports.store import ASKED_BYTES_MAX, LockQuery
+from services.runner.stores.remains import JOBS, kept
 
 FIELDS = [field.name for field in dataclasses.fields(Lock)]
 COLUMNS = ", ".join(FIELDS)
+_KEPT = kept(JOBS, "job_id")
 _ASKED_FIELDS = [field.name for field in dataclasses.fields(Asked)]
 
 
@@ -35,7 +37,7 @@ _ENDS = (
 
 def get(connection: sqlite3.Connection, lock_id: str) -> Lock:
     """As `JobStore.get_lock`."""
-    row = connection.execute(f"SELECT {COLUMNS} FROM locks WHERE lock_id = ?", (lock_id,)).fetchone()
+    row = connection.execute(f"SELECT {COLUMNS} FROM locks WHERE lock_id = ? AND {_KEPT}", (lock_id,)).fetchone()
     if row is None:
         raise NotFound("lock not found", resource=f"locks/{lock_id}")
     return _lock(row)
@@ -43,7 +45,7 @@ def get(connection: sqlite3.Connection, lock_id: str) -> Lock:
 
 def find(connection: sqlite3.Connection, query: LockQuery, limit: int) -> list[Lock]:
     """As `JobStore.find_locks`."""
-    clauses = ["1"]
+    clauses = [_KEPT]
     values: list[Any] = []
     for clause, value in (("owner = ?", query.owner), ("job_id = ?", query.job_id)):
         if value:

@@ -24,6 +24,8 @@ _FIELDS = [name.strip() for name in _COLUMNS.split(",")]
 _ALIASED = ", ".join(f"m.{name}" for name in _FIELDS)
 _SEEDS = 10
 _FOUND_MAX = 50
+_CLEARED_MAX = 200
+"""Of memory, in one write: others write in between."""
 _DEAD_END = 100
 """A word that more records of a memory have tells nothing of two that share it."""
 _WORD = re.compile(r"\w+")
@@ -79,15 +81,23 @@ class SqliteMemories:
     async def clear(self, owner: str, scope: str, layer: Layer | None) -> int:
         """As `MemoryRecords.clear`."""
         layers, chosen = _layers(layer)
+        mine = f"FROM memories WHERE owner = ? AND scope = ? AND {layers}"
 
         def work(connection: sqlite3.Connection) -> int:
-            statement = f"SELECT number FROM memories WHERE owner = ? AND scope = ? AND {layers}"
-            numbers = [row[0] for row in connection.execute(statement, (owner, scope, *chosen))]
+            statement = f"SELECT number {mine} AND number <= ? ORDER BY number LIMIT {_CLEARED_MAX}"
+            numbers = [row[0] for row in connection.execute(statement, (owner, scope, *chosen, last))]
             with zeroing(connection):
                 _delete(connection, numbers)
             return len(numbers)
 
-        count = await self._database.write(work)
+        ((last,),) = await self._database.query(
+            lambda connection: connection.execute(
+                f"SELECT coalesce(max(number), 0) {mine}", (owner, scope, *chosen)
+            ).fetchall()
+        )
+        count = 0
+        while cleared := await self._database.write(work):
+            count += cleared
         if count:
             # FTS5 keeps what was deleted until all its segments are merged: in steps, that others write in between.
             pages = -_MERGE_PAGES

@@ -8,6 +8,7 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain.retention import Policy
 from services.runner.ports.retention import TooManyPolicies
+from services.runner.stores.remains import Sweeper
 from services.runner.stores.rows import FORGETTABLE
 from services.runner.stores.sqlite.requests import insert_request
 
@@ -18,8 +19,9 @@ _COLUMNS = ", ".join(_FIELDS)
 class SqliteRetention:
     """A `RetentionStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sweeper: Sweeper) -> None:
         self._database = database
+        self._sweeper = sweeper
 
     async def add(self, policy: Policy, request: Request | None, *, count_max: int | None = None) -> None:
         """As `RetentionStore.add`."""
@@ -99,4 +101,5 @@ class SqliteRetention:
 
     async def give_back(self) -> bool:
         """As `RetentionStore.give_back`."""
+        await self._sweeper.settle()
         return await self._database.give_back()

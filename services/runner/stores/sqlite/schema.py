@@ -16,6 +16,11 @@ def _of_conversation(row: str) -> str:
     return f"(SELECT owner FROM conversations WHERE conversation_id = {row}.conversation_id)"
 
 
+def _of_remains(row: str) -> str:
+    gone = f"SELECT owner FROM remains WHERE kind = 'conversations' AND name = {row}.conversation_id"
+    return f"coalesce({_of_conversation(row)}, ({gone}))"
+
+
 def _of_schedule(row: str) -> str:
     return f"1000 + {_octets(row + '.inputs_json', row + '.sealed')}"
 
@@ -273,5 +278,14 @@ MIGRATIONS = [
     """,
     """
     CREATE INDEX jobs_sold ON jobs (job_id) WHERE payment_step IN ('initialized', 'locked');
+    """,
+    f"""
+    -- What is left of what was deleted, and is swept in slices; messages count for whoever had their conversation.
+    CREATE TABLE remains (
+      kind TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (kind, name)
+    ) WITHOUT ROWID;
+    DROP TRIGGER messages_give;
+    CREATE TRIGGER messages_give AFTER DELETE ON messages
+      BEGIN {_stored(_of_remains("OLD"), f"-100 - {_octets('OLD.content')}")}; END;
     """,
 ]

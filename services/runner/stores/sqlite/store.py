@@ -1,12 +1,13 @@
 """The runner's store in SQLite, over the group commit of `meshkit.sqlite`."""
 
 import dataclasses
+import functools
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
 
 from meshkit import paging
-from meshkit.errors import AlreadyExists, NotFound
+from meshkit.errors import AlreadyExists
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import (
@@ -25,7 +26,6 @@ from services.runner.domain import (
 )
 from services.runner.ports.store import (
     ANY,
-    DELETED_KEPT_S,
     EVENTS_BYTES_MAX,
     JobFilter,
     LockQuery,
@@ -33,8 +33,9 @@ from services.runner.ports.store import (
     TooMuchStored,
     Written,
 )
+from services.runner.stores.remains import ROWS_MAX
 from services.runner.stores.rows import ENDED, INSERT, OPEN, SELECT, SOLD, inserted, job_of
-from services.runner.stores.sqlite import conversations, dues, index, jobs, locks, search, webhooks
+from services.runner.stores.sqlite import conversations, dues, index, jobs, locks, remains, search, webhooks
 from services.runner.stores.sqlite.conversations import SqliteConversations
 from services.runner.stores.sqlite.indexer import Indexer
 from services.runner.stores.sqlite.memories import SqliteMemories
@@ -47,6 +48,8 @@ from services.runner.stores.texts import folded
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, bounds, host_ids, sealed"
 # As the index `jobs_late` has it, word by word; what is being stopped is told apart behind it.
 _TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
+_THERE = "EXISTS (SELECT 1 FROM jobs WHERE job_id = ?1)"
+"""What is left of the log of a job that was deleted is nobody's to read."""
 _CACHE_MAX = 10_000
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
 
@@ -63,11 +66,13 @@ class SqliteStore:
         self._cached_bytes = 0
         self.indexer = Indexer(database)
         """Makes jobs that have ended fast to find; they are found without it, too."""
-        self.conversations = SqliteConversations(database)
+        self.sweeper = remains.sweeper(database)
+        """Takes away what is left of what was deleted; nobody sees that, while it is there."""
+        self.conversations = SqliteConversations(database, self.sweeper)
         self.memories = SqliteMemories(database)
         self.schedules = SqliteSchedules(database)
-        self.webhooks = SqliteWebhooks(database)
-        self.retention = SqliteRetention(database)
+        self.webhooks = SqliteWebhooks(database, self.sweeper)
+        self.retention = SqliteRetention(database, self.sweeper)
 
     async def create(
         self,
@@ -123,9 +128,19 @@ class SqliteStore:
 
     async def forget_requests(self, before: float) -> None:
         """As `JobStore.forget_requests`."""
-        await self._database.write(
-            lambda connection: connection.execute("DELETE FROM requests WHERE created_at < ?", (before,)) and None
-        )
+        statement = f"SELECT owner, request_id FROM requests WHERE created_at < ? LIMIT {ROWS_MAX}"
+
+        def forget(connection: sqlite3.Connection, found: list[tuple[str, str]]) -> None:
+            connection.executemany(
+                "DELETE FROM requests WHERE owner = ? AND request_id = ? AND created_at < ?",
+                [(*one, before) for one in found],
+            )
+
+        # Looked for aside, as there is no index: a scan within a write would keep every other waiting.
+        while found := await self._database.query(
+            lambda connection: connection.execute(statement, (before,)).fetchall()
+        ):
+            await self._database.write(functools.partial(forget, found=found))
 
     async def update(self, job_id: str, rule: Callable[[Job], Change], request: Request | None = None) -> Written:
         """As `JobStore.update`."""
@@ -152,7 +167,8 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> list[Event]:
             rows = connection.execute(
-                "SELECT seq, kind, time, payload, detail FROM events WHERE job_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                f"SELECT seq, kind, time, payload, detail FROM events WHERE job_id = ?1 AND seq > ?2 AND {_THERE} "
+                "ORDER BY seq LIMIT ?3",
                 (job_id, after_seq, limit),
             )
             found = (Event(seq=r[0], kind=r[1], time=r[2], payload=r[3], detail=r[4]) for r in rows)
@@ -164,7 +180,7 @@ class SqliteStore:
         """As `JobStore.events_of`."""
         statement = (
             "SELECT seq, kind, time, payload, detail, sealed FROM events "
-            f"WHERE job_id = ? AND kind IN ({', '.join('?' * len(kinds))}) ORDER BY seq"
+            f"WHERE job_id = ?1 AND kind IN ({', '.join('?' * len(kinds))}) AND {_THERE} ORDER BY seq"
         )
 
         def work(connection: sqlite3.Connection) -> list[Event]:
@@ -278,19 +294,9 @@ class SqliteStore:
     async def delete(self, job_id: str, at: float) -> None:
         """As `JobStore.delete`."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            index.withdraw(connection, job_id)
-            gone = connection.execute("DELETE FROM jobs WHERE job_id = ? RETURNING owner", (job_id,)).fetchall()
-            if not gone:
-                raise NotFound("job not found", resource=f"jobs/{job_id}")
-            connection.execute("DELETE FROM deleted_jobs WHERE deleted_at < ?", (at - DELETED_KEPT_S,))
-            connection.execute("INSERT OR REPLACE INTO deleted_jobs VALUES (?, ?, ?)", (job_id, gone[0][0], at))
-            connection.execute("DELETE FROM events WHERE job_id = ?", (job_id,))
-            connection.execute("DELETE FROM locks WHERE job_id = ?", (job_id,))
-            connection.execute("DELETE FROM briefs WHERE job_id = ?", (job_id,))
-
         self._forget(job_id)
-        await self._database.write(work)
+        if await self._database.write(lambda connection: jobs.delete(connection, job_id, at)):
+            self.sweeper.left()
         self._forget(job_id)
 
     async def deleted(self, owner: str, since: float, limit: int) -> list[str]:

@@ -14,6 +14,8 @@ from services.runner.domain import Change, Job
 from services.runner.domain import webhooks as rules
 from services.runner.domain.webhooks import Delivery, DeliveryState, Webhook
 from services.runner.ports.webhooks import TooManyWebhooks
+from services.runner.stores.remains import WEBHOOKS, Sweeper, kept
+from services.runner.stores.sqlite import remains
 from services.runner.stores.sqlite.requests import insert_request
 
 _FIELDS = [field.name for field in dataclasses.fields(Webhook)]
@@ -21,13 +23,15 @@ _COLUMNS = ", ".join(_FIELDS)
 _DELIVERY_FIELDS = [field.name for field in dataclasses.fields(Delivery)]
 _DELIVERY_COLUMNS = ", ".join(_DELIVERY_FIELDS)
 _LISTS = ("kinds", "targets")
+_KEPT = kept(WEBHOOKS, "webhook_id")
 
 
 class SqliteWebhooks:
     """A `WebhookStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, sweeper: Sweeper) -> None:
         self._database = database
+        self._sweeper = sweeper
 
     async def add(self, webhook: Webhook, request: Request | None, *, count_max: int | None = None) -> None:
         """As `WebhookStore.add`."""
@@ -71,12 +75,13 @@ class SqliteWebhooks:
     async def delete(self, webhook_id: str) -> None:
         """As `WebhookStore.delete`."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            _get(connection, webhook_id)
-            connection.execute("DELETE FROM deliveries WHERE webhook_id = ?", (webhook_id,))
+        def work(connection: sqlite3.Connection) -> bool:
+            owner = _get(connection, webhook_id).owner
             connection.execute("DELETE FROM webhooks WHERE webhook_id = ?", (webhook_id,))
+            return remains.leave(connection, WEBHOOKS, webhook_id, owner)
 
-        await self._database.write(work)
+        if await self._database.write(work):
+            self._sweeper.left()
 
     async def put(self, delivery: Delivery) -> None:
         """As `WebhookStore.put`."""
@@ -96,6 +101,7 @@ class SqliteWebhooks:
         """As `WebhookStore.deliveries`."""
         statement = (
             f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE webhook_id = ? AND (? = '' OR delivery_id < ?) "
+            f"AND {_KEPT} "
             "ORDER BY delivery_id DESC LIMIT ?"
         )
         values = (webhook_id, before, before, limit)
@@ -105,14 +111,14 @@ class SqliteWebhooks:
 
     async def due(self, before: float) -> list[str]:
         """As `WebhookStore.due`."""
-        statement = "SELECT DISTINCT webhook_id FROM deliveries WHERE state = 'pending' AND next_at <= ?"
+        statement = f"SELECT DISTINCT webhook_id FROM deliveries WHERE state = 'pending' AND next_at <= ? AND {_KEPT}"
         return await self._database.query(
             lambda connection: [row[0] for row in connection.execute(statement, (before,))]
         )
 
     async def next_due(self) -> float | None:
         """As `WebhookStore.next_due`."""
-        statement = "SELECT min(next_at) FROM deliveries WHERE state = 'pending'"
+        statement = f"SELECT min(next_at) FROM deliveries WHERE state = 'pending' AND {_KEPT}"
         row = await self._database.read(lambda connection: connection.execute(statement).fetchone())
         return None if row[0] is None else float(row[0])
 
@@ -120,7 +126,7 @@ class SqliteWebhooks:
         """As `WebhookStore.claim`."""
         chosen = (
             "SELECT delivery_id FROM deliveries WHERE state = 'pending' AND webhook_id = ? AND next_at <= ? "
-            "ORDER BY next_at, delivery_id LIMIT ?"
+            f"AND {_KEPT} ORDER BY next_at, delivery_id LIMIT ?"
         )
         statement = f"UPDATE deliveries SET next_at = ? WHERE delivery_id IN ({chosen}) RETURNING {_DELIVERY_COLUMNS}"
         values = (until, webhook_id, now, limit)
@@ -229,7 +235,7 @@ def _get(connection: sqlite3.Connection, webhook_id: str) -> Webhook:
 
 
 def _delivery(connection: sqlite3.Connection, webhook_id: str, delivery_id: str) -> Delivery:
-    statement = f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE delivery_id = ? AND webhook_id = ?"
+    statement = f"SELECT {_DELIVERY_COLUMNS} FROM deliveries WHERE delivery_id = ? AND webhook_id = ? AND {_KEPT}"
     row = connection.execute(statement, (delivery_id, webhook_id)).fetchone()
     if row is None:
         raise NotFound("delivery not found", resource=f"webhooks/{webhook_id}/deliveries/{delivery_id}")
