@@ -2,6 +2,12 @@
 
 Every service verifies itself what it is sent: a user's access token (`meshkit.verifier`), a peer's badge against the
 mesh's secret (`meshkit.identity`).  Servicers check no roles; they ask `caller()` who it is.
+
+Where nobody needs to be known, a token that does not hold is none: browsers send what they have, and whoever's has
+expired must be able to sign in.  So is a badge that has expired, by which its bearer hears what time it is (ADR 48).  A
+badge that nobody of this mesh has signed for us is an error everywhere: no accident brings it, and what is wrong with
+the secrets of a mesh should be heard of.  Never is somebody else called than would have been: not the service, which
+sees more, in place of the user for whom it calls.
 """
 
 import contextlib
@@ -12,7 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from agentmesh_protos.gateway.v1 import options_pb2
 
 from meshkit.errors import Denied, Unauthenticated
-from meshkit.identity import SERVICE_HEADER, Badges
+from meshkit.identity import SERVICE_HEADER, Badges, Expired
 from meshkit.interceptors import AroundInterceptor, Context
 from meshkit.net import whence
 from meshkit.net.tls import names
@@ -79,37 +85,39 @@ class Auth(AroundInterceptor):
         rule, find = policy
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         token = await find(metadata)
-        principal = await self._principal(metadata, token, optional=rule.access == options_pb2.ACCESS_PUBLIC)
-        if self._named and principal.service:
-            _check_name(context, principal.service)
+        public = rule.access == options_pb2.ACCESS_PUBLIC
+        principal, service = await self._principal(metadata, token, optional=public)
+        if self._named and service:
+            _check_name(context, service)
         if principal == NOBODY and rule.access == options_pb2.ACCESS_LOCAL and self._is_local(metadata):
             principal = LOCAL
         check_access(principal, rule.access, guests=rule.guests)
-        if address := whence.address_of(metadata, self._mark, by_service=bool(principal.service)):
+        if address := whence.address_of(metadata, self._mark, by_service=bool(service)):
             principal = dataclasses.replace(principal, address=address)
         with acting(principal):
             yield
 
-    async def _principal(self, metadata: Mapping[str, str], token: str, *, optional: bool) -> Principal:
+    async def _principal(self, metadata: Mapping[str, str], token: str, *, optional: bool) -> tuple[Principal, str]:
+        """Return who calls, and the service by which: also where it calls for a user who may not any more."""
         principal = await user_of(token, self.verifier, optional=optional)
         if not (badge := metadata.get(SERVICE_HEADER)):
-            return principal
+            return principal, ""
         try:
             shown = self._badges.verify(badge)
-        except Unauthenticated:  # perhaps of somebody who has yet to hear what time it is
+        except Expired:
             if not optional:
                 raise
-            return principal
+            return principal, ""
         if shown.user:
             try:
                 await self.verifier.admit(shown)
             except Unauthenticated:
                 if not optional:
                     raise
-                return Principal(service=shown.service)
+                return NOBODY, shown.service
         elif principal != NOBODY:
-            return dataclasses.replace(principal, service=shown.service, host=shown.host)
-        return shown
+            shown = dataclasses.replace(principal, service=shown.service, host=shown.host)
+        return shown, shown.service
 
 
 def _check_name(context: Context, service: str) -> None:

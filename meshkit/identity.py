@@ -43,6 +43,10 @@ def load_secret(path: pathlib.Path) -> bytes:
     return secret
 
 
+class Expired(Unauthenticated):
+    """A badge was good, and is no more: or its bearer has yet to hear what time it is."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Badge:
     """A badge that was verified."""
@@ -110,7 +114,7 @@ class Badges:
                 self._known.clear()
             self._known[badge] = known
         if known.expires_at <= self._now():
-            raise Unauthenticated("the badge has expired")
+            raise Expired("the badge has expired")
         return known.caller
 
 

@@ -21,7 +21,7 @@ from meshkit.access import Auth
 from meshkit.errors import Denied, Unauthenticated, from_rpc
 from meshkit.identity import SERVICE_HEADER
 from meshkit.interceptors import AroundInterceptor
-from meshkit.principal import Principal, caller
+from meshkit.principal import NOBODY, Principal, caller
 from meshkit.rules import MissingRule
 from meshkit.server import serve
 from meshkit.verifier import Revocations, TokenVerifier
@@ -244,6 +244,47 @@ async def test_a_badge_that_does_not_hold_lets_nobody_in(sign: Callable[[], str]
             await mesh.auth.WatchRevocations(pb.WatchRevocationsRequest(), metadata=((SERVICE_HEADER, badge),)).read()
 
         assert [] == mesh.servicer.callers
+
+
+@pytest.mark.parametrize(
+    ("sign", "words"),
+    [
+        (lambda: identity.sign(b"o" * 32, "service:runner", "auth"), "not valid"),
+        (lambda: identity.sign(SECRET, "service:runner", "registry"), "not for this service, auth"),
+        (lambda: "no badge", "not valid"),
+    ],
+    ids=["foreign key", "wrong audience", "nonsense"],
+)
+async def test_a_badge_that_nobody_has_signed_for_us_is_an_error_even_where_none_is_needed(
+    sign: Callable[[], str], words: str
+) -> None:
+    """No accident brings it."""
+    badge = sign()
+    async with meshed() as mesh, asyncio.timeout(30):
+        with pytest.raises(Unauthenticated, match=words), from_rpc():
+            await mesh.auth.GetJwks(pb.GetJwksRequest(), metadata=((SERVICE_HEADER, badge),))
+
+        assert [] == mesh.servicer.callers
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        ((SERVICE_HEADER, identity.sign(SECRET, "service:runner", "auth", ttl_s=-1)),),
+        ((SERVICE_HEADER, identity.sign(SECRET, "service:runner", "auth", user=SPENT)),),
+        (("authorization", "Bearer no.such.token"),),
+        (("authorization", "Bearer x"), (SERVICE_HEADER, identity.sign(SECRET, "service:runner", "auth", ttl_s=-1))),
+    ],
+    ids=["a badge", "a user for whom a service calls", "a token", "both"],
+)
+async def test_what_does_not_hold_any_more_is_nobodys_where_anybody_may_call(
+    metadata: tuple[tuple[str, str], ...],
+) -> None:
+    """Not the service's, which sees more than who it calls for; whoever's token has expired can sign in."""
+    async with meshed() as mesh, asyncio.timeout(30):
+        await mesh.auth.GetJwks(pb.GetJwksRequest(), metadata=metadata)
+
+        assert [NOBODY] == mesh.servicer.callers
 
 
 async def test_a_user_for_whom_a_service_calls_is_known_without_the_token() -> None:
