@@ -86,7 +86,7 @@ class Parts:
         self.spans = Spans(store, told) if told is not None else None
         self.files = files = Files(near.files, _limits(config))
         self.uploads = uploads = Uploads(files)
-        self.sweep = Sweep(files, store, now)
+        self.sweep = Sweep(files, store)
         self.filing = Filing(store, files, uploads, tasks)
         journal = Journal(store, self.tails, hosts, turns, bus, masks, files, self.spans)
         briefs = _briefs(config, store, near.definitions)

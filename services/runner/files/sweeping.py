@@ -1,16 +1,17 @@
 """What nobody will ask for any more: batches that no launch came for, files whose job is gone, and halves of files.
 
-A runner that dies leaves such behind.  Whatever is younger than a day may be in somebody's hands.
+A runner that dies leaves such behind.  Whatever is younger than a day may be in somebody's hands: a day of the clock
+by which files are dated, which is a file system's or a bucket's, and none of ours.
 """
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
+import secrets
+from collections.abc import AsyncIterator
 
 import structlog
 
-from meshkit import clock
 from meshkit.errors import NotFound, Unavailable
 from meshkit.tasks import Apart
 from services.runner.domain import files
@@ -27,11 +28,10 @@ _SWEEPS_A_DAY = 24
 class Sweep:
     """Forgets files, now and then."""
 
-    def __init__(self, kept: Files, jobs: JobStore, now: Callable[[], float] = clock.now) -> None:
+    def __init__(self, kept: Files, jobs: JobStore) -> None:
         self._files = kept
         self._store = kept.store
         self._jobs = jobs
-        self._now = now
         self._apart = Apart("files")
 
     async def run(self) -> None:
@@ -49,12 +49,12 @@ class Sweep:
 
     async def uploads(self) -> int:
         """Forget batches in which nothing has come for a day; return how many.  Raises `Unavailable`."""
-        count = 0
+        count, before = 0, await self._a_day_ago()
         for owner in await self._store.names(files.UPLOADS):
             for batch in await self._store.names(f"{files.UPLOADS}/{owner}"):
                 folder = f"{files.UPLOADS}/{owner}/{batch}"
                 with self._apart(folder):
-                    if await self._is_left(folder):
+                    if await self._is_left(folder, before):
                         await self._store.remove_all(folder)
                         count += 1
         if count:
@@ -63,13 +63,13 @@ class Sweep:
 
     async def jobs(self) -> int:
         """Forget files that are older than a day and of no job; return of how many.  Raises `Unavailable`."""
-        count = 0
+        count, before = 0, await self._a_day_ago()
         for owner in await self._store.names(""):
             if owner in (files.UPLOADS, files.UNDER_WAY) or not files.is_owner(owner):
                 continue
             for job_id in await self._store.names(owner):
                 with self._apart(f"{owner}/{job_id}"):
-                    if files.is_id(job_id) and await self._is_lost(owner, job_id):
+                    if files.is_id(job_id) and await self._is_lost(owner, job_id, before):
                         await self._files.forget(f"users/{owner}", job_id)
                         count += 1
         if count:
@@ -78,28 +78,44 @@ class Sweep:
 
     async def halves(self) -> None:
         """Forget what was not written to its end a day ago.  Raises `Unavailable`."""
+        before = await self._a_day_ago()
         for file in await self._store.find(files.UNDER_WAY, files.PARTS_MAX):
             key = f"{files.UNDER_WAY}/{file.path}"
             with self._apart(key), contextlib.suppress(NotFound):  # another runner sweeps, too
-                if self._is_old(file):
+                if _is_older(file, before):
                     await self._store.remove(key)
 
-    async def _is_left(self, batch: str) -> bool:
+    async def _a_day_ago(self) -> float:
+        """Return when a day ago was, by the clock that dates files.  Raises `Unavailable`."""
+        key = f"{files.UNDER_WAY}/{secrets.token_hex(16)}"
+        written = await self._store.write(key, _nothing())
+        with contextlib.suppress(NotFound):
+            await self._store.remove(key)
+        return written.modified_at - _KEPT_S
+
+    async def _is_left(self, batch: str, before: float) -> bool:
         """Return whether nothing has come in a batch for a day: one upload at a time, as each has many parts."""
         for upload in await self._store.names(batch):
             parts = await self._store.find(f"{batch}/{upload}", files.PARTS_MAX + 1)
-            if not all(map(self._is_old, parts)):
+            if not all(_is_older(part, before) for part in parts):
                 return False
         return True
 
-    async def _is_lost(self, owner: str, job_id: str) -> bool:
+    async def _is_lost(self, owner: str, job_id: str, before: float) -> bool:
         try:
             await self._jobs.get(job_id)
         except NotFound:
             found = await self._store.find(f"{owner}/{job_id}", files.FILES_MAX + 1)
-            return all(map(self._is_old, found))
+            return all(_is_older(file, before) for file in found)
         return False
 
-    def _is_old(self, file: files.Kept) -> bool:
-        """Return whether a file is older than a day; where no times are kept, none is."""
-        return 0 < file.modified_at < self._now() - _KEPT_S
+
+def _is_older(file: files.Kept, before: float) -> bool:
+    """Return whether a file was written before a moment; where no times are kept, none was."""
+    return 0 < file.modified_at < before
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """Yield what is in an empty file: it takes no room, where there is none."""
+    for piece in list[bytes]():
+        yield piece

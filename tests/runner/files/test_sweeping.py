@@ -36,7 +36,7 @@ async def test_what_nobody_launches_with_is_forgotten() -> None:
     """A day after its last part; a batch in which something comes still is kept whole, however large."""
     at = 1000.0
     kept = Files(MemoryFiles(lambda: at), Limits())
-    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore(), lambda: at)
+    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore())
     old, slow = [await uploads.begin(ME, "", "a.txt", 2) for _ in range(2)]
     later = await uploads.begin(ME, slow.batch, "b.txt", 2)
     at = 80_000.0
@@ -56,7 +56,7 @@ async def test_files_without_their_job_are_forgotten() -> None:
     """A day after the last was written: a launch that was interrupted left them, or one deleted meanwhile."""
     at = 1000.0
     kept, jobs = Files(MemoryFiles(lambda: at), Limits()), MemoryStore()
-    uploads, sweep = Uploads(kept), Sweep(kept, jobs, lambda: at)
+    uploads, sweep = Uploads(kept), Sweep(kept, jobs)
     job = Job(job_id=THERE, flow="flows/f", owner=ME, state=State.QUEUED, created_at=1.0, updated_at=1.0)
     await jobs.create([Birth(job=job)], None)
     upload = await uploads.begin(ME, "", "a.txt", 0)
@@ -78,7 +78,7 @@ async def test_one_that_cannot_be_looked_at_keeps_none_of_the_others() -> None:
     at = 1000.0
     store = Broken(lambda: at)
     kept = Files(store, Limits())
-    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore(), lambda: at)
+    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore())
     first, second = sorted([await uploads.begin(ME, "", "a", 0) for _ in range(2)], key=lambda each: each.batch)
     store.broken = first.batch
     at += DAY_S + 1
@@ -107,3 +107,21 @@ async def test_halves_are_forgotten(tmp_path: pathlib.Path) -> None:
 
     assert not halves[1].exists()
     assert "a.txt" == (await Uploads(kept).begin(ME, "", "a.txt", 0)).path
+
+
+@pytest.mark.parametrize("ahead_s", [-30 * DAY_S, 30 * DAY_S], ids=["behind", "ahead"])
+async def test_files_are_as_old_as_the_clock_says_that_dates_them(ahead_s: float) -> None:
+    """Theirs may be a month off ours, and that of PostgreSQL: what comes in is not forgotten at once, or never."""
+    at = time.time() + ahead_s
+    kept = Files(MemoryFiles(lambda: at), Limits())
+    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore())
+    await uploads.begin(ME, "", "a.txt", 1)
+    upload = await uploads.begin(ME, "", "a.txt", 0)
+    await uploads.complete(ME, upload, "in/a.txt", ME, GONE)
+
+    assert (0, 0) == (await sweep.uploads(), await sweep.jobs())
+    at += DAY_S + 1
+    await sweep.halves()
+
+    assert (2, 1) == (await sweep.uploads(), await sweep.jobs())
+    assert [] == await kept.store.names("")
