@@ -7,7 +7,7 @@ from agentmesh_protos.runner.v1 import job_pb2, trace_pb2
 
 from gateway.core import jobs, render, states
 from gateway.core.peers import Peers
-from gateway.web.panel import falls, shown
+from gateway.web.panel import falls, lines, shown
 from gateway.web.panel.files import PanelFiles
 from meshkit import clock
 from meshkit.errors import from_rpc
@@ -41,7 +41,6 @@ _READ_EVENTS_MAX = 5000
 _PAGE = 500
 _SPANS_MAX = 300
 _ASK_S = 10.0
-_PAYLOAD_CHARS_MAX = 4000
 
 
 class Tabs:
@@ -101,7 +100,7 @@ class Tabs:
             events = events[-_EVENTS:]
         first, last = (events[0].seq, events[-1].seq) if events else (0, 0)
         return {
-            "events": [_line(event) for event in events],
+            "events": [lines.of(event) for event in events],
             "kind": kind,
             "kinds": [(word, title) for word, (title, _) in KINDS.items()],
             "earlier": max(0, first - _EVENTS - 1) if first > 1 else None,
@@ -147,15 +146,3 @@ class Tabs:
                 return found[:most], False
             after_seq = page.next_after_seq
         return found[:most], True
-
-
-def _line(event: job_pb2.Event) -> dict[str, Any]:
-    text = event.payload
-    cut = len(text) > _PAYLOAD_CHARS_MAX
-    return {
-        "seq": event.seq,
-        "at": shown.at(event.time),
-        "kind": event.kind,
-        "class": shown.kind_class(event.kind),
-        "text": f"{text[:_PAYLOAD_CHARS_MAX]}…" if cut else text,
-    }

@@ -1,6 +1,8 @@
 // What a page can do beside htmx: clocks that tick, a log that follows its end, a button that copies.  No page needs it.
 "use strict";
 
+document.documentElement.dataset.script = ""; // shows what is of use with it only
+
 function duration(seconds) {
   if (seconds < 60) return `${Math.floor(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
@@ -45,6 +47,7 @@ document.addEventListener("click", (event) => {
   if (!button) return;
   navigator.clipboard.writeText(document.getElementById(button.dataset.copies).textContent);
   button.textContent = "Copied";
+  setTimeout(() => (button.textContent = "Copy"), 2000);
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches("[data-submits]")) {
@@ -150,7 +153,6 @@ async function comeBack() {
   else setTimeout(comeBack, 2000);
 }
 document.addEventListener("DOMContentLoaded", () => {
-  for (const only of document.querySelectorAll("[data-scripted]")) only.hidden = false;
   reveal();
   follow();
   tick();
