@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="which plan; default: any")
     parser.add_argument("--shape", choices=list(GROUNDS), default="embedded", help="what the mesh stands on")
     parser.add_argument("--faults", type=int, default=500)
+    parser.add_argument("--only", action="append", choices=list(plan.Kind), help="nothing but this; may be repeated")
     parser.add_argument("--short", action="store_true", help="nothing that takes long")
     parser.add_argument("--pause", type=float, default=1.6, help="seconds between two faults, on average")
     parser.add_argument("--submitters", type=int, default=4)
@@ -33,6 +34,8 @@ def main() -> int:
         GROUNDS[arguments.shape]() as ground,
     ):
         parts = plan.PARTS[arguments.shape]
+        if arguments.only:
+            parts = {kind: parts[kind] for kind in parts if kind in arguments.only}
         faults = plan.make(arguments.seed, arguments.faults, parts, pause_s=arguments.pause, short=arguments.short)
         folder = arguments.keep or pathlib.Path(name)
         folder.mkdir(parents=True, exist_ok=True)

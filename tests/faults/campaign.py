@@ -6,12 +6,12 @@ import dataclasses
 import pathlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import psutil
 
 from agentmesh.client import Event, Job
-from tests.faults import processes, promises, recovery, watching
+from tests.faults import processes, promises, recovery, skews, vdso, watching
 from tests.faults.grounds import Failure, Ground
 from tests.faults.load import Load
 from tests.faults.plan import LAZY, Fault, Kind
@@ -60,7 +60,8 @@ class Campaign:
         self._ground = ground
         self._alone = {part: asyncio.Lock() for _, part in ground.failures}
         """Keeps two from doing something to one part of the ground at the same time."""
-        self.mesh = processes.Supervised(folder, {**ground.env, **ground.clock}, ground.hosts)
+        self._clocks = asyncio.Lock()
+        self.mesh = processes.Supervised(folder, ground.env, ground.hosts)
         self._broken = Broken()
         self._injected: Counter[tuple[str, str]] = Counter()
         self._over: list[tuple[str, float]] = []
@@ -69,7 +70,8 @@ class Campaign:
         """Processes to which something is being done."""
 
     async def run(self) -> Outcome:
-        """Carry it out.  Raises `processes.NotReady` if the mesh does not even start once."""
+        """Carry it out.  Raises `processes.NotReady` if the mesh does not even start once, and `NotThere`."""
+        vdso.library()
         begun = time.monotonic()
         await self.mesh.start()
         load = Load(self.mesh.url, self._seed, pause_s=self._pause_s, bootstrap=self._ground.bootstrap)
@@ -138,6 +140,8 @@ class Campaign:
                     continue
                 if (failure := self._ground.failures.get((fault.kind, fault.part))) is not None:
                     doing = self._fail(fault, failure)
+                elif fault.kind in (Kind.SKEW, Kind.APART):
+                    doing = self._skew(fault)
                 elif (process := await self._choose(fault)) is not None:
                     doing = self._hit_one(fault, process)
                 else:
@@ -154,6 +158,19 @@ class Campaign:
                 await asyncio.sleep(fault.duration_s)
             finally:
                 await asyncio.to_thread(failure.end)
+        self._note_over(fault)
+
+    async def _skew(self, fault: Fault) -> None:
+        """Set clocks wrong; that nobody was told a wrong time breaks a promise, too: the campaign's."""
+
+        def machines() -> Iterable[skews.Machine]:
+            if fault.kind is Kind.SKEW:
+                return skews.of_all(self.mesh.named(but=self._ground.hosts))
+            return skews.of_each(fault.part, self.mesh.find(fault.part))
+
+        async with self._clocks:
+            for name in await skews.skew(fault, machines, self.mesh.named):
+                self._broken.note("clock", f"{name}: nobody was told a wrong time by {fault}")
         self._note_over(fault)
 
     async def _choose(self, fault: Fault) -> psutil.Process | None:

@@ -1,4 +1,4 @@
-"""What a mesh under faults stands on, which fails as well: servers, nodes of a cluster, a network, a clock."""
+"""What a mesh under faults stands on, which fails as well: servers, nodes of a cluster, a network."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from agentmesh.supervisor import ports
 from tests.cluster.raylets import Cluster, cluster
-from tests.faults.clocks import WRONG_S, Clock, clock
 from tests.faults.disks import disk
 from tests.faults.plan import Fault, Kind
 from tests.faults.relay import Relay, relaying
@@ -35,8 +34,6 @@ class Ground:
 
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Settings of the mesh."""
-    clock: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """What has the mesh go by a clock that may be wrong."""
     failures: Mapping[tuple[Kind, str], Failure] = dataclasses.field(default_factory=dict)
     """By kind and part."""
     folders: tuple[pathlib.Path, ...] = ()
@@ -47,26 +44,17 @@ class Ground:
     """Processes besides the supervisor that start some of the mesh: hosts, which outlive a mesh that was killed."""
 
 
-def _clocked(found: Clock) -> dict[tuple[Kind, str], Failure]:
-    failure = Failure(
-        begin=lambda fault: found.set(WRONG_S[int(fault.choice * len(WRONG_S))]),
-        end=lambda: found.set(0),
-    )
-    return {(Kind.SKEW, "clock"): failure}
-
-
 @contextlib.contextmanager
 def embedded() -> Iterator[Ground]:
     """One process of each service, and SQLite."""
-    with clock() as time:
-        yield Ground(clock=time.env, failures=_clocked(time))
+    yield Ground()
 
 
 @contextlib.contextmanager
 def replicas() -> Iterator[Ground]:
     """Two processes of each service, with PostgreSQL and Redis."""
     small = disk()
-    with clock() as time, running_postgres(disk=small.under) as postgres, running_redis() as redis:
+    with running_postgres(disk=small.under) as postgres, running_redis() as redis:
         # Logs of writes are to need more room soon, and not to take all of it.
         for name in ("max_wal_size", "min_wal_size"):
             postgres.sql(f"ALTER SYSTEM SET {name} = '48MB'")
@@ -77,9 +65,9 @@ def replicas() -> Iterator[Ground]:
             "AGENTMESH_REPLICAS": str(REPLICAS),
         }
         full = Failure(begin=lambda _: small.fill(postgres), end=lambda: small.free(postgres))
-        failures = _clocked(time) | _served("postgres", postgres) | _served("redis", redis)
+        failures = _served("postgres", postgres) | _served("redis", redis)
         failures[(Kind.FULL, "postgres")] = full
-        yield Ground(env=env, clock=time.env, failures=failures, folders=(postgres.path,))
+        yield Ground(env=env, failures=failures, folders=(postgres.path,))
 
 
 def _served(name: str, server: Postgres | RedisServer) -> dict[tuple[Kind, str], Failure]:
@@ -98,7 +86,6 @@ def ray() -> Iterator[Ground]:
     with contextlib.ExitStack() as stack:
         for hold in holds:
             stack.callback(hold.close)
-        time = stack.enter_context(clock())
         nodes = _Nodes(stack.enter_context(cluster()))
         way = stack.enter_context(relaying(here, there))
         env = {
@@ -106,8 +93,8 @@ def ray() -> Iterator[Ground]:
             "AGENTMESH_HOSTS_ADDRESS": f"127.0.0.1:{there}",
             "AGENTMESH_ADVERTISED_ADDRESS": way.address,
         }
-        failures = {**_clocked(time), (Kind.LOST, "node"): Failure(begin=nodes.lose, end=nodes.add), **_cut(way)}
-        yield Ground(env=env, clock=time.env, failures=failures, bootstrap=_ON_SIDE, hosts=(nodes.cluster.pid,))
+        failures = {(Kind.LOST, "node"): Failure(begin=nodes.lose, end=nodes.add), **_cut(way)}
+        yield Ground(env=env, failures=failures, bootstrap=_ON_SIDE, hosts=(nodes.cluster.pid,))
 
 
 def _cut(way: Relay) -> dict[tuple[Kind, str], Failure]:

@@ -29,6 +29,9 @@ class Kind(enum.StrEnum):
     """Nothing comes through between hosts and the runner, and nobody is told: connections stay as they are."""
     SKEW = "clock wrong"
     """The mesh's clock is set to another time, and back after a while; nobody else's is."""
+    APART = "clocks apart"
+    """Each process of a part, with what it has started, has another time: one is slow, the next as fast, and vice versa
+    after half of the time."""
 
 
 _SERVICES = {"runner": 4, "auth": 1, "registry": 1, "payments": 1, "ledger": 1}
@@ -50,12 +53,15 @@ _ANYWHERE: Parts = {
     Kind.RESTART: {"supervisor": 1},
     Kind.SKEW: {"clock": 1},
 }
+_MACHINES = {"nursery": 2, "edge": 1, "gateway": 1, **_SERVICES}
+"""What may be on machines of their own, where there are replicas."""
 PARTS: Mapping[str, Parts] = {
     "embedded": _ANYWHERE,
     "replicas": {
         **_ANYWHERE,
         **dict.fromkeys((Kind.GONE, Kind.CRASHED, Kind.STUCK), _SERVERS),
         Kind.FULL: {"postgres": 1},
+        Kind.APART: _MACHINES,
     },
     "ray": {
         **_ANYWHERE,
@@ -63,6 +69,7 @@ PARTS: Mapping[str, Parts] = {
         Kind.FREEZE: _ON_RAY,
         Kind.LOST: {"node": 1},
         Kind.CUT: {"network": 1},
+        Kind.APART: {"nursery": 1},
     },
 }
 """By the name of the shape."""
@@ -79,12 +86,14 @@ _WEIGHTS = {
     Kind.LOST: 4,
     Kind.CUT: 8,
     Kind.SKEW: 5,
+    Kind.APART: 10,
 }
 """How often something is done, where it can be."""
 LONG_S = 16.5
 """Longer than a lease: a laptop that slept."""
 _LONG_SHARES = {Kind.FREEZE: 0.12, Kind.STUCK: 0.12, Kind.CUT: 0.4}
 _AT_ONCE = (Kind.KILL, Kind.RESTART)
+_CLOCKS_S = (2.0, 10.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +126,8 @@ def make(seed: int, count: int, parts: Parts, *, pause_s: float, short: bool = F
             kind = Kind.KILL
         part = chance.choices(list(parts[kind]), list(parts[kind].values()))[0]
         duration_s = 0.0 if kind in _AT_ONCE else chance.uniform(0.3, 3.0)
+        if kind in (Kind.SKEW, Kind.APART):
+            duration_s = chance.uniform(*_CLOCKS_S)
         if chance.random() < _LONG_SHARES.get(kind, 0.0) and not short:
             duration_s = LONG_S
         pause = chance.uniform(0.2, 1.8) * pause_s

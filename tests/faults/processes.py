@@ -119,13 +119,13 @@ class Supervised:
         found = [process for name, process in self.named() if name == part]
         return sorted(found, key=lambda process: process.pid)
 
-    def named(self) -> Iterator[tuple[str, psutil.Process]]:
-        """Yield every process as it is now, with the name of its part."""
+    def named(self, but: Sequence[int] = ()) -> Iterator[tuple[str, psutil.Process]]:
+        """Yield every process as it is now, with the name of its part; not what some processes `but` have started."""
         assert self._process is not None, "started"
         with contextlib.suppress(psutil.Error):
             supervisor = psutil.Process(self._process.pid)
             yield "supervisor", supervisor
-        for process in _below((self._process.pid, *self._hosts)):
+        for process in _below({self._process.pid, *self._hosts}.difference(but)):
             with contextlib.suppress(psutil.Error):
                 yield self._part(process), process
 

@@ -34,6 +34,7 @@ PROMISES = {
     "watch": "who watches hears the log, once and in order, in either dialect",
     "app": "an app comes back by itself",
     "orphan": "no process outlives its mesh",
+    "clock": "a clock that is set wrong is wrong for whom it is set",
     "mesh": "the mesh starts again, and ends with 0",
 }
 

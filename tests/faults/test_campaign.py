@@ -16,7 +16,7 @@ from tests.faults.grounds import GROUNDS
 from tests.faults.plan import Kind
 
 SUBMITTERS = 4
-PLANS = {"embedded": (0, 18), "replicas": (159, 18), "ray": (4946, 12)}
+PLANS = {"embedded": (4936, 18), "replicas": (5960, 18), "ray": (2729, 12)}
 """Seeds and numbers of faults, which have something of most kinds."""
 
 
@@ -36,6 +36,7 @@ async def test_a_short_campaign_breaks_no_promise(tmp_path: pathlib.Path, shape:
     assert 0 == outcome.broken.count, f"{outcome.broken.seen}\n{said}\n{log[-8000:]}"
     assert count == len(said)
     assert outcome.injected.total() > count // 2, outcome.injected
+    assert Kind.SKEW in {kind for kind, _ in outcome.injected}
     assert outcome.acknowledged >= SUBMITTERS
     assert outcome.watched
 

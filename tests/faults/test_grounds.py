@@ -9,14 +9,39 @@ from collections.abc import Callable
 import pytest
 
 from agentmesh.supervisor import ports
-from tests.faults import clocks, disks, recovery
+from tests.faults import disks, recovery, vdso
 from tests.faults.recovery import Pulse
 from tests.faults.relay import relaying
 from tests.servers.postgresql import running_postgres
 
 DISKS: list[Callable[[], disks.Disk]] = [disks.Limited, *([disks.Mounted] if disks.may_mount() else [])]
 PATIENCE_S = 60.0
-TELL = "import sys, time\nfor _ in sys.stdin: print(int(time.time() - time.monotonic()), flush=True)"
+NEAR_S = 15.0
+TELL = """
+import os, subprocess, sys, time
+for _ in sys.stdin:
+    print(time.time(), flush=True)
+    if os.fork() == 0:
+        print(time.time(), flush=True)
+        os._exit(0)
+    os.wait()
+    subprocess.run([sys.executable, "-S", "-c", "import time; print(time.time())"])
+    print(time.monotonic(), flush=True)
+"""
+ASK = """
+import ctypes, sys, threading, time
+libc = ctypes.CDLL(None)
+def ask():
+    both = (ctypes.c_long * 2)()
+    libc.gettimeofday(both, None)
+    kept = ctypes.c_long()
+    libc.time(ctypes.byref(kept))
+    return time.time(), time.clock_gettime(5), both[0], kept.value
+def on():
+    while True: ask()
+for _ in range(3): threading.Thread(target=on, daemon=True).start()
+for _ in sys.stdin: print(*ask(), flush=True)
+"""
 
 
 @pytest.mark.parametrize("kind", DISKS)
@@ -60,23 +85,41 @@ def test_a_cut_network_lets_nothing_through_and_tells_nobody() -> None:
                 assert b"" == near.recv(8)
 
 
-def test_a_clock_is_wrong_for_those_who_are_told_of_it() -> None:
-    """The time of day only: what counts seconds goes on."""
-    right = int(time.time() - time.monotonic())
-    with clocks.clock() as clock:
-        command = [sys.executable, "-S", "-c", TELL]
-        with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, bufsize=1, env=clock.env) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            for by_s in (0, 300, -3600, 0):
-                clock.set(by_s)
-                deadline = time.monotonic() + PATIENCE_S
-                told = None
-                while told is None or abs(told - right - by_s) > 2:
-                    assert time.monotonic() < deadline, (told, right, by_s)
-                    process.stdin.write("\n")
-                    told = int(process.stdout.readline())
-            process.stdin.close()
+def test_a_clock_is_wrong_for_a_process_that_runs_and_for_what_it_forks() -> None:
+    """The time of day only, not what counts seconds.  That it asked is counted; what it executes has the right one."""
+    command = [sys.executable, "-S", "-c", TELL]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for by_s in (0, 300, -3600, 0):
+            vdso.set_clock(process.pid, by_s)
+            before = vdso.told_wrong(process.pid)
+            process.stdin.write("\n")
+            itself, forked, executed, counting = (float(process.stdout.readline()) for _ in range(4))
+
+            assert abs(itself - time.time() - by_s) < NEAR_S
+            assert abs(forked - time.time() - by_s) < NEAR_S
+            assert abs(executed - time.time()) < NEAR_S
+            assert abs(counting - time.monotonic()) < NEAR_S
+            assert (vdso.told_wrong(process.pid) > before) == (by_s != 0)
+            assert by_s == vdso.clock_of(process.pid)
+        process.stdin.close()
+
+
+def test_a_clock_is_wrong_whichever_function_is_asked_by_however_many_threads() -> None:
+    """A program goes on as if nothing had happened, however often its clock is set while its threads ask."""
+    with subprocess.Popen([sys.executable, "-S", "-c", ASK], stdin=-1, stdout=-1, text=True, bufsize=1) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for turn in range(100):
+            vdso.set_clock(process.pid, turn)
+        process.stdin.write("\n")
+        told = process.stdout.readline().split()
+        process.stdin.close()
+
+    assert 4 == len(told)
+    assert all(abs(float(each) - time.time() - 99) < NEAR_S for each in told)
+    assert 0 == process.returncode
 
 
 def test_well_again_is_when_what_was_asked_for_since_has_ended_well() -> None:

@@ -11,7 +11,7 @@ from meshkit import clock
 from meshkit.databases import PostgresDatabase
 from services.auth import app as auth_app
 from services.auth.config import Config as AuthConfig
-from tests.faults.clocks import clock as wrong_clocks
+from tests.faults.clocks import clocks as wrong_clocks
 
 NEAR_S = 60.0
 """What a busy machine may take to tell the time, which is far less than clocks are wrong."""
@@ -38,8 +38,8 @@ asyncio.run(main())
 
 async def told(code: str, *arguments: str, by_s: int) -> float:
     """Return how far from ours the time is that a process has whose machine's clock is so wrong."""
-    with wrong_clocks() as clocks:
-        env = clocks.apart(by_s) | {"PYTHONPATH": ":".join(sys.path)}
+    with wrong_clocks() as wrong:
+        env = wrong.apart(by_s) | {"PYTHONPATH": ":".join(sys.path)}
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, *arguments, env=env, stdout=-1)
         said, _ = await process.communicate()
     return float(said) - time.time()

@@ -9,7 +9,7 @@ import pytest_asyncio
 from agentmesh_protos.runner.v1 import job_pb2, lock_pb2, schedule_pb2
 
 from meshkit.clock import seconds_of
-from tests.faults.clocks import clock
+from tests.faults.clocks import clocks
 from tests.runner.replicas.running import Replicas, replicas
 from tests.runner.replicas.test_replicas_on_time import firings, schedule
 from tests.runner.schedules.test_schedules import LAUNCHED, until
@@ -25,7 +25,7 @@ NEAR_S = 120.0
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=[-3600, 3600])
 async def apart(request: pytest.FixtureRequest, postgres_server: Postgres) -> AsyncIterator[Replicas]:
     """Run two replicas for this module, of which the second is an hour behind or ahead."""
-    with clock() as time_of_day:
+    with clocks() as time_of_day:
         async with replicas(postgres_server, clocks={1: time_of_day.apart(request.param)}) as both:
             await both.at[0].deploy(deployments_json='[{"num_replicas": 2}]')
             await both.at[0].deploy("asks", "tests.runner.samples.locking:app")
