@@ -37,6 +37,8 @@ def main() -> int:
         if arguments.only:
             parts = {kind: parts[kind] for kind in parts if kind in arguments.only}
         faults = plan.make(arguments.seed, arguments.faults, parts, pause_s=arguments.pause, short=arguments.short)
+        for way in ground.ways:
+            print(way, flush=True)
         folder = arguments.keep or pathlib.Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         campaign = Campaign(

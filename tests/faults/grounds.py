@@ -9,7 +9,7 @@ from agentmesh.supervisor import ports
 from tests.cluster.raylets import Cluster, cluster
 from tests.faults.disks import disk
 from tests.faults.plan import Fault, Kind
-from tests.faults.relay import Relay, relaying
+from tests.faults.relay import Way, may_have_namespaces, relaying
 from tests.meshkit.redis_server import RedisServer, running_redis
 from tests.servers.postgresql import Postgres, running_postgres
 
@@ -40,6 +40,8 @@ class Ground:
     """Where servers keep what they have."""
     bootstrap: str = ""
     """What each expose says besides what it imports."""
+    ways: tuple[str, ...] = ()
+    """How failures are brought about that may be in more than one way."""
     hosts: Sequence[int] = ()
     """Processes besides the supervisor that start some of the mesh: hosts, which outlive a mesh that was killed."""
 
@@ -87,17 +89,23 @@ def ray() -> Iterator[Ground]:
         for hold in holds:
             stack.callback(hold.close)
         nodes = _Nodes(stack.enter_context(cluster()))
-        way = stack.enter_context(relaying(here, there))
+        way = stack.enter_context(relaying(here, there, namespaced=may_have_namespaces()))
         env = {
             **nodes.cluster.settings,
             "AGENTMESH_HOSTS_ADDRESS": f"127.0.0.1:{there}",
             "AGENTMESH_ADVERTISED_ADDRESS": way.address,
         }
         failures = {(Kind.LOST, "node"): Failure(begin=nodes.lose, end=nodes.add), **_cut(way)}
-        yield Ground(env=env, failures=failures, bootstrap=_ON_SIDE, hosts=(nodes.cluster.pid,))
+        yield Ground(
+            env=env,
+            failures=failures,
+            ways=(f"the network is cut by {way.kind}",),
+            bootstrap=_ON_SIDE,
+            hosts=(nodes.cluster.pid,),
+        )
 
 
-def _cut(way: Relay) -> dict[tuple[Kind, str], Failure]:
+def _cut(way: Way) -> dict[tuple[Kind, str], Failure]:
     return {(Kind.CUT, "network"): Failure(begin=lambda _: way.cut(), end=way.mend)}
 
 

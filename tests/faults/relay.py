@@ -1,13 +1,16 @@
-"""The way between hosts and a runner, which can be cut: a relay of TCP, a process that can be made to stand still.
+"""The way between hosts and a runner, which can be cut: a relay of TCP.
 
-It is no packet filter, which would take root's rights: what comes stays in the kernel, nobody is told, and who dials
-finds somebody that never answers.  When it goes on, what was said meanwhile comes late.
+As root it listens in a network namespace of its own, to which a pair of virtual cards leads; to cut the way is to set
+the far one down.  Then nothing of what is sent arrives or is acknowledged, nobody is told, and who dials finds no
+route.  It takes `ip`.  Anybody else makes the relay stand still: what comes stays in the kernel, and who dials finds
+somebody that never answers.  When it goes on, what was said meanwhile comes late, either way.
 
-`python relay.py HERE THERE` relays what dials the one port of this machine to the other.
+`python relay.py ADDRESS HERE THERE [NAMESPACE]` relays what dials the one port to the other, of this machine.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -15,18 +18,55 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 _UP_WITHIN_S = 30.0
 _BYTES = 65536
+_NEAR, _FAR = "198.18.77.1", "198.18.77.2"
+"""Of a network that is for tests (RFC 2544)."""
 
 
-class Relay:
-    """A relay that runs."""
+class Way(Protocol):
+    """A way that can be cut."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", address: str) -> None:
+    kind: str
+    """How it is cut."""
+    address: str
+    """What to dial."""
+
+    def cut(self) -> None:
+        """Let nothing through."""
+
+    def mend(self) -> None:
+        """Let through all that has come, and what comes."""
+
+
+class Namespaced:
+    """A relay in a namespace."""
+
+    kind = "a link of a network namespace that is down"
+
+    def __init__(self, near: str, far: str, port: int) -> None:
+        self._near, self._far = near, far
+        self.address = f"{_FAR}:{port}"
+
+    def cut(self) -> None:
+        """Let nothing through."""
+        _ip("-n", self._far, "link", "set", self._far, "down")
+
+    def mend(self) -> None:
+        """Let through all that has come, and what comes."""
+        _ip("-n", self._far, "link", "set", self._far, "up")
+
+
+class Standing:
+    """A relay that can be made to stand still."""
+
+    kind = "a relay that stands still"
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self._process = process
-        self.address = address
-        """What to dial."""
+        self.address = f"127.0.0.1:{port}"
 
     def cut(self) -> None:
         """Let nothing through."""
@@ -37,25 +77,72 @@ class Relay:
         os.kill(self._process.pid, signal.SIGCONT)
 
 
+def may_have_namespaces() -> bool:
+    """Return whether this process may make namespaces, and cards that lead to them."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError), _linked("amtry"):
+        return True
+    return False
+
+
 @contextlib.contextmanager
-def relaying(here: int, there: int) -> Iterator[Relay]:
-    """Relay from one port of this machine to another for the length of the block."""
-    process = subprocess.Popen([sys.executable, "-I", "-S", __file__, str(here), str(there)], stdin=subprocess.DEVNULL)
-    try:
+def relaying(here: int, there: int, *, namespaced: bool) -> Iterator[Way]:
+    """Relay from one port, of a namespace or of this machine, to one of this machine for the length of the block."""
+    with contextlib.ExitStack() as stack:
+        name = f"am{os.getpid()}" if namespaced else ""
+        if namespaced:
+            stack.enter_context(_linked(name))
+        host = _FAR if namespaced else "127.0.0.1"
+        command = [sys.executable, "-I", "-S", __file__, host, str(here), str(there), name]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
         deadline = time.monotonic() + _UP_WITHIN_S
         while True:
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", here), 1.0):
+            with contextlib.suppress(OSError), socket.create_connection((host, here), 1.0):
                 break
             assert process.poll() is None, "the relay has ended"
             assert time.monotonic() < deadline, "the relay does not start"
             time.sleep(0.02)
-        yield Relay(process, f"127.0.0.1:{here}")
+        yield Namespaced(f"{name}n", name, here) if namespaced else Standing(process, here)
+
+
+@contextlib.contextmanager
+def _linked(name: str) -> Iterator[None]:
+    """Have a namespace with a card of the same name for the length of the block, and a card here that leads to it."""
+    near = f"{name}n"
+    _ip("netns", "add", name)
+    try:
+        _ip("link", "add", near, "type", "veth", "peer", "name", name, "netns", name)
+        _ip("addr", "add", f"{_NEAR}/30", "dev", near)
+        _ip("link", "set", near, "up")
+        _ip("-n", name, "addr", "add", f"{_FAR}/30", "dev", name)
+        _ip("-n", name, "link", "set", name, "up")
+        yield
     finally:
-        process.kill()
-        process.wait()
+        with contextlib.suppress(subprocess.CalledProcessError):
+            _ip("link", "del", near)  # the namespace itself may last, as long as it has connections
+        _ip("netns", "del", name)
 
 
-async def _serve(here: int, there: int) -> None:
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def _listen(host: str, port: int, namespace: str) -> socket.socket:
+    """Return a socket that listens in a namespace, whose process stays where it is."""
+    if not namespace:
+        return socket.create_server((host, port))
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net") as ours, open(f"/run/netns/{namespace}") as theirs:
+        if libc.setns(theirs.fileno(), 0) != 0:
+            raise OSError(ctypes.get_errno(), "no namespace")
+        listener = socket.create_server((host, port))
+        if libc.setns(ours.fileno(), 0) != 0:
+            raise OSError(ctypes.get_errno(), "no way back")
+    return listener
+
+
+async def _serve(listener: socket.socket, there: int) -> None:
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError), contextlib.closing(writer):
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", there)
@@ -67,7 +154,7 @@ async def _serve(here: int, there: int) -> None:
                 down.cancel()
                 await asyncio.gather(up, down, return_exceptions=True)
 
-    server = await asyncio.start_server(relay, "127.0.0.1", here)
+    server = await asyncio.start_server(relay, sock=listener)
     async with server:
         await server.serve_forever()
 
@@ -80,4 +167,4 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(_listen(sys.argv[1], int(sys.argv[2]), sys.argv[4]), int(sys.argv[3])))

@@ -16,7 +16,7 @@ from tests.faults.grounds import GROUNDS
 from tests.faults.plan import Kind
 
 SUBMITTERS = 4
-PLANS = {"embedded": (4936, 18), "replicas": (5960, 18), "ray": (2729, 12)}
+PLANS = {"embedded": (2863, 18), "replicas": (5960, 18), "ray": (2729, 12)}
 """Seeds and numbers of faults, which have something of most kinds."""
 
 

@@ -11,7 +11,7 @@ import pytest
 from agentmesh.supervisor import ports
 from tests.faults import disks, recovery, vdso
 from tests.faults.recovery import Pulse
-from tests.faults.relay import relaying
+from tests.faults.relay import may_have_namespaces, relaying
 from tests.servers.postgresql import running_postgres
 
 DISKS: list[Callable[[], disks.Disk]] = [disks.Limited, *([disks.Mounted] if disks.may_mount() else [])]
@@ -60,14 +60,16 @@ def test_a_servers_disk_is_full_for_a_while(kind: Callable[[], disks.Disk]) -> N
         assert "before\nafter" == server.sql("SELECT words FROM kept")
 
 
-def test_a_cut_network_lets_nothing_through_and_tells_nobody() -> None:
+@pytest.mark.parametrize("namespaced", [False, *([True] if may_have_namespaces() else [])])
+def test_a_cut_network_lets_nothing_through_and_tells_nobody(namespaced: bool) -> None:
     """Who was connected stays so, and what was said meanwhile comes late."""
     (here,), (hold,) = ports.reserve(1)
     with hold, socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(PATIENCE_S)
-        with relaying(here, listener.getsockname()[1]) as way:
+        with relaying(here, listener.getsockname()[1], namespaced=namespaced) as way:
             listener.accept()[0].close()  # whoever looked whether it is up
-            with socket.create_connection(("127.0.0.1", here), PATIENCE_S) as near, listener.accept()[0] as far:
+            host = way.address.partition(":")[0]
+            with socket.create_connection((host, here), PATIENCE_S) as near, listener.accept()[0] as far:
                 far.settimeout(PATIENCE_S)
                 near.sendall(b"1")
                 assert b"1" == far.recv(8)
