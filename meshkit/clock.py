@@ -41,11 +41,21 @@ class Clock:
         self._ticks = ticks
         self._ahead: float | None = None
         """Of the ticks; None while the machine's time counts."""
+        self._steadily_ahead: float | None = None
+        """Of the ticks, as the machine's time was at first."""
 
     def __call__(self) -> float:
         """Return the time in seconds.  From any thread."""
         ahead = self._ahead
         return self._wall() if ahead is None else self._ticks() + ahead
+
+    def steady(self) -> float:
+        """Return the time as if nobody had set the machine's since this was first asked.  From any thread."""
+        if self._ahead is not None:
+            return self._ticks() + self._ahead
+        if self._steadily_ahead is None:
+            self._steadily_ahead = self._own()
+        return self._ticks() + self._steadily_ahead
 
     @property
     def has_heard(self) -> bool:
@@ -82,6 +92,11 @@ def monotonic() -> float:
 def now_ms() -> int:
     """Return the time in milliseconds."""
     return int(now() * 1000)
+
+
+def steady_ms() -> int:
+    """Return the time in milliseconds, whatever the machine's is set to while this process runs."""
+    return int(now.steady() * 1000)
 
 
 def utc_now() -> datetime.datetime:

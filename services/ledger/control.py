@@ -27,6 +27,13 @@ def ensure_dev_key(session: Session) -> None:
         session.save_key(key, token)
 
 
+def go_on(session: Session) -> None:
+    """See that the clock does not go back behind what has happened: the machine's may have been set meanwhile."""
+    last = session.last_change()
+    if last > session.now:
+        session.set_clock(session.clock.set(at=last))
+
+
 def new_token(secret: bytes = b"", request: Request | None = None) -> str:
     """Return a token for the HTTP API: by chance or, for a request that names itself, the same each time.
 

@@ -82,6 +82,7 @@ class Ledger:
 
     async def start(self) -> None:
         """Make what must be there from the first call on."""
+        await self.write(control.go_on)
         await self.write(control.ensure_dev_key)
 
     async def run(self) -> None:

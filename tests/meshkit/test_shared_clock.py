@@ -62,6 +62,20 @@ async def test_who_has_none_hears_the_time_from_the_auth_service(
         assert abs(await told(BY_AUTH, f"127.0.0.1:{port}", str(tmp_path), by_s=by_s)) < NEAR_S
 
 
+def test_a_steady_time_is_not_touched_when_the_machines_clock_is_set() -> None:
+    """It goes by the machine's when it is asked first, and by what is heard."""
+    ticks, wall = [100.0], [1000.0]
+    now = clock.Clock(lambda: wall[0], lambda: ticks[0])
+    assert 1000.0 == now.steady()
+
+    wall[0], ticks[0] = 4600.0, 107.0
+    assert (4600.0, 1007.0) == (now(), now.steady())
+
+    now.hear(2000.0, asked_at=107.0, heard_at=107.0)
+    ticks[0] = 108.0
+    assert (2001.0, 2001.0) == (now(), now.steady())
+
+
 def test_a_clock_moves_no_further_than_it_is_surely_wrong() -> None:
     """What is said between two ticks is right at one of them; whose own time is right keeps it, to the microsecond."""
     ticks, wall = [100.0], [1000.0]

@@ -1,4 +1,8 @@
-"""The ledger's own clock: it can be set ahead, run faster, or stand still."""
+"""The ledger's own clock: it can be set ahead, run faster, or stand still.
+
+It never goes back, as who asks what has changed since then would miss it, and what is due would not come: a machine's
+clock that was fast, and is set right, is no reason to.
+"""
 
 import dataclasses
 
@@ -9,8 +13,8 @@ LAST_MS = 221_845_392_000_000
 
 
 def wall_ms() -> int:
-    """Return the mesh's time in ms since 1970."""
-    return clock.now_ms()
+    """Return the mesh's time in ms since 1970; setting the machine's clock does not touch it."""
+    return clock.steady_ms()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

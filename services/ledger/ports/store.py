@@ -53,6 +53,9 @@ class Session(Books, Protocol):
     def next_due(self) -> int | None:
         """Return when a deal moves next by itself."""
 
+    def last_change(self) -> int:
+        """Return the latest moment at which a deal has changed; 0 if there is none."""
+
     def save(self, deal: Deal) -> None:
         """Keep the deal as it is now; the times of what has changed are set."""
 

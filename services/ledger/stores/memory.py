@@ -109,6 +109,11 @@ class MemorySession:
         """Return when a deal moves next by itself."""
         return min(self._kept.due.values(), default=None)
 
+    def last_change(self) -> int:
+        """Return the latest moment at which a deal has changed; 0 if there is none."""
+        records = (record for doc in self._kept.deals.values() for record in deals.load(doc).records)
+        return max((max(record.action_at, record.state_at) for record in records), default=0)
+
     def save(self, deal: Deal) -> None:
         """Keep the deal as it is now."""
         deals.stamp(deal, self.deal(deal.blockchain_identifier), self.now)

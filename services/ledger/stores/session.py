@@ -83,6 +83,11 @@ class SqlSession:
         moment: int | None = self._one("SELECT MIN(due) FROM deals WHERE due IS NOT NULL").fetchone()[0]
         return moment
 
+    def last_change(self) -> int:
+        """Return the latest moment at which a deal has changed; 0 if there is none."""
+        moment: int | None = self._one("SELECT MAX(either_at) FROM records").fetchone()[0]
+        return moment or 0
+
     def save(self, deal: Deal) -> None:
         """Keep the deal as it is now."""
         before = self.deal(deal.blockchain_identifier)

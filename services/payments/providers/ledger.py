@@ -36,7 +36,7 @@ class LedgerProvider:
 
     def now(self) -> int:
         """Return the ledger's time by what was last heard of it; at first, our own."""
-        return self._clock_at + int((clock.now_ms() - self._heard_at) * self._scale)
+        return self._clock_at + int((clock.steady_ms() - self._heard_at) * self._scale)
 
     async def time(self) -> int:
         """Return the ledger's time; if it does not answer at once, by what was last heard."""
@@ -138,7 +138,7 @@ class LedgerProvider:
             await self._stub.CommandRecord(request)
 
     def _hear(self, heard: pb.LedgerClock) -> None:
-        self._heard_at, self._clock_at, self._scale = clock.now_ms(), millis_of(heard.time), heard.scale
+        self._heard_at, self._clock_at, self._scale = clock.steady_ms(), millis_of(heard.time), heard.scale
 
 
 @contextlib.contextmanager

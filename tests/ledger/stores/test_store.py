@@ -9,6 +9,7 @@ import pytest
 from meshkit.errors import AlreadyExists
 from meshkit.idempotency import Request
 from meshkit.masumi.identifiers import new_wallet
+from services.ledger import control
 from services.ledger.domain import books
 from services.ledger.domain.accounts import PURCHASING, SELLING, Agent, Key
 from services.ledger.domain.actions import Action, Side
@@ -16,7 +17,7 @@ from services.ledger.domain.chain import State
 from services.ledger.domain.clock import Clock
 from services.ledger.domain.errors import BadRequest
 from services.ledger.ports.store import LedgerStore, Session
-from tests.ledger.stores.making import NET, NOON, deal, record, save
+from tests.ledger.stores.making import NET, NOON, STILL, deal, record, save
 
 
 async def test_a_deal_comes_back_as_it_went_in(store: LedgerStore) -> None:
@@ -53,6 +54,20 @@ async def test_a_transaction_that_raises_has_changed_nothing(store: LedgerStore)
 
     assert await store.read(look) == [None, [], None, None]
     assert await store.read(lambda session: session.now) == NOON
+
+
+async def test_the_clock_goes_on_behind_what_has_happened(store: LedgerStore) -> None:
+    """The machine's may have been fast while the ledger ran, and right when it begins again."""
+    assert 0 == await store.read(lambda session: session.last_change())
+    await save(store, deal(1), deal(2))
+    await store.write(control.go_on)
+    assert NOON + 2000 == await store.read(lambda session: session.now)
+
+    await store.write(lambda session: session.set_clock(STILL))
+    await store.write(control.go_on)
+
+    assert NOON + 2000 == await store.read(lambda session: session.last_change())
+    assert NOON + 2000 == await store.read(lambda session: session.now)
 
 
 async def test_transactions_come_one_after_the_other(store: LedgerStore) -> None:
