@@ -50,6 +50,14 @@ def due_at(job: Job | Retrying) -> float:
     return job.updated_at + retrying.pause_s(job)
 
 
+def left_s(job: Job | Retrying, now: float, waited_s: float) -> float:
+    """Return how many seconds a job that has been seen RETRYING for so long waits still; 0 or less: no longer.
+
+    Its pause is as long as it is meant to be, though the clock was an hour fast when it began and is right now.
+    """
+    return min(due_at(job) - now, retrying.pause_s(job) - waited_s)
+
+
 def queue_again(job: Job, now: float) -> Change:
     """Let a job that is RETRYING wait for a host.  Raises `FailedPrecondition` if it is not."""
     if job.state != State.RETRYING:

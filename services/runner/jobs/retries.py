@@ -31,17 +31,20 @@ class Retries:
     async def run(self) -> None:
         """Let jobs that are RETRYING wait for a host once their pause is over, until cancelled."""
         apart = Apart("retries")
+        seen: dict[tuple[str, int], float] = {}
+        """Since which tick each job is known to wait, by its epoch."""
         async with self._bus.subscribe(RETRIES) as waker:
             while not waker.closed:
-                next_at = self._now() + _LOOK_AGAIN_S
+                wait_s, known, seen = _LOOK_AGAIN_S, seen, {}
                 async for job in each(self._store.retrying_jobs, lambda job: job.job_id):
-                    due_at = domain.attempts.due_at(job)
-                    if due_at > self._now():
-                        next_at = min(next_at, due_at)
+                    since = seen[job.job_id, job.epoch] = known.get((job.job_id, job.epoch), clock.ticks())
+                    left_s = domain.attempts.left_s(job, self._now(), clock.ticks() - since)
+                    if left_s > 0:
+                        wait_s = min(wait_s, left_s)
                         continue
                     with apart(job.job_id), contextlib.suppress(FailedPrecondition, NotFound):
                         await self._queue(job.job_id)  # unless it was stopped or deleted a moment ago
-                await waker.wait(min(max(next_at - self._now(), apart.pause_s(), 0.01), _LOOK_AGAIN_S))
+                await waker.wait(min(max(wait_s, apart.pause_s(), 0.01), _LOOK_AGAIN_S))
 
     async def _queue(self, job_id: str) -> None:
         rule = domain.attempts.queue_again

@@ -5,8 +5,9 @@ import pathlib
 import time
 
 import pytest
-from agentmesh_protos.runner.v1 import job_pb2, lock_pb2
+from agentmesh_protos.runner.v1 import app_pb2, job_pb2, lock_pb2
 
+from tests.runner.jobs.test_steps import start
 from tests.runner.stack import stack
 
 JUMPS_S = [600, -600, 3600, -3600, 86_400, -86_400, 40 * 86_400]
@@ -40,6 +41,23 @@ async def test_jobs_outlive_a_jump(tmp_path: pathlib.Path, jump_s: float) -> Non
         for log in (events, *ended):
             times = [event.time for event in log]
             assert sorted(times) == times
+
+
+async def test_a_job_is_made_again_after_its_pause_though_the_clock_was_fast(tmp_path: pathlib.Path) -> None:
+    """It was an hour fast when the job was lost, and is right now: the job does not wait until it is so late again."""
+    offset = [3600.0]
+    async with stack(tmp_path, now=lambda: time.time() + offset[0]) as mesh:
+        await mesh.deploy("process", "tests.runner.samples.stepping:app", isolation=app_pb2.ISOLATION_PROCESS)
+        path = mesh.folder / "did"
+        path.touch()
+        path.chmod(0o666)
+        job = await start(mesh, "process", path, end="kill", retries=job_pb2.RetryPolicy(attempts=2, pause_s=2.0))
+        await mesh.until(job, "status", "retrying")
+        offset[0] = 0.0
+        await mesh.events(job)
+        done = await mesh.get(job)
+
+    assert job_pb2.JOB_STATE_SUCCEEDED == done.state, done.error
 
 
 async def test_a_runner_that_stood_still_loses_no_host(tmp_path: pathlib.Path) -> None:
