@@ -14,7 +14,6 @@ from services.runner.domain.states import HELD, Reason, State
 
 _USAGE = ("input_tokens", "output_tokens", "cost_micros")
 _COUNT_MAX = 2**53
-_AHEAD_S = 86_400.0
 _PROGRESS_CHARS_MAX = 200
 
 
@@ -121,12 +120,12 @@ def report(
         fresh = (Event(kind="status", payload=State.RUNNING, time=at), *fresh)
     if fresh:
         taken = dataclasses.replace(taken, updated_at=fresh[-1].time)
-    now = max(now, taken.updated_at)
     remembered = memories.of_events(taken, fresh)
     if opening is not None:
         return dataclasses.replace(locks.open_lock(taken, fresh, opening, now), remembered=remembered)
     if outcome is None or outcome.state == State.RUNNING:
         return Change(job=taken, events=fresh, remembered=remembered)
+    now = max(now, taken.updated_at)
     if outcome.state == State.FAILED:
         ended = attempts.lose(taken, outcome, now)
     else:
@@ -161,14 +160,15 @@ def _measured(job: Job, events: Sequence[Event]) -> dict[str, Any]:
 
 
 def _in_order(events: Iterable[Event], at: float, now: float) -> tuple[Event, ...]:
-    """Return events whose times never go back behind `at`, the log's last: the host has a clock of its own.
+    """Return events whose times never go back behind `at`, the log's last, nor are to come.
 
-    A time that is none, or a day ahead, is one of a flow that plays with its clock.
+    The host has a clock of its own, which may be hours wrong, and a flow may play with it: when another attempt is made
+    is reckoned from these times.
     """
     ordered = []
     for event in events:
-        if not at <= event.time <= now + _AHEAD_S:
-            event = dataclasses.replace(event, time=at)
+        if not at <= event.time <= now:
+            event = dataclasses.replace(event, time=max(at, now) if event.time > now else at)
         at = event.time
         ordered.append(event)
     return tuple(ordered)

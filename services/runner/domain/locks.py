@@ -26,6 +26,8 @@ PENDING_MAX = 100
 def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float) -> Change:
     """Open a lock behind `events`; one that is too many, too large or of a job that is being stopped is closed at once.
 
+    It expires by the clock, though that may have been fast when the log's last time was written.
+
     One that an attempt before this one opened is waited on again, if it is still open; else its end is on its way.
     """
     if opening.again:
@@ -54,14 +56,15 @@ def open_lock(job: Job, events: tuple[Event, ...], opening: OpenLock, now: float
         if is_huge:
             closed = dataclasses.replace(closed, title="", elements_json="[]", data_json="{}")
         return Change(job=job, events=events, opened=(closed,))
+    at = max(now, job.updated_at)
     waiting = dataclasses.replace(
         job,
         state=State.PAUSED if job.state == State.PAUSED else State.AWAITING_INPUT,
         pending_locks=(*job.pending_locks, lock.lock_id),
-        updated_at=now,
+        updated_at=at,
     )
     said = {"name": lock.title, "lid": lock.lock_id, "data": json.loads(lock.data_json or "{}"), "expires": expires_at}
-    return Change(job=waiting, events=(*events, _event("lock", said, now)), opened=(lock,))
+    return Change(job=waiting, events=(*events, _event("lock", said, at)), opened=(lock,))
 
 
 def answer(job: Job, lock: Lock, result_json: str, by: str, now: float, sealed: bytes = b"") -> Change:

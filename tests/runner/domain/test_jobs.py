@@ -1,6 +1,7 @@
 """The rules by which a job moves."""
 
 import dataclasses
+import math
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from meshkit.errors import FailedPrecondition
 from services.runner import domain
-from services.runner.domain import ALLOWED, TERMINAL, End, Event, Job, Lease, Reason, State
+from services.runner.domain import ALLOWED, TERMINAL, End, Event, Job, Lease, OpenLock, Reason, State
+from services.runner.domain.retrying import Retries
 
 JOB = Job(job_id="0" * 24, flow="flows/demo/a", owner="users/u", state=State.QUEUED, created_at=1.0, updated_at=1.0)
 DONE = End(state=State.SUCCEEDED, result_json='{"str":"x"}')
@@ -148,10 +150,37 @@ def test_the_times_of_a_log_never_go_back() -> None:
     starting = domain.lease(JOB, "h1", 2.0).job
     running = domain.report(starting, HOLDER, 1, [], RUNNING, 5.0)
     early = [dataclasses.replace(event(number), time=time) for number, time in ((1, 4.9), (2, 5.1), (3, 5.0))]
-    told = domain.report(running.job, HOLDER, 2, early, DONE, 5.05)
+    told = domain.report(running.job, HOLDER, 2, early, DONE, 5.2)
 
-    assert [item.time for item in running.events + told.events] == [5.0, 5.0, 5.1, 5.1, 5.1, 5.1]
-    assert told.job.finished_at == told.job.updated_at == 5.1
+    assert [item.time for item in running.events + told.events] == [5.0, 5.0, 5.1, 5.1, 5.2, 5.2]
+    assert told.job.finished_at == told.job.updated_at == 5.2
+
+
+@pytest.mark.parametrize("ahead_s", [0.5, 3600.0, 1e300, math.inf, math.nan])
+def test_a_host_whose_clock_is_fast_puts_nothing_off(ahead_s: float) -> None:
+    """What it says is written with our time: by it a lock expires, and another attempt is made."""
+    job = dataclasses.replace(JOB, attempts_max=2, retries_json=Retries(attempts=2, pause_s=1.0).dumped())
+    starting = domain.lease(job, "h1", 2.0).job
+    fast = dataclasses.replace(event(1), time=5.0 + ahead_s)
+    opening = OpenLock(lock_id="1", title="word", elements_json="[]", data_json="{}", timeout_s=20.0)
+
+    waiting = domain.report(starting, HOLDER, 1, [fast], None, 5.0, opening)
+    lost = domain.report(starting, HOLDER, 1, [fast], domain.lost("gone"), 5.0).job
+
+    assert max(item.time for item in waiting.events) <= 5.0
+    assert [25.0] == [lock.expires_at for lock in waiting.opened]
+    assert State.RETRYING == lost.state
+    assert domain.attempts.due_at(lost) <= 6.0
+
+
+def test_a_lock_expires_by_the_clock_though_it_was_fast_before() -> None:
+    """The job was written an hour late, and the clock has been set right since: the log stays in order."""
+    running = domain.report(domain.lease(JOB, "h1", 2.0).job, HOLDER, 1, [], RUNNING, 3605.0).job
+    opening = OpenLock(lock_id="1", title="word", elements_json="[]", data_json="{}", timeout_s=20.0)
+    waiting = domain.report(running, HOLDER, 2, [], None, 6.0, opening)
+
+    assert [3605.0] == [item.time for item in waiting.events]
+    assert [26.0] == [lock.expires_at for lock in waiting.opened]
 
 
 def test_progress_that_is_nested_too_deeply_changes_nothing() -> None:
