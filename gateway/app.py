@@ -14,6 +14,7 @@ from gateway.config import Config
 from gateway.core import peers
 from gateway.dialects import DIALECTS
 from gateway.edge import contract
+from gateway.http.checks import Checks
 from gateway.http.connect import Calls
 from gateway.http.dialect import Dialect, Dialects
 from gateway.http.interceptor import DialectCalls
@@ -64,12 +65,14 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
             sockets_max=config.streams_per_owner,
         )
         calls = await stack.enter_async_context(Calls.connected(config))
+        contract.import_all(contract.descriptors())  # for the checks, and for reflection of whatever the edge answers
+        checks = Checks(mesh)
         live = config.live_pages_per_owner
         web_app = web.create(
             config,
             speakers,
             mesh,
-            [calls.route(), *door.routes(stubs)],
+            [calls.route(), checks.route(), *door.routes(stubs)],
             auth.verifier,
             lambda health, metrics: Panel(stubs, auth.verifier, health, metrics, live_per_owner=live).routes(),
         )
@@ -84,8 +87,6 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
 
         standing = Health(config, mesh)
         await stack.enter_async_context(standing.connected())
-        # Reflection shows what any service of the mesh answers at the edge.
-        contract.import_all(contract.descriptors())
         grpc_port = await stack.enter_async_context(
             serve(
                 config.at("gateway"),

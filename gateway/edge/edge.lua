@@ -13,7 +13,7 @@
 
 local OURS = {
   "x-mesh-service", "x-mesh-path", "x-mesh-base-url", "x-mesh-user", "x-mesh-tier", "x-mesh-head",
-  "x-mesh-edge", "x-mesh-address", "x-mesh-foreign", "x-mesh-connect",
+  "x-mesh-edge", "x-mesh-address", "x-mesh-foreign", "x-mesh-connect", "x-mesh-check",
   "x-mesh-connect-type", "x-mesh-connect-version",
   "x-http-code", "x-http-body", "x-http-type", "x-envoy-original-path", "x-envoy-original-method",
 }

@@ -1,7 +1,7 @@
 """The HTTP filters, outermost first.
 
-Lua (`edge.lua`), the bridge of Connect, JWT, rate limit, gRPC-Web, buffer, transcoders, Lua (`connect_errors.lua`),
-router.
+Lua (`edge.lua`), the bridge of Connect, JWT, rate limit, gRPC-Web, buffer, checks of our own API, transcoders, Lua
+(`connect_errors.lua`), router.
 """
 
 import base64
@@ -41,6 +41,16 @@ CALL_HEADER = "x-mesh-connect"
 """Says of a call of Connect who makes gRPC of it, and whether its message is large (`connect.lua`)."""
 HANDED_OVER = "gateway"
 """What that header begins with if the gateway does."""
+CHECK = "ext_authz"
+"""Asks the gateway about requests to our own API, before a transcoder reads them (`gateway.http.checks`)."""
+CHECK_PATH = "/mesh/v1-check"
+"""In front of the path that is asked about."""
+CHECK_HEADER = "x-mesh-check"
+"""Says that it is the edge who asks."""
+CHECKED_BYTES_MAX = 1024 * 1024
+"""Of a body; what is larger takes the gateway's Python too long, and is not looked at."""
+_CHECK_S = 5
+"""Who does not answer within this has nothing against it: the service reads the request anyhow."""
 _RESPONSE_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -61,6 +71,7 @@ def filters(
         yield _filter("local_ratelimit.v3.LocalRateLimit", **policy)
     yield _filter("grpc_web.v3.GrpcWeb")
     yield {**_filter(f"{BUFFER}.v3.Buffer", max_request_bytes=limits.BODY_BYTES_MAX), "disabled": True}
+    yield {**_check(), "disabled": True}
     bare = contract.without_comments(descriptors)
     for camel, name in TRANSCODERS.items():
         names = [service.name for service in services if service.has_paths and service.camel == camel]
@@ -193,6 +204,18 @@ def _no(name: str, **match: Any) -> dict[str, Any]:
     """Match requests whose header, or the lack of it, does not match."""
     missing = {} if "present_match" in match else {"treat_missing_header_as_empty": True}
     return {"name": name, **match, "invert_match": True, **missing}
+
+
+def _check() -> dict[str, Any]:
+    server = {"uri": f"http://{clusters.WEB}", "cluster": clusters.WEB, "timeout": f"{_CHECK_S}s"}
+    told = {"headers_to_add": [{"key": CHECK_HEADER, "value": "1"}]}
+    return _filter(
+        f"{CHECK}.v3.ExtAuthz",
+        http_service={"server_uri": server, "path_prefix": CHECK_PATH, "authorization_request": told},
+        # The limit holds for what a transcoder makes of the body as well; who is asked is a matter of the route.
+        with_request_body={"max_request_bytes": limits.REQUEST_BYTES_MAX, "allow_partial_message": True},
+        failure_mode_allow=True,
+    )
 
 
 def _transcoder(descriptors: bytes, services: Sequence[str], *, camel: bool) -> dict[str, Any]:

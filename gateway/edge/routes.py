@@ -65,7 +65,7 @@ def route_config(
             {
                 "name": "mesh",
                 "domains": ["*"],
-                "routes": [*_routes(services, dialects), *_large(), _rest()],
+                "routes": [*_routes(services, dialects), *_large(), *_checked(), _rest()],
                 "request_headers_to_remove": list(filters.CLAIM_HEADERS),
                 "request_headers_to_add": [
                     {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
@@ -139,12 +139,27 @@ def _large() -> Iterator[dict[str, Any]]:
     # A WebSocket, and whatever else may go on for ever, is asked for by GET.
     sends = {"name": ":method", "string_match": {"safe_regex": {"regex": "POST|PUT|PATCH|DELETE"}}}
     unknown = {"name": "content-length", "present_match": True, "invert_match": True}
+    yield _looked_at(sends, unknown)
+
+
+def _checked() -> Iterator[dict[str, Any]]:
+    """Yield the routes of requests to our own API that are looked at first: they have a body, or a query."""
+    yield _looked_at({"name": "content-length", "range_match": {"start": 1, "end": filters.CHECKED_BYTES_MAX + 1}})
+    yield _looked_at({"name": ":path", "string_match": {"contains": "?"}})
+
+
+def _looked_at(*headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the route of requests that the gateway looks at, and whose body is held for it and the transcoder."""
     held = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
         "buffer": {"max_request_bytes": limits.BODY_BYTES_MAX},
     }
-    route = _route({"prefix": _TYPED, "headers": [sends, unknown]}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
-    yield {**route, "typed_per_filter_config": {filters.BUFFER: held}}
+    check = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+        "check_settings": {},
+    }
+    route = _route({"prefix": _TYPED, "headers": [*headers]}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
+    return {**route, "typed_per_filter_config": {filters.BUFFER: held, filters.CHECK: check}}
 
 
 def _rest() -> dict[str, Any]:

@@ -28,6 +28,8 @@ _HTTP: Mapping[StatusCode, int] = {
     StatusCode.DEADLINE_EXCEEDED: 504,
 }
 """Envoy's own table; what it does not name is 500."""
+_ENVOY_DETAILS = {400: "request is not valid: %LOCAL_REPLY_BODY%"}
+"""The gateway has looked at it (`gateway.http.checks`), and says so in words: no name of a filter is behind them."""
 
 
 def render(error: MeshError, asked: Asked) -> Rendered:
@@ -40,7 +42,7 @@ def render(error: MeshError, asked: Asked) -> Rendered:
 
 def envoy_body(status: int) -> Mapping[str, Any]:
     """Return the same for Envoy's own replies."""
-    return _body(status, envoy_detail(status))
+    return _body(status, _ENVOY_DETAILS.get(status) or envoy_detail(status))
 
 
 def _body(status: int, message: str) -> Mapping[str, Any]:

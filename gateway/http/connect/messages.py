@@ -1,8 +1,8 @@
 """Messages as clients have them, in JSON or binary, and as services do: in binary.
 
-JSON is proto3's (https://protobuf.dev/programming-guides/json).  As other servers of Connect do we ignore names that we
-do not know, so that a client may be newer than the mesh.  Fields without a value are there, as they are under
-`/mesh/v1`.
+JSON is proto3's (https://protobuf.dev/programming-guides/json).  A name that we do not know is refused (ADR 49), though
+other servers of Connect pass over it: it is misspelt, or asks for what would not be done.  Fields without a value are
+there, as they are under `/mesh/v1`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import grpc
 from google.protobuf import json_format, message
 
+from gateway.http import fields
 from gateway.http.answers import dumps
 from gateway.http.connect.errors import CallError, invalid
 
@@ -94,11 +95,16 @@ def _parsed(data: bytes, kind: type[Any]) -> bytes:
     if not text.lstrip(" \t\r\n").startswith("{"):
         raise invalid("message is not a JSON object: one without fields is {}")
     try:
-        found = json_format.Parse(text, kind(), ignore_unknown_fields=True)
+        found = json_format.Parse(text, kind())
         return bytes(found.SerializeToString())
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         # The parser of Protobuf meets lists and numbers where it expects objects in one way or another.
-        raise invalid(f"message is not the JSON of {kind.DESCRIPTOR.full_name}: {error}"[:1000]) from None
+        raise invalid(f"message is not the JSON of {kind.DESCRIPTOR.full_name}: {_why(data, kind, error)}") from None
+
+
+def _why(data: bytes, kind: type[Any], error: Exception) -> str:
+    value, text = fields.parsed(data)
+    return text or fields.wrong(value, kind.DESCRIPTOR) or str(error)[:1000]
 
 
 def _printed(data: bytes, kind: type[Any]) -> bytes:

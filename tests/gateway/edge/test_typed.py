@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import pathlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -172,50 +171,6 @@ async def test_errors_have_one_shape(typed: Typed, method: str, path: str, statu
     if code is not None:
         assert {"code", "message", "details"} == answer.json().keys()
         assert code == answer.json()["code"]
-
-
-@pytest.mark.parametrize("body", [b"{nope", b'{"target": 5}', b"[]", b"\xff"])
-async def test_a_bad_body_is_refused(typed: Typed, body: bytes) -> None:
-    """By Envoy, in the same shape."""
-    answer = await typed.call("POST", "jobs", content=body, headers={"content-type": "application/json"})
-
-    assert (400, 3) == (answer.status_code, answer.json()["code"])
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("path", ["jobs", "schedules/", "batches/-/uploads", "files"])
-@pytest.mark.parametrize("start", [b'{"inputs": {"a": "', b"aaaa"])
-async def test_a_body_that_is_too_large_is_refused(typed: Typed, path: str, start: bytes, chunked: bool) -> None:
-    """413 in our own shape, whatever is in it, and whether or not the client says how much is coming."""
-    body = start + b"a" * 5_000_000 + b'"}}'
-
-    async def pieces() -> AsyncIterator[bytes]:
-        for at in range(0, len(body), 65536):
-            yield body[at : at + 65536]
-
-    content: Any = pieces() if chunked else body
-    answer = await typed.call("POST", path, content=content, headers={"content-type": "application/json"})
-    after = await typed.call("GET", "jobs")
-
-    said = {"code": 8, "message": "body is larger than 4 MiB: send less", "details": []}
-    assert (413, said) == (answer.status_code, answer.json())
-    assert 200 == after.status_code
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize("filled", [b'"' + b"a" * 4_000_000 + b'"', b"[0" + b",0" * 500_000 + b"]"])
-async def test_a_body_of_less_is_read(typed: Typed, filled: bytes, chunked: bool) -> None:
-    """Also if what is made of it is larger; it is then refused for what it says."""
-    body = b'{"target": "flows/none", "inputs": {"a": ' + filled + b"}}"
-
-    async def pieces() -> AsyncIterator[bytes]:
-        yield body[:1000]
-        yield body[1000:]
-
-    content: Any = pieces() if chunked else body
-    answer = await typed.call("POST", "jobs", content=content, headers={"content-type": "application/json"})
-
-    assert 404 == answer.status_code, answer.text
 
 
 async def test_a_wrong_method_names_the_right_ones(typed: Typed) -> None:
