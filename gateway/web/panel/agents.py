@@ -9,8 +9,8 @@ from google.protobuf import field_mask_pb2
 from starlette.responses import Response
 
 from gateway.core.peers import Peers
-from gateway.web.panel import choices, shell
-from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, faults_of, keeping
+from gateway.web.panel import choices, models, shell
+from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, check_numbers, faults_of, keeping
 from gateway.web.panel.executions import listed
 from gateway.web.panel.live import Live
 from gateway.web.panel.talks import Talks
@@ -100,6 +100,7 @@ class Agents:
         """POST /panel/new-agent."""
         wanted = agent_of(visitor.form)
         try:
+            check_numbers(visitor.form)
             with keeping():
                 request = agent_pb2.CreateAgentRequest(agent=wanted)
                 agent = await self._agents.CreateAgent(request, timeout=ASK_S)
@@ -115,6 +116,7 @@ class Agents:
         paths = [*AGENT_PATHS, "api_key"] if wanted.api_key else AGENT_PATHS
         request = agent_pb2.UpdateAgentRequest(agent=wanted, update_mask=field_mask_pb2.FieldMask(paths=paths))
         try:
+            check_numbers(visitor.form)
             with keeping():
                 await self._agents.UpdateAgent(request, timeout=ASK_S)
         except REFUSALS as error:
@@ -204,12 +206,12 @@ def crew_state(crew: crew_pb2.Crew) -> tuple[str, str]:
 
 def _card(agent: agent_pb2.Agent) -> dict[str, Any]:
     word, badge = _STATES.get(agent.state, ("Archived", ""))
-    model = "/".join(part for part in (agent.model.provider, agent.model.model) if part)
     return {
         "agent": agent,
         "url": f"/panel/{agent.name}",
         "title": agent.display_name,
-        "model": model or "no model",
+        "model": models.title_of(agent.model),
+        "why_offline": models.why_offline(agent.model, agent.has_api_key),
         "state": word,
         "badge_class": badge,
     }

@@ -35,9 +35,9 @@ class CrewEditor:
 
     async def create(self, visitor: Visitor) -> Response:
         """POST /panel/new-crew: it has no tasks yet, so that is where one is led."""
-        crew = crew_pb2.Crew()
+        crew, _ = definitions.crew_of(visitor.form)
         try:
-            crew, _ = definitions.crew_of(visitor.form)
+            definitions.check_numbers(visitor.form)
             with keeping():
                 made = await self._crews.CreateCrew(crew_pb2.CreateCrewRequest(crew=crew), timeout=ASK_S)
         except REFUSALS as error:
@@ -51,11 +51,11 @@ class CrewEditor:
     async def save(self, visitor: Visitor) -> Response:
         """POST /panel/crews/{id}/definition."""
         crew = await crew_of(self._crews, visitor)
-        wanted = crew
+        wanted, paths = definitions.crew_of(visitor.form)
+        wanted.name, wanted.etag = crew.name, visitor.form.get("etag", "")
+        mask = field_mask_pb2.FieldMask(paths=paths)
         try:
-            wanted, paths = definitions.crew_of(visitor.form)
-            wanted.name, wanted.etag = crew.name, visitor.form.get("etag", "")
-            mask = field_mask_pb2.FieldMask(paths=paths)
+            definitions.check_numbers(visitor.form)
             with keeping():
                 await self._crews.UpdateCrew(crew_pb2.UpdateCrewRequest(crew=wanted, update_mask=mask), timeout=ASK_S)
         except REFUSALS as error:

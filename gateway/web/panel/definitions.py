@@ -7,11 +7,15 @@ from typing import Any
 
 from agentmesh_protos.registry.v1 import agent_pb2, crew_pb2, tool_pb2
 
+from gateway.web.panel.models import OFFLINE
 from meshkit.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, MeshError, NotFound, from_rpc
 
 REFUSALS = (Invalid, AlreadyExists, Conflict, FailedPrecondition)
 _AGENT_TEXTS = ("display_name", "description", "role", "goal", "backstory", "system_prompt")
-AGENT_PATHS = (*_AGENT_TEXTS, "model.provider", "model.model", "model.endpoint", "memory.enabled", "tools")
+AGENT_PATHS = (
+    *(*_AGENT_TEXTS, "model.provider", "model.model", "model.endpoint", "model.max_tokens", "model.temperature"),
+    *("memory.enabled", "memory.window", "tools", "concurrency_limit"),
+)
 CREW_PATHS = ("display_name", "description", "process", "agents", "memory", "concurrency_limit")
 TASK_PATHS = ("display_name", "description", "expected_output", "agent", "depends_on", "tools")
 _TOOL_TEXTS = ("display_name", "description", "endpoint")
@@ -26,8 +30,9 @@ _TOOL_AUTHS = {
 }
 _CHANGED = "Somebody else has changed it meanwhile. Copy what you need, and open this page again."
 _LOOK = "It cannot be kept like this: what is marked below says why."
-DEFAULT_PROVIDER = "offline"
-"""Of an agent of whose model its form says nothing: it can be run, which one without a model cannot."""
+_NUMBERS = ("window", "concurrency_limit", "max_tokens", "temperature")
+_FIELDS = {"window": "memory.window", "max_tokens": "model.max_tokens", "temperature": "model.temperature"}
+_DECIMAL = re.compile(r"\d{1,7}(\.\d{0,6})?", re.ASCII)
 _INDEX = re.compile(r"\[\d+\].*")
 
 
@@ -66,6 +71,19 @@ def faults_of(error: MeshError | None) -> dict[str, Any]:
     return {"faults": faults, "problems": [_LOOK, *rest] if faults else rest}
 
 
+def check_numbers(form: Mapping[str, str]) -> None:
+    """Raise `Invalid` if a field of a form that wants a number has something else."""
+    wrong = {}
+    for name in _NUMBERS:
+        number = _number(form, name)
+        if form.get(name, "").strip() and (number is None or (name != "temperature" and number != int(number))):
+            wrong[f"form.{_FIELDS.get(name, name)}"] = [
+                "must be a number" if name == "temperature" else "must be a whole number"
+            ]
+    if wrong:
+        raise Invalid("not a number", wrong)
+
+
 def agent_of(form: Mapping[str, str]) -> agent_pb2.Agent:
     """Return the agent that a form describes."""
     model = agent_pb2.Model(
@@ -74,10 +92,14 @@ def agent_of(form: Mapping[str, str]) -> agent_pb2.Agent:
         endpoint=form.get("endpoint", "").strip(),
     )
     if model == agent_pb2.Model() and not form.get("api_key"):
-        model.provider = DEFAULT_PROVIDER
+        model.provider = OFFLINE  # it can be run, which an agent without a model cannot
+    for name in ("max_tokens", "temperature"):
+        if (number := _number(form, name)) is not None:
+            setattr(model, name, number if name == "temperature" else int(number))
     agent = agent_pb2.Agent(
         model=model,
-        memory=agent_pb2.AgentMemory(enabled="memory" in form),
+        memory=agent_pb2.AgentMemory(enabled="memory" in form, window=int(_number(form, "window") or 0)),
+        concurrency_limit=int(_number(form, "concurrency_limit") or 0),
         tools=_chosen(form, "use:"),
         api_key=form.get("api_key", ""),
     )
@@ -88,16 +110,13 @@ def agent_of(form: Mapping[str, str]) -> agent_pb2.Agent:
 
 def crew_of(form: Mapping[str, str]) -> tuple[crew_pb2.Crew, list[str]]:
     """Return the crew that a form describes, and which of its fields the form has."""
-    limit = form.get("concurrency_limit", "").strip()
-    if limit and not (limit.isascii() and limit.isdigit() and len(limit) < 6):
-        raise Invalid("not a number", {"crew.concurrency_limit": ["must be a whole number"]})
     crew = crew_pb2.Crew(
         display_name=_text(form, "display_name"),
         description=_text(form, "description"),
         process=crew_pb2.PROCESS_HIERARCHICAL if form.get("process") == "hierarchical" else crew_pb2.PROCESS_SEQUENTIAL,
         agents=_chosen(form, "member:"),
         memory="memory" in form,
-        concurrency_limit=int(limit or 0),
+        concurrency_limit=int(_number(form, "concurrency_limit") or 0),
         manager_api_key=form.get("manager_api_key", ""),
     )
     paths = [*CREW_PATHS, *(["manager_api_key"] if crew.manager_api_key else [])]
@@ -133,6 +152,12 @@ def tool_of(form: Mapping[str, str]) -> tool_pb2.Tool:
     for name in _TOOL_TEXTS:
         setattr(tool, name, _text(form, name).strip())
     return tool
+
+
+def _number(form: Mapping[str, str], name: str) -> float | None:
+    """Return a number of a form, None for what is none, or none that the API could be told."""
+    text = form.get(name, "").strip()
+    return float(text) if _DECIMAL.fullmatch(text) else None
 
 
 def _text(form: Mapping[str, str], name: str) -> str:

@@ -72,6 +72,43 @@ function judge() {
     else field.removeAttribute("aria-invalid");
   }
 }
+// A form with `data-checks` says beside each field what it would not take, once one has left it, and from then on as one types.
+function check(field) {
+  const wrong = document.getElementById(`${field.id}-wrong`);
+  if (!wrong) return;
+  const { validity, title, validationMessage } = field;
+  wrong.textContent = validity.patternMismatch && title ? `${title}.` : validationMessage;
+  if (validationMessage) field.setAttribute("aria-invalid", "true");
+  else field.removeAttribute("aria-invalid");
+}
+function unread(text) {
+  try {
+    if (text.trim()) JSON.parse(text);
+  } catch (error) {
+    return `This is no JSON: ${error.message}.`;
+  }
+  return "";
+}
+const isChecked = (field) => field.form?.matches("[data-checks]");
+for (const kind of ["input", "change"]) {
+  document.addEventListener(kind, (event) => {
+    const field = event.target;
+    if (!isChecked(field)) return;
+    if ("json" in field.dataset) field.setCustomValidity(unread(field.value));
+    if (kind === "change" || field.getAttribute("aria-invalid")) check(field);
+  });
+}
+document.addEventListener(
+  "invalid",
+  (event) => {
+    const field = event.target;
+    if (!isChecked(field)) return;
+    event.preventDefault(); // the browser's own bubble, which is gone in a moment
+    check(field);
+    if (field === field.form.querySelector(":is(input, select, textarea):invalid")) field.focus();
+  },
+  true,
+);
 // Files go ahead of their form, in pieces, so that they may be large and one sees how far they are; without this the
 // browser sends them with it.
 const PIECE_BYTES = 1024 * 1024;
