@@ -54,6 +54,11 @@ def kept(kind: str, column: str) -> str:
     return f"{column} NOT IN (SELECT name FROM remains WHERE kind = '{kind}')"
 
 
+def there(kind: str, value: str) -> str:
+    """Return the condition that what a value of a statement names was not deleted: asked once, and not for each row."""
+    return f"NOT EXISTS (SELECT 1 FROM remains WHERE kind = '{kind}' AND name = {value})"
+
+
 class Sweeper:
     """Sweeps what is left, when there is something."""
 

@@ -17,7 +17,7 @@ from services.runner.domain.conversations import Conversation, Message
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
 from services.runner.stores.postgres import remains
 from services.runner.stores.postgres.rows import octets, page, places, row, rows
-from services.runner.stores.remains import CONVERSATIONS, Sweeper
+from services.runner.stores.remains import CONVERSATIONS, Sweeper, there
 
 _CONVERSATION_FIELDS = (
     "conversation_id",
@@ -33,7 +33,7 @@ _CONVERSATION_FIELDS = (
 )
 _CONVERSATION = ", ".join(_CONVERSATION_FIELDS)
 _MESSAGE = "conversation_id, number, role, content, job_id, created_at"
-_THERE = "EXISTS (SELECT 1 FROM conversations WHERE conversation_id = %s)"
+_THERE = there(CONVERSATIONS, "%s")
 _MEMORY_FIELDS = (
     "number",
     "owner",

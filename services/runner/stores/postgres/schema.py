@@ -247,4 +247,11 @@ MIGRATIONS = [
         RETURN NULL;
       END $$;
     """,
+    """
+    -- With the state of each: who has ended is told from who waits without its row.
+    CREATE INDEX locks_waiting ON locks (job_id, created_at, lock_id) WHERE state = 'pending';
+    CREATE INDEX locks_asking ON locks (owner, created_at, lock_id) WHERE state = 'pending';
+    DROP INDEX locks_by_job;
+    CREATE INDEX locks_by_job ON locks (job_id, lock_id, state);
+    """,
 ]

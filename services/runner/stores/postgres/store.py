@@ -40,7 +40,7 @@ from services.runner.stores.postgres.rows import octets, page, places, row, rows
 from services.runner.stores.postgres.schedules import PostgresSchedules
 from services.runner.stores.postgres.webhooks import PostgresWebhooks
 from services.runner.stores.postgres.writes import Creation, Update
-from services.runner.stores.remains import JOBS, ROWS_MAX, kept
+from services.runner.stores.remains import JOBS, ROWS_MAX, kept, there
 from services.runner.stores.rows import ENDED, OPEN, RETRYING_COLUMNS, SELECT, SOLD, UNASKED, job_of, retrying_of
 from services.runner.stores.texts import folded
 
@@ -57,7 +57,7 @@ _APP_FIELDS = (
 )
 _APP_COLUMNS = ", ".join(_APP_FIELDS)
 _TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
-_THERE = "EXISTS (SELECT 1 FROM jobs WHERE job_id = %s)"
+_THERE = there(JOBS, "%s")
 """What is left of the log of a job that was deleted is nobody's to read."""
 _KEPT = kept(JOBS, "job_id")
 _IDS = "SELECT job_id FROM jobs WHERE"

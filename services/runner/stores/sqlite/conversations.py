@@ -10,7 +10,7 @@ from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Role, Said
 from services.runner.domain.conversations import Conversation, Message
-from services.runner.stores.remains import CONVERSATIONS, Sweeper
+from services.runner.stores.remains import CONVERSATIONS, Sweeper, there
 from services.runner.stores.sqlite import remains
 from services.runner.stores.sqlite.erasing import zeroing
 from services.runner.stores.sqlite.requests import insert_request
@@ -19,7 +19,7 @@ _COLUMNS = (
     "conversation_id, owner, title, summary, active, message_count, job_count, created_at, updated_at, last_message_at"
 )
 _MESSAGE_COLUMNS = "conversation_id, number, role, content, job_id, created_at"
-_THERE = "EXISTS (SELECT 1 FROM conversations WHERE conversation_id = ?1)"
+_THERE = there(CONVERSATIONS, "?1")
 
 
 class SqliteConversations:

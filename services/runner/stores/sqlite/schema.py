@@ -1,5 +1,7 @@
 """The tables of the runner in SQLite: numbered scripts; those that have shipped are not edited."""
 
+from services.runner.stores.sqlite.rows_by_number import ROWS_BY_NUMBER
+
 
 def _octets(*columns: str) -> str:
     return " + ".join(f"length(CAST({column} AS BLOB))" for column in columns)
@@ -288,4 +290,5 @@ MIGRATIONS = [
     CREATE TRIGGER messages_give AFTER DELETE ON messages
       BEGIN {_stored(_of_remains("OLD"), f"-100 - {_octets('OLD.content')}")}; END;
     """,
+    ROWS_BY_NUMBER,
 ]

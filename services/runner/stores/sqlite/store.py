@@ -33,7 +33,7 @@ from services.runner.ports.store import (
     TooMuchStored,
     Written,
 )
-from services.runner.stores.remains import ROWS_MAX
+from services.runner.stores.remains import JOBS, ROWS_MAX, there
 from services.runner.stores.rows import ENDED, INSERT, OPEN, SELECT, SOLD, inserted, job_of
 from services.runner.stores.sqlite import conversations, dues, index, jobs, locks, remains, search, webhooks
 from services.runner.stores.sqlite.conversations import SqliteConversations
@@ -48,7 +48,7 @@ from services.runner.stores.texts import folded
 _APP_COLUMNS = "expose, import_path, runtime_env_json, deployments_json, fork, isolation, bounds, host_ids, sealed"
 # As the index `jobs_late` has it, word by word; what is being stopped is told apart behind it.
 _TIMED = f"deadline_at > 0 AND {OPEN} AND state <> 'stopping'"
-_THERE = "EXISTS (SELECT 1 FROM jobs WHERE job_id = ?1)"
+_THERE = there(JOBS, "?1")
 """What is left of the log of a job that was deleted is nobody's to read."""
 _CACHE_MAX = 10_000
 _CACHE_BYTES_MAX = 64 * 1024 * 1024
