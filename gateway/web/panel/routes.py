@@ -28,6 +28,7 @@ from gateway.web.panel.crews import Crews
 from gateway.web.panel.executions import Executions
 from gateway.web.panel.flows import Flows
 from gateway.web.panel.inbox import Inbox
+from gateway.web.panel.model_pages import ModelPages
 from gateway.web.panel.payments import Payments
 from gateway.web.panel.sessions import Sessions
 from gateway.web.panel.system import System
@@ -70,7 +71,7 @@ class Panel:
         flows, executions, inbox = Flows(self._peers, self._health), Executions(self._peers), Inbox(self._peers)
         apps, payments, access = Apps(self._peers), Payments(self._peers), Access(self._peers)
         agents, crews, sessions = Agents(self._peers), Crews(self._peers), Sessions(self._peers)
-        editor, tools = CrewEditor(self._peers), Tools(self._peers)
+        editor, tools, models = CrewEditor(self._peers), Tools(self._peers), ModelPages(self._peers)
         system = System(self._peers, self._health, self._metrics)
         one = "/panel/executions/{fid}"
         pages: list[tuple[str, str, _Page]] = [
@@ -145,6 +146,9 @@ class Panel:
             ("POST", "/panel/crews/{id}/tasks/{task}/delete", editor.delete_task),
             ("GET", "/panel/crews/{id}/{tab}", crews.show_one),
             ("POST", "/panel/crews/{id}/run", crews.run),
+            ("GET", "/panel/models", models.show),
+            ("GET", "/panel/models/one", models.show_one),
+            ("POST", "/panel/models/one", models.change),
             ("GET", "/panel/new-tool", tools.form),
             ("POST", "/panel/new-tool", tools.create),
             ("GET", "/panel/tools/{id}", tools.show),

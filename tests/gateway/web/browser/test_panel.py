@@ -20,6 +20,8 @@ def pages(jobs: Jobs) -> list[str]:
     payments = ["/panel/payments", f"/panel/payments/{jobs.unpaid}"]
     agents = [
         "/panel/agents",
+        "/panel/models",
+        "/panel/models/one?provider=openai&model=gpt-4o-mini&endpoint=",
         "/panel/new-tool",
         "/panel/tools/calculator",
         "/panel/new-agent",
