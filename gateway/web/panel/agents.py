@@ -10,12 +10,13 @@ from starlette.responses import Response
 
 from gateway.core.peers import Peers
 from gateway.web.panel import choices, models, shell
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.definitions import AGENT_PATHS, REFUSALS, agent_of, check_numbers, faults_of, keeping
 from gateway.web.panel.executions import listed
 from gateway.web.panel.live import Live
 from gateway.web.panel.talks import Talks
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import Invalid, MeshError, NotFound, from_rpc
+from meshkit.errors import MeshError, NotFound, from_rpc
 
 HOME = "/panel/agents"
 TABS = {"chat": "Chat", "definition": "Definition", "memory": "Memory", "executions": "Executions"}
@@ -135,11 +136,8 @@ class Agents:
 
     async def _get(self, visitor: Visitor) -> agent_pb2.Agent:
         request = agent_pb2.GetAgentRequest(name=f"agents/{visitor.path('id')}")
-        try:
-            with from_rpc():
-                agent: agent_pb2.Agent = await self._agents.GetAgent(request, timeout=ASK_S)
-        except (NotFound, Invalid):
-            raise NotFound("There is no such agent: it may have been deleted, or be somebody else's.") from None
+        with naming("agent"):
+            agent: agent_pb2.Agent = await self._agents.GetAgent(request, timeout=ASK_S)
         return agent
 
     async def _chat(

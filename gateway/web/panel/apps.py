@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from gateway.core.peers import Peers
 from gateway.web.panel import boots, shell
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import (
@@ -203,12 +204,9 @@ class Apps:
         }
 
     async def _get(self, name: str) -> pb.Expose:
-        try:
-            with from_rpc():
-                request = pb.GetExposeRequest(name=f"exposes/{name}")
-                expose: pb.Expose = await self._exposes.GetExpose(request, timeout=_ASK_S)
-        except (NotFound, Invalid):
-            raise NotFound("There is no such app: it may have been deleted.") from None
+        with naming("app", "it may have been deleted"):
+            request = pb.GetExposeRequest(name=f"exposes/{name}")
+            expose: pb.Expose = await self._exposes.GetExpose(request, timeout=_ASK_S)
         return expose
 
     async def _is_there(self, name: str) -> bool:

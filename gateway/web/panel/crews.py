@@ -13,9 +13,10 @@ from starlette.responses import Response
 from gateway.core import jobs
 from gateway.core.peers import Peers
 from gateway.web.panel import choices, shell
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.agents import ASK_S, LAYERS, LIST_MAX, Past, crew_state
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import Invalid, NotFound, from_rpc
+from meshkit.errors import NotFound, from_rpc
 
 CREW_TABS = {"tasks": "Tasks", "definition": "Definition", "memory": "Memory", "executions": "Executions"}
 _INPUT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,62})\}")
@@ -77,11 +78,8 @@ class Crews:
 async def crew_of(crews: Any, visitor: Visitor) -> crew_pb2.Crew:
     """Return the crew that an address names, which `crews`, the stub, knows.  Raises `NotFound`."""
     request = crew_pb2.GetCrewRequest(name=f"crews/{visitor.path('id')}")
-    try:
-        with from_rpc():
-            crew: crew_pb2.Crew = await crews.GetCrew(request, timeout=ASK_S)
-    except (NotFound, Invalid):
-        raise NotFound("There is no such crew: it may have been deleted, or be somebody else's.") from None
+    with naming("crew"):
+        crew: crew_pb2.Crew = await crews.GetCrew(request, timeout=ASK_S)
     return crew
 
 

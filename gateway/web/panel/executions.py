@@ -13,6 +13,7 @@ from gateway.core.locks import Locks, Refused, elements_of, id_of
 from gateway.core.peers import Peers
 from gateway.core.prices import Prices
 from gateway.web.panel import downloads, shell, shown
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.files import PanelFiles
 from gateway.web.panel.flows import fields_of, problems, run_url
 from gateway.web.panel.live import PAUSE_S, Follower, Live, changes
@@ -197,14 +198,10 @@ class Executions:
         return await self._get(visitor.path("fid")), tab
 
     async def _get(self, fid: str) -> job_pb2.Job:
-        gone = NotFound("There is no such execution: it may have been deleted, or be somebody else's.")
-        if not jobs.is_id(fid):
-            raise gone
-        try:
-            with from_rpc():
-                job: job_pb2.Job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=f"jobs/{fid}"), timeout=_ASK_S)
-        except NotFound:
-            raise gone from None
+        with naming("execution"):
+            if not jobs.is_id(fid):
+                raise NotFound(fid)
+            job: job_pb2.Job = await self._jobs.GetJob(job_pb2.GetJobRequest(name=f"jobs/{fid}"), timeout=_ASK_S)
         return job
 
     async def _values(

@@ -18,10 +18,11 @@ from gateway.core.launch import Answer, Launcher, Place, Refused
 from gateway.core.peers import Peers
 from gateway.web.health import SERVING, Health
 from gateway.web.panel import away, shell, shown
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.files import PanelFiles
 from gateway.web.panel.visitor import Visitor
 from meshkit import inputs
-from meshkit.errors import Invalid, MeshError, NotFound, Unavailable, from_rpc
+from meshkit.errors import Invalid, MeshError, Unavailable, from_rpc
 
 _FLOWS_MAX = 200
 _TEXT_BYTES_MAX = 4096
@@ -87,10 +88,8 @@ class Flows:
         return HTMLResponse(shell.render("parts/verdicts.html", fields=fields, wrong=wrong))
 
     async def _find(self, visitor: Visitor) -> registry_pb2.Flow:
-        try:
+        with naming("flow", "it may be switched off"):
             return await self._catalogue.get(f"flows/{visitor.path('flow').strip('/')}")
-        except (NotFound, Invalid):
-            raise NotFound("There is no such flow, or it is switched off.") from None
 
     async def _form(self, visitor: Visitor, flow: registry_pb2.Flow) -> Answer:
         place = Place.of(flow)

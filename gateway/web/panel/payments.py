@@ -10,6 +10,7 @@ from starlette.responses import Response
 from gateway.core import jobs, prices
 from gateway.core.peers import Peers
 from gateway.web.panel import shell
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.live import Live, changes
 from gateway.web.panel.visitor import Visitor
 from meshkit.errors import Denied, FailedPrecondition, Invalid, NotFound, Unavailable, from_rpc
@@ -84,15 +85,11 @@ class Payments:
 
     async def _one(self, visitor: Visitor) -> dict[str, Any]:
         fid = visitor.path("fid")
-        gone = NotFound("There is no such payment: its execution may have been deleted, or be somebody else's.")
-        if not jobs.is_id(fid):
-            raise gone
-        try:
-            with from_rpc():
-                request = payments_pb2.GetPaymentRequest(name=f"payments/{fid}")
-                payment = await self._payments.GetPayment(request, timeout=_ASK_S)
-        except NotFound:
-            raise gone from None
+        with naming("payment", "its execution may have been deleted, or be somebody else's"):
+            if not jobs.is_id(fid):
+                raise NotFound(fid)
+            request = payments_pb2.GetPaymentRequest(name=f"payments/{fid}")
+            payment = await self._payments.GetPayment(request, timeout=_ASK_S)
         return {**_row(payment), "steps": _steps(payment), "until": _until(payment)}
 
     async def _balances(self, visitor: Visitor) -> list[dict[str, str]]:

@@ -15,9 +15,10 @@ from gateway.core import jobs, states
 from gateway.core.peers import Peers
 from gateway.core.watches import Batch
 from gateway.web.panel import shell, shown
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.live import PAUSE_S, Follower
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import Invalid, NotFound, from_rpc
+from meshkit.errors import Invalid, from_rpc
 
 _ASK_S = 10.0
 _LOOK_S = 1.0
@@ -48,13 +49,8 @@ class Talks:
     async def get(self, talk_id: str) -> conversation_pb2.Conversation:
         """Return one of the caller's.  Raises `NotFound`."""
         request = conversation_pb2.GetConversationRequest(name=f"conversations/{talk_id}")
-        try:
-            with from_rpc():
-                found: conversation_pb2.Conversation = await self._conversations.GetConversation(
-                    request, timeout=_ASK_S
-                )
-        except (NotFound, Invalid):
-            raise NotFound("There is no such conversation: it may have been deleted, or be somebody else's.") from None
+        with naming("conversation"):
+            found: conversation_pb2.Conversation = await self._conversations.GetConversation(request, timeout=_ASK_S)
         return found
 
     async def say(self, visitor: Visitor, agent: agent_pb2.Agent, talk_id: str) -> Response:

@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from gateway.core.peers import Peers
 from gateway.web.panel import shell
+from gateway.web.panel.addresses import naming
 from gateway.web.panel.agents import ASK_S, HOME
 from gateway.web.panel.definitions import REFUSALS, TOOL_PATHS, faults_of, keeping, tool_of
 from gateway.web.panel.visitor import Visitor
-from meshkit.errors import Invalid, MeshError, NotFound, from_rpc
+from meshkit.errors import MeshError, from_rpc
 
 TOOLS = f"{HOME}#tools"
 
@@ -67,11 +68,8 @@ class Tools:
 
     async def _get(self, visitor: Visitor) -> tool_pb2.Tool:
         request = tool_pb2.GetToolRequest(name=f"tools/{visitor.path('id')}")
-        try:
-            with from_rpc():
-                tool: tool_pb2.Tool = await self._tools.GetTool(request, timeout=ASK_S)
-        except (NotFound, Invalid):
-            raise NotFound("There is no such tool: it may have been deleted, or be somebody else's.") from None
+        with naming("tool"):
+            tool: tool_pb2.Tool = await self._tools.GetTool(request, timeout=ASK_S)
         return tool
 
 
