@@ -214,6 +214,9 @@ class JobStore(Protocol):
     async def next_expiry(self) -> float | None:
         """Return when the next lock expires that waits for an answer, or `None` if none does."""
 
+    async def bring_back_locks(self, now: float) -> None:
+        """Have locks that wait, and were opened at a moment that is to come, be opened `now`, for as long as before."""
+
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """Return up to `limit` locks, newest first; fewer where they are too much for a page."""
 

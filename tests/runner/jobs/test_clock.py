@@ -60,6 +60,20 @@ async def test_a_job_is_made_again_after_its_pause_though_the_clock_was_fast(tmp
     assert job_pb2.JOB_STATE_SUCCEEDED == done.state, done.error
 
 
+async def test_a_lock_expires_in_its_time_though_the_clock_was_fast(tmp_path: pathlib.Path) -> None:
+    """It was an hour fast when the lock was opened, and is right now: nobody waits for an hour more."""
+    offset = [3600.0]
+    async with stack(tmp_path, now=lambda: time.time() + offset[0]) as mesh:
+        await mesh.deploy(import_path="tests.runner.samples.locking:app")
+        job = await mesh.create(timeout=10)
+        await mesh.open_locks(job)
+        offset[0] = 0.0
+        await mesh.events(job)
+        done = await mesh.get(job)
+
+    assert job_pb2.JOB_REASON_INPUT_TIMEOUT == done.reason
+
+
 async def test_a_runner_that_stood_still_loses_no_host(tmp_path: pathlib.Path) -> None:
     """As after a suspended laptop: its own silence is not the hosts'."""
     async with stack(tmp_path, lease_s=8.0, heartbeat_s=0.2) as mesh:

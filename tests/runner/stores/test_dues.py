@@ -1,5 +1,6 @@
 """What is looked for at each wake: ids and numbers, some at a time, however large the rows are that they stand in."""
 
+import dataclasses
 import pathlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
@@ -76,6 +77,21 @@ async def test_locks_that_are_due_are_named_with_their_jobs(store: Store) -> Non
     assert [("4", job(1).job_id), ("2", job(1).job_id)] == await store.due_locks(98.0, 10)
     assert [("4", job(1).job_id)] == await store.due_locks(98.0, 1)
     assert [] == await store.due_locks(95.0, 10)
+
+
+async def test_locks_of_a_time_to_come_are_brought_back(store: Store) -> None:
+    """They were opened while the clock was fast, and wait as long as they would have; others, and ended ones, stay."""
+    await keep(store, 1, State.RUNNING)
+    opened = [dataclasses.replace(lock(number), created_at=10.0 * number, expires_at=90.0) for number in range(1, 5)]
+    await store.update(job(1).job_id, lambda found: Change(job=found, opened=tuple(opened)))
+    end = LockEnd(lock_id="4", state=LockState.CLOSED, at=41.0)
+    await store.update(job(1).job_id, lambda found: Change(job=found, ended=(end,)))
+    await store.bring_back_locks(20.0)
+
+    kept = [await store.get_lock(each.lock_id) for each in opened]
+    assert [(10.0, 90.0), (20.0, 90.0), (20.0, 80.0), (40.0, 90.0)] == [
+        (each.created_at, each.expires_at) for each in kept
+    ]
 
 
 class _Aside(Database):

@@ -279,6 +279,13 @@ class MemoryStore:
         found = [lock for lock in self._locks.values() if lock.state == LockState.PENDING]
         return sorted(found, key=lambda lock: (lock.expires_at, lock.lock_id))
 
+    async def bring_back_locks(self, now: float) -> None:
+        """As `JobStore.bring_back_locks`."""
+        for lock in self._pending():
+            if lock.created_at > now:
+                expires_at = now + lock.expires_at - lock.created_at
+                self._locks[lock.lock_id] = dataclasses.replace(lock, created_at=now, expires_at=expires_at)
+
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """As `JobStore.find_locks`."""
         found = [

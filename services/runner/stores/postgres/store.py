@@ -238,6 +238,14 @@ class PostgresStore:
         found = await self._row("SELECT min(expires_at) FROM locks WHERE state = 'pending'")
         return None if found is None or found[0] is None else float(found[0])
 
+    async def bring_back_locks(self, now: float) -> None:
+        """As `JobStore.bring_back_locks`."""
+        statement = (
+            "UPDATE locks SET expires_at = %s + expires_at - created_at, created_at = %s"
+            " WHERE state = 'pending' AND created_at > %s"
+        )
+        await self._execute(statement, now, now, now)
+
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """As `JobStore.find_locks`."""
         clauses = [_KEPT]

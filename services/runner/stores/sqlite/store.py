@@ -287,6 +287,14 @@ class SqliteStore:
         row = await self._database.read(lambda connection: connection.execute(statement).fetchone())
         return None if row is None else float(row[0])
 
+    async def bring_back_locks(self, now: float) -> None:
+        """As `JobStore.bring_back_locks`."""
+        statement = (
+            "UPDATE locks SET expires_at = ? + expires_at - created_at, created_at = ?"
+            " WHERE state = 'pending' AND created_at > ?"
+        )
+        await self._database.write(lambda connection: connection.execute(statement, (now, now, now)))
+
     async def find_locks(self, query: LockQuery, limit: int) -> list[Lock]:
         """As `JobStore.find_locks`."""
         return await self._database.query(lambda connection: locks.find(connection, query, limit))
