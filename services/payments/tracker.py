@@ -12,12 +12,11 @@ import heapq
 import structlog
 
 from meshkit.bus import Bus
-from meshkit.errors import Conflict, Invalid, MeshError, NotFound, Unauthenticated
+from meshkit.errors import Conflict, MeshError, NotFound, Unauthenticated
 from meshkit.tasks import lasting
 from meshkit.turns import ALONE, Turns
 from services.payments import domain
 from services.payments.agenda import Agenda
-from services.payments.agreement import disagreement
 from services.payments.domain import Escrow, Payment, planning
 from services.payments.domain.pace import Pace
 from services.payments.domain.planning import NEVER, Step
@@ -25,17 +24,15 @@ from services.payments.poller import Poller
 from services.payments.ports.provider import Provider
 from services.payments.ports.store import PaymentStore, Rule
 from services.payments.readiness import Readiness
+from services.payments.steps import Steps
 from services.payments.watches import ALL, Watches
 
 log = structlog.get_logger()
 _WORKERS = 8
-_RECOVERIES_MAX = 6
 _LOOK_AGAIN_S = 60.0
 """How long to sleep while nothing is open, unless woken."""
 _HEARD_MAX = 100
 _HEAR_AGAIN_S = 1.0
-_FIND_SLACK_MS = 10 * domain.MINUTE_MS
-"""How far the provider's clock may be behind ours when we look for what we asked for."""
 
 
 class Tracker:
@@ -76,9 +73,8 @@ class Tracker:
         self._deadlines: dict[str, int] = {}
         self._deadline_heap: list[tuple[int, str]] = []
         self._looks: set[str] = set()
-        self._fresh: set[str] = set()
         self._attempts: dict[str, int] = {}
-        self._recoveries: dict[str, int] = {}
+        self._steps = Steps(self.network, self.provider, self.change)
 
     async def begin(self, payment: Payment, *, fresh: bool) -> None:
         """Work on a payment that is in the store.
@@ -86,7 +82,7 @@ class Tracker:
         `fresh` promises that its provider has never been asked for it: then it need not be searched for first.
         """
         if fresh and self._is_ours:
-            self._fresh.add(payment.payment_id)
+            self._steps.is_fresh(payment.payment_id)
         await self._arrange(payment)
 
     async def change(self, payment_id: str, rule: Rule) -> Payment:
@@ -95,7 +91,7 @@ class Tracker:
         if after != before:
             await self._watches.tell(after)
             if after.result_hash != before.result_hash:
-                self._recoveries.pop(payment_id, None)  # there is more to recover for
+                self._steps.recover_anew(payment_id)  # there is more to recover for
             if after.state is not before.state:
                 log.info("payment", payment=payment_id, state=after.state.value, network=self.network)
         await self._arrange(after)
@@ -192,20 +188,7 @@ class Tracker:
             # Work starts on this: it is verified by a look at this very identifier.
             self._look_at(payment.payment_id)
         else:
-            await self._learn(payment.payment_id, escrow)
-
-    async def _learn(self, payment_id: str, escrow: Escrow) -> Payment:
-        """Believe the provider's view, if it is of what was agreed."""
-        now = self.provider.now()
-
-        def rule(payment: Payment) -> Payment:
-            wrong = domain.mismatch(payment, escrow)
-            if wrong:
-                log.error("provider disagrees", payment=payment_id, network=self.network, fields=wrong)
-                return domain.troubled(payment, f"the provider's view is not what was agreed: {wrong}", now)
-            return planning.noted(domain.believe(payment, escrow, now), now)
-
-        return await self.change(payment_id, rule)
+            await self._steps.learn(payment.payment_id, escrow)
 
     async def _arrange(self, payment: Payment) -> None:
         """Note what comes next for the payment; wake who must know."""
@@ -230,10 +213,11 @@ class Tracker:
             await self._bus.publish(self._topic)
 
     def _forget(self, payment_id: str) -> None:
-        for held in (self._open, self._urgent, self._looks, self._fresh):
+        for held in (self._open, self._urgent, self._looks):
             held.discard(payment_id)
-        for counted in (self._deadlines, self._attempts, self._recoveries):
+        for counted in (self._deadlines, self._attempts):
             counted.pop(payment_id, None)
+        self._steps.forget(payment_id)
 
     async def _deadline(self, payment_id: str, at: int) -> None:
         if self._deadlines.get(payment_id) == at or at >= NEVER:
@@ -280,10 +264,10 @@ class Tracker:
             payment = await self._store.get(payment_id)
             if payment_id in self._looks and payment.blockchain_identifier:
                 self._looks.discard(payment_id)
-                payment = await self._look(payment)
+                payment = await self._steps.look(payment)
             step = planning.plan(payment, self.provider.now()).step
             if step is not Step.WAIT:
-                await self._do(step, payment)
+                await self._steps.do(step, payment)
             payment = await self._store.get(payment_id)
         except MeshError as error:
             await self._trouble(payment_id, step, error)
@@ -293,7 +277,7 @@ class Tracker:
             self._retry(payment_id, None)
             return
         planned = planning.plan(payment, self.provider.now())
-        if planned.step is Step.RECOVER and self._recoveries.get(payment_id, 0) > _RECOVERIES_MAX:
+        if planned.step is Step.RECOVER and self._steps.has_given_up(payment_id):
             await self._deadline(payment_id, planning.next_deadline(payment, self.provider.now()))
         elif planned.step is step and step is not Step.WAIT:
             self._retry(payment_id, None)  # it has changed nothing: not at once again
@@ -301,83 +285,6 @@ class Tracker:
         self._attempts.pop(payment_id, None)
         if planned.step is not Step.RECOVER or step is not Step.RECOVER:
             await self._arrange(payment)
-
-    async def _do(self, step: Step, payment: Payment) -> Payment:
-        match step:
-            case Step.ASK:
-                return await self._ask(payment)
-            case Step.EXPIRE:
-                return await self._expire(payment)
-            case Step.RECOVER:
-                return await self._recover(payment)
-            case Step.SUBMIT:
-                await self.provider.submit_result(payment.blockchain_identifier, payment.result_hash)
-            case Step.AUTHORIZE:
-                await self.provider.authorize_refund(payment.blockchain_identifier)
-            case _:
-                pass
-        return await self._look(payment)
-
-    async def _ask(self, payment: Payment) -> Payment:
-        """Have the escrow made, exactly once as far as anybody outside can tell.
-
-        A request is not idempotent, so one that may have been sent before is searched for first.  Should the provider
-        carry out a request only after that search, a second escrow comes to be; nobody is ever told of its identifier,
-        so it can never be paid.
-        """
-        payment_id = payment.payment_id
-        if payment_id not in self._fresh:  # else nobody has been asked yet
-            found = await self.provider.find(payment_id, payment.created_at - _FIND_SLACK_MS)
-            agreed = [escrow for escrow in found if not disagreement(payment, escrow)]
-            if agreed:
-                return await self._learn(payment_id, agreed[0])
-        if self.provider.now() > payment.pay_by_time:
-            error = payment.error or "the provider could not be asked in time"
-            return await self.change(payment_id, lambda old: domain.failed(old, error, self.provider.now()))
-        try:
-            price = await self.provider.price(payment.agent_identifier)
-            self._fresh.discard(payment_id)
-            escrow = await self.provider.request(payment.terms)
-        except (Invalid, NotFound) as error:
-            refusal = str(error)
-            return await self.change(payment_id, lambda old: domain.failed(old, refusal, self.provider.now()))
-        wrong = disagreement(payment, escrow, price)
-        if wrong:
-            log.error("provider disagrees", payment=payment_id, network=self.network, fields=wrong)
-            text = f"the provider's answer is not what was asked for: {wrong}"
-            return await self.change(payment_id, lambda old: domain.failed(old, text, self.provider.now()))
-        return await self._learn(payment_id, escrow)
-
-    async def _look(self, payment: Payment) -> Payment:
-        return await self._learn(payment.payment_id, await self.provider.resolve(payment.blockchain_identifier))
-
-    async def _expire(self, payment: Payment) -> Payment:
-        error = "nobody paid in time"
-        try:
-            payment = await self._look(payment)
-        except NotFound:
-            error = "nobody paid in time, and the provider no longer knows the payment"
-        return await self.change(payment.payment_id, lambda old: domain.failed(old, error, self.provider.now()))
-
-    async def _recover(self, payment: Payment) -> Payment:
-        """Take the escrow out of WaitingForManualAction, a few times; then a person must."""
-        payment_id = payment.payment_id
-        payment = await self._look(payment)
-        if planning.plan(payment, self.provider.now()).step is not Step.RECOVER:
-            return payment
-        tried = self._recoveries[payment_id] = self._recoveries.get(payment_id, 0) + 1
-        if tried > _RECOVERIES_MAX:
-            return payment
-        retry = planning.recovery_retries(payment, self.provider.now())
-        log.warning("recovering", payment=payment_id, network=self.network, error=payment.error, retry=retry)
-        identifier, updated_at = payment.blockchain_identifier, payment.provider_updated_at
-        try:
-            await self.provider.recover(identifier, updated_at, retry=retry)
-        except Invalid:
-            if not retry:
-                raise
-            await self.provider.recover(identifier, updated_at, retry=False)
-        return await self._look(payment)
 
     # -- when it goes wrong --------------------------------------------------------------------------------------------
 
