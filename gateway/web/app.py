@@ -87,6 +87,7 @@ def create(
 
     return Starlette(
         routes=[
+            *sockets,  # first, as the calls among them are many: each route in front is looked at
             Route("/favicon.ico", lambda _: Response(status_code=204), methods=["GET"]),
             Route("/health", show_health, methods=["GET"]),
             Route("/metrics", show_metrics, methods=["GET"]),
@@ -94,7 +95,6 @@ def create(
             Route(JWKS_PATH, show_keys, methods=["GET"]),
             *reference.routes(dialects),
             *pages(health, metrics),
-            *sockets,
         ],
         lifespan=lifespan,
         exception_handlers={404: fallback.refuse, 405: fallback.refuse, Exception: fallback.fail},
