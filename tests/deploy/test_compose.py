@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import tomllib
 import urllib.parse
 from typing import Any
 
@@ -19,6 +20,8 @@ from tests.readme.snippets import ROOT
 
 FOLDER = ROOT / "deploy/compose"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text("utf-8"))
+
+POSTGRESQL_OF_DEBIAN = {"bookworm": 15, "trixie": 17}
 
 
 def filled(text: str) -> str:
@@ -96,6 +99,28 @@ def test_the_image_is_made_of_two_stages_and_runs_as_nobody_special() -> None:
     assert "--require-hashes" in text
     for source in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M):
         assert all((ROOT / each).exists() for each in source.split())
+
+
+def test_the_image_is_built_of_all_that_the_package_names() -> None:
+    """What builds it takes what lies there: a licence that is not, or a folder, is left out and nobody is told."""
+    text = (ROOT / "deploy/Containerfile").read_text("utf-8")
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    copied = {source for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M) for source in sources.split()}
+
+    wheel = package["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    named = {"pyproject.toml", package["project"]["readme"], *package["project"]["license-files"]}
+    assert named | {folder.partition("/")[0] for folder in wheel} <= copied
+
+
+def test_the_image_can_back_up_the_database_that_stands_beside_it() -> None:
+    """`pg_dump` refuses a server that is newer than itself, and each Debian has one version."""
+    text = (ROOT / "deploy/Containerfile").read_text("utf-8")
+    debian = {re.search(r"-(\w+)$", stage)[1] for stage in re.findall(r"^FROM (\S+)", text, re.M)}  # type: ignore[index]
+    (client,) = re.findall(r"postgresql-client-(\d+)", text)
+    (server,) = re.findall(r"^postgres:(\d+)", COMPOSE["services"]["postgres"]["image"])
+
+    assert {int(client)} == {POSTGRESQL_OF_DEBIAN[name] for name in debian}
+    assert int(client) >= int(server)
 
 
 def test_the_dashboard_asks_for_what_the_collector_gives() -> None:
