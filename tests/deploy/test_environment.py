@@ -140,6 +140,18 @@ def test_a_pod_has_the_time_that_its_end_takes(folder: str) -> None:
 
         assert until_unknown >= 5, name
         assert spec["terminationGracePeriodSeconds"] >= until_unknown + grace + CLOSING_S, name
+        for beside in (each for each in spec["containers"] if each["name"] == "cluster"):  # whose end ends hosts
+            waits = beside["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert until_unknown + grace <= waits < spec["terminationGracePeriodSeconds"] - CLOSING_S
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_probe_ends_a_pod_for_what_another_does(folder: str) -> None:
+    """`/health` is 503 while any service is down: an edge that is started then must be, for those that are up."""
+    for _, _, container in deployments(folder):
+        asked = {container[probe].get("httpGet", {}).get("path") for probe in ("startupProbe", "livenessProbe")}
+
+        assert asked <= {None, "/docs"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
