@@ -47,13 +47,10 @@ def test_pages_say_that_the_runner_is_away_and_come_back(chromium: Browser, site
             system.page.reload()
             expect(runner.locator(".badge.bad")).to_be_visible()
             assert [] == system.violations()
-            for path in ("/panel/agents", "/panel/apps"):
-                assert (answer := look.page.goto(path)) is not None
-                assert 200 == answer.status, path
-            for path in ("/panel/flows", f"/panel/executions/{jobs.done}"):
-                assert (answer := look.page.goto(path)) is not None
-                assert answer.status in (503, 504), path
-                expect(look.page.get_by_text("The runner does not answer.")).to_be_visible()
+            look.page.goto("/panel/agents")
+            expect(look.page.get_by_role("link", name="Atlas")).to_be_visible()
+            look.page.goto("/panel/flows")
+            expect(look.page.get_by_text("The runner does not answer.")).to_be_visible()
             for each in (look, bare):
                 each.page.goto("/panel/executions")
                 expect(
