@@ -80,7 +80,9 @@ class Jobs:
             job = await self._journal.change(job_id, rule)
         except (domain.Stale, NotFound):
             # A resend of what ended the job is not stale: the host only missed our answer.
-            return await self._ended_by(job_id, holder) and not said.is_refused
+            one_more = said.outcome is not None or said.opening is not None or said.step is not None
+            last = source_seq + len(said.events) - 1 + one_more
+            return await self._has_taken(job_id, holder, last) and not said.is_refused
         opening = said.opening
         if job.state == State.STOPPING and said.outcome is not None:
             self._tell_stop(job)  # it was told before its process had taken the job up
@@ -103,13 +105,18 @@ class Jobs:
     def _reported(self, job: Job, holder: Lease, source_seq: int, said: Report) -> Change:
         return domain.report(job, holder, source_seq, said.events, said.outcome, self._now(), said.opening, said.step)
 
-    async def _ended_by(self, job_id: str, holder: Lease) -> bool:
+    async def _has_taken(self, job_id: str, holder: Lease, last: int) -> bool:
+        """Return whether a job has ended with what its holder has said up to a number.
+
+        A report that only the store has refused was not taken, and neither is what a job says that was cut off.
+        """
         try:
             job = await self._store.get(job_id)
         except NotFound:
             return False
         # An end takes the job out of all hands; its epoch is told to its host alone.
-        return job.ended and job.epoch == holder.epoch and job.reason != Reason.WORKER_LOST
+        is_theirs = job.ended and job.epoch == holder.epoch and job.reason != Reason.WORKER_LOST
+        return is_theirs and job.source_seq >= last
 
     async def break_off(self, job_id: str, holder: Lease, end: End) -> None:
         """Take in that what a host says of a job cannot be used; nothing happens if it does not hold the job."""
