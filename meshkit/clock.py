@@ -9,6 +9,7 @@ from the auth service (`meshkit.service`).  Without PostgreSQL it is the machine
 """
 
 import datetime
+import math
 import time
 from collections.abc import Callable
 
@@ -23,6 +24,8 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _READ_WITHIN_S = 0.0001
 _READS_MAX = 5
+_SET_BACK_S = 1.0
+"""Less is how a clock is kept right."""
 
 
 def ticks() -> float:
@@ -82,6 +85,21 @@ class Clock:
 
 now = Clock()
 """Returns the time in seconds, as all of this process have it."""
+
+
+class SetBack:
+    """Tells whether a clock has been set back: what was to be done some time after a moment that is to come is late."""
+
+    def __init__(self, now: Now, ticks: Now = ticks) -> None:
+        self._now = now
+        self._ticks = ticks
+        self._ahead = math.inf
+        """Of the ticks, when it was looked at last."""
+
+    def __call__(self) -> bool:
+        """Return whether it was since this was asked last; at first it may have been."""
+        before, self._ahead = self._ahead, self._now() - self._ticks()
+        return self._ahead < before - _SET_BACK_S
 
 
 def monotonic() -> float:

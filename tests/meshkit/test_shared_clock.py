@@ -76,6 +76,19 @@ def test_a_steady_time_is_not_touched_when_the_machines_clock_is_set() -> None:
     assert (2001.0, 2001.0) == (now(), now.steady())
 
 
+def test_a_clock_that_is_set_back_is_noticed_once() -> None:
+    """At first it may have been; one that is put forward, or kept right, is not."""
+    ticks, wall = [100.0], [1000.0]
+    is_set_back = clock.SetBack(lambda: wall[0], lambda: ticks[0])
+    assert (True, False) == (is_set_back(), is_set_back())
+
+    heard = []
+    for set_to, ticked in ((4600.0, 101.0), (4605.0, 106.5), (1010.0, 107.0), (1011.0, 108.0)):
+        wall[0], ticks[0] = set_to, ticked
+        heard.append(is_set_back())
+    assert [False, False, True, False] == heard
+
+
 def test_a_clock_moves_no_further_than_it_is_surely_wrong() -> None:
     """What is said between two ticks is right at one of them; whose own time is right keeps it, to the microsecond."""
     ticks, wall = [100.0], [1000.0]

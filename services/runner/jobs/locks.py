@@ -7,7 +7,6 @@ check of an answer, and streams for approvers.  The answer's way back to the job
 import asyncio
 import contextlib
 import functools
-import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -30,8 +29,6 @@ _LOOK_AGAIN_S = 5.0
 _DUE_MAX = 500
 _MANY = 500
 _PAUSE_S = 0.25
-_SET_BACK_S = 1.0
-"""By how much a clock must have been set back to be looked at: less is how it is kept right."""
 
 
 class Locks:
@@ -66,11 +63,10 @@ class Locks:
         Raises `Unavailable` if that cannot be written now: begin anew.
         """
         apart = Apart("locks")
-        ahead_s = math.inf
+        is_set_back = clock.SetBack(self._now)
         async with self._bus.subscribe(LOCKS) as waker:
             while not waker.closed:
-                before, ahead_s = ahead_s, self._now() - clock.ticks()
-                if ahead_s < before - _SET_BACK_S:  # else what was asked while it was fast expires as much too late
+                if is_set_back():  # else what was asked while it was fast expires as much too late
                     await self._store.bring_back_locks(self._now())
                 for lock_id, job_id in await self._store.due_locks(self._now(), _DUE_MAX):
                     with apart(lock_id), contextlib.suppress(NotFound):  # deleted with its job

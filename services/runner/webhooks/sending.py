@@ -79,8 +79,11 @@ class Sender:
 
     async def run(self) -> None:
         """Send what is due, until cancelled.  Raises `Unavailable` if the store cannot be used now: begin anew."""
+        is_set_back = clock.SetBack(self._now)
         async with self._bus.subscribe(WEBHOOKS) as waker:
             while not waker.closed:
+                if is_set_back():  # else what happened while it was fast is sent as much too late
+                    await self._store.bring_back(self._now())
                 next_at = await self._store.next_due()
                 if next_at is not None and next_at <= self._now():
                     for webhook_id in await self._store.due(self._now()):

@@ -146,6 +146,23 @@ async def test_a_disabled_webhook_is_sent_nothing(store: Store) -> None:
     assert (await store.get(job(1).job_id)).stored_bytes == await store.stored_bytes("users/a")
 
 
+async def test_deliveries_of_a_time_to_come_are_brought_back(store: Store) -> None:
+    """They were made or tried while the clock was fast: they are sent as long after now, and tried for as long."""
+    await store.webhooks.add(webhook(), None)
+    for number, (created_at, attempted_at) in enumerate(((10.0, 0.0), (10.0, 90.0), (80.0, 0.0)), 1):
+        made = Delivery(
+            delivery_id=f"d{number}", webhook_id="w1", owner="users/a", kind="job.created", job_id="j", payload="{}",
+            created_at=created_at, attempted_at=attempted_at, next_at=95.0, tried_until=1000.0,
+        )  # fmt: skip
+        await store.webhooks.put(made)
+    await store.webhooks.bring_back(20.0)
+
+    kept = [await store.webhooks.delivery("w1", f"d{number}") for number in (1, 2, 3)]
+    assert [(10.0, 0.0, 95.0, 1000.0), (10.0, 20.0, 25.0, 930.0), (20.0, 0.0, 35.0, 940.0)] == [
+        (each.created_at, each.attempted_at, each.next_at, each.tried_until) for each in kept
+    ]
+
+
 def test_waits_grow_and_end() -> None:
     """From seconds to an hour, for a day; three days without a success end the webhook."""
     delivery = Delivery(

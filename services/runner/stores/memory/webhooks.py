@@ -98,6 +98,19 @@ class MemoryWebhooks:
         """As `WebhookStore.next_due`."""
         return min((each.next_at for each in self._pending()), default=None)
 
+    async def bring_back(self, now: float) -> None:
+        """As `WebhookStore.bring_back`."""
+        for each in self._pending():
+            since = max(each.created_at, each.attempted_at)
+            if since > now:
+                self._deliveries[each.delivery_id] = dataclasses.replace(
+                    each,
+                    created_at=min(each.created_at, now),
+                    attempted_at=min(each.attempted_at, now),
+                    next_at=now + each.next_at - since,
+                    tried_until=now + each.tried_until - since,
+                )
+
     async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
         """As `WebhookStore.claim`."""
         due = [each for each in self._pending() if each.webhook_id == webhook_id and each.next_at <= now]

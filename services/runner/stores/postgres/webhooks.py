@@ -135,6 +135,16 @@ class PostgresWebhooks:
         found: float | None = await self._database.fetchval(statement)
         return found
 
+    async def bring_back(self, now: float) -> None:
+        """As `WebhookStore.bring_back`."""
+        since = "greatest(created_at, attempted_at)"
+        statement = (
+            f"UPDATE deliveries SET next_at = %s + next_at - {since}, tried_until = %s + tried_until - {since},"
+            f" created_at = least(created_at, %s), attempted_at = least(attempted_at, %s)"
+            f" WHERE state = 'pending' AND {since} > %s"
+        )
+        await self._database.write(lambda connection: rows(connection, statement, *(now,) * 5))
+
     async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
         """As `WebhookStore.claim`."""
         chosen = (

@@ -122,6 +122,16 @@ class SqliteWebhooks:
         row = await self._database.read(lambda connection: connection.execute(statement).fetchone())
         return None if row[0] is None else float(row[0])
 
+    async def bring_back(self, now: float) -> None:
+        """As `WebhookStore.bring_back`."""
+        since = "max(created_at, attempted_at)"
+        statement = (
+            f"UPDATE deliveries SET next_at = ? + next_at - {since}, tried_until = ? + tried_until - {since},"
+            f" created_at = min(created_at, ?), attempted_at = min(attempted_at, ?)"
+            f" WHERE state = 'pending' AND {since} > ?"
+        )
+        await self._database.write(lambda connection: connection.execute(statement, (now,) * 5))
+
     async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
         """As `WebhookStore.claim`."""
         chosen = (
