@@ -29,6 +29,9 @@ from meshkit.server import serve, until_signal
 from meshkit.service import authenticated, from_environment
 from meshkit.telemetry import observability
 
+_PATIENCE_S = 5.0
+"""How long the start waits for the auth service, to hear what time it is before anybody is judged by it."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
@@ -56,7 +59,14 @@ async def running(config: Config, dialects: Sequence[Dialect] = DIALECTS) -> Asy
     async with contextlib.AsyncExitStack() as stack:
         stubs = await stack.enter_async_context(peers.connect(config))
         auth = await stack.enter_async_context(
-            authenticated(config, "gateway", speakers.credentials, speakers.finders(stubs, config), callers(config))
+            authenticated(
+                config,
+                "gateway",
+                speakers.credentials,
+                speakers.finders(stubs, config),
+                callers(config),
+                patience_s=_PATIENCE_S,
+            )
         )
         door = Door(
             speakers,

@@ -303,10 +303,13 @@ async def authenticated(
     credentials: Callable[[str], Credentials] = lambda method: MESH,
     finder: Callable[[str], Finder | None] = lambda method: None,
     is_local: Callable[[Mapping[str, str]], bool] = lambda metadata: False,
+    patience_s: float = 0.0,
 ) -> AsyncIterator[Auth]:
     """Verify tokens with the auth service's keys and follow its revocations for the length of the block.
 
-    `credentials`, `finder` and `is_local` are as in `Auth`.  Raises `OSError` if our certificate does not hold.
+    `credentials`, `finder` and `is_local` are as in `Auth`.  Who has no database hears from the auth service what time
+    it is: for up to `patience_s` the block waits to begin until it was heard, lest its first badges are those of a
+    wrong clock.  Raises `OSError` if our certificate does not hold.
     """
     if (ours := settings.wires.tls) is not None:
         ours.check(service)
@@ -321,26 +324,33 @@ async def authenticated(
                 return str((await stub.GetJwks(auth_pb2.GetJwksRequest(), timeout=5, wait_for_ready=True)).jwks_json)
 
         hears = not isinstance(settings.database, databases.PostgresDatabase)
-        follow = follow_revocations(stub, revocations, hears=hears)
+        heard = asyncio.Event()
+        follow = follow_revocations(stub, revocations, heard if hears else None)
         await stack.enter_async_context(background(follow, "follow-revocations"))
+        if hears and patience_s:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await heard.wait()
         verifier = TokenVerifier(fetch_jwks, revocations)
         more = (credentials, finder, is_local, settings.streams_per_owner)
         yield Auth(verifier, settings.secret, service, *more, named=settings.wires.tls is not None)
 
 
 async def follow_revocations(
-    stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations, *, hears: bool = False
+    stub: auth_pb2_grpc.AuthServiceStub, revocations: Revocations, heard: asyncio.Event | None = None
 ) -> None:
     """Keep `revocations` as the auth service has them; reconnect for ever.
 
-    Who `hears` from it what time it is does so before, or our badge might have expired, and with each heartbeat.
+    With `heard`, which is set then, it is asked before what time it is, or our badge might have expired; and with each
+    heartbeat.
     """
     is_shared, beside = False, Tasks()
     try:
         while True:
             try:
-                if hears:
+                if heard is not None:
                     is_shared = await _hear_time(stub)
+                    heard.set()
                 async for message in stub.WatchRevocations(auth_pb2.WatchRevocationsRequest(), wait_for_ready=True):
                     _take_in(message, revocations)
                     if is_shared and not beside:  # nobody's revocation waits for it

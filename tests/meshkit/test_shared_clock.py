@@ -35,6 +35,16 @@ async def main():
 asyncio.run(main())
 """
 
+AT_ONCE = """
+import asyncio, pathlib, sys
+from meshkit import clock, service
+async def main():
+    settings = service.Settings(data_dir=pathlib.Path(sys.argv[2]), auth_address=sys.argv[1])
+    async with service.authenticated(settings, "gateway", patience_s=float(sys.argv[3])):
+        print(clock.now(), flush=True)
+asyncio.run(main())
+"""
+
 
 async def told(code: str, *arguments: str, by_s: int) -> float:
     """Return how far from ours the time is that a process has whose machine's clock is so wrong."""
@@ -87,6 +97,16 @@ def test_a_clock_that_is_set_back_is_noticed_once() -> None:
         wall[0], ticks[0] = set_to, ticked
         heard.append(is_set_back())
     assert [False, False, True, False] == heard
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+async def test_who_has_patience_begins_with_the_right_time(postgres: str, tmp_path: pathlib.Path, by_s: int) -> None:
+    """What the gateway judges first, it judges by it; with nobody to ask it begins all the same."""
+    config = AuthConfig(data_dir=tmp_path, auth_address="127.0.0.1:0", grace_s=0, database_url=postgres)
+    async with auth_app.running(config) as port:
+        assert abs(await told(AT_ONCE, f"127.0.0.1:{port}", str(tmp_path), "60", by_s=by_s)) < NEAR_S
+
+    assert abs(await told(AT_ONCE, f"127.0.0.1:{port}", str(tmp_path), "0.1", by_s=by_s) - by_s) < NEAR_S
 
 
 def test_a_clock_moves_no_further_than_it_is_surely_wrong() -> None:
