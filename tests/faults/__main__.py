@@ -14,32 +14,43 @@ from tests.faults.grounds import GROUNDS
 from tests.faults.promises import PROMISES
 
 _SHOWN = 10
+ALL = "all"
+"""Every shape, one after the other."""
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000), help="which plan; default: any")
-    parser.add_argument("--shape", choices=list(GROUNDS), default="embedded", help="what the mesh stands on")
-    parser.add_argument("--faults", type=int, default=500)
+    parser.add_argument("--shape", choices=[*GROUNDS, ALL], default="embedded", help="what the mesh stands on")
+    parser.add_argument("--faults", type=int, default=500, help="in each shape")
     parser.add_argument("--only", action="append", choices=list(plan.Kind), help="nothing but this; may be repeated")
     parser.add_argument("--short", action="store_true", help="nothing that takes long")
     parser.add_argument("--pause", type=float, default=1.6, help="seconds between two faults, on average")
     parser.add_argument("--submitters", type=int, default=4)
-    parser.add_argument("--keep", type=pathlib.Path, help="where data and log are kept; default: nowhere")
+    parser.add_argument("--keep", type=pathlib.Path, help="where data and logs are kept; default: nowhere")
     arguments = parser.parse_args()
-    print(f"seed {arguments.seed}, {arguments.shape}", flush=True)
+    broken = [run(shape, arguments) for shape in (GROUNDS if arguments.shape == ALL else (arguments.shape,))]
+    return 1 if any(broken) else 0
+
+
+def run(shape: str, arguments: argparse.Namespace) -> int:
+    """Run a campaign on a mesh of this shape; return how many promises it has broken."""
+    parts = plan.PARTS[shape]
+    if arguments.only:
+        parts = {kind: parts[kind] for kind in parts if kind in arguments.only}
+    if not parts:
+        print(f"{shape}: nothing of this can go wrong there")
+        return 0
+    print(f"seed {arguments.seed}, {shape}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="agentmesh-faults-") as name,
-        GROUNDS[arguments.shape]() as ground,
+        GROUNDS[shape]() as ground,
     ):
-        parts = plan.PARTS[arguments.shape]
-        if arguments.only:
-            parts = {kind: parts[kind] for kind in parts if kind in arguments.only}
         faults = plan.make(arguments.seed, arguments.faults, parts, pause_s=arguments.pause, short=arguments.short)
         for way in ground.ways:
             print(way, flush=True)
-        folder = arguments.keep or pathlib.Path(name)
+        folder = (arguments.keep or pathlib.Path(name)) / shape
         folder.mkdir(parents=True, exist_ok=True)
         campaign = Campaign(
             folder,
@@ -52,7 +63,7 @@ def main() -> int:
         )
         outcome = asyncio.run(campaign.run())
     show(arguments.seed, outcome)
-    return 1 if outcome.broken.count else 0
+    return outcome.broken.count
 
 
 def show(seed: int, outcome: Outcome) -> None:
