@@ -1,5 +1,6 @@
 """`agentmesh keys`: API keys of yours, and the keys by which a mesh signs them and seals secrets."""
 
+import asyncio
 import base64
 import contextlib
 import datetime
@@ -24,6 +25,7 @@ DataDir = Annotated[
 DATA_DIR = pathlib.Path("data")
 _FIRST = "signing_key.pem"
 _SEALING_BYTES = 32
+_WITHIN_S = 5.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,7 +92,7 @@ def _delete(key: Annotated[str, typer.Argument(help="Id of the key, as `list` sh
 
 def _signing(data_dir: DataDir = DATA_DIR, as_json: AsJson = False) -> None:
     """Show the signing keys of a data directory, the oldest first: all of them verify what they have signed."""
-    now = time.time()
+    now = _now()
     found = _found(data_dir)
     signs = max((at for at, _ in found if at <= now), default=0.0)
     for at, path in found:
@@ -100,6 +102,28 @@ def _signing(data_dir: DataDir = DATA_DIR, as_json: AsJson = False) -> None:
             print(json.dumps({"file": str(path), "state": state, "signs_from": since}))
         else:
             output.say(f"{state}  {path}{'  from ' if since else ''}{since}")
+
+
+def _now() -> float:
+    """Return the time by which the auth service goes: PostgreSQL's, where the mesh has one.  Raises `ValueError`."""
+    url = os.environ.get("AGENTMESH_DATABASE_URL", "")
+    if url.partition(":")[0] not in ("postgresql", "postgres"):
+        return time.time()
+    try:
+        return asyncio.run(_told(url))
+    except Exception as error:  # of its driver, which may not be there
+        why = "AGENTMESH_DATABASE_URL: the mesh goes by PostgreSQL's time, and that cannot be asked for"
+        raise ValueError(f"{why}: {error or type(error).__name__}") from error
+
+
+async def _told(url: str) -> float:
+    import asyncpg
+
+    connection = await asyncpg.connect(url, timeout=_WITHIN_S)
+    try:
+        return float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8"))
+    finally:
+        await connection.close(timeout=_WITHIN_S)
 
 
 def _rotate(
@@ -120,7 +144,7 @@ def _rotate(
     found = _found(data_dir)
     if not found:
         raise ValueError(f"{data_dir / 'auth'} has no signing key: say where the mesh is with --data-dir")
-    now = time.time()
+    now = _now()
     if found[-1][0] > now:
         raise ValueError(f"{found[-1][1].name} waits to sign already: it takes over in {found[-1][0] - now:.0f} s")
     path = data_dir / "auth" / f"signing_key.{round((now + lead_s) * 1_000_000)}.pem"

@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +17,8 @@ import pytest
 from agentmesh.cli import app
 from agentmesh.testing import Mesh, running_mesh
 from meshkit.secrets import Secret, Vault
+from services.auth.tokens import load_signer
+from tests.faults.clocks import clocks as wrong_clocks
 
 DEADLINE_S = 60.0
 
@@ -126,3 +130,20 @@ def test_a_folder_without_keys_is_no_meshs(tmp_path: pathlib.Path, capsys: pytes
     assert "has no signing key" in capsys.readouterr().err
     assert 2 == app.run(["keys", "rotate-sealing", "--data-dir", str(tmp_path)])
     assert "encryption.key is not there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_a_new_key_signs_by_the_clock_of_the_mesh(postgres: str, tmp_path: pathlib.Path, by_s: int) -> None:
+    """PostgreSQL's, where it has one: by that of a machine it would sign before it is known, or an hour late."""
+    load_signer(tmp_path / "auth")
+    command = [sys.executable, "-m", "agentmesh", "keys", "rotate-signing", "--data-dir", str(tmp_path)]
+    with wrong_clocks() as wrong:
+        environ = wrong.apart(by_s) | {"PYTHONPATH": ":".join(sys.path), "AGENTMESH_DATABASE_URL": postgres}
+        subprocess.run(command, env=environ, check=True, timeout=DEADLINE_S)
+        away = subprocess.run(
+            command, env=environ | {"AGENTMESH_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, capture_output=True
+        )
+
+    (signs_from,) = [int(path.name.split(".")[1]) / 1e6 for path in (tmp_path / "auth").glob("signing_key.*.pem")]
+    assert abs(signs_from - time.time() - 60) < 55
+    assert (2, True) == (away.returncode, b"cannot be asked for" in away.stderr)
