@@ -50,7 +50,9 @@ ONCE = Retries(attempts=1)
 
 
 def policy(said: "Retries | int | None") -> Retries | None:
-    """Return a policy of what an author says: a number is that of the attempts."""
+    """Return a policy of what an author says: a number is that of the attempts.  Raises `TypeError`."""
+    if said is not None and not isinstance(said, int | Retries):
+        raise TypeError(f"retries: write a number of attempts or Retries(…), not {said!r:.80}")
     return Retries(attempts=said) if isinstance(said, int) else said
 
 

@@ -9,6 +9,7 @@ from agentmesh_protos.auth.v1 import auth_pb2, auth_pb2_grpc
 from agentmesh_protos.payments.v1 import ledger_pb2, ledger_pb2_grpc, payments_pb2, payments_pb2_grpc
 from agentmesh_protos.registry.v1 import registry_pb2, registry_pb2_grpc
 from agentmesh_protos.runner.v1 import app_pb2, app_pb2_grpc, job_pb2, job_pb2_grpc, lock_pb2, lock_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from agentmesh._app.allowed import budget_to_pb, retries_to_pb
 from agentmesh._client import forms
@@ -107,7 +108,11 @@ class AsyncClient:
         """Close the connection."""
         await self._connection.close()
 
-    # Who we are
+    async def serves(self) -> bool:
+        """Return whether the mesh says that all of it serves (grpc.health.v1), as its front door knows."""
+        stub = health_pb2_grpc.HealthStub(self._connection.channel)
+        answer = await self._connection.unary(stub.Check, health_pb2.HealthCheckRequest(), signed_in=False)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def login(self, login: str, password: str) -> Tokens:
         """Sign in; later calls are this user's.  Raises `NotSignedIn` if name and password do not match."""
@@ -194,9 +199,8 @@ class AsyncClient:
 
     async def job(self, name: str) -> Job:
         """Return a job as it is now."""
-        return to_job(
-            await self._connection.unary(self._jobs.GetJob, job_pb2.GetJobRequest(name=full_name(name, "jobs")))
-        )
+        request = job_pb2.GetJobRequest(name=full_name(name, "jobs"))
+        return to_job(await self._connection.unary(self._jobs.GetJob, request))
 
     async def jobs(
         self,

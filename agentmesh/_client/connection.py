@@ -55,7 +55,9 @@ def parse_url(url: str) -> tuple[str, bool]:
 
     Raises `ValueError`, with the remedy, for anything else.
     """
-    remedy = f"{url!r} is not the address of a mesh: write http://HOST:PORT, such as http://127.0.0.1:3370"
+    remedy = f"{url!r:.200} is not the address of a mesh: write http://HOST:PORT, such as http://127.0.0.1:3370"
+    if not isinstance(url, str):
+        raise ValueError(remedy)
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
     try:
         port = parts.port
@@ -143,9 +145,12 @@ class Connection:
 
 def _trusting(ca: pathlib.Path | None) -> grpc.ChannelCredentials:
     try:
-        return grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
+        trusted = None if ca is None else ca.read_bytes()
     except OSError as error:
         raise ValueError(f"{ca}, which says whose certificates to trust, cannot be read: {error.strerror}") from error
+    if trusted is not None and b"-----BEGIN CERTIFICATE-----" not in trusted:
+        raise ValueError(f"{ca}, which says whose certificates to trust, has none: name a PEM file of a CA")
+    return grpc.ssl_channel_credentials(trusted)
 
 
 def _named(tls_name: str) -> list[tuple[str, Any]]:

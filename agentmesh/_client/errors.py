@@ -97,7 +97,7 @@ def from_rpc(error: grpc.aio.AioRpcError, url: str) -> MeshError:
             known["retry_after_s"] = retry.retry_delay.ToMilliseconds() / 1000
     text = error.details() or code.lower().replace("_", " ")
     if not ours and code == "UNAVAILABLE":
-        return Unreachable(f"no mesh answers at {url}: is `agentmesh up` running there? ({_brief(text)})", **known)
+        return Unreachable(_unreachable(url, text), **known)
     return _KINDS.get(code, MeshError)(text, **known)
 
 
@@ -106,6 +106,26 @@ def is_transport(error: grpc.aio.AioRpcError) -> bool:
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         return True
     return error.code().name in _TRANSPORT and rpc_status.from_call(error) is None
+
+
+def _unreachable(url: str, text: str) -> str:
+    """Return why nobody answers, and what to do about it."""
+    scheme, separator, rest = url.partition("://")
+    address = rest if separator else scheme
+    if "WRONG_VERSION_NUMBER" in text:
+        return f"what answers at {url} speaks no TLS: write http://{address}"
+    if "Hostname Verification" in text or "not match" in text:
+        return f"the certificate that {url} shows is for another name: write that name, or give it as `tls_name`"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"the certificate that {url} shows is signed by nobody who is trusted here: {_CA}"
+    if scheme != "https" and any(sign in text for sign in _NO_GRPC):
+        return f"what answers at {url} speaks no gRPC: if it is a mesh with TLS, write https://{address}"
+    return f"no mesh answers at {url}: is `agentmesh up` running there? ({_brief(text)})"
+
+
+_CA = "name a PEM of who is in AGENTMESH_CA, or give it as `Client(ca=…)`"
+_NO_GRPC = ("Failed parsing HTTP/2", "Connection reset", "Socket closed")
+"""What a server of TLS, or of HTTP/1 only, makes of gRPC."""
 
 
 def _brief(text: str) -> str:

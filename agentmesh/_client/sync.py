@@ -73,6 +73,10 @@ class Client:
             self._call(self._client.aclose())
             self._stop()
 
+    def serves(self) -> bool:
+        """Return whether the mesh says that all of it serves."""
+        return self._call(self._client.serves())
+
     def login(self, login: str, password: str) -> Tokens:
         """Sign in; later calls are this user's."""
         return self._call(self._client.login(login, password))
@@ -244,6 +248,9 @@ class Client:
         return self._iterate(self._client.boot(force=force))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise RuntimeError("this client is closed: make another")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

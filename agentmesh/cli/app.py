@@ -1,5 +1,6 @@
 """The commands, and what becomes of their errors.  Exit codes are in docs/cli.md."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -81,6 +82,10 @@ def _root(
 
 def run(arguments: list[str]) -> int:
     """Run a command line; return its exit code.  Errors become one line on stderr, never a traceback."""
+    arguments = [_text(each) for each in arguments]
+    for stream in (sys.stdout, sys.stderr):  # what a terminal without UTF-8 cannot show is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app = build(whole=arguments[:1] not in (["up"], ["serve"]))
         app(anywhere.placed(arguments, app), prog_name="agentmesh")
@@ -101,6 +106,11 @@ def run(arguments: list[str]) -> int:
             raise
         print(f"agentmesh: {type(error).__name__}: {error} (set {TRACEBACK}=1 to see where)", file=sys.stderr)
         return EXIT_FAILED
+
+
+def _text(argument: str) -> str:
+    """Return an argument as it was typed: in a locale without UTF-8 Python takes its bytes for something else."""
+    return os.fsencode(argument).decode("utf-8", "replace")
 
 
 def _refuse(message: str) -> int:

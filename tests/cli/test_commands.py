@@ -49,6 +49,55 @@ def test_inputs_come_as_options_as_json_and_from_a_file(cli: Cli, tmp_path: path
     assert cli("run", "--inputs", "@inputs.json", "greeter", "--name", "Ada").out.endswith("Hi, **Ada**!\n")
 
 
+def test_options_may_follow_the_flow(cli: Cli) -> None:
+    """Where people write them: --inputs and --deadline too, unless the flow has an input of that name."""
+    done = cli(
+        "run", "greeter", "--inputs", '{"name": "Ada", "greeting": "Hey"}', "--deadline", "80", "--greeting", "Hi"
+    )
+
+    assert (0, "") == (done.code, done.err)
+    assert done.out.endswith("Hi, **Ada**!\n")
+    wrong = cli("run", "greeter", "--name", "Ada", "--deadline", "soon")
+    assert 2 == wrong.code
+    assert "--deadline 'soon'" in wrong.err
+
+
+def test_numbers_of_a_log_do_not_jump(cli: Cli) -> None:
+    """Each event has its line; what the last one holds is printed as the result."""
+    done = cli("run", "greeter", "--name", "Ada")
+    numbers = [int(found[1]) for line in done.out.splitlines() if (found := re.match(r"(\d+) \w", line))]
+
+    assert list(range(1, len(numbers) + 1)) == numbers
+    assert re.search(r"^\d+ final$", done.out, re.MULTILINE)
+
+
+def test_a_terminal_without_utf8_is_no_reason_to_stop(cli: Cli) -> None:
+    """What is typed is what is sent; what cannot be shown is a question mark."""
+    plain = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = cli("run", "greeter", "--name", "Zoë", **plain)
+
+    assert (0, "") == (done.code, done.err)
+    assert done.out.endswith("Hello, **Zo?**!\n")
+    assert "Zoë" in cli("jobs", "--limit", "1", "--json").out
+
+
+def test_a_token_of_the_environment_that_does_not_hold_is_named(cli: Cli) -> None:
+    """With what to do: nothing that is signed in here counts beside it."""
+    done = cli("jobs", AGENTMESH_TOKEN="none")
+
+    assert 2 == done.code
+    assert done.err.startswith("agentmesh: AGENTMESH_TOKEN does not hold at http://")
+    assert "`agentmesh keys add`" in done.err
+
+
+def test_a_query_that_no_job_answers_says_so(cli: Cli) -> None:
+    """On stderr: there is nothing to list."""
+    done = cli("jobs", "nonsense-that-nobody-ran")
+
+    assert (0, "") == (done.code, done.out)
+    assert "no job is like that" in done.err
+
+
 def test_a_failed_job_ends_with_1(cli: Cli) -> None:
     """The reason is on stderr, without a traceback."""
     done = cli("run", "greeter/broken", "--name", "Ada")
@@ -205,9 +254,9 @@ def test_an_expose_is_added_booted_listed_and_removed(cli: Cli) -> None:
         (("expose", "add", "x", "a:b", "--meta", "nofile"), "PATH=FILE"),
         (
             ("expose", "add", "x", "a:b", "--meta", "/=missing.yaml"),
-            "cannot read missing.yaml: No such file or directory ╰",
+            "there is no file missing.yaml",
         ),
-        (("crews", "apply", "missing.yaml"), "cannot read missing.yaml: No such file or directory ╰"),
+        (("crews", "apply", "missing.yaml"), "there is no file missing.yaml"),
         (("pay", "6b020a287f75b47a226ecaff"), "not found"),
         (("run", "--inputs", "[1]", "greeter"), "JSON object"),
         (("run", "--inputs", "@missing.json", "greeter"), "missing.json"),

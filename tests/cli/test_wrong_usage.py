@@ -16,6 +16,7 @@ from agentmesh import Tracer
 from agentmesh._app.loading import load
 from agentmesh._job.execution import execute
 from agentmesh.cli import app
+from agentmesh.client import Client
 from agentmesh.errors import describe
 from agentmesh.host.app import answers
 from agentmesh.supervisor import plan
@@ -59,6 +60,11 @@ class Bench:
         self._capsys.readouterr()
         assert 2 == app.run(list(arguments))
         return " ".join(self._capsys.readouterr().err.replace("│", " ").split())
+
+    def called(self, call: Callable[[Any], Any]) -> str:
+        """What a client raises before it asks a mesh."""
+        with Client("http://127.0.0.1:1") as client:
+            return _said(lambda: call(client))
 
     def settled(self, **options: Any) -> str:
         """What `agentmesh up` says before anything starts."""
@@ -210,7 +216,53 @@ WRONG: dict[str, tuple[Callable[[Bench], str], str, str]] = {
     "inputs that are no object": (
         lambda b: b.typed("run", "--inputs", "[1]", "hello"),
         "--inputs",
-        "must be a JSON object",
+        "is no JSON object: write one, such as",
+    ),
+    "inputs in a file that is not there": (
+        lambda b: b.typed("run", "--inputs", "@missing.json", "hello"),
+        "there is no file missing.json (in ",
+        "name one that is there",
+    ),
+    "inputs in a folder": (
+        lambda b: b.typed("schedules", "create", "hello", "--cron", "@daily", "--inputs", "@."),
+        "cannot read .: Is a directory",
+        "name a file that you can read",
+    ),
+    "inputs that are no JSON": (
+        lambda b: b.typed("run", "--inputs", "{a", "hello"),
+        "--inputs is not JSON: Expecting property name",
+        "write an object, such as",
+    ),
+    "a crew in a file that is not there": (
+        lambda b: b.typed("crews", "apply", "missing.yaml"),
+        "there is no file missing.yaml",
+        "name one that is there",
+    ),
+    "certificates that are none": (
+        lambda b: _said(lambda: Client("https://127.0.0.1:1", ca=pathlib.Path(b.write("x") + ".py"))),
+        "which says whose certificates to trust, has none",
+        "name a PEM file of a CA",
+    ),
+    "a number for an address": (
+        lambda b: _said(lambda: Client(3370)),  # type: ignore[arg-type]
+        "3370 is not the address of a mesh",
+        "write http://HOST:PORT",
+    ),
+    "a number for a name": (lambda b: b.called(lambda c: c.job(5)), "not int: 5", "a name is text, such as jobs/…"),
+    "text for inputs": (
+        lambda b: b.called(lambda c: c.create_job("hello", "Ann")),
+        "not str",
+        'inputs are a dict, such as {"name": "Ann"}',
+    ),
+    "text for retries": (
+        lambda b: b.called(lambda c: c.create_job("hello", retries="3")),
+        "not '3'",
+        "write a number of attempts or Retries(…)",
+    ),
+    "a client that is closed": (
+        lambda b: b.called(lambda c: (c.close(), c.job("x"))),
+        "this client is closed",
+        "make another",
     ),
     "a command that is not there": (lambda b: b.typed("job"), "No such command 'job'", "Did you mean 'jobs'"),
 }

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli.jobs.flows import json_inputs, parse_inputs
+from agentmesh.cli.jobs.flows import parse_inputs
 from agentmesh.cli.jobs.jobs import JobName, JobNames, follow
 from agentmesh.cli.terminal import finding, late, output
 from agentmesh.cli.terminal.session import URL, AsJson, Url, call
@@ -40,7 +40,7 @@ def rerun(
     typed = parse_inputs(context.args)
     said, url = late.taken(typed, late.ALWAYS | {"detach"}, names, url)
     as_json, detach = as_json or "json" in said, detach or "detach" in said
-    changed = {**json_inputs(inputs), **typed}
+    changed = late.inputs(typed, inputs, names, url) | typed
 
     async def work(client: AsyncClient) -> int:
         again = await _again(client, await client.job(await finding.job_name(client, job)), changed)

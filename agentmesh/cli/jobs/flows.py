@@ -3,7 +3,6 @@
 import asyncio
 import difflib
 import json
-import pathlib
 import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -26,6 +25,8 @@ FlowName = Annotated[
 _DEFINED = ("agents/", "crews/")
 _LATE = late.ALWAYS | {"detach", "watch", "free", "pay"}
 """Options of `run` that may follow FLOW."""
+_NUMBERS = frozenset({"retries", "deadline"})
+"""Those that have a number; --inputs may, too."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -106,7 +107,8 @@ def run(
     """Run a flow and show its events: agentmesh run hymn --topic "the sea".
 
     Options of this command come before FLOW; what follows FLOW are its inputs, which `agentmesh run FLOW --help` lists.
-    --json, --url, --detach, --watch, --free and --pay may stand there, too, unless the flow has an input of that name.
+    --json, --url, --detach, --watch, --free, --pay, --inputs, --retries and --deadline may stand there, too, unless the
+    flow has an input of that name.
     A file of this machine is given as @PATH: --report @report.pdf.
     What a flow needs and is not given is asked for on a terminal.  Agents and crews are run by their names: agentmesh
     run agents/atlas --prompt "Review this", agentmesh run crews/lesson --topic time.
@@ -119,7 +121,9 @@ def run(
     said, url = late.taken(typed, _LATE, names, url)
     as_json, free, pay = as_json or "json" in said, free or "free" in said, pay or "pay" in said
     detach = (detach or "detach" in said) and "watch" not in said
-    values = {**json_inputs(inputs), **typed}
+    numbers = {name: late.number(text, name) for name, text in late.valued(typed, _NUMBERS, names, url).items()}
+    retries, deadline_s = int(numbers.get("retries", retries)), numbers.get("deadline", deadline_s)
+    values = late.inputs(typed, inputs, names, url) | typed
     asking = not values and not as_json and sys.stdin.isatty()
 
     async def work(client: AsyncClient) -> int:
@@ -195,20 +199,6 @@ def parse_inputs(arguments: list[str]) -> dict[str, Any]:
             values[name] = [*(earlier if isinstance(earlier, list) else [earlier]), given]
         else:
             values[name] = given
-    return values
-
-
-def json_inputs(text: str) -> dict[str, Any]:
-    """Return the inputs of a JSON object, or of `@FILE` with one.  Raises `typer.BadParameter` for anything else."""
-    if not text:
-        return {}
-    try:
-        source = pathlib.Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
-        values = json.loads(source)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"--inputs: {error}") from error
-    if not isinstance(values, dict):
-        raise typer.BadParameter("--inputs must be a JSON object")
     return values
 
 

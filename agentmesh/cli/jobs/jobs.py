@@ -67,6 +67,11 @@ def jobs(
             for job in found:
                 output.as_json(job)
             return
+        if not found:
+            none = "no job is like that: `agentmesh jobs` lists all of yours, --all everybody's"
+            output.note(
+                none if query or states or flow or after else "no jobs yet: `agentmesh flows` lists what can be run"
+            )
         rows = [
             (job.id, job.target.removeprefix("flows/"), job.state, output.moment(job.create_time), job.error)
             for job in found
@@ -196,9 +201,9 @@ async def follow(client: AsyncClient, name: str, *, after: int = 0, as_json: boo
                 if event.kind == "token":
                     stack.close()  # what shows that something runs would overwrite the line
                 words.hear(event)
-            elif event.kind != "final":  # comes again as the result
+            else:
                 words.end_line()
-                output.event(event)
+                output.event(event, numbered=not speaks)
                 await tell_wait(client, name, event)
     words.end()
     job = await client.job(name)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agentmesh.cli.jobs.flows import json_inputs, parse_inputs
+from agentmesh.cli.jobs.flows import parse_inputs
 from agentmesh.cli.terminal import late, output
 from agentmesh.cli.terminal.asking import ask
 from agentmesh.cli.terminal.session import URL, AsJson, Url, call
@@ -80,12 +80,13 @@ def answer(
     typed = parse_inputs(context.args)
     said, url = late.taken(typed, late.ALWAYS, names, url)
     as_json = as_json or "json" in said
-    values = {**json_inputs(inputs), **typed}
+    given = bool(inputs or typed)
+    values = late.inputs(typed, inputs, names, url) | typed
 
     async def work(client: AsyncClient) -> None:
         wanted = await find(client, lock, wait_s)
         _check_names(wanted, typed)
-        answered = await _answer(client, wanted, values, given=bool(inputs or typed))
+        answered = await _answer(client, wanted, values, given=given)
         if as_json:
             output.as_json(answered)
         else:

@@ -6,6 +6,7 @@ import fcntl
 import importlib.metadata
 import os
 import pathlib
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -128,6 +129,7 @@ def restore(
         print(f"what was there is in {aside}")
     if missing := [name for name in _NEEDED if not (data_dir / name).exists()]:
         print(f"the backup has no keys: put {', '.join(missing)} into {data_dir} before the mesh starts")
+    print(f"nothing runs yet: agentmesh up --data-dir {shlex.quote(str(data_dir))}")
 
 
 def _databases(data_dir: pathlib.Path, drafts: pathlib.Path) -> tuple[dict[str, pathlib.Path], str]:

@@ -11,7 +11,7 @@ import typer
 
 from agentmesh.cli.terminal import output
 from agentmesh.cli.terminal.session import URL, AsJson, Url, call
-from agentmesh.client import ENDED, JOB_STATES, AsyncClient, MeshError, NotAllowed, Unreachable
+from agentmesh.client import ENDED, JOB_STATES, AsyncClient, MeshError, NotAllowed, NotSignedIn, Unreachable
 
 _COUNTED_MAX = 1000
 _OPEN = tuple(state for state in JOB_STATES if state not in ENDED)
@@ -26,18 +26,15 @@ def status(url: Url = URL, as_json: AsJson = False) -> None:
     """Say whether a mesh answers, what of it serves, and what runs.  Exit code 1 if a part of it does not answer."""
 
     async def work(client: AsyncClient) -> int:
-        me = await client.users.me()
-        role = "operator" if me.operator else "user"
-        said: dict[str, Any] = {"mesh": url, "you": f"{me.login or 'a guest'} ({role})"}
+        said: dict[str, Any] = {"mesh": url, "you": "", "services": {}}
         wrong: dict[str, str] = {}
-        said["services"] = {}
         for name, ask in _asked(client).items():
             begun = time.monotonic()
             try:
                 said |= await ask()
                 said["services"][name] = f"{(time.monotonic() - begun) * 1000:.0f} ms"
             except MeshError as error:
-                if isinstance(error, Unreachable):
+                if isinstance(error, Unreachable | NotSignedIn):
                     raise
                 wrong[name] = str(error)
                 said["services"][name] = str(error)
@@ -52,6 +49,15 @@ def status(url: Url = URL, as_json: AsJson = False) -> None:
 
 def _asked(client: AsyncClient) -> dict[str, Callable[[], Awaitable[dict[str, Any]]]]:
     """Return what each service is asked, by its name."""
+
+    async def auth() -> dict[str, Any]:
+        me = await client.users.me()
+        return {"you": f"{me.login or 'a guest'} ({'operator' if me.operator else 'user'})"}
+
+    async def gateway() -> dict[str, Any]:
+        if not await client.serves():
+            raise MeshError("says that a part of the mesh does not serve", code="UNAVAILABLE")
+        return {}
 
     async def registry() -> dict[str, Any]:
         states: collections.Counter[str] = collections.Counter()
@@ -77,7 +83,7 @@ def _asked(client: AsyncClient) -> dict[str, Callable[[], Awaitable[dict[str, An
             await anext(found, None)
         return {}
 
-    return {"registry": registry, "runner": runner, "payments": payments}
+    return {"auth": auth, "gateway": gateway, "registry": registry, "runner": runner, "payments": payments}
 
 
 async def _count(items: AsyncIterator[Any]) -> int:

@@ -4,15 +4,17 @@ import contextlib
 from collections.abc import Awaitable, Callable, Set
 from typing import Any
 
+import typer
+
+from agentmesh.cli.terminal.options import json_of
 from agentmesh.cli.terminal.session import call
 from agentmesh.client import AsyncClient, MeshError
 
 ALWAYS = frozenset({"json", "url"})
+Names = Callable[[AsyncClient], Awaitable[Set[str]]]
 
 
-def taken(
-    typed: dict[str, Any], options: Set[str], names: Callable[[AsyncClient], Awaitable[Set[str]]], url: str
-) -> tuple[set[str], str]:
+def taken(typed: dict[str, Any], options: Set[str], names: Names, url: str) -> tuple[set[str], str]:
     """Take the options of the command out of what is typed; return those without a value, and the address of the mesh.
 
     `names` says which fields the form has; the mesh is asked that would be asked without those options.  If it does not
@@ -20,9 +22,7 @@ def taken(
     """
     if not options & typed.keys():
         return set(), url
-    known: Set[str] = set()
-    with contextlib.suppress(MeshError):
-        known = call(url, names)
+    known = _known(names, url)
     said = {name for name in options & typed.keys() - known if typed[name] is True}
     address = typed.get("url")
     if "url" in options - known and isinstance(address, str):
@@ -31,3 +31,30 @@ def taken(
     for name in said:
         del typed[name]
     return said, url
+
+
+def valued(typed: dict[str, Any], options: Set[str], names: Names, url: str) -> dict[str, str]:
+    """Take the options that have a value, other than the address, out of what is typed; return them."""
+    if not options & typed.keys():
+        return {}
+    found = {name for name in options & typed.keys() - _known(names, url) if isinstance(typed[name], str)}
+    return {name: typed.pop(name) for name in found}
+
+
+def inputs(typed: dict[str, Any], text: str, names: Names, url: str) -> dict[str, Any]:
+    """Return the inputs that --inputs has, wherever it stands; `text` is what it has at its own place."""
+    return json_of(valued(typed, {"inputs"}, names, url).get("inputs") or text, "--inputs")
+
+
+def number(text: str, option: str) -> float:
+    """Return a number that is not negative.  Raises `typer.BadParameter`."""
+    with contextlib.suppress(ValueError):
+        if (value := float(text)) >= 0:
+            return value
+    raise typer.BadParameter(f"--{option} {text!r}: write a number that is not negative")
+
+
+def _known(names: Names, url: str) -> Set[str]:
+    with contextlib.suppress(MeshError):
+        return call(url, names)
+    return set()

@@ -100,17 +100,21 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console.print(grid)
 
 
-def event(item: Event) -> None:
-    """Print one line of a job's log; what has several lines is indented, and what few people read is cut."""
-    text = clean(item.text)
+def event(item: Event, *, numbered: bool = True) -> None:
+    """Print one line of a job's log; what has several lines is indented, and what few people read is cut.
+
+    `numbered` is for logs of which every event is printed: else the numbers would jump.
+    """
+    text = "" if item.kind == "final" else clean(item.text)  # it comes again as the result
     if item.kind in ("meta", "agent", "payment") and len(text) > _ASIDE_MAX:
         text = f"{text[:_ASIDE_MAX]}…"
     first, *more = text.splitlines() or [""]
     if not console.is_terminal:
-        print("\n".join([f"{item.seq} {item.kind} {first}".rstrip(), *(f"    {line}" for line in more)]), flush=True)
+        number = f"{item.seq} " if numbered else ""
+        print("\n".join([f"{number}{item.kind} {first}".rstrip(), *(f"    {line}" for line in more)]), flush=True)
         return
     line = Text()
-    line.append(f"{item.seq:>5} ", style="dim")
+    line.append(f"{item.seq:>5} " if numbered else "      ", style="dim")
     line.append(f"{item.kind:<8}", style=_STYLES.get(item.kind, ""))
     line.append("\n               ".join(["  " + first, *more]))
     console.print(line)
@@ -197,8 +201,8 @@ def job(item: Job, traceback: str = "") -> None:
 
 
 def moment(time: datetime.datetime | None) -> str:
-    """Return a time as people here read it."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S") if time is not None else ""
+    """Return a time as people here read it, with the zone that is theirs."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z") if time is not None else ""
 
 
 def _jsonable(value: Any) -> Any:

@@ -25,6 +25,7 @@ EXIT_INTERRUPTED = 130
 
 Url = Annotated[str, typer.Option("--url", help="Address of the mesh.", envvar="AGENTMESH_URL")]
 URL = DEFAULT_URL
+_REMEDY = "unset it to sign in otherwise, or set it to what `agentmesh keys add` prints"
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
@@ -53,9 +54,11 @@ async def _call(url: str, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
             if not token and store.load() is None:
                 await _sign_in(client, url)
             return await work(client)
-        except NotSignedIn:
+        except NotSignedIn as error:
             # The mesh at this address may be another one than last time, with other keys.
-            if token or not _is_local(url):
+            if token:
+                raise NotSignedIn(f"AGENTMESH_TOKEN does not hold at {url}: {_REMEDY}", code=error.code) from error
+            if not _is_local(url):
                 raise
             store.save(None)
             await _sign_in(client, url)

@@ -1,13 +1,12 @@
 """`agentmesh schedules list|show|create|update|pause|resume|trigger|history|delete`: jobs that start by the clock."""
 
 import datetime
-import json
 from typing import Annotated, Any
 
 import typer
 
 from agentmesh.cli.terminal import options, output
-from agentmesh.cli.terminal.options import Fields
+from agentmesh.cli.terminal.options import Fields, json_of
 from agentmesh.cli.terminal.session import URL, AsJson, Url, call
 from agentmesh.client import AsyncClient, Firing
 
@@ -67,7 +66,7 @@ def _when(
     ] = None,
     at: Annotated[str | None, typer.Option(help="One moment in place of --cron: 2026-12-24T18:00+01:00.")] = None,
     time_zone: Annotated[str | None, typer.Option("--time-zone", help="Of --cron: Europe/Berlin; else UTC.")] = None,
-    inputs: Annotated[str | None, typer.Option("--inputs", help="A JSON object.")] = None,
+    inputs: Annotated[str | None, typer.Option("--inputs", help="A JSON object, or @FILE.")] = None,
     display_name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
     missed: Annotated[
         str | None, typer.Option(help="Ticks while the mesh was down: run_once, skip or run_all.")
@@ -198,15 +197,7 @@ def _target(name: str) -> str:
 
 
 def _object(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--inputs is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise typer.BadParameter("--inputs is not a JSON object")
-    return value
+    return None if text is None else json_of(text, "--inputs")
 
 
 def _moment(text: str | None) -> datetime.datetime | None:

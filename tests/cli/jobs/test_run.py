@@ -73,7 +73,7 @@ def test_a_status_says_what_answers_and_what_runs(typed: Cli, cli_mesh: Mesh) ->
     cli_mesh.client.cancel(job.name)
 
     assert 0 == done.code
-    assert {"registry", "runner", "payments"} == said["services"].keys()
+    assert {"auth", "gateway", "registry", "runner", "payments"} == said["services"].keys()
     assert ("admin (operator)", cli_mesh.url) == (said["you"], said["mesh"])
     assert 1 <= sum(said["jobs"].values())
     assert "answers in " in done.out

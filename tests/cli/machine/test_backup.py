@@ -128,7 +128,9 @@ def test_keys_may_be_left_out_and_are_asked_for(
 
     assert 0 == app.run(["restore", str(file), "--data-dir", str(tmp_path / "data")])
 
-    assert "put mesh.secret, encryption.key, auth/signing_key.pem into" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "put mesh.secret, encryption.key, auth/signing_key.pem into" in said
+    assert said.endswith(f"nothing runs yet: agentmesh up --data-dir {tmp_path / 'data'}\n")
     with tarfile.open(file) as tar:
         assert not [name for name in tar.getnames() if name.startswith("keys")]
 
