@@ -48,6 +48,14 @@ class Cluster:
         """Kill a node's processes."""
         self._ask(kill=node)
 
+    def lose_head(self) -> None:
+        """Kill the processes of the first node, on which the cluster's own state is."""
+        self._ask(lose=True)
+
+    def begin_head(self) -> None:
+        """Start a first node anew, at the same address, which knows nothing of the one before."""
+        self._ask(begin=True)
+
     def actors(self) -> dict[str, str]:
         """Return where the actors live that are alive, by name."""
         found: dict[str, str] = self._ask(actors=True)["actors"]
@@ -116,7 +124,9 @@ def _serve(answer: Callable[..., None]) -> None:
     from ray.cluster_utils import Cluster as Nodes
 
     args: dict[str, Any] = {"object_store_memory": MEMORY_BYTES, "include_dashboard": False}
-    nodes = Nodes(initialize_head=True, head_node_args={**args, "num_cpus": 4})
+    of_head: dict[str, Any] = {**args, "num_cpus": 4}
+    nodes = Nodes(initialize_head=True, head_node_args=of_head)
+    of_head["gcs_server_port"] = int(nodes.address.rpartition(":")[2])
     known: dict[str, Any] = {}
     answer(address=nodes.address)
     ray.init(nodes.address, log_to_driver=False)
@@ -128,6 +138,15 @@ def _serve(answer: Callable[..., None]) -> None:
                 answer(node=node.node_id)
             case {"kill": name}:
                 nodes.remove_node(known.pop(name), allow_graceful=False)
+                answer()
+            case {"lose": _}:
+                ray.shutdown()
+                head: Any = nodes.head_node
+                nodes.remove_node(head, allow_graceful=False)
+                answer()
+            case {"begin": _}:
+                nodes.add_node(**of_head)
+                ray.init(nodes.address, log_to_driver=False)
                 answer()
             case {"actors": _}:
                 found = ray.util.list_named_actors(all_namespaces=True)
