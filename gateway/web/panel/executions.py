@@ -189,7 +189,7 @@ class Executions:
             return await self.show_one(visitor, error)
         except FailedPrecondition as error:
             raise FailedPrecondition(f"Somebody was faster, or the question is over. {error}") from None
-        return shell.see_other(f"/panel/executions/{fid}")
+        return shell.see_other(f"/panel/executions/{fid}?answered=1")
 
     async def _asked(self, visitor: Visitor) -> tuple[job_pb2.Job, str]:
         tab = visitor.path("tab") or "result"

@@ -15,6 +15,7 @@ def test_events_are_said_in_words_with_their_json_below(chromium: Browser, site:
     with Look(chromium, site.url) as look:
         look.context.grant_permissions(["clipboard-read", "clipboard-write"])
         look.sign_in(f"/panel/executions/{jobs.done}/events")
+        expect(look.page.get_by_role("link", name="in your inbox")).to_have_count(0)  # where nothing is asked
         row = look.page.locator("#log li", has=look.page.locator(".kind", has_text=re.compile("^inputs$")))
         expect(row.locator(".pairs")).to_have_text(re.compile(r"Topic\s*the sea"))
         expect(look.page.locator("#log .badge.good")).to_have_text("Succeeded")

@@ -127,7 +127,14 @@ def test_a_question_is_answered_where_it_is_asked(chromium: Browser, site: Mesh,
         for field in question.locator("input:not([type=hidden]), textarea").all():
             if field.get_attribute("type") in (None, "text") and not field.input_value():
                 field.fill("Good morning")
+        asked = site.client.create_job("sumi-test", {"name": "Eve", "date": "2999-01-01"})
+        while not list(site.client.locks(asked.name)):
+            assert site.client.job(asked.name).state.lower() not in ("failed", "cancelled")
         question.locator("button").first.click()
+        expect(
+            look.page.get_by_role("link", name=re.compile(r"\d more questions? waits? in your inbox"))
+        ).to_be_visible()
+        site.client.cancel(asked.name)
         expect(other.page.locator("[id^=lock-]")).to_have_count(0)
         expect(other.page.locator(".badge.good")).to_be_visible()
 
