@@ -1,6 +1,6 @@
 """Wait until every part of the mesh answers; then, if asked, expose and boot the examples.  Exit 0 when that is so.
 
-`python -m agentmesh.supervisor.opening URL NAME=PROBE=ADDRESS... [--examples] [--cert PEM --name NAME]`
+`python -m agentmesh.supervisor.opening URL NAME=PROBE=ADDRESS... [--data DIR] [--examples] [--cert PEM --name NAME]`
 
 A process of its own that ends when the mesh is ready: it needs gRPC, and the supervisor stays small without it.
 """
@@ -14,6 +14,7 @@ import ssl
 import stat
 import sys
 import time
+from collections.abc import Callable
 
 import grpc
 import yaml
@@ -24,6 +25,8 @@ from agentmesh.client import AsyncClient, CrewPlan, MeshError
 from agentmesh.supervisor import handing
 
 READY_WITHIN_S = 60.0
+_MOVED_BYTES_S = 5_000_000
+"""What a service of a new version moves of its tables in a second, at least: it answers nobody before it is done."""
 _RETRY_S = 0.02
 _PROBE_TIMEOUT_S = 5.0
 ADMIN_LOGIN = "admin"
@@ -105,13 +108,36 @@ async def until_healthy(name: str, probe: str, address: str, door: Door | None =
         await asyncio.sleep(_RETRY_S)
 
 
-async def wait_for_all(parts: list[str], door: Door | None = None) -> list[str]:
-    """Wait for every NAME=PROBE=ADDRESS; return the names of those that did not answer in time."""
+def patience_s(data_dir: pathlib.Path | None) -> float:
+    """Return how long the parts may take: longer with large databases, whose tables a new version may have to move.
+
+    One that was ended meanwhile would begin anew at each start, and never come to an end.
+    """
+    if data_dir is None:
+        return READY_WITHIN_S
+    return READY_WITHIN_S + sum(path.stat().st_size for path in data_dir.glob("*.db")) / _MOVED_BYTES_S
+
+
+async def wait_for_all(
+    parts: list[str],
+    door: Door | None = None,
+    data_dir: pathlib.Path | None = None,
+    *,
+    say: Callable[[str], None] = print,
+) -> list[str]:
+    """Wait for every NAME=PROBE=ADDRESS; return the names of those that did not answer in time.
+
+    `say` hears who is late, while there is hope.
+    """
     waits = {}
     for part in parts:
         name, probe, address = part.split("=", 2)
         waits[asyncio.create_task(until_healthy(name, probe, address, door))] = name
     _, late = await asyncio.wait(waits, timeout=READY_WITHIN_S)
+    if late and (more_s := patience_s(data_dir) - READY_WITHIN_S) >= 1:
+        names = ", ".join(sorted(waits[task] for task in late))
+        say(f"not ready yet: {names}; a new version may have to move large tables: {more_s:.0f} s more")
+        _, late = await asyncio.wait(late, timeout=more_s)
     for task in late:
         task.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
@@ -159,6 +185,7 @@ async def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("parts", nargs="*")
+    parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--examples", action="store_true")
     parser.add_argument("--cert", type=pathlib.Path)
     parser.add_argument("--name", default="")
@@ -166,7 +193,7 @@ async def main() -> int:
     door = None if arguments.cert is None else Door(arguments.cert, arguments.name)
     password = handing.handed().get(handing.ADMIN_PASSWORD) or ADMIN_LOGIN
     started = time.monotonic()
-    late = await wait_for_all(arguments.parts, door)
+    late = await wait_for_all(arguments.parts, door, arguments.data)
     if late:
         print(f"not ready after {time.monotonic() - started:.0f} s: {', '.join(late)}", file=sys.stderr)
         return 1

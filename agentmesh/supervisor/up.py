@@ -142,8 +142,7 @@ async def _open(
     """Run `opening.py` to its end; its exit code is 0 when all of `specs` answer."""
     argv = [sys.executable, "-P", "-m", "agentmesh.supervisor.opening", settled.probe_url]
     argv += [f"{spec.name}={spec.service.probe}={spec.address}" for spec in specs if spec.service.probe != "none"]
-    argv += ["--examples"] if examples else []
-    argv += settled.door
+    argv += ["--data", settled.env["AGENTMESH_DATA_DIR"], *(["--examples"] if examples else []), *settled.door]
     secrets = handing.chosen(settled.secrets, (handing.ADMIN_PASSWORD,))
     with family.birth():
         process = await spawn("mesh", argv, settled.env, logs, secrets=secrets)
