@@ -118,12 +118,16 @@ def patience_s(data_dir: pathlib.Path | None) -> float:
     return READY_WITHIN_S + sum(path.stat().st_size for path in data_dir.glob("*.db")) / _MOVED_BYTES_S
 
 
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 async def wait_for_all(
     parts: list[str],
     door: Door | None = None,
     data_dir: pathlib.Path | None = None,
     *,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = _say,
 ) -> list[str]:
     """Wait for every NAME=PROBE=ADDRESS; return the names of those that did not answer in time.
 
