@@ -98,9 +98,10 @@ class JobStore(Protocol):
     ) -> list[Written]:
         """Keep new jobs of one owner with the heads of their logs, numbered from 1, all or none.
 
-        Raises `AlreadyExists` if a job's id is taken, or the request's id by the same owner, `TooManyOpen` if the
-        owner would have more than `open_max` jobs that have not ended, and `TooMuchStored` if the owner keeps
-        `stored_max` bytes already.
+        Raises `AlreadyExists` if a job's id is taken, or was one's that was deleted, as long as that is remembered and
+        as long as something of it is left; or if the request's id is, by the same owner; `TooManyOpen` if the owner
+        would have more than `open_max` jobs that have not ended, and `TooMuchStored` if the owner keeps `stored_max`
+        bytes already.
         """
 
     async def stored_bytes(self, owner: str) -> int:

@@ -59,6 +59,16 @@ def there(kind: str, value: str) -> str:
     return f"NOT EXISTS (SELECT 1 FROM remains WHERE kind = '{kind}' AND name = {value})"
 
 
+WAS_THERE = (
+    "SELECT 1 FROM deleted_jobs WHERE job_id = {job_id} "
+    f"UNION ALL SELECT 1 FROM remains WHERE kind = '{JOBS}' AND name = {{job_id}}"
+)
+"""Finds a job that was deleted: one that took its id would be swept in its place.
+
+Its remains may be there for longer than it is remembered.
+"""
+
+
 class Sweeper:
     """Sweeps what is left, when there is something."""
 

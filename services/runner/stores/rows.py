@@ -80,6 +80,11 @@ def retrying_of(row: Sequence[Any]) -> Retrying:
     return Retrying(**dict(zip(_RETRYING_FIELDS, row, strict=True)))
 
 
+def job_exists(job_id: str) -> AlreadyExists:
+    """Return what is raised for the id of a job that is taken, or was before it was deleted."""
+    return AlreadyExists("job exists", resource=f"jobs/{job_id}")
+
+
 def lock_exists(lock_id: str) -> AlreadyExists:
     """Return the error for a lock whose id is taken, by whatever job: who opens it has chosen the id."""
     return AlreadyExists("a lock of this id exists: choose another", resource=f"locks/{lock_id}")

@@ -6,12 +6,12 @@ import pathlib
 
 import pytest
 
-from meshkit.errors import NotFound
+from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import Birth, Change, Event, Layer, LockEnd, LockState, Role
 from services.runner.domain.webhooks import Delivery, DeliveryState
-from services.runner.ports.store import LockQuery
+from services.runner.ports.store import DELETED_KEPT_S, LockQuery
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.postgres import PostgresStore
 from services.runner.stores.remains import ROWS_MAX, Sweeper
@@ -73,6 +73,42 @@ async def test_a_long_log_is_gone_at_once(store: Store) -> None:
     await swept(store, "events", "locks")
     await store.create([Birth(job=job(2), events=(line,))], None)
     assert 1 == len(await store.events(job(2).job_id, 0, 10))
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+async def test_the_id_of_a_job_that_was_deleted_stays_taken(store: Store, count: int) -> None:
+    """Apps choose ids: what is left of the first would be read with the second, which would be swept with it."""
+    line = Event(kind="stdout", payload="x", time=1.0)
+    await filled(store, [line] * count)
+    await store.delete(job(1).job_id, 5.0)
+
+    for _ in range(2):  # before and after it is swept
+        with pytest.raises(AlreadyExists):
+            await store.create([Birth(job=job(2)), Birth(job=job(1), events=(line,))], None)
+        if not isinstance(store, MemoryStore):
+            await store.sweeper.settle()
+
+    for number in (1, 2):
+        with pytest.raises(NotFound):
+            await store.get(job(number).job_id)
+        assert [] == await store.events(job(number).job_id, 0, 10)
+    await store.create([Birth(job=job(2))], None)
+
+
+async def test_what_is_left_takes_an_id_though_its_job_is_remembered_no_more(store: Store) -> None:
+    """Whatever keeps the sweeper from it for weeks."""
+    await filled(store, [Event(kind="stdout", payload="x", time=1.0)] * MANY)
+    await store.create([Birth(job=job(2))], None)
+    await store.delete(job(1).job_id, 5.0)
+    await store.delete(job(2).job_id, 6.0 + DELETED_KEPT_S)
+
+    if not isinstance(store, MemoryStore):  # it keeps nothing of one
+        with pytest.raises(AlreadyExists):
+            await store.create([Birth(job=job(1))], None)
+        await store.sweeper.settle()
+
+    await store.create([Birth(job=job(1), events=(Event(kind="stdout", payload="y", time=9.0),))], None)
+    assert ["y"] == [event.payload for event in await store.events(job(1).job_id, 0, 10)]
 
 
 async def test_a_log_of_large_events_is_swept_by_its_bytes(store: Store) -> None:

@@ -38,7 +38,7 @@ from services.runner.stores.memory.forgetful import MemoryConversations, MemoryM
 from services.runner.stores.memory.retention import MemoryRetention
 from services.runner.stores.memory.schedules import MemorySchedules
 from services.runner.stores.memory.webhooks import MemoryWebhooks
-from services.runner.stores.rows import lock_exists
+from services.runner.stores.rows import job_exists, lock_exists
 from services.runner.stores.texts import folded, text_of
 
 
@@ -80,8 +80,8 @@ class MemoryStore:
             raise TooMuchStored
         ids = [birth.job.job_id for birth in births]
         for job_id in ids:
-            if job_id in self._jobs or ids.count(job_id) > 1:
-                raise AlreadyExists("job exists", resource=f"jobs/{job_id}")
+            if job_id in self._jobs or job_id in self._deleted or ids.count(job_id) > 1:
+                raise job_exists(job_id)
         self._note(request, births[0].job.created_at)
         written = []
         for birth in births:

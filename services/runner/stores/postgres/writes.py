@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from meshkit.errors import AlreadyExists, NotFound
+from meshkit.errors import NotFound
 from meshkit.idempotency import Request
 from meshkit.postgres import Alone, Connection
 from meshkit.postgres import requests as postgres_requests
@@ -19,9 +19,11 @@ from services.runner.stores.postgres import records
 from services.runner.stores.postgres import webhooks as postgres_webhooks
 from services.runner.stores.postgres.jobs import LOCK_COLUMNS, LOCK_FIELDS, SEALED_COLUMNS, Wanted
 from services.runner.stores.postgres.rows import each, places, rows
-from services.runner.stores.rows import INSERT, SELECT, UPDATE, inserted, job_of, lock_exists, updated
+from services.runner.stores.remains import WAS_THERE
+from services.runner.stores.rows import INSERT, SELECT, UPDATE, inserted, job_exists, job_of, lock_exists, updated
 
 _INSERT = INSERT.replace("?", "%s") + " ON CONFLICT DO NOTHING RETURNING job_id"
+_WAS_THERE = f"SELECT %s::text WHERE EXISTS ({WAS_THERE.format(job_id='%s')})"
 _UPDATE = UPDATE.replace("?", "%s")
 _LOCKED = f"{SELECT} WHERE job_id = %s FOR UPDATE"
 _OPEN_LOCK = (
@@ -190,8 +192,10 @@ async def _insert(connection: Connection, births: Sequence[Birth]) -> list[Writt
     steps = list(map(_birth, births))
     kept = {row[0] for row in await each(connection, _INSERT, [inserted(step.job) for step in steps])}
     if len(kept) < len(steps):
-        taken = next((step.job.job_id for step in steps if step.job.job_id not in kept), steps[0].job.job_id)
-        raise AlreadyExists("job exists", resource=f"jobs/{taken}")
+        raise job_exists(next((step.job.job_id for step in steps if step.job.job_id not in kept), steps[0].job.job_id))
+    # Asked behind the insert, which waits for a transaction that is deleting such a job.
+    for (deleted,) in await each(connection, _WAS_THERE, [[job_id] * 3 for job_id in kept]):
+        raise job_exists(deleted)
     briefs = [(birth.job.job_id, birth.brief) for birth in births if birth.brief]
     await each(connection, "INSERT INTO briefs (job_id, brief) VALUES (%s, %s)", briefs)
     for birth in births:

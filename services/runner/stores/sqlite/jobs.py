@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from meshkit.errors import NotFound
 from services.runner.domain import Change, Event, Job, LockState, pages
 from services.runner.ports.store import DELETED_KEPT_S, Written
-from services.runner.stores.remains import JOBS
-from services.runner.stores.rows import SELECT, UPDATE, job_of, lock_exists, updated
+from services.runner.stores.remains import JOBS, WAS_THERE
+from services.runner.stores.rows import INSERT, SELECT, UPDATE, inserted, job_exists, job_of, lock_exists, updated
 from services.runner.stores.sqlite import conversations, index, locks, memories, remains, webhooks
 
 _FORGOTTEN_MAX = 100
@@ -33,6 +33,16 @@ def get(connection: sqlite3.Connection, job_id: str) -> Job:
     if row is None:
         raise NotFound("job not found", resource=f"jobs/{job_id}")
     return job_of(row)
+
+
+def insert(connection: sqlite3.Connection, job: Job) -> None:
+    """Keep a new job.  Raises `AlreadyExists`."""
+    if connection.execute(WAS_THERE.format(job_id="?1"), (job.job_id,)).fetchone() is not None:
+        raise job_exists(job.job_id)
+    try:
+        connection.execute(INSERT, inserted(job))
+    except sqlite3.IntegrityError:
+        raise job_exists(job.job_id) from None
 
 
 def apply(connection: sqlite3.Connection, before: Job, change: Change) -> Written:

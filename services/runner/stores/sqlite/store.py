@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from meshkit import paging
-from meshkit.errors import AlreadyExists
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
 from services.runner.domain import (
@@ -34,7 +33,7 @@ from services.runner.ports.store import (
     Written,
 )
 from services.runner.stores.remains import JOBS, ROWS_MAX, there
-from services.runner.stores.rows import ENDED, INSERT, OPEN, SELECT, SOLD, inserted, job_of
+from services.runner.stores.rows import ENDED, OPEN, SELECT, SOLD, job_of
 from services.runner.stores.sqlite import conversations, dues, index, jobs, locks, remains, search, webhooks
 from services.runner.stores.sqlite.conversations import SqliteConversations
 from services.runner.stores.sqlite.indexer import Indexer
@@ -93,10 +92,7 @@ class SqliteStore:
             for birth in births:
                 numbered = [event.numbered(seq) for seq, event in enumerate(birth.events, start=1)]
                 job = dataclasses.replace(birth.job, last_seq=len(numbered), stored_bytes=pages.kept_at_birth(birth))
-                try:
-                    connection.execute(INSERT, inserted(job))
-                except sqlite3.IntegrityError:
-                    raise AlreadyExists("job exists", resource=f"jobs/{job.job_id}") from None
+                jobs.insert(connection, job)
                 jobs.append(connection, job.job_id, numbered)
                 conversations.append(connection, birth.said)
                 if birth.brief:
