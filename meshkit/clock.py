@@ -10,6 +10,7 @@ from the auth service (`meshkit.service`).  Without PostgreSQL it is the machine
 
 import datetime
 import math
+import threading
 import time
 from collections.abc import Callable
 
@@ -44,8 +45,9 @@ class Clock:
         self._ticks = ticks
         self._ahead: float | None = None
         """Of the ticks; None while the machine's time counts."""
-        self._steadily_ahead: float | None = None
-        """Of the ticks, as the machine's time was at first."""
+        self._furthest = -math.inf
+        """The most that the machine's time has surely been ahead of the ticks, for who may not see it go back."""
+        self._looking = threading.Lock()
 
     def __call__(self) -> float:
         """Return the time in seconds.  From any thread."""
@@ -53,12 +55,16 @@ class Clock:
         return self._wall() if ahead is None else self._ticks() + ahead
 
     def steady(self) -> float:
-        """Return the time as if nobody had set the machine's since this was first asked.  From any thread."""
+        """Return the time, but do not go back when the machine's is set so; forwards it is followed.  From any thread.
+
+        Who was slow at the start is right as soon as the machine is; who was fast stays so until it is started again.
+        """
         if self._ahead is not None:
             return self._ticks() + self._ahead
-        if self._steadily_ahead is None:
-            self._steadily_ahead = self._own()
-        return self._ticks() + self._steadily_ahead
+        with self._looking:
+            wall = self._wall()  # read first: if the process is interrupted in between, it is ahead by less
+            self._furthest = max(self._furthest, wall - self._ticks())
+            return self._ticks() + self._furthest
 
     @property
     def has_heard(self) -> bool:
@@ -113,7 +119,7 @@ def now_ms() -> int:
 
 
 def steady_ms() -> int:
-    """Return the time in milliseconds, whatever the machine's is set to while this process runs."""
+    """Return the time in milliseconds, which does not go back while this process runs, if the machine's is set so."""
     return int(now.steady() * 1000)
 
 

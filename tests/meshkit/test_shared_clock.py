@@ -72,18 +72,31 @@ async def test_who_has_none_hears_the_time_from_the_auth_service(
         assert abs(await told(BY_AUTH, f"127.0.0.1:{port}", str(tmp_path), by_s=by_s)) < NEAR_S
 
 
-def test_a_steady_time_is_not_touched_when_the_machines_clock_is_set() -> None:
-    """It goes by the machine's when it is asked first, and by what is heard."""
+def test_a_steady_time_goes_forward_with_the_machines_clock_and_never_back() -> None:
+    """A clock that was slow is caught up with, one that was fast is not gone back with; what is heard counts."""
     ticks, wall = [100.0], [1000.0]
     now = clock.Clock(lambda: wall[0], lambda: ticks[0])
     assert 1000.0 == now.steady()
 
-    wall[0], ticks[0] = 4600.0, 107.0
-    assert (4600.0, 1007.0) == (now(), now.steady())
+    told = []
+    for set_to, ticked in ((4600.0, 107.0), (1010.0, 108.0), (4700.0, 109.0)):
+        wall[0], ticks[0] = set_to, ticked
+        told.append((now(), now.steady()))
+    assert [(4600.0, 4600.0), (1010.0, 4601.0), (4700.0, 4700.0)] == told
 
-    now.hear(2000.0, asked_at=107.0, heard_at=107.0)
-    ticks[0] = 108.0
+    now.hear(2000.0, asked_at=109.0, heard_at=109.0)
+    ticks[0] = 110.0
     assert (2001.0, 2001.0) == (now(), now.steady())
+
+
+def test_a_steady_time_is_not_pushed_on_by_interruptions() -> None:
+    """A process that stands still while it reads the two clocks takes the machine's for no later than it is."""
+    ticks = iter(range(1000))
+    now = clock.Clock(lambda: 5000.0 + next(ticks), lambda: float(next(ticks)))
+
+    told = [now.steady() for _ in range(20)]
+
+    assert all(said <= 5000.0 + number for said, number in zip(told, range(2, 1000, 3), strict=False))
 
 
 def test_a_clock_that_is_set_back_is_noticed_once() -> None:

@@ -13,7 +13,7 @@ LAST_MS = 221_845_392_000_000
 
 
 def wall_ms() -> int:
-    """Return the mesh's time in ms since 1970; setting the machine's clock does not touch it."""
+    """Return the mesh's time in ms since 1970; it goes forward when the machine's clock is set so, and never back."""
     return clock.steady_ms()
 
 
