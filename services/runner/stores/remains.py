@@ -10,11 +10,16 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 
 from meshkit.errors import Unavailable
+from meshkit.tasks import Apart
 
 ROWS_MAX = 1000
 BYTES_MAX = 4 * 1024 * 1024
 """Of one slice: a few milliseconds.  One row may have more."""
 JOBS, CONVERSATIONS, WEBHOOKS = "jobs", "conversations", "webhooks"
+Left = tuple[str, str]
+"""The kind of what was deleted, and its name."""
+FIRST: Left = ("", "")
+"""Before all that may be left."""
 _PAUSE_S = 0.01
 _LOOK_AGAIN_S = 60.0
 _RETRY_S = 30.0
@@ -72,10 +77,21 @@ Its remains may be there for longer than it is remembered.
 class Sweeper:
     """Sweeps what is left, when there is something."""
 
-    def __init__(self, sweep: Callable[[], Awaitable[bool]], *, pause_s: float = _PAUSE_S) -> None:
-        """`sweep` takes one slice away and returns whether there is more; `pause_s` pass between two."""
+    def __init__(
+        self,
+        behind: Callable[[Left], Awaitable[Left | None]],
+        sweep: Callable[[Left], Awaitable[bool]],
+        *,
+        pause_s: float = _PAUSE_S,
+    ) -> None:
+        """`behind` returns the next that is left, in order; `sweep` takes a slice of it, and says whether it has more.
+
+        `pause_s` pass between two.
+        """
+        self._behind = behind
         self._sweep = sweep
         self._pause_s = pause_s
+        self._apart = Apart("sweeper")
         self._is_left = asyncio.Event()
 
     def left(self) -> None:
@@ -96,8 +112,12 @@ class Sweeper:
                     await self._is_left.wait()
 
     async def settle(self) -> None:
-        """Sweep all that is left.  Raises `Unavailable`."""
-        is_more = True
-        while is_more:
-            is_more = await self._sweep()
+        """Sweep all that is left, but for what cannot be: that stays for the next time.  Raises `Unavailable`."""
+        left = await self._behind(FIRST)
+        while left is not None:
+            is_more = False
+            with self._apart("/".join(left)):
+                is_more = await self._sweep(left)
+            if not is_more:
+                left = await self._behind(left)
             await asyncio.sleep(self._pause_s)

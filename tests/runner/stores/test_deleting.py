@@ -14,7 +14,7 @@ from services.runner.domain.webhooks import Delivery, DeliveryState
 from services.runner.ports.store import DELETED_KEPT_S, LockQuery
 from services.runner.stores.memory import MemoryStore
 from services.runner.stores.postgres import PostgresStore
-from services.runner.stores.remains import ROWS_MAX, Sweeper
+from services.runner.stores.remains import FIRST, JOBS, ROWS_MAX, Left, Sweeper
 from services.runner.stores.sqlite import SqliteStore
 from services.runner.stores.sqlite.schema import MIGRATIONS
 from tests.runner.sealing import SEALING
@@ -35,6 +35,14 @@ async def rows(store: Store, table: str) -> int:
         return int(await store._database.fetchval(statement))
     assert isinstance(store, SqliteStore)
     return int(await store._database.query(lambda connection: connection.execute(statement).fetchone()[0]))
+
+
+async def execute(store: SqliteStore | PostgresStore, statement: str) -> None:
+    """Carry out a statement."""
+    if isinstance(store, PostgresStore):
+        await store._database.write(lambda connection: connection.execute(statement))
+    else:
+        await store._database.write(lambda connection: connection.execute(statement))
 
 
 async def swept(store: Store, *tables: str) -> None:
@@ -177,18 +185,36 @@ async def test_what_is_left_is_swept_after_the_next_start(tmp_path: pathlib.Path
             await database.close()
 
 
+async def test_what_cannot_be_swept_keeps_nothing_else(store: Store) -> None:
+    """Nor does it end the service, at each start anew: it stays, such as what a later version has left."""
+    if isinstance(store, MemoryStore):
+        return
+    await filled(store, [Event(kind="stdout", payload="x", time=1.0)] * MANY)
+    await store.delete(job(1).job_id, 5.0)
+    for kind in ("inventions", "zeppelins"):  # before jobs in the order, and behind
+        await execute(store, f"INSERT INTO remains (kind, name, owner) VALUES ('{kind}', 'a', 'users/a')")
+
+    for _ in range(2):
+        await store.sweeper.settle()
+
+    assert [0, 2] == [await rows(store, table) for table in ("events", "remains")]
+
+
 async def test_a_sweeper_looks_when_something_is_left() -> None:
     """And before, for what somebody else has left."""
     slices, done = 3, asyncio.Event()
 
-    async def sweep() -> bool:
+    async def behind(left: Left) -> Left | None:
+        return (JOBS, "a") if left == FIRST and slices else None
+
+    async def sweep(left: Left) -> bool:
         nonlocal slices
-        slices = max(0, slices - 1)
+        slices -= 1
         if not slices:
             done.set()
         return slices > 0
 
-    sweeper = Sweeper(sweep, pause_s=0.0)
+    sweeper = Sweeper(behind, sweep, pause_s=0.0)
     running = asyncio.ensure_future(sweeper.run())
     try:
         async with asyncio.timeout(DEADLINE_S):

@@ -2,18 +2,21 @@
 
 from meshkit.postgres import Connection, Database
 from services.runner.stores.postgres.rows import octets, page, row, rows
-from services.runner.stores.remains import BYTES_MAX, ROWS_MAX, TABLES, Sweeper, Table
+from services.runner.stores.remains import BYTES_MAX, ROWS_MAX, TABLES, Left, Sweeper, Table
 
 
 def sweeper(database: Database) -> Sweeper:
     """Return who sweeps a database; replicas do beside each other."""
 
-    async def sweep() -> bool:
-        if await database.fetchval("SELECT 1 FROM remains LIMIT 1") is None:
-            return False
-        return await database.write(_sweep)
+    async def behind(left: Left) -> Left | None:
+        statement = "SELECT kind, name FROM remains WHERE (kind, name) > (%s, %s) ORDER BY kind, name LIMIT 1"
+        found = await database.read(lambda connection: row(connection, statement, *left))
+        return None if found is None else (found[0], found[1])
 
-    return Sweeper(sweep)
+    async def sweep(left: Left) -> bool:
+        return await database.write(lambda connection: _sweep(connection, left))
+
+    return Sweeper(behind, sweep)
 
 
 async def leave(connection: Connection, kind: str, name: str, owner: str) -> bool:
@@ -26,13 +29,10 @@ async def leave(connection: Connection, kind: str, name: str, owner: str) -> boo
     return await _slice(connection, kind, name)
 
 
-async def _sweep(connection: Connection) -> bool:
-    """Take a slice of what is left; return whether there is more that no other replica has in hand."""
-    found = await row(connection, "SELECT kind, name FROM remains LIMIT 1 FOR UPDATE SKIP LOCKED")
-    if found is None:
-        return False
-    await _slice(connection, found[0], found[1])
-    return True
+async def _sweep(connection: Connection, left: Left) -> bool:
+    """Take a slice of what is left of something; return whether there is more that no other replica has in hand."""
+    statement = "SELECT 1 FROM remains WHERE kind = %s AND name = %s FOR UPDATE SKIP LOCKED"
+    return await row(connection, statement, *left) is not None and await _slice(connection, *left)
 
 
 async def _slice(connection: Connection, kind: str, name: str) -> bool:

@@ -5,18 +5,20 @@ import sqlite3
 
 from meshkit import paging
 from meshkit.sqlite import Database
-from services.runner.stores.remains import BYTES_MAX, CONVERSATIONS, ROWS_MAX, TABLES, Sweeper, Table
+from services.runner.stores.remains import BYTES_MAX, CONVERSATIONS, ROWS_MAX, TABLES, Left, Sweeper, Table
 from services.runner.stores.sqlite.erasing import zeroing
 
 
 def sweeper(database: Database) -> Sweeper:
     """Return who sweeps a database."""
 
-    async def sweep() -> bool:
-        found = await database.read(_next)  # a write that finds nothing would keep others waiting, too
-        return found is not None and await database.write(_sweep)
+    async def behind(left: Left) -> Left | None:
+        return await database.read(lambda connection: _behind(connection, left))
 
-    return Sweeper(sweep)
+    async def sweep(left: Left) -> bool:
+        return await database.write(lambda connection: _slice(connection, *left))
+
+    return Sweeper(behind, sweep)
 
 
 def leave(connection: sqlite3.Connection, kind: str, name: str, owner: str) -> bool:
@@ -28,16 +30,9 @@ def leave(connection: sqlite3.Connection, kind: str, name: str, owner: str) -> b
     return _slice(connection, kind, name)
 
 
-def _sweep(connection: sqlite3.Connection) -> bool:
-    """Take a slice of what is left; return whether there is more."""
-    found = _next(connection)
-    if found is None:
-        return False
-    return _slice(connection, *found) or _next(connection) is not None
-
-
-def _next(connection: sqlite3.Connection) -> tuple[str, str] | None:
-    found: tuple[str, str] | None = connection.execute("SELECT kind, name FROM remains LIMIT 1").fetchone()
+def _behind(connection: sqlite3.Connection, left: Left) -> Left | None:
+    statement = "SELECT kind, name FROM remains WHERE (kind, name) > (?, ?) ORDER BY kind, name LIMIT 1"
+    found: Left | None = connection.execute(statement, left).fetchone()
     return found
 
 
