@@ -1,5 +1,6 @@
 """What the service does with payments: records what is wanted, and hands it to the network's tracker."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
 
@@ -84,6 +85,15 @@ class Payments:
             await self._watches.tell(recorded)
         await tracker.begin(recorded, fresh=recorded == payment)
         return recorded
+
+    async def hear_times(self) -> None:
+        """Ask the providers for their time, each of which `ahead_s` goes by."""
+        await asyncio.gather(*(tracker.provider.time() for tracker in self._trackers.values()))
+
+    def ahead_s(self, network: str) -> int:
+        """Return how far the clock of a network's provider is ahead of ours, in whole seconds; 0 if it has none."""
+        tracker = self._trackers.get(network)
+        return round((tracker.provider.now() - clock.now_ms()) / 1000) if tracker is not None else 0
 
     async def submit_result(self, payment_id: str, result_hash: str) -> Payment:
         """Record the hash; the tracker submits it.  See `domain.with_result` for what is refused."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from agentmesh_protos.payments.v1 import payments_pb2 as pb
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from meshkit.clock import millis_of, stamp_ms
@@ -37,8 +38,8 @@ def terms_of(sent: pb.Payment) -> Terms:
     )
 
 
-def payment_pb(payment: Payment) -> pb.Payment:
-    """Return the payment as it is on the wire."""
+def payment_pb(payment: Payment, ahead_s: int) -> pb.Payment:
+    """Return the payment as it is on the wire; its provider's clock is so far ahead of ours."""
     return pb.Payment(
         name=f"payments/{payment.payment_id}",
         job=f"jobs/{payment.payment_id}",
@@ -62,12 +63,8 @@ def payment_pb(payment: Payment) -> pb.Payment:
         create_time=_at(payment.created_at),
         update_time=_at(payment.updated_at),
         lock_time=_at(payment.locked_at),
+        provider_ahead=Duration(seconds=ahead_s) if ahead_s else None,
     )
-
-
-def batch_pb(payments: Sequence[Payment]) -> pb.WatchPaymentResponse:
-    """Return what a watcher is told: nothing in a heartbeat."""
-    return pb.WatchPaymentResponse(payments=[payment_pb(payment) for payment in payments])
 
 
 def _money(amounts: Sequence[Amount]) -> list[pb.Money]:

@@ -26,11 +26,11 @@ class PaymentServicer(pb_grpc.PaymentServiceServicer):
     async def CreatePayment(self, request: pb.CreatePaymentRequest, context: Context) -> pb.Payment:
         """Record that a job is to be paid for, and have the provider asked."""
         sent = request.payment
-        return wire.payment_pb(await self._payments.create(sent.job, sent.owner, wire.terms_of(sent), ask(request)))
+        return self._pb(await self._payments.create(sent.job, sent.owner, wire.terms_of(sent), ask(request)))
 
     async def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.Payment:
         """Return a payment of the caller's."""
-        return wire.payment_pb(await self._own(request.name))
+        return self._pb(await self._own(request.name))
 
     async def ListPayments(self, request: pb.ListPaymentsRequest, context: Context) -> pb.ListPaymentsResponse:
         """List the caller's payments, newest first; of everybody for who sees all."""
@@ -42,7 +42,7 @@ class PaymentServicer(pb_grpc.PaymentServiceServicer):
 
         found = await paging.page(request, fetch, lambda item: str(item[0]), "payments", owner)
         return pb.ListPaymentsResponse(
-            payments=[wire.payment_pb(payment) for _, payment in found.items], next_page_token=found.next_token
+            payments=[self._pb(payment) for _, payment in found.items], next_page_token=found.next_token
         )
 
     async def WatchPayment(
@@ -51,23 +51,27 @@ class PaymentServicer(pb_grpc.PaymentServiceServicer):
         """Stream a payment of the caller's, as it is and after each change."""
         payment = await self._own(request.name)
         async for batch in self._watches.watch(payment.payment_id, self._heartbeat_s):
-            yield wire.batch_pb(batch)
+            yield pb.WatchPaymentResponse(payments=map(self._pb, batch))
 
     async def WatchPayments(
         self, request: pb.WatchPaymentsRequest, context: Context
     ) -> AsyncIterator[pb.WatchPaymentResponse]:
         """Stream every payment that has not ended, then whatever changes."""
+        await self._payments.hear_times()  # else what has begun anew takes a provider's clock for its own
         async for batch in self._watches.watch_all(self._heartbeat_s):
-            yield wire.batch_pb(batch)
+            yield pb.WatchPaymentResponse(payments=map(self._pb, batch))
 
     async def SubmitResult(self, request: pb.SubmitResultRequest, context: Context) -> pb.Payment:
         """Record the hash of a job's result."""
         payment_id = names.parse(request.name, "payments")
-        return wire.payment_pb(await self._payments.submit_result(payment_id, request.result_hash))
+        return self._pb(await self._payments.submit_result(payment_id, request.result_hash))
 
     async def AuthorizeRefund(self, request: pb.AuthorizeRefundRequest, context: Context) -> pb.Payment:
         """Record that the money is to go back."""
-        return wire.payment_pb(await self._payments.authorize_refund(names.parse(request.name, "payments")))
+        return self._pb(await self._payments.authorize_refund(names.parse(request.name, "payments")))
+
+    def _pb(self, payment: Payment) -> pb.Payment:
+        return wire.payment_pb(payment, self._payments.ahead_s(payment.network))
 
     async def _own(self, name: str) -> Payment:
         payment = await self._payments.get(names.parse(name, "payments"))

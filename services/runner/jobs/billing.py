@@ -256,7 +256,7 @@ class Billing:
                 await self._journal.change(job_id, lambda job: domain.payments.note_request(job, said, self._now()))
             # A lock time says that the money was in escrow, though the state may have gone on since.
             if payment.state in _PAID or (payment.HasField("lock_time") and payment.state not in _OVER):
-                due_at = seconds_of(payment.submit_result_time)
+                due_at = _due_at(payment)
                 job = await self._journal.change(
                     job_id, lambda job: domain.payments.note_funds(job, due_at, self._now())
                 )
@@ -291,6 +291,11 @@ def _request(job: Job) -> payments_pb2.CreatePaymentRequest:
             input_hash=terms.input_hash,
         )
     )
+
+
+def _due_at(payment: payments_pb2.Payment) -> float:
+    """Return when the result is due by our clock: the times of a payment are by its provider's."""
+    return seconds_of(payment.submit_result_time) - payment.provider_ahead.seconds
 
 
 def _said(payment: payments_pb2.Payment) -> dict[str, object]:

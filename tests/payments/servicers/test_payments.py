@@ -50,6 +50,23 @@ async def test_times_are_exact_to_the_millisecond(stand: Stand) -> None:
     assert (kept[2] - kept[1], kept[3] - kept[1]) == (6 * 3_600_000, 12 * 3_600_000)
 
 
+async def test_a_payment_says_how_far_its_providers_clock_is_ahead(stand: Stand) -> None:
+    """Whoever is told of it; nothing where the clocks agree.  By the sum the times can be told in the mesh's."""
+    made = await stand.create()
+    assert not made.HasField("provider_ahead")
+
+    stand.escrows.advance(-3_600_000)
+    late = await stand.create(2)
+    stand.escrows.advance(2 * 3_600_000)
+    watch = stand.payments.WatchPayments(pb.WatchPaymentsRequest(), metadata=stand.badge, timeout=DEADLINE_S)
+    told = (await watch.read()).payments[0]
+    watch.cancel()
+    page = await stand.payments.ListPayments(pb.ListPaymentsRequest(), metadata=stand.badge, timeout=DEADLINE_S)
+
+    assert -3600 == late.provider_ahead.seconds
+    assert {3600} == {each.provider_ahead.seconds for each in (told, await stand.get(made.name), *page.payments)}
+
+
 async def test_dynamic_amounts_are_asked_for(stand: Stand) -> None:
     """Lovelace by either of its names."""
     made = await stand.create(amounts=[pb.Money(amount="7", unit="Lovelace")])

@@ -46,13 +46,28 @@ class Payments(payments_pb2_grpc.PaymentServiceServicer):
         raise AssertionError("it was aborted")
 
 
+class Locked(payments_pb2_grpc.PaymentServiceServicer):
+    """A payments service that knows three payments of providers with different clocks."""
+
+    async def WatchPayments(self, request: Any, context: Any) -> AsyncIterator[payments_pb2.WatchPaymentResponse]:
+        """Tell of them at once."""
+        for number, ahead_s in enumerate((0, 3600, -3600)):
+            locked = payments_pb2.Payment(job=name(number), state=payments_pb2.PAYMENT_STATE_FUNDS_LOCKED)
+            locked.submit_result_time.seconds = 10_000
+            if ahead_s:
+                locked.provider_ahead.seconds = ahead_s
+            yield payments_pb2.WatchPaymentResponse(payments=[locked])
+        yield payments_pb2.WatchPaymentResponse()
+        await asyncio.Event().wait()
+
+
 def name(number: int) -> str:
     """Return the name of a job."""
     return f"jobs/{job(number).job_id}"
 
 
 @contextlib.asynccontextmanager
-async def following(runner: Runner, payments: Payments) -> AsyncIterator[None]:
+async def following(runner: Runner, payments: payments_pb2_grpc.PaymentServiceServicer) -> AsyncIterator[None]:
     """Have a runner follow a payments service for the length of the block."""
     server = grpc.aio.server()
     payments_pb2_grpc.add_PaymentServiceServicer_to_server(payments, server)
@@ -101,3 +116,17 @@ async def test_a_job_is_being_sold_until_its_payment_has_ended() -> None:
 
     locked, withdrawn = PaymentStep.LOCKED, PaymentStep.WITHDRAWN
     assert [locked, withdrawn, withdrawn, PaymentStep.OVER, locked] == steps
+
+
+async def test_a_result_is_due_by_our_clock() -> None:
+    """A payment's times are by its provider's, which may be ahead or behind; locks go by ours."""
+    runner, payments = Runner(), Locked()  # type: ignore[abstract]  # the rest is not called
+    unpaid = {"payment_json": "{}", "payment_step": PaymentStep.INITIALIZED, "state": State.AWAITING_PAYMENT}
+    for number in range(3):
+        await runner.store.create([Birth(job=job(number, **unpaid))], None)
+
+    async def due() -> list[float]:
+        return [(await runner.store.get(job(number).job_id)).due_at for number in range(3)]
+
+    async with following(runner, payments):
+        await until(due, [10_000.0, 6400.0, 13_600.0])

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from agentmesh_protos.gateway.v1 import options_pb2 as mesh_dot_gateway_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmesh/payments/v1/payments.proto\x12\x10mesh.payments.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"%\n\x05Money\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\"\xd9\x05\n\x07Payment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.mesh.payments.v1.PaymentState\x12\x0f\n\x07network\x18\x05 \x01(\t\x12\x18\n\x10\x61gent_identifier\x18\x06 \x01(\t\x12\x1c\n\x14purchaser_identifier\x18\x07 \x01(\t\x12\x12\n\ninput_hash\x18\x08 \x01(\t\x12\x1d\n\x15\x62lockchain_identifier\x18\t \x01(\t\x12/\n\x0bpay_by_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12submit_result_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bunlock_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x1c\x65xternal_dispute_unlock_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bseller_vkey\x18\x0e \x01(\t\x12(\n\x07\x61mounts\x18\x0f \x03(\x0b\x32\x17.mesh.payments.v1.Money\x12\x13\n\x0bresult_hash\x18\x10 \x01(\t\x12\x17\n\x0frefund_intended\x18\x11 \x01(\x08\x12\r\n\x05\x65rror\x18\x12 \x01(\t\x12\x10\n\x08provider\x18\x13 \x01(\t\x12/\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlock_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x14\x43reatePaymentRequest\x12*\n\x07payment\x18\x01 \x01(\x0b\x32\x19.mesh.payments.v1.Payment\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"!\n\x11GetPaymentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListPaymentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x14ListPaymentsResponse\x12+\n\x08payments\x18\x01 \x03(\x0b\x32\x19.mesh.payments.v1.Payment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13WatchPaymentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14WatchPaymentsRequest\"C\n\x14WatchPaymentResponse\x12+\n\x08payments\x18\x01 \x03(\x0b\x32\x19.mesh.payments.v1.Payment\"8\n\x13SubmitResultRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bresult_hash\x18\x02 \x01(\t\"&\n\x16\x41uthorizeRefundRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*\xdf\x02\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_CREATED\x10\x01\x12\x1b\n\x17PAYMENT_STATE_REQUESTED\x10\x02\x12\x1e\n\x1aPAYMENT_STATE_FUNDS_LOCKED\x10\x03\x12\"\n\x1ePAYMENT_STATE_RESULT_SUBMITTED\x10\x04\x12\"\n\x1ePAYMENT_STATE_REFUND_REQUESTED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_DISPUTED\x10\x06\x12\x1b\n\x17PAYMENT_STATE_WITHDRAWN\x10\x07\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x08\x12!\n\x1dPAYMENT_STATE_DISPUTE_SETTLED\x10\t\x12\x18\n\x14PAYMENT_STATE_FAILED\x10\n2\xa4\x06\n\x0ePaymentService\x12Z\n\rCreatePayment\x12&.mesh.payments.v1.CreatePaymentRequest\x1a\x19.mesh.payments.v1.Payment\"\x06\xea\xe0\x18\x02\x08\x04\x12{\n\nGetPayment\x12#.mesh.payments.v1.GetPaymentRequest\x1a\x19.mesh.payments.v1.Payment\"-\x90\x02\x01\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/mesh/v1/{name=payments/*}\x12\x81\x01\n\x0cListPayments\x12%.mesh.payments.v1.ListPaymentsRequest\x1a&.mesh.payments.v1.ListPaymentsResponse\"\"\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/mesh/v1/payments\x12\x8f\x01\n\x0cWatchPayment\x12%.mesh.payments.v1.WatchPaymentRequest\x1a&.mesh.payments.v1.WatchPaymentResponse\".\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"\x12 /mesh/v1/{name=payments/*}:watch0\x01\x12i\n\rWatchPayments\x12&.mesh.payments.v1.WatchPaymentsRequest\x1a&.mesh.payments.v1.WatchPaymentResponse\"\x06\xea\xe0\x18\x02\x08\x04\x30\x01\x12X\n\x0cSubmitResult\x12%.mesh.payments.v1.SubmitResultRequest\x1a\x19.mesh.payments.v1.Payment\"\x06\xea\xe0\x18\x02\x08\x04\x12^\n\x0f\x41uthorizeRefund\x12(.mesh.payments.v1.AuthorizeRefundRequest\x1a\x19.mesh.payments.v1.Payment\"\x06\xea\xe0\x18\x02\x08\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fmesh/payments/v1/payments.proto\x12\x10mesh.payments.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dmesh/gateway/v1/options.proto\"%\n\x05Money\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x0c\n\x04unit\x18\x02 \x01(\t\"\x8c\x06\n\x07Payment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03job\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.mesh.payments.v1.PaymentState\x12\x0f\n\x07network\x18\x05 \x01(\t\x12\x18\n\x10\x61gent_identifier\x18\x06 \x01(\t\x12\x1c\n\x14purchaser_identifier\x18\x07 \x01(\t\x12\x12\n\ninput_hash\x18\x08 \x01(\t\x12\x1d\n\x15\x62lockchain_identifier\x18\t \x01(\t\x12/\n\x0bpay_by_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12submit_result_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bunlock_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x1c\x65xternal_dispute_unlock_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bseller_vkey\x18\x0e \x01(\t\x12(\n\x07\x61mounts\x18\x0f \x03(\x0b\x32\x17.mesh.payments.v1.Money\x12\x13\n\x0bresult_hash\x18\x10 \x01(\t\x12\x17\n\x0frefund_intended\x18\x11 \x01(\x08\x12\r\n\x05\x65rror\x18\x12 \x01(\t\x12\x10\n\x08provider\x18\x13 \x01(\t\x12/\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlock_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0eprovider_ahead\x18\x17 \x01(\x0b\x32\x19.google.protobuf.Duration\"V\n\x14\x43reatePaymentRequest\x12*\n\x07payment\x18\x01 \x01(\x0b\x32\x19.mesh.payments.v1.Payment\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"!\n\x11GetPaymentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListPaymentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x14ListPaymentsResponse\x12+\n\x08payments\x18\x01 \x03(\x0b\x32\x19.mesh.payments.v1.Payment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13WatchPaymentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14WatchPaymentsRequest\"C\n\x14WatchPaymentResponse\x12+\n\x08payments\x18\x01 \x03(\x0b\x32\x19.mesh.payments.v1.Payment\"8\n\x13SubmitResultRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bresult_hash\x18\x02 \x01(\t\"&\n\x16\x41uthorizeRefundRequest\x12\x0c\n\x04name\x18\x01 \x01(\t*\xdf\x02\n\x0cPaymentState\x12\x1d\n\x19PAYMENT_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PAYMENT_STATE_CREATED\x10\x01\x12\x1b\n\x17PAYMENT_STATE_REQUESTED\x10\x02\x12\x1e\n\x1aPAYMENT_STATE_FUNDS_LOCKED\x10\x03\x12\"\n\x1ePAYMENT_STATE_RESULT_SUBMITTED\x10\x04\x12\"\n\x1ePAYMENT_STATE_REFUND_REQUESTED\x10\x05\x12\x1a\n\x16PAYMENT_STATE_DISPUTED\x10\x06\x12\x1b\n\x17PAYMENT_STATE_WITHDRAWN\x10\x07\x12\x1a\n\x16PAYMENT_STATE_REFUNDED\x10\x08\x12!\n\x1dPAYMENT_STATE_DISPUTE_SETTLED\x10\t\x12\x18\n\x14PAYMENT_STATE_FAILED\x10\n2\xa4\x06\n\x0ePaymentService\x12Z\n\rCreatePayment\x12&.mesh.payments.v1.CreatePaymentRequest\x1a\x19.mesh.payments.v1.Payment\"\x06\xea\xe0\x18\x02\x08\x04\x12{\n\nGetPayment\x12#.mesh.payments.v1.GetPaymentRequest\x1a\x19.mesh.payments.v1.Payment\"-\x90\x02\x01\xea\xe0\x18\x04\x08\x02 \x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/mesh/v1/{name=payments/*}\x12\x81\x01\n\x0cListPayments\x12%.mesh.payments.v1.ListPaymentsRequest\x1a&.mesh.payments.v1.ListPaymentsResponse\"\"\x90\x02\x01\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x13\x12\x11/mesh/v1/payments\x12\x8f\x01\n\x0cWatchPayment\x12%.mesh.payments.v1.WatchPaymentRequest\x1a&.mesh.payments.v1.WatchPaymentResponse\".\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\"\x12 /mesh/v1/{name=payments/*}:watch0\x01\x12i\n\rWatchPayments\x12&.mesh.payments.v1.WatchPaymentsRequest\x1a&.mesh.payments.v1.WatchPaymentResponse\"\x06\xea\xe0\x18\x02\x08\x04\x30\x01\x12X\n\x0cSubmitResult\x12%.mesh.payments.v1.SubmitResultRequest\x1a\x19.mesh.payments.v1.Payment\"\x06\xea\xe0\x18\x02\x08\x04\x12^\n\x0f\x41uthorizeRefund\x12(.mesh.payments.v1.AuthorizeRefundRequest\x1a\x19.mesh.payments.v1.Payment\"\x06\xea\xe0\x18\x02\x08\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,30 +49,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE'].methods_by_name['SubmitResult']._serialized_options = b'\352\340\030\002\010\004'
   _globals['_PAYMENTSERVICE'].methods_by_name['AuthorizeRefund']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['AuthorizeRefund']._serialized_options = b'\352\340\030\002\010\004'
-  _globals['_PAYMENTSTATE']._serialized_start=1426
-  _globals['_PAYMENTSTATE']._serialized_end=1777
-  _globals['_MONEY']._serialized_start=147
-  _globals['_MONEY']._serialized_end=184
-  _globals['_PAYMENT']._serialized_start=187
-  _globals['_PAYMENT']._serialized_end=916
-  _globals['_CREATEPAYMENTREQUEST']._serialized_start=918
-  _globals['_CREATEPAYMENTREQUEST']._serialized_end=1004
-  _globals['_GETPAYMENTREQUEST']._serialized_start=1006
-  _globals['_GETPAYMENTREQUEST']._serialized_end=1039
-  _globals['_LISTPAYMENTSREQUEST']._serialized_start=1041
-  _globals['_LISTPAYMENTSREQUEST']._serialized_end=1101
-  _globals['_LISTPAYMENTSRESPONSE']._serialized_start=1103
-  _globals['_LISTPAYMENTSRESPONSE']._serialized_end=1195
-  _globals['_WATCHPAYMENTREQUEST']._serialized_start=1197
-  _globals['_WATCHPAYMENTREQUEST']._serialized_end=1232
-  _globals['_WATCHPAYMENTSREQUEST']._serialized_start=1234
-  _globals['_WATCHPAYMENTSREQUEST']._serialized_end=1256
-  _globals['_WATCHPAYMENTRESPONSE']._serialized_start=1258
-  _globals['_WATCHPAYMENTRESPONSE']._serialized_end=1325
-  _globals['_SUBMITRESULTREQUEST']._serialized_start=1327
-  _globals['_SUBMITRESULTREQUEST']._serialized_end=1383
-  _globals['_AUTHORIZEREFUNDREQUEST']._serialized_start=1385
-  _globals['_AUTHORIZEREFUNDREQUEST']._serialized_end=1423
-  _globals['_PAYMENTSERVICE']._serialized_start=1780
-  _globals['_PAYMENTSERVICE']._serialized_end=2584
+  _globals['_PAYMENTSTATE']._serialized_start=1509
+  _globals['_PAYMENTSTATE']._serialized_end=1860
+  _globals['_MONEY']._serialized_start=179
+  _globals['_MONEY']._serialized_end=216
+  _globals['_PAYMENT']._serialized_start=219
+  _globals['_PAYMENT']._serialized_end=999
+  _globals['_CREATEPAYMENTREQUEST']._serialized_start=1001
+  _globals['_CREATEPAYMENTREQUEST']._serialized_end=1087
+  _globals['_GETPAYMENTREQUEST']._serialized_start=1089
+  _globals['_GETPAYMENTREQUEST']._serialized_end=1122
+  _globals['_LISTPAYMENTSREQUEST']._serialized_start=1124
+  _globals['_LISTPAYMENTSREQUEST']._serialized_end=1184
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_start=1186
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_end=1278
+  _globals['_WATCHPAYMENTREQUEST']._serialized_start=1280
+  _globals['_WATCHPAYMENTREQUEST']._serialized_end=1315
+  _globals['_WATCHPAYMENTSREQUEST']._serialized_start=1317
+  _globals['_WATCHPAYMENTSREQUEST']._serialized_end=1339
+  _globals['_WATCHPAYMENTRESPONSE']._serialized_start=1341
+  _globals['_WATCHPAYMENTRESPONSE']._serialized_end=1408
+  _globals['_SUBMITRESULTREQUEST']._serialized_start=1410
+  _globals['_SUBMITRESULTREQUEST']._serialized_end=1466
+  _globals['_AUTHORIZEREFUNDREQUEST']._serialized_start=1468
+  _globals['_AUTHORIZEREFUNDREQUEST']._serialized_end=1506
+  _globals['_PAYMENTSERVICE']._serialized_start=1863
+  _globals['_PAYMENTSERVICE']._serialized_end=2667
 # @@protoc_insertion_point(module_scope)

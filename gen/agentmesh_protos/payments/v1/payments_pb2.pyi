@@ -9,6 +9,7 @@ answer never makes a second one.  Times are exact to the millisecond.
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -134,6 +135,7 @@ class Payment(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     LOCK_TIME_FIELD_NUMBER: _builtins.int
+    PROVIDER_AHEAD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`payments/{id}`; the id is the job's."""
     job: _builtins.str
@@ -196,6 +198,12 @@ class Payment(_message.Message):
         between two looks, so it says whether the job was ever paid for.
         """
 
+    @_builtins.property
+    def provider_ahead(self) -> _duration_pb2.Duration:
+        """How far the provider's clock is ahead of the mesh's, in whole seconds; absent if they agree to a second.  All times
+        of a payment are by the provider's.
+        """
+
     def __init__(
         self,
         *,
@@ -221,10 +229,11 @@ class Payment(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         lock_time: _timestamp_pb2.Timestamp | None = ...,
+        provider_ahead: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "external_dispute_unlock_time", b"external_dispute_unlock_time", "lock_time", b"lock_time", "pay_by_time", b"pay_by_time", "submit_result_time", b"submit_result_time", "unlock_time", b"unlock_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "external_dispute_unlock_time", b"external_dispute_unlock_time", "lock_time", b"lock_time", "pay_by_time", b"pay_by_time", "provider_ahead", b"provider_ahead", "submit_result_time", b"submit_result_time", "unlock_time", b"unlock_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_identifier", b"agent_identifier", "amounts", b"amounts", "blockchain_identifier", b"blockchain_identifier", "create_time", b"create_time", "error", b"error", "external_dispute_unlock_time", b"external_dispute_unlock_time", "input_hash", b"input_hash", "job", b"job", "lock_time", b"lock_time", "name", b"name", "network", b"network", "owner", b"owner", "pay_by_time", b"pay_by_time", "provider", b"provider", "purchaser_identifier", b"purchaser_identifier", "refund_intended", b"refund_intended", "result_hash", b"result_hash", "seller_vkey", b"seller_vkey", "state", b"state", "submit_result_time", b"submit_result_time", "unlock_time", b"unlock_time", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_identifier", b"agent_identifier", "amounts", b"amounts", "blockchain_identifier", b"blockchain_identifier", "create_time", b"create_time", "error", b"error", "external_dispute_unlock_time", b"external_dispute_unlock_time", "input_hash", b"input_hash", "job", b"job", "lock_time", b"lock_time", "name", b"name", "network", b"network", "owner", b"owner", "pay_by_time", b"pay_by_time", "provider", b"provider", "provider_ahead", b"provider_ahead", "purchaser_identifier", b"purchaser_identifier", "refund_intended", b"refund_intended", "result_hash", b"result_hash", "seller_vkey", b"seller_vkey", "state", b"state", "submit_result_time", b"submit_result_time", "unlock_time", b"unlock_time", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
