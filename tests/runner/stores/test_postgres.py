@@ -12,16 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshkit.databases import PostgresDatabase
+from meshkit.errors import AlreadyExists
 from meshkit.postgres import Connection, Database
 from services.runner import domain
-from services.runner.domain import Birth, Change, Event, Isolation, Job, State
+from services.runner.domain import Birth, Change, Event, Isolation, Job, Layer, State
 from services.runner.ports.replicas import Replica
 from services.runner.ports.store import TooManyOpen
 from services.runner.stores.memory import MemoryStore
-from services.runner.stores.postgres import PostgresStore, writes
+from services.runner.stores.postgres import PostgresStore, jobs, writes
 from services.runner.stores.postgres.replicas import PostgresReplicas
 from services.runner.stores.postgres.schema import MIGRATIONS
 from tests.runner.stack import DEADLINE_S
+from tests.runner.stores.test_records import memory
 from tests.runner.stores.test_search import asked, collections, keep, runner
 from tests.runner.stores.test_stores import job
 from tests.runner.stores.test_webhooks import webhook
@@ -96,6 +98,47 @@ async def test_a_webhook_that_is_ending_is_told_nothing(both: list[Database], en
     await (await both[0].write(ending))
 
     assert 0 == await both[0].fetchval("SELECT count(*) FROM deliveries")
+
+
+async def test_the_id_of_a_job_that_is_being_deleted_is_taken(both: list[Database]) -> None:
+    """Who is born with it meanwhile waits for that, and is refused then, too."""
+    stores = [PostgresStore(each) for each in both]
+    await stores[0].create([Birth(job=job(1))], None)
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    async def deleting(connection: Connection) -> asyncio.Task[object]:
+        await jobs.delete(connection, job(1).job_id, 5.0)
+        bearing: asyncio.Task[object] = asyncio.create_task(stores[1].create([Birth(job=job(1))], None))
+        while not bearing.done():
+            await asyncio.sleep(0.01)
+            if await connection.fetchval(waits):
+                break
+        return bearing
+
+    with pytest.raises(AlreadyExists):
+        await (await both[0].write(deleting))
+
+
+async def test_two_who_clear_memory_clear_all_of_it(both: list[Database]) -> None:
+    """Who has waited for rows that the other has deleted finds none of them, and is not at the end for that."""
+    stores = [PostgresStore(each) for each in both]
+    await stores[0].create([Birth(job=job(1))], None)
+    many = tuple(memory("x", layer=Layer.LONG) for _ in range(450))
+    await stores[0].update(job(1).job_id, lambda found: Change(job=found, remembered=many))
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    async def deleting(connection: Connection) -> asyncio.Task[int]:
+        first = "SELECT number FROM memories ORDER BY number LIMIT 200"
+        await connection.execute(f"DELETE FROM memories WHERE number IN ({first})")
+        clearing = asyncio.create_task(stores[1].memories.clear("users/a", "crews/c", None))
+        while not clearing.done():
+            await asyncio.sleep(0.01)
+            if await connection.fetchval(waits):
+                break
+        return clearing
+
+    assert 250 == await (await both[0].write(deleting))
+    assert [] == await stores[0].memories.find("users/a", "crews/c", None, 0, 10)
 
 
 async def test_whoever_tells_a_webhook_holds_up_only_its_end(both: list[Database]) -> None:

@@ -223,16 +223,20 @@ class PostgresMemories:
 
         mine = f"FROM memories WHERE owner = %s AND scope = %s AND {layers}"
 
-        async def work(connection: Connection) -> int:
+        async def work(connection: Connection) -> tuple[int, bool]:
+            """Delete a few; return how many, and whether there are more: another replica may have chosen the same."""
             numbers = f"SELECT number {mine} AND number <= %s ORDER BY number LIMIT {_CLEARED_MAX}"
             statement = f"DELETE FROM memories WHERE number IN ({numbers}) RETURNING 1"
-            return len(await rows(connection, statement, owner, scope, *chosen, last))
+            cleared = len(await rows(connection, statement, owner, scope, *chosen, last))
+            left = f"SELECT 1 {mine} AND number <= %s LIMIT 1"
+            return cleared, await row(connection, left, owner, scope, *chosen, last) is not None
 
         found = await self._database.read(
             lambda connection: row(connection, f"SELECT coalesce(max(number), 0) {mine}", owner, scope, *chosen)
         )
-        count, last = 0, found[0]
-        while cleared := await self._database.write(work):
+        count, last, is_more = 0, found[0], True
+        while is_more:
+            cleared, is_more = await self._database.write(work)
             count += cleared
         return count
 
