@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 import itertools
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 
+from meshkit import clock
 from meshkit.errors import NotFound, Unavailable
 from meshkit.tasks import Apart
 from services.runner.domain import files
@@ -28,10 +29,11 @@ _SWEEPS_A_DAY = 24
 class Sweep:
     """Forgets files, now and then."""
 
-    def __init__(self, kept: Files, jobs: JobStore) -> None:
+    def __init__(self, kept: Files, jobs: JobStore, now: Callable[[], float] = clock.now) -> None:
         self._files = kept
         self._store = kept.store
         self._jobs = jobs
+        self._now = now
         self._apart = Apart("files")
 
     async def run(self) -> None:
@@ -86,12 +88,30 @@ class Sweep:
                     await self._store.remove(key)
 
     async def _a_day_ago(self) -> float:
-        """Return when a day ago was, by the clock that dates files.  Raises `Unavailable`."""
+        """Return when a day ago was, by the clock that dates files, or before.  Raises `Unavailable`."""
         key = f"{files.UNDER_WAY}/{secrets.token_hex(16)}"
-        written = await self._store.write(key, _nothing())
+        try:
+            written = await self._store.write(key, _nothing())
+        except Unavailable as error:  # there is no room, perhaps: a sweep makes some
+            log.info("files are swept by the newest of them", why=str(error))
+            return await self._newest() - _KEPT_S
         with contextlib.suppress(NotFound):
             await self._store.remove(key)
         return written.modified_at - _KEPT_S
+
+    async def _newest(self) -> float:
+        """Return when the newest file was written: it is not earlier than that.  Raises `Unavailable`.
+
+        One may be dated ahead, by a clock that was wrong then: it is not later than our clock says, either.
+        """
+        newest = 0.0
+        for top in await self._store.names(""):
+            for name in await self._store.names(top) if top != files.UNDER_WAY else [""]:
+                folder = f"{top}/{name}".rstrip("/")
+                with self._apart(folder):
+                    found = await self._store.find(folder, files.PARTS_MAX)
+                    newest = max([newest, *(file.modified_at for file in found)])
+        return min(newest, self._now())
 
     async def _is_left(self, batch: str, before: float) -> bool:
         """Return whether nothing has come in a batch for a day: one upload at a time, as each has many parts."""

@@ -3,10 +3,11 @@
 import os
 import pathlib
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
-from meshkit.errors import NotFound
+from meshkit.errors import NotFound, Unavailable
 from services.runner.domain import Birth, Job, State
 from services.runner.domain.files import UNDER_WAY, Kept, Limits
 from services.runner.files.files import Files
@@ -30,6 +31,18 @@ class Broken(MemoryFiles):
         if self.broken in folder:
             raise RuntimeError("broken")
         return await super().find(folder, limit)
+
+
+class Full(MemoryFiles):
+    """Files in memory, of which there may be no more."""
+
+    is_full = False
+
+    async def write(self, key: str, pieces: AsyncIterator[bytes]) -> Kept:
+        """See `FileStore.write`."""
+        if self.is_full:
+            raise Unavailable("files cannot be kept or read now: there is no room")
+        return await super().write(key, pieces)
 
 
 async def test_what_nobody_launches_with_is_forgotten() -> None:
@@ -87,6 +100,50 @@ async def test_one_that_cannot_be_looked_at_keeps_none_of_the_others() -> None:
 
     assert [first.batch] == await kept.store.names("uploads/me")
     assert first.batch != second.batch
+
+
+@pytest.mark.parametrize("ours", [1000.0 + 3 * DAY_S, 1000.0 + 30 * DAY_S], ids=["right", "ahead"])
+async def test_where_no_file_can_be_written_there_is_room_made(ours: float) -> None:
+    """It is as late as the newest file says, whatever our clock does: what is younger than a day stays."""
+    at = 1000.0
+    store = Full(lambda: at)
+    kept = Files(store, Limits())
+    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore(), lambda: ours)
+    old = await uploads.begin(ME, "", "a.txt", 0)
+    await uploads.complete(ME, old, "in/a.txt", ME, GONE)
+    await store.write(f"{UNDER_WAY}/{'0' * 32}", once(b"x"))
+    at += 2 * DAY_S
+    young = await uploads.begin(ME, "", "a.txt", 0)
+    at += DAY_S - 1
+    await uploads.complete(ME, young, "in/a.txt", ME, YOUNG)
+    store.is_full = True
+
+    await sweep.halves()
+
+    assert (1, 1) == (await sweep.uploads(), await sweep.jobs())
+    assert [young.batch] == await store.names("uploads/me")
+    assert [YOUNG] == await store.names("me")
+    assert [] == await store.names(UNDER_WAY)
+
+
+async def test_a_file_that_is_dated_ahead_makes_no_other_old() -> None:
+    """Where no file can be written now: a clock that was wrong then may have dated it."""
+    at = 1000.0 + 30 * DAY_S
+    store = Full(lambda: at)
+    kept = Files(store, Limits())
+    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore(), lambda: 1000.0 + DAY_S / 2)
+    ahead = await uploads.begin(ME, "", "a.txt", 0)
+    at = 1000.0
+    young = await uploads.begin(ME, "", "b.txt", 0)
+    store.is_full = True
+
+    assert 0 == await sweep.uploads()
+    assert sorted((ahead.batch, young.batch)) == await store.names("uploads/me")
+
+
+async def once(data: bytes) -> AsyncIterator[bytes]:
+    """Yield a piece."""
+    yield data
 
 
 async def test_halves_are_forgotten(tmp_path: pathlib.Path) -> None:
