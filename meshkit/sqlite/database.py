@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from meshkit import telemetry
 from meshkit.errors import MeshError
 from meshkit.sqlite import files as sqlite_files
+from meshkit.sqlite.erasing import zeroing
 from meshkit.sqlite.files import Trouble
 
 T = TypeVar("T")
@@ -249,13 +250,15 @@ class Database:
         if version < len(self._migrations):
             connection.execute(f"PRAGMA cache_size={-_MIGRATION_CACHE_KIB}")
         for number, script in enumerate(self._migrations[version:], start=version + 1):
-            # On lines of their own: a script may end in a comment.
-            connection.executescript(f"BEGIN IMMEDIATE;{script}\n;PRAGMA user_version={number};COMMIT;")
+            with zeroing(connection):  # what is moved would be read in free pages for ever
+                # On lines of their own: a script may end in a comment.
+                connection.executescript(f"BEGIN IMMEDIATE;{script}\n;PRAGMA user_version={number};COMMIT;")
             is_scrubbed = is_scrubbed or any(f"{name}(" in script for name in self._functions)
         connection.execute(f"PRAGMA cache_size={-_CACHE_KIB}")
-        if version and is_scrubbed:  # free pages and the log have the old rows still
+        if version and is_scrubbed:  # free pages have the old rows still
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if 0 < version < len(self._migrations):  # the log has them, too, and stays as long as what was copied
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _run(self) -> None:
         closing = False

@@ -177,6 +177,27 @@ async def test_migrations_run_once_each(tmp_path: pathlib.Path) -> None:
     assert rows == [("a", None)]
 
 
+async def test_a_migration_leaves_nothing_of_what_it_moved(tmp_path: pathlib.Path) -> None:
+    """Nor a log as long as that: also where SQLite, as it is built, does not write over what is deleted."""
+    path = tmp_path / "notes.db"
+    older = Database(path, [TABLE])
+    older.open()
+    for number in range(300):
+        await older.write(insert(f"whispered {number} " * 100))
+    await older.close()
+    # Each script is as its connection is made by such a build.
+    moved = "CREATE TABLE lengths AS SELECT number, length(text) FROM notes; DROP TABLE notes"
+    newer = Database(path, [TABLE, "PRAGMA secure_delete=OFF", moved])
+
+    newer.open()
+
+    try:
+        assert 0 == path.with_name("notes.db-wal").stat().st_size
+        assert b"whispered" not in path.read_bytes()
+    finally:
+        await newer.close()
+
+
 async def test_an_older_program_refuses_a_newer_file(tmp_path: pathlib.Path) -> None:
     """Rather than to work on tables it does not understand."""
     newer = Database(tmp_path / "notes.db", [TABLE, "CREATE TABLE more (x)"])

@@ -8,11 +8,11 @@ from meshkit import paging
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
+from meshkit.sqlite.erasing import zeroing
 from services.runner.domain import Role, Said
 from services.runner.domain.conversations import Conversation, Message
 from services.runner.stores.remains import CONVERSATIONS, Sweeper, there
 from services.runner.stores.sqlite import remains
-from services.runner.stores.sqlite.erasing import zeroing
 from services.runner.stores.sqlite.requests import insert_request
 
 _COLUMNS = (

@@ -13,9 +13,9 @@ from typing import Any
 from meshkit import paging
 from meshkit.idempotency import Request
 from meshkit.sqlite import Database
+from meshkit.sqlite.erasing import zeroing
 from services.runner.domain import Layer, Memory
 from services.runner.domain.memories import SHORT_MAX, Ranked, fuse, terms
-from services.runner.stores.sqlite.erasing import zeroing
 from services.runner.stores.sqlite.index import merge
 from services.runner.stores.sqlite.requests import insert_request
 

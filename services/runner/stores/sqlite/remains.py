@@ -5,8 +5,8 @@ import sqlite3
 
 from meshkit import paging
 from meshkit.sqlite import Database
+from meshkit.sqlite.erasing import zeroing
 from services.runner.stores.remains import BYTES_MAX, CONVERSATIONS, ROWS_MAX, TABLES, Left, Sweeper, Table
-from services.runner.stores.sqlite.erasing import zeroing
 
 
 def sweeper(database: Database) -> Sweeper:
