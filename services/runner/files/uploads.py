@@ -29,6 +29,8 @@ _LISTS_MAX = 64
 class _Listed:
     """The parts of an upload, as they were listed, with what has come here since."""
 
+    begun: str
+    """Which beginning of the upload."""
     at: float = float("-inf")
     received: dict[int, int] = dataclasses.field(default_factory=dict)
     came: dict[int, int] = dataclasses.field(default_factory=dict)
@@ -67,37 +69,37 @@ class Uploads:
         key = files.upload_key(owner, upload.batch, upload.upload_id)
         if not upload_id and batch and len(await self._store.names(files.uploads_of(owner, batch))) >= files.FILES_MAX:
             raise Invalid(f"a batch may have {files.FILES_MAX} files", {"parent": ["is full"]})
-        about = json.dumps({"path": path, "part_count": part_count}).encode()
+        about = json.dumps({"path": path, "part_count": part_count, "begun": secrets.token_hex(8)}).encode()
         async with self._files.usage.taking(owner, files.FILE_BYTES_MIN):
             await self._store.remove_all(key)
-            self._lists.pop(key, None)
             await self._store.write(f"{key}/{_ABOUT}", _once(about))
         return upload
 
     async def get(self, owner: str, batch: str, upload_id: str) -> Upload:
         """Return an upload.  Raises `NotFound`."""
         key = files.upload_key(owner, batch, upload_id)
-        upload = await self._begun(owner, batch, upload_id)
+        upload, _ = await self._begun(owner, batch, upload_id)
         return dataclasses.replace(upload, received=await self._received(key))
 
-    async def _begun(self, owner: str, batch: str, upload_id: str) -> Upload:
-        """Return an upload without its parts.  Raises `NotFound`."""
+    async def _begun(self, owner: str, batch: str, upload_id: str) -> tuple[Upload, str]:
+        """Return an upload without its parts, and what tells it from when it was begun before.  Raises `NotFound`."""
         key = files.upload_key(owner, batch, upload_id)
         about = json.loads(b"".join([piece async for piece in self._store.read(f"{key}/{_ABOUT}")]))
-        return Upload(batch=batch, upload_id=upload_id, **about)
+        begun = about.pop("begun", "")
+        return Upload(batch=batch, upload_id=upload_id, **about), begun
 
     async def _received(self, key: str) -> dict[int, int]:
         parts = await self._store.find(key, files.PARTS_MAX + 1)
         return {int(part.path): part.size for part in parts if part.path.isdecimal()}
 
-    async def _listed(self, key: str) -> _Listed:
+    async def _listed(self, key: str, begun: str) -> _Listed:
         """Return the parts of an upload; of those that came by other replicas, as of a moment ago."""
         async with self._alone(key):
             known = self._lists.get(key)
-            if known is None:
+            if known is None or known.begun != begun:  # anew, here or elsewhere: what had come is forgotten
                 if len(self._lists) >= _LISTS_MAX:
                     self._lists.clear()
-                known = self._lists[key] = _Listed()
+                known = self._lists[key] = _Listed(begun)
             if known.at + _LISTED_S <= (at := self._ticks()):
                 known.came = {}
                 known.received = await self._received(key) | known.came
@@ -119,19 +121,19 @@ class Uploads:
         What is returned may lack parts that have come by other replicas within the last second.
         """
         key = files.upload_key(owner, batch, upload_id)
-        upload = await self._begun(owner, batch, upload_id)
+        upload, begun = await self._begun(owner, batch, upload_id)
         if not 0 <= number < upload.part_count:
             said = f"must be 0 to {upload.part_count - 1}"
             raise Invalid(f"number {said}: the upload has {upload.part_count} parts", {"number": [said]})
         if len(data) > files.PART_BYTES_MAX:
             said = f"a part may have {files.PART_BYTES_MAX:,} bytes"
             raise Invalid(said, {"data": [said]})
-        listed = await self._listed(key)
+        listed = await self._listed(key, begun)
         try:
             self._check_room(listed, number, data)
-        except Invalid:  # unless it was begun anew elsewhere, a moment ago
+        except Invalid:  # unless less of a part has come anew elsewhere, a moment ago
             listed.at = float("-inf")
-            self._check_room(await self._listed(key), number, data)
+            self._check_room(await self._listed(key, begun), number, data)
         async with self._files.usage.taking(owner, max(files.FILE_BYTES_MIN, len(data))):
             await self._store.write(f"{key}/{number:06d}", _once(data))
         listed.take(number, len(data))

@@ -108,12 +108,28 @@ async def test_parts_are_not_listed_before_each_next_one() -> None:
     assert {7: 1} == (await here.put(ME, again.batch, again.upload_id, 7, b"x")).received
 
 
+async def test_what_is_begun_anew_elsewhere_has_no_parts_of_before() -> None:
+    """However short ago: who were told that they are there would not send them again."""
+    store = MemoryFiles()
+    here, there = (Uploads(Files(store, Limits()), lambda: 0.0) for _ in range(2))
+    upload = await here.begin(ME, "", "a", 3)
+    await here.put(ME, upload.batch, upload.upload_id, 0, b"x")
+    await there.begin(ME, upload.batch, "a", 3)
+
+    taken = await here.put(ME, upload.batch, upload.upload_id, 1, b"x")
+
+    assert {1: 1} == taken.received
+    assert taken == await there.get(ME, upload.batch, upload.upload_id)
+
+
 async def test_a_part_that_is_too_much_is_refused_by_what_is_there_now() -> None:
-    """Another replica may have begun the upload anew; and it may have taken what fills it."""
+    """Another replica may have taken less of a part, or begun the upload anew; and it may have taken what fills it."""
     store = MemoryFiles()
     here, there = (Uploads(Files(store, Limits(file_max=10)), lambda: 0.0) for _ in range(2))
     upload = await here.begin(ME, "", "a", 3)
     await here.put(ME, upload.batch, upload.upload_id, 0, b"x" * 10)
+    await there.put(ME, upload.batch, upload.upload_id, 0, b"x")
+    await here.put(ME, upload.batch, upload.upload_id, 2, b"x" * 9)
     await there.begin(ME, upload.batch, "a", 3)
 
     taken = await here.put(ME, upload.batch, upload.upload_id, 1, b"x" * 10)
