@@ -143,6 +143,8 @@ class Delivery:
     """When it is sent; who sends it sets this on to when another may, should he fall silent."""
     tried_until: float
     """When it is given up."""
+    claim: str = ""
+    """Another each time that it is claimed: times are changed when the clock is set back.  Empty when sent anew."""
 
     @property
     def name(self) -> str:
@@ -244,8 +246,7 @@ def settled(
     `claimed` is the delivery as who sent it has claimed it.  If another has claimed it since, or it is to be sent once
     more, the answer is late and nothing changes: whoever has it now says what comes of it.
     """
-    is_pending = delivery.state == DeliveryState.PENDING  # else the webhook was disabled meanwhile
-    if delivery.attempt_count != claimed.attempt_count or (is_pending and delivery.next_at != claimed.next_at):
+    if (delivery.attempt_count, delivery.claim) != (claimed.attempt_count, claimed.claim):
         return webhook, delivery
     sent = dataclasses.replace(
         delivery,

@@ -120,6 +120,7 @@ class Webhooks:
             created_at=now,
             next_at=now + CLAIM_S,  # it is ours
             tried_until=now,
+            claim=uuids.make(),
         )
         await self._store.put(delivery)
         return await self._sender.deliver(known, delivery)
@@ -131,7 +132,7 @@ class Webhooks:
         before = await self._store.delivery(known.webhook_id, delivery_id)
         now = self._now()
         again = dataclasses.replace(
-            before, state=DeliveryState.PENDING, next_at=now, tried_until=now + webhooks.TRIED_FOR_S
+            before, state=DeliveryState.PENDING, next_at=now, tried_until=now + webhooks.TRIED_FOR_S, claim=""
         )
         await self._store.put(again)
         await self._bus.publish(WEBHOOKS)

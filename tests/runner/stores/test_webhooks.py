@@ -123,12 +123,25 @@ async def test_an_answer_that_is_late_changes_nothing(store: Store) -> None:
     assert (await store.webhooks.get("w1")).enabled
     refused = await store.webhooks.settle(mine, answered(mine, status_code=500, error="no"))
     assert refused == await store.webhooks.settle(mine, answered(mine, status_code=200))
-    again = dataclasses.replace(refused, next_at=6.0)
+    again = dataclasses.replace(refused, next_at=6.0, claim="")
     await store.webhooks.put(again)
     assert again == await store.webhooks.settle(refused, answered(refused, status_code=200))
     await store.webhooks.change("w1", lambda before: rules.disabled(before, "why", 9.0))
     taken = await store.webhooks.settle(again, answered(again, status_code=200))
     assert (DeliveryState.DELIVERED, 2) == (taken.state, taken.attempt_count)
+
+
+async def test_an_answer_counts_though_its_delivery_was_brought_back_meanwhile(store: Store) -> None:
+    """The clock is set back while a request is on its way: nobody else has claimed it."""
+    await store.webhooks.add(webhook(), None)
+    await store.create([Birth(job=job(1, created_at=80.0, updated_at=80.0))], None)
+    (mine,) = await store.webhooks.claim("w1", 81.0, 141.0, 10)
+    await store.webhooks.bring_back(2.0)
+
+    assert [] == await store.webhooks.claim("w1", 3.0, 63.0, 10)
+    refused = await store.webhooks.settle(mine, answered(mine, status_code=500, error="no"))
+    assert (1, 500, 10.0) == (refused.attempt_count, refused.status_code, refused.next_at)
+    assert 5.0 == (await store.webhooks.get("w1")).failing_since
 
 
 async def test_a_disabled_webhook_is_sent_nothing(store: Store) -> None:

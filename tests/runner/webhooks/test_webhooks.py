@@ -246,7 +246,7 @@ async def test_an_owner_who_is_gone_is_told_nothing(hooks: Hooks, address: Recei
         webhook_id = made.name.removeprefix("webhooks/")
         connection.execute(
             "INSERT INTO deliveries VALUES "
-            "('msg_0', ?, ?, 'job.created', '', 'pending', '{}', 0, 0, 0, '', '', 1, 0, 1, 9e9)",
+            "('msg_0', ?, ?, 'job.created', '', 'pending', '{}', 0, 0, 0, '', '', 1, 0, 1, 9e9, '')",
             (webhook_id, made.owner),
         )
     await hooks.mesh.create()  # whatever happens has the sender look

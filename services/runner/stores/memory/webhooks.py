@@ -4,7 +4,7 @@ import collections
 import dataclasses
 from collections.abc import Callable
 
-from meshkit import paging
+from meshkit import paging, uuids
 from meshkit.errors import AlreadyExists, NotFound
 from meshkit.idempotency import Request
 from services.runner.domain import Change, Job
@@ -115,7 +115,7 @@ class MemoryWebhooks:
         """As `WebhookStore.claim`."""
         due = [each for each in self._pending() if each.webhook_id == webhook_id and each.next_at <= now]
         first = sorted(due, key=lambda each: (each.next_at, each.delivery_id))[:limit]
-        claimed = [dataclasses.replace(each, next_at=until) for each in first]
+        claimed = [dataclasses.replace(each, next_at=until, claim=uuids.make()) for each in first]
         self._deliveries.update({each.delivery_id: each for each in claimed})
         return sorted(claimed, key=lambda each: each.delivery_id)
 

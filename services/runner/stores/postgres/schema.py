@@ -254,4 +254,7 @@ MIGRATIONS = [
     DROP INDEX locks_by_job;
     CREATE INDEX locks_by_job ON locks (job_id, lock_id, state);
     """,
+    """
+    ALTER TABLE deliveries ADD COLUMN claim TEXT NOT NULL DEFAULT '';
+    """,
 ]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from meshkit import paging
+from meshkit import paging, uuids
 from meshkit.errors import NotFound
 from meshkit.idempotency import Request
 from meshkit.postgres import Connection, Database, requests
@@ -151,8 +151,9 @@ class PostgresWebhooks:
             "SELECT delivery_id FROM deliveries WHERE state = 'pending' AND webhook_id = %s AND next_at <= %s "
             f"AND {_KEPT} ORDER BY next_at, delivery_id LIMIT %s FOR UPDATE SKIP LOCKED"
         )
-        statement = f"UPDATE deliveries SET next_at = %s WHERE delivery_id IN ({chosen}) RETURNING {_DELIVERY_COLUMNS}"
-        values = (until, webhook_id, now, limit)
+        taken = f"UPDATE deliveries SET next_at = %s, claim = %s WHERE delivery_id IN ({chosen})"
+        statement = f"{taken} RETURNING {_DELIVERY_COLUMNS}"
+        values = (until, uuids.make(), webhook_id, now, limit)
         found = await self._database.write(lambda connection: rows(connection, statement, *values))
         return sorted(map(delivery_of, found), key=lambda each: each.delivery_id)
 

@@ -291,4 +291,7 @@ MIGRATIONS = [
       BEGIN {_stored(_of_remains("OLD"), f"-100 - {_octets('OLD.content')}")}; END;
     """,
     ROWS_BY_NUMBER,
+    """
+    ALTER TABLE deliveries ADD COLUMN claim TEXT NOT NULL DEFAULT '';
+    """,
 ]

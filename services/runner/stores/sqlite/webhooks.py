@@ -138,8 +138,9 @@ class SqliteWebhooks:
             "SELECT delivery_id FROM deliveries WHERE state = 'pending' AND webhook_id = ? AND next_at <= ? "
             f"AND {_KEPT} ORDER BY next_at, delivery_id LIMIT ?"
         )
-        statement = f"UPDATE deliveries SET next_at = ? WHERE delivery_id IN ({chosen}) RETURNING {_DELIVERY_COLUMNS}"
-        values = (until, webhook_id, now, limit)
+        taken = f"UPDATE deliveries SET next_at = ?, claim = ? WHERE delivery_id IN ({chosen})"
+        statement = f"{taken} RETURNING {_DELIVERY_COLUMNS}"
+        values = (until, uuids.make(), webhook_id, now, limit)
 
         def work(connection: sqlite3.Connection) -> list[Delivery]:
             return sorted(map(delivery_of, connection.execute(statement, values)), key=lambda each: each.delivery_id)
