@@ -99,13 +99,15 @@ class SetBack:
     def __init__(self, now: Now, ticks: Now = ticks) -> None:
         self._now = now
         self._ticks = ticks
-        self._ahead = math.inf
-        """Of the ticks, when it was looked at last."""
+        self._furthest = math.inf
+        """The most that it was ahead of the ticks since it was last noticed: it may go back little by little."""
 
     def __call__(self) -> bool:
-        """Return whether it was since this was asked last; at first it may have been."""
-        before, self._ahead = self._ahead, self._now() - self._ticks()
-        return self._ahead < before - _SET_BACK_S
+        """Return whether it was, by what has not been noticed yet; at first it may have been."""
+        ahead = self._now() - self._ticks()
+        is_set_back = ahead < self._furthest - _SET_BACK_S
+        self._furthest = ahead if is_set_back else max(self._furthest, ahead)
+        return is_set_back
 
 
 def monotonic() -> float:

@@ -112,6 +112,19 @@ def test_a_clock_that_is_set_back_is_noticed_once() -> None:
     assert [False, False, True, False] == heard
 
 
+def test_a_clock_that_goes_back_little_by_little_is_noticed_each_second() -> None:
+    """As one does that is slewed: none of the steps is a second.  Forwards it may go as it likes."""
+    ticks, wall = [100.0], [1000.0]
+    is_set_back = clock.SetBack(lambda: wall[0], lambda: ticks[0])
+    assert is_set_back()
+
+    heard = []
+    for slewed in (0.0, -0.75, -0.75, -0.75, -0.75, 0.75, 0.75, -0.75, -0.75, 0.0):
+        wall[0], ticks[0] = wall[0] + 5.0 + slewed, ticks[0] + 5.0
+        heard.append(is_set_back())
+    assert [2, 4, 8] == [number for number, noticed in enumerate(heard) if noticed]
+
+
 @pytest.mark.parametrize("by_s", [-3600, 3600])
 async def test_who_has_patience_begins_with_the_right_time(postgres: str, tmp_path: pathlib.Path, by_s: int) -> None:
     """What the gateway judges first, it judges by it; with nobody to ask it begins all the same."""
