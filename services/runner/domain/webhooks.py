@@ -52,7 +52,11 @@ TRIED_FOR_S = 24 * 3600.0
 """How long a delivery is tried."""
 FAILING_FOR_S = 3 * 86400.0
 """A webhook of which every request has failed for so long is disabled."""
+CLAIM_S = 60.0
+"""For how long who sends a delivery has it."""
 _FIRST_S, _LONGEST_S = 5.0, 3600.0
+LONGEST_S = _LONGEST_S * 1.25
+"""The longest wait, with what chance makes of it."""
 GONE = 410
 """The status by which an address says that it wants no more (Standard Webhooks)."""
 

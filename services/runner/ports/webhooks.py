@@ -63,7 +63,10 @@ class WebhookStore(Protocol):
         """Return when something is to be sent next, or `None` if nothing is."""
 
     async def bring_back(self, now: float) -> None:
-        """Have deliveries that wait, and were made or tried last at a moment to come, be due as long after `now`."""
+        """Have deliveries that wait, and were made or tried last at a moment to come, be due as long after `now`.
+
+        Others are due soon if they wait longer than any does (`domain.webhooks.LONGEST_S`).
+        """
 
     async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
         """Take deliveries that are due, the first due first; nobody else gets them before `until`."""

@@ -25,7 +25,7 @@ from meshkit.secrets import Vault
 from meshkit.tasks import Tasks
 from services.runner.callers.standing import Standing
 from services.runner.domain import webhooks
-from services.runner.domain.webhooks import ANSWER_BYTES_MAX, Answer, Delivery, Webhook
+from services.runner.domain.webhooks import ANSWER_BYTES_MAX, CLAIM_S, Answer, Delivery, Webhook
 from services.runner.jobs.journal import WEBHOOKS
 from services.runner.ports.webhooks import ENDED_KEPT_S, WebhookStore
 
@@ -35,7 +35,6 @@ _AT_ONCE = 4
 """Requests to one webhook at a time."""
 _ANSWER_S = 15.0
 """How long a request may take, from the look-up of the name to the end of the answer."""
-CLAIM_S = 60.0
 _KNOWN_S = 5.0
 """How long it is believed that an owner is good."""
 _FORGET_S = 3600.0

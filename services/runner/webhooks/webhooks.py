@@ -19,7 +19,7 @@ from services.runner.domain import webhooks
 from services.runner.domain.webhooks import TEST, Delivery, DeliveryState, Webhook
 from services.runner.jobs.journal import WEBHOOKS
 from services.runner.ports.webhooks import TooManyWebhooks, WebhookStore
-from services.runner.webhooks.sending import CLAIM_S, Sender, place_of
+from services.runner.webhooks.sending import Sender, place_of
 
 _PREFIX = "whsec_"
 _SECRET_BYTES = 32
@@ -118,7 +118,7 @@ class Webhooks:
             job_id="",
             payload=webhooks.payload(TEST, now, data),
             created_at=now,
-            next_at=now + CLAIM_S,  # it is ours
+            next_at=now + webhooks.CLAIM_S,  # it is ours
             tried_until=now,
             claim=uuids.make(),
         )

@@ -176,6 +176,27 @@ async def test_deliveries_of_a_time_to_come_are_brought_back(store: Store) -> No
     ]
 
 
+async def test_an_old_delivery_is_brought_back_that_waits_longer_than_any(store: Store) -> None:
+    """It was claimed, or was to be sent anew, while the clock was fast.  One on its way is left until it has ended."""
+    await store.webhooks.add(webhook(), None)
+    fast = 7 * 86_400.0
+    waits = (rules.LONGEST_S + rules.CLAIM_S, fast, fast + rules.CLAIM_S)
+    for number, wait_s in enumerate(waits, 1):
+        made = Delivery(
+            delivery_id=f"d{number}", webhook_id="w1", owner="users/a", kind="job.created", job_id="j", payload="{}",
+            created_at=10.0, attempted_at=15.0, next_at=20.0 + wait_s, tried_until=20.0 + rules.TRIED_FOR_S + wait_s,
+        )  # fmt: skip
+        await store.webhooks.put(dataclasses.replace(made, tried_until=500.0) if number == 3 else made)
+    await store.webhooks.bring_back(20.0)
+
+    kept = [await store.webhooks.delivery("w1", f"d{number}") for number in (1, 2, 3)]
+    soon, latest = 20.0 + rules.CLAIM_S, 20.0 + rules.TRIED_FOR_S
+    assert [(20.0 + waits[0], latest + waits[0]), (soon, latest), (soon, 500.0)] == [
+        (each.next_at, each.tried_until) for each in kept
+    ]
+    assert {(10.0, 15.0)} == {(each.created_at, each.attempted_at) for each in kept}
+
+
 def test_waits_grow_and_end() -> None:
     """From seconds to an hour, for a day; three days without a success end the webhook."""
     delivery = Delivery(

@@ -110,6 +110,12 @@ class MemoryWebhooks:
                     next_at=now + each.next_at - since,
                     tried_until=now + each.tried_until - since,
                 )
+        for each in self._pending():
+            if each.next_at > now + rules.LONGEST_S + rules.CLAIM_S:
+                tried_until = min(each.tried_until, now + rules.TRIED_FOR_S)
+                self._deliveries[each.delivery_id] = dataclasses.replace(
+                    each, next_at=now + rules.CLAIM_S, tried_until=tried_until
+                )
 
     async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
         """As `WebhookStore.claim`."""

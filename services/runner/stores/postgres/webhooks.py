@@ -143,7 +143,18 @@ class PostgresWebhooks:
             f" created_at = least(created_at, %s), attempted_at = least(attempted_at, %s)"
             f" WHERE state = 'pending' AND {since} > %s"
         )
-        await self._database.write(lambda connection: rows(connection, statement, *(now,) * 5))
+        # Made and tried before that, but claimed, or to be sent anew; who has claimed it is not disturbed.
+        others = (
+            "UPDATE deliveries SET next_at = %s, tried_until = least(tried_until, %s)"
+            " WHERE state = 'pending' AND next_at > %s"
+        )
+        values = (now + rules.CLAIM_S, now + rules.TRIED_FOR_S, now + rules.LONGEST_S + rules.CLAIM_S)
+
+        async def work(connection: Connection) -> None:
+            await rows(connection, statement, *(now,) * 5)
+            await rows(connection, others, *values)
+
+        await self._database.write(work)
 
     async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
         """As `WebhookStore.claim`."""

@@ -130,7 +130,18 @@ class SqliteWebhooks:
             f" created_at = min(created_at, ?), attempted_at = min(attempted_at, ?)"
             f" WHERE state = 'pending' AND {since} > ?"
         )
-        await self._database.write(lambda connection: connection.execute(statement, (now,) * 5))
+        # Made and tried before that, but claimed, or to be sent anew; who has claimed it is not disturbed.
+        others = (
+            "UPDATE deliveries SET next_at = ?, tried_until = min(tried_until, ?)"
+            " WHERE state = 'pending' AND next_at > ?"
+        )
+        values = (now + rules.CLAIM_S, now + rules.TRIED_FOR_S, now + rules.LONGEST_S + rules.CLAIM_S)
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(statement, (now,) * 5)
+            connection.execute(others, values)
+
+        await self._database.write(work)
 
     async def claim(self, webhook_id: str, now: float, until: float, limit: int) -> list[Delivery]:
         """As `WebhookStore.claim`."""
