@@ -29,6 +29,8 @@ class Asked:
 
 
 _ENDS = frozenset({PaymentStep.WITHDRAWN, PaymentStep.REFUNDED, PaymentStep.DISPUTE_SETTLED, PaymentStep.OVER})
+_SAME_S = 10.0
+"""Clocks differ by a little."""
 _IDENTIFIER = re.compile(r"[0-9a-fA-F]{14,26}")
 
 
@@ -60,6 +62,16 @@ def note_funds(job: Job, due_at: float, now: float) -> Change:
     now = max(now, job.updated_at)
     paid = dataclasses.replace(job, state=State.QUEUED, payment_step=PaymentStep.LOCKED, due_at=due_at, updated_at=now)
     return Change(job=paid)
+
+
+def is_due_otherwise(job: Job, due_at: float) -> bool:
+    """Return whether a job that has been paid must end at another time than it is said to."""
+    return not job.ended and job.payment_step == PaymentStep.LOCKED and abs(due_at - job.due_at) > _SAME_S
+
+
+def note_due(job: Job, due_at: float) -> Change:
+    """The result is due at another time by our clock, which has been set."""
+    return Change(job=dataclasses.replace(job, due_at=due_at) if is_due_otherwise(job, due_at) else job)
 
 
 def note_over(job: Job, step: PaymentStep, now: float) -> Change:

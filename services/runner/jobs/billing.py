@@ -90,6 +90,7 @@ class Billing:
         self._apart = Apart("payments")
         self._apart_sold = Apart("sold jobs")
         self._follow_again_s = _FOLLOW_AGAIN_S
+        self._is_set_back = clock.SetBack(now)
         self._seen: set[str] | None = None
         """What the last stream began with, until the sold jobs that are not among it are looked up."""
         self._looking: asyncio.Task[None] | None = None
@@ -122,8 +123,10 @@ class Billing:
     async def _follow(self) -> None:
         """Hear one stream to its end: the payments that are open, an empty message, then changes.
 
-        It is left early if a payment could not be worked on: the next stream begins with it.
+        It is left early if a payment could not be worked on, or our clock was set back and those of providers were not:
+        the next stream begins with what there is.
         """
+        self._is_set_back()
         stream = self._payments.WatchPayments(payments_pb2.WatchPaymentsRequest(), wait_for_ready=True)
         caught_up = False
         seen: set[str] = set()
@@ -140,6 +143,8 @@ class Billing:
                         caught_up = True
                         await self._look_up(seen)
                         self._begin_look_up_sold(seen)
+                    if caught_up and self._is_set_back():
+                        break
                     # Not before we have caught up: the others would never be heard.
                     if caught_up and leaving.when() is None:
                         if self._apart.pause_s():
@@ -249,6 +254,7 @@ class Billing:
         with contextlib.suppress(NotFound):
             job = await self._store.get(job_id)
             if job.state != State.AWAITING_PAYMENT:
+                await self._note_due(job, payment)
                 await self._note_over(job, payment)
                 return
             if payment.blockchain_identifier:
@@ -266,6 +272,12 @@ class Billing:
                 await self._fail(job, payment.error or "the payment ended before the job could run")
                 over = PaymentStep.OVER
                 await self._journal.change(job_id, lambda job: domain.payments.note_over(job, over, self._now()))
+
+    async def _note_due(self, job: Job, payment: payments_pb2.Payment) -> None:
+        """Note by when a paid job must end, if our clock has been set since it was paid."""
+        due_at = _due_at(payment)
+        if domain.payments.is_due_otherwise(job, due_at):
+            await self._journal.change(job.job_id, lambda job: domain.payments.note_due(job, due_at))
 
     async def _note_over(self, job: Job, payment: payments_pb2.Payment) -> None:
         """Note that a sale has ended, and how, which webhooks are told."""

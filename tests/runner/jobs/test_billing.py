@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from agentmesh_protos.payments.v1 import payments_pb2, payments_pb2_grpc
 
+from meshkit import clock
 from services.runner.domain import Birth, PaymentStep, State
 from services.runner.jobs.billing import Billing
 from tests.runner.jobs.test_dispatcher import Runner
@@ -61,13 +62,34 @@ class Locked(payments_pb2_grpc.PaymentServiceServicer):
         await asyncio.Event().wait()
 
 
+class Ahead(payments_pb2_grpc.PaymentServiceServicer):
+    """A payments service of one payment, whose provider goes on when the mesh's clock is set back."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0
+        self.set_back = asyncio.Event()
+
+    async def WatchPayments(self, request: Any, context: Any) -> AsyncIterator[payments_pb2.WatchPaymentResponse]:
+        """Tell of it once a stream, then, as soon as the clock is set back, that the stream is alive."""
+        locked = payments_pb2.Payment(job=name(1), state=payments_pb2.PAYMENT_STATE_FUNDS_LOCKED)
+        locked.submit_result_time.seconds = 10_000
+        locked.provider_ahead.seconds = self.ahead_s
+        yield payments_pb2.WatchPaymentResponse(payments=[locked])
+        yield payments_pb2.WatchPaymentResponse()
+        await self.set_back.wait()
+        yield payments_pb2.WatchPaymentResponse()
+        await asyncio.Event().wait()
+
+
 def name(number: int) -> str:
     """Return the name of a job."""
     return f"jobs/{job(number).job_id}"
 
 
 @contextlib.asynccontextmanager
-async def following(runner: Runner, payments: payments_pb2_grpc.PaymentServiceServicer) -> AsyncIterator[None]:
+async def following(
+    runner: Runner, payments: payments_pb2_grpc.PaymentServiceServicer, now: clock.Now = clock.now
+) -> AsyncIterator[None]:
     """Have a runner follow a payments service for the length of the block."""
     server = grpc.aio.server()
     payments_pb2_grpc.add_PaymentServiceServicer_to_server(payments, server)
@@ -76,7 +98,7 @@ async def following(runner: Runner, payments: payments_pb2_grpc.PaymentServiceSe
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = payments_pb2_grpc.PaymentServiceStub(channel)
         on = (runner.journal, runner.dispatcher, stub, runner.bus, runner.tasks)
-        running = asyncio.create_task(Billing(runner.store, *on).run())
+        running = asyncio.create_task(Billing(runner.store, *on, now=now).run())
         try:
             yield
         finally:
@@ -130,3 +152,19 @@ async def test_a_result_is_due_by_our_clock() -> None:
 
     async with following(runner, payments):
         await until(due, [10_000.0, 6400.0, 13_600.0])
+
+
+async def test_a_result_is_due_sooner_when_the_clock_is_set_back() -> None:
+    """The payment was made while it was fast, by a provider that goes on: the job has as long as before, not longer."""
+    runner, payments = Runner(), Ahead()  # type: ignore[abstract]  # the rest is not called
+    unpaid = {"payment_json": "{}", "payment_step": PaymentStep.INITIALIZED, "state": State.AWAITING_PAYMENT}
+    await runner.store.create([Birth(job=job(1, **unpaid))], None)
+
+    async def due() -> float:
+        return (await runner.store.get(job(1).job_id)).due_at
+
+    async with following(runner, payments, lambda: clock.ticks() - payments.ahead_s):
+        await until(due, 10_000.0)
+        payments.ahead_s = 3600
+        payments.set_back.set()
+        await until(due, 6400.0)
