@@ -103,14 +103,16 @@ def running_mesh(
         )
         kept = data_dir or folder / "data"
         log = folder / "log"
-        command = [sys.executable, "-P", "-m", "agentmesh.cli", "up", "--port", "0", "--data-dir", str(kept)]
+        # Not even a test that is killed leaves a mesh behind: our end of its input ends with us.
+        command = [sys.executable, "-P", "-m", "agentmesh.cli", "up", "--until-eof", "--port", "0"]
+        command += ["--data-dir", str(kept)]
         command += ["--examples"] if examples else []
         command += options
         surroundings = {**os.environ, **(env or {})}
         with log.open("w") as sink:
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 text=True,
@@ -149,5 +151,6 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()

@@ -73,6 +73,8 @@ class Options:
     """A name in it."""
     native_ports: bool = False
     """Whether the front door also listens where the documents of foreign APIs say that they are."""
+    until_eof: bool = False
+    """Whether the mesh ends when its standard input does: with the program that has started it, however that ends."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ async def _run(settled: plan.Plan, options: plan.Options) -> int:
 
     folder = pathlib.Path(settled.env["AGENTMESH_DATA_DIR"])
     services = rolling.Rolling(children, healthy, forkserver.renew, folder, logs)
-    with _signals(stopping, children, services):
+    with _signals(stopping, children, services), _eof(stopping) if options.until_eof else contextlib.nullcontext():
         try:
             return await _supervise(settled, options, children, services, forkserver, logs, stopping, family)
         finally:
@@ -216,6 +216,32 @@ def _signals(stopping: asyncio.Event, children: list[Child], services: rolling.R
         for number in handlers:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)  # we are on our way out
+
+
+@contextlib.contextmanager
+def _eof(stopping: asyncio.Event) -> Iterator[None]:
+    """Stop when standard input ends; what comes there is nobody's."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        try:
+            if os.read(0, 4096):
+                return
+        except OSError:  # as good as an end
+            pass
+        loop.remove_reader(0)
+        stopping.set()
+
+    try:
+        loop.add_reader(0, read)
+    except OSError:  # it is a file, or nothing: it has ended
+        stopping.set()
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_reader(0)
 
 
 async def _reap() -> None:

@@ -50,6 +50,30 @@ def test_it_says_when_it_is_ready_and_ends_by_itself_without_a_trace() -> None:
         assert [] == [child for child in children if not is_gone(child)]
 
 
+TESTER = """
+import sys
+
+from agentmesh.testing import running_mesh
+
+with running_mesh() as mesh:
+    print(mesh.process.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_mesh_of_a_test_that_is_killed_ends_with_it() -> None:
+    """Nobody is left who would end it: its own input does."""
+    command = [sys.executable, "-c", TESTER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tester:
+        assert tester.stdout is not None
+        supervisor = psutil.Process(int(tester.stdout.readline()))
+        mesh = [supervisor, *supervisor.children(recursive=True)]
+
+        tester.kill()
+
+        assert [] == wait_procs(mesh, DEADLINE_S)[1]
+
+
 WAITER = """
 import asyncio
 

@@ -69,6 +69,9 @@ def up(
     native_ports: Annotated[
         bool, typer.Option("--native-ports", help="Also listen on 5246 (Codex), 8000 (Kasal) and 8090 (Koda).")
     ] = False,
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="End when standard input does: with who has started it.")
+    ] = False,
 ) -> None:
     """Start a mesh; `agentmesh ready URL` on stdout says that it answers.  Ctrl-C ends it.
 
@@ -88,6 +91,7 @@ def up(
         "log_format": log_format or ("text" if sys.stderr.isatty() else "json"),
         "ray": ray,
         "native_ports": native_ports,
+        "until_eof": until_eof,
     }
     if tls_cert is not None or tls_key is not None:
         from agentmesh.cli.machine import certificates
