@@ -110,7 +110,7 @@ def run(arguments: list[str]) -> int:
 
 def _text(argument: str) -> str:
     """Return an argument as it was typed: in a locale without UTF-8 Python takes its bytes for something else."""
-    return os.fsencode(argument).decode("utf-8", "replace")
+    return os.fsencode(argument).decode("utf-8", "surrogateescape")  # a file's name may be no UTF-8
 
 
 def _refuse(message: str) -> int:

@@ -7,6 +7,7 @@ A process of its own that ends when the mesh is ready: it needs gRPC, and the su
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -14,7 +15,7 @@ import ssl
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import grpc
 import yaml
@@ -108,14 +109,16 @@ async def until_healthy(name: str, probe: str, address: str, door: Door | None =
         await asyncio.sleep(_RETRY_S)
 
 
-def patience_s(data_dir: pathlib.Path | None) -> float:
-    """Return how long the parts may take: longer with large databases, whose tables a new version may have to move.
+def patience_s(data_dir: pathlib.Path, names: Iterable[str]) -> float:
+    """Return how much longer services may take with large databases, whose tables a new version may have to move.
 
     One that was ended meanwhile would begin anew at each start, and never come to an end.
     """
-    if data_dir is None:
-        return READY_WITHIN_S
-    return READY_WITHIN_S + sum(path.stat().st_size for path in data_dir.glob("*.db")) / _MOVED_BYTES_S
+    sizes = [0]
+    for name in names:
+        with contextlib.suppress(OSError):  # it keeps nothing, or elsewhere
+            sizes.append((data_dir / f"{name}.db").stat().st_size)
+    return max(sizes) / _MOVED_BYTES_S
 
 
 def _say(text: str) -> None:
@@ -138,9 +141,9 @@ async def wait_for_all(
         name, probe, address = part.split("=", 2)
         waits[asyncio.create_task(until_healthy(name, probe, address, door))] = name
     _, late = await asyncio.wait(waits, timeout=READY_WITHIN_S)
-    if late and (more_s := patience_s(data_dir) - READY_WITHIN_S) >= 1:
-        names = ", ".join(sorted(waits[task] for task in late))
-        say(f"not ready yet: {names}; a new version may have to move large tables: {more_s:.0f} s more")
+    names = sorted(waits[task] for task in late)
+    if data_dir is not None and (more_s := patience_s(data_dir, names)) >= 1:
+        say(f"not ready yet: {', '.join(names)}; a new version may have to move large tables: {more_s:.0f} s more")
         _, late = await asyncio.wait(late, timeout=more_s)
     for task in late:
         task.cancel()

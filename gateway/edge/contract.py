@@ -185,8 +185,12 @@ class Paths:
 
 
 def custom(template: str) -> str:
-    """Return the custom verb of a path or template: `cancel` of `/jobs/{job}:cancel`; empty if it has none."""
-    return template.rpartition("}")[2].rpartition("/")[2].partition(":")[2]
+    """Return the custom verb of a path or template: `cancel` of `/jobs/{job}:cancel`; empty if it has none.
+
+    It is behind the last colon, as a name may have some.
+    """
+    _, colon, verb = template.rpartition("}")[2].rpartition("/")[2].rpartition(":")
+    return verb if colon else ""
 
 
 def stem(template: str) -> str:

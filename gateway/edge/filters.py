@@ -49,7 +49,7 @@ CHECK_HEADER = "x-mesh-check"
 """Says that it is the edge who asks."""
 CHECKED_BYTES_MAX = 1024 * 1024
 """Of a body; what is larger takes the gateway's Python too long, and is not looked at."""
-_CHECK_S = 5
+CHECK_S = 5
 """Who does not answer within this has nothing against it: the service reads the request anyhow."""
 _RESPONSE_BYTES_MAX = 32 * 1024 * 1024
 
@@ -207,7 +207,7 @@ def _no(name: str, **match: Any) -> dict[str, Any]:
 
 
 def _check() -> dict[str, Any]:
-    server = {"uri": f"http://{clusters.WEB}", "cluster": clusters.WEB, "timeout": f"{_CHECK_S}s"}
+    server = {"uri": f"http://{clusters.WEB}", "cluster": clusters.WEB, "timeout": f"{CHECK_S}s"}
     told = {"headers_to_add": [{"key": CHECK_HEADER, "value": "1"}]}
     return _filter(
         f"{CHECK}.v3.ExtAuthz",

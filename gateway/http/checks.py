@@ -20,11 +20,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.edge import contract
-from gateway.edge.filters import CHECK_HEADER, CHECK_PATH, CHECKED_BYTES_MAX
+from gateway.edge.filters import CHECK_HEADER, CHECK_PATH, CHECK_S, CHECKED_BYTES_MAX
 from gateway.http import fields
 
 _LARGE_BYTES = 32 * 1024
 """What takes longer than a millisecond to read is read beside the loop, one at a time."""
+_WAITING_MAX = 8
+"""So many may wait for that; of more it is not asked what is wrong."""
+_TEXT_CHARS_MAX = 1000
 _PARTIAL = "x-envoy-auth-partial-body"
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
@@ -45,6 +48,7 @@ class Checks:
         self._bindings = [found for service in services if service.dialect == contract.TYPED for found in _of(service)]
         self._customs = {found.custom for found in self._bindings}
         self._one = asyncio.Lock()
+        self._waiting = 0
 
     def route(self) -> BaseRoute:
         """Return where Envoy asks."""
@@ -63,17 +67,30 @@ class Checks:
         asked = request.method, path, request.url.query, body
         if len(body) <= _LARGE_BYTES:
             text = self.wrong(*asked)
+        elif self._waiting >= _WAITING_MAX:
+            text = ""
         else:
-            async with self._one:
-                text = await asyncio.to_thread(self.wrong, *asked)
-        return Response(text, 400 if text else 200)
+            text = await self._large(asked)
+        return Response(text.encode(errors="replace"), 400 if text else 200)
+
+    async def _large(self, asked: tuple[str, str, str, bytes]) -> str:
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(CHECK_S):  # the edge waits no longer
+                async with self._one:
+                    return await asyncio.to_thread(self.wrong, *asked)
+        except TimeoutError:
+            return ""
+        finally:
+            self._waiting -= 1
 
     def wrong(self, verb: str, path: str, query: str, body: bytes) -> str:
         """Return what is wrong with a request; empty if nothing is, or nobody here knows such a path."""
         binding = self._binding(verb, path)
         if binding is None:
             return ""
-        return _wrong_query(binding, query) or (_wrong_body(binding, body) if body and binding.body else "")
+        text = _wrong_query(binding, query) or (_wrong_body(binding, body) if body and binding.body else "")
+        return text[:_TEXT_CHARS_MAX]
 
     def _binding(self, verb: str, path: str) -> _Binding | None:
         # As Envoy does: a custom verb that any template ends in is one in every path.

@@ -53,7 +53,7 @@ def wrong(value: Any, kind: Descriptor, where: str = "") -> str:
         return f"{where or 'the body'}: an object is expected, not {_said(value)}"
     for name, inner in value.items():
         field = named(kind, name)
-        at = f"{where}.{name}" if where else name
+        at = f"{where}.{_cut(name)}" if where else _cut(name)
         if field is None:
             return f"{at}: {unknown(name, kind)}"
         if text := _wrong_field(inner, field, at):
@@ -63,6 +63,8 @@ def wrong(value: Any, kind: Descriptor, where: str = "") -> str:
 
 def named(kind: Descriptor, name: str) -> FieldDescriptor | None:
     """Return the field of that name, in camel case or as the proto has it; None if there is none."""
+    if not name.isascii():  # and Protobuf has no words for half a surrogate pair
+        return None
     return kind.fields_by_camelcase_name.get(name) or kind.fields_by_name.get(name)
 
 
@@ -95,7 +97,7 @@ def _wrong_field(value: Any, field: FieldDescriptor, at: str) -> str:
         if not isinstance(value, dict):
             return f"{at}: an object is expected, not {_said(value)}"
         inner = kind.fields_by_name["value"]
-        return _first(_wrong_one(each, inner, f"{at}.{key}") for key, each in value.items())
+        return _first(_wrong_one(each, inner, f"{at}.{_cut(key)}") for key, each in value.items())
     if field.is_repeated:
         if not isinstance(value, list):
             return f"{at}: a list is expected, not {_said(value)}"
@@ -146,8 +148,11 @@ def _said(value: Any) -> str:
         case list():
             return "a list"
         case _:
-            text = json.dumps(value, ensure_ascii=False)
-            return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
+            return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
 
 
 def _refuse_constant(name: str) -> Any:

@@ -81,6 +81,25 @@ def test_a_terminal_without_utf8_is_no_reason_to_stop(cli: Cli) -> None:
     assert "Zoë" in cli("jobs", "--limit", "1", "--json").out
 
 
+def test_a_file_may_have_a_name_that_is_no_utf8(cli: Cli, tmp_path: pathlib.Path) -> None:
+    """As files from elsewhere have."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.json")
+    path.write_text('{"name": "Ada"}')
+    done = cli("run", "greeter", "--inputs", f"@{path}")
+
+    assert (0, "") == (done.code, done.err)
+    assert "Hello, **Ada**" in done.out
+
+
+@pytest.mark.parametrize("retries", ["1.9", "inf", "101", "-1", "x"])
+def test_retries_behind_a_flow_are_as_many_as_before_it(cli: Cli, retries: str) -> None:
+    """A whole number up to a hundred."""
+    done = cli("run", "greeter", "--name", "Ada", "--retries", retries)
+
+    assert 2 == done.code
+    assert "--retries" in done.err
+
+
 def test_a_token_of_the_environment_that_does_not_hold_is_named(cli: Cli) -> None:
     """With what to do: nothing that is signed in here counts beside it."""
     done = cli("jobs", AGENTMESH_TOKEN="none")

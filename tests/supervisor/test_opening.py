@@ -13,11 +13,11 @@ def test_large_databases_have_time_to_move(tmp_path: pathlib.Path) -> None:
     """A new version may rewrite a gigabyte before its service answers; ended meanwhile, it begins anew each time."""
     with (tmp_path / "runner.db").open("wb") as file:
         file.truncate(1_000_000_000)
-    (tmp_path / "other").write_bytes(b"x")
+    (tmp_path / "auth.db").write_bytes(b"x")
 
-    assert opening.patience_s(tmp_path) == opening.READY_WITHIN_S + 200
-    assert opening.patience_s(tmp_path / "new") == opening.READY_WITHIN_S
-    assert opening.patience_s(None) == opening.READY_WITHIN_S
+    assert opening.patience_s(tmp_path, ["auth", "edge", "runner"]) == 200
+    assert opening.patience_s(tmp_path, ["auth", "edge"]) < 1
+    assert opening.patience_s(tmp_path / "new", ["runner"]) == 0
 
 
 async def test_who_is_late_is_said_and_waited_for(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ FlowName = Annotated[
 _DEFINED = ("agents/", "crews/")
 _LATE = late.ALWAYS | {"detach", "watch", "free", "pay"}
 """Options of `run` that may follow FLOW."""
+_RETRIES_MAX = 100
 _NUMBERS = frozenset({"retries", "deadline"})
 """Those that have a number; --inputs may, too."""
 
@@ -97,7 +98,9 @@ def run(
     ] = False,
     pay: Annotated[bool, typer.Option("--pay", help="Pay for it, as `agentmesh pay` does.")] = False,
     token: PayToken = "",
-    retries: Annotated[int, typer.Option(min=0, max=100, help="How often it may be started; 0: as the flow says.")] = 0,
+    retries: Annotated[
+        int, typer.Option(min=0, max=_RETRIES_MAX, help="How often it may be started; 0: as the flow says.")
+    ] = 0,
     deadline_s: Annotated[
         float, typer.Option("--deadline", min=0.0, help="After how many seconds it fails; 0: as the flow says.")
     ] = 0.0,
@@ -115,14 +118,17 @@ def run(
     """
 
     async def names(client: AsyncClient) -> set[str]:
+        if flow.startswith("crews/"):  # whose tasks may name any input
+            return {*_NUMBERS, "inputs"}
         return set() if flow.startswith(_DEFINED) else _names(await client.form(flow))
 
     typed = parse_inputs(context.args)
     said, url = late.taken(typed, _LATE, names, url)
     as_json, free, pay = as_json or "json" in said, free or "free" in said, pay or "pay" in said
     detach = (detach or "detach" in said) and "watch" not in said
-    numbers = {name: late.number(text, name) for name, text in late.valued(typed, _NUMBERS, names, url).items()}
-    retries, deadline_s = int(numbers.get("retries", retries)), numbers.get("deadline", deadline_s)
+    numbers = late.valued(typed, _NUMBERS, names, url)
+    retries = late.count(numbers["retries"], "retries", _RETRIES_MAX) if "retries" in numbers else retries
+    deadline_s = late.number(numbers["deadline"], "deadline") if "deadline" in numbers else deadline_s
     values = late.inputs(typed, inputs, names, url) | typed
     asking = not values and not as_json and sys.stdin.isatty()
 

@@ -1,6 +1,7 @@
 """Options of a command that stand among the values of a form: they may, unless the form has a field of that name."""
 
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Set
 from typing import Any
 
@@ -49,9 +50,16 @@ def inputs(typed: dict[str, Any], text: str, names: Names, url: str) -> dict[str
 def number(text: str, option: str) -> float:
     """Return a number that is not negative.  Raises `typer.BadParameter`."""
     with contextlib.suppress(ValueError):
-        if (value := float(text)) >= 0:
+        if 0 <= (value := float(text)) < math.inf:
             return value
     raise typer.BadParameter(f"--{option} {text!r}: write a number that is not negative")
+
+
+def count(text: str, option: str, most: int) -> int:
+    """Return a whole number up to `most`.  Raises `typer.BadParameter`."""
+    if text.isascii() and text.isdecimal() and len(text) < 10 and int(text) <= most:
+        return int(text)
+    raise typer.BadParameter(f"--{option} {text!r}: write a whole number from 0 to {most}")
 
 
 def _known(names: Names, url: str) -> Set[str]:

@@ -104,7 +104,7 @@ def _parsed(data: bytes, kind: type[Any]) -> bytes:
 
 def _why(data: bytes, kind: type[Any], error: Exception) -> str:
     value, text = fields.parsed(data)
-    return text or fields.wrong(value, kind.DESCRIPTOR) or str(error)[:1000]
+    return (text or fields.wrong(value, kind.DESCRIPTOR) or str(error))[:1000]
 
 
 def _printed(data: bytes, kind: type[Any]) -> bytes:

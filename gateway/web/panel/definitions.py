@@ -32,7 +32,7 @@ _CHANGED = "Somebody else has changed it meanwhile. Copy what you need, and open
 _LOOK = "It cannot be kept like this: what is marked below says why."
 _NUMBERS = ("window", "concurrency_limit", "max_tokens", "temperature")
 _FIELDS = {"window": "memory.window", "max_tokens": "model.max_tokens", "temperature": "model.temperature"}
-_DECIMAL = re.compile(r"\d{1,7}(\.\d{0,6})?", re.ASCII)
+_DECIMAL = re.compile(r"(\d{1,7}\.?\d{0,25}|\.\d{1,25})(e-\d{1,2})?", re.ASCII | re.IGNORECASE)
 _INDEX = re.compile(r"\[\d+\].*")
 
 

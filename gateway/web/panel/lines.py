@@ -5,6 +5,7 @@ Hosts of others may write any payload: what is not as it should be is shown as i
 
 import dataclasses
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,8 +20,11 @@ _VALUE_CHARS_MAX = 160
 _FACTS_MAX = 12
 _RAW_CHARS_MAX = 4000
 _TRACEBACK_CHARS_MAX = 20_000
+_READ_CHARS_MAX = 16_000
+"""Of a payload in words; of a longer one the beginning is shown: to read it would hold up everybody else."""
+_KEPT_CHARS_MAX = 4_000
 _KEPT = 2048
-"""How many are remembered: a log that is followed is read again and again."""
+"""How many are remembered, if they are no longer than that: a log that is followed is read again and again."""
 _MOST = 2.0**53
 _BODIES = ("body", "raw", "output", "text", "title", "url")
 """What a value of the SDK says to people, the first that it has."""
@@ -58,7 +62,8 @@ class Line:
 
 def of(event: job_pb2.Event) -> Line:
     """Return an event as it is listed."""
-    said, raw = _read(event.kind, event.payload)
+    read = _remembered if len(event.payload) <= _KEPT_CHARS_MAX else _read
+    said, raw = read(event.kind, event.payload)
     return Line(
         seq=event.seq,
         at=shown.at(event.time),
@@ -70,17 +75,21 @@ def of(event: job_pb2.Event) -> Line:
     )
 
 
-@functools.lru_cache(maxsize=_KEPT)
 def _read(kind: str, payload: str) -> tuple[Said, str]:
     reader = _TEXTS.get(kind)
     if reader is not None:
         said = reader(payload)
         return said, shown.short(payload, _RAW_CHARS_MAX) if len(payload) > _SAID_CHARS_MAX else ""
+    if len(payload) > _READ_CHARS_MAX:
+        return Said(text=shown.short(payload, _SAID_CHARS_MAX)), _raw(payload, payload)
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
         return Said(text=shown.short(payload, _SAID_CHARS_MAX)), _raw(payload, payload)
     return _KINDS.get(kind, _typed)(value), _raw(payload, value)
+
+
+_remembered = functools.lru_cache(maxsize=_KEPT)(_read)
 
 
 def _raw(payload: str, value: Any) -> str:
@@ -125,7 +134,7 @@ def _typed(value: Any) -> Said:
         return Said(text=_value(content, _SAID_CHARS_MAX))
     body = next((content[name] for name in _BODIES if isinstance(content.get(name), str) and content[name]), "")
     if body:
-        return Said(title=str(content.get("name") or title), text=shown.short(body, _SAID_CHARS_MAX))
+        return Said(title=_string(content, "name") or title, text=shown.short(body, _SAID_CHARS_MAX))
     if len(content) == 1 and isinstance(inner := next(iter(content.values())), dict):  # {"agent": {"role": …}}
         title, content = _words(next(iter(content))), inner
     return Said(title=title, facts=_facts(content))
@@ -219,7 +228,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _facts(said: Mapping[str, Any]) -> Facts:
-    return tuple(_pairs(said))[:_FACTS_MAX]
+    return tuple(itertools.islice(_pairs(said), _FACTS_MAX))
 
 
 def _pairs(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -228,6 +228,7 @@ def test_agents_and_crews_are_run_by_their_names(cli: Cli, tmp_path: pathlib.Pat
     unknown = cli("run", "agents/nobody", "--prompt", "x")
     empty = cli("run", "agents/counter")
     short = cli("run", "two")
+    theirs = cli("run", "--detach", "crews/TWO", "--deadline", "friday", "--retries", "none")
 
     assert (0, True) == (counted.code, "42" in counted.out), counted.err
     assert (0, 0) == (together.code, watched.code), watched.err
@@ -235,4 +236,5 @@ def test_agents_and_crews_are_run_by_their_names(cli: Cli, tmp_path: pathlib.Pat
     assert (2, 2) == (unknown.code, empty.code)
     assert "agents/nobody" in unknown.err
     assert "did you mean crews/two" in short.err
+    assert 0 == theirs.code, theirs.err  # a crew's tasks may name any input
     assert "prompt" in empty.err

@@ -109,6 +109,7 @@ async def test_a_session_knows_its_client(edge: Edge) -> None:
         (b'{"name": ["x"]}', "JSON"),
         (b'{"name": "a", "name": "b"}', "JSON"),
         (b'{"name": "\\ud800"}', "JSON"),
+        (b'{"\\ud800": 1}', "JSON"),
         (b'{"name": "\xff"}', "UTF-8"),
         ('{"name": "x"}'.encode("utf-16"), "UTF-8"),
         (b'{"name": ' + b"[" * LARGE, "JSON"),

@@ -53,6 +53,27 @@ def test_what_proto3_allows_passes(body: bytes) -> None:
     assert "" == CHECKS.wrong("POST", "/mesh/v1/jobs", "", body)
 
 
+def test_a_name_with_colons_is_no_custom_verb() -> None:
+    """What a call does is behind the last."""
+    query = "offset=3"
+
+    assert "" == CHECKS.wrong("GET", "/mesh/v1/jobs/1/files/a:b.txt:download", query, b"")
+    assert "" == CHECKS.wrong("GET", "/mesh/v1/jobs/1/files/a.txt:download", query, b"")
+
+
+@pytest.mark.parametrize("name", ["\ud800", "é", "x" * 1_000_000])
+def test_whatever_a_name_is_the_answer_can_be_sent(name: str) -> None:
+    """Short, and text."""
+    in_body = CHECKS.wrong("POST", "/mesh/v1/jobs", "", json.dumps({name: 1}).encode())
+    below = CHECKS.wrong("POST", "/mesh/v1/jobs", "", json.dumps({"labels": {name: {}}}).encode())
+    in_query = CHECKS.wrong("GET", "/mesh/v1/jobs", f"{name[:1000].encode(errors='replace').decode()}=1", b"")
+
+    assert in_body
+    assert below
+    assert in_query
+    assert max(map(len, (in_body, below, in_query))) <= 1000
+
+
 def test_a_path_that_nobody_has_is_not_judged() -> None:
     """Who answers it says so."""
     assert "" == CHECKS.wrong("POST", "/mesh/v1/nothing", "a=1", b"{")

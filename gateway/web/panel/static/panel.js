@@ -176,12 +176,17 @@ document.addEventListener("htmx:after:swap", judge);
 htmx.config.sse = { reconnectMaxDelay: 4000 };
 const isAway = (yes) => document.getElementById("away")?.toggleAttribute("hidden", !yes);
 document.addEventListener("away", () => isAway(true));
+const reloaded = `reloaded ${location.pathname}`;
 document.addEventListener("htmx:sse:after:message", (event) => {
-  if (!event.detail.message.event) isAway(false);
+  if (event.detail.message.event) return;
+  isAway(false);
+  sessionStorage.removeItem(reloaded);
 });
 document.addEventListener("htmx:sse:error", (event) => {
-  if ([401, 404].includes(event.detail.status)) location.reload(); // it leads to the sign-in and back, or says what is gone
-  else isAway(true);
+  if ([401, 404].includes(event.detail.status) && !sessionStorage.getItem(reloaded)) {
+    sessionStorage.setItem(reloaded, "once"); // where only this part is refused it would never end
+    location.reload(); // it leads to the sign-in and back, or says what is gone
+  } else isAway(true);
 });
 
 async function comeBack() {

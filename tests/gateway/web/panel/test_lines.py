@@ -103,6 +103,25 @@ def test_json_is_there_whole_and_texts_are_not_said_twice() -> None:
     assert ("Traceback …", "") == (error.traceback, result.traceback)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {f"name {number}": number for number in range(200_000)},
+        {"X": {"body": "b", "name": "n" * 1_000_000}},
+        {"Markdown": {"body": "b" * 1_000_000}},
+        ["x"] * 200_000,
+    ],
+    ids=["dict", "name", "body", "list"],
+)
+def test_of_what_is_large_the_beginning_is_shown(value: Any) -> None:
+    """Neither read, which would hold up the loop, nor kept."""
+    line = lines.of(job_pb2.Event(seq=1, kind="result", payload=json.dumps(value)))
+
+    assert len(line.said.text) <= 600
+    assert (line.said.title, line.said.facts) == ("", ())
+    assert len(line.raw) <= 4000
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
