@@ -142,20 +142,20 @@ def _large() -> Iterator[dict[str, Any]]:
     # A WebSocket, and whatever else may go on for ever, is asked for by GET.
     sends = {"name": ":method", "string_match": {"safe_regex": {"regex": "POST|PUT|PATCH|DELETE"}}}
     unknown = {"name": "content-length", "present_match": True, "invert_match": True}
-    yield _held(sends, unknown, _PLAIN, checked=True)
-    yield _held(sends, unknown)
+    yield _for_transcoder(sends, unknown, _PLAIN, checked=True)
+    yield _for_transcoder(sends, unknown)
 
 
 def _checked() -> Iterator[dict[str, Any]]:
     """Yield the routes of requests to our own API that are looked at first: they have a body, or a query."""
     body = {"name": "content-length", "range_match": {"start": 1, "end": filters.CHECKED_BYTES_MAX + 1}}
-    yield _held(body, _PLAIN, checked=True)
+    yield _for_transcoder(body, _PLAIN, checked=True)
     # What asks for a WebSocket never ends what it sends.
     stays = {"name": "upgrade", "present_match": True, "invert_match": True}
-    yield _held({"name": ":path", "string_match": {"contains": "?"}}, stays, _PLAIN, checked=True)
+    yield _for_transcoder({"name": ":path", "string_match": {"contains": "?"}}, stays, _PLAIN, checked=True)
 
 
-def _held(*headers: Mapping[str, Any], checked: bool = False) -> dict[str, Any]:
+def _for_transcoder(*headers: Mapping[str, Any], checked: bool = False) -> dict[str, Any]:
     """Return the route of requests whose body is held for the transcoder, and looked at first if `checked`."""
     held: dict[str, Any] = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
