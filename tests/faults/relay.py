@@ -11,6 +11,7 @@ somebody that never answers.  When it goes on, what was said meanwhile comes lat
 import asyncio
 import contextlib
 import ctypes
+import ipaddress
 import os
 import signal
 import socket
@@ -22,8 +23,8 @@ from typing import Protocol
 
 _UP_WITHIN_S = 30.0
 _BYTES = 65536
-_NEAR, _FAR = "198.18.77.1", "198.18.77.2"
-"""Of a network that is for tests (RFC 2544)."""
+_TESTS = ipaddress.ip_network("198.18.0.0/15")
+"""For tests (RFC 2544)."""
 
 
 class Way(Protocol):
@@ -46,9 +47,9 @@ class Namespaced:
 
     kind = "a link of a network namespace that is down"
 
-    def __init__(self, near: str, far: str, port: int) -> None:
-        self._near, self._far = near, far
-        self.address = f"{_FAR}:{port}"
+    def __init__(self, far: str, address: str) -> None:
+        self._far = far
+        self.address = address
 
     def cut(self) -> None:
         """Let nothing through."""
@@ -79,7 +80,7 @@ class Standing:
 
 def may_have_namespaces() -> bool:
     """Return whether this process may make namespaces, and cards that lead to them."""
-    with contextlib.suppress(OSError, subprocess.CalledProcessError), _linked("amtry"):
+    with contextlib.suppress(OSError, subprocess.CalledProcessError), _linked(f"at{os.getpid()}"):
         return True
     return False
 
@@ -88,10 +89,9 @@ def may_have_namespaces() -> bool:
 def relaying(here: int, there: int, *, namespaced: bool) -> Iterator[Way]:
     """Relay from one port, of a namespace or of this machine, to one of this machine for the length of the block."""
     with contextlib.ExitStack() as stack:
-        name = f"am{os.getpid()}" if namespaced else ""
+        name, host = (f"am{os.getpid()}", "") if namespaced else ("", "127.0.0.1")
         if namespaced:
-            stack.enter_context(_linked(name))
-        host = _FAR if namespaced else "127.0.0.1"
+            host = stack.enter_context(_linked(name))
         command = [sys.executable, "-I", "-S", __file__, host, str(here), str(there), name]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         stack.callback(process.wait)
@@ -103,21 +103,26 @@ def relaying(here: int, there: int, *, namespaced: bool) -> Iterator[Way]:
             assert process.poll() is None, "the relay has ended"
             assert time.monotonic() < deadline, "the relay does not start"
             time.sleep(0.02)
-        yield Namespaced(f"{name}n", name, here) if namespaced else Standing(process, here)
+        yield Namespaced(name, f"{host}:{here}") if namespaced else Standing(process, here)
 
 
 @contextlib.contextmanager
-def _linked(name: str) -> Iterator[None]:
-    """Have a namespace with a card of the same name for the length of the block, and a card here that leads to it."""
+def _linked(name: str) -> Iterator[str]:
+    """Have a namespace with a card of the same name for the length of the block; yield the card's address.
+
+    A card here leads to it.  The two have a network of this process: others may do the same meanwhile.
+    """
     near = f"{name}n"
+    network = _TESTS[os.getpid() % (_TESTS.num_addresses // 4) * 4]
+    here, there = f"{network + 1}/30", f"{network + 2}/30"
     _ip("netns", "add", name)
     try:
         _ip("link", "add", near, "type", "veth", "peer", "name", name, "netns", name)
-        _ip("addr", "add", f"{_NEAR}/30", "dev", near)
+        _ip("addr", "add", here, "dev", near)
         _ip("link", "set", near, "up")
-        _ip("-n", name, "addr", "add", f"{_FAR}/30", "dev", name)
+        _ip("-n", name, "addr", "add", there, "dev", name)
         _ip("-n", name, "link", "set", name, "up")
-        yield
+        yield str(network + 2)
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):
             _ip("link", "del", near)  # the namespace itself may last, as long as it has connections
