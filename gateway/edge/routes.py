@@ -42,9 +42,6 @@ _TRIES, _READ_TRIES = 4, 16
 """How often.  Each waits a second at most, half of that as a rule: who reads has seven seconds or so of patience, in
 which a service is restarted on a busy machine, too; who writes is told within two that there is none."""
 
-_PLAIN = {"name": ":path", "string_match": {"safe_regex": {"regex": "[!-~]*"}}}
-"""What HTTP allows in a path: the gateway's server refuses others, and of those it is not asked."""
-
 
 def _sent_as(**kind: Any) -> dict[str, Any]:
     return {"headers": [{"name": "content-type", "string_match": kind}]}
@@ -109,6 +106,7 @@ def _routes(services: Sequence[contract.Service], dialects: Sequence[Front]) -> 
     for dialect in dialects:
         for template in dialect.socket_paths:
             yield _socket(template)
+    yield _untouched({"prefix": "/", **_UPGRADE})  # there is no other: the web app says so, a transcoder would fail
 
 
 def _held(match: Mapping[str, Any], cluster: str) -> dict[str, Any]:
@@ -142,22 +140,19 @@ def _large() -> Iterator[dict[str, Any]]:
     # A WebSocket, and whatever else may go on for ever, is asked for by GET.
     sends = {"name": ":method", "string_match": {"safe_regex": {"regex": "POST|PUT|PATCH|DELETE"}}}
     unknown = {"name": "content-length", "present_match": True, "invert_match": True}
-    yield _for_transcoder(sends, unknown, _PLAIN, checked=True)
-    yield _for_transcoder(sends, unknown)
+    yield _looked_at(sends, unknown)
 
 
 def _checked() -> Iterator[dict[str, Any]]:
     """Yield the routes of requests to our own API that are looked at first: they have a body, or a query."""
     body = {"name": "content-length", "range_match": {"start": 1, "end": filters.CHECKED_BYTES_MAX + 1}}
-    yield _for_transcoder(body, _PLAIN, checked=True)
-    # What asks for a WebSocket never ends what it sends.
-    stays = {"name": "upgrade", "present_match": True, "invert_match": True}
-    yield _for_transcoder({"name": ":path", "string_match": {"contains": "?"}}, stays, _PLAIN, checked=True)
+    yield _looked_at(body)
+    yield _looked_at({"name": ":path", "string_match": {"contains": "?"}})
 
 
-def _for_transcoder(*headers: Mapping[str, Any], checked: bool = False) -> dict[str, Any]:
-    """Return the route of requests whose body is held for the transcoder, and looked at first if `checked`."""
-    held: dict[str, Any] = {
+def _looked_at(*headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the route of requests that the gateway looks at, and whose body is held for it and the transcoder."""
+    held = {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute",
         "buffer": {"max_request_bytes": limits.BODY_BYTES_MAX},
     }
@@ -166,7 +161,7 @@ def _for_transcoder(*headers: Mapping[str, Any], checked: bool = False) -> dict[
         "check_settings": {},
     }
     route = _route({"prefix": _TYPED, "headers": [*headers]}, clusters.WEB, timeout_s=0, idle_s=_WEB_IDLE_S)
-    return {**route, "typed_per_filter_config": {filters.BUFFER: held, **({filters.CHECK: check} if checked else {})}}
+    return {**route, "typed_per_filter_config": {filters.BUFFER: held, filters.CHECK: check}}
 
 
 def _rest() -> dict[str, Any]:

@@ -127,15 +127,18 @@ def test_a_stream_that_nobody_reads_is_ended_unless_it_may_be_quiet() -> None:
 
 
 def test_a_websocket_has_a_route_of_its_own() -> None:
-    """To the web app, without a timeout, and past the transcoders: its path may be an RPC's without an upgrade."""
+    """To the web app, without a timeout, and past the transcoders: its path may be an RPC's without an upgrade.
+
+    So has one that nobody serves: a transcoder would make of it what no service reads.
+    """
     paths = [path for dialect in DIALECTS for path in dialect.socket_paths]
     sockets = {
-        route["match"]["safe_regex"]["regex"]: route
+        route["match"].get("safe_regex", {}).get("regex") or route["match"]["prefix"]: route
         for route in routes(rendered())
         if [header["name"] for header in route["match"].get("headers", ())] == ["upgrade"]
     }
 
-    assert {contract.pattern(path) for path in paths} == set(sockets)
+    assert [*map(contract.pattern, paths), "/"] == list(sockets)
     for route in sockets.values():
         assert ("web", "0s") == (route["route"]["cluster"], route["route"]["timeout"])
         assert {"transcoder_snake", "transcoder_camel", "connect_grpc_bridge"} == set(route["typed_per_filter_config"])
