@@ -110,6 +110,24 @@ class SetBack:
         return is_set_back
 
 
+class Moved:
+    """Tells whether a clock has been set, either way: what was reckoned by the time before is reckoned anew."""
+
+    def __init__(self, now: Now, ticks: Now = ticks) -> None:
+        self._now = now
+        self._ticks = ticks
+        self._ahead = math.inf
+        """Of the ticks, when that was last noticed."""
+
+    def __call__(self) -> bool:
+        """Return whether it was, by what has not been noticed yet; at first it may have been."""
+        ahead = self._now() - self._ticks()
+        has_moved = abs(ahead - self._ahead) > _SET_BACK_S
+        if has_moved:
+            self._ahead = ahead
+        return has_moved
+
+
 def monotonic() -> float:
     """Return seconds since no particular moment, which nobody can set: to measure how long something takes."""
     return time.monotonic()

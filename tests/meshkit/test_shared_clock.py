@@ -55,6 +55,19 @@ async def told(code: str, *arguments: str, by_s: int) -> float:
     return float(said) - time.time()
 
 
+def test_a_clock_that_is_set_is_noticed_once_each_time() -> None:
+    """Either way, and back again; also if no step is a second."""
+    ticks, wall = [100.0], [1000.0]
+    has_moved = clock.Moved(lambda: wall[0], lambda: ticks[0])
+    assert (True, False) == (has_moved(), has_moved())
+
+    heard = []
+    for set_by in (3600.0, 0.0, -3600.0, -3600.0, 0.6, 0.6, 0.6):
+        wall[0], ticks[0] = wall[0] + 5.0 + set_by, ticks[0] + 5.0
+        heard.append(has_moved())
+    assert [True, False, True, True, False, True, False] == heard
+
+
 @pytest.mark.parametrize("by_s", [-3600, 3600])
 async def test_who_has_a_database_goes_by_its_clock(postgres: str, by_s: int) -> None:
     """From the moment it is open."""

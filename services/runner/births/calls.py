@@ -90,7 +90,7 @@ class Calls:
             await self._bear(result.launches, request, expose, owner, once)
         except AlreadyExists:  # the same request, a moment earlier, by another runner
             if once is None or (known := await self._requests.known(once)) is None:
-                raise Internal("the app used a job id twice") from None
+                raise Internal("the app used a job id twice, or that of a job that was deleted within a week") from None
             return app_pb2.CallAppResponse.FromString(known)
         return response
 

@@ -119,7 +119,9 @@ class Launches:
                 )
             except AlreadyExists:  # the same request, a moment earlier, by another runner
                 if request is None or (known := await self._requests.known(request)) is None:
-                    raise Internal("the app used a job id twice") from None
+                    raise Internal(
+                        "the app used a job id twice, or that of a job that was deleted within a week"
+                    ) from None
                 return await self._store.get(known.decode())
         return jobs[0]
 

@@ -29,12 +29,21 @@ _SWEEPS_A_DAY = 24
 class Sweep:
     """Forgets files, now and then."""
 
-    def __init__(self, kept: Files, jobs: JobStore, now: Callable[[], float] = clock.now) -> None:
+    def __init__(
+        self,
+        kept: Files,
+        jobs: JobStore,
+        now: Callable[[], float] = clock.now,
+        ticks: Callable[[], float] = clock.ticks,
+    ) -> None:
         self._files = kept
         self._store = kept.store
         self._jobs = jobs
         self._now = now
+        self._ticks = ticks
         self._apart = Apart("files")
+        self._newest_at: tuple[float, float] | None = None
+        """When the newest file was written, and when that was looked up (in ticks), since none can be written."""
 
     async def run(self) -> None:
         """Sweep until cancelled, whatever comes in between: jobs once a day, from an hour after the start on."""
@@ -93,11 +102,19 @@ class Sweep:
         try:
             written = await self._store.write(key, _nothing())
         except Unavailable as error:  # there is no room, perhaps: a sweep makes some
-            log.info("files are swept by the newest of them", why=str(error))
-            return await self._newest() - _KEPT_S
+            return await self._reckoned(error) - _KEPT_S
+        self._newest_at = None
         with contextlib.suppress(NotFound):
             await self._store.remove(key)
         return written.modified_at - _KEPT_S
+
+    async def _reckoned(self, why: Exception) -> float:
+        """Return the time by the newest file when it was looked for, and what has passed since: it is not earlier."""
+        if self._newest_at is None:
+            log.info("files are swept by the newest of them", why=str(why))
+            self._newest_at = await self._newest(), self._ticks()
+        newest, looked_at = self._newest_at
+        return min(newest + self._ticks() - looked_at, self._now())
 
     async def _newest(self) -> float:
         """Return when the newest file was written: it is not earlier than that.  Raises `Unavailable`.
@@ -111,7 +128,7 @@ class Sweep:
                 with self._apart(folder):
                     found = await self._store.find(folder, files.PARTS_MAX)
                     newest = max([newest, *(file.modified_at for file in found)])
-        return min(newest, self._now())
+        return newest
 
     async def _is_left(self, batch: str, before: float) -> bool:
         """Return whether nothing has come in a batch for a day: one upload at a time, as each has many parts."""

@@ -90,7 +90,7 @@ class Billing:
         self._apart = Apart("payments")
         self._apart_sold = Apart("sold jobs")
         self._follow_again_s = _FOLLOW_AGAIN_S
-        self._is_set_back = clock.SetBack(now)
+        self._has_moved = clock.Moved(now)
         self._seen: set[str] | None = None
         """What the last stream began with, until the sold jobs that are not among it are looked up."""
         self._looking: asyncio.Task[None] | None = None
@@ -123,10 +123,10 @@ class Billing:
     async def _follow(self) -> None:
         """Hear one stream to its end: the payments that are open, an empty message, then changes.
 
-        It is left early if a payment could not be worked on, or our clock was set back and those of providers were not:
-        the next stream begins with what there is.
+        It is left early if a payment could not be worked on, or our clock was set and those of providers were not: the
+        next stream begins with what there is.
         """
-        self._is_set_back()
+        self._has_moved()
         stream = self._payments.WatchPayments(payments_pb2.WatchPaymentsRequest(), wait_for_ready=True)
         caught_up = False
         seen: set[str] = set()
@@ -143,7 +143,7 @@ class Billing:
                         caught_up = True
                         await self._look_up(seen)
                         self._begin_look_up_sold(seen)
-                    if caught_up and self._is_set_back():
+                    if caught_up and self._has_moved():
                         break
                     # Not before we have caught up: the others would never be heard.
                     if caught_up and leaving.when() is None:

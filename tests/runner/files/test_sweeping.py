@@ -126,6 +126,22 @@ async def test_where_no_file_can_be_written_there_is_room_made(ours: float) -> N
     assert [] == await store.names(UNDER_WAY)
 
 
+async def test_where_no_file_can_be_written_time_goes_on() -> None:
+    """From the newest file, which is looked for once: what is on a disk that has filled up gets old, too."""
+    ticks = 500.0
+    store = Full(lambda: 1000.0)
+    kept = Files(store, Limits())
+    uploads, sweep = Uploads(kept), Sweep(kept, MemoryStore(), lambda: 1000.0 + 30 * DAY_S, lambda: ticks)
+    await uploads.begin(ME, "", "a.txt", 0)
+    store.is_full = True
+
+    assert 0 == await sweep.uploads()
+    ticks += DAY_S - 1
+    assert 0 == await sweep.uploads()
+    ticks += 2
+    assert 1 == await sweep.uploads()
+
+
 async def test_a_file_that_is_dated_ahead_makes_no_other_old() -> None:
     """Where no file can be written now: a clock that was wrong then may have dated it."""
     at = 1000.0 + 30 * DAY_S

@@ -31,6 +31,9 @@ from tests.servers.postgresql import Postgres
 
 __all__ = ["runner"]
 
+WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+"""How many wait for who asks.  (`pg_stat_activity` stands still in a transaction.)"""
+
 
 @contextlib.asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
@@ -83,7 +86,6 @@ async def test_a_webhook_that_is_ending_is_told_nothing(both: list[Database], en
     """A job of its owner that begins meanwhile waits for that to be decided."""
     stores = [PostgresStore(each) for each in both]
     await stores[0].webhooks.add(webhook(), None)
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"  # pg_stat_activity stands still in a transaction
 
     async def ending(connection: Connection) -> asyncio.Task[object]:
         await connection.execute(end)
@@ -91,7 +93,7 @@ async def test_a_webhook_that_is_ending_is_told_nothing(both: list[Database], en
         telling: asyncio.Task[object] = asyncio.create_task(stores[1].create([Birth(job=job(1))], None))
         while not telling.done():
             await asyncio.sleep(0.01)
-            if await connection.fetchval(waits):
+            if await connection.fetchval(WAITS):
                 break
         return telling
 
@@ -104,14 +106,13 @@ async def test_the_id_of_a_job_that_is_being_deleted_is_taken(both: list[Databas
     """Who is born with it meanwhile waits for that, and is refused then, too."""
     stores = [PostgresStore(each) for each in both]
     await stores[0].create([Birth(job=job(1))], None)
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     async def deleting(connection: Connection) -> asyncio.Task[object]:
         await jobs.delete(connection, job(1).job_id, 5.0)
         bearing: asyncio.Task[object] = asyncio.create_task(stores[1].create([Birth(job=job(1))], None))
         while not bearing.done():
             await asyncio.sleep(0.01)
-            if await connection.fetchval(waits):
+            if await connection.fetchval(WAITS):
                 break
         return bearing
 
@@ -125,7 +126,6 @@ async def test_two_who_clear_memory_clear_all_of_it(both: list[Database]) -> Non
     await stores[0].create([Birth(job=job(1))], None)
     many = tuple(memory("x", layer=Layer.LONG) for _ in range(450))
     await stores[0].update(job(1).job_id, lambda found: Change(job=found, remembered=many))
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     async def deleting(connection: Connection) -> asyncio.Task[int]:
         first = "SELECT number FROM memories ORDER BY number LIMIT 200"
@@ -133,7 +133,7 @@ async def test_two_who_clear_memory_clear_all_of_it(both: list[Database]) -> Non
         clearing = asyncio.create_task(stores[1].memories.clear("users/a", "crews/c", None))
         while not clearing.done():
             await asyncio.sleep(0.01)
-            if await connection.fetchval(waits):
+            if await connection.fetchval(WAITS):
                 break
         return clearing
 
@@ -146,7 +146,6 @@ async def test_whoever_tells_a_webhook_holds_up_only_its_end(both: list[Database
     stores = [PostgresStore(each) for each in both]
     await stores[0].webhooks.add(webhook(), None)
     born = writes.Creation(births=[Birth(job=job(1))], request=None, open_max=None, stored_max=None)
-    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
     async def telling(connection: Connection) -> asyncio.Task[object]:
         await writes.create(connection, [born])
@@ -157,7 +156,7 @@ async def test_whoever_tells_a_webhook_holds_up_only_its_end(both: list[Database
         )
         while not ending.done():
             await asyncio.sleep(0.01)
-            if await connection.fetchval(waits):
+            if await connection.fetchval(WAITS):
                 break
         return ending
 
