@@ -90,10 +90,12 @@ class Payments:
         """Ask the providers for their time, each of which `ahead_s` goes by."""
         await asyncio.gather(*(tracker.provider.time() for tracker in self._trackers.values()))
 
-    def ahead_s(self, network: str) -> int:
-        """Return how far the clock of a network's provider is ahead of ours, in whole seconds; 0 if it has none."""
-        tracker = self._trackers.get(network)
-        return round((tracker.provider.now() - clock.now_ms()) / 1000) if tracker is not None else 0
+    def ahead_s(self, payment: Payment) -> int:
+        """Return how far the clock of a payment's provider is ahead of ours, in whole seconds; 0 if nobody asks it."""
+        tracker = self._trackers.get(payment.network)
+        if tracker is None or tracker.provider.name != payment.provider:
+            return 0
+        return round((tracker.provider.now() - clock.now_ms()) / 1000)
 
     async def submit_result(self, payment_id: str, result_hash: str) -> Payment:
         """Record the hash; the tracker submits it.  See `domain.with_result` for what is refused."""

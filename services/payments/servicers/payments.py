@@ -71,7 +71,7 @@ class PaymentServicer(pb_grpc.PaymentServiceServicer):
         return self._pb(await self._payments.authorize_refund(names.parse(request.name, "payments")))
 
     def _pb(self, payment: Payment) -> pb.Payment:
-        return wire.payment_pb(payment, self._payments.ahead_s(payment.network))
+        return wire.payment_pb(payment, self._payments.ahead_s(payment))
 
     async def _own(self, name: str) -> Payment:
         payment = await self._payments.get(names.parse(name, "payments"))

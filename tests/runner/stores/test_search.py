@@ -254,9 +254,9 @@ async def test_a_deleted_job_leaves_the_index(database: Database, settled: bool)
     assert ([], [job(2).job_id]) == (await ids(store, "one"), await ids(store, "two"))
     with pytest.raises(NotFound):
         await store.delete(job(1).job_id, 0.0)
-    await keep(store, job(1, result_json="new"))
+    await keep(store, job(3, result_json="new"))
     await store.indexer.settle()
-    assert ([], [job(1).job_id]) == (await ids(store, "one"), await ids(store, "new"))
+    assert ([], [job(3).job_id]) == (await ids(store, "one"), await ids(store, "new"))
 
 
 async def test_a_job_deleted_while_it_is_being_indexed_stays_away(database: Database) -> None:
