@@ -1,6 +1,7 @@
 """Options of a command that stand among the values of a form: they may, unless the form has a field of that name."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Awaitable, Callable, Set
 from typing import Any
@@ -62,6 +63,7 @@ def count(text: str, option: str, most: int) -> int:
     raise typer.BadParameter(f"--{option} {text!r}: write a whole number from 0 to {most}")
 
 
+@functools.cache  # a command looks for several options, one after the other
 def _known(names: Names, url: str) -> Set[str]:
     with contextlib.suppress(MeshError):
         return call(url, names)
