@@ -88,10 +88,8 @@ class Calls:
             once = once.answered(response.SerializeToString())
         try:
             await self._bear(result.launches, request, expose, owner, once)
-        except AlreadyExists:  # the same request, a moment earlier, by another runner
-            if once is None or (known := await self._requests.known(once)) is None:
-                raise Internal("the app used a job id twice, or that of a job that was deleted within a week") from None
-            return app_pb2.CallAppResponse.FromString(known)
+        except AlreadyExists:
+            return app_pb2.CallAppResponse.FromString(await self._requests.known_elsewhere(once))
         return response
 
     async def stream(

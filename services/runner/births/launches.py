@@ -117,11 +117,8 @@ class Launches:
                 jobs = await self._births.bear(
                     asked, order, isolation, request, listed=listed, given=given, allowed=allowance, sent=files
                 )
-            except AlreadyExists:  # the same request, a moment earlier, by another runner
-                if request is None or (known := await self._requests.known(request)) is None:
-                    raise Internal(
-                        "the app used a job id twice, or that of a job that was deleted within a week"
-                    ) from None
+            except AlreadyExists:
+                known = await self._requests.known_elsewhere(request)
                 return await self._store.get(known.decode())
         return jobs[0]
 

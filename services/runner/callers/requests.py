@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from meshkit import clock, idempotency
+from meshkit.errors import Internal
 from meshkit.idempotency import KEPT_S, Request
 from meshkit.tasks import OneAtATime
 from services.runner.ports.store import JobStore
@@ -30,6 +31,15 @@ class Requests:
         Raises `Invalid` if its id was used for another body.
         """
         return await idempotency.known_answer(self._store, request)
+
+    async def known_elsewhere(self, request: Request | None) -> bytes:
+        """Return what the same request got a moment earlier, by another runner, whose job is there already.
+
+        Raises `Internal` if it is no such request: the app gave the job its id.
+        """
+        if request is None or (known := await self.known(request)) is None:
+            raise Internal("the app used a job id twice, or that of a job that was deleted within a week") from None
+        return known
 
     @contextlib.asynccontextmanager
     async def one_at_a_time(self, request: Request | None) -> AsyncIterator[None]:
