@@ -8,7 +8,7 @@ import functools
 import importlib
 import importlib.resources
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from agentmesh_protos.gateway.v1 import options_pb2
 from google.api import annotations_pb2
@@ -175,12 +175,7 @@ class Paths:
 
     def allowed(self, path: str) -> list[str]:
         """Return the methods of `path`, sorted; empty for an unknown path."""
-        path = path.rstrip("/") or "/"
-        # As Envoy does: a custom verb that any template ends in is one in every path.
-        if (wanted := custom(path)) in self._custom:
-            path = stem(path)
-        else:
-            wanted = ""
+        path, wanted = parted(path.rstrip("/") or "/", self._custom)
         return sorted({verb for known, name, verb in self._known if name == wanted and known.fullmatch(path)})
 
 
@@ -197,6 +192,12 @@ def stem(template: str) -> str:
     """Return a path or template without its custom verb."""
     verb = custom(template)
     return template.removesuffix(f":{verb}") if verb else template
+
+
+def parted(path: str, customs: Container[str]) -> tuple[str, str]:
+    """Return a path without its custom verb, and that; as for Envoy, what any template ends in is one in every path."""
+    verb = custom(path)
+    return (stem(path), verb) if verb in customs else (path, "")
 
 
 def pattern(template: str) -> str:

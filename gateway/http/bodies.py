@@ -52,13 +52,18 @@ def parse_json(body: httpbody_pb2.HttpBody) -> Any:
 def json_of(data: bytes) -> Any:
     """Return the JSON value in a body, whatever that calls itself.  Raises `Invalid` if it is none."""
     try:
-        value = json.loads(data, parse_constant=_refuse_constant)
+        value = strict_json(data)
         if b"\\ud" in data or b"\\uD" in data:  # half a surrogate pair is text that nobody can write down
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except (ValueError, RecursionError) as error:
         reason = str(error)[:200] if data else "it is empty"
         raise Invalid("body is not JSON", {"body": [f"send a JSON document: {reason}"]}) from None
+
+
+def strict_json(text: str | bytes) -> Any:
+    """Return the JSON value in a text.  Raises `ValueError`, for NaN and infinities too, and `RecursionError`."""
+    return json.loads(text, parse_constant=_refuse_constant)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -22,10 +22,11 @@ from starlette.routing import BaseRoute, Route
 from gateway.edge import contract
 from gateway.edge.filters import CHECK_HEADER, CHECK_PATH, CHECK_S, CHECKED_BYTES_MAX
 from gateway.http import fields
+from gateway.http.aside import Aside
 
 _LARGE_BYTES = 32 * 1024
 """What takes longer than a millisecond to read is read beside the loop, one at a time."""
-_WAITING_MAX = 8
+_WAITING_MAX = 7
 """So many may wait for that; of more it is not asked what is wrong."""
 _TEXT_CHARS_MAX = 1000
 _PARTIAL = "x-envoy-auth-partial-body"
@@ -47,8 +48,7 @@ class Checks:
         """`services` are those of the mesh, whose generated code is imported."""
         self._bindings = [found for service in services if service.dialect == contract.TYPED for found in _of(service)]
         self._customs = {found.custom for found in self._bindings}
-        self._one = asyncio.Lock()
-        self._waiting = 0
+        self._aside = Aside(1, _WAITING_MAX)
 
     def route(self) -> BaseRoute:
         """Return where Envoy asks."""
@@ -67,22 +67,16 @@ class Checks:
         asked = request.method, path, request.url.query, body
         if len(body) <= _LARGE_BYTES:
             text = self.wrong(*asked)
-        elif self._waiting >= _WAITING_MAX:
-            text = ""
         else:
-            text = await self._large(asked)
+            text = "" if self._aside.is_full else await self._large(asked)
         return Response(text.encode(errors="replace"), 400 if text else 200)
 
     async def _large(self, asked: tuple[str, str, str, bytes]) -> str:
-        self._waiting += 1
         try:
             async with asyncio.timeout(CHECK_S):  # the edge waits no longer
-                async with self._one:
-                    return await asyncio.to_thread(self.wrong, *asked)
+                return await self._aside(self.wrong, *asked)
         except TimeoutError:
             return ""
-        finally:
-            self._waiting -= 1
 
     def wrong(self, verb: str, path: str, query: str, body: bytes) -> str:
         """Return what is wrong with a request; empty if nothing is, or nobody here knows such a path."""
@@ -93,11 +87,7 @@ class Checks:
         return text[:_TEXT_CHARS_MAX]
 
     def _binding(self, verb: str, path: str) -> _Binding | None:
-        # As Envoy does: a custom verb that any template ends in is one in every path.
-        if (wanted := contract.custom(path)) in self._customs:
-            path = contract.stem(path)
-        else:
-            wanted = ""
+        path, wanted = contract.parted(path, self._customs)
         fits = (one for one in self._bindings if (one.verb, one.custom) == (verb, wanted) and one.path.fullmatch(path))
         return next(fits, None)
 

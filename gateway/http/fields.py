@@ -11,6 +11,8 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from gateway.http.bodies import strict_json
+
 _AS_THEY_ARE = ("google.protobuf.", "google.api.HttpBody")
 """Messages with a JSON of their own."""
 _TEXTS = ("Timestamp", "Duration", "FieldMask")
@@ -34,7 +36,7 @@ _KINDS: Mapping[int, tuple[tuple[type, ...], str]] = {
 def parsed(data: bytes) -> tuple[Any, str]:
     """Return the JSON in `data`, and what is wrong with it: nothing if it is JSON."""
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant), ""
+        return strict_json(data.decode("utf-8")), ""
     except UnicodeDecodeError as error:
         return None, f"it is not UTF-8 (byte {error.start})"
     except json.JSONDecodeError as error:
@@ -153,7 +155,3 @@ def _said(value: Any) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 1]}…"
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

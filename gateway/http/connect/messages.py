@@ -14,6 +14,7 @@ from google.protobuf import json_format, message
 
 from gateway.http import fields
 from gateway.http.answers import dumps
+from gateway.http.aside import Aside
 from gateway.http.connect.errors import CallError, invalid
 
 _LARGE_BYTES = 32 * 1024
@@ -59,22 +60,16 @@ class Json:
     name = "json"
 
     def __init__(self) -> None:
-        self._reading = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._reading = Aside(_LARGE_AT_ONCE, _WAITING_MAX)
         self._writing = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._read_count = 0
 
     async def read(self, data: bytes, kind: type[Any]) -> bytes:
         """Return a request in binary."""
         if len(data) <= _LARGE_BYTES:
             return _parsed(data, kind)
-        if self._read_count >= _LARGE_AT_ONCE + _WAITING_MAX:
+        if self._reading.is_full:
             raise CallError(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many large messages at once: try again")
-        self._read_count += 1
-        try:
-            async with self._reading:
-                return await asyncio.to_thread(_parsed, data, kind)
-        finally:
-            self._read_count -= 1
+        return await self._reading(_parsed, data, kind)
 
     async def write(self, data: bytes, kind: type[Any]) -> bytes:
         """Return a response in JSON."""
